@@ -1,0 +1,1 @@
+"""Virtuoso: a vectorized, backtest-first research and trading platform for crypto."""

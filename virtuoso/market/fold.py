@@ -1,0 +1,90 @@
+"""The fold: fast bars become slow bars, the same function in batch and live.
+
+A slow bar is made of the base bars inside it, in order, by one sequential loop, so its bits do not depend on what
+else was loaded. It exists once it has closed. It is known if at least 90 % of its base bars are; each column is
+judged by itself, so a missing taker volume does not silence the prices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.bars import Bars
+from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, State
+
+KNOWN_SHARE = 0.9
+_RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4}
+
+
+def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
+    """Fold base bars into closed bars of a slower timeframe.
+
+    Parameters
+    ----------
+    base : Bars
+    timeframe : Timeframe
+        A whole multiple of the base clock.
+
+    Returns
+    -------
+    Bars
+        From the slow bar that holds the first base bar to the last that has closed. Where older base bars exist
+        but are not loaded, a slow bar that would need them is left out, not guessed.
+    """
+    ratio = timeframe.ratio(base.timeframe)
+    first = base.first // ratio if base.complete else -(-base.first // ratio)
+    count = max(base.end // ratio - first, 0)
+    offset = first * ratio - base.first
+    usable = (base.state == TRADED) | (base.state == NO_TRADE)
+    columns: dict[str, Array] = {}
+    for name, values in base.columns.items():
+        columns[name] = np.empty(count)
+        _fold(np.ascontiguousarray(values), usable, offset, ratio, _RULES[BAR_COLUMNS[name].fold], columns[name])
+    share = np.empty(count)
+    state: State = np.empty(count, dtype=np.int8)
+    _fold_state(base.state, offset, ratio, share, state)
+    for values in columns.values():
+        values[state == UNKNOWN] = np.nan
+    return Bars(timeframe, first, columns, state, share, base.complete)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fold(values, usable, offset, ratio, rule, out):  # type: ignore[no-untyped-def]
+    """Fold one column; NaN where fewer than KNOWN_SHARE of its base values are known."""
+    for s in range(len(out)):
+        known = 0
+        folded = np.nan
+        for i in range(offset + s * ratio, offset + (s + 1) * ratio):
+            if i < 0 or not usable[i] or np.isnan(values[i]):
+                continue
+            value = values[i]
+            if known == 0 or rule == 3:
+                folded = value
+            elif rule == 1:
+                folded = max(folded, value)
+            elif rule == 2:
+                folded = min(folded, value)
+            elif rule == 4:
+                folded += value
+            known += 1
+        out[s] = folded if known >= KNOWN_SHARE * ratio else np.nan
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fold_state(state, offset, ratio, share, out):  # type: ignore[no-untyped-def]
+    """Share of known base bars, and the state that follows from it."""
+    for s in range(len(out)):
+        known = 0
+        traded = 0
+        for i in range(offset + s * ratio, offset + (s + 1) * ratio):
+            if i >= 0 and state[i] <= NO_TRADE:
+                known += 1
+                traded += state[i] == TRADED
+        share[s] = known / ratio
+        if known < KNOWN_SHARE * ratio:
+            out[s] = UNKNOWN
+        else:
+            out[s] = TRADED if traded else NO_TRADE

@@ -1,0 +1,79 @@
+"""Gaps, classified with what is known at the bar itself.
+
+At minute 5 of a silence nobody knows whether it will last 6 or 100 minutes. So the state of a bar depends on how
+long the silence has lasted *so far*, never on how long it turned out to be: judging a gap by its total length is
+look-ahead.
+
+- TRADED     a bar as published.
+- NO_TRADE   nothing traded, at a source that publishes only bars with trades: one of the first bars of a silence.
+             A fact: flat at the last close, zero volume. Written to the store.
+- BRIDGED    the bar is missing elsewhere, one of the first of a silence: flat inside functions, its own score NaN.
+- UNKNOWN    the rest of the silence: it cuts the run, and nothing is known until the warm-up has passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRADED, NO_TRADE, BRIDGED, UNKNOWN = 0, 1, 2, 3
+STATE_NAMES = ("traded", "no_trade", "bridged", "unknown")
+
+State = NDArray[np.int8]
+
+LONGEST_SILENCE_MS = 5 * 60_000
+TRADES_ONLY_VENUES = frozenset({"bitfinex-spot"})
+"""Venues that publish a bar only where something traded."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapPolicy:
+    """What a missing bar means at a source.
+
+    Attributes
+    ----------
+    meaning : str
+        'no_trade' where only bars with trades are published, 'bridge' elsewhere, 'cut' to bridge nothing.
+    bars : int
+        How many bars of a silence it holds for.
+    """
+
+    meaning: Literal["no_trade", "bridge", "cut"]
+    bars: int
+
+
+def policy_for(venue: str, timeframe_ms: int) -> GapPolicy:
+    """What a missing bar means at a venue: five one-minute bars, fewer of slower ones, none from 6m on."""
+    bars = min(5, LONGEST_SILENCE_MS // timeframe_ms) if timeframe_ms <= 60_000 else 0
+    if not bars:
+        return GapPolicy("cut", 0)
+    return GapPolicy("no_trade" if venue in TRADES_ONLY_VENUES else "bridge", bars)
+
+
+def silence_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many bars a silence has lasted at each bar, 0 where a bar is present. Uses `present[: t + 1]` only."""
+    index = np.arange(len(present))
+    last = np.maximum.accumulate(np.where(present, index, -1))
+    return np.where(last < 0, np.iinfo(np.int64).max, index - last)
+
+
+def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:
+    """State of each bar of a dense grid. Uses `present[: t + 1]` only.
+
+    Parameters
+    ----------
+    present : array of bool, shape (n_bars,)
+        Whether a row was published.
+    policy : GapPolicy
+
+    Returns
+    -------
+    array of int8, shape (n_bars,)
+    """
+    silent = silence_length(present)
+    short = NO_TRADE if policy.meaning == "no_trade" else BRIDGED
+    state = np.where(silent == 0, TRADED, np.where(silent <= policy.bars, short, UNKNOWN))
+    return state.astype(np.int8)
