@@ -25,7 +25,7 @@ class Unit(NamedTuple):
     price: int = 0
     base: int = 0
     quote: int = 0
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # the word of the field; tuple.count is not used
 
     def factor(self, price: float, base: float, count: float = 1.0) -> float:
         """By how much the column grows when prices, volumes and counts are scaled."""

@@ -51,7 +51,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     return Bars(timeframe, first, columns, state, share, base.complete)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fold(values, usable, offset, ratio, rule, out):  # type: ignore[no-untyped-def]
     """Fold one column; NaN where fewer than KNOWN_SHARE of its base values are known."""
     for s in range(len(out)):
@@ -73,7 +73,7 @@ def _fold(values, usable, offset, ratio, rule, out):  # type: ignore[no-untyped-
         out[s] = folded if known >= KNOWN_SHARE * ratio else np.nan
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fold_state(state, offset, ratio, share, out):  # type: ignore[no-untyped-def]
     """Share of known base bars, and the state that follows from it."""
     for s in range(len(out)):
