@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.columns import BAR_COLUMNS, Array
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, State
+
+Mask = NDArray[np.bool_]
 
 KNOWN_SHARE = 0.9
 _RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4}
@@ -52,7 +55,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
 
 
 @njit(cache=True)
-def _fold(values, usable, offset, ratio, rule, out):  # type: ignore[no-untyped-def]
+def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, out: Array) -> None:
     """Fold one column; NaN where fewer than KNOWN_SHARE of its base values are known."""
     for s in range(len(out)):
         known = 0
@@ -74,7 +77,7 @@ def _fold(values, usable, offset, ratio, rule, out):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _fold_state(state, offset, ratio, share, out):  # type: ignore[no-untyped-def]
+def _fold_state(state: State, offset: int, ratio: int, share: Array, out: State) -> None:
     """Share of known base bars, and the state that follows from it."""
     for s in range(len(out)):
         known = 0
