@@ -1,0 +1,313 @@
+"""Anchored blocks: the one way in which anything is computed, in batch and live.
+
+1. Bars of a timeframe are numbered from the epoch and grouped into blocks of fixed length.
+2. The values of a block are computed on exactly the bars [block start - memory, t]: the arrays always start at the
+   same absolute bar, so a causal function gives the same bits however the history is cut.
+3. A hole cuts: with r the start of the known run that holds t, the function sees [max(block start - memory, r), t],
+   and its value counts once t - r >= warmup - 1, else NaN.
+4. `Workspace.values` extends what is there up to the bar asked for. Asked for five years at once it walks over whole
+   blocks; asked bar by bar it extends the last, growing block with the same function. There is no second path.
+5. Features are nodes of their own: computed once per block, cut by their own warm-up, aligned where their clock
+   differs. Memories add up because each looks back from its own blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import Timeframe, iso
+from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
+from virtuoso.market.bars import Bars
+from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import UNKNOWN
+from virtuoso.prism.component import RESERVED, Feature, Node
+
+Mask = NDArray[np.bool_]
+
+
+def block_length(timeframe: Timeframe) -> int:
+    """Bars in a block: chosen by the cost of one live bar at the worst position of a block."""
+    if timeframe.ms <= 60_000:
+        return 1_024
+    return 512 if timeframe.ms <= 300_000 else 256
+
+
+@dataclass(slots=True)
+class Series:
+    """The growing values of one node on one timeframe.
+
+    Attributes
+    ----------
+    outputs : list of Array, shape (capacity,)
+        Value of bar `first + i` at position i, NaN where not known.
+    known : array of bool, shape (capacity,)
+        Where the node answered.
+    done : array of int64, shape (n_blocks,)
+        Number after the last bar computed in each block; the block's start if none.
+    """
+
+    outputs: list[Array]
+    known: Mask
+    done: NDArray[np.int64]
+
+
+class Clock:
+    """The bars of one timeframe and all that was computed on them."""
+
+    def __init__(self, bars: Bars, block: int) -> None:
+        self.bars = bars
+        self.block = block
+        self.first_block = bars.first // block
+        self.series: dict[Node, Series] = {}
+        self._known: dict[str, tuple[Mask, int]] = {}
+
+    def known(self, column: str) -> Mask:
+        """Where a column is known, shape (n_bars,); extended, not recomputed, when bars were added."""
+        n = len(self.bars)
+        mask, done = self._known.get(column, (np.empty(0, dtype=bool), 0))
+        if done < n:
+            if n > len(mask):
+                mask = _padded(mask, max(n, len(mask) + len(mask) // 2), False)
+            fresh = slice(done, n)
+            mask[fresh] = np.isfinite(self.bars.columns[column][fresh]) & (self.bars.state[fresh] != UNKNOWN)
+            self._known[column] = (mask, n)
+        return mask[:n]
+
+    def grow(self, bars: Bars) -> None:
+        """Take longer bars in the place of the ones known so far; what was computed stays."""
+        self.bars = bars
+        for node, series in self.series.items():
+            self.series[node] = self._enlarged(series)
+
+    def open_series(self, node: Node) -> Series:
+        """Find or start the series of a node."""
+        if node not in self.series:
+            kind = node.outputs if isinstance(node, Feature) else None
+            width = len(kind._fields) if kind is not None else 1  # type: ignore[attr-defined]
+            empty = Series([np.empty(0) for _ in range(width)], np.empty(0, dtype=bool), np.empty(0, dtype=np.int64))
+            self.series[node] = self._enlarged(empty)
+        return self.series[node]
+
+    def _enlarged(self, series: Series) -> Series:
+        """The series with room for all bars, at least half as much again so that growing stays cheap."""
+        n = len(self.bars)
+        have = len(series.known)
+        if n > have:
+            room = n if have == 0 else max(n, have + have // 2)
+            series.outputs = [_padded(values, room, np.nan) for values in series.outputs]
+            series.known = _padded(series.known, room, False)
+        blocks = (self.bars.end - 1) // self.block - self.first_block + 1 if n else 0
+        if blocks > len(series.done):
+            starts = (np.arange(len(series.done), blocks) + self.first_block) * self.block
+            series.done = np.concatenate((series.done, np.maximum(starts, self.bars.first)))
+        return series
+
+
+def _padded(values: NDArray[Any], room: int, fill: float | bool) -> NDArray[Any]:
+    out = np.full(room, fill, dtype=values.dtype)
+    out[: len(values)] = values
+    return out
+
+
+class Workspace:
+    """The market frame of one symbol with everything computed on it so far.
+
+    Parameters
+    ----------
+    frame : MarketFrame
+    block : int, optional
+        Length of a block on every timeframe; tests set 64. The standard lengths if absent.
+    """
+
+    def __init__(self, frame: MarketFrame, block: int | None = None) -> None:
+        self.frame = frame
+        self._block = block
+        self._clocks: dict[str, Clock] = {}
+
+    def clock(self, timeframe: Timeframe) -> Clock:
+        """Bars and series of a timeframe."""
+        if timeframe.name not in self._clocks:
+            bars = self.frame.bars(timeframe)
+            self._clocks[timeframe.name] = Clock(bars, self._block or block_length(timeframe))
+        return self._clocks[timeframe.name]
+
+    def grow(self, frame: MarketFrame) -> None:
+        """Go on with a longer frame of the same history: the live step."""
+        self.frame = frame
+        for clock in self._clocks.values():
+            clock.grow(frame.bars(clock.bars.timeframe))
+
+    def values(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> list[Array]:
+        """Values of the bars numbered [start, stop) of a timeframe, one array an output.
+
+        Parameters
+        ----------
+        node : Node
+        timeframe : Timeframe
+            On which the bars are numbered; the node must run on it.
+        start, stop : int
+            Within the bars of the timeframe.
+
+        Returns
+        -------
+        list of Array, shape (stop - start,)
+            Views: copy before writing.
+
+        Raises
+        ------
+        MissingColumnError
+            An input column is not in the frame.
+        NotLoadedError
+            Older bars exist that the node needs and that were not loaded.
+        """
+        series = self._computed(node, timeframe, start, stop)
+        first = self.clock(timeframe).bars.first
+        return [values[start - first : stop - first] for values in series.outputs]
+
+    def _computed(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> Series:
+        clock = self.clock(timeframe)
+        series = clock.open_series(node)
+        if stop > start:
+            for b in range(start // clock.block, (stop - 1) // clock.block + 1):
+                end = min(stop, (b + 1) * clock.block)
+                if series.done[b - clock.first_block] < end:
+                    self._extend_block(node, clock, series, b, end)
+        return series
+
+    def _extend_block(self, node: Node, clock: Clock, series: Series, block: int, end: int) -> None:
+        """Compute the bars of a block that are not there yet, up to number `end`."""
+        bars, timeframe = clock.bars, clock.bars.timeframe
+        wanted = int(series.done[block - clock.first_block])
+        memory, warmup = node.memory(timeframe), node.warmup(timeframe)
+        if warmup > memory:
+            raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
+        origin = block * clock.block - memory
+        low = max(origin, bars.first)
+        inputs = [self._input(node, name, clock, low, end) for name in node.arguments]
+        mask = _all([known for _, known in inputs if known is not None])
+        if origin < bars.first and not bars.complete and (mask is None or mask[0]):
+            raise NotLoadedError(
+                f"{node!r} on {timeframe} needs bars from {iso(timeframe.open_time(origin))} to answer for "
+                f"{iso(timeframe.open_time(wanted))}, but only those from {iso(timeframe.open_time(bars.first))} are "
+                "loaded. Load an earlier start."
+            )
+        for r, e in _runs(mask, end - low):
+            if low + e <= wanted:
+                continue
+            valid = max(wanted, low + r + warmup - 1 if r > 0 or low > origin else wanted)
+            if valid >= low + e:
+                continue
+            arguments = [
+                _argument(value, name, r, e, low + r, valid - low - r, timeframe)
+                for name, (value, _) in zip(node.arguments, inputs, strict=True)
+            ]
+            self._store(node, series, node.value(*arguments), bars.first, low + r, valid, low + e)
+        series.done[block - clock.first_block] = end
+
+    def _store(self, node: Node, series: Series, result: Any, first: int, at: int, valid: int, end: int) -> None:
+        """Write what the function answered for the bars [at, end) from number `valid` on."""
+        arrays = result if isinstance(result, tuple) else (result,)
+        keep = slice(valid - first, end - first)
+        known = series.known[keep]
+        known[:] = True
+        for output, array in zip(series.outputs, arrays, strict=True):
+            if np.shape(array) != (end - at,):
+                raise DeclarationError(
+                    f"{node!r}.value gave an array of shape {np.shape(array)} for {end - at} bars; it must be as long "
+                    "as its inputs."
+                )
+            output[keep] = array[valid - at :]
+            if not node.sparse:
+                known &= np.isfinite(output[keep])
+
+    def _input(self, node: Node, name: str, clock: Clock, low: int, end: int) -> tuple[Any, Mask | None]:
+        """One input over the bars [low, end): its arrays, and where it is known."""
+        if name in RESERVED:
+            return None, None
+        first = clock.bars.first
+        here = slice(low - first, end - first)
+        source = getattr(node, name, None)
+        if isinstance(source, Node):
+            return self._node_input(source, clock, low, end)
+        if name not in clock.bars.columns:
+            raise MissingColumnError(
+                f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
+                f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(clock.bars.columns)}."
+            )
+        return clock.bars.columns[name][here], clock.known(name)[here]
+
+    def _node_input(self, source: Node, clock: Clock, low: int, end: int) -> tuple[Any, Mask]:
+        timeframe = clock.bars.timeframe
+        own = source.clock(timeframe)
+        if own == timeframe:
+            series = self._computed(source, timeframe, low, end)
+            here = slice(low - clock.bars.first, end - clock.bars.first)
+            arrays, known = [values[here] for values in series.outputs], series.known[here]
+        else:
+            arrays, known = self.aligned(source, own, timeframe, low, end)
+        kind = source.outputs if isinstance(source, Feature) else None
+        return (arrays[0] if kind is None else kind(*arrays)), known
+
+    def aligned(self, node: Node, own: Timeframe, timeframe: Timeframe, low: int, end: int) -> tuple[list[Array], Mask]:
+        """Values of a node on its own clock, as seen from the bars [low, end) of another timeframe.
+
+        A bar of the own clock is seen from its close on: at the close of bar i the last one seen is
+        `(i + 1) * timeframe.ms // own.ms - 1`.
+        """
+        bars = self.clock(own).bars
+        seen = visible(np.arange(low, end), timeframe, own)
+        if seen[0] < bars.first and not bars.complete:
+            raise NotLoadedError(
+                f"{node!r} is seen from {timeframe} bars at {iso(timeframe.open_time(low))}, but {own} bars are loaded "
+                f"only from {iso(own.open_time(bars.first))}. Load an earlier start."
+            )
+        there = (seen >= bars.first) & (seen < bars.end)
+        if not there.any():
+            width = len(self.clock(own).open_series(node).outputs)
+            return [np.full(end - low, np.nan) for _ in range(width)], there
+        a, b = max(int(seen[0]), bars.first), min(int(seen[-1]), bars.end - 1) + 1
+        series = self._computed(node, own, a, b)
+        at = np.where(there, seen - bars.first, a - bars.first)
+        arrays = [np.where(there, values[at], np.nan) for values in series.outputs]
+        return arrays, there & series.known[at]
+
+
+def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
+    """Number of the last bar of `own` that has closed when each bar of `timeframe` closes."""
+    return (numbers + 1) * timeframe.ms // own.ms - 1
+
+
+def _all(masks: list[Mask]) -> Mask | None:
+    """Where everything is known, or None where that is everywhere."""
+    if all(mask.all() for mask in masks):
+        return None
+    known = masks[0].copy()
+    for mask in masks[1:]:
+        known &= mask
+    return known
+
+
+def _runs(mask: Mask | None, n: int) -> list[tuple[int, int]]:
+    """Stretches of known bars: position of the first, position after the last."""
+    if mask is None:
+        return [(0, n)] if n else []
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False]))))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _argument(value: Any, name: str, r: int, e: int, first: int, wanted: int, timeframe: Timeframe) -> Any:
+    """What the function is handed for one of its names, cut to the run [r, e)."""
+    if name == "first":
+        return first
+    if name == "wanted":
+        return wanted
+    if name == "timeframe":
+        return timeframe
+    if isinstance(value, tuple):
+        return type(value)(*(part[r:e] for part in value))
+    return value[r:e]

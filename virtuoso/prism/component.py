@@ -1,0 +1,246 @@
+"""What a component is: a class body that declares everything, and one plain function over arrays.
+
+1. `value(self, close, atr, ...)` names its inputs: columns of the bar, features (class attributes that are features),
+   and, where wanted, `first` (absolute number of the first bar of the slice), `wanted` (first output that is needed)
+   and `timeframe`. They are checked when the class is created.
+2. Parameters are typed fields with a range: `period: int = Int(14, low=2, high=100)`.
+3. `memory` is what the engine feeds, `warmup` what must pass before a value counts; both in bars.
+4. A component is a frozen value: equal if its class and parameters are, and its repr can be pasted back. From that
+   follow batch, live, cache keys, search space, documentation and report rows.
+
+`value` uses `x[: t + 1]` only; the laws (laws.py) prove it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from virtuoso.clock import Timeframe
+from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
+from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.prism.scale import Scale
+
+RESERVED = ("first", "wanted", "timeframe")
+"""Inputs the engine itself can hand to a function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A typed field with a range, the search space of the tuner.
+
+    Attributes
+    ----------
+    default, low, high : int or float
+        Inclusive range.
+    unit : str
+        'bars', 'ATR', 'share' ...
+    kind : type
+        int or float.
+    """
+
+    default: Any
+    low: float
+    high: float
+    unit: str
+    kind: type
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """Give the value in the parameter's type, or say what is wrong with it."""
+        wrong = isinstance(value, bool) or not isinstance(value, (int, float))
+        if wrong or (self.kind is int and value != int(value)):
+            raise ParameterError(f"{owner}.{name} must be {self.kind.__name__}, was {value!r}.")
+        if not self.low <= value <= self.high:
+            raise ParameterError(f"{owner}.{name} must lie in {self.low}..{self.high} {self.unit}, was {value!r}.")
+        return self.kind(value)
+
+
+def Int(default: int, *, low: int, high: int, unit: str = "bars") -> Any:
+    """Declare a whole-number parameter."""
+    return Parameter(default, low, high, unit, int)
+
+
+def Float(default: float, *, low: float, high: float, unit: str = "") -> Any:
+    """Declare a real parameter."""
+    return Parameter(default, low, high, unit, float)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInput:
+    """Declare that a parameter is itself a node whose values become an input."""
+
+
+def Of() -> Any:
+    """Declare an input that is given when the node is made, such as the oscillator of a divergence."""
+    return NodeInput()
+
+
+def snake(name: str) -> str:
+    """Write a class name as the field writes components: `RelativeVolume` becomes `relative_volume`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Node:
+    """Anything the engine evaluates over bars in anchored blocks: a component or a feature.
+
+    Class attributes that follow from the declaration
+    -------------------------------------------------
+    parameters : mapping of str to Parameter or NodeInput
+    arguments : tuple of str
+        Parameter names of `value`, in order.
+    """
+
+    parameters: ClassVar[Mapping[str, Parameter | NodeInput]] = {}
+    arguments: ClassVar[tuple[str, ...]] = ()
+    sparse: ClassVar[bool] = False
+    """Whether NaN is an answer of this node ('there is none') and must not cut the run of what builds on it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        declared = {k: v for k, v in vars(cls).items() if isinstance(v, (Parameter, NodeInput))}
+        cls.parameters = {**cls.parameters, **declared}
+        if "value" in vars(cls):
+            cls.arguments = tuple(inspect.signature(cls.value).parameters)[1:]
+            cls._check_inputs()
+
+    @classmethod
+    def _check_inputs(cls) -> None:
+        features = {k for k in dir(cls) if isinstance(getattr(cls, k, None), Node)}
+        nodes = {k for k, p in cls.parameters.items() if isinstance(p, NodeInput)}
+        known = {*BAR_COLUMNS, *features, *nodes, *RESERVED}
+        for name in cls.arguments:
+            if name not in known:
+                raise DeclarationError(
+                    f"{cls.__name__}.value names the input {name!r}, which is neither a column nor a feature "
+                    f"of the class. {did_you_mean(name, known)}"
+                )
+        if not set(cls.arguments) - set(RESERVED):
+            raise DeclarationError(f"{cls.__name__}.value names no input. Name a column, such as `close`.")
+
+    def __init__(self, **parameters: Any) -> None:
+        cls = type(self)
+        for name in parameters:
+            if name not in cls.parameters:
+                raise ParameterError(f"{cls.__name__} has no parameter {name!r}. {did_you_mean(name, cls.parameters)}")
+        for name, declared in cls.parameters.items():
+            if isinstance(declared, NodeInput):
+                if not isinstance(parameters.get(name), Node):
+                    raise ParameterError(f"{cls.__name__}.{name} must be a component or feature.")
+                value = parameters[name]
+            else:
+                value = declared.check(cls.__name__, name, parameters.get(name, declared.default))
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_key", (cls, tuple((n, getattr(self, n)) for n in cls.parameters)))
+        object.__setattr__(self, "_hash", hash(self._key))
+
+    _key: tuple[Any, ...]
+    _hash: int
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen. Make another with .replace({name}=...).")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Node) and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{name}={getattr(self, name)!r}"
+            for name, declared in self.parameters.items()
+            if isinstance(declared, NodeInput) or getattr(self, name) != declared.default
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def replace(self, **parameters: Any) -> Self:
+        """Make the same node with other parameters."""
+        return type(self)(**{**self.settings(), **parameters})
+
+    def settings(self) -> dict[str, Any]:
+        """Parameters and their values."""
+        return {name: getattr(self, name) for name in self.parameters}
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """How many bars before a block the function is fed, so that its start is forgotten to 1e-6 points."""
+        raise DeclarationError(f"{type(self).__name__} declares no memory(timeframe).")
+
+    def warmup(self, timeframe: Timeframe) -> int:
+        """How many bars of an unbroken run must have passed, this one included, before a value counts."""
+        return self.memory(timeframe)
+
+    def clock(self, timeframe: Timeframe) -> Timeframe:
+        """Timeframe this node is computed on when something on `timeframe` asks for it."""
+        return timeframe
+
+    value: ClassVar[Any]
+    """The function: arrays of equal length in, arrays of that length out."""
+
+
+class Feature(Node):
+    """Named arrays that several components, levels or insights build on: ATR, swings, profiles.
+
+    `outputs` is a NamedTuple class of arrays, or None where `value` returns one array.
+    """
+
+    outputs: ClassVar[type[tuple[Any, ...]] | None] = None
+
+
+class Component(Node):
+    """A score of 0..100 with its explanation; see the module's story and docs/guides/components.md.
+
+    Class attributes to declare
+    ---------------------------
+    title, source : str
+        What it is called, and where it comes from.
+    scale : Scale
+        Raw value to score.
+    bands : mapping of float to str
+        Lower edge of a score band to a sentence; `{value}` and `{score}` may be formatted in.
+    mirror : 'difference' or 'ratio'
+        The mirrored market in which it must score 100 - score.
+    oscillator : bool
+        Whether classic divergence against price is looked for.
+    """
+
+    title: ClassVar[str]
+    source: ClassVar[str]
+    scale: ClassVar[Scale]
+    bands: ClassVar[Mapping[float, str]]
+    mirror: ClassVar[Literal["difference", "ratio", "same"]] = "difference"
+    oscillator: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "value" not in vars(cls):
+            return
+        for attribute in ("title", "source", "scale", "bands"):
+            if not hasattr(cls, attribute):
+                raise DeclarationError(f"{cls.__name__} declares no {attribute}.")
+        if min(cls.bands) > 0:
+            raise DeclarationError(f"{cls.__name__}.bands must reach down to 0, lowest is {min(cls.bands)}.")
+
+    @property
+    def name(self) -> str:
+        """The word the field uses: `rsi`, `relative_volume`; dotted with the face it stands in elsewhere."""
+        return snake(type(self).__name__)
+
+    def score(self, value: Array) -> Array:
+        """Score of raw values, 0..100, shape (n_bars,)."""
+        return self.scale(value)
+
+    def words(self, score: float, value: float) -> str:
+        """One sentence for a score, from its raw value; 'not known' where it is NaN."""
+        if score != score:
+            return f"{self.title} is not known"
+        edge = max(edge for edge in self.bands if edge <= score)
+        return self.bands[edge].format(value=value, score=score)
+
+
+class Gate(Component):
+    """A quantity without direction: 100 lets reliability through, 0 takes it away; never bullish or bearish."""
+
+    mirror: ClassVar[Literal["difference", "ratio", "same"]] = "same"

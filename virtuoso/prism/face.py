@@ -1,0 +1,31 @@
+"""A face of the prism: a table of components and their default weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from virtuoso.prism.component import Component, Gate
+
+
+@dataclass(frozen=True)
+class Face:
+    """Components and weights that answer one question about the market.
+
+    Attributes
+    ----------
+    name, title : str
+    components : mapping of Component to float
+        Default weights; configuration changes them.
+    gates : tuple of Gate
+        They scale the face's reliability and never its direction.
+    waiting : mapping of str to float
+        Components that are declared but whose data the store does not hold yet, with their weights. They count
+        towards what could be known, so coverage is honest.
+    """
+
+    name: str
+    title: str
+    components: Mapping[Component, float] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
+    waiting: Mapping[str, float] = field(default_factory=dict)
