@@ -122,11 +122,14 @@ class Workspace:
     frame : MarketFrame
     block : int, optional
         Length of a block on every timeframe; tests set 64. The standard lengths if absent.
+    extra_memory : int, bars
+        Feed every node this much more than it declares; only the memory law does.
     """
 
-    def __init__(self, frame: MarketFrame, block: int | None = None) -> None:
+    def __init__(self, frame: MarketFrame, block: int | None = None, extra_memory: int = 0) -> None:
         self.frame = frame
         self._block = block
+        self._extra_memory = extra_memory
         self._clocks: dict[str, Clock] = {}
 
     def clock(self, timeframe: Timeframe) -> Clock:
@@ -186,7 +189,7 @@ class Workspace:
         memory, warmup = node.memory(timeframe), node.warmup(timeframe)
         if warmup > memory:
             raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
-        origin = block * clock.block - memory
+        origin = block * clock.block - memory - self._extra_memory
         low = max(origin, bars.first)
         inputs = [self._input(node, name, clock, low, end) for name in node.arguments]
         mask = _all([known for _, known in inputs if known is not None])
