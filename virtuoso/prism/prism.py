@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -149,7 +150,7 @@ class Prism:
         }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
-    def score(self, frame: MarketFrame, block: int | None = None) -> Scores:
+    def score(self, frame: MarketFrame, block: int | None = None, cache: Path | None = None) -> Scores:
         """Score the window of a frame.
 
         Parameters
@@ -157,13 +158,22 @@ class Prism:
         frame : MarketFrame
         block : int, optional
             Length of a block; the standard lengths if absent.
+        cache : Path, optional
+            Folder in which finished blocks are kept between runs.
 
         Returns
         -------
         Scores
         """
+        from virtuoso.prism.cache import ScoreCache
+
         workspace = Workspace(frame, block)
-        return self.assemble(workspace, frame.start, frame.stop)
+        if cache is not None:
+            ScoreCache(cache).fill(workspace, self)
+        scores = self.assemble(workspace, frame.start, frame.stop)
+        if cache is not None:
+            ScoreCache(cache).keep(workspace, self)
+        return scores
 
     def assemble(self, workspace: Workspace, start: int, stop: int) -> Scores:
         """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""

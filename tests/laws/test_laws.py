@@ -1,0 +1,100 @@
+"""Every law, over every component of the registry and every feature it builds on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.builders import hours, market
+from virtuoso.clock import Timeframe
+from virtuoso.prism import laws
+from virtuoso.prism.component import Component, Node
+from virtuoso.prism.divergence import ClassicDivergence
+from virtuoso.prism.prism import Prism
+
+PRISM = Prism.standard()
+COMPONENTS = [component for _, component, _ in PRISM]
+GATES = [gate for face in PRISM.faces for gate in face.gates]
+DIVERGENCES = [ClassicDivergence(oscillator=component) for component in COMPONENTS if component.oscillator]
+MINUTES, HOURS = market(seed=7, bars=9_000), hours(bars=6_000)
+
+
+def features_of(node: Node) -> set[Node]:
+    sources = {getattr(node, name, None) for name in node.arguments}
+    own = {source for source in sources if isinstance(source, Node) and not isinstance(source, Component)}
+    return own.union(*(features_of(feature) for feature in own)) if own else own
+
+
+FEATURES = sorted(set().union(*(features_of(node) for node in COMPONENTS + GATES + DIVERGENCES)), key=repr)
+
+
+def ground(node: Node):
+    """A market long enough for a node: minutes, or hours for what looks back over weeks."""
+    minute = Timeframe("1m")
+    return (MINUTES, minute) if laws.total_warmup(node, minute) < 6_000 else (HOURS, Timeframe("1h"))
+
+
+@pytest.mark.parametrize("node", [*COMPONENTS, *GATES], ids=lambda n: f"{type(n).__module__.split('.')[-1]}.{n!r}")
+class TestEveryComponent:
+    @pytest.mark.parametrize(
+        "law",
+        [laws.cutting, laws.future, laws.memory, laws.units, laws.bounds, laws.mirror, laws.continuity, laws.purity],
+        ids=lambda law: law.__name__,
+    )
+    def test_obeys(self, node, law):
+        frame, timeframe = ground(node)
+        finding = law(node, frame, timeframe, block=64)
+        assert finding.holds, str(finding)
+
+    def test_obeys_cutting_at_the_standard_block_length(self, node):
+        frame, timeframe = ground(node)
+        finding = laws.cutting(node, frame, timeframe)
+        assert finding.holds, str(finding)
+
+
+@pytest.mark.parametrize("node", [*FEATURES, *DIVERGENCES], ids=repr)
+@pytest.mark.parametrize("law", [laws.cutting, laws.future, laws.purity], ids=lambda law: law.__name__)
+def test_every_feature_obeys(node, law):
+    frame, timeframe = ground(node)
+    own = node.clock(timeframe)
+    finding = law(node, frame, own, block=64)
+    assert finding.holds, str(finding)
+
+
+@given(data=st.data())
+def test_cutting_anywhere_changes_no_bit(data):
+    node = data.draw(st.sampled_from([*COMPONENTS, *GATES, *DIVERGENCES]))
+    frame, timeframe = ground(node)
+    bars = frame.bars(timeframe)
+    cuts = data.draw(
+        st.lists(st.integers(bars.first + len(bars) // 2, bars.end - 1), min_size=2, max_size=4, unique=True)
+    )
+    finding = laws.cutting(node, frame, timeframe, block=data.draw(st.sampled_from([64, 100, 256])), cuts=cuts)
+    assert finding.holds, str(finding)
+
+
+class TestTheCuts:
+    """A cut that crosses nothing proves nothing."""
+
+    def test_cross_a_block_edge_a_gap_and_a_session_start(self):
+        cuts = laws.cut_points(MINUTES, Timeframe("1m"), block=64)
+        state = MINUTES.base.state
+        assert any(cut % 64 == 0 for cut in cuts)
+        assert any(cut % 1440 == 0 for cut in cuts)
+        assert any(state[cut - MINUTES.base.first] != state[cut - 1 - MINUTES.base.first] for cut in cuts)
+
+
+def test_another_process_finds_the_same_bits():
+    """Every component of the registry, computed by a fresh interpreter."""
+    program = (
+        "from tests.laws.test_laws import COMPONENTS, ground\n"
+        "from virtuoso.prism import laws\n"
+        "for node in COMPONENTS: print(repr(node), laws.digest(node, *ground(node), block=64))\n"
+    )
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    here = "".join(f"{node!r} {laws.digest(node, *ground(node), block=64)}\n" for node in COMPONENTS)
+    assert there == here

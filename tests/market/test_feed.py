@@ -1,0 +1,44 @@
+"""A history fed bar by bar is the history, gaps and slow bars included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.builders import market, rows
+from virtuoso.clock import Timeframe
+from virtuoso.errors import DataError
+from virtuoso.market.feed import Feed
+from virtuoso.market.gaps import GapPolicy
+
+SLOWER = [Timeframe("5m"), Timeframe("30m"), Timeframe("4h")]
+
+
+@pytest.mark.parametrize("meaning", ["bridge", "no_trade", "cut"])
+def test_bar_by_bar_is_the_whole(meaning):
+    policy = GapPolicy(meaning, 0 if meaning == "cut" else 5)
+    times, made = rows(seed=5, bars=3_000)
+    whole = market(seed=5, bars=3_000, meaning=meaning) if meaning != "cut" else _cut(times, made, policy)
+    published = {int(t) // 60_000: i for i, t in enumerate(times)}
+    at = 1_777
+    feed = Feed(whole.until((whole.base.first + at) * 60_000), SLOWER, policy)
+    for number in range(whole.base.first + at, whole.base.end):
+        i = published.get(number)
+        feed.close(number, None if i is None else {name: float(v[i]) for name, v in made.items()})
+    for timeframe in [Timeframe("1m"), *SLOWER]:
+        assert feed.frame.bars(timeframe).fingerprint() == whole.bars(timeframe).fingerprint()
+        assert np.array_equal(feed.frame.bars(timeframe).share, whole.bars(timeframe).share)
+
+
+def _cut(times, made, policy):
+    from virtuoso.account.instrument import Instrument
+    from virtuoso.market.bars import Bars
+    from virtuoso.market.frame import MarketFrame
+
+    return MarketFrame(Instrument("simulated", "BTCUSDT"), Bars.from_rows(Timeframe("1m"), times, made, policy))
+
+
+def test_a_bar_out_of_turn_is_refused():
+    frame = market(bars=500)
+    with pytest.raises(DataError, match="is number"):
+        Feed(frame, SLOWER, GapPolicy("bridge", 5)).close(frame.base.end + 1, None)

@@ -1,0 +1,256 @@
+"""The cache: finished blocks by the address of their content. Deleting it loses nothing.
+
+1. A block's key is a digest of the node's fingerprint and of every input block that its memory touches, features
+   included: change a bar, a parameter, a source line or a library, and the key is another one.
+2. One uncompressed Parquet file holds a symbol, timeframe, face and segment of 65,536 bars; the keys of its blocks
+   stand in the footer. A file a block would be slower than computing it again.
+3. `fill` puts blocks whose key still holds into a workspace before it is asked; `keep` writes what was computed.
+   The unfinished block at the end is never written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.columns import Array
+from virtuoso.prism.blocks import Clock, Workspace
+from virtuoso.prism.component import Node
+from virtuoso.prism.divergence import ClassicDivergence
+from virtuoso.prism.fingerprint import node_fingerprint
+from virtuoso.prism.prism import Prism, columns_of
+
+SEGMENT = 65_536
+
+
+def reach(node: Node, timeframe: Timeframe, bars: int = 0) -> dict[str, int]:
+    """How far back a node's inputs lie on each clock it touches, in bars of that clock.
+
+    Parameters
+    ----------
+    node : Node
+    timeframe : Timeframe
+    bars : int
+        How far before a block its own consumer looks back.
+    """
+    own = bars + node.memory(timeframe)
+    found = {timeframe.name: own}
+    for name in node.arguments:
+        source = getattr(node, name, None)
+        if isinstance(source, Node):
+            clock = source.clock(timeframe)
+            there = -(-own * timeframe.ms // clock.ms) + 1 if clock != timeframe else own
+            for key, value in reach(source, clock, there).items():
+                found[key] = max(found.get(key, 0), value)
+    return found
+
+
+@dataclass(slots=True)
+class Entry:
+    """One cached series: its node, and the name of its column in the file."""
+
+    node: Node
+    column: str
+    output: int
+
+
+class BlockKeys:
+    """Keys of the blocks of one workspace; every input block is hashed once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._inputs: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
+
+    def of(self, node: Node, clock: Clock) -> list[str]:
+        """Key of every block of a clock, oldest first."""
+        timeframe = clock.bars.timeframe
+        fingerprint = node_fingerprint(node, timeframe, clock.block).encode()
+        columns = tuple(sorted(columns_of(node)))
+        parts = []
+        for name, memory in sorted(reach(node, timeframe).items()):
+            other = self.workspace.clock(Timeframe(name))
+            parts.append((other, memory, self._digests(other, columns)))
+        return [self._key(fingerprint, parts, clock, block) for block in range(self._blocks(clock))]
+
+    def _key(self, fingerprint: bytes, parts: list[Any], clock: Clock, block: int) -> str:
+        digest = hashlib.sha256(fingerprint)
+        start = (clock.first_block + block) * clock.block * clock.bars.timeframe.ms
+        end = start + clock.block * clock.bars.timeframe.ms
+        for other, memory, digests in parts:
+            length = other.block * other.bars.timeframe.ms
+            low = (start - memory * other.bars.timeframe.ms) // length - other.first_block
+            high = -(-end // length) - other.first_block
+            digest.update(b"".join(digests[max(low, 0) : max(high, 0)]))
+            digest.update(f"{min(low, 0)} {high}".encode())
+        return digest.hexdigest()
+
+    def _digests(self, clock: Clock, columns: tuple[str, ...]) -> list[bytes]:
+        """Digest of the input columns and states of each block of a clock."""
+        key = (clock.bars.timeframe.name, columns)
+        if key not in self._inputs:
+            bars = clock.bars
+            arrays: list[NDArray[Any]] = [bars.state, *(bars.columns[name] for name in columns if name in bars.columns)]
+            found = []
+            for block in range(self._blocks(clock)):
+                a = max((clock.first_block + block) * clock.block - bars.first, 0)
+                b = min((clock.first_block + block + 1) * clock.block - bars.first, len(bars))
+                digest = hashlib.sha256(f"{a + bars.first} {b - a}".encode())
+                for values in arrays:
+                    digest.update(np.ascontiguousarray(values[a:b]).data)
+                found.append(digest.digest())
+            self._inputs[key] = found
+        return self._inputs[key]
+
+    @staticmethod
+    def _blocks(clock: Clock) -> int:
+        return (clock.bars.end - 1) // clock.block - clock.first_block + 1 if len(clock.bars) else 0
+
+
+class ScoreCache:
+    """Finished blocks on disk, below one folder.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self, workspace: Workspace, prism: Prism) -> int:
+        """Put every block whose key holds into the workspace; give how many."""
+        keys, filled = BlockKeys(workspace), 0
+        for clock, face, entries in self._series(workspace, prism):
+            wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
+            for file in sorted(self._place(workspace, clock, face).glob("*.parquet")):
+                filled += self._fill_from(file, clock, entries, wanted)
+        return filled
+
+    def keep(self, workspace: Workspace, prism: Prism) -> int:
+        """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
+        keys, written = BlockKeys(workspace), 0
+        for clock, face, entries in self._series(workspace, prism):
+            columns = {entry.column: keys.of(entry.node, clock) for entry in entries}
+            place = self._place(workspace, clock, face)
+            first = clock.bars.first // SEGMENT
+            for segment in range(first, (clock.bars.end - 1) // SEGMENT + 1):
+                written += self._keep_segment(place / f"{segment:08d}.parquet", segment, clock, entries, columns)
+        return written
+
+    def _series(self, workspace: Workspace, prism: Prism) -> Iterator[tuple[Clock, str, list[Entry]]]:
+        """Every clock and face with the series that are cached for it."""
+        carried = set(workspace.frame.base.columns)
+        for timeframe, _ in prism.ladder(workspace.frame.timeframe):
+            clock = workspace.clock(timeframe)
+            if not len(clock.bars):
+                continue
+            for face in prism.faces:
+                entries = []
+                for component in (*face.components, *face.gates):
+                    if columns_of(component) <= carried:
+                        entries.append(Entry(component, component.name, 0))
+                        if component.oscillator:
+                            divergence = ClassicDivergence(oscillator=component)
+                            entries.append(Entry(divergence, f"{component.name}.divergence", 0))
+                            entries.append(Entry(divergence, f"{component.name}.divergence_kind", 1))
+                if entries:
+                    yield clock, face.name, entries
+
+    def _place(self, workspace: Workspace, clock: Clock, face: str) -> Path:
+        instrument = workspace.frame.instrument
+        return self.folder / instrument.venue / instrument.symbol / clock.bars.timeframe.name / face
+
+    def _fill_from(self, file: Path, clock: Clock, entries: list[Entry], wanted: dict[str, list[str]]) -> int:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            source = pq.ParquetFile(file, memory_map=True)
+            footer = json.loads(source.schema_arrow.metadata[b"virtuoso"])
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+            return 0  # a damaged cache file is no loss: the blocks are computed again
+        if footer["block"] != clock.block:
+            return 0
+        matching = {
+            entry.column: [
+                block
+                for block, key in zip(footer["blocks"], footer["keys"].get(entry.column, []), strict=False)
+                if 0 <= block - clock.first_block < len(wanted[entry.column])
+                and wanted[entry.column][block - clock.first_block] == key
+            ]
+            for entry in entries
+        }
+        found = [column for column, blocks in matching.items() if blocks]
+        if not found:
+            return 0
+        table = source.read(columns=found, use_threads=False)
+        for entry in entries:
+            if entry.column in found:
+                values = table.column(entry.column).combine_chunks().to_numpy(zero_copy_only=False)
+                _put(clock, entry, values, int(footer["first"]), matching[entry.column])
+        return sum(len(blocks) for blocks in matching.values())
+
+    def _keep_segment(
+        self, file: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, list[str]]
+    ) -> int:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        start, stop = max(segment * SEGMENT, clock.bars.first), min((segment + 1) * SEGMENT, clock.bars.end)
+        blocks = list(range(start // clock.block, stop // clock.block))  # finished ones only
+        columns: dict[str, Array] = {}
+        footer: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "keys": {}}
+        for entry in entries:
+            series = clock.series.get(entry.node)
+            if series is None or not blocks:
+                continue
+            whole = [series.done[b - clock.first_block] >= (b + 1) * clock.block for b in blocks]
+            if not any(whole):
+                continue
+            columns[entry.column] = series.outputs[entry.output][start - clock.bars.first : stop - clock.bars.first]
+            footer["keys"][entry.column] = [
+                keys[entry.column][b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
+            ]
+        if not columns or footer["keys"] == _footer_keys(file):
+            return 0
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.table(columns).replace_schema_metadata({"virtuoso": json.dumps(footer)})
+        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_statistics=False)
+        temporary.replace(file)
+        return 1
+
+
+def _footer_keys(file: Path) -> object:
+    """Keys a file holds, or None where there is none to read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return json.loads(pq.read_schema(file).metadata[b"virtuoso"])["keys"]
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+        return None
+
+
+def _put(clock: Clock, entry: Entry, values: Array, first: int, blocks: list[int]) -> None:
+    """Copy cached blocks into the series of a node and mark them computed."""
+    series = clock.open_series(entry.node)
+    bars = clock.bars
+    for block in blocks:
+        a = max(block * clock.block, bars.first, first)
+        b = (block + 1) * clock.block
+        here = slice(a - bars.first, b - bars.first)
+        series.outputs[entry.output][here] = values[a - first : b - first]
+        if entry.output == 0:
+            series.known[here] = np.isfinite(series.outputs[0][here])
+        if entry.output == len(series.outputs) - 1:
+            series.done[block - clock.first_block] = b
