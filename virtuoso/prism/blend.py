@@ -26,7 +26,7 @@ CONVICTION_HALF = 15.0
 Codes = NDArray[np.int8]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def blend(scores: Array, weights: Array, mean: Array, coverage: Array) -> None:
     """Mean of the known rows, and the share of the weight that is known.
 
@@ -52,14 +52,16 @@ def blend(scores: Array, weights: Array, mean: Array, coverage: Array) -> None:
         coverage[t] = known
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def bonus(scores: Array, strengths: Array, kinds: Array, weights: Array, points: Array, code: Codes) -> None:
     """Points of divergence: classic on every timeframe, and the fastest score against the slower ones.
 
     Parameters
     ----------
-    scores, strengths, kinds : Array, shape (n_timeframes, n_bars)
-        Fastest first; strengths NaN where not known.
+    scores : Array, shape (n_timeframes, n_bars)
+        Fastest first.
+    strengths, kinds : Array, shape (n_timeframes, n_bars) or (0, n_bars)
+        Of classic divergence, NaN where not known; no row for a component without it.
     weights : Array, shape (n_timeframes,)
     points : Array, shape (n_bars,)
         Written: -BONUS_LIMIT..BONUS_LIMIT.
@@ -67,31 +69,37 @@ def bonus(scores: Array, strengths: Array, kinds: Array, weights: Array, points:
         Written: code of divergence.KINDS of the largest part.
     """
     rows, n = scores.shape
+    classic_rows = strengths.shape[0]
     for t in range(n):
         classic = 0.0
         known = 0.0
         largest = 0.0
         kind = 0
-        for k in range(rows):
-            if not np.isnan(strengths[k, t]):
-                part = weights[k] * strengths[k, t]
+        for k in range(classic_rows):
+            strength = strengths[k, t]
+            if strength == strength:
+                part = weights[k] * strength
                 classic += part
                 known += weights[k]
                 if abs(part) > largest:
                     largest, kind = abs(part), int(kinds[k, t])
-        classic = BONUS_LIMIT * classic / known if known > 0.0 else 0.0
-        slow = 0.0
-        slow_known = 0.0
-        for k in range(1, rows):
-            if not np.isnan(scores[k, t]):
-                slow += weights[k] * scores[k, t]
-                slow_known += weights[k]
+        if known > 0.0:
+            classic = BONUS_LIMIT * classic / known
         across = 0.0
-        if slow_known > 0.0 and not np.isnan(scores[0, t]):
-            apart = scores[0, t] - slow / slow_known
-            across = TIMEFRAME_BONUS * apart / np.sqrt(TIMEFRAME_HALF * TIMEFRAME_HALF + apart * apart)
-        points[t] = min(max(classic + across, -BONUS_LIMIT), BONUS_LIMIT)
-        if abs(points[t]) < NEGLIGIBLE_BONUS:
+        fast = scores[0, t]
+        if fast == fast:
+            slow = 0.0
+            slow_known = 0.0
+            for k in range(1, rows):
+                if scores[k, t] == scores[k, t]:
+                    slow += weights[k] * scores[k, t]
+                    slow_known += weights[k]
+            if slow_known > 0.0:
+                apart = fast - slow / slow_known
+                across = TIMEFRAME_BONUS * apart / np.sqrt(TIMEFRAME_HALF * TIMEFRAME_HALF + apart * apart)
+        total = min(max(classic + across, -BONUS_LIMIT), BONUS_LIMIT)
+        points[t] = total
+        if abs(total) < NEGLIGIBLE_BONUS:
             code[t] = 0
         elif abs(classic) >= abs(across) and kind > 0:
             code[t] = kind
@@ -99,7 +107,7 @@ def bonus(scores: Array, strengths: Array, kinds: Array, weights: Array, points:
             code[t] = 5 if across > 0.0 else 6
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def trust(faces: Array, weights: Array, coverage: Array, confluence: Array, gate: Array,
           agreement: Array, reliability: Array) -> None:  # fmt: skip
     """Agreement of the known faces, and the heuristic reliability.
@@ -132,45 +140,42 @@ def trust(faces: Array, weights: Array, coverage: Array, confluence: Array, gate
         reliability[t] = min(coverage[t], 1.0) * agreement[t] * gate[t] * conviction
 
 
-@njit(cache=True)
-def participation(scores: Array) -> float:
-    """Effective number of independent rows: m^2 / sum of squared correlations, over rows that vary.
+@njit(cache=True, nogil=True)
+def participation(scores: Array, block: int, out: Array) -> None:
+    """Effective number of independent rows in each block: m^2 / sum of squared correlations of rows that vary.
 
     Source: the participation ratio of the eigenvalues of the correlation matrix, (sum l)^2 / sum l^2.
 
     Parameters
     ----------
-    scores : Array, shape (n_rows, n_bars)
-        Known values only.
-
-    Returns
-    -------
-    float
-        NaN where no row varies.
+    scores : Array, shape (n_rows, n_blocks * block)
+        A row takes part in a block where it is known throughout.
+    block : int, bars
+    out : Array, shape (n_blocks,)
+        Written; NaN where no row is known and varies.
     """
-    rows, n = scores.shape
-    centred = np.empty((rows, n))
-    varies = 0
-    for k in range(rows):
-        mean = 0.0
-        for t in range(n):
-            mean += scores[k, t]
-        mean /= n
-        size = 0.0
-        for t in range(n):
-            size += (scores[k, t] - mean) * (scores[k, t] - mean)
-        if size > 0.0:
-            size = np.sqrt(size)
-            for t in range(n):
-                centred[varies, t] = (scores[k, t] - mean) / size
-            varies += 1
-    if varies == 0:
-        return np.nan
-    squares = float(varies)
-    for i in range(varies):
-        for j in range(i):
-            correlation = 0.0
-            for t in range(n):
-                correlation += centred[i, t] * centred[j, t]
-            squares += 2.0 * correlation * correlation
-    return varies * varies / squares
+    rows = scores.shape[0]
+    centred = np.empty((rows, block))
+    for b in range(len(out)):
+        varies = 0
+        for k in range(rows):
+            mean = 0.0
+            for t in range(b * block, (b + 1) * block):
+                mean += scores[k, t]
+            mean /= block
+            size = 0.0
+            for t in range(b * block, (b + 1) * block):
+                size += (scores[k, t] - mean) * (scores[k, t] - mean)
+            if size > 0.0:
+                size = np.sqrt(size)
+                for t in range(block):
+                    centred[varies, t] = (scores[k, b * block + t] - mean) / size
+                varies += 1
+        squares = float(varies)
+        for i in range(varies):
+            for j in range(i):
+                correlation = 0.0
+                for t in range(block):
+                    correlation += centred[i, t] * centred[j, t]
+                squares += 2.0 * correlation * correlation
+        out[b] = varies * varies / squares if varies else np.nan

@@ -193,7 +193,7 @@ class Workspace:
         origin = block * clock.block - memory - self._extra_memory
         low = max(origin, bars.first)
         inputs = [self._input(node, name, clock, low, end) for name in node.arguments]
-        mask = _all([known for _, known in inputs if known is not None])
+        mask = None if node.holes else _all([known for _, known in inputs if known is not None])
         if origin < bars.first and not bars.complete and (mask is None or mask[0]):
             raise NotLoadedError(
                 f"{node!r} on {timeframe} needs bars from {iso(timeframe.open_time(origin))} to answer for "
@@ -257,6 +257,15 @@ class Workspace:
         kind = source.outputs if isinstance(source, Feature) else None
         return (arrays[0] if kind is None else kind(*arrays)), known
 
+    def insist_loaded(self, timeframe: Timeframe, number: int) -> None:
+        """Raise NotLoadedError if a bar that is to be seen exists but was not loaded."""
+        bars = self.clock(timeframe).bars
+        if number < bars.first and not bars.complete:
+            raise NotLoadedError(
+                f"The {timeframe} bar of {iso(timeframe.open_time(number))} is needed, but {self.frame.instrument} is "
+                f"loaded only from {iso(timeframe.open_time(bars.first))}. Load an earlier start."
+            )
+
     def aligned(self, node: Node, own: Timeframe, timeframe: Timeframe, low: int, end: int) -> tuple[list[Array], Mask]:
         """Values of a node on its own clock, as seen from the bars [low, end) of another timeframe.
 
@@ -265,11 +274,7 @@ class Workspace:
         """
         bars = self.clock(own).bars
         seen = visible(np.arange(low, end), timeframe, own)
-        if seen[0] < bars.first and not bars.complete:
-            raise NotLoadedError(
-                f"{node!r} is seen from {timeframe} bars at {iso(timeframe.open_time(low))}, but {own} bars are loaded "
-                f"only from {iso(own.open_time(bars.first))}. Load an earlier start."
-            )
+        self.insist_loaded(own, int(seen[0]))
         there = (seen >= bars.first) & (seen < bars.end)
         if not there.any():
             width = len(self.clock(own).open_series(node).outputs)

@@ -12,10 +12,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
@@ -23,7 +24,7 @@ from virtuoso.market.columns import BAR_COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED
 from virtuoso.prism.blend import blend, bonus, participation, trust
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.face import Face
@@ -42,14 +43,17 @@ DEFAULT_FACE_WEIGHTS = {
 }
 
 
-def columns_of(node: Node) -> set[str]:
+@cache
+def columns_of(node: Node) -> frozenset[str]:
     """Columns a node needs, its features' included."""
-    needed = {name for name in node.arguments if name in BAR_COLUMNS}
+    needed: set[str] = set()
     for name in node.arguments:
         source = getattr(node, name, None)
         if isinstance(source, Node):
-            needed = (needed - {name}) | columns_of(source)
-    return needed
+            needed |= columns_of(source)
+        elif name in BAR_COLUMNS:
+            needed.add(name)
+    return frozenset(needed)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Prism:
         }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
-    def score(self, frame: MarketFrame, block: int | None = None, cache: Path | None = None) -> Scores:
+    def score(self, frame: MarketFrame, block: int | None = None, cache_folder: Path | None = None) -> Scores:
         """Score the window of a frame.
 
         Parameters
@@ -158,7 +162,7 @@ class Prism:
         frame : MarketFrame
         block : int, optional
             Length of a block; the standard lengths if absent.
-        cache : Path, optional
+        cache_folder : Path, optional
             Folder in which finished blocks are kept between runs.
 
         Returns
@@ -168,52 +172,46 @@ class Prism:
         from virtuoso.prism.cache import ScoreCache
 
         workspace = Workspace(frame, block)
-        if cache is not None:
-            ScoreCache(cache).fill(workspace, self)
+        if cache_folder is not None:
+            ScoreCache(cache_folder).fill(workspace, self)
         scores = self.assemble(workspace, frame.start, frame.stop)
-        if cache is not None:
-            ScoreCache(cache).keep(workspace, self)
+        if cache_folder is not None:
+            ScoreCache(cache_folder).keep(workspace, self)
         return scores
 
     def assemble(self, workspace: Workspace, start: int, stop: int) -> Scores:
         """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""
-        frame = workspace.frame
         scores = Scores.empty(self, workspace, start, stop)
-        ladder = self.ladder(frame.timeframe)
+        ladder = self.ladder(workspace.frame.timeframe)
         for a in range(start, stop, CHUNK):
             b = min(a + CHUNK, stop)
             here = slice(a - start, b - start)
+            views = [View.of(workspace, timeframe, weight, a, b) for timeframe, weight in ladder]
             for face in self.faces:
+                part = scores.faces[face.name]
                 for component in face.components:
-                    part = scores.faces[face.name].components[component.name]
-                    if not part.missing:
-                        self._blend_component(component, workspace, ladder, a, b, here, part)
-                self._blend_face(face, scores.faces[face.name], here)
-                self._gate(face, workspace, ladder, a, b, scores.faces[face.name].gate[here])
+                    if not part.components[component.name].missing:
+                        self._blend_component(component, workspace, views, here, part.components[component.name])
+                self._blend_face(face, part, here)
+                self._gate(face, workspace, views, part.gate[here])
             self._blend_confluence(scores, here)
         self._independence(scores, workspace, start, stop)
         return scores
 
     def _blend_component(
-        self, component: Component, workspace: Workspace, ladder: list[tuple[Timeframe, float]],
-        a: int, b: int, here: slice, part: ComponentScores,
-    ) -> None:  # fmt: skip
-        """Blend one component over the ladder for the base bars [a, b)."""
-        weights = np.array([weight for _, weight in ladder])
-        points = np.empty((len(ladder), b - a))
-        strengths = np.full((len(ladder), b - a), np.nan)
-        kinds = np.zeros((len(ladder), b - a))
-        divergence = ClassicDivergence(oscillator=component) if component.oscillator else None
-        for k, (timeframe, _) in enumerate(ladder):
-            points[k] = seen_scores(component, workspace, timeframe, a, b)
-            if divergence is not None:
-                arrays, known = seen(divergence, workspace, timeframe, a, b)
-                strengths[k] = np.where(known, arrays[0], np.nan)
-                kinds[k] = np.where(known, arrays[1], 0.0)
+        self, component: Component, workspace: Workspace, views: list[View], here: slice, part: ComponentScores
+    ) -> None:
+        """Blend one component over the ladder, and add what its divergences say."""
+        weights = np.array([view.weight for view in views])
+        points = np.stack([view.scores(component, workspace) for view in views])
+        strengths = kinds = np.empty((0, points.shape[1]))
+        if component.oscillator:
+            divergence = ClassicDivergence(oscillator=component)
+            states = [view.values(divergence, workspace) for view in views]
+            strengths, kinds = np.stack([s for s, _ in states]), np.stack([k for _, k in states])
         blend(points, weights.reshape(-1, 1), part.raw_score[here], part.coverage[here])
         bonus(points, strengths, kinds, weights, part.divergence_bonus[here], part.divergence_kind[here])
-        part.divergence_bonus[here][np.isnan(part.raw_score[here])] = 0.0
-        part.score[here] = np.clip(part.raw_score[here] + part.divergence_bonus[here], 0.0, 100.0)
+        np.clip(part.raw_score[here] + part.divergence_bonus[here], 0.0, 100.0, out=part.score[here])
 
     def _blend_face(self, face: Face, part: FaceScores, here: slice) -> None:
         """Sum a face: adjusted and raw scores of its components, by weight and by how much of each is known."""
@@ -231,17 +229,14 @@ class Prism:
         blend(raw, weights, part.raw_score[here], part.coverage[here])
         blend(adjusted, weights, part.score[here], part.coverage[here])
 
-    def _gate(
-        self, face: Face, workspace: Workspace, ladder: list[tuple[Timeframe, float]], a: int, b: int, out: Array
-    ) -> None:
+    def _gate(self, face: Face, workspace: Workspace, views: list[View], out: Array) -> None:
         """Share of its reliability that the gates of a face let through; 1 where none is known."""
         out[:] = 1.0
-        weights = np.array([[weight] for _, weight in ladder])
         for gate in face.gates:
             if columns_of(gate) <= set(workspace.frame.base.columns):
-                points = np.stack([seen_scores(gate, workspace, tf, a, b) for tf, _ in ladder])
-                open_share, known = np.empty(b - a), np.empty(b - a)
-                blend(points, weights, open_share, known)
+                points = np.stack([view.scores(gate, workspace) for view in views])
+                open_share, known = np.empty(len(out)), np.empty(len(out))
+                blend(points, np.array([[view.weight] for view in views]), open_share, known)
                 out *= np.where(known > 0.0, open_share / 100.0, 1.0)
 
     def _blend_confluence(self, scores: Scores, here: slice) -> None:
@@ -265,43 +260,99 @@ class Prism:
     def _independence(self, scores: Scores, workspace: Workspace, start: int, stop: int) -> None:
         """Effective number of independent inputs at each bar, from the last finished block of the base clock."""
         clock = workspace.clock(workspace.frame.timeframe)
-        for block in range(start // clock.block, (stop - 1) // clock.block + 1 if stop > start else 0):
+        if stop <= start:
+            return
+        blocks = range(start // clock.block, (stop - 1) // clock.block + 1)
+        self._participate(workspace, [block - 1 for block in blocks])
+        for block in blocks:
             a, b = max(block * clock.block, start), min((block + 1) * clock.block, stop)
-            scores.effective_inputs[a - start : b - start] = self._effective_inputs(workspace, block - 1)
+            scores.effective_inputs[a - start : b - start] = workspace.participation[block - 1]
 
-    def _effective_inputs(self, workspace: Workspace, block: int) -> float:
-        """Participation of the component scores over one whole block; NaN where it is not whole."""
+    def _participate(self, workspace: Workspace, blocks: list[int]) -> None:
+        """Find the participation of blocks that is not known yet; NaN for one that is not whole."""
         timeframe = workspace.frame.timeframe
         clock = workspace.clock(timeframe)
-        start, stop = block * clock.block, (block + 1) * clock.block
-        if start < clock.bars.first:
-            return float("nan")
-        if block not in workspace.participation:
-            available = set(workspace.frame.base.columns)
-            rows = [
-                component.score(workspace.values(component, timeframe, start, stop)[0])
-                for _, component, weight in self
-                if weight > 0.0 and columns_of(component) <= available
-            ]
-            known = [row for row in rows if np.isfinite(row).all()]
-            workspace.participation[block] = participation(np.array(known)) if known else float("nan")
-        return workspace.participation[block]
+        fresh = [block for block in blocks if block not in workspace.participation]
+        workspace.participation.update((b, np.nan) for b in fresh if b * clock.block < clock.bars.first)
+        whole = [block for block in fresh if block not in workspace.participation]
+        available = set(workspace.frame.base.columns)
+        inputs = [c for _, c, weight in self if weight > 0.0 and columns_of(c) <= available]
+        together = max(CHUNK // clock.block, 1)
+        for group in (whole[i : i + together] for i in range(0, len(whole), together)):
+            if group[-1] - group[0] + 1 != len(group):
+                raise AssertionError("blocks are asked for in order, so what is missing of them is a stretch")
+            a, b = group[0] * clock.block, (group[-1] + 1) * clock.block
+            found = np.full(len(group), np.nan)
+            if inputs:
+                rows = np.stack([c.score(workspace.values(c, timeframe, a, b)[0]) for c in inputs])
+                participation(rows, clock.block, found)
+            workspace.participation.update(zip(group, found.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a stretch of base bars sees the bars of one timeframe.
+
+    Attributes
+    ----------
+    timeframe : Timeframe
+    weight : float
+        In the ladder.
+    start, stop : int
+        Numbers of the bars of the timeframe that are seen.
+    at : array of int64 or None, shape (n_bars,)
+        Position, from `start`, of the bar that each base bar sees; None on the base clock.
+    silent : array of bool or None, shape (n_bars,)
+        Where a score is not known whatever the values: no bar yet, or a bridged base bar.
+    """
+
+    timeframe: Timeframe
+    weight: float
+    start: int
+    stop: int
+    at: NDArray[np.int64] | None
+    silent: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, workspace: Workspace, timeframe: Timeframe, weight: float, a: int, b: int) -> View:
+        """View of the base bars [a, b) on a timeframe."""
+        bars = workspace.clock(timeframe).bars
+        if timeframe == workspace.frame.timeframe:
+            bridged = bars.state[a - bars.first : b - bars.first] == BRIDGED
+            return cls(timeframe, weight, a, b, None, bridged if bridged.any() else None)
+        numbers = visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
+        workspace.insist_loaded(timeframe, int(numbers[0]))
+        start, stop = max(int(numbers[0]), bars.first), min(int(numbers[-1]) + 1, bars.end)
+        if start >= stop:
+            return cls(timeframe, weight, start, start, None, np.ones(b - a, dtype=bool))
+        silent = numbers < start
+        return cls(timeframe, weight, start, stop, np.maximum(numbers - start, 0), silent if silent.any() else None)
+
+    def values(self, node: Node, workspace: Workspace) -> list[Array]:
+        """Outputs of a node as the base bars see them, NaN where there is no bar yet."""
+        if self.start == self.stop:
+            assert self.silent is not None
+            return [np.full(len(self.silent), np.nan) for _ in workspace.values(node, self.timeframe, 0, 0)]
+        return [self._spread(values) for values in workspace.values(node, self.timeframe, self.start, self.stop)]
+
+    def scores(self, component: Component, workspace: Workspace) -> Array:
+        """Scores of a component as the base bars see them; a bridged bar's own score is not known."""
+        if self.start == self.stop:
+            return self.values(component, workspace)[0]
+        return self._spread(component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0]))
+
+    def _spread(self, values: Array) -> Array:
+        spread = values if self.at is None else values.take(self.at)
+        return spread if self.silent is None else np.where(self.silent, np.nan, spread)
 
 
 def seen(
     node: Node, workspace: Workspace, timeframe: Timeframe, a: int, b: int
-) -> tuple[list[Array], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[list[Array], NDArray[np.bool_]]:
     """Values of a node on a timeframe as the base bars [a, b) see them, and where they are known."""
     return workspace.aligned(node, timeframe, workspace.frame.timeframe, a, b)
 
 
 def seen_scores(component: Component, workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> Array:
-    """Scores of a component on a timeframe as the base bars [a, b) see them.
-
-    A bridged bar keeps the run alive for others, but its own score is not known.
-    """
-    bars = workspace.clock(timeframe).bars
-    arrays, known = seen(component, workspace, timeframe, a, b)
-    if timeframe == workspace.frame.timeframe:
-        known = known & (bars.state[a - bars.first : b - bars.first] != BRIDGED)
-    return np.where(known, component.score(arrays[0]), np.nan)
+    """Scores of a component on a timeframe as the base bars [a, b) see them."""
+    return View.of(workspace, timeframe, 1.0, a, b).scores(component, workspace)
