@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,16 +135,22 @@ def digest(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | No
     return total.hexdigest()
 
 
-def _bits(values: Array) -> NDArray[np.int64]:
-    """Bit patterns, every NaN the same one."""
-    return np.where(np.isnan(values), np.nan, values).view(np.int64)
+def _bits(values: NDArray[Any]) -> NDArray[Any]:
+    """Bit patterns, every NaN the same one; codes stand for themselves."""
+    return np.where(np.isnan(values), np.nan, values).view(np.int64) if values.dtype == np.float64 else values
+
+
+def differing(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two arrays differ in a bit; unknown equals unknown."""
+    different: NDArray[np.bool_] = _bits(a) != _bits(b)
+    return different
 
 
 def _differing(a: Sequence[Array], b: Sequence[Array]) -> NDArray[np.bool_]:
     """Where any output differs in a bit."""
     different = np.zeros(len(a[0]), dtype=bool)
     for x, y in zip(a, b, strict=True):
-        different |= _bits(x) != _bits(y)
+        different |= differing(x, y)
     return different
 
 
@@ -335,8 +342,8 @@ def _late_starts(
     late = tried = 0
     for skip in Env(seed=count).random().integers(0, latest, count):
         start = bars.first + int(skip)
-        fresh = replace(frame.base.since(start * ratio), complete=True)
         at = start + first_known
+        fresh = replace(frame.base.since(start * ratio).until((at + 1) * ratio), complete=True)
         value = Workspace(MarketFrame(frame.instrument, fresh), block).values(node, timeframe, at, at + 1)
         here, there = _points(node, value)[0][0], whole[0][at - bars.first]
         if here == here and there == there:

@@ -1,8 +1,16 @@
-"""The six faces, in the order in which they are summed."""
+"""The six faces in the order in which they are summed, and the prism that settings describe. No magic: a list."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
+
+from virtuoso.errors import ConfigError, DeclarationError, did_you_mean
 from virtuoso.prism import orderbook, orderflow, price_structure, sentiment, technical, volume
+from virtuoso.prism.component import Component
+from virtuoso.prism.face import Face
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.settings import FaceSettings, PrismSettings
 
 FACES = (
     technical.FACE,
@@ -12,3 +20,61 @@ FACES = (
     price_structure.FACE,
     sentiment.FACE,
 )
+
+
+def prism_from(settings: PrismSettings) -> Prism:
+    """Build the prism that settings describe: their weights, parameters and private components.
+
+    Parameters
+    ----------
+    settings : PrismSettings
+
+    Returns
+    -------
+    Prism
+
+    Raises
+    ------
+    ConfigError
+        If a weight or parameter names a component that does not exist.
+    ParameterError
+        If a parameter lies outside its range.
+    """
+    private = [private_component(path) for path in settings.components]
+    chosen = settings.faces.by_name()
+    for component in private:
+        if not any(component.name in face.components for face in chosen.values()):
+            raise ConfigError(
+                f"The private component {component!r} has no weight. Give it one under a face, such as "
+                f"prism.faces.technical.components.{component.name}: 0.1, and lower the others to make room."
+            )
+    faces = tuple(_face(face, chosen[face.name], private) for face in FACES)
+    weights = {name: face.weight for name, face in chosen.items()}
+    return Prism(faces, weights, dict(settings.timeframes))
+
+
+def private_component(path: str) -> Component:
+    """Import a component named `package.module:Class` and make it with its defaults."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError as missing:
+        raise ConfigError(f"prism.components names {path!r}, but {missing}. Is it on PYTHONPATH?") from None
+    if not (isinstance(found, type) and issubclass(found, Component)):
+        raise DeclarationError(f"prism.components names {path!r}, which is not a subclass of virtuoso.Component.")
+    return found()
+
+
+def _face(face: Face, settings: FaceSettings, private: list[Component]) -> Face:
+    """Lay settings over one face."""
+    known = {component.name: component for component in (*face.components, *face.gates, *private)}
+    names = [*known, *face.waiting]
+    for name in (*settings.components, *settings.parameters):
+        if name not in names:
+            raise ConfigError(f"The {face.name} face has no component {name!r}. {did_you_mean(name, names)}")
+    for name in settings.parameters:
+        known[name] = known[name].replace(**settings.parameters[name])
+    components = {known[name]: weight for name, weight in settings.components.items() if name in known}
+    waiting = {name: weight for name, weight in settings.components.items() if name in face.waiting}
+    gates = tuple(gate.replace(**known[gate.name].settings()) for gate in face.gates)
+    return replace(face, components=components, gates=gates, waiting=waiting)

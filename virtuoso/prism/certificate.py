@@ -1,0 +1,180 @@
+"""The certificate: the laws on the user's own data and components, and every stage bar by bar in another process.
+
+1. Each component and gate is examined by every law on each timeframe of the ladder that the data can fill.
+2. The whole prism is scored in one pass and again bar by bar, as a live process would, by a fresh process.
+3. What is broken is named with its first offending bar; what could not be tested says why.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from virtuoso.clock import Timeframe, iso
+from virtuoso.market.feed import Feed
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import NO_TRADE, policy_for
+from virtuoso.prism import laws
+from virtuoso.prism.blocks import Workspace, block_length
+from virtuoso.prism.component import Component
+from virtuoso.prism.fingerprint import environment, sources_digest
+from virtuoso.prism.laws import Finding
+from virtuoso.prism.prism import Prism, columns_of
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the laws found.
+
+    Attributes
+    ----------
+    instrument, timeframe : str
+    first, last : int, ms
+        Open of the first bar and close of the last.
+    findings : list of Finding
+    untested : list of str
+        What could not be tested, with the reason.
+    live_bars : int
+        Bars that were scored one by one by another process.
+    data, prism, code : str
+        Fingerprints.
+    environment : dict
+        Versions of the wheels and the CPU level.
+    """
+
+    instrument: str
+    timeframe: str
+    first: int
+    last: int
+    findings: list[Finding]
+    untested: list[str]
+    live_bars: int
+    data: str
+    prism: str
+    code: str
+    environment: dict[str, str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no law is broken."""
+        return all(finding.holds for finding in self.findings)
+
+    @property
+    def broken(self) -> list[Finding]:
+        """What is broken, worst news first: by the time of the first offending bar."""
+        return sorted((f for f in self.findings if not f.holds), key=lambda f: (f.at is None, f.at or 0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON writes it."""
+        return {"holds": self.holds, **asdict(self)}
+
+    def __str__(self) -> str:
+        laws_seen = sorted({finding.law for finding in self.findings})
+        verdict = "every law holds" if self.holds else f"{len(self.broken)} findings are BROKEN"
+        lines = [
+            f"{self.instrument} {self.timeframe} {iso(self.first)} to {iso(self.last)}: {verdict}",
+            f"{len(self.findings)} examinations ({', '.join(laws_seen)}), {self.live_bars:,} bars one by one",
+            *(f"  {finding}" for finding in self.broken),
+            *(f"  not tested: {reason}" for reason in self.untested),
+        ]
+        return "\n".join(lines)
+
+
+def certify(
+    prism: Prism, frame: MarketFrame, *, live_bars: int = 3_000, progress: Progress | None = None
+) -> Certificate:
+    """Examine a prism on a market.
+
+    Parameters
+    ----------
+    prism : Prism
+    frame : MarketFrame
+    live_bars : int
+        How many bars at the end to score one by one in another process and compare bit for bit.
+    progress : callable, optional
+        Called with what is being examined, how many are done, and how many there are.
+
+    Returns
+    -------
+    Certificate
+    """
+    carried = set(frame.base.columns)
+    parts = [(name, component) for name, component, _ in prism]
+    parts += [(f"{face.name}.{gate.name}", gate) for face in prism.faces for gate in face.gates]
+    findings: list[Finding] = []
+    untested: list[str] = []
+    work = [(name, c, timeframe) for name, c in parts for timeframe, _ in prism.ladder(frame.timeframe)]
+    for done, (name, component, timeframe) in enumerate(work):
+        if progress is not None:
+            progress(f"{name} {timeframe}", done, len(work) + 1)
+        reason = _untestable(component, frame, timeframe, carried)
+        if reason:
+            untested.append(f"{name} on {timeframe}: {reason}")
+        else:
+            findings += laws.examine(component, frame, timeframe)
+    if progress is not None:
+        progress("bar by bar in another process", len(work), len(work) + 1)
+    bars = min(live_bars, len(frame) // 2)
+    if bars > 0:
+        findings.append(bar_by_bar(prism, frame, bars))
+    return Certificate(
+        str(frame.instrument), frame.timeframe.name, frame.timeframe.open_time(frame.start),
+        frame.timeframe.open_time(frame.stop), findings, untested, max(bars, 0), frame.fingerprint,
+        prism.fingerprint, sources_digest(), environment(),
+    )  # fmt: skip
+
+
+def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, carried: set[str]) -> str:
+    missing = sorted(columns_of(component) - carried)
+    if missing:
+        return f"missing column {', '.join(missing)}"
+    bars = frame.bars(timeframe)
+    needed = laws.total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
+    return f"{len(bars)} bars are fewer than the {needed} it takes" if len(bars) < needed else ""
+
+
+def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
+    """Score the last bars one by one in another process, as they would arrive, and compare every array bit for bit."""
+    whole = prism.score(frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        single = pool.submit(replayed, prism, frame, bars).result()
+    offending = np.zeros(bars, dtype=bool)
+    worst = ""
+    for name, values in whole.items():
+        different = laws.differing(values, single[name])
+        if different.any() and not worst:
+            worst = f"{name} differs; "
+        offending |= different
+    known = float(np.isfinite(whole["confluence"]).mean())
+    at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None
+    return Finding(
+        "live", "the whole prism", frame.timeframe.name, not offending.any(), bars * len(whole), known,
+        float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one in another process",
+    )  # fmt: skip
+
+
+def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Every array of the scores of the last bars, each computed when its bar arrived."""
+    base = frame.base
+    start = frame.stop - bars
+    policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
+    history = MarketFrame(frame.instrument, base.until(start))
+    feed = Feed(history, [timeframe for timeframe, _ in prism.ladder(frame.timeframe)], policy)
+    workspace = Workspace(feed.frame)
+    found: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for number in range(start, frame.stop):
+        i = number - base.first
+        published = base.state[i] <= NO_TRADE
+        values = {name: float(column[i]) for name, column in base.columns.items()} if published else None
+        workspace.grow(feed.close(number, values))
+        for name, array in prism.assemble(workspace, number, number + 1).arrays().items():
+            found.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in found.items()}
