@@ -1,1 +1,95 @@
-"""Virtuoso: a vectorized, backtest-first research and trading platform for crypto."""
+"""Virtuoso: a vectorized, backtest-first research and trading platform for crypto.
+
+    import virtuoso as vt
+
+    frame = vt.load("BTCUSDT", "1m")
+    scores = vt.score(frame)
+    scores.explain("2025-10-10T21:15Z")
+    result = vt.backtest(scores)
+
+Everything is imported when it is first used, so that `import virtuoso` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from virtuoso.clock import Span, Timeframe
+    from virtuoso.config import Settings
+    from virtuoso.errors import VirtuosoError
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.market.store import Lake
+    from virtuoso.prism.component import Component, Feature, Float, Gate, Int
+    from virtuoso.prism.features.swings import Swings
+    from virtuoso.prism.features.volatility import ATR
+    from virtuoso.prism.prism import Prism
+    from virtuoso.prism.scale import Linear, Squash, ratio
+    from virtuoso.prism.scores import Scores
+    from virtuoso.verbs import backtest, issued, load, score, verify
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ATR": "virtuoso.prism.features.volatility",
+    "Component": "virtuoso.prism.component",
+    "Feature": "virtuoso.prism.component",
+    "Float": "virtuoso.prism.component",
+    "Gate": "virtuoso.prism.component",
+    "Int": "virtuoso.prism.component",
+    "Lake": "virtuoso.market.store",
+    "Linear": "virtuoso.prism.scale",
+    "MarketFrame": "virtuoso.market.frame",
+    "Prism": "virtuoso.prism.prism",
+    "Scores": "virtuoso.prism.scores",
+    "Settings": "virtuoso.config",
+    "Span": "virtuoso.clock",
+    "Squash": "virtuoso.prism.scale",
+    "Swings": "virtuoso.prism.features.swings",
+    "Timeframe": "virtuoso.clock",
+    "VirtuosoError": "virtuoso.errors",
+    "backtest": "virtuoso.verbs",
+    "issued": "virtuoso.verbs",
+    "load": "virtuoso.verbs",
+    "ratio": "virtuoso.prism.scale",
+    "score": "virtuoso.verbs",
+    "verify": "virtuoso.verbs",
+}
+
+__all__ = [
+    "ATR",
+    "Component",
+    "Feature",
+    "Float",
+    "Gate",
+    "Int",
+    "Lake",
+    "Linear",
+    "MarketFrame",
+    "Prism",
+    "Scores",
+    "Settings",
+    "Span",
+    "Squash",
+    "Swings",
+    "Timeframe",
+    "VirtuosoError",
+    "backtest",
+    "issued",
+    "load",
+    "ratio",
+    "score",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'virtuoso' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -129,6 +129,23 @@ class Prism:
         weights = dict(self.face_weights) | dict(face_weights or {})
         return replace(self, faces=tuple(faces), face_weights=weights)
 
+    def joined(self, face: str, components: Mapping[Component, float]) -> Prism:
+        """Give the same prism with more components in a face; the others make room for them in proportion."""
+        names = [known.name for known in self.faces]
+        if face not in names:
+            raise ConfigError(f"There is no face {face!r}. {did_you_mean(face, names)}")
+        room = 1.0 - sum(components.values())
+        if not 0.0 <= room < 1.0:
+            raise ConfigError(f"Weights of components that join a face must sum to 0..1, sum to {1.0 - room:g}.")
+        faces = []
+        for known in self.faces:
+            if known.name == face:
+                older = {component: weight * room for component, weight in known.components.items()}
+                waiting = {name: weight * room for name, weight in known.waiting.items()}
+                known = replace(known, components={**older, **components}, waiting=waiting)
+            faces.append(known)
+        return replace(self, faces=tuple(faces))
+
     def ladder(self, base: Timeframe) -> list[tuple[Timeframe, float]]:
         """Clocks that are scored from a base clock, fastest first, with weights that sum to 1.
 

@@ -1,5 +1,6 @@
-"""The sentiment face: how the crowd is positioned. It needs funding, open interest, ratios and liquidations, which
-the store does not hold yet.
+"""The sentiment face: how the crowd is positioned.
+
+It needs funding, open interest, ratios and liquidations, which the store does not hold yet.
 """
 
 from __future__ import annotations
