@@ -1,0 +1,121 @@
+"""What the prism weighs: timeframes, faces, components and their parameters.
+
+The numbers themselves live in one file, `configs/weights/default.yaml`, which ships in the wheel; `PrismSettings()`
+reads it. Other files and settings are laid over it by `virtuoso.config`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from virtuoso.clock import Timeframe
+from virtuoso.errors import ConfigError
+from virtuoso.settings import RoomSettings, Table, Weight, shipped, sums_to_one
+
+DEFAULT_WEIGHTS = "weights/default.yaml"
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@lru_cache(maxsize=1)
+def shipped_weights() -> Mapping[str, Any]:
+    """Read the weights that ship with Virtuoso; callers must not change them."""
+    weights: Mapping[str, Any] = yaml.safe_load(shipped(DEFAULT_WEIGHTS).read_text(encoding="utf-8"))
+    return weights
+
+
+def _parameter(value: object) -> bool | int | float | str:
+    if isinstance(value, (bool, int, float, str)) and value not in (float("inf"), float("-inf")) and value == value:
+        return value
+    raise PydanticCustomError("parameter", "must be a finite number, a text or true or false")
+
+
+Parameter = Annotated[
+    bool | int | float | str,
+    PlainValidator(_parameter),
+    WithJsonSchema({"type": ["boolean", "integer", "number", "string"]}),
+]
+
+
+class FaceSettings(RoomSettings):
+    """One face: its share of the confluence, and its components."""
+
+    weight: Weight = Field(description="Share of the confluence.")
+    components: Table[Weight] = Field(description="Share of each component of the face; they sum to 1.")
+    parameters: Table[Table[Parameter]] = Field(
+        default_factory=lambda: Table({}),
+        description="Parameters that differ from what a component declares, such as `{rsi: {period: 21}}`.",
+    )
+
+    @field_validator("components")
+    @classmethod
+    def _components_sum_to_one(cls, components: Table[float]) -> Table[float]:
+        sums_to_one(components.values(), "the weights of a face's components")
+        return components
+
+
+class FacesSettings(RoomSettings):
+    """The six faces; their weights sum to 1."""
+
+    technical: FaceSettings
+    volume: FaceSettings
+    orderflow: FaceSettings
+    orderbook: FaceSettings
+    price_structure: FaceSettings
+    sentiment: FaceSettings
+
+    @model_validator(mode="after")
+    def _faces_sum_to_one(self) -> FacesSettings:
+        sums_to_one((face.weight for face in self.by_name().values()), "the weights of the six faces")
+        return self
+
+    def by_name(self) -> dict[str, FaceSettings]:
+        """Give the faces in their order, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class PrismSettings(RoomSettings):
+    """Timeframes, faces, and the components that users bring."""
+
+    weights: str = Field(
+        DEFAULT_WEIGHTS,
+        description="File with `timeframes` and `faces`, laid over the shipped weights and under these settings.",
+    )
+    timeframes: Table[Weight] = Field(
+        default_factory=lambda: Table(shipped_weights()["timeframes"]),
+        description="Share of each timeframe in a component's score; they sum to 1 and are replaced as a whole.",
+    )
+    faces: FacesSettings = Field(
+        default_factory=lambda: FacesSettings.model_validate(shipped_weights()["faces"]), description="The six faces."
+    )
+    components: tuple[str, ...] = Field(
+        default=(), description="Private components, as `package.module:Class`; they get a weight under their face."
+    )
+
+    @field_validator("timeframes")
+    @classmethod
+    def _is_a_ladder(cls, timeframes: Table[float]) -> Table[float]:
+        try:
+            ladder = sorted(Timeframe(name) for name in timeframes)
+            for slow in ladder:
+                slow.ratio(ladder[0])
+        except ConfigError as refused:
+            raise PydanticCustomError("timeframes", "{message}", {"message": str(refused).rstrip(".")}) from None
+        sums_to_one(timeframes.values(), "the weights of the timeframes")
+        return Table({timeframe.name: timeframes[timeframe.name] for timeframe in ladder})
+
+    @field_validator("components")
+    @classmethod
+    def _name_classes(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+        for name in components:
+            if not _CLASS.fullmatch(name):
+                raise PydanticCustomError("component", "must be package.module:Class, was '{name}'", {"name": name})
+        if len(set(components)) < len(components):
+            raise PydanticCustomError("component", "names a component twice")
+        return components

@@ -1,0 +1,109 @@
+"""When a score becomes a signal, for how long it is one, and where its entry, stop and targets lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from virtuoso.clock import Span, Timeframe
+from virtuoso.errors import ConfigError
+from virtuoso.settings import Folder, RoomSettings, SpanSetting, sums_to_one
+
+Three = tuple[float, float, float]
+
+
+class LevelSettings(RoomSettings):
+    """Entry, stop and targets: drawn from confirmed structure and measured in ATR and R (entry to stop)."""
+
+    timeframe: str = Field(
+        "30m", description="Timeframe whose swings and ATR are used; the slowest of the ladder where it is not in it."
+    )
+    atr_period: int = Field(14, ge=2, le=500, description="Bars of that timeframe behind its ATR.")
+    memory: int = Field(240, ge=20, le=2000, description="Bars of that timeframe for which a swing stays a level.")
+    weakest: float = Field(0.5, gt=0, le=10, description="What a level must be worth, in clear and fresh swings.")
+    apart: float = Field(0.5, ge=0, le=10, description="Levels nearer to each other than this many ATR are one.")
+    stop_buffer: float = Field(0.25, ge=0, le=5, description="Distance of the stop beyond the level, in ATR.")
+    stop_min: float = Field(0.75, gt=0, le=20, description="Distance from entry to stop in ATR, at least.")
+    stop_max: float = Field(3.0, gt=0, le=50, description="Distance from entry to stop in ATR, at most.")
+    min_target_r: float = Field(1.0, gt=0, le=20, description="Distance of the first target in R, at least.")
+    target_gap_r: float = Field(0.5, gt=0, le=20, description="Distance between two targets in R, at least.")
+    target_r: Three = Field(
+        (1.5, 2.5, 4.0), description="Where each target stands in R if no opposing level lies nearer."
+    )
+    target_sizes: Three = Field(
+        (0.5, 0.3, 0.2), description="Share of the position taken off at each target; they sum to 1."
+    )
+    entry: Literal["market", "retest"] = Field(
+        "market", description="At the next open, or with a limit at the nearest level on the way back."
+    )
+    retest_reach: float = Field(1.0, gt=0, le=10, description="Distance in ATR within which a level is waited for.")
+    retest_expiry: SpanSetting = Field(Span("1h"), description="How long a limit entry waits before it lapses.")
+
+    @field_validator("timeframe")
+    @classmethod
+    def _is_a_timeframe(cls, name: str) -> str:
+        try:
+            return Timeframe(name).name
+        except ConfigError as refused:
+            raise PydanticCustomError("timeframe", "{message}", {"message": str(refused).rstrip(".")}) from None
+
+    @field_validator("target_sizes")
+    @classmethod
+    def _sizes_sum_to_one(cls, sizes: Three) -> Three:
+        sums_to_one(sizes, "the sizes of the targets")
+        if min(sizes) < 0:
+            raise PydanticCustomError("sizes", "must not be negative")
+        return sizes
+
+    @model_validator(mode="after")
+    def _targets_stand_in_order(self) -> LevelSettings:
+        if self.stop_min > self.stop_max:
+            raise PydanticCustomError(
+                "stops",
+                "needs stop_min <= stop_max, has {low:g}, {high:g}",
+                {"low": self.stop_min, "high": self.stop_max},
+            )
+        reached = self.min_target_r
+        for k, r in enumerate(self.target_r, 1):
+            if r < reached:
+                raise PydanticCustomError(
+                    "targets",
+                    "places target{k} at {r:g} R, nearer than min_target_r and target_gap_r allow ({least:g} R)",
+                    {"k": k, "r": r, "least": reached},
+                )
+            reached = r + self.target_gap_r
+        return self
+
+
+class SignalSettings(RoomSettings):
+    """Thresholds of the rule with hysteresis, the coverage it asks for, and where signals are written."""
+
+    bull_enter: float = Field(68.0, description="Confluence at or above which BULLISH begins.")
+    bull_leave: float = Field(55.0, description="Confluence below which BULLISH ends.")
+    bear_leave: float = Field(45.0, description="Confluence above which BEARISH ends.")
+    bear_enter: float = Field(32.0, description="Confluence at or below which BEARISH begins.")
+    min_coverage: float = Field(
+        0.40, ge=0, le=1, description="Share of weight known, below which the signal is NEUTRAL."
+    )
+    max_age: SpanSetting = Field(Span("4h"), description="How long a signal lives; also the memory of the rule.")
+    levels: LevelSettings = Field(default_factory=LevelSettings, description="Entry, stop and targets.")
+    reports: Folder = Field(Path("reports"), description="Folder for the JSON, chart and PDF of signals.")
+
+    @model_validator(mode="after")
+    def _thresholds_do_not_cross(self) -> SignalSettings:
+        bear_enter, bear_leave, bull_leave, bull_enter = (
+            self.bear_enter,
+            self.bear_leave,
+            self.bull_leave,
+            self.bull_enter,
+        )
+        if not 0 <= bear_enter < bear_leave <= 50 <= bull_leave < bull_enter <= 100:
+            raise PydanticCustomError(
+                "thresholds",
+                "needs 0 <= bear_enter < bear_leave <= 50 <= bull_leave < bull_enter <= 100, "
+                f"has {bear_enter:g}, {bear_leave:g}, {bull_leave:g}, {bull_enter:g}",
+            )
+        return self
