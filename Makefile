@@ -27,7 +27,7 @@ demo: $(STAMP) ## the main job, offline, on a simulated market: results page in 
 	$(BIN)/virtuoso demo
 
 test: $(STAMP) ## every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -p no:benchmark
 
 laws: $(STAMP) ## the laws of the prism over every component, and the seeded leaks
 	$(BIN)/python -m pytest -q tests/laws

@@ -51,7 +51,7 @@ class Parameter:
     def check(self, owner: str, name: str, value: Any) -> Any:
         """Give the value in the parameter's type, or say what is wrong with it."""
         wrong = isinstance(value, bool) or not isinstance(value, (int, float))
-        if wrong or (self.kind is int and value != int(value)):
+        if wrong or (self.kind is int and value % 1 != 0):
             raise ParameterError(f"{owner}.{name} must be {self.kind.__name__}, was {value!r}.")
         if not self.low <= value <= self.high:
             raise ParameterError(f"{owner}.{name} must lie in {self.low}..{self.high} {self.unit}, was {value!r}.")
@@ -97,6 +97,9 @@ class Node:
     arguments: ClassVar[tuple[str, ...]] = ()
     sparse: ClassVar[bool] = False
     """Whether NaN is an answer of this node ('there is none') and must not cut the run of what builds on it."""
+    holes: ClassVar[bool] = False
+    """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
+    for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,0 +1,82 @@
+"""Scoring: each component against one whole-history TA-Lib pass, the whole prism, the cache, one live bar.
+
+`ns_per_bar` in the extra info is the figure to compare; the peer in the same run is `talib.RSI` over the same bars.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import talib
+
+from virtuoso.market.feed import Feed
+from virtuoso.market.gaps import policy_for
+from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.prism import Prism
+
+PRISM = Prism.standard()
+PARTS = [(name, component) for name, component, _ in PRISM]
+PARTS += [(f"{face.name}.{gate.name}", gate) for face in PRISM.faces for gate in face.gates]
+
+
+def per_bar(benchmark, frame, share=1.0):
+    benchmark.extra_info["ns_per_bar"] = round(benchmark.stats["min"] / len(frame) * 1e9 * share, 1)
+
+
+def test_peer_one_pass_of_talib(benchmark, year):
+    benchmark(talib.RSI, year.base.columns["close"], 14)
+    per_bar(benchmark, year)
+
+
+@pytest.mark.parametrize(("name", "component"), PARTS, ids=[name for name, _ in PARTS])
+def test_component(benchmark, year, name, component):
+    """Its own cost: the features it builds on are there already, as they are in the prism."""
+    base = year.base
+
+    def prepare():
+        workspace = Workspace(year)
+        for argument in component.arguments:
+            source = getattr(component, argument, None)
+            if hasattr(source, "memory"):
+                clock = source.clock(base.timeframe)
+                bars = workspace.frame.bars(clock)
+                workspace.values(source, clock, bars.first, bars.end)
+        return (workspace,), {}
+
+    benchmark.pedantic(
+        lambda workspace: workspace.values(component, base.timeframe, base.first, base.end),
+        setup=prepare, rounds=3, warmup_rounds=1,
+    )  # fmt: skip
+    per_bar(benchmark, year)
+
+
+def test_whole_prism_four_timeframes(benchmark, year):
+    benchmark.pedantic(PRISM.score, args=(year,), rounds=3, warmup_rounds=1)
+    per_bar(benchmark, year)
+
+
+def test_whole_prism_from_cache(benchmark, year, tmp_path):
+    PRISM.score(year, cache_folder=tmp_path)
+    benchmark.pedantic(PRISM.score, args=(year,), kwargs={"cache_folder": tmp_path}, rounds=3, warmup_rounds=1)
+    per_bar(benchmark, year)
+
+
+def test_one_live_bar(benchmark, year):
+    """Two days of minutes, one by one, every face, due timeframes; p50 and p99 in the extra info, ms."""
+    base, bars = year.base, 2 * 1440
+    history = year.until((base.end - bars) * 60_000)
+    feed = Feed(history, [tf for tf, _ in PRISM.ladder(base.timeframe)], policy_for("simulated", 60_000))
+    workspace = Workspace(feed.frame)
+    rows = iter(range(base.end - bars, base.end))
+
+    def one_bar():
+        number = next(rows)
+        i = number - base.first
+        values = {name: float(column[i]) for name, column in base.columns.items()} if base.state[i] <= 1 else None
+        workspace.grow(feed.close(number, values))
+        return PRISM.assemble(workspace, number, number + 1)
+
+    benchmark.pedantic(one_bar, rounds=bars, iterations=1)
+    times = np.array(benchmark.stats.stats.data[1:]) * 1e3  # the first one computes what the history left open
+    benchmark.extra_info["p50_ms"], benchmark.extra_info["p99_ms"] = np.percentile(times, [50, 99]).round(2).tolist()
+    benchmark.extra_info["max_ms"] = round(float(times.max()), 2)

@@ -1,0 +1,91 @@
+"""The cache gives back what was computed, bit for bit, and nothing that was computed from something else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.builders import market
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.cache import ScoreCache, reach
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.technical import RSI
+
+PRISM = Prism.standard()
+FRAME = market(seed=31, bars=5_000)
+
+
+def same(a, b):
+    return all(np.array_equal(a[name], b[name], equal_nan=a[name].dtype != np.int8) for name in a)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    PRISM.score(FRAME, block=64, cache_folder=tmp_path)
+    return tmp_path
+
+
+def filled(folder, frame, prism=PRISM):
+    return ScoreCache(folder).fill(Workspace(frame, 64), prism)
+
+
+class TestASecondRun:
+    def test_is_the_same_to_the_bit(self, folder):
+        fresh = PRISM.score(FRAME, block=64).arrays()
+        assert same(fresh, PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+
+    def test_computes_no_finished_block_of_a_component(self, folder):
+        workspace = Workspace(FRAME, 64)
+        ScoreCache(folder).fill(workspace, PRISM)
+        clock = workspace.clock(FRAME.timeframe)
+        for _, component, _ in PRISM:
+            series = clock.series[component]
+            assert (series.done[:-1] == (np.arange(len(series.done) - 1) + clock.first_block + 1) * 64).all(), component
+
+    def test_writes_nothing_new(self, folder):
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+        PRISM.score(FRAME, block=64, cache_folder=folder)
+        assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+
+    def test_after_history_grew_is_the_same_to_the_bit(self, tmp_path):
+        PRISM.score(FRAME.until((FRAME.base.first + 3_333) * 60_000), block=64, cache_folder=tmp_path)
+        grown = PRISM.score(FRAME, block=64, cache_folder=tmp_path).arrays()
+        assert same(PRISM.score(FRAME, block=64).arrays(), grown)
+
+
+class TestABlockIsNotTaken:
+    def test_where_one_bar_of_its_memory_changed(self, folder):
+        close = FRAME.base.columns["close"].copy()
+        close[2_500] += 0.01
+        changed = MarketFrame(FRAME.instrument, replace(FRAME.base, columns={**FRAME.base.columns, "close": close}))
+        assert 0 < filled(folder, changed) < filled(folder, FRAME)
+        fresh = PRISM.score(changed, block=64).arrays()
+        assert same(fresh, PRISM.score(changed, block=64, cache_folder=folder).arrays())
+
+    def test_where_a_parameter_changed(self, folder):
+        technical = PRISM.faces[0]
+        others = {(c.replace(period=15) if isinstance(c, RSI) else c): w for c, w in technical.components.items()}
+        changed = replace(PRISM, faces=(replace(technical, components=others), *PRISM.faces[1:]))
+        assert filled(folder, changed) < filled(folder, FRAME)
+        assert same(PRISM.score(FRAME, block=64).arrays(), PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+        assert same(
+            changed.score(FRAME, block=64).arrays(), changed.score(FRAME, block=64, cache_folder=folder).arrays()
+        )
+
+    def test_where_the_file_is_damaged(self, folder):
+        for path in folder.rglob("*.parquet"):
+            path.write_bytes(path.read_bytes()[:-100])
+        assert filled(folder, FRAME) == 0
+        assert same(PRISM.score(FRAME, block=64).arrays(), PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+
+    def test_where_the_block_length_is_another(self, folder):
+        assert ScoreCache(folder).fill(Workspace(FRAME, 128), PRISM) == 0
+
+
+def test_a_reach_adds_up_the_memories_of_features():
+    for _, component, _ in PRISM:
+        found = reach(component, FRAME.timeframe)
+        assert found["1m"] >= component.memory(FRAME.timeframe)
