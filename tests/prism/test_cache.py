@@ -69,7 +69,7 @@ class TestABlockIsNotTaken:
         technical = PRISM.faces[0]
         others = {(c.replace(period=15) if isinstance(c, RSI) else c): w for c, w in technical.components.items()}
         changed = replace(PRISM, faces=(replace(technical, components=others), *PRISM.faces[1:]))
-        assert filled(folder, changed) < filled(folder, FRAME)
+        assert filled(folder, FRAME, changed) < filled(folder, FRAME)
         assert same(PRISM.score(FRAME, block=64).arrays(), PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
         assert same(
             changed.score(FRAME, block=64).arrays(), changed.score(FRAME, block=64, cache_folder=folder).arrays()
