@@ -65,7 +65,7 @@ def test_one_live_bar(benchmark, year):
     """Two days of minutes, one by one, every face, due timeframes; p50 and p99 in the extra info, ms."""
     base, bars = year.base, 2 * 1440
     history = year.until((base.end - bars) * 60_000)
-    feed = Feed(history, [tf for tf, _ in PRISM.ladder(base.timeframe)], policy_for("simulated", 60_000))
+    feed = Feed(history, PRISM.clocks(base.timeframe), policy_for("simulated", 60_000))
     workspace = Workspace(feed.frame)
     rows = iter(range(base.end - bars, base.end))
 

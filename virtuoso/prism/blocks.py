@@ -49,11 +49,15 @@ class Series:
         Where the node answered.
     done : array of int64, shape (n_blocks,)
         Number after the last bar computed in each block; the block's start if none.
+    memory, warmup : int, bars
+        Of the node on this timeframe.
     """
 
     outputs: list[Array]
     known: Mask
     done: NDArray[np.int64]
+    memory: int
+    warmup: int
 
 
 class Clock:
@@ -64,34 +68,45 @@ class Clock:
         self.block = block
         self.first_block = bars.first // block
         self.series: dict[Node, Series] = {}
-        self._known: dict[str, tuple[Mask, int]] = {}
+        self.scored: dict[Node, tuple[int, int, Array]] = {}
+        self._known: dict[str, tuple[Mask, NDArray[np.int64], int]] = {}
 
-    def known(self, column: str) -> Mask:
-        """Where a column is known, shape (n_bars,); extended, not recomputed, when bars were added."""
+    def known(self, column: str, low: int, end: int) -> Mask | None:
+        """Where a column is known among the bars [low, end); None where that is everywhere.
+
+        Extended, not recomputed, when bars were added; how many are unknown is a difference of running counts.
+        """
         n = len(self.bars)
-        mask, done = self._known.get(column, (np.empty(0, dtype=bool), 0))
+        mask, unknown, done = self._known.get(column, (np.empty(0, bool), np.zeros(1, np.int64), 0))
         if done < n:
             if n > len(mask):
-                mask = _padded(mask, max(n, len(mask) + len(mask) // 2), False)
+                room = n if done == 0 else max(n, len(mask) + len(mask) // 2)
+                mask, unknown = _padded(mask, room, False), _padded(unknown, room + 1, 0)
             fresh = slice(done, n)
             mask[fresh] = np.isfinite(self.bars.columns[column][fresh]) & (self.bars.state[fresh] != UNKNOWN)
-            self._known[column] = (mask, n)
-        return mask[:n]
+            unknown[done + 1 : n + 1] = unknown[done] + np.cumsum(~mask[fresh])
+            self._known[column] = (mask, unknown, n)
+        a, b = low - self.bars.first, end - self.bars.first
+        return None if unknown[a] == unknown[b] else mask[a:b]
 
     def grow(self, bars: Bars) -> None:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
         self.bars = bars
-        for node, series in self.series.items():
-            self.series[node] = self._enlarged(series)
 
     def open_series(self, node: Node) -> Series:
-        """Find or start the series of a node."""
-        if node not in self.series:
+        """Find or start the series of a node, with room for all bars."""
+        series = self.series.get(node)
+        if series is None:
+            timeframe = self.bars.timeframe
+            memory, warmup = node.memory(timeframe), node.warmup(timeframe)
+            if warmup > memory:
+                raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
             kind = node.outputs if isinstance(node, Feature) else None
             width = len(kind._fields) if kind is not None else 1  # type: ignore[attr-defined]
-            empty = Series([np.empty(0) for _ in range(width)], np.empty(0, dtype=bool), np.empty(0, dtype=np.int64))
-            self.series[node] = self._enlarged(empty)
-        return self.series[node]
+            outputs = [np.empty(0) for _ in range(width)]
+            series = Series(outputs, np.empty(0, dtype=bool), np.empty(0, dtype=np.int64), memory, warmup)
+            self.series[node] = series
+        return self._enlarged(series)
 
     def _enlarged(self, series: Series) -> Series:
         """The series with room for all bars, at least half as much again so that growing stays cheap."""
@@ -185,12 +200,9 @@ class Workspace:
 
     def _extend_block(self, node: Node, clock: Clock, series: Series, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
-        bars, timeframe = clock.bars, clock.bars.timeframe
+        bars, timeframe, warmup = clock.bars, clock.bars.timeframe, series.warmup
         wanted = int(series.done[block - clock.first_block])
-        memory, warmup = node.memory(timeframe), node.warmup(timeframe)
-        if warmup > memory:
-            raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
-        origin = block * clock.block - memory - self._extra_memory
+        origin = block * clock.block - series.memory - self._extra_memory
         low = max(origin, bars.first)
         inputs = [self._input(node, name, clock, low, end) for name in node.arguments]
         mask = None if node.holes else _all([known for _, known in inputs if known is not None])
@@ -233,8 +245,6 @@ class Workspace:
         """One input over the bars [low, end): its arrays, and where it is known."""
         if name in RESERVED:
             return None, None
-        first = clock.bars.first
-        here = slice(low - first, end - first)
         source = getattr(node, name, None)
         if isinstance(source, Node):
             return self._node_input(source, clock, low, end)
@@ -243,7 +253,8 @@ class Workspace:
                 f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
                 f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(clock.bars.columns)}."
             )
-        return clock.bars.columns[name][here], clock.known(name)[here]
+        first = clock.bars.first
+        return clock.bars.columns[name][low - first : end - first], clock.known(name, low, end)
 
     def _node_input(self, source: Node, clock: Clock, low: int, end: int) -> tuple[Any, Mask]:
         timeframe = clock.bars.timeframe
@@ -293,12 +304,8 @@ def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) ->
 
 def _all(masks: list[Mask]) -> Mask | None:
     """Where everything is known, or None where that is everywhere."""
-    if all(mask.all() for mask in masks):
-        return None
-    known = masks[0].copy()
-    for mask in masks[1:]:
-        known &= mask
-    return known
+    holed = [mask for mask in masks if not mask.all()]
+    return np.logical_and.reduce(holed) if holed else None
 
 
 def _runs(mask: Mask | None, n: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -124,6 +125,8 @@ def certify(
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
         findings.append(bar_by_bar(prism, frame, bars))
+    if typed := _typed_here(prism):
+        untested.append(f"another process, which could not import {typed}: write it into a module of its own")
     return Certificate(
         str(frame.instrument), frame.timeframe.name, frame.timeframe.open_time(frame.start),
         frame.timeframe.open_time(frame.stop), findings, untested, max(bars, 0), frame.fingerprint,
@@ -141,11 +144,19 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
 
 
 def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
-    """Score the last bars one by one in another process, as they would arrive, and compare every array bit for bit."""
+    """Score the last bars one by one in another process, as they would arrive, and compare every array bit for bit.
+
+    Where another process could not import what the prism is made of, they are scored in this one, and that is said.
+    """
     whole = prism.score(frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        single = pool.submit(replayed, prism, frame, bars).result()
+    typed = _typed_here(prism)
+    if typed:
+        where = f"in this process, since no other could import {typed}"
+        single = replayed(prism, frame, bars)
+    else:
+        where = "in another process"
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            single = pool.submit(replayed, prism, frame, bars).result()
     offending = np.zeros(bars, dtype=bool)
     worst = ""
     for name, values in whole.items():
@@ -157,8 +168,20 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
     at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None
     return Finding(
         "live", "the whole prism", frame.timeframe.name, not offending.any(), bars * len(whole), known,
-        float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one in another process",
+        float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one {where}",
     )  # fmt: skip
+
+
+def _typed_here(prism: Prism) -> str:
+    """Name a component whose class lives in a notebook or in a function, where no other process finds it."""
+    main = sys.modules["__main__"]
+    notebook = getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
+    gates = [gate for face in prism.faces for gate in face.gates]
+    for node in [*(component for _, component, _ in prism), *gates]:
+        cls = type(node)
+        if "<locals>" in cls.__qualname__ or (notebook and cls.__module__ == "__main__"):
+            return cls.__name__
+    return ""
 
 
 def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -167,7 +190,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    feed = Feed(history, [timeframe for timeframe, _ in prism.ladder(frame.timeframe)], policy)
+    feed = Feed(history, prism.clocks(frame.timeframe), policy)
     workspace = Workspace(feed.frame)
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):

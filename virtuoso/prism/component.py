@@ -17,6 +17,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 from virtuoso.clock import Timeframe
@@ -78,6 +79,7 @@ def Of() -> Any:
     return NodeInput()
 
 
+@cache
 def snake(name: str) -> str:
     """Write a class name as the field writes components: `RelativeVolume` becomes `relative_volume`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -54,6 +54,16 @@ def columns_of(node: Node) -> frozenset[str]:
         elif name in BAR_COLUMNS:
             needed.add(name)
     return frozenset(needed)
+
+
+def clocks_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
+    """Clocks on which a node and its features run when it is asked for on a timeframe."""
+    found = {timeframe}
+    for name in node.arguments:
+        source = getattr(node, name, None)
+        if isinstance(source, Node):
+            found |= clocks_of(source, source.clock(timeframe))
+    return found
 
 
 @dataclass(frozen=True)
@@ -158,6 +168,15 @@ class Prism:
         total = sum(weight for _, weight in slower) + own
         return [(base, own / total), *((tf, weight / total) for tf, weight in slower)]
 
+    def clocks(self, base: Timeframe) -> list[Timeframe]:
+        """Every clock that is touched when a base clock is scored, slow features' own ones included, fastest first."""
+        nodes = [*(component for _, component, _ in self), *(gate for face in self.faces for gate in face.gates)]
+        found = {timeframe for timeframe, _ in self.ladder(base)}
+        for timeframe in tuple(found):
+            for node in nodes:
+                found |= clocks_of(node, timeframe)
+        return sorted(found)
+
     @cached_property
     def fingerprint(self) -> str:
         """Digest of components, parameters and weights."""
@@ -171,7 +190,13 @@ class Prism:
         }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
-    def score(self, frame: MarketFrame, block: int | None = None, cache_folder: Path | None = None) -> Scores:
+    def score(
+        self,
+        frame: MarketFrame,
+        block: int | None = None,
+        cache_folder: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Scores:
         """Score the window of a frame.
 
         Parameters
@@ -181,6 +206,8 @@ class Prism:
             Length of a block; the standard lengths if absent.
         cache_folder : Path, optional
             Folder in which finished blocks are kept between runs.
+        progress : callable, optional
+            Told how many bars are scored and how many there are.
 
         Returns
         -------
@@ -191,12 +218,14 @@ class Prism:
         workspace = Workspace(frame, block)
         if cache_folder is not None:
             ScoreCache(cache_folder).fill(workspace, self)
-        scores = self.assemble(workspace, frame.start, frame.stop)
+        scores = self.assemble(workspace, frame.start, frame.stop, progress)
         if cache_folder is not None:
             ScoreCache(cache_folder).keep(workspace, self)
         return scores
 
-    def assemble(self, workspace: Workspace, start: int, stop: int) -> Scores:
+    def assemble(
+        self, workspace: Workspace, start: int, stop: int, progress: Callable[[int, int], None] | None = None
+    ) -> Scores:
         """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""
         scores = Scores.empty(self, workspace, start, stop)
         ladder = self.ladder(workspace.frame.timeframe)
@@ -212,6 +241,8 @@ class Prism:
                 self._blend_face(face, part, here)
                 self._gate(face, workspace, views, part.gate[here])
             self._blend_confluence(scores, here)
+            if progress is not None:
+                progress(b - start, stop - start)
         self._independence(scores, workspace, start, stop)
         return scores
 
@@ -356,7 +387,13 @@ class View:
         """Scores of a component as the base bars see them; a bridged bar's own score is not known."""
         if self.start == self.stop:
             return self.values(component, workspace)[0]
-        return self._spread(component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0]))
+        scored = workspace.clock(self.timeframe).scored
+        start, stop, points = scored.get(component, (0, 0, np.empty(0)))
+        if (start, stop) != (self.start, self.stop):  # a slow bar is seen by many fast ones in a row
+            points = component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0])
+            if self.at is not None:
+                scored[component] = (self.start, self.stop, points)
+        return self._spread(points)
 
     def _spread(self, values: Array) -> Array:
         spread = values if self.at is None else values.take(self.at)
