@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from virtuoso.prism.blocks import Clock, Workspace
 from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.fingerprint import node_fingerprint
-from virtuoso.prism.prism import Prism, columns_of
+from virtuoso.prism.prism import THREADS, Prism, columns_of
 
 SEGMENT = 65_536
 
@@ -128,12 +129,15 @@ class ScoreCache:
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
         """Put every block whose key holds into the workspace; give how many."""
-        keys, filled = BlockKeys(workspace), 0
+        keys = BlockKeys(workspace)
+        work: list[tuple[Path, Clock, list[Entry], dict[str, list[str]]]] = []
         for clock, face, entries in self._series(workspace, prism):
+            for entry in entries:
+                clock.open_series(entry.node)
             wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
-            for file in sorted(self._place(workspace, clock, face).glob("*.parquet")):
-                filled += self._fill_from(file, clock, entries, wanted)
-        return filled
+            work += [(file, clock, entries, wanted) for file in self._place(workspace, clock, face).glob("*.parquet")]
+        with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
+            return sum(pool.map(lambda task: self._fill_from(*task), work))
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
         """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""

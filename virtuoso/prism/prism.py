@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ from virtuoso.prism.scores import ComponentScores, FaceScores, Scores
 
 CHUNK = 65_536
 """Bars assembled at once: bounds the memory of what lies between component and confluence."""
+THREADS = 2
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
     "technical": 0.17,
@@ -228,23 +230,49 @@ class Prism:
     ) -> Scores:
         """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""
         scores = Scores.empty(self, workspace, start, stop)
-        ladder = self.ladder(workspace.frame.timeframe)
-        for a in range(start, stop, CHUNK):
-            b = min(a + CHUNK, stop)
-            here = slice(a - start, b - start)
-            views = [View.of(workspace, timeframe, weight, a, b) for timeframe, weight in ladder]
-            for face in self.faces:
-                part = scores.faces[face.name]
-                for component in face.components:
-                    if not part.components[component.name].missing:
-                        self._blend_component(component, workspace, views, here, part.components[component.name])
-                self._blend_face(face, part, here)
-                self._gate(face, workspace, views, part.gate[here])
-            self._blend_confluence(scores, here)
-            if progress is not None:
-                progress(b - start, stop - start)
+        if stop - start <= CHUNK:
+            self._assemble_chunk(workspace, scores, start, stop)
+        else:  # each chunk is made of its own bars, so a thread may blend one while the next is computed
+            with ThreadPoolExecutor(THREADS) as pool:
+                blending = []
+                for a in range(start, stop, CHUNK):
+                    b = min(a + CHUNK, stop)
+                    self._compute(workspace, a, b)
+                    blending.append(pool.submit(self._assemble_chunk, workspace, scores, a, b))
+                    if progress is not None:
+                        progress(b - start, stop - start)
+                for chunk in blending:
+                    chunk.result()
         self._independence(scores, workspace, start, stop)
         return scores
+
+    def _compute(self, workspace: Workspace, a: int, b: int) -> None:
+        """Evaluate everything that the base bars [a, b) see."""
+        carried = frozenset(workspace.frame.base.columns)
+        for timeframe, weight in self.ladder(workspace.frame.timeframe):
+            view = View.of(workspace, timeframe, weight, a, b)
+            for face in self.faces:
+                for node in (*face.components, *face.gates):
+                    if columns_of(node) <= carried:
+                        view.compute(node, workspace)
+                        if node.oscillator:
+                            view.compute(ClassicDivergence(oscillator=node), workspace)
+
+    def _assemble_chunk(self, workspace: Workspace, scores: Scores, a: int, b: int) -> None:
+        """Blend everything for the base bars [a, b)."""
+        if a >= b:
+            return
+        here = slice(a - scores.start, b - scores.start)
+        ladder = self.ladder(workspace.frame.timeframe)
+        views = [View.of(workspace, timeframe, weight, a, b) for timeframe, weight in ladder]
+        for face in self.faces:
+            part = scores.faces[face.name]
+            for component in face.components:
+                if not part.components[component.name].missing:
+                    self._blend_component(component, workspace, views, here, part.components[component.name])
+            self._blend_face(face, part, here)
+            self._gate(face, workspace, views, part.gate[here])
+        self._blend_confluence(scores, here)
 
     def _blend_component(
         self, component: Component, workspace: Workspace, views: list[View], here: slice, part: ComponentScores
@@ -375,6 +403,11 @@ class View:
             return cls(timeframe, weight, start, start, None, np.ones(b - a, dtype=bool))
         silent = numbers < start
         return cls(timeframe, weight, start, stop, np.maximum(numbers - start, 0), silent if silent.any() else None)
+
+    def compute(self, node: Node, workspace: Workspace) -> None:
+        """Evaluate a node for the bars that are seen."""
+        if self.start < self.stop:
+            workspace.values(node, self.timeframe, self.start, self.stop)
 
     def values(self, node: Node, workspace: Workspace) -> list[Array]:
         """Outputs of a node as the base bars see them, NaN where there is no bar yet."""
