@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,51 @@ def block_length(timeframe: Timeframe) -> int:
     return 512 if timeframe.ms <= 300_000 else 256
 
 
+class Source(NamedTuple):
+    """Where one argument of a function comes from: a column, a node, or the engine itself."""
+
+    name: str
+    node: Node | None
+    own: Timeframe | None
+    outputs: type[tuple[Any, ...]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a node asks for on one timeframe, looked up once.
+
+    Attributes
+    ----------
+    memory, warmup : int, bars
+    columns : tuple of str
+        Columns it names.
+    sources : tuple of Source
+        One an argument, in order.
+    """
+
+    memory: int
+    warmup: int
+    columns: tuple[str, ...]
+    sources: tuple[Source, ...]
+
+    @classmethod
+    def of(cls, node: Node, timeframe: Timeframe) -> Plan:
+        """Plan of a node."""
+        memory, warmup = node.memory(timeframe), node.warmup(timeframe)
+        if warmup > memory:
+            raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
+        sources = []
+        for name in node.arguments:
+            given = None if name in RESERVED else getattr(node, name, None)
+            if isinstance(given, Node):
+                outputs = given.outputs if isinstance(given, Feature) else None
+                sources.append(Source(name, given, given.clock(timeframe), outputs))
+            else:
+                sources.append(Source(name, None, None, None))
+        columns = tuple(s.name for s in sources if s.node is None and s.name not in RESERVED)
+        return cls(memory, warmup, columns, tuple(sources))
+
+
 @dataclass(slots=True)
 class Series:
     """The growing values of one node on one timeframe.
@@ -49,15 +94,14 @@ class Series:
         Where the node answered.
     done : array of int64, shape (n_blocks,)
         Number after the last bar computed in each block; the block's start if none.
-    memory, warmup : int, bars
-        Of the node on this timeframe.
+    plan : Plan
+        What the node asks for on this timeframe.
     """
 
     outputs: list[Array]
     known: Mask
     done: NDArray[np.int64]
-    memory: int
-    warmup: int
+    plan: Plan
 
 
 class Clock:
@@ -65,52 +109,54 @@ class Clock:
 
     def __init__(self, bars: Bars, block: int) -> None:
         self.bars = bars
+        self.n = len(bars)
         self.block = block
         self.first_block = bars.first // block
         self.series: dict[Node, Series] = {}
         self.scored: dict[Node, tuple[int, int, Array]] = {}
-        self._known: dict[str, tuple[Mask, NDArray[np.int64], int]] = {}
+        self._known: dict[tuple[str, ...], tuple[Mask, NDArray[np.int64], int]] = {}
 
-    def known(self, column: str, low: int, end: int) -> Mask | None:
-        """Where a column is known among the bars [low, end); None where that is everywhere.
+    def known(self, columns: tuple[str, ...], low: int, end: int) -> Mask | None:
+        """Where columns are known among the bars [low, end); None where that is everywhere.
 
         Extended, not recomputed, when bars were added; how many are unknown is a difference of running counts.
         """
-        n = len(self.bars)
-        mask, unknown, done = self._known.get(column, (np.empty(0, bool), np.zeros(1, np.int64), 0))
+        n = self.n
+        mask, unknown, done = self._known.get(columns, (np.empty(0, bool), np.zeros(1, np.int64), 0))
         if done < n:
             if n > len(mask):
                 room = n if done == 0 else max(n, len(mask) + len(mask) // 2)
                 mask, unknown = _padded(mask, room, False), _padded(unknown, room + 1, 0)
             fresh = slice(done, n)
-            mask[fresh] = np.isfinite(self.bars.columns[column][fresh]) & (self.bars.state[fresh] != UNKNOWN)
+            mask[fresh] = self.bars.state[fresh] != UNKNOWN
+            for name in columns:
+                mask[fresh] &= np.isfinite(self.bars.columns[name][fresh])
             unknown[done + 1 : n + 1] = unknown[done] + np.cumsum(~mask[fresh])
-            self._known[column] = (mask, unknown, n)
+            self._known[columns] = (mask, unknown, n)
         a, b = low - self.bars.first, end - self.bars.first
         return None if unknown[a] == unknown[b] else mask[a:b]
 
     def grow(self, bars: Bars) -> None:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
         self.bars = bars
+        self.n = len(bars)
 
     def open_series(self, node: Node) -> Series:
         """Find or start the series of a node, with room for all bars."""
         series = self.series.get(node)
         if series is None:
-            timeframe = self.bars.timeframe
-            memory, warmup = node.memory(timeframe), node.warmup(timeframe)
-            if warmup > memory:
-                raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
             kind = node.outputs if isinstance(node, Feature) else None
             width = len(kind._fields) if kind is not None else 1  # type: ignore[attr-defined]
-            outputs = [np.empty(0) for _ in range(width)]
-            series = Series(outputs, np.empty(0, dtype=bool), np.empty(0, dtype=np.int64), memory, warmup)
+            outputs, plan = [np.empty(0) for _ in range(width)], Plan.of(node, self.bars.timeframe)
+            series = Series(outputs, np.empty(0, dtype=bool), np.empty(0, dtype=np.int64), plan)
             self.series[node] = series
-        return self._enlarged(series)
+        if len(series.known) < self.n or len(series.done) * self.block < self.bars.end - self.first_block * self.block:
+            self._enlarge(series)
+        return series
 
-    def _enlarged(self, series: Series) -> Series:
-        """The series with room for all bars, at least half as much again so that growing stays cheap."""
-        n = len(self.bars)
+    def _enlarge(self, series: Series) -> None:
+        """Give a series room for all bars, and half as much again where it grows, so that growing stays cheap."""
+        n = self.n
         have = len(series.known)
         if n > have:
             room = n if have == 0 else max(n, have + have // 2)
@@ -120,7 +166,6 @@ class Clock:
         if blocks > len(series.done):
             starts = (np.arange(len(series.done), blocks) + self.first_block) * self.block
             series.done = np.concatenate((series.done, np.maximum(starts, self.bars.first)))
-        return series
 
 
 def _padded(values: NDArray[Any], room: int, fill: float | bool) -> NDArray[Any]:
@@ -200,73 +245,60 @@ class Workspace:
 
     def _extend_block(self, node: Node, clock: Clock, series: Series, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
-        bars, timeframe, warmup = clock.bars, clock.bars.timeframe, series.warmup
+        bars, plan = clock.bars, series.plan
         wanted = int(series.done[block - clock.first_block])
-        origin = block * clock.block - series.memory - self._extra_memory
+        origin = block * clock.block - plan.memory - self._extra_memory
         low = max(origin, bars.first)
-        inputs = [self._input(node, name, clock, low, end) for name in node.arguments]
-        mask = None if node.holes else _all([known for _, known in inputs if known is not None])
+        inputs, masks = self._inputs(node, plan, clock, low, end)
+        mask = None if node.holes else _all(masks)
         if origin < bars.first and not bars.complete and (mask is None or mask[0]):
             raise NotLoadedError(
-                f"{node!r} on {timeframe} needs bars from {iso(timeframe.open_time(origin))} to answer for "
-                f"{iso(timeframe.open_time(wanted))}, but only those from {iso(timeframe.open_time(bars.first))} are "
-                "loaded. Load an earlier start."
+                f"{node!r} on {bars.timeframe} needs bars from {iso(bars.timeframe.open_time(origin))} to answer for "
+                f"{iso(bars.timeframe.open_time(wanted))}, but only those from "
+                f"{iso(bars.timeframe.open_time(bars.first))} are loaded. Load an earlier start."
             )
-        for r, e in _runs(mask, end - low):
-            if low + e <= wanted:
-                continue
-            valid = max(wanted, low + r + warmup - 1 if r > 0 or low > origin else wanted)
-            if valid >= low + e:
-                continue
-            arguments = [
-                _argument(value, name, r, e, low + r, valid - low - r, timeframe)
-                for name, (value, _) in zip(node.arguments, inputs, strict=True)
-            ]
-            self._store(node, series, node.value(*arguments), bars.first, low + r, valid, low + e)
+        for r, e in ((0, end - low),) if mask is None else _runs(mask):
+            start = low + r
+            valid = max(wanted, start + plan.warmup - 1) if start > origin else wanted
+            if valid < low + e:
+                arguments = [
+                    _argument(value, source.name, r, e, start, valid - start, bars.timeframe)
+                    for source, value in zip(plan.sources, inputs, strict=True)
+                ]
+                _store(node, series, node.value(*arguments), bars.first, start, valid, low + e)
         series.done[block - clock.first_block] = end
 
-    def _store(self, node: Node, series: Series, result: Any, first: int, at: int, valid: int, end: int) -> None:
-        """Write what the function answered for the bars [at, end) from number `valid` on."""
-        arrays = result if isinstance(result, tuple) else (result,)
-        keep = slice(valid - first, end - first)
-        known = series.known[keep]
-        known[:] = True
-        for output, array in zip(series.outputs, arrays, strict=True):
-            if np.shape(array) != (end - at,):
-                raise DeclarationError(
-                    f"{node!r}.value gave an array of shape {np.shape(array)} for {end - at} bars; it must be as long "
-                    "as its inputs."
+    def _inputs(self, node: Node, plan: Plan, clock: Clock, low: int, end: int) -> tuple[list[Any], list[Mask | None]]:
+        """Inputs over the bars [low, end), one an argument, and where they are known."""
+        columns, first = clock.bars.columns, clock.bars.first
+        for name in plan.columns:
+            if name not in columns:
+                raise MissingColumnError(
+                    f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
+                    f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(columns)}."
                 )
-            output[keep] = array[valid - at :]
-            if not node.sparse:
-                known &= np.isfinite(output[keep])
+        here = slice(low - first, end - first)
+        inputs: list[Any] = []
+        masks = [clock.known(plan.columns, low, end)]
+        for source in plan.sources:
+            if source.node is not None:
+                arrays, known = self._node_input(source, clock, low, end)
+                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
+                masks.append(known)
+            else:
+                inputs.append(columns[source.name][here] if source.name in columns else None)
+        return inputs, masks
 
-    def _input(self, node: Node, name: str, clock: Clock, low: int, end: int) -> tuple[Any, Mask | None]:
-        """One input over the bars [low, end): its arrays, and where it is known."""
-        if name in RESERVED:
-            return None, None
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            return self._node_input(source, clock, low, end)
-        if name not in clock.bars.columns:
-            raise MissingColumnError(
-                f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
-                f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(clock.bars.columns)}."
-            )
-        first = clock.bars.first
-        return clock.bars.columns[name][low - first : end - first], clock.known(name, low, end)
-
-    def _node_input(self, source: Node, clock: Clock, low: int, end: int) -> tuple[Any, Mask]:
+    def _node_input(self, source: Source, clock: Clock, low: int, end: int) -> tuple[list[Array], Mask]:
+        """Values of a node over the bars [low, end), and where they are known."""
+        assert source.node is not None
+        assert source.own is not None
         timeframe = clock.bars.timeframe
-        own = source.clock(timeframe)
-        if own == timeframe:
-            series = self._computed(source, timeframe, low, end)
-            here = slice(low - clock.bars.first, end - clock.bars.first)
-            arrays, known = [values[here] for values in series.outputs], series.known[here]
-        else:
-            arrays, known = self.aligned(source, own, timeframe, low, end)
-        kind = source.outputs if isinstance(source, Feature) else None
-        return (arrays[0] if kind is None else kind(*arrays)), known
+        if source.own != timeframe:
+            return self.aligned(source.node, source.own, timeframe, low, end)
+        series = self._computed(source.node, timeframe, low, end)
+        here = slice(low - clock.bars.first, end - clock.bars.first)
+        return [values[here] for values in series.outputs], series.known[here]
 
     def insist_loaded(self, timeframe: Timeframe, number: int) -> None:
         """Raise NotLoadedError if a bar that is to be seen exists but was not loaded."""
@@ -302,16 +334,35 @@ def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) ->
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 
-def _all(masks: list[Mask]) -> Mask | None:
+def _store(node: Node, series: Series, result: Any, first: int, at: int, valid: int, end: int) -> None:
+    """Write what the function answered for the bars [at, end) from number `valid` on."""
+    arrays = result if isinstance(result, tuple) else (result,)
+    keep = slice(valid - first, end - first)
+    known = series.known[keep]
+    known[:] = True
+    for output, array in zip(series.outputs, arrays, strict=True):
+        if array.shape != (end - at,):
+            raise DeclarationError(
+                f"{node!r}.value gave an array of shape {array.shape} for {end - at} bars; it must be as long as its "
+                "inputs."
+            )
+        fresh = array[valid - at :]
+        output[keep] = fresh
+        if not node.sparse:
+            known &= np.isfinite(fresh)
+
+
+def _all(masks: list[Mask | None]) -> Mask | None:
     """Where everything is known, or None where that is everywhere."""
-    holed = [mask for mask in masks if not mask.all()]
-    return np.logical_and.reduce(holed) if holed else None
+    holed = [mask for mask in masks if mask is not None and not mask.all()]
+    if not holed:
+        return None
+    known: Mask = np.logical_and.reduce(holed)
+    return known
 
 
-def _runs(mask: Mask | None, n: int) -> list[tuple[int, int]]:
+def _runs(mask: Mask) -> list[tuple[int, int]]:
     """Stretches of known bars: position of the first, position after the last."""
-    if mask is None:
-        return [(0, n)] if n else []
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False]))))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 

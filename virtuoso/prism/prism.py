@@ -34,6 +34,7 @@ from virtuoso.prism.scores import ComponentScores, FaceScores, Scores
 CHUNK = 65_536
 """Bars assembled at once: bounds the memory of what lies between component and confluence."""
 THREADS = 2
+NO_DIVERGENCE = np.empty((0, 1))
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
     "technical": 0.17,
@@ -56,6 +57,12 @@ def columns_of(node: Node) -> frozenset[str]:
         elif name in BAR_COLUMNS:
             needed.add(name)
     return frozenset(needed)
+
+
+@cache
+def divergence_of(component: Component) -> ClassicDivergence:
+    """Classic divergence of price and a component."""
+    return ClassicDivergence(oscillator=component)
 
 
 def clocks_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
@@ -256,7 +263,7 @@ class Prism:
                     if columns_of(node) <= carried:
                         view.compute(node, workspace)
                         if node.oscillator:
-                            view.compute(ClassicDivergence(oscillator=node), workspace)
+                            view.compute(divergence_of(node), workspace)
 
     def _assemble_chunk(self, workspace: Workspace, scores: Scores, a: int, b: int) -> None:
         """Blend everything for the base bars [a, b)."""
@@ -278,13 +285,16 @@ class Prism:
         self, component: Component, workspace: Workspace, views: list[View], here: slice, part: ComponentScores
     ) -> None:
         """Blend one component over the ladder, and add what its divergences say."""
+        n = here.stop - here.start
         weights = np.array([view.weight for view in views])
-        points = np.stack([view.scores(component, workspace) for view in views])
-        strengths = kinds = np.empty((0, points.shape[1]))
+        points = np.empty((len(views), n))
+        for k, view in enumerate(views):
+            points[k] = view.scores(component, workspace)
+        strengths = kinds = NO_DIVERGENCE
         if component.oscillator:
-            divergence = ClassicDivergence(oscillator=component)
-            states = [view.values(divergence, workspace) for view in views]
-            strengths, kinds = np.stack([s for s, _ in states]), np.stack([k for _, k in states])
+            strengths, kinds = np.empty((len(views), n)), np.empty((len(views), n))
+            for k, view in enumerate(views):
+                strengths[k], kinds[k] = view.values(divergence_of(component), workspace)
         blend(points, weights.reshape(-1, 1), part.raw_score[here], part.coverage[here])
         bonus(points, strengths, kinds, weights, part.divergence_bonus[here], part.divergence_kind[here])
         np.clip(part.raw_score[here] + part.divergence_bonus[here], 0.0, 100.0, out=part.score[here])
