@@ -8,7 +8,7 @@ import pytest
 from tests.builders import market
 from virtuoso.clock import Timeframe
 from virtuoso.market.fold import fold_bars
-from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 
 RULES = {"open": "first", "high": "max", "low": "min", "close": "last"}
 
@@ -27,7 +27,7 @@ def test_equals_pandas_where_everything_is_known(name, pandas_name):
 
 
 class TestASlowBar:
-    """It is known if nine tenths of its base bars are."""
+    """It is known if nine tenths of its base bars are, and bridged if a fifth is."""
 
     @staticmethod
     def with_holes(count: int):
@@ -43,10 +43,26 @@ class TestASlowBar:
         assert folded.state[0] == TRADED
         assert folded.share[0] == pytest.approx(0.9)
 
-    def test_is_unknown_with_four_of_thirty_missing(self):
-        folded = self.with_holes(4)
-        assert folded.state.tolist() == [UNKNOWN, TRADED]
+    def test_is_bridged_by_what_is_known_with_four_of_thirty_missing(self):
+        folded, frame = self.with_holes(4), market(bars=60, gaps=False, flats=False)
+        assert folded.state.tolist() == [BRIDGED, TRADED]
+        assert folded.columns["close"][0] == frame.base.columns["close"][29]
+        known = np.setdiff1d(np.arange(30), np.arange(10, 14))
+        assert folded.columns["high"][0] == frame.base.columns["high"][known].max()
+
+    def test_is_unknown_with_less_than_a_fifth_known(self):
+        folded = TestASlowBar.of_short_holes(25)
+        assert folded.state[0] == UNKNOWN
         assert np.isnan(folded.columns["close"][0])
+
+    @staticmethod
+    def of_short_holes(count: int):
+        frame = market(bars=60, gaps=False, flats=False)
+        state = frame.base.state.copy()
+        state[:count] = UNKNOWN
+        from dataclasses import replace
+
+        return fold_bars(replace(frame.base, state=state), Timeframe("30m"))
 
     def test_that_has_not_closed_does_not_exist(self):
         frame = market(bars=59, gaps=False)

@@ -1,8 +1,10 @@
 """The fold: fast bars become slow bars, the same function in batch and live.
 
 A slow bar is made of the base bars inside it, in order, by one sequential loop, so its bits do not depend on what
-else was loaded. It exists once it has closed. It is known if at least 90 % of its base bars are; each column is
-judged by itself, so a missing taker volume does not silence the prices.
+else was loaded. It exists once it has closed. It is known if at least 90 % of its base bars are. Where less is known,
+but at least a fifth, it is bridged: made of what is known, so that an outage of two hours does not silence weeks of 4h
+bars, and its own score is not known. Each column is judged by itself, so a missing taker volume does not silence the
+prices.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.columns import BAR_COLUMNS, Array
-from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, State
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State
 
 Mask = NDArray[np.bool_]
 
 KNOWN_SHARE = 0.9
+BRIDGED_SHARE = 0.2
 _RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4}
 
 
@@ -42,22 +45,24 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     count = max(base.end // ratio - first, 0)
     offset = first * ratio - base.first
     usable = (base.state == TRADED) | (base.state == NO_TRADE)
-    columns: dict[str, Array] = {}
-    for name, values in base.columns.items():
-        columns[name] = np.empty(count)
-        _fold(np.ascontiguousarray(values), usable, offset, ratio, _RULES[BAR_COLUMNS[name].fold], columns[name])
     share = np.empty(count)
     state: State = np.empty(count, dtype=np.int8)
     _fold_state(base.state, offset, ratio, share, state)
-    for values in columns.values():
-        values[state == UNKNOWN] = np.nan
+    columns: dict[str, Array] = {}
+    for name, values in base.columns.items():
+        columns[name] = np.empty(count)
+        rule = _RULES[BAR_COLUMNS[name].fold]
+        _fold(np.ascontiguousarray(values), usable, offset, ratio, rule, state, columns[name])
     return Bars(timeframe, first, columns, state, share, base.complete)
 
 
 @njit(cache=True)
-def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, out: Array) -> None:
-    """Fold one column; NaN where fewer than KNOWN_SHARE of its base values are known."""
+def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, state: State, out: Array) -> None:
+    """Fold one column; NaN where too few of its base values are known for the state of the bar."""
     for s in range(len(out)):
+        if state[s] == UNKNOWN:
+            out[s] = np.nan
+            continue
         known = 0
         folded = np.nan
         for i in range(offset + s * ratio, offset + (s + 1) * ratio):
@@ -73,7 +78,8 @@ def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, out: 
             elif rule == 4:
                 folded += value
             known += 1
-        out[s] = folded if known >= KNOWN_SHARE * ratio else np.nan
+        least = BRIDGED_SHARE if state[s] == BRIDGED else KNOWN_SHARE
+        out[s] = folded if known >= least * ratio else np.nan
 
 
 @njit(cache=True)
@@ -88,6 +94,6 @@ def _fold_state(state: State, offset: int, ratio: int, share: Array, out: State)
                 traded += state[i] == TRADED
         share[s] = known / ratio
         if known < KNOWN_SHARE * ratio:
-            out[s] = UNKNOWN
+            out[s] = BRIDGED if known >= BRIDGED_SHARE * ratio else UNKNOWN
         else:
             out[s] = TRADED if traded else NO_TRADE

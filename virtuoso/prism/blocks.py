@@ -279,7 +279,8 @@ class Workspace:
                 )
         here = slice(low - first, end - first)
         inputs: list[Any] = []
-        masks = [clock.known(plan.columns, low, end)]
+        # a node that names no column is known where its features are: they may have bridged a short hole
+        masks = [clock.known(plan.columns, low, end)] if plan.columns else []
         for source in plan.sources:
             if source.node is not None:
                 arrays, known = self._node_input(source, clock, low, end)

@@ -389,7 +389,7 @@ class View:
     at : array of int64 or None, shape (n_bars,)
         Position, from `start`, of the bar that each base bar sees; None on the base clock.
     silent : array of bool or None, shape (n_bars,)
-        Where a score is not known whatever the values: no bar yet, or a bridged base bar.
+        Where a score is not known whatever the values: no bar yet, or a bridged one.
     """
 
     timeframe: Timeframe
@@ -411,8 +411,10 @@ class View:
         start, stop = max(int(numbers[0]), bars.first), min(int(numbers[-1]) + 1, bars.end)
         if start >= stop:
             return cls(timeframe, weight, start, start, None, np.ones(b - a, dtype=bool))
-        silent = numbers < start
-        return cls(timeframe, weight, start, stop, np.maximum(numbers - start, 0), silent if silent.any() else None)
+        at = np.maximum(numbers - start, 0)
+        bridged = bars.state[start - bars.first : stop - bars.first] == BRIDGED
+        silent = (numbers < start) | bridged[at]
+        return cls(timeframe, weight, start, stop, at, silent if silent.any() else None)
 
     def compute(self, node: Node, workspace: Workspace) -> None:
         """Evaluate a node for the bars that are seen."""

@@ -1,4 +1,9 @@
-"""The technical face: momentum and the volatility that carries it."""
+"""The technical face: momentum and the volatility that carries it.
+
+All oscillators follow momentum: high is bullish. Exhaustion belongs to divergence and regimes. Distances are in mean
+true ranges, so that a coin at 100,000 and one at 0.00001 are comparable, and where nothing has moved for a whole
+window nothing is known. docs/faces/technical.md shows the formulas and the measured distributions.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,16 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
-from virtuoso.prism.component import Component, Int
+from virtuoso.prism.component import Component, Gate, Int
 from virtuoso.prism.face import Face
-from virtuoso.prism.features.volatility import WILDER_MEMORY
-from virtuoso.prism.scale import Squash
+from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, true_range
+from virtuoso.prism.features.windows import mean_deviation, steps, wsum
+from virtuoso.prism.scale import Squash, ratio
+
+LAMBERT = 0.015
+"""Lambert (1980): about three quarters of the values fall within +-100."""
+DEVIATION_FLOOR = 0.02
+"""Share of the mean true range that is added to a mean deviation; a deviation is itself a fraction of a range."""
 
 
 class RSI(Component):
@@ -38,12 +49,243 @@ class RSI(Component):
         """Measured: the start is worth less than one point in 99.5 % of starts."""
         return 7 * self.period + 1
 
-    def value(self, close: Array) -> Array:
+    def value(self, close: Array, first: int) -> Array:
         """RSI, 0..100, shape (n_bars,). Uses `x[: t + 1]` only."""
-        if len(close) <= self.period:
-            return np.full(len(close), np.nan)
-        rsi: Array = talib.RSI(close, self.period)
-        return rsi
+        return moving(talib.RSI(close, self.period), wsum(np.abs(steps(close)), self.period, first))
 
 
-FACE = Face("technical", "Technical", {RSI(): 0.20})
+class AO(Component):
+    """Short against long mean of the median price: which way the market is being pulled."""
+
+    title = "Awesome Oscillator"
+    source = "Williams (1998), New Trading Dimensions, ch. 6; in mean true ranges instead of prices"
+    scale = Squash(half=2.5)
+    bands = {
+        80: "AO {value:+.1f} ranges: strong upward pull",
+        60: "AO {value:+.1f} ranges: pulled upward",
+        40: "AO {value:+.1f} ranges: no pull either way",
+        20: "AO {value:+.1f} ranges: pulled downward",
+        0: "AO {value:+.1f} ranges: strong downward pull",
+    }
+    oscillator = True
+
+    fast: int = Int(5, low=2, high=50)
+    slow: int = Int(34, low=5, high=200)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The longer window and the close before it."""
+        return max(self.fast, self.slow) + 1
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """Difference of the means, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
+        pull = awesome(high, low, self.fast, self.slow, first)
+        return ratio(pull, mean_range(high, low, close, max(self.fast, self.slow), first))
+
+
+def awesome(high: Array, low: Array, fast: int, slow: int, first: int) -> Array:
+    """Awesome Oscillator as published, price units, shape (n_bars,). Uses `x[: t + 1]` only."""
+    median = (high + low) / 2.0
+    return wsum(median, fast, first) / fast - wsum(median, slow, first) / slow
+
+
+class MACD(Component):
+    """Momentum of momentum: the MACD histogram and where it is heading."""
+
+    title = "MACD histogram"
+    source = "Appel (1979), The Moving Average Convergence-Divergence Method; histogram Aspray (1986)"
+    scale = Squash(half=0.35)
+    bands = {
+        80: "MACD histogram {value:+.2f} ranges: momentum builds up fast",
+        60: "MACD histogram {value:+.2f} ranges: momentum turns up",
+        40: "MACD histogram {value:+.2f} ranges: momentum holds",
+        20: "MACD histogram {value:+.2f} ranges: momentum turns down",
+        0: "MACD histogram {value:+.2f} ranges: momentum falls away fast",
+    }
+    oscillator = True
+
+    fast: int = Int(12, low=2, high=100)
+    slow: int = Int(26, low=3, high=200)
+    signal: int = Int(9, low=2, high=50)
+    slope: int = Int(3, low=1, high=20)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """Three exponential averages forget their start, and the bars the slope looks back."""
+        return 20 * (max(self.fast, self.slow) + self.signal) + self.slope
+
+    def warmup(self, timeframe: Timeframe) -> int:
+        """Measured: the start is worth less than one point in 99.5 % of starts."""
+        return 3 * max(self.fast, self.slow) + 3 * self.signal + self.slope
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """Histogram plus half of its change, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
+        histogram = talib.MACD(close, self.fast, self.slow, self.signal)[2]
+        turning = np.full(len(close), np.nan)
+        turning[self.slope :] = 1.5 * histogram[self.slope :] - 0.5 * histogram[: -self.slope]
+        return ratio(turning, mean_range(high, low, close, max(self.fast, self.slow), first))
+
+
+class WilliamsR(Component):
+    """Where the close stands between the highest high and the lowest low."""
+
+    title = "Williams %R"
+    source = "Williams (1973), How I Made One Million Dollars, with a tenth of the mean true range in the range"
+    scale = Squash(half=25.0, centre=-50.0)
+    bands = {
+        80: "%R {value:.0f}: closing at the top of its range",
+        60: "%R {value:.0f}: in the upper part of its range",
+        40: "%R {value:.0f}: in the middle of its range",
+        20: "%R {value:.0f}: in the lower part of its range",
+        0: "%R {value:.0f}: closing at the bottom of its range",
+    }
+    oscillator = True
+
+    period: int = Int(14, low=2, high=100)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window and the close before it."""
+        return self.period + 1
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """%R, -100..0, shape (n_bars,). Uses `x[: t + 1]` only."""
+        return williams(high, low, close, self.period, FLOOR * mean_range(high, low, close, self.period, first))
+
+
+def williams(high: Array, low: Array, close: Array, period: int, floor: Array | float) -> Array:
+    """%R, -100..0, with something added to the range; not known where both are 0. Uses `x[: t + 1]` only."""
+    top, bottom = talib.MAX(high, period), talib.MIN(low, period)
+    return 50.0 * ratio(2.0 * close - top - bottom, top - bottom + floor) - 50.0
+
+
+class CCI(Component):
+    """How far the typical price has left its mean, in mean deviations."""
+
+    title = "Commodity Channel Index"
+    source = "Lambert (1980), Commodities 10/1980, with a fiftieth of the mean true range in the deviation"
+    scale = Squash(half=100.0)
+    bands = {
+        80: "CCI {value:+.0f}: breaking away upward",
+        60: "CCI {value:+.0f}: above its mean",
+        40: "CCI {value:+.0f}: at its mean",
+        20: "CCI {value:+.0f}: below its mean",
+        0: "CCI {value:+.0f}: breaking away downward",
+    }
+    oscillator = True
+
+    period: int = Int(20, low=5, high=200)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window and the close before it."""
+        return self.period + 1
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """CCI, shape (n_bars,). Uses `x[: t + 1]` only."""
+        unit = mean_range(high, low, close, self.period, first)
+        return moving(channel_index(high, low, close, self.period, first, DEVIATION_FLOOR * unit), unit)
+
+
+def channel_index(high: Array, low: Array, close: Array, period: int, first: int, floor: Array | float) -> Array:
+    """CCI with something added to the mean deviation; not known where that is 0. Uses `x[: t + 1]` only."""
+    typical = (high + low + close) / 3.0
+    mean = wsum(typical, period, first) / period
+    return ratio(typical - mean, LAMBERT * (mean_deviation(typical, mean, period) + floor))
+
+
+class ATRThrust(Component):
+    """Expansion of the average true range, signed by the moves that caused it."""
+
+    title = "Volatility thrust"
+    source = "Virtuoso, docs/faces/technical.md; true range Wilder (1978), ch. 3"
+    scale = Squash(half=0.25)
+    bands = {
+        80: "Thrust {value:+.0%} of the usual range: volatility breaks out upward",
+        60: "Thrust {value:+.0%} of the usual range: rising bars are the large ones",
+        40: "Thrust {value:+.0%} of the usual range: no side drives volatility",
+        20: "Thrust {value:+.0%} of the usual range: falling bars are the large ones",
+        0: "Thrust {value:+.0%} of the usual range: volatility breaks out downward",
+    }
+
+    period: int = Int(14, low=2, high=100)
+    usual: int = Int(60, low=20, high=500)
+
+    @property
+    def name(self) -> str:
+        """The word the field uses."""
+        return "atr"
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window, the bars behind its oldest one that say what is usual, and the close before them."""
+        return self.period + self.usual
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """Mean signed excess of the true range over its usual size, in usual sizes, shape (n_bars,).
+
+        Uses `x[: t + 1]` only.
+        """
+        reach, step = true_range(high, low, close), steps(close)
+        unit = wsum(reach, self.usual, first) / self.usual
+        floor = FLOOR * unit
+        size = np.sqrt(step * step + floor * floor)
+        signed = np.zeros(len(close))
+        np.divide(step * np.maximum(reach - unit, 0.0), size, out=signed, where=size != 0.0)
+        thrust = ratio(wsum(signed, self.period, first) / self.period, unit)
+        return moving(thrust, wsum(reach, self.period, first))
+
+
+class ADX(Gate):
+    """How directional the market is, whichever way: it carries momentum or wears it out."""
+
+    title = "Average Directional Index"
+    source = "Wilder (1978), New Concepts in Technical Trading Systems, ch. 4; outside bars count by their net"
+    scale = Squash(half=10.0, centre=20.0)
+    bands = {
+        70: "ADX {value:.0f}: a trend that carries momentum",
+        30: "ADX {value:.0f}: a trend may be forming",
+        0: "ADX {value:.0f}: no trend, momentum wears out",
+    }
+
+    period: int = Int(14, low=2, high=100)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """Wilder's average of Wilder's average."""
+        return 55 * self.period
+
+    def warmup(self, timeframe: Timeframe) -> int:
+        """Measured: the start is worth less than one point in 99.5 % of starts."""
+        return 10 * self.period
+
+    def value(self, high: Array, low: Array, first: int) -> Array:
+        """ADX, 0..100, shape (n_bars,). Uses `x[: t + 1]` only."""
+        up, down = steps(high), -steps(low)
+        rise = np.maximum(up - np.maximum(down, 0.0), 0.0)
+        fall = np.maximum(down - np.maximum(up, 0.0), 0.0)
+        return moving(directional_index(rise, fall, self.period), wsum(rise + fall, self.period, first))
+
+
+def directional_index(rise: Array, fall: Array, period: int) -> Array:
+    """Wilder's average of how one-sided Wilder's averages of rises and falls are, 0..100.
+
+    An exponential mean of 2 n - 1 bars has Wilder's weight 1 / n. The true range, by which Wilder divides both
+    averages, cancels.
+
+    Parameters
+    ----------
+    rise, fall : Array, price units, shape (n_bars,)
+        Directional movement up and down; the first bar has none.
+    period : int, bars
+
+    Returns
+    -------
+    Array, shape (n_bars,)
+        Uses `x[: t + 1]` only.
+    """
+    up, down = talib.EMA(rise, 2 * period - 1), talib.EMA(fall, 2 * period - 1)
+    index: Array = talib.EMA(100.0 * ratio(np.abs(up - down), up + down), 2 * period - 1)
+    return index
+
+
+FACE = Face(
+    "technical",
+    "Technical",
+    {RSI(): 0.20, AO(): 0.20, MACD(): 0.15, WilliamsR(): 0.15, CCI(): 0.15, ATRThrust(): 0.15},
+    gates=(ADX(),),
+)

@@ -8,9 +8,14 @@ import talib
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
+from virtuoso.prism.features.windows import wsum
 
 WILDER_MEMORY = 46
 """Wilder's average forgets (1 - 1/n)^k; 46 n leaves 1e-20, and the memory law checks what that means in points."""
+
+
+FLOOR = 0.1
+"""Share of the mean true range that is added to a bare range or step before dividing by it: a tick is not a trend."""
 
 
 class ATR(Feature):
@@ -35,3 +40,48 @@ class ATR(Feature):
             return np.full(len(close), np.nan)
         atr: Array = talib.ATR(high, low, close, self.period)
         return atr
+
+
+class MeanRange(Feature):
+    """Plain mean of the true range over a window: the unit of price where the past must be forgotten exactly.
+
+    It is exactly 0 where nothing has moved for the whole window, which Wilder's average never is: what is divided by
+    it is then not known instead of frozen.
+
+    Source: Wilder (1978), ch. 3, with a simple mean.
+    """
+
+    period: int = Int(14, low=2, high=500)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window and the close before it."""
+        return self.period + 1
+
+    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+        """Mean true range, price units, shape (n_bars,). Uses `x[: t + 1]` only."""
+        return mean_range(high, low, close, self.period, first)
+
+
+def mean_range(high: Array, low: Array, close: Array, period: int, first: int) -> Array:
+    """Mean true range of the last `period` bars, price units, shape (n_bars,).
+
+    Known from bar `period` on: the first bar of a slice has no close before it. Uses `x[: t + 1]` only.
+    """
+    return wsum(true_range(high, low, close), period, first) / period
+
+
+def true_range(high: Array, low: Array, close: Array) -> Array:
+    """Reach of each bar and of the step into it, price units, shape (n_bars,); of the first bar it is not known.
+
+    Uses `x[: t + 1]` only.
+    """
+    reach = np.empty(len(close))
+    reach[:1] = np.nan
+    np.subtract(np.maximum(high[1:], close[:-1]), np.minimum(low[1:], close[:-1]), out=reach[1:])
+    return reach
+
+
+def moving(value: Array, unit: Array) -> Array:
+    """The value where the market moves at all; not known where its mean range is 0."""
+    known: Array = np.where(unit > 0.0, value, np.nan)
+    return known

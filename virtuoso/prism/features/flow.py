@@ -1,0 +1,36 @@
+"""Volume with a side, told from bars alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.columns import Array
+from virtuoso.prism.component import Feature
+from virtuoso.prism.features.volatility import FLOOR, MeanRange
+
+
+class MoneyFlow(Feature):
+    """Volume times where in its range the bar closed: all of it bought at the high, all of it sold at the low.
+
+    Source: Chaikin's accumulation/distribution line (1970s), with a tenth of the mean true range in the range, so
+    that one tick between high and low does not decide the side of all volume.
+    """
+
+    unit = MeanRange(period=14)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The bar itself."""
+        return 1
+
+    def value(self, high: Array, low: Array, close: Array, volume: Array, unit: Array) -> Array:
+        """Signed volume, base units, shape (n_bars,). Uses `x[: t + 1]` only."""
+        return money_flow(high, low, close, volume, FLOOR * unit)
+
+
+def money_flow(high: Array, low: Array, close: Array, volume: Array, floor: Array | float) -> Array:
+    """Signed volume with something added to the range; none where the bar has no range at all."""
+    flow = np.zeros(len(close))
+    reach = high - low + floor
+    np.divide(volume * (2.0 * close - high - low), reach, out=flow, where=reach > 0.0)
+    return flow

@@ -1,0 +1,163 @@
+"""The volume profile: at which prices a market has done its business."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.columns import Array
+from virtuoso.prism.component import Feature, Float, Int
+from virtuoso.prism.features.windows import wsum
+
+LADDER = tuple(Timeframe(name) for name in ("1m", "5m", "30m", "2h", "4h"))
+KNOWN_SHARE = 0.9
+"""Share of the window's bars that must be known, as for a slow bar of fast ones."""
+SMEAR = 0.25
+"""Share of the mean range by which a bar's volume is spread beyond its high and low: a profile of ticks is noise."""
+SMEAR_BARS = 14
+NARROW = 0.001
+"""Share of the profile's span below which a step counts less the narrower it is: two edges may just happen to meet."""
+
+
+class ProfileLevels(NamedTuple):
+    """Levels of the profile, as seen at each bar.
+
+    Attributes
+    ----------
+    control : Array, price units, shape (n_bars,)
+        Point of control: where most volume was traded per unit of price.
+    low, high : Array, price units, shape (n_bars,)
+        Edges of the value area around it.
+    """
+
+    control: Array
+    low: Array
+    high: Array
+
+
+class ValueArea(Feature):
+    """Point of control and value area of a rolling profile without a price grid.
+
+    Each bar's volume is spread evenly over its range. The sum of these boxes is a staircase over price: the middle of
+    its highest step is the point of control. The value area holds half of its share of the volume on either side of
+    it; what one side lacks the other gives. Nothing is rounded to bins, so units and mirrors are exact. Built from
+    the next slower bars; unknown bars, at most a tenth, are left out.
+
+    Source: Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2, for the value area.
+    """
+
+    outputs = ProfileLevels
+    holes = True
+
+    period: int = Int(96, low=10, high=500)
+    share: float = Float(0.70, low=0.30, high=0.95, unit="share")
+
+    def clock(self, timeframe: Timeframe) -> Timeframe:
+        """Next slower of 1m, 5m, 30m, 2h, 4h; the asker's own from 4h on."""
+        slower = [step for step in LADDER if step.ms > timeframe.ms and step.ms % timeframe.ms == 0]
+        return slower[0] if slower else timeframe
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window, and the bars behind its oldest one that say how far to smear."""
+        return self.period + SMEAR_BARS
+
+    def value(self, high: Array, low: Array, volume: Array, first: int, wanted: int) -> ProfileLevels:
+        """Levels of the profile. Uses `x[: t + 1]` only."""
+        known = np.isfinite(high) & np.isfinite(low) & np.isfinite(volume)
+        counted = known.astype(np.float64)
+        span = np.where(known, high - low, 0.0)
+        smear = SMEAR * wsum(span, SMEAR_BARS, first) / np.maximum(wsum(counted, SMEAR_BARS, first), 1.0)
+        width = span + 2.0 * smear
+        boxes = known & (volume > 0.0) & (width > 0.0)
+        density = np.where(boxes, volume / np.where(boxes, width, 1.0), 0.0)
+        enough = wsum(counted, self.period, first) >= KNOWN_SHARE * self.period
+        start = max(wanted, self.period + SMEAR_BARS - 2)
+        levels = ProfileLevels(*(np.full(len(high), np.nan) for _ in range(3)))
+        _profile(low - smear, high + smear, density, enough, self.period, self.share, start, *levels)
+        return levels
+
+
+@njit(cache=True)
+def _profile(
+    low: Array, high: Array, density: Array, enough: NDArray[np.bool_], period: int, share: float, start: int,
+    control: Array, bottom: Array, top: Array,
+) -> None:  # fmt: skip
+    """Keep the edges of all boxes sorted, and climb the staircase anew at each bar. Uses `x[: t + 1]` only."""
+    edges, rises = np.empty(2 * period), np.empty(2 * period)
+    volumes = np.empty(2 * period)
+    count, oldest = 0, start - period + 1
+    for t in range(oldest, len(low)):
+        gone = t - period
+        leaves, comes = gone >= oldest and density[gone] > 0.0, density[t] > 0.0
+        for side in range(2):
+            edge, rise = (low, density[t]) if side == 0 else (high, -density[t])
+            old = density[gone] if side == 0 else -density[gone]
+            a = _rank(edges, rises, count, edge[gone], old) if leaves else count
+            b = _rank(edges, rises, count, edge[t], rise) if comes else count
+            _move(edges, rises, a, b)
+            if comes:
+                b -= a < b
+                edges[b], rises[b] = edge[t], rise
+            count += int(comes) - int(leaves)
+        if t >= start and enough[t] and count > 0 and edges[count - 1] > edges[0]:
+            control[t], bottom[t], top[t] = _climb(edges, rises, count, share, volumes)
+
+
+@njit(cache=True)
+def _rank(edges: Array, rises: Array, count: int, edge: float, rise: float) -> int:
+    """How many edges lie before this one; falls come before rises. Counting them all beats a search: no branches."""
+    before = 0
+    for k in range(count):
+        before += (edges[k] < edge) | ((edges[k] == edge) & (rises[k] < rise))
+    return before
+
+
+@njit(cache=True)
+def _move(edges: Array, rises: Array, a: int, b: int) -> None:
+    """Close the place `a` and open the place before `b`, moving only what lies between."""
+    for j in range(a, b - 1):
+        edges[j], rises[j] = edges[j + 1], rises[j + 1]
+    for j in range(a, b, -1):
+        edges[j], rises[j] = edges[j - 1], rises[j - 1]
+
+
+@njit(cache=True)
+def _climb(edges: Array, rises: Array, count: int, share: float, volumes: Array) -> tuple[float, float, float]:
+    """Point of control and edges of the value area of one staircase, given its sorted edges."""
+    steepness = 1.0 / (NARROW * (edges[count - 1] - edges[0]))
+    height, highest, volume, peak = 0.0, 0.0, 0.0, 0
+    for k in range(count - 1):
+        height += rises[k]
+        wide = edges[k + 1] - edges[k]
+        volumes[k] = volume
+        volume += height * wide
+        step = height * min(wide * steepness, 1.0)
+        peak = k if step > highest else peak
+        highest = max(step, highest)
+    volumes[count - 1] = volume
+    held = (volumes[peak] + volumes[peak + 1]) / 2.0
+    below = min(held, max(share * volume / 2.0, share * volume - (volume - held)))
+    control = (edges[peak] + edges[peak + 1]) / 2.0
+    low = _price_of(edges, volumes, count, held - below)
+    high = _price_of(edges, volumes, count, held - below + share * volume)
+    return control, low, high
+
+
+@njit(cache=True)
+def _price_of(edges: Array, volumes: Array, count: int, volume: float) -> float:
+    """Price below which a volume was traded, straight within each step."""
+    a, b = 0, count - 1
+    while b - a > 1:
+        middle = (a + b) // 2
+        if volumes[middle] <= volume:
+            a = middle
+        else:
+            b = middle
+    held = volumes[b] - volumes[a]
+    inside = min(max((volume - volumes[a]) / held, 0.0), 1.0) if held > 0.0 else 0.0
+    price: float = edges[a] + inside * (edges[b] - edges[a])
+    return price

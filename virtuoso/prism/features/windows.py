@@ -1,0 +1,197 @@
+"""Windowed kernels that never drift: what they answer depends on the bars of the window alone.
+
+A running sum that adds the new value and subtracts the old one keeps rounding errors of bars long gone: a flat market
+does not stay flat, and the bits depend on where the history began. Here nothing is ever subtracted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from virtuoso.market.columns import Array
+
+CALM = 0.1
+"""Share of its root mean square that is added to a deviation, so that rounding is never divided by rounding."""
+KNOWN_SHARE = 0.75
+"""Share of a history that must be known to be held against."""
+
+
+def wsum(x: Array, period: int, first: int) -> Array:
+    """Sum of the last `period` values, this bar included.
+
+    Source: van Herk (1992), Pattern Recognition Letters 13(7): the tail of one chunk plus the head of the next, with
+    chunks at absolute multiples of the period, so that the bits do not depend on where the slice begins.
+
+    Parameters
+    ----------
+    x : Array, shape (n_bars,)
+    period : int, bars
+    first : int
+        Absolute number of the first bar.
+
+    Returns
+    -------
+    Array, unit of `x`, shape (n_bars,)
+        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
+    """
+    out = np.empty(len(x))
+    _wsum(x, period, first % period, out)
+    return out
+
+
+@njit(cache=True)
+def _wsum(x: Array, period: int, place: int, out: Array) -> None:
+    """Write windowed sums; `place` is that of the first bar in its chunk."""
+    tails = np.zeros(period + 1)
+    head = 0.0
+    for t in range(len(x)):
+        if place == 0:
+            head = 0.0
+            tail = 0.0
+            for j in range(period - 1, max(0, period - t - 1), -1):
+                tail += x[t - period + j]
+                tails[j] = tail
+        head += x[t]
+        place += 1
+        out[t] = head + tails[place] if t >= period - 1 else np.nan
+        if place == period:
+            place = 0
+
+
+def weighted(x: Array, weights: Array) -> Array:
+    """Weighted sum of the last `len(weights)` values, the oldest times the first weight.
+
+    Each answer adds its terms in the same order, however long the slice is (np.convolve and BLAS do not).
+
+    Parameters
+    ----------
+    x : Array, shape (n_bars,)
+    weights : Array, shape (period,)
+
+    Returns
+    -------
+    Array, unit of `x`, shape (n_bars,)
+        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
+    """
+    out = np.empty(len(x))
+    _weighted(x, weights, out)
+    return out
+
+
+@njit(cache=True)
+def _weighted(x: Array, weights: Array, out: Array) -> None:
+    """Weight by weight instead of bar by bar: the inner loop is then free of order and runs in SIMD lanes."""
+    head = min(len(weights) - 1, len(x))
+    out[:head] = np.nan
+    answers = out[head:]
+    answers[:] = 0.0
+    for j in range(len(weights)):
+        weight = weights[j]
+        shifted = x[j:]
+        for i in range(len(answers)):
+            answers[i] += weight * shifted[i]
+
+
+def steps(x: Array) -> Array:
+    """Change of each value from the one before it, shape (n_bars,); of the first one it is not known."""
+    change = np.empty(len(x))
+    change[:1] = np.nan
+    np.subtract(x[1:], x[:-1], out=change[1:])
+    return change
+
+
+def slope_weights(period: int) -> Array:
+    """Weights that turn steps into the regression slope of the path they make, shape (period,).
+
+    The least-squares slope of a path of `period + 1` points is a weighted mean of its `period` steps, with the
+    parabola j (period + 1 - j) as weights: the steps in the middle turn the line, those at the ends hardly.
+    """
+    j = np.arange(1.0, period + 1.0)
+    parabola = j * (period + 1.0 - j)
+    return parabola / (period * (period + 1.0) * (period + 2.0) / 6.0)
+
+
+def mean_deviation(x: Array, mean: Array, period: int) -> Array:
+    """Mean absolute distance of the last `period` values from a mean given at each bar.
+
+    Parameters
+    ----------
+    x, mean : Array, shape (n_bars,)
+    period : int, bars
+
+    Returns
+    -------
+    Array, unit of `x`, shape (n_bars,)
+        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
+    """
+    out = np.empty(len(x))
+    _mean_deviation(x, mean, period, out)
+    return out
+
+
+@njit(cache=True)
+def _mean_deviation(x: Array, mean: Array, period: int, out: Array) -> None:
+    """Distance by distance, as in `_weighted`."""
+    head = min(period - 1, len(x))
+    out[:head] = np.nan
+    answers, means = out[head:], mean[head:]
+    answers[:] = 0.0
+    for j in range(period):
+        shifted = x[j:]
+        for i in range(len(answers)):
+            answers[i] += abs(shifted[i] - means[i])
+    for i in range(len(answers)):
+        answers[i] /= period
+
+
+def zscore(x: Array, period: int, first: int) -> Array:
+    """Distance from the mean of the last `period` values, this one included, in their standard deviations.
+
+    Unknown values are left out of the history as long as three quarters of it are known. Where all of it is 0 nothing
+    is known.
+
+    Parameters
+    ----------
+    x : Array, shape (n_bars,)
+    period : int, bars
+    first : int
+        Absolute number of the first bar.
+
+    Returns
+    -------
+    Array, standard deviations, shape (n_bars,)
+        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
+    """
+    out = np.empty(len(x))
+    _zscore(x, period, first % period, KNOWN_SHARE * period, CALM * CALM, out)
+    return out
+
+
+@njit(cache=True)
+def _zscore(x: Array, period: int, place: int, least: float, calm: float, out: Array) -> None:
+    """Sums of values, squares and of how many are known, as in `_wsum`."""
+    values, squares, counts = np.zeros(period + 1), np.zeros(period + 1), np.zeros(period + 1)
+    value, square, count = 0.0, 0.0, 0.0
+    for t in range(len(x)):
+        if place == 0:
+            value, square, count = 0.0, 0.0, 0.0
+            for j in range(period - 1, max(0, period - t - 1), -1):
+                past = x[t - period + j]
+                if not np.isnan(past):
+                    value, square, count = value + past, square + past * past, count + 1.0
+                values[j], squares[j], counts[j] = value, square, count
+            value, square, count = 0.0, 0.0, 0.0
+        if not np.isnan(x[t]):
+            value, square, count = value + x[t], square + x[t] * x[t], count + 1.0
+        place += 1
+        out[t] = np.nan
+        known = count + counts[place]
+        if t >= period - 1 and known >= least:
+            mean = (value + values[place]) / known
+            power = (square + squares[place]) / known
+            spread = max(power - mean * mean, 0.0) + calm * power
+            if spread > 0.0:
+                out[t] = (x[t] - mean) / np.sqrt(spread)
+        if place == period:
+            place = 0
