@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, MissingColumnError, did_you_mean
 from virtuoso.market.columns import BAR_COLUMNS, REQUIRED, Array, Columns
-from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, GapPolicy, State, classify
+from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, state_of_silence
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,15 @@ class Bars:
         numbers = open_times // timeframe.ms
         first, n = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
         at = (numbers - first).astype(np.int64)
-        present = np.zeros(n, dtype=bool)
-        present[at] = True
-        states = classify(present, policy)
-        if state is not None:
-            states[at] = state
-        dense = {}
-        for name, values in columns.items():
-            full = np.full(n, np.nan)
-            full[at] = values
-            dense[name] = full
-        _flatten(dense, present, states)
+        states: State = np.full(n, TRADED, dtype=np.int8)
+        states[at] = TRADED if state is None else state
+        if n == len(at):
+            dense = {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
+        else:
+            dense = {name: np.full(n, np.nan) for name in columns}
+            for name, values in columns.items():
+                dense[name][at] = values
+            _fill_silence(dense, at, states, policy)
         share = np.where((states == TRADED) | (states == NO_TRADE), 1.0, 0.0)
         return cls(timeframe, first, dense, states, share, complete)
 
@@ -163,10 +161,23 @@ def _check_rows(timeframe: Timeframe, open_times: NDArray[np.int64], columns: Co
         raise DataError(f"A bar opens at {iso(bad_time)}, which is not on the {timeframe.name} grid.")
 
 
-def _flatten(columns: dict[str, Array], present: NDArray[np.bool_], state: State) -> None:
-    """Fill silent bars that functions may look at: prices at the last close, volumes zero."""
-    index = np.maximum.accumulate(np.where(present, np.arange(len(present)), 0))
-    silent = ~present & ((state == NO_TRADE) | (state == BRIDGED))
-    last_close = columns["close"][index[silent]]
+def _fill_silence(columns: dict[str, Array], at: NDArray[np.int64], state: State, policy: GapPolicy) -> None:
+    """Classify the bars without a row, and fill those that functions may look at: last close, zero volume."""
+    rowless = np.ones(len(state), dtype=bool)
+    rowless[at] = False
+    missing = np.flatnonzero(rowless)
+    # a silence is counted from the last trade, not from the flat rows that the store has written into it
+    traded = at[state[at] == TRADED]
+    state[missing] = state_of_silence(_since(traded, missing), policy)
+    silent = missing[state[missing] != UNKNOWN]
+    last_close = columns["close"][silent - _since(at, silent)]
     for name, values in columns.items():
         values[silent] = last_close if BAR_COLUMNS[name].silence == "close" else 0.0
+
+
+def _since(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many bars each wanted one comes after the last known one; endless if there is none."""
+    before = np.searchsorted(known, wanted) - 1
+    since: NDArray[np.int64] = wanted - known[before] if len(known) else np.zeros_like(wanted)
+    since[before < 0] = np.iinfo(np.int64).max
+    return since

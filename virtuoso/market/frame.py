@@ -100,8 +100,8 @@ class MarketFrame:
         number = time_ms // self.timeframe.ms - 1
         if not self.base.first <= number < self.base.end:
             raise NotLoadedError(
-                f"No {self.timeframe} bar of {self.instrument} closed at {iso(time_ms)} is loaded; the frame holds closes "
-                f"from {iso(self.timeframe.close_time(self.base.first))} to {iso(self.timeframe.open_time(self.base.end))}."
+                f"No {self.timeframe} bar of {self.instrument} closed at {iso(time_ms)} is loaded; there are closes "
+                f"from {iso(self.timeframe.close_time(self.base.first))} to {iso(self.base.end * self.timeframe.ms)}."
             )
         return number
 

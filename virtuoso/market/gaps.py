@@ -73,7 +73,11 @@ def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:
     -------
     array of int8, shape (n_bars,)
     """
-    silent = silence_length(present)
+    return state_of_silence(silence_length(present), policy)
+
+
+def state_of_silence(silent: NDArray[np.int64], policy: GapPolicy) -> State:
+    """State of bars from how long the silence has lasted at each, in bars; 0 where a bar is present."""
     short = NO_TRADE if policy.meaning == "no_trade" else BRIDGED
     state = np.where(silent == 0, TRADED, np.where(silent <= policy.bars, short, UNKNOWN))
     return state.astype(np.int8)

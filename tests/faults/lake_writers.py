@@ -1,0 +1,102 @@
+"""Processes that write to a lake, and are killed while they do. Run by the tests of E19, E23 and E24.
+
+python -m tests.faults.lake_writers kill FOLDER     one child a step, each killed there
+python -m tests.faults.lake_writers rewrite LAKE    new values over and over, one generation each
+python -m tests.faults.lake_writers hold LAKE       holds the lock until its input is closed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.archives import JANUARY, MINUTE, env, flat_bars, minutes
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Timeframe
+from virtuoso.market.disk import Disk
+from virtuoso.market.rows import traded_rows
+from virtuoso.market.store import Lake
+
+BTC = Instrument("binance-spot", "BTCUSDT")
+M1 = Timeframe("1m")
+START = JANUARY + 31 * 1440 * MINUTE - 50 * MINUTE  # fifty minutes of January, fifty of February
+N = 100
+
+
+class KillingDisk(Disk):
+    """Kills its own process before a chosen step."""
+
+    def __init__(self, at: int, note: Path) -> None:
+        self.left = at
+        self.note = note
+
+    def step(self, name: str, path: Path) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.note.write_text(f"{name} {path.name}")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def put(lake: Lake, price: float) -> None:
+    """Write all bars with one price."""
+    with lake.writing() as writer:
+        writer.add(BTC, M1, traded_rows(minutes(N, START), flat_bars([price] * N), MINUTE))
+        writer.commit()
+
+
+def prices(lake: Lake) -> set[float]:
+    """All prices that a reader sees."""
+    (series,) = lake.manifest().readable()
+    rows = lake.read(series)
+    assert len(rows) == N
+    return set(np.unique(rows.columns["close"]).tolist())
+
+
+def kill(path: Path) -> None:
+    """Replace price 1 by price 2, killed at the first step, at the second, ... until it gets through.
+
+    After each kill a reader looks, and another writer goes on. One line of JSON a step.
+    """
+    put(Lake(path / "base", env=env()), 1.0)
+    for at in range(1, 200):
+        here = path / str(at)
+        shutil.copytree(path / "base", here)
+        child = os.fork()
+        if child == 0:
+            put(Lake(here, env=env(), disk=KillingDisk(at, path / "step")), 2.0)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            return
+        seen = prices(Lake(here, env=env()))
+        left = sorted(p.name for p in here.rglob("*.tmp"))
+        put(Lake(here, env=env()), 3.0)
+        swept = not list(here.rglob("*.tmp"))
+        verified = Lake(here, env=env()).verify()
+        told = {"step": (path / "step").read_text(), "seen": sorted(seen), "left": left, "swept": swept}
+        told |= {"signal": os.WTERMSIG(status), "then": sorted(prices(Lake(here, env=env()))), "verified": verified.ok}
+        print(json.dumps(told), flush=True)
+
+
+def rewrite(path: Path) -> None:
+    """Write one price after another until killed."""
+    for price in range(1, 1_000_000):
+        put(Lake(path, env=env()), float(price))
+
+
+def hold(path: Path) -> None:
+    """Hold the lock."""
+    with Lake(path, env=env()).writing():
+        print("holding", flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    {"kill": kill, "rewrite": rewrite, "hold": hold}[sys.argv[1]](Path(sys.argv[2]))

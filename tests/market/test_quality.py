@@ -1,0 +1,217 @@
+"""The border: every row is judged before anything is stored."""
+
+import numpy as np
+import pytest
+
+from tests.archives import JANUARY, MINUTE, NOW, bars, flat_bars, minutes
+from virtuoso.clock import Timeframe
+from virtuoso.errors import UnreadableFileError
+from virtuoso.market.quality import RULES, inspect, opens_from_closes, refuse_bad_batch
+
+M1 = Timeframe("1m")
+
+
+def judged(times, columns, now_ms=NOW, timeframe=M1, **masks):
+    return inspect(np.asarray(times, dtype=np.int64), columns, timeframe, now_ms, **masks)
+
+
+def spoilt(n: int = 20, row: int = 7, **values):
+    """Good bars with some values of one row replaced."""
+    made = bars(n)
+    for name, value in values.items():
+        made[name][row] = value
+    return made
+
+
+class TestAGoodBatch:
+    """What is right passes unchanged."""
+
+    def test_keeps_every_bit(self):
+        made = bars(500)
+        found = judged(minutes(500), made)
+        assert (found.rows.open_time == minutes(500)).all()
+        assert all((found.rows.columns[name] == values).all() for name, values in made.items())
+        assert (found.counts, found.forming, found.duplicates, found.disordered) == ({}, 0, 0, False)
+
+    def test_counts_from_the_close_of_each_bar(self):
+        found = judged(minutes(3), bars(3))
+        assert (found.rows.available_at == minutes(3) + MINUTE).all()
+
+    def test_may_leave_further_columns_unsaid(self):
+        found = judged(minutes(20), spoilt(trades=np.nan, taker_buy_volume=np.nan))
+        assert not found.counts
+        assert np.isnan(found.rows.columns["trades"][7])
+
+    def test_may_be_empty(self):
+        assert len(judged([], flat_bars([])).rows) == 0
+
+
+class TestABadRow:
+    """Is refused with the first rule it breaks; its neighbours are kept."""
+
+    @pytest.mark.parametrize(
+        ("values", "rule"),
+        [
+            ({"close": np.nan}, "not_finite"),
+            ({"volume": np.inf}, "not_finite"),
+            ({"quote_volume": np.inf}, "not_finite"),
+            ({"low": 0.0}, "price_not_positive"),
+            ({"open": -5.0}, "price_not_positive"),
+            ({"high": 80.0, "low": 120.0}, "high_below_low"),
+            ({"close": 200.0}, "outside_range"),
+            ({"open": 60.0}, "outside_range"),
+            ({"volume": -1.0}, "negative_volume"),
+            ({"trades": -1.0}, "negative_volume"),
+            ({"taker_buy_volume": 1e9}, "taker_above_volume"),
+            ({"taker_buy_quote_volume": 1e12}, "taker_above_volume"),
+            ({"high": 1e12}, "price_jump"),
+            ({"low": 1e-9}, "price_jump"),
+        ],
+    )
+    def test_in_its_values(self, values, rule):
+        found = judged(minutes(20), spoilt(**values))
+        assert found.counts == {rule: 1}
+        assert found.bad.tolist() == [7]
+        assert found.rows.open_time.tolist() == np.delete(minutes(20), 7).tolist()
+
+    @pytest.mark.parametrize(
+        ("time", "rule"),
+        [
+            (JANUARY // 1_000, "time_out_of_range"),
+            (JANUARY * 1_000, "time_out_of_range"),
+            (1_230_767_940_000, "time_out_of_range"),
+            (NOW + 3 * MINUTE, "time_out_of_range"),
+            (JANUARY + 500, "off_grid"),
+        ],
+        ids=["seconds", "microseconds", "2008", "future", "off the grid"],
+    )
+    def test_in_its_time(self, time, rule):
+        times = minutes(20)
+        times[7] = time
+        assert judged(times, bars(20)).counts == {rule: 1}
+
+    @pytest.mark.parametrize(
+        ("mask", "rule"), [("no_time", "time_unreadable"), ("garbled", "not_a_number"), ("off_grid", "off_grid")]
+    )
+    def test_that_could_not_be_read(self, mask, rule):
+        marked = np.arange(20) == 7
+        assert judged(minutes(20), bars(20), **{mask: marked}).counts == {rule: 1}
+
+    def test_has_a_rule_in_words(self):
+        assert all(words and words[0].islower() for words in RULES.values())
+
+
+class TestABarThatIsStillForming:
+    """Has not closed, and is left out without being anybody's fault."""
+
+    def test_is_dropped(self):
+        found = judged(minutes(5), bars(5), now_ms=JANUARY + 4 * MINUTE + 30_000)
+        assert found.forming == 1
+        assert len(found.rows) == 4
+        assert not found.counts
+
+    def test_is_kept_from_the_millisecond_of_its_close_on(self):
+        assert judged(minutes(5), bars(5), now_ms=JANUARY + 5 * MINUTE).forming == 0
+        assert judged(minutes(5), bars(5), now_ms=JANUARY + 5 * MINUTE - 1).forming == 1
+
+
+class TestTheSameBarTwice:
+    """Is stored once; of different values the last in the file is kept and the earlier ones are remembered."""
+
+    def test_with_equal_values_is_counted(self):
+        made = {name: np.append(values, values[3]) for name, values in bars(10).items()}
+        found = judged(np.append(minutes(10), minutes(10)[3]), made)
+        assert (found.duplicates, len(found.rows), len(found.superseded)) == (1, 10, 0)
+
+    def test_with_other_values_keeps_the_last(self):
+        made = flat_bars([100, 101, 102, 101.5])
+        found = judged([*minutes(3).tolist(), JANUARY + MINUTE], made)
+        assert found.rows.columns["close"].tolist() == [100, 101.5, 102]
+        assert found.superseded.columns["close"].tolist() == [101]
+        assert found.superseded.open_time.tolist() == [JANUARY + MINUTE]
+
+    def test_keeps_the_good_one_if_the_last_is_bad(self):
+        made = flat_bars([100, 101, 102, 103, 104, 1e12])
+        found = judged([*minutes(5).tolist(), JANUARY + 2 * MINUTE], made)
+        assert found.rows.columns["close"].tolist() == [100, 101, 102, 103, 104]
+        assert found.counts == {"price_jump": 1}
+
+
+class TestRowsOutOfOrder:
+    """Are sorted; the newest first is how some exchanges answer."""
+
+    def test_are_put_in_order(self):
+        made = bars(100)
+        found = judged(minutes(100)[::-1], {name: values[::-1] for name, values in made.items()})
+        assert found.disordered
+        assert (found.rows.open_time == minutes(100)).all()
+        assert (found.rows.columns["close"] == made["close"]).all()
+
+
+class TestABadTick:
+    """A price more than fifty times off its neighbours on both sides never was."""
+
+    @pytest.mark.parametrize("price", [1e12, 5_100.0, 1.9, 1e-9])
+    def test_inside_history_is_refused(self, price):
+        found = judged(minutes(7), flat_bars([100, 100, 100, price, 100, 100, 100]))
+        assert found.counts == {"price_jump": 1}
+
+    @pytest.mark.parametrize("row", [0, 6])
+    def test_at_the_end_of_a_batch_is_refused(self, row):
+        closes = [100.0] * 7
+        closes[row] = 1e12
+        assert judged(minutes(7), flat_bars(closes)).bad.tolist() == [row]
+
+    def test_that_comes_twice_in_a_row_is_refused_twice(self):
+        found = judged(minutes(8), flat_bars([100, 100, 100, 1e12, 1e12, 100, 100, 100]))
+        assert found.bad.tolist() == [3, 4]
+
+    def test_is_no_crash(self):
+        """A market that falls to a thirtieth and stays there, and one that falls and returns."""
+        assert not judged(minutes(6), flat_bars([100, 100, 100, 3.3, 3.3, 3.3])).counts
+        assert not judged(minutes(7), flat_bars([100, 100, 100, 2.1, 100, 100, 100])).counts
+
+    def test_is_no_change_of_the_contract(self):
+        """A price a thousand times higher from one bar on agrees with its neighbours on one side."""
+        assert not judged(minutes(6), flat_bars([0.1, 0.1, 0.1, 100, 100, 100])).counts
+
+    def test_cannot_be_told_from_two_bars(self):
+        assert not judged(minutes(2), flat_bars([100, 1e12])).counts
+
+
+class TestBarsStampedAtTheirClose:
+    """Open one bar before their close, however the close is written."""
+
+    @pytest.mark.parametrize("early", [0, 1, 1_000], ids=["next open", "last millisecond", "last second"])
+    @pytest.mark.parametrize("name", ["1m", "4h", "1d"])
+    def test_open_one_bar_earlier(self, early, name):
+        clock = Timeframe(name)
+        opens, off = opens_from_closes(minutes(5, step=clock.ms) + clock.ms - early, clock)
+        assert (opens == minutes(5, step=clock.ms)).all()
+        assert not off.any()
+
+    def test_elsewhere_are_off_the_grid(self):
+        assert opens_from_closes(minutes(1) + 30_000, M1)[1].all()
+
+
+class TestABatchWithTooManyBadRows:
+    """Is refused whole: the file is not what it claims to be."""
+
+    def test_above_a_thousandth_fails(self):
+        with pytest.raises(UnreadableFileError, match=r"12 of 10,000 rows are bad \(12 x the high is below the low\)"):
+            refuse_bad_batch({"high_below_low": 12}, 10_000, 9_988, 0.001, "in row 5")
+
+    def test_up_to_a_thousandth_passes(self):
+        refuse_bad_batch({"high_below_low": 10}, 10_000, 9_990, 0.001, "in row 5")
+
+    def test_a_few_bad_rows_do_not_fail_a_small_file(self):
+        refuse_bad_batch({"high_below_low": 3}, 100, 97, 0.001, "in row 5")
+        with pytest.raises(UnreadableFileError):
+            refuse_bad_batch({"high_below_low": 4}, 100, 96, 0.001, "in row 5")
+
+    def test_passes_if_the_user_says_so(self):
+        refuse_bad_batch({"high_below_low": 40}, 100, 60, 0.5, "in row 5")
+
+    def test_without_one_good_row_fails_in_any_case(self):
+        with pytest.raises(UnreadableFileError, match="Nothing was stored"):
+            refuse_bad_batch({"not_finite": 2}, 2, 0, 1.0, "in row 1")

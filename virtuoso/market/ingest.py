@@ -1,0 +1,459 @@
+"""Import of bars from files into the lake: read, identify, judge, merge, commit.
+
+1. Every file is read by `venues.archive`. Files that hold something else are skipped, with the reason.
+2. Which instrument and timeframe its rows belong to: the caller's word, else a symbol column, the file's name, the
+   spacing of its bars. Where these disagree or say nothing, the file fails with the option that would settle it. The
+   venue is never guessed.
+3. The border judges the rows (quality.py); what it refuses goes to quarantine, or fails the file if it is too much.
+4. The rest is merged into the lake (merge.py) and committed, many small files at a time.
+
+One bad file never loses the others: each has its own line in the report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.instrument import Instrument, compact
+from virtuoso.clock import UNIT_MS, Env, Timeframe
+from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, did_you_mean
+from virtuoso.market.files import Refused
+from virtuoso.market.merge import Merged
+from virtuoso.market.quality import (
+    MAX_BAD_SHARE,
+    Inspected,
+    describe,
+    inspect,
+    opens_from_closes,
+    refuse_bad_batch,
+)
+from virtuoso.market.rows import Mask, Times
+from virtuoso.market.store import Lake
+from virtuoso.market.writer import Writer
+from virtuoso.venues.archive import CHECKSUM, NotBars, RawBars, read_bars
+from virtuoso.venues.archive_times import NO_TIME, TimeUnit
+from virtuoso.venues.archive_times import time_zone as named_zone
+
+COMMIT_ROWS = 500_000  # what a killed import may have to read again
+MAX_REVISED_SHARE = 0.05
+FEW_REVISED = 10
+ENOUGH_SPACINGS = 20
+COMMON_SPACING = 0.5
+_QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
+_SYMBOL_IN_NAME = re.compile(rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,15}}(?:{_QUOTES}))(?![A-Za-z0-9])")
+_TIMEFRAME_IN_NAME = re.compile(r"(?<![A-Za-z0-9])([1-9]\d*[smhd])(?![A-Za-z0-9])")
+
+Status = Literal["imported", "unchanged", "skipped", "failed"]
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes
+    ----------
+    path : str
+    status : str
+        'imported'; 'unchanged' if the lake held it all; 'skipped' if it holds no bars; 'failed'.
+    instruments : list of str
+    timeframe : str
+    rows_read : int
+    stored, duplicates, revisions, quarantined, forming, late, flat : int
+        Bars added; bars that were there; bars changed; rows refused; bars that had not closed; bars that count from
+        now because they lie inside stored history; flat bars written for minutes without a trade.
+    refused : dict of str to int
+        Refused rows, by rule.
+    notes : list of str
+        How it was read, and what is worth knowing.
+    error : str
+        Why it failed or was skipped.
+    """
+
+    path: str
+    status: Status = "unchanged"
+    instruments: list[str] = field(default_factory=list)
+    timeframe: str = ""
+    rows_read: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    revisions: int = 0
+    quarantined: int = 0
+    forming: int = 0
+    late: int = 0
+    flat: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    files : tuple of FileReport
+    generation : int
+        Of the lake, afterwards.
+    bytes_written : int
+    seconds : float
+    """
+
+    files: tuple[FileReport, ...]
+    generation: int
+    bytes_written: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether no file failed and at least one holds bars."""
+        return all(file.status != "failed" for file in self.files) and any(
+            file.status in ("imported", "unchanged") for file in self.files
+        )
+
+    @property
+    def failed(self) -> list[FileReport]:
+        """The files that failed."""
+        return [file for file in self.files if file.status == "failed"]
+
+    def total(self, what: str) -> int:
+        """Sum of a count over all files, such as 'stored'."""
+        return sum(int(getattr(file, what)) for file in self.files)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        counts = ("rows_read", "stored", "duplicates", "revisions", "quarantined", "forming", "late", "flat")
+        return {
+            "ok": self.ok,
+            "generation": self.generation,
+            "bytes_written": self.bytes_written,
+            "seconds": self.seconds,
+            "total": {what: self.total(what) for what in counts},
+            "files": [file.to_dict() for file in self.files],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the caller says about the files, and how strict the border is."""
+
+    venue: str
+    symbol: str | None = None
+    timeframe: Timeframe | None = None
+    time_unit: TimeUnit = "auto"
+    time_zone: str | None = None
+    max_bad_share: float = MAX_BAD_SHARE
+    max_revised_share: float = MAX_REVISED_SHARE
+
+
+def import_paths(
+    lake: Lake,
+    paths: Iterable[str | Path] | str | Path,
+    *,
+    symbol: str | None = None,
+    venue: str | None = None,
+    timeframe: str | Timeframe | None = None,
+    time_unit: TimeUnit = "auto",
+    time_zone: str | None = None,
+    kind: str = "bars",
+    max_bad_share: float = MAX_BAD_SHARE,
+    max_revised_share: float = MAX_REVISED_SHARE,
+    progress: Callable[[int, int, str], None] | None = None,
+    env: Env | None = None,
+) -> ImportReport:
+    """Import files of bars.
+
+    Parameters
+    ----------
+    lake : Lake
+    paths : path or paths
+        Files, and folders to be walked.
+    symbol : str, optional
+        Of the bars; of a file with several symbols, only this one is taken.
+    venue : str
+        Such as 'binance-spot'; never guessed.
+    timeframe : str or Timeframe, optional
+    time_unit : 'auto', 's', 'ms', 'us' or 'ns'
+        Of numeric times; 'auto' decides once a file.
+    time_zone : str, optional
+        Of times that carry none.
+    kind : str
+        'bars' is the only one yet.
+    max_bad_share, max_revised_share : float
+        Largest share of rows that may be refused, and of stored bars that may be changed.
+    progress : callable, optional
+        Told (files done, files in all, name of the next).
+    env : Env, optional
+        The lake's, if not given.
+
+    Raises
+    ------
+    AmbiguousError
+        No venue was given.
+    NoDataError
+        A path does not exist.
+    LockedError, StoreError
+        The lake cannot be written.
+    """
+    wanted = _wanted(kind, venue, symbol, timeframe, time_unit, time_zone, max_bad_share, max_revised_share)
+    files = list(_files([Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]))
+    if env is not None:
+        lake = Lake(lake.path, env=env, disk=lake.disk)
+    started = lake.env.stopwatch()
+    reports: list[FileReport] = []
+    with lake.writing() as writer:
+        for done, path in enumerate(files):
+            if progress is not None:
+                progress(done, len(files), path.name)
+            reports.append(_import_file(writer, path, wanted, lake.env.now_ms()))
+            if writer.pending_rows >= COMMIT_ROWS:
+                writer.commit()
+        writer.commit()
+        if progress is not None:
+            progress(len(files), len(files), "")
+        generation, written = writer.manifest.generation, writer.bytes_written
+    return ImportReport(tuple(reports), generation, written, lake.env.stopwatch() - started)
+
+
+def _wanted(
+    kind: str,
+    venue: str | None,
+    symbol: str | None,
+    timeframe: str | Timeframe | None,
+    time_unit: TimeUnit,
+    time_zone: str | None,
+    max_bad_share: float,
+    max_revised_share: float,
+) -> Wanted:
+    if kind != "bars":
+        raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, ['bars'])}")
+    if time_unit not in ("auto", "s", "ms", "us", "ns"):
+        raise ConfigError(f"--time-unit {time_unit!r} is none of auto, s, ms, us, ns.")
+    if venue is None:
+        raise AmbiguousError(
+            "Files do not say which venue their bars are from, and spot and perpetual share their symbols. "
+            "Pass --venue, such as binance-spot, binance-usdm or bitfinex-spot."
+        )
+    Instrument(venue, "BTCUSDT")  # says now if it is no venue
+    if time_zone is not None:
+        named_zone(time_zone)
+    clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
+    name = None if symbol is None else compact(symbol)
+    return Wanted(venue, name, clock, time_unit, time_zone, max_bad_share, max_revised_share)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files in folders, in order of their names; checksums belong to their files, hidden files to nobody."""
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            yield from (p for p in inside if not p.name.endswith(CHECKSUM))
+        elif path.exists():
+            yield path
+        else:
+            raise NoDataError(f"{path} does not exist.")
+
+
+def _import_file(writer: Writer, path: Path, wanted: Wanted, now_ms: int) -> FileReport:
+    """Import one file; whatever is wrong with it stays with it."""
+    report = FileReport(str(path))
+    try:
+        raw = read_bars(path, now_ms=now_ms, time_unit=wanted.time_unit, time_zone=wanted.time_zone)
+        if isinstance(raw, NotBars):
+            report.status, report.error = "skipped", f"{path.name} holds no bars: {raw.reason}."
+        else:
+            _import_bars(writer, raw, wanted, now_ms, report)
+    except DataError as error:
+        report.status, report.error = "failed", str(error)
+    return report
+
+
+def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, report: FileReport) -> None:
+    """Judge all rows of a file, then merge them: all of its instruments or none."""
+    if raw.simulated and not Instrument(wanted.venue, "BTCUSDT").is_simulated:
+        raise AmbiguousError(
+            f"{raw.path} was made by the simulator and says so; its bars are not of {wanted.venue!r}. "
+            "Pass --venue simulated."
+        )
+    groups = _instruments(raw, wanted, report)
+    clock = _timeframe(raw, groups, wanted)
+    report.rows_read = sum(int(rows.sum()) for rows in groups.values()) + len(raw.broken)
+    report.timeframe, report.instruments = clock.name, [str(instrument) for instrument in groups]
+    report.notes.append(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}")
+    inspected = {instrument: _judged(raw, rows, clock, now_ms) for instrument, rows in groups.items()}
+    _settle(raw, inspected, groups, wanted, report)
+    merged = {instrument: writer.preview(instrument, clock, judged.rows) for instrument, judged in inspected.items()}
+    for instrument, result in merged.items():
+        _refuse_another_market(instrument, result, wanted)
+    for number, (instrument, judged) in enumerate(inspected.items()):
+        result = merged[instrument]
+        refused = _refused(raw, groups[instrument], judged, with_broken=number == 0)
+        source = (raw.path.name, raw.sha256, report.rows_read)
+        result = writer.add(instrument, clock, judged.rows, judged.superseded, refused, source, result)
+        report.stored += result.stored
+        report.duplicates += result.duplicates + judged.duplicates
+        report.revisions += result.revised
+        report.late += result.late
+        report.flat += result.flat
+        report.forming += judged.forming
+    if any(result.touched.any() for result in merged.values()):
+        report.status = "imported"
+
+
+def _instruments(raw: RawBars, wanted: Wanted, report: FileReport) -> dict[Instrument, Mask]:
+    """Which rows belong to which instrument."""
+    if raw.symbols is None:
+        name = _symbol_in_name(raw.path, wanted.symbol)
+        return {Instrument(wanted.venue, name): np.ones(len(raw), dtype=bool)}
+    if (raw.symbol_of_row < 0).any():
+        row = int(raw.rows[int(np.argmax(raw.symbol_of_row < 0))])
+        raise AmbiguousError(f"{raw.path}: row {row} names no symbol. Remove such rows, or name them.")
+    found: dict[str, str] = {}
+    for written in raw.symbols:
+        other = found.setdefault(compact(written), written)
+        if other != written:
+            raise AmbiguousError(
+                f"{raw.path} holds {other!r} and {written!r}, which are both stored as {compact(written)}. "
+                "Write one file a market."
+            )
+    if wanted.symbol is not None and wanted.symbol not in found:
+        raise AmbiguousError(f"{raw.path} holds no {wanted.symbol}. {did_you_mean(wanted.symbol, found)}")
+    groups = {
+        Instrument(wanted.venue, name): raw.symbol_of_row == raw.symbols.index(written)
+        for name, written in sorted(found.items())
+        if wanted.symbol in (None, name)
+    }
+    if len(groups) < len(found):
+        report.notes.append(f"left out {len(found) - len(groups)} other symbols")
+    return groups
+
+
+def _symbol_in_name(path: Path, wanted: str | None) -> str:
+    """Symbol of a file without a symbol column."""
+    named = set(_SYMBOL_IN_NAME.findall(path.name))
+    if wanted is not None:
+        if named and wanted not in named:
+            raise AmbiguousError(
+                f"{path.name} is named after {', '.join(sorted(named))}, not {wanted}. Rename the file, or pass the "
+                "right --symbol."
+            )
+        return wanted
+    if len(named) != 1:
+        said = f"names {', '.join(sorted(named))}" if named else "names no symbol"
+        raise AmbiguousError(f"{path.name} {said}, and no column does. Pass --symbol, such as --symbol BTCUSDT.")
+    return str(named.pop())
+
+
+def _timeframe(raw: RawBars, groups: dict[Instrument, Mask], wanted: Wanted) -> Timeframe:
+    """Timeframe that the caller, the name and the bars themselves agree on."""
+    named = {_of_ms(_length(text)) for text in _TIMEFRAME_IN_NAME.findall(raw.path.name)} - {None}
+    said = wanted.timeframe or (named.pop() if len(named) == 1 else None)
+    spacing, sure = _spacing(raw, groups)
+    seen = _of_ms(raw.span_ms or 0) or _of_ms(spacing)
+    if said is None:
+        if seen is None:
+            why = f"are {spacing / 1000:g} s apart, which does not divide a day" if spacing else "do not tell it"
+            raise AmbiguousError(
+                f"The timeframe of {raw.path.name} is not known: its bars {why}. Pass --timeframe, such as 1m."
+            )
+        return seen
+    if seen is not None and seen != said and (raw.span_ms or sure):
+        who = "--timeframe" if wanted.timeframe else "its name"
+        raise AmbiguousError(f"{raw.path.name} holds {seen} bars, but {who} says {said}. Pass --timeframe {seen}.")
+    return said
+
+
+def _spacing(raw: RawBars, groups: dict[Instrument, Mask]) -> tuple[int, bool]:
+    """Most common distance of neighbouring bars, ms, and whether enough bars show it; 0 if there is none."""
+    steps = [np.diff(np.unique(raw.times.ms[rows & (raw.times.ms != NO_TIME)])) for rows in groups.values()]
+    distances, counts = np.unique(np.concatenate(steps), return_counts=True)
+    if len(distances) == 0 or counts.max() < COMMON_SPACING * counts.sum():
+        return 0, False
+    return int(distances[counts.argmax()]), bool(counts.sum() >= ENOUGH_SPACINGS)
+
+
+def _length(text: str) -> int:
+    return int(text[:-1]) * UNIT_MS[text[-1]]
+
+
+def _of_ms(ms: int) -> Timeframe | None:
+    """Timeframe of a length, if bars of it have numbers."""
+    if ms <= 0 or UNIT_MS["d"] % ms:
+        return None
+    unit = next(unit for unit in ("d", "h", "m", "s") if ms % UNIT_MS[unit] == 0)
+    return Timeframe(f"{ms // UNIT_MS[unit]}{unit}")
+
+
+def _judged(raw: RawBars, rows: Mask, clock: Timeframe, now_ms: int) -> Inspected:
+    times: Times = raw.times.ms[rows]
+    unread = times == NO_TIME
+    if raw.stamped_at_close:
+        times, off_grid = opens_from_closes(np.where(unread, 0, times), clock)
+    else:
+        times, off_grid = np.where(unread, 0, times), ~raw.times.exact[rows]
+    columns = {name: values[rows] for name, values in raw.columns.items()}
+    return inspect(times, columns, clock, now_ms, no_time=unread, off_grid=off_grid, garbled=raw.garbled[rows])
+
+
+def _settle(
+    raw: RawBars,
+    inspected: dict[Instrument, Inspected],
+    groups: dict[Instrument, Mask],
+    wanted: Wanted,
+    report: FileReport,
+) -> None:
+    """Count what was refused, and refuse the whole file if that is too much."""
+    counts: dict[str, int] = {"broken_line": len(raw.broken)} if raw.broken else {}
+    example = f"row {raw.broken[0][0]}" if raw.broken else ""
+    for instrument, judged in inspected.items():
+        for reason, count in judged.counts.items():
+            counts[reason] = counts.get(reason, 0) + count
+        if len(judged.bad) and not example:
+            position = int(np.flatnonzero(groups[instrument])[judged.bad[0]])
+            moment = int(raw.times.ms[position])
+            known = moment if moment != NO_TIME else None
+            example = describe(str(raw.rows[position]), judged.reasons[0], known)
+    accepted = sum(len(judged.rows) + judged.forming for judged in inspected.values())
+    refuse_bad_batch(counts, report.rows_read, accepted, wanted.max_bad_share, example)
+    conflicts = sum(len(judged.superseded) for judged in inspected.values())
+    if conflicts > FEW_REVISED and conflicts > wanted.max_revised_share * report.rows_read:
+        raise AmbiguousError(
+            f"{raw.path.name} holds {conflicts:,} bars twice with different values; does it mix markets? Nothing was "
+            "stored. Write one file a market, or raise --max-revised-share."
+        )
+    if any(judged.disordered for judged in inspected.values()):
+        report.notes.append("rows were out of order and have been sorted")
+    report.refused, report.quarantined = counts, sum(counts.values())
+
+
+def _refuse_another_market(instrument: Instrument, result: Merged, wanted: Wanted) -> None:
+    """Refuse bars that contradict what is stored so often that they must be of another market."""
+    shared = result.duplicates + result.revised
+    if result.conflicts > FEW_REVISED and result.conflicts > wanted.max_revised_share * shared:
+        raise AmbiguousError(
+            f"{result.conflicts:,} of {shared:,} bars differ from the stored bars of {instrument}. Are they of another "
+            "market or in another time zone? Nothing was stored. If they are right, raise --max-revised-share."
+        )
+
+
+def _refused(raw: RawBars, rows: Mask, judged: Inspected, with_broken: bool) -> Refused:
+    positions: NDArray[np.int64] = np.flatnonzero(rows)[judged.bad]
+    times = [None if moment == NO_TIME else int(moment) for moment in raw.times.ms[positions]]
+    broken = raw.broken if with_broken else ()
+    return Refused(
+        rows=[*(number for number, _ in broken), *(int(row) for row in raw.rows[positions])],
+        reasons=[*("broken_line" for _ in broken), *judged.reasons],
+        open_times=[*(None for _ in broken), *times],
+        raw=[*(text for _, text in broken), *(raw.raw(int(position)) for position in positions)],
+    )

@@ -1,0 +1,313 @@
+"""Keeping the lake in order: sweep after killed writers, verify checksums, rebuild lost manifests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.errors import CorruptFileError, LockedError, ManifestError, StoreError
+from virtuoso.market.disk import TEMPORARY, writer_lock
+from virtuoso.market.files import describe
+from virtuoso.market.manifest import FileEntry, Gap, Manifest, Series
+from virtuoso.market.merge import missing_stretches
+from virtuoso.market.rows import SCHEMA_VERSION, about, decode, joined, parse
+from virtuoso.market.writer import Writer
+
+if TYPE_CHECKING:
+    from virtuoso.market.store import Lake
+
+GRACE_MS = 15 * 60_000  # longer than the longest query
+KEPT_FOR_FALLBACK = 3  # generations whose files stay, in case newer manifests are damaged
+_HOMES = ("bars", "revisions", "quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not as it was written.
+
+    Attributes
+    ----------
+    path : str
+    problem : str
+    sources : tuple of str
+        The files to import again.
+    moved_to : str or None
+        Where it lies now.
+    """
+
+    path: str
+    problem: str
+    sources: tuple[str, ...]
+    moved_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found."""
+
+    files: int
+    bytes: int
+    damaged: tuple[Damage, ...]
+    damaged_manifests: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every byte is as it was written."""
+        return not self.damaged and not self.damaged_manifests
+
+    def raise_if_damaged(self) -> None:
+        """Turn damage into an error.
+
+        Raises
+        ------
+        CorruptFileError
+            Names the damaged files and what to import again.
+        """
+        if self.damaged:
+            listed = "; ".join(f"{d.path} {d.problem}" for d in self.damaged[:5])
+            sources = ", ".join(sorted({name for d in self.damaged for name in d.sources})) or "their sources"
+            raise CorruptFileError(f"{len(self.damaged)} of {self.files} files: {listed}. Import {sources} again.")
+        if self.damaged_manifests:
+            raise CorruptFileError(
+                f"Damaged: {', '.join(self.damaged_manifests)}. Run `virtuoso data verify --rebuild`."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What `rebuild` made."""
+
+    generation: int
+    based_on: int
+    files: int
+    rows: int
+    unreadable: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return asdict(self)
+
+
+@contextmanager
+def opened_for_writing(lake: Lake) -> Iterator[Writer]:
+    """Hold the writer's lock on a lake that is swept and whole."""
+    with _locked(lake):
+        manifest = lake.manifest()
+        if lake.generations.damaged:
+            raise ManifestError(
+                f"{', '.join(lake.generations.damaged)} of {lake.path} cannot be read, so writing would forget what it "
+                "held. Run `virtuoso data verify --rebuild` first; reading goes on with the generation before."
+            )
+        try:
+            strays = sweep(lake, manifest)
+        except OSError as error:
+            raise StoreError(f"{lake.path} cannot be written: {error.strerror or error}.") from error
+        yield Writer(lake, strays)
+
+
+@contextmanager
+def _locked(lake: Lake) -> Iterator[None]:
+    """Hold the writer's lock of a lake, which comes into being if need be."""
+    with ExitStack() as stack:
+        try:
+            lake.disk.make_folder(lake.path)
+            stack.enter_context(writer_lock(lake.path / "lock"))
+        except OSError as error:
+            raise StoreError(f"{lake.path} cannot be written: {error.strerror or error}.") from error
+        yield
+
+
+def sweep(lake: Lake, manifest: Manifest) -> list[str]:
+    """Clear away what killed writers left, and retired files whose time is over.
+
+    Returns
+    -------
+    list of str
+        Files that the manifest neither names nor knows as retired. They are set aside, not deleted: if a manifest was
+        lost, they are its bars.
+    """
+    named, listed = manifest.paths(), {file.path for file in manifest.retired}
+    strays = []
+    for home in (*_HOMES, "manifests", "retired"):
+        for path in (lake.path / home).rglob("*"):
+            if path.name.endswith(TEMPORARY):
+                lake.disk.remove(path)
+    for home in _HOMES:
+        for path in sorted((lake.path / home).rglob("*-*.*")):
+            inside = path.relative_to(lake.path).as_posix()
+            if path.is_file() and inside not in named:
+                lake.disk.move(path, lake.path / "retired" / inside)
+    for path in sorted((lake.path / "retired").rglob("*.*")):
+        inside = path.relative_to(lake.path / "retired").as_posix()
+        if path.is_file() and inside not in listed:
+            strays.append(inside)
+    over = lake.env.now_ms() - GRACE_MS
+    for file in manifest.retired:
+        if file.at < over and file.generation < manifest.generation - KEPT_FOR_FALLBACK:
+            lake.disk.remove(lake.path / "retired" / file.path)
+    lake.generations.prune(lake.disk)
+    return strays
+
+
+def verify(lake: Lake, *, quarantine: bool = True) -> Verified:
+    """Compare every file of the newest generation with its checksum.
+
+    Parameters
+    ----------
+    lake : Lake
+    quarantine : bool
+        Move damaged files aside and go on without them; their bars become a gap marked 'damaged'. While another
+        process writes they are only reported.
+    """
+    manifest = lake.manifest()
+    found: list[tuple[Series, FileEntry, str]] = []
+    count = size = 0
+    for series in manifest.series.values():
+        for file in (*series.files, *series.revisions):
+            count, size = count + 1, size + file.bytes
+            problem = _problem(lake.locate(file), file)
+            if problem:
+                found.append((series, file, problem))
+    moved: dict[str, str] = {}
+    if found and quarantine and not lake.generations.damaged:
+        try:
+            moved = _set_aside(lake, found)
+        except LockedError:
+            moved = {}
+    damage = tuple(Damage(file.path, problem, file.sources, moved.get(file.path)) for _, file, problem in found)
+    return Verified(count, size, damage, lake.generations.damaged)
+
+
+def _problem(path: Path, file: FileEntry) -> str:
+    if not path.exists():
+        return "is missing"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
+        return "differs from its checksum"
+    return ""
+
+
+def _set_aside(lake: Lake, found: list[tuple[Series, FileEntry, str]]) -> dict[str, str]:
+    """Write a generation without the damaged files, then move them to quarantine."""
+    moved: dict[str, str] = {}
+    with opened_for_writing(lake) as writer:
+        manifest = writer.manifest
+        for key in {series.key for series, _, _ in found}:
+            series = manifest.series.get(key)
+            if series is not None:
+                manifest = manifest.with_series(_without(lake, series, {f.path for _, f, _ in found}))
+        writer.publish(manifest)
+        for path in (file.path for _, file, _ in found):
+            retired = lake.path / "retired" / path  # where `publish` has put it, unless it was missing
+            if retired.exists():
+                moved[path] = f"damaged/{path}"
+                lake.disk.move(retired, lake.path / moved[path])
+    return moved
+
+
+def _without(lake: Lake, series: Series, damaged: set[str]) -> Series:
+    """A series without some files; the ledger says what is missing now and why."""
+    files = tuple(file for file in series.files if file.path not in damaged)
+    kept = tuple(file for file in series.revisions if file.path not in damaged)
+    gaps = _gaps(lake, replace(series, files=files))
+    step, lost = series.clock.ms, [file for file in series.files if file.path in damaged]
+    inside = [replace(gap, status="damaged") if any(_overlap(gap, file) for file in lost) else gap for gap in gaps]
+    outside = [  # before the first and after the last bar that is left
+        Gap(file.min_open_time, file.max_open_time + step, "damaged")
+        for file in lost
+        if not any(_overlap(gap, file) for gap in inside)
+    ]
+    marked = sorted([*inside, *outside], key=lambda gap: gap.start)
+    return replace(series, files=files, revisions=kept, gaps=tuple(marked))
+
+
+def _overlap(gap: Gap, file: FileEntry) -> bool:
+    return gap.start <= file.max_open_time and gap.end > file.min_open_time
+
+
+def _gaps(lake: Lake, series: Series) -> tuple[Gap, ...]:
+    """The ledger of a series, from its bars; gaps that are in it already keep their status."""
+    known = {(gap.start, gap.end): gap for gap in series.gaps}
+    rows = joined([lake.rows_of(file, series.clock) for file in series.files]).sorted()
+    return tuple(known.get((gap.start, gap.end), gap) for gap in missing_stretches(rows.open_time, series.clock))
+
+
+def rebuild(lake: Lake) -> Rebuilt:
+    """Make a new manifest from the files themselves, with what the last readable one knows besides.
+
+    Of each month the newest readable part counts. Files that cannot be read stay where they are and are listed.
+
+    Raises
+    ------
+    LockedError
+        Another process writes.
+    SchemaVersionError
+        A newer Virtuoso wrote the lake.
+    """
+    with _locked(lake):
+        try:
+            base = lake.generations.newest()
+        except ManifestError:
+            base = Manifest()
+        unreadable: list[str] = []
+        parts = _newest_parts(_files_in(lake, "bars/*/*/*/*/part-*.parquet", unreadable))
+        versions = _files_in(lake, "revisions/bars/*/*/*/rev-*.parquet", unreadable)
+        manifest = base
+        for key in {*base.series, *parts, *(key for key, _, _ in versions)}:
+            series = replace(
+                base.series.get(key) or _series_of(key),
+                files=tuple(sorted(parts.get(key, ()), key=lambda file: file.min_open_time)),
+                revisions=tuple(file for home, _, file in versions if home == key),
+            )
+            manifest = manifest.with_series(replace(series, gaps=_gaps(lake, series)))
+        for name in lake.generations.damaged:
+            lake.disk.move(lake.generations.folder / name, lake.path / "damaged" / "manifests" / name)
+        made = lake.generations.commit(manifest, lake.disk, lake.env.now_ms())
+    files = [file for series in made.readable() for file in series.files]
+    return Rebuilt(made.generation, base.generation, len(files), sum(file.rows for file in files), tuple(unreadable))
+
+
+def _files_in(lake: Lake, pattern: str, unreadable: list[str]) -> list[tuple[str, int, FileEntry]]:
+    """Describe files of bars: series, the generation each was written for, entry."""
+    found = []
+    for path in sorted(lake.path.glob(pattern)):
+        inside = path.relative_to(lake.path).as_posix()
+        places = dict(folder.split("=", 1) for folder in inside.split("/") if "=" in folder)
+        series = Series(places["venue"], places["symbol"], places["timeframe"])
+        try:
+            data = path.read_bytes()
+            table = parse(data, path)
+            rows = decode(table, series.clock.ms)
+        except CorruptFileError:
+            unreadable.append(inside)
+            continue
+        known = {"schema_version": SCHEMA_VERSION - 1, **about(table)}
+        sha256 = hashlib.sha256(data).hexdigest()
+        entry = describe(inside, places.get("month", ""), rows, series.clock, len(data), sha256, known)
+        found.append((series.key, int(known.get("generation", 0)), entry))
+    return found
+
+
+def _newest_parts(found: list[tuple[str, int, FileEntry]]) -> dict[str, list[FileEntry]]:
+    """Of the parts of each month, the one written for the latest generation."""
+    latest: dict[tuple[str, str], tuple[int, FileEntry]] = {}
+    for key, generation, entry in found:
+        before = latest.get((key, entry.month))
+        if before is None or generation >= before[0]:
+            latest[key, entry.month] = (generation, entry)
+    parts: dict[str, list[FileEntry]] = {}
+    for (key, _), (_, entry) in latest.items():
+        parts.setdefault(key, []).append(entry)
+    return parts
+
+
+def _series_of(key: str) -> Series:
+    venue, symbol, timeframe = (folder.split("=", 1)[1] for folder in key.split("/"))
+    return Series(venue, symbol, timeframe)

@@ -1,0 +1,245 @@
+"""Writing to the lake: gather, merge, commit.
+
+1. `add` merges new bars into the months they touch (merge.py), in memory.
+2. `commit` writes each changed month as a new file, then the revisions, then the next manifest. Only the manifest's
+   rename makes any of it visible; a process killed before it leaves files that nobody names.
+3. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
+   grace period (upkeep.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Timeframe
+from virtuoso.errors import StoreError
+from virtuoso.market.files import LakeFiles, Refused
+from virtuoso.market.gaps import policy_for
+from virtuoso.market.manifest import Manifest, Retired, Series, Source
+from virtuoso.market.merge import Merged, merge, missing_stretches, same_versions
+from virtuoso.market.rows import Rows, Times, by_month, joined, month_of
+
+if TYPE_CHECKING:
+    from virtuoso.market.store import Lake
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One series while it is being changed.
+
+    `history` is its extent when writing began, since the files of one import may come in any order.
+    """
+
+    series: Series
+    history: tuple[int, int] | None
+    known_versions: list[Rows]
+    months: dict[str, Rows] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    versions: list[tuple[Rows, Times]] = field(default_factory=list)
+    refused: list[tuple[str, Refused]] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+
+    def all_versions(self) -> Rows:
+        return joined([*self.known_versions, *(rows for rows, _ in self.versions)])
+
+
+class Writer:
+    """The one who may change a lake; `with lake.writing() as writer`.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        The generation it builds on; the new one after `commit`.
+    pending_rows : int
+        Rows gathered and not committed yet.
+    bytes_written : int
+        By all commits so far, manifests not counted.
+    """
+
+    def __init__(self, lake: Lake, strays: Sequence[str] = ()) -> None:
+        self.lake = lake
+        self.manifest = lake.manifest()
+        self.pending_rows = 0
+        self.bytes_written = 0
+        self._strays = strays
+        self._drafts: dict[str, _Draft] = {}
+        self._history = {key: (s.first, s.last) for key, s in self.manifest.series.items() if s.files}
+
+    def preview(self, instrument: Instrument, timeframe: Timeframe, incoming: Rows) -> Merged:
+        """Merge new bars without taking the result.
+
+        Parameters
+        ----------
+        instrument : Instrument
+        timeframe : Timeframe
+        incoming : Rows
+            Accepted by the border: in order, one a bar, all traded.
+        """
+        draft = self._draft(instrument, timeframe)
+        window = self._window(draft, incoming.open_time)
+        stored = joined([self._month(draft, month) for month in window])
+        policy = policy_for(instrument.venue, timeframe.ms)
+        now_ms = self.lake.env.now_ms()
+        return merge(stored, incoming, draft.all_versions(), draft.history, timeframe, policy, now_ms)
+
+    def add(
+        self,
+        instrument: Instrument,
+        timeframe: Timeframe,
+        incoming: Rows,
+        superseded: Rows | None = None,
+        refused: Refused | None = None,
+        source: tuple[str, str, int] = ("", "", 0),
+        merged: Merged | None = None,
+    ) -> Merged:
+        """Merge new bars; nothing is written before `commit`.
+
+        Parameters
+        ----------
+        instrument, timeframe, incoming
+            As for `preview`.
+        superseded : Rows, optional
+            Earlier versions of the same bars in the same source.
+        refused : Refused, optional
+            Rows for the quarantine.
+        source : tuple of (str, str, int)
+            Name and sha256 of the file the rows come from, and how many it held.
+        merged : Merged, optional
+            What `preview` gave for the same rows.
+        """
+        draft = self._draft(instrument, timeframe)
+        merged = merged or self.preview(instrument, timeframe, incoming)
+        if merged.touched.any():
+            self._take(draft, merged)
+            rule = "close; late rows at import" if merged.late else "close"
+            counts = (merged.stored, merged.revised, merged.late)
+            draft.sources.append(Source(*source, *counts, rule, self.lake.env.now_ms()))
+        if superseded is not None and len(superseded):
+            new = superseded.take(~same_versions(superseded, draft.all_versions()))
+            merged = replace(
+                merged,
+                revised=merged.revised + len(new),
+                duplicates=merged.duplicates + len(superseded) - len(new),
+            )
+            if len(new):
+                # replaced the moment it came: no reading as of any time shows it
+                draft.versions.append((new, new.available_at))
+        if len(merged.superseded):
+            draft.versions.append((merged.superseded, merged.superseded_at))
+        if refused is not None and refused.rows:
+            draft.refused.append((source[0], refused))
+        self.pending_rows += len(incoming)
+        return merged
+
+    def commit(self) -> Manifest:
+        """Make everything added so far visible, in one step. Without a change, not one byte is written.
+
+        Raises
+        ------
+        StoreError
+            The disk refused; the lake is as it was before.
+        """
+        now_ms = self.lake.env.now_ms()
+        files = LakeFiles(self.lake.path, self.lake.disk, self.manifest.generation + 1, now_ms)
+        try:
+            manifest = self.manifest
+            for draft in self._drafts.values():
+                manifest = manifest.with_series(self._written(draft, files))
+            if manifest.series != self.manifest.series:
+                self.publish(manifest)
+        except OSError as error:
+            seen = self.lake.generations.newest().generation > self.manifest.generation
+            raise StoreError(
+                f"Writing to {self.lake.path} failed ({error.strerror or error}); "
+                f"{'the new bars are there, but may not survive a power cut' if seen else 'the lake is as it was'}. "
+                "Free some space or mend the disk, then run the same command again."
+            ) from error
+        finally:
+            self._drafts.clear()
+            self.pending_rows = 0
+        self.bytes_written += files.written
+        return self.manifest
+
+    def publish(self, manifest: Manifest) -> None:
+        """Write the next generation and retire the files that it does not name any more."""
+        now_ms, root, disk = self.lake.env.now_ms(), self.lake.path, self.lake.disk
+        before = self.manifest
+        gone = sorted(before.paths() - manifest.paths() | set(self._strays))
+        waiting = [file for file in manifest.retired if (root / "retired" / file.path).exists()]
+        retired = (*waiting, *(Retired(path, before.generation, now_ms) for path in gone))
+        self.manifest = self.lake.generations.commit(replace(manifest, retired=retired), disk, now_ms)
+        self._strays = ()
+        for path in gone:
+            try:
+                disk.move(root / path, root / "retired" / path)
+            except OSError as error:  # the new generation stands; the next writer sweeps what is left
+                log.warning("%s could not be retired: %s", path, error)
+
+    def _draft(self, instrument: Instrument, timeframe: Timeframe) -> _Draft:
+        new = Series(instrument.venue, instrument.symbol, timeframe.name)
+        if new.key not in self._drafts:
+            series = self.manifest.series.get(new.key, new)
+            versions = [rows for rows, _ in self.lake.revisions(series)]
+            self._drafts[new.key] = _Draft(series, self._history.get(new.key), versions)
+        return self._drafts[new.key]
+
+    def _window(self, draft: _Draft, times: Times) -> list[str]:
+        """Stored months that new bars touch, and one on either side, where silences and gaps may reach."""
+        if len(times) == 0:
+            return []
+        first, last = month_of(times[[0, -1]])
+        stored = sorted({file.month for file in draft.series.files} | draft.months.keys())
+        before = [month for month in stored if month < first][-1:]
+        after = [month for month in stored if month > last][:1]
+        return [*before, *(month for month in stored if first <= month <= last), *after]
+
+    def _month(self, draft: _Draft, month: str) -> Rows:
+        if month not in draft.months:
+            files = [file for file in draft.series.files if file.month == month]
+            draft.months[month] = joined([self.lake.rows_of(file, draft.series.clock) for file in files]).sorted()
+        return draft.months[month]
+
+    def _take(self, draft: _Draft, merged: Merged) -> None:
+        """Let merged rows take the place of the months they were made of, and write their gaps into the ledger."""
+        times, clock = merged.rows.open_time, draft.series.clock
+        changed: NDArray[np.str_] = np.unique(month_of(times[merged.touched]))
+        draft.changed |= set(changed.tolist())
+        draft.months |= {month: rows for month, rows in by_month(merged.rows) if month in draft.changed}
+        ledger = {(gap.start, gap.end): gap for gap in draft.series.gaps}  # a gap that stays as it was keeps its status
+        outside = [gap for gap in draft.series.gaps if gap.end <= times[0] or gap.start > times[-1]]
+        inside = [ledger.get((gap.start, gap.end), gap) for gap in missing_stretches(times, clock)]
+        gaps = sorted([*outside, *inside], key=lambda gap: gap.start)
+        draft.series = replace(draft.series, gaps=tuple(gaps))
+
+    def _written(self, draft: _Draft, files: LakeFiles) -> Series:
+        """Write what changed of a series."""
+        series = draft.series
+        new = {source.name for source in draft.sources}
+        parts = [file for file in series.files if file.month not in draft.changed]
+        for month in sorted(draft.changed):
+            before = {name for file in series.files if file.month == month for name in file.sources}
+            parts.append(files.part(series, month, draft.months[month], sorted(before | new)))
+        parts.sort(key=lambda file: file.min_open_time)
+        revisions = list(series.revisions)
+        if draft.versions:
+            revisions.append(files.revisions(series, draft.versions, sorted(new)))
+        quarantine = {entry.path: entry for entry in series.quarantine}
+        for source, refused in draft.refused:
+            entry = files.quarantine(series, source, refused)
+            quarantine.setdefault(entry.path, entry)
+        return replace(
+            series,
+            files=tuple(parts),
+            revisions=tuple(revisions),
+            quarantine=tuple(quarantine.values()),
+            sources=(*series.sources, *draft.sources),
+        )

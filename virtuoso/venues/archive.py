@@ -1,0 +1,418 @@
+"""Public archive files and other tables of bars, read as they are: bytes in, named raw columns out.
+
+1. `read_bars` opens a zip with one CSV in it, a CSV, a gzipped CSV or a Parquet file, and checks the bytes against a
+   sibling `.CHECKSUM`.
+2. Columns are recognised by name, in the spellings that exchanges and their users write; a table without a header row
+   is taken for Binance klines if it has their twelve columns, else it is not a table of bars.
+3. Times become UTC milliseconds (archive_times.py), numbers float64. Rows are not judged here: that is the border's
+   work (market/quality.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.errors import AmbiguousError, UnreadableFileError, VirtuosoError
+from virtuoso.venues.archive_times import NO_TIME, FileTimes, TimeUnit, read_times
+
+KLINE_COLUMNS = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "trades",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
+"""Columns of a Binance kline file, in order, under the names used here."""
+
+SPELLINGS: dict[str, tuple[str, ...]] = {  # the first that a table carries is taken
+    "open_time": (
+        *("open_time", "open_time_ms", "opentime", "open_datetime", "open_date", "kline_open_time", "start_time"),
+        *("timestamp", "timestamp_ms", "datetime", "date", "time", "unix", "ts", "start", "__index_level_0__"),
+    ),
+    "close_time": ("close_time", "close_time_ms", "closetime", "close_datetime", "close_date", "end_time"),
+    "open": ("open", "o", "open_price"),
+    "high": ("high", "h", "high_price"),
+    "low": ("low", "l", "low_price"),
+    "close": ("close", "c", "close_price"),
+    "volume": ("volume", "vol", "v", "base_volume", "volume_base"),
+    "quote_volume": ("quote_volume", "quote_asset_volume", "quotevolume", "volume_quote", "turnover"),
+    "trades": ("trades", "count", "number_of_trades", "num_trades", "n_trades", "trade_count"),
+    "taker_buy_volume": (
+        "taker_buy_volume",
+        "taker_buy_base_asset_volume",
+        "taker_buy_base_volume",
+        "taker_base_volume",
+    ),
+    "taker_buy_quote_volume": ("taker_buy_quote_volume", "taker_buy_quote_asset_volume", "taker_quote_volume"),
+    "symbol": ("symbol", "pair", "ticker", "instrument"),
+    "venue": ("venue", "exchange"),
+}
+NEEDED = ("open", "high", "low", "close", "volume")
+NUMBERS = (*NEEDED, "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+SUFFIXES = (".zip", ".csv", ".csv.gz", ".parquet", ".pq")
+CHECKSUM = ".CHECKSUM"
+LARGEST_BYTES = 4 << 30
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
+_NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
+
+
+@dataclass(frozen=True, slots=True)
+class NotBars:
+    """A file that holds something else.
+
+    Attributes
+    ----------
+    path : Path
+    reason : str
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawBars:
+    """Rows of a file, in its order, under our names.
+
+    Attributes
+    ----------
+    path : Path
+    sha256 : str
+        Of the file's bytes.
+    rows : array of int64, shape (n_rows,)
+        Number of each row in the file, from 1; a header row counts.
+    times : FileTimes
+        Open times, or close times if `stamped_at_close`.
+    stamped_at_close : bool
+    span_ms : int or None, ms
+        Usual distance from a row's open time to its close time, if the file has both.
+    columns : mapping of str to array of float64, shape (n_rows,)
+        NaN where the file says nothing, NaN or text.
+    garbled : array of bool, shape (n_rows,)
+        Rows with text where a number should be.
+    symbols : tuple of str, or None
+        The symbols it names, as it writes them; None if it has no such column.
+    symbol_of_row : array of int, shape (n_rows,)
+        Position of each row's symbol among them; -1 where it names none.
+    broken : tuple of (int, str)
+        Lines that have too few or too many fields.
+    simulated : bool
+        Whether the file says that the simulator made it.
+    """
+
+    path: Path
+    sha256: str
+    rows: NDArray[np.int64]
+    times: FileTimes
+    stamped_at_close: bool
+    span_ms: int | None
+    columns: Mapping[str, NDArray[np.float64]]
+    garbled: NDArray[np.bool_]
+    symbols: tuple[str, ...] | None
+    symbol_of_row: NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...]
+    simulated: bool
+    table: Any
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def raw(self, position: int) -> str:
+        """One row as the file has it, as JSON."""
+        return json.dumps(self.table.slice(position, 1).to_pylist()[0], default=str)
+
+
+def looks_like_a_table(path: Path) -> bool:
+    """Whether the file's name is one that `read_bars` opens."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_bars(
+    path: Path, *, now_ms: int, time_unit: TimeUnit = "auto", time_zone: str | None = None
+) -> RawBars | NotBars:
+    """Read a file of bars.
+
+    Parameters
+    ----------
+    path : Path
+    now_ms : int, ms
+        The present, for the plausible range of times.
+    time_unit : str
+        'auto' decides once a file, from the size of its times.
+    time_zone : str, optional
+        Zone of times that carry none.
+
+    Returns
+    -------
+    RawBars, or NotBars with the reason
+
+    Raises
+    ------
+    UnreadableFileError
+        The file is damaged, differs from its checksum or is not what its name says.
+    AmbiguousError
+        The unit or the zone of its times, or its venue, would have to be guessed.
+    """
+    if not looks_like_a_table(path):
+        return NotBars(path, f"{path.suffix or 'a file without a suffix'} is none of {', '.join(SUFFIXES)}")
+    data, sha256 = _checked_bytes(path)
+    try:
+        if path.name.lower().endswith((".parquet", ".pq")):
+            opened = _open_parquet(path, data)
+        else:
+            opened = _open_csv(path, _unpacked(path, data))
+        if isinstance(opened, NotBars):
+            return opened
+
+        def times_of(column: Any, name: str) -> FileTimes:
+            return read_times(column, name, time_unit, time_zone, now_ms)
+
+        return _raw_bars(path, data, sha256, opened, times_of)
+    except VirtuosoError:
+        raise
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
+        raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
+
+
+def _raw_bars(
+    path: Path, data: bytes, sha256: str, opened: _Opened, times_of: Callable[[Any, str], FileTimes]
+) -> RawBars:
+    named = opened.named
+    _refuse_mixed_venues(path, opened)
+    stamped_at_close = "open_time" not in named
+    name = named["close_time" if stamped_at_close else "open_time"]
+    times = times_of(opened.table[name], name)
+    columns, garbled = {}, np.zeros(len(times.ms), dtype=bool)
+    for meaning in NUMBERS:
+        if meaning in named:
+            columns[meaning], text = _to_numbers(opened.table[named[meaning]])
+            garbled |= text
+    symbols, symbol_of_row = _symbols(opened)
+    return RawBars(
+        path,
+        sha256,
+        opened.rows,
+        times,
+        stamped_at_close,
+        None if stamped_at_close else _span(opened, times, times_of),
+        columns,
+        garbled,
+        symbols,
+        symbol_of_row,
+        opened.broken,
+        _is_simulated(path, data),
+        opened.table,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    table: Any
+    named: dict[str, str]
+    rows: NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...]
+
+
+def _checked_bytes(path: Path) -> tuple[bytes, str]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFileError(f"{path} cannot be read: {error.strerror}.") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    beside = path.with_name(path.name + CHECKSUM)
+    if beside.is_file():
+        promised = beside.read_text(encoding="utf-8", errors="replace").strip().split(" ")[0].lower()
+        if not re.fullmatch("[0-9a-f]{64}", promised):
+            raise UnreadableFileError(f"{beside} is not a sha256 checksum. Download it again, or remove it.")
+        if promised != sha256:
+            raise UnreadableFileError(
+                f"{path} differs from its checksum ({sha256[:8]}… instead of {promised[:8]}…). Nothing was stored. "
+                "Download it again."
+            )
+    return data, sha256
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        with gzip.open(io.BytesIO(data)) as packed:
+            data = packed.read(LARGEST_BYTES + 1)
+    elif name.endswith(".zip"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            if len(members) != 1 or not members[0].filename.lower().endswith(".csv"):
+                found = ", ".join(m.filename for m in members[:5]) or "nothing"
+                raise UnreadableFileError(f"{path} should hold one CSV, holds {found}. Unpack it first.")
+            with archive.open(members[0]) as packed:
+                data = packed.read(LARGEST_BYTES + 1)
+    if len(data) > LARGEST_BYTES:
+        raise UnreadableFileError(f"{path} unpacks to more than {LARGEST_BYTES >> 30} GiB. Split it.")
+    return data
+
+
+def _is_simulated(path: Path, data: bytes) -> bool:
+    """Whether the zip's comment says so; the simulator writes it because files are moved."""
+    if not path.name.lower().endswith(".zip"):
+        return False
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.comment.startswith(b"simulated")
+
+
+def _open_csv(path: Path, data: bytes) -> _Opened | NotBars:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    # bytes that are no text spoil their row, not the file
+    text = data.decode("utf-8-sig", "replace")
+    if not text.strip():
+        raise UnreadableFileError(f"{path} is empty.")
+    first = text[: 1 << 16].lstrip().split("\n", 1)[0].strip()
+    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+    fields = [field.strip().strip('"') for field in first.split(delimiter)]
+    header = not re.match(r"^-?[\d.]+$", fields[0])
+    if not header and len(fields) not in (len(KLINE_COLUMNS), len(KLINE_COLUMNS) - 1):
+        return NotBars(path, f"no header row, and {len(fields)} columns where Binance klines have {len(KLINE_COLUMNS)}")
+    names = _unique(fields) if header else list(KLINE_COLUMNS[: len(fields)])
+    named = recognise(names)
+    missing = _missing(named, names)
+    if missing:
+        return NotBars(path, missing)
+    broken: list[tuple[int, str]] = []
+
+    def set_aside(row: Any) -> str:
+        broken.append((int(row.number or 0), str(row.text)))
+        return "skip"
+
+    table = csv.read_csv(
+        io.BytesIO(text.encode()),
+        read_options=csv.ReadOptions(column_names=names, skip_rows=int(header), use_threads=False),
+        parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=set_aside),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+    return _opened(path, table, named, 1 + int(header), tuple(broken))
+
+
+def _open_parquet(path: Path, data: bytes) -> _Opened | NotBars:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pa.BufferReader(data))
+    names = list(file.schema_arrow.names)
+    named = recognise(names)
+    missing = _missing(named, names)
+    if missing:
+        return NotBars(path, missing)
+    return _opened(path, file.read(columns=list(named.values())), named)
+
+
+def _opened(
+    path: Path, table: Any, named: dict[str, str], first: int = 1, broken: tuple[tuple[int, str], ...] = ()
+) -> _Opened:
+    if len(table) == 0:
+        raise UnreadableFileError(f"{path} holds no row.")
+    lines = np.arange(first, first + len(table) + len(broken))
+    return _Opened(table, named, np.setdiff1d(lines, [number for number, _ in broken]), broken)
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Tell columns of the same name apart; the first keeps it."""
+    return [name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names)]
+
+
+def recognise(names: list[str]) -> dict[str, str]:
+    """Find the columns of bars among a table's columns: our name to the table's.
+
+    Examples
+    --------
+    >>> recognise(["Open time", "Open", "Quote asset volume"])
+    {'open_time': 'Open time', 'open': 'Open', 'quote_volume': 'Quote asset volume'}
+    """
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()), name)
+    found = {}
+    for meaning, spellings in SPELLINGS.items():
+        spelling = next((s for s in spellings if s in plain), None)
+        if spelling is not None:
+            found[meaning] = plain[spelling]
+    return found
+
+
+def _missing(named: Mapping[str, str], names: list[str]) -> str:
+    """Why a table with these columns does not hold bars; empty if it may."""
+    missing = [name for name in NEEDED if name not in named]
+    if "open_time" not in named and "close_time" not in named:
+        missing.append("the time")
+    listed = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:8])
+    return f"no column for {', '.join(missing)} among {listed}{', …' if len(names) > 8 else ''}" if missing else ""
+
+
+def _refuse_mixed_venues(path: Path, opened: _Opened) -> None:
+    if "venue" in opened.named:
+        venues = sorted({str(v) for v in opened.table[opened.named["venue"]].unique().to_pylist()})
+        if len(venues) > 1:
+            raise AmbiguousError(
+                f"{path} mixes the bars of {len(venues)} venues ({', '.join(venues[:5])}). Write one file a venue."
+            )
+
+
+def _symbols(opened: _Opened) -> tuple[tuple[str, ...] | None, NDArray[np.int64]]:
+    """The symbols of the rows: their names, and the position of each row's."""
+    import pyarrow as pa
+
+    if "symbol" not in opened.named:
+        return None, np.zeros(len(opened.table), dtype=np.int64)
+    coded = opened.table[opened.named["symbol"]].cast(pa.string()).combine_chunks().dictionary_encode()
+    return tuple(coded.dictionary.to_pylist()), coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+
+
+def _span(opened: _Opened, times: FileTimes, times_of: Callable[[Any, str], FileTimes]) -> int | None:
+    """Usual time from a row's open to its close, ms; closes are written as the last ms, us or second, or next open."""
+    if "close_time" not in opened.named:
+        return None
+    name = opened.named["close_time"]
+    closes = times_of(opened.table[name], name).ms
+    known = (closes != NO_TIME) & (times.ms != NO_TIME)
+    span = float(np.median(closes[known] - times.ms[known])) if known.any() else 0.0
+    return round(span / 1_000) * 1_000
+
+
+def _to_numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Values as float64, and which of them are text that is no number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nothing = np.zeros(len(column), dtype=bool)
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        try:
+            return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64), nothing
+        except pa.ArrowException:
+            return np.full(len(column), np.nan), ~nothing
+    try:  # nearly always every value is a number
+        return column.cast(pa.float64()).to_numpy().astype(np.float64), nothing
+    except pa.ArrowInvalid:
+        text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+    number = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
+    values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
+    known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
+    return values.astype(np.float64), ~known.astype(bool)
