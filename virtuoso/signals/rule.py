@@ -1,0 +1,168 @@
+"""The rule: when confluence becomes a signal, and when it stops being one.
+
+1. BULLISH begins on a bar whose confluence reaches `bull_enter` while enough weight is known (`min_coverage`).
+2. It ends on the first bar on which confluence is below `bull_leave`, is not known, or is known of too little weight.
+3. It lapses `max_age` after the last bar that reached `bull_enter`. BEARISH is the same from the other side.
+
+So the state at bar t depends on the bars (t - max_age, t] alone: a state machine with hysteresis and a bounded memory.
+It needs no running state, obeys the one law, and a process that starts now says what one says that never stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.columns import Array
+from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.scores import Scores
+from virtuoso.signals.settings import SignalSettings
+
+BEARISH, NEUTRAL, BULLISH = -1, 0, 1
+WORDS = {BULLISH: "BULLISH", BEARISH: "BEARISH", NEUTRAL: "NEUTRAL"}
+
+States = NDArray[np.int8]
+Mask = NDArray[np.bool_]
+
+_JUDGED: WeakKeyDictionary[Workspace, dict[str, tuple[int, Array, Array]]] = WeakKeyDictionary()
+
+
+def memory(settings: SignalSettings, timeframe: Timeframe) -> int:
+    """How many bars, this one included, the rule looks at."""
+    return timeframe.bars(settings.max_age)
+
+
+def states(confluence: Array, coverage: Array, settings: SignalSettings, timeframe: Timeframe) -> States:
+    """State of each bar: 1 BULLISH, -1 BEARISH, 0 NEUTRAL.
+
+    Parameters
+    ----------
+    confluence : Array, 0..100, shape (n_bars,)
+    coverage : Array, 0..1, shape (n_bars,)
+    settings : SignalSettings
+    timeframe : Timeframe
+        Of the bars.
+
+    Returns
+    -------
+    array of int8, shape (n_bars,)
+        Right from bar `memory - 1` on, or from the first one where history begins there. Uses `x[: t + 1]` only.
+    """
+    age = memory(settings, timeframe)
+    known = np.isfinite(confluence) & (coverage >= settings.min_coverage)
+    bull = _alive(known & (confluence >= settings.bull_enter), ~known | (confluence < settings.bull_leave), age)
+    bear = _alive(known & (confluence <= settings.bear_enter), ~known | (confluence > settings.bear_leave), age)
+    return bull.astype(np.int8) - bear.astype(np.int8)
+
+
+def _alive(enters: Mask, leaves: Mask, age: int) -> Mask:
+    """Whether the last entry came after the last leave and less than `age` bars ago."""
+    at = np.arange(len(enters))
+    entered = _last(enters)
+    alive: Mask = (entered > _last(leaves)) & (at - entered < age)
+    return alive
+
+
+def _last(happened: Mask) -> NDArray[np.int64]:
+    """Position of the last bar on which it happened, -1 before the first."""
+    return np.maximum.accumulate(np.where(happened, np.arange(len(happened)), -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the rule says of a stretch of bars; every array has shape (n_bars,).
+
+    Attributes
+    ----------
+    settings : SignalSettings
+    timeframe : Timeframe
+    start : int
+        Number of the first bar.
+    state, before : array of int8
+        State of each bar, and of the bar before it (NEUTRAL before history begins).
+    confluence, coverage : Array
+        What it was judged by.
+    """
+
+    settings: SignalSettings
+    timeframe: Timeframe
+    start: int
+    state: States
+    before: States
+    confluence: Array
+    coverage: Array
+
+    def changes(self) -> NDArray[np.int64]:
+        """Positions at which the state changes: there a signal is issued."""
+        return np.flatnonzero(self.state != self.before)
+
+    def reason(self, i: int) -> str:
+        """Say why the i-th bar is in its state."""
+        s, score, state, before = self.settings, float(self.confluence[i]), int(self.state[i]), int(self.before[i])
+        if state != NEUTRAL:
+            enter, leave = (s.bull_enter, s.bull_leave) if state == BULLISH else (s.bear_enter, s.bear_leave)
+            if state * (score - enter) >= 0:
+                return f"confluence {score:.1f} reached {enter:g}"
+            return f"confluence {score:.1f} has not come back to {leave:g} since it reached {enter:g}"
+        if score != score:
+            return "confluence is not known"
+        if self.coverage[i] < s.min_coverage:
+            return f"coverage {_below(float(self.coverage[i]), s.min_coverage)} below {s.min_coverage:.2f}"
+        if before == NEUTRAL:
+            return f"confluence {score:.1f} has reached neither {s.bull_enter:g} nor {s.bear_enter:g}"
+        enter, leave = (s.bull_enter, s.bull_leave) if before == BULLISH else (s.bear_enter, s.bear_leave)
+        if before * (score - leave) < 0:
+            return f"confluence {score:.1f} came back past {leave:g}"
+        return f"confluence {score:.1f}: {enter:g} was last reached {s.max_age.text} ago"
+
+
+def _below(x: float, limit: float) -> str:
+    """Write a number that lies below a limit so that it is seen to."""
+    return next((text for digits in range(2, 6) if float(text := f"{x:.{digits}f}") < limit), repr(x))
+
+
+def judge(scores: Scores, settings: SignalSettings) -> Verdicts:
+    """Apply the rule to every bar that was scored; the bars it remembers before them are scored as well.
+
+    Raises
+    ------
+    NotLoadedError
+        If bars that the rule remembers exist but were not loaded.
+    """
+    timeframe, base = scores.frame.timeframe, scores.frame.base
+    age = memory(settings, timeframe)
+    first = scores.start - age  # one more than the memory, for the state of the bar before
+    scores.workspace.insist_loaded(timeframe, first)
+    confluence, coverage = _with_lead(scores, max(first, base.first), age)
+    state = states(confluence, coverage, settings, timeframe)
+    lead = len(state) - len(scores)
+    before = np.concatenate(([NEUTRAL], state))[lead:-1].astype(np.int8)
+    return Verdicts(settings, timeframe, scores.start, state[lead:], before, scores.confluence, scores.coverage)
+
+
+def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
+    """Confluence and coverage of the scored bars and of those before them from number `first` on.
+
+    The last `age` bars that were judged are kept beside their workspace, so that live no bar is assembled twice. That
+    changes no bit: assembling them again gives the same.
+    """
+    kept = _JUDGED.setdefault(scores.workspace, {})
+    begin, confluence, coverage = kept.get(scores.prism.fingerprint, (0, np.empty(0), np.empty(0)))
+    if not (begin <= first and begin + len(confluence) == scores.start):
+        lead = scores.prism.assemble(scores.workspace, first, scores.start)
+        begin, confluence, coverage = first, lead.confluence, lead.coverage
+    confluence = np.concatenate((confluence[first - begin :], scores.confluence))
+    coverage = np.concatenate((coverage[first - begin :], scores.coverage))
+    old = max(len(confluence) - age, 0)
+    kept[scores.prism.fingerprint] = (first + old, confluence[old:].copy(), coverage[old:].copy())
+    return confluence, coverage
+
+
+def judge_bars(prism: Prism, workspace: Workspace, start: int, stop: int, settings: SignalSettings) -> Verdicts:
+    """Apply the rule to the base bars numbered [start, stop): the same for five years and for one bar."""
+    return judge(prism.assemble(workspace, start, stop), settings)
