@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+NEXT_OPEN = 1
+"""Bars between the close at which an intent is decided and the first open at which it may be acted on."""
+
 INTENT = np.dtype(
     [
         ("number", np.int64),  # base bar at whose close it was decided

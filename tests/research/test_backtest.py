@@ -1,0 +1,496 @@
+"""The first backtest: decided at the close, filled at the next open, on stated terms, and honest about the rest."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.builders import START
+from tests.research import slow_twin
+from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
+from virtuoso.account.trades import OPEN, SIGNAL, STOP, TARGET
+from virtuoso.clock import Timeframe
+from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN
+from virtuoso.research import plan
+from virtuoso.research.backtest import backtest
+from virtuoso.research.fills import fill_orders
+from virtuoso.research.plan import Tape, Terms
+
+FREE = {"fees": 0.0, "slippage": 0.0}
+COSTLY = {"fees": 0.0005, "slippage": 0.0002}
+
+
+def run(frame, *made, **terms):
+    rows = made[0] if made and isinstance(made[0], np.ndarray) else intents(frame, *made)
+    return backtest(unscored(frame), rows, **(FREE | {"risk": 1.0} | terms))
+
+
+class TestDecideAtTheCloseActAtTheNextOpen:
+    """One line, one place, and these tests."""
+
+    FRAME = bars((10, 11, 9, 10), (20, 21, 19, 20), (30, 31, 29, 30), (40, 41, 39, 40), (50, 51, 49, 50))
+
+    def test_an_entry_fills_at_the_open_after_the_decision(self):
+        trade = run(self.FRAME, (1, 1)).trades[0]
+        assert trade["entry_number"] == START + 2
+        assert trade["entry_price"] == 30.0
+
+    def test_an_exit_fills_at_the_open_after_the_decision(self):
+        trade = run(self.FRAME, (0, 1), (2, 0)).trades[0]
+        assert (trade["entry_price"], trade["exit_price"]) == (20.0, 40.0)
+        assert trade["reason"] == SIGNAL
+
+    def test_an_unshifted_fill_would_be_noticed(self, monkeypatch):
+        monkeypatch.setattr(plan, "NEXT_OPEN", 0)
+        assert run(self.FRAME, (1, 1)).trades[0]["entry_price"] == 20.0  # the open before the decision: seen too early
+
+    def test_nothing_after_the_next_open_decides_what_is_ordered(self):
+        frame = market(3, bars=1_500)
+        made = random_intents(frame, 3, 60)
+        tape = Tape.of(frame.base, frame.start, frame.stop)
+        whole = plan.plan_orders(made, tape, Terms()).orders
+        k = 40
+        cut = int(made["number"][k]) + 2
+        base = frame.base
+        columns = {name: values.copy() for name, values in base.columns.items()}
+        for name in ("high", "low", "close"):
+            columns[name][cut - 1 - base.first :] = 7_777.0
+        columns["open"][cut - base.first :] = 7_777.0
+        other = Tape.of(replace(base, columns=columns), frame.start, frame.stop)
+        garbage = plan.plan_orders(made, other, Terms()).orders
+        assert whole[: k + 1].tobytes() == garbage[: k + 1].tobytes()
+
+    def test_a_decision_at_the_last_bar_has_no_open_to_act_at(self):
+        result = run(self.FRAME, (4, 1))
+        assert len(result.trades) == 0
+        assert result.counts["dropped: decided at the last bar"] == 1
+
+    def test_what_the_bar_itself_did_is_worth_nothing_unless_it_is_filled_too_early(self, monkeypatch):
+        """Prices without memory: only who buys at the open of the bar that he has already seen gets rich."""
+        frame = walk(1, 3_000)
+        rose = frame.base.columns["close"] >= frame.base.columns["open"]
+        made = intents(frame, *[(k, 1 if up else -1) for k, up in enumerate(rose)])
+        honest = run(frame, made).closed
+        gross = honest["pnl"] / (honest["size"] * honest["entry_price"])
+        assert abs(gross.mean() / (gross.std(ddof=1) / np.sqrt(len(gross)))) < 3.0
+        monkeypatch.setattr(plan, "NEXT_OPEN", 0)
+        assert run(frame, made).metrics["total_return"] > 2.0
+
+
+class TestStopsAndTargets:
+    """The intents' own prices, measured from the fill; the stop first where both are possible."""
+
+    def test_the_stop_fills_at_its_price(self):
+        frame = bars((100, 100, 100, 100), (100, 101, 99.5, 100), (100, 101, 97, 99), (99, 99, 99, 99))
+        trade = run(frame, (0, 1, 98.0, 110.0)).trades[0]
+        assert trade["reason"] == STOP
+        assert trade["exit_price"] == pytest.approx(98.0, rel=1e-12)
+        assert trade["exit_number"] == START + 2
+
+    def test_the_target_fills_at_its_price(self):
+        frame = bars((100, 100, 100, 100), (100, 101, 99.5, 100), (100, 106, 99, 104), (99, 99, 99, 99))
+        trade = run(frame, (0, 1, 98.0, 105.0)).trades[0]
+        assert trade["reason"] == TARGET
+        assert trade["exit_price"] == pytest.approx(105.0, rel=1e-12)
+
+    def test_a_short_mirrors_it(self):
+        frame = bars((100, 100, 100, 100), (100, 101, 99.5, 100), (100, 101, 94, 95), (95, 95, 95, 95))
+        trade = run(frame, (0, -1, 102.0, 96.0)).trades[0]
+        assert trade["side"] == -1
+        assert trade["reason"] == TARGET
+        assert trade["pnl"] == pytest.approx(4.0 * trade["size"])
+
+    @pytest.mark.parametrize("slippage", [0.0, 0.0002, 0.0013])
+    @pytest.mark.parametrize(
+        ("side", "stop", "target", "low", "high", "reason"),
+        [
+            (1, 98.37, 110.0, 98.37, 101.0, STOP),
+            (1, 90.0, 104.03, 99.0, 104.03, TARGET),
+            (-1, 101.63, 90.0, 99.0, 101.63, STOP),
+            (-1, 110.0, 96.59, 96.59, 101.0, TARGET),
+        ],
+    )
+    def test_a_touch_to_the_tick_counts(self, side, stop, target, low, high, reason, slippage):
+        frame = bars(
+            (100, 100, 100, 100), (100.01, 100.01, 100.01, 100.01), (100, high, low, 100), (100, 100, 100, 100)
+        )
+        trade = run(frame, (0, side, stop, target), slippage=slippage).trades[0]
+        assert (trade["reason"], trade["exit_number"]) == (reason, START + 2)
+
+    def test_one_tick_short_of_the_stop_is_not_a_touch(self):
+        frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (100, 101, 98.38, 100), (100, 100, 100, 100))
+        assert run(frame, (0, 1, 98.37, 110.0)).trades[0]["reason"] == OPEN
+
+    def test_E41_stop_and_target_in_one_bar_is_the_stop_and_counted(self):
+        frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (100, 106, 97, 104), (104, 104, 104, 104))
+        result = run(frame, (0, 1, 98.0, 105.0))
+        assert result.trades[0]["reason"] == STOP
+        assert result.counts["ambiguous trades"] == 1
+
+    def test_E42_a_gap_through_the_stop_fills_at_the_open_with_slippage(self):
+        frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (90, 106, 85, 88), (88, 88, 88, 88))
+        result = run(frame, (0, 1, 98.0, 105.0), slippage=0.001)
+        assert result.trades[0]["exit_price"] == pytest.approx(90.0 * 0.999)
+        assert result.trades[0]["reason"] == STOP
+        assert result.counts["ambiguous trades"] == 0  # the open came first, there is nothing to guess
+
+    def test_E43_a_stop_hit_on_the_entry_bar_exits_on_that_bar(self):
+        frame = bars((100, 100, 100, 100), (100, 101, 90, 100), (100, 120, 100, 120), (120, 120, 120, 120))
+        result = run(frame, (0, 1, 98.0, 110.0))
+        trade = result.trades[0]
+        assert (trade["entry_number"], trade["exit_number"], trade["reason"]) == (START + 1, START + 1, STOP)
+        assert result.counts["stopped on the bar of the entry"] == 1
+
+    def test_a_position_left_at_the_open_is_no_longer_there_to_be_stopped(self):
+        frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (100, 100, 90, 95), (95, 95, 95, 95))
+        trade = run(frame, (0, 1, 98.0, 110.0), (1, 0)).trades[0]
+        assert (trade["reason"], trade["exit_price"]) == (SIGNAL, 100.0)
+
+    def test_slippage_is_paid_at_stops_and_targets_too(self):
+        frame = bars((100, 100, 100, 100), (100, 101, 99.5, 100), (100, 106, 99, 104), (99, 99, 99, 99))
+        trade = run(frame, (0, 1, 98.0, 105.0), slippage=0.001).trades[0]
+        assert trade["exit_price"] == pytest.approx(105.0 * 0.999)
+        assert trade["slippage"] == pytest.approx(trade["size"] * (0.1 + 0.105))
+
+    @pytest.mark.parametrize(("levels", "why"), [((99.0, 130.0), "stop"), ((50.0, 99.5), "target")])
+    def test_a_fill_already_beyond_a_level_is_dropped_and_counted(self, levels, why):
+        opened = 98.0 if why == "stop" else 100.0
+        frame = bars((100, 100, 100, 100), (opened, opened, opened, opened), (100, 100, 100, 100))
+        result = run(frame, (0, 1, *levels))
+        assert len(result.trades) == 0
+        assert result.counts[f"dropped: fill beyond its {why}"] == 1
+
+    def test_what_is_not_expressed_is_counted(self):
+        frame = flat(n=20)
+        made = intents(frame, (0, 1, 90.0, 110.0), (5, 0), (8, 1, 90.0, 110.0))
+        made["target"][0, 1] = 120.0
+        made["entry"][2] = 99.0
+        result = run(frame, made)
+        assert result.counts["intents with more than one target"] == 1
+        assert result.counts["limit entries taken at the market"] == 1
+        assert "Partial targets" in result.summary()
+        assert "Limit entries" in result.summary()
+
+
+class TestSides:
+    """Long and short where there is a short side, long only on spot."""
+
+    FRAME = bars(*[(p, p, p, p) for p in (100, 100, 110, 121, 110, 100)])
+    SPOT = bars(*[(p, p, p, p) for p in (100, 100, 110, 121, 110, 100)], venue="binance-spot")
+
+    def test_E49_a_reversal_closes_and_opens_at_one_open(self):
+        result = run(self.FRAME, (0, 1), (2, -1), (4, 0))
+        assert result.trades["side"].tolist() == [1, -1]
+        assert result.trades["exit_number"][0] == result.trades["entry_number"][1] == START + 3
+        assert result.equity[-1] == pytest.approx(10_000 * 1.21 * (1 + 21 / 121))
+
+    def test_spot_leaves_on_a_bearish_signal_and_does_not_go_short(self):
+        result = run(self.SPOT, (0, 1), (2, -1))
+        assert result.trades["side"].tolist() == [1]
+        assert result.trades["reason"].tolist() == [SIGNAL]
+        assert result.counts["dropped: short on spot"] == 1
+
+    def test_a_second_signal_the_same_way_changes_nothing(self):
+        result = run(self.FRAME, (0, 1), (1, 1), (2, 1))
+        assert len(result.trades) == 1
+        assert result.counts["dropped: a position was open"] == 2
+
+    def test_an_open_position_is_marked_to_the_last_close(self):
+        trade = run(self.FRAME, (0, -1)).trades[0]
+        assert (trade["reason"], trade["exit_price"], trade["exit_number"]) == (OPEN, 100.0, START + 5)
+
+    @pytest.mark.parametrize("path", [(100, 100, 150, 250, 250), (100, 100, 150, 250, 40, 40), (100, 100, 200, 200)])
+    def test_a_short_that_loses_the_whole_account_is_refused(self, path):
+        frame = bars(*[(p, p, p, p) for p in path])
+        with pytest.raises(DataError, match="no liquidation"):
+            run(frame, (0, -1), (len(path) - 2, 0))
+
+
+class TestSize:
+    """A share of the equity at risk down to the stop, never more than the cash."""
+
+    def test_the_stop_loses_the_risk(self):
+        frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (100, 100, 90, 90), (90, 90, 90, 90))
+        result = run(frame, (0, 1, 95.0, 120.0), risk=0.01)
+        assert result.trades[0]["pnl"] == pytest.approx(-100.0)
+        assert result.equity[-1] == pytest.approx(9_900.0)
+        assert result.trades_table()["r"][0] == pytest.approx(-1.0)
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_a_close_stop_is_limited_by_the_cash_and_counted(self, side):
+        result = run(flat(), (0, side, 100.0 - 0.1 * side, 100.0 + 5.0 * side), risk=0.01, **COSTLY)
+        trade = result.trades[0]
+        assert trade["size"] * trade["entry_price"] + trade["fees"] == pytest.approx(10_000.0)
+        assert result.counts["positions capped by the cash"] == 1
+
+    def test_without_a_stop_the_whole_price_is_at_risk(self):
+        assert run(flat(), (0, 1), risk=0.25).trades[0]["size"] == pytest.approx(25.0)
+
+    @pytest.mark.parametrize("terms", [{"risk": 0.0}, {"risk": 1.5}, {"fees": -0.1}, {"slippage": 1.0}, {"cash": 0.0}])
+    def test_impossible_terms_are_refused(self, terms):
+        with pytest.raises(ConfigError, match=next(iter(terms))):
+            run(flat(), (0, 1), **terms)
+
+
+class TestGaps:
+    """Only published bars are traded; vectorbt would fill a missing price forward without a word."""
+
+    def test_an_entry_into_an_unknown_bar_is_dropped(self):
+        result = run(flat(missing=(3, 4)), (2, 1))
+        assert len(result.trades) == 0
+        assert result.counts["dropped: next bar not known"] == 1
+
+    def test_an_exit_waits_for_the_next_known_bar(self):
+        frame = bars(*[(p, p, p, p) for p in (100, 100, 100, 1, 1, 90, 90)], missing=(3, 4))
+        result = run(frame, (0, 1), (2, 0))
+        assert (result.trades[0]["exit_number"], result.trades[0]["exit_price"]) == (START + 5, 90.0)
+        assert result.counts["exits that waited for a known bar"] == 1
+        assert result.counts["trades across a gap"] == 1
+
+    def test_a_stop_in_a_gap_fills_at_the_first_open_after_it(self):
+        frame = bars(*[(p, p, p, p) for p in (100, 100, 100, 1, 1, 90, 90)], missing=(3, 4))
+        trade = run(frame, (0, 1, 95.0, 120.0)).trades[0]
+        assert (trade["reason"], trade["exit_price"]) == (STOP, 90.0)
+
+    def test_a_bridged_bar_is_a_bridge_and_not_a_price(self):
+        frame = flat(missing=(3,), meaning="bridge")
+        assert frame.base.state[3] == BRIDGED
+        assert run(frame, (2, 1)).counts["dropped: next bar not known"] == 1
+
+    def test_a_bar_in_which_nothing_traded_is_known_and_counted(self):
+        frame = flat(missing=(3,), meaning="no_trade", venue="bitfinex-spot")
+        assert frame.base.state[3] == NO_TRADE
+        result = run(frame, (2, 1))
+        assert result.trades[0]["entry_price"] == 100.0
+        assert result.counts["openings in a bar without a trade"] == 1
+
+    def test_equity_has_a_mark_for_every_known_bar_and_none_between(self):
+        frame = market(5, bars=2_000)
+        result = run(frame, random_intents(frame, 5, 50))
+        known = np.isin(frame.base.state, (BRIDGED, UNKNOWN), invert=True)
+        np.testing.assert_array_equal(result.tape.numbers, frame.start + np.flatnonzero(known))
+        assert len(result.equity) == len(result.benchmark) == known.sum() < len(frame)
+
+
+class TestAgainstASlowTwin:
+    """The same words in plain Python, bar by bar: the same trades."""
+
+    @pytest.mark.parametrize("venue", ["binance-spot", "simulated"])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_on_a_market_with_gaps(self, seed, venue):
+        frame = market(seed, bars=4_000, venue=venue)
+        self.compare(frame, random_intents(frame, seed, 300))
+
+    @pytest.mark.parametrize("venue", ["binance-spot", "simulated"])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_where_every_bar_can_decide(self, seed, venue):
+        frame = walk(seed, 3_000, venue, step=0.003)
+        result = self.compare(frame, random_intents(frame, seed, 1_200))
+        assert result.counts["ambiguous trades"] > 5
+        assert result.counts["stopped on the bar of the entry"] > 5
+        assert {STOP, TARGET, SIGNAL} <= set(result.trades["reason"].tolist())
+
+    @staticmethod
+    def compare(frame, made):
+        terms = COSTLY | {"cash": 10_000.0, "risk": 0.01}
+        result = backtest(unscored(frame), made, **terms)
+        trades, money, position = slow_twin.trade(frame, made, shorts=frame.instrument.venue == "simulated", **terms)
+        slow_twin.assert_same(result, trades)
+        assert (position is not None) == (result.metrics["open_trades"] == 1)
+        if position is None:
+            assert result.equity[-1] == pytest.approx(money, rel=1e-9)
+        return result
+
+    def test_vectorbt_values_the_account_as_we_do(self):
+        import pandas as pd
+        from vectorbt import Portfolio
+
+        frame = walk(9, 2_000)
+        made = random_intents(frame, 9, 200)
+        tape, terms = Tape.of(frame.base, frame.start, frame.stop), Terms()
+        fills = fill_orders(plan.plan_orders(made, tape, terms).orders, tape, terms, Timeframe("1m"))
+        size = np.zeros((len(tape), 2))
+        price = np.full((len(tape), 2), np.nan)
+        for bar in np.unique(fills["bar"]):
+            of_bar = fills[fills["bar"] == bar]
+            for column, fill in enumerate(of_bar[:2]):
+                size[bar, column], price[bar, column] = fill["side"] * fill["size"], fill["price"]
+        assert max(np.bincount(fills["bar"])) <= 2
+        close = np.column_stack((tape.close, tape.close))
+        theirs = Portfolio.from_orders(
+            pd.DataFrame(close), size=size, price=price, fees=terms.fees, init_cash=1e9, direction="both"
+        )
+        ours = backtest(unscored(frame), made)
+        both = theirs.value().to_numpy().sum(axis=1) - 2e9
+        np.testing.assert_allclose(ours.equity - terms.cash, both, atol=1e-3)
+
+
+class TestCanaries:
+    """What must always be so, whatever the market did."""
+
+    def test_buy_and_hold_is_the_price_return_less_fees(self):
+        frame = walk(2, 4_000)
+        result = run(frame, (0, 1), fees=0.0005, slippage=0.0002)
+        base = frame.base.columns
+        expected = base["close"][-1] / (base["open"][1] * 1.0002 * 1.0005) - 1.0
+        assert result.metrics["total_return"] == pytest.approx(expected, abs=1e-9)
+        np.testing.assert_allclose(result.equity, result.benchmark, rtol=1e-9)
+
+    def test_random_signals_lose_the_costs(self):
+        """Mean net return of a trade on prices without memory, against its costs: within three standard errors."""
+        costs = 2 * (COSTLY["fees"] + COSTLY["slippage"])
+        net = []
+        for seed in range(20):
+            frame = walk(seed, 4_000)
+            result = backtest(unscored(frame), random_intents(frame, 100 + seed, 800, levels=False), risk=0.1, **COSTLY)
+            closed = result.closed
+            net.append(closed["pnl"] / (closed["size"] * closed["entry_price"]))
+        net = np.concatenate(net)
+        z = (net.mean() + costs) / (net.std(ddof=1) / np.sqrt(len(net)))
+        assert len(net) > 4_000
+        assert abs(z) < 3.0
+        assert net.mean() < 0.0
+
+    def test_the_inverted_strategy_makes_the_negated_gross_return(self):
+        """Without stops, since the stop of one side is not the mirror of the other's."""
+        frame = walk(4, 3_000)
+        made = random_intents(frame, 4, 300, levels=False)
+        inverted = made.copy()
+        inverted["side"] = -inverted["side"]
+        here, there = run(frame, made, risk=0.1), run(frame, inverted, risk=0.1)
+        assert len(here.trades) == len(there.trades) > 100
+        gross = [r.trades["pnl"] / (r.trades["size"] * r.trades["entry_price"]) for r in (here, there)]
+        np.testing.assert_allclose(gross[0], -gross[1], atol=1e-12)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_doubling_the_fees_never_raises_the_profit(self, seed):
+        frame = market(seed, bars=2_500)
+        made = random_intents(frame, seed, 150)
+        finals = [
+            run(frame, made, fees=fees, slippage=0.0002, risk=0.01).equity[-1] for fees in (0.0, 0.0005, 0.001, 0.002)
+        ]
+        assert finals == sorted(finals, reverse=True)
+        assert finals[0] > finals[-1]
+
+    def test_E48_zero_trades_is_not_testable(self):
+        result = run(walk(1, 60 * 24 * 40), intents(walk(1, 10)))
+        assert result.metrics["total_return"] == 0.0
+        for name in ("sharpe", "sortino", "calmar", "cagr", "hit_rate", "profit_factor", "expectancy"):
+            assert np.isnan(result.metrics[name]), name
+        assert "not testable" in result.summary()
+        assert "Nothing was traded" in result.summary()
+
+    def test_E48_one_trade_is_not_testable(self):
+        result = run(walk(1, 60 * 24 * 40), (10, 1), (500, 0))
+        assert result.metrics["trades"] == 1
+        assert np.isnan(result.metrics["sharpe"])
+        assert np.isfinite(result.benchmark_metrics["sharpe"])
+
+    def test_the_account_adds_up(self):
+        frame = market(6, bars=4_000)
+        result = backtest(unscored(frame), random_intents(frame, 6, 300))
+        assert result.equity[-1] == pytest.approx(10_000.0 + result.trades["pnl"].sum(), abs=1e-6)
+
+
+class TestWhatItRefuses:
+    """Intents of other bars, in another order, of another kind; a market of which nothing is known."""
+
+    def test_another_dtype(self):
+        with pytest.raises(DataError, match="array of INTENT"):
+            backtest(unscored(flat()), np.zeros(3))
+
+    def test_two_intents_at_one_bar(self):
+        with pytest.raises(DataError, match="one a bar"):
+            run(flat(), (2, 1), (2, 0))
+
+    def test_intents_of_other_bars(self):
+        with pytest.raises(DataError, match="were scored"):
+            backtest(unscored(flat(n=5)), intents(flat(n=12), (9, 1)))
+
+    def test_a_market_without_two_known_bars(self):
+        with pytest.raises(NoDataError, match="two known bars"):
+            run(flat(n=1))
+
+
+class TestTheRunFolder:
+    """Everything needed to repeat it; the same inputs give the same bytes; whole or not at all."""
+
+    FILES = (
+        "config.json", "provenance.json", "metrics.json", "trades.parquet", "equity.parquet", "intents.parquet",
+        "score_buckets.parquet", "summary.txt", "results.html",
+    )  # fmt: skip
+
+    @pytest.fixture
+    def result(self):
+        frame = market(7, bars=3_000)
+        return backtest(scored(frame), random_intents(frame, 7, 120), config={"signals": {"bull_enter": 68.0}})
+
+    def test_the_same_inputs_give_the_same_bytes(self, result, tmp_path):
+        frame = market(7, bars=3_000)
+        again = backtest(scored(frame), random_intents(frame, 7, 120), config={"signals": {"bull_enter": 68.0}})
+        here, there = result.save(tmp_path / "a"), again.save(tmp_path / "b")
+        assert sorted(path.name for path in here.iterdir()) == sorted(self.FILES)
+        for name in self.FILES:
+            assert (here / name).read_bytes() == (there / name).read_bytes(), name
+
+    def test_other_bars_leave_another_fingerprint(self, result, tmp_path):
+        frame = market(8, bars=3_000)
+        other = backtest(scored(frame), random_intents(frame, 7, 120))
+        assert other.provenance["data"] != result.provenance["data"]
+        assert other.provenance["prism"] == result.provenance["prism"]
+
+    def test_what_is_not_testable_is_null_in_json(self, tmp_path):
+        folder = run(flat(), (0, 1)).save(tmp_path / "run")
+        found = json.loads((folder / "metrics.json").read_bytes())
+        assert found["strategy"]["sharpe"] is None
+        assert found["counts"]["opened"] == 1
+
+    def test_the_files_hold_what_the_result_holds(self, result, tmp_path):
+        import pyarrow.parquet as pq
+
+        folder = result.save(tmp_path / "run")
+        trades = pq.read_table(folder / "trades.parquet")
+        np.testing.assert_array_equal(trades["pnl"].to_numpy(), result.trades["pnl"])
+        equity = pq.read_table(folder / "equity.parquet")
+        np.testing.assert_array_equal(equity["equity"].to_numpy(), result.equity)
+        made = pq.read_table(folder / "intents.parquet")
+        np.testing.assert_array_equal(made["target1"].to_numpy(), result.intents["target"][:, 0])
+        assert json.loads((folder / "config.json").read_bytes())["settings"] == {"signals": {"bull_enter": 68.0}}
+
+    def test_a_run_is_never_overwritten_by_accident(self, result, tmp_path):
+        folder = result.save(tmp_path / "run")
+        with pytest.raises(ConfigError, match="never overwritten"):
+            result.save(folder)
+        (folder / "stray.txt").write_text("old")
+        result.save(folder, replace=True)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(self.FILES)
+
+    def test_a_failure_leaves_nothing_behind(self, result, tmp_path, monkeypatch):
+        monkeypatch.setattr(type(result), "summary", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            result.save(tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_summary_is_at_most_100_columns_wide(self, result):
+        assert max(len(line) for line in str(result).splitlines()) <= 100
+
+    def test_trades_turn_into_pandas(self, result):
+        table = result.to_pandas()
+        assert len(table) == len(result.trades)
+        assert str(table["entry_time"].dtype).endswith("UTC]")
+        assert (table["entry_time"] >= table["decided_at"]).all()
+
+
+class TestTheDoor:
+    """vectorbt and matplotlib wait outside until they are needed."""
+
+    def test_importing_the_room_imports_no_heavy_guest(self):
+        import subprocess
+        import sys
+
+        code = (
+            "import sys, virtuoso.research.backtest; assert not {'vectorbt', 'matplotlib', 'jinja2'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,253 @@
+"""What a history of equity and trades amounts to, for a market that never closes.
+
+1. A year is 365 days of 24 hours; what is annualised is annualised by the calendar, never by a count of bars.
+2. Equity begins with the cash, so that a loss on the very first bar counts in the drawdown.
+3. NaN means *not testable*: a ratio of nothing, a mean of one trade. It is never written as 0 or as infinity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.trades import OPEN
+
+Array = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+DAY_MS = 86_400_000
+YEAR_MS = 365 * DAY_MS
+DAYS_A_YEAR = 365.0
+
+LEAST_TRADES = 2
+"""Closed trades below which no ratio is reported."""
+LEAST_DAYS = 30
+"""Whole days below which nothing is annualised: a lucky week is not a yearly rate."""
+
+
+def returns_of(equity: Array, cash: float) -> Array:
+    """Return of each step, the first one from the cash.
+
+    Parameters
+    ----------
+    equity : Array, quote currency, shape (n,)
+    cash : float, quote currency
+        Equity before the first step.
+
+    Returns
+    -------
+    Array, shape (n,)
+    """
+    before = np.concatenate(([cash], equity[:-1]))
+    return equity / before - 1.0
+
+
+def total_return(equity: Array, cash: float) -> float:
+    """What one unit of cash has gained over the whole history; 0 where there is none yet."""
+    return float(equity[-1] / cash - 1.0) if len(equity) else 0.0
+
+
+def cagr(growth: float, years: float) -> float:
+    """Yearly growth that compounds to a total return.
+
+    Parameters
+    ----------
+    growth : float
+        Total return; -1 is the loss of everything.
+    years : float
+        Years of 365 days.
+    """
+    return float((1.0 + growth) ** (1.0 / years) - 1.0) if years > 0.0 and growth >= -1.0 else float("nan")
+
+
+def volatility(returns: Array, periods: float) -> float:
+    """Annualised standard deviation (n - 1) of the known returns.
+
+    Parameters
+    ----------
+    returns : Array, shape (n,)
+        NaN where not known.
+    periods : float
+        Returns a year.
+    """
+    known = returns[np.isfinite(returns)]
+    return float(known.std(ddof=1) * np.sqrt(periods)) if len(known) > 1 else float("nan")
+
+
+def sharpe(returns: Array, periods: float) -> float:
+    """Annualised mean over standard deviation of the known returns; the risk-free rate is taken as 0.
+
+    Source: Sharpe (1994), The Sharpe ratio, Journal of Portfolio Management 21(1), 49-58.
+    """
+    spread = volatility(returns, periods)
+    return float(np.nanmean(returns) * periods / spread) if spread > 0.0 else float("nan")
+
+
+def sortino(returns: Array, periods: float) -> float:
+    """Annualised mean over downside deviation; the downside is the root mean square of the losses over all returns.
+
+    Source: Sortino and Price (1994), Performance measurement in a downside risk framework, Journal of Investing 3(3).
+    """
+    known = returns[np.isfinite(returns)]
+    if len(known) < 2:
+        return float("nan")
+    downside = float(np.sqrt(np.mean(np.minimum(known, 0.0) ** 2) * periods))
+    return float(known.mean() * periods / downside) if downside > 0.0 else float("nan")
+
+
+def drawdown(equity: Array, cash: float) -> Array:
+    """Fall from the highest equity so far, the cash at the start included.
+
+    Returns
+    -------
+    Array, 0 or negative, shape (n,)
+        -0.10 is a tenth below the peak. Uses `x[: t + 1]` only.
+    """
+    peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
+    return equity / peak - 1.0
+
+
+def max_drawdown(equity: Array, cash: float) -> float:
+    """Deepest fall from a peak: returns of -10 % and then +5 % give -0.10."""
+    return float(drawdown(equity, cash).min()) if len(equity) else 0.0
+
+
+def calmar(yearly: float, deepest: float) -> float:
+    """Yearly growth over the deepest drawdown; not testable where there was none.
+
+    Source: Young (1991), Calmar ratio: a smoother tool, Futures 20(1).
+    """
+    return yearly / -deepest if deepest < 0.0 else float("nan")
+
+
+def hit_rate(pnl: Array) -> float:
+    """Share of the trades that ended with a gain."""
+    return float((pnl > 0.0).mean()) if len(pnl) >= LEAST_TRADES else float("nan")
+
+
+def profit_factor(pnl: Array) -> float:
+    """Sum of the gains over the sum of the losses; not testable where nothing was lost."""
+    lost = -float(pnl[pnl < 0.0].sum())
+    return float(pnl[pnl > 0.0].sum()) / lost if len(pnl) >= LEAST_TRADES and lost > 0.0 else float("nan")
+
+
+def expectancy(pnl: Array) -> float:
+    """Mean gain of a trade, in the unit of `pnl`."""
+    return float(pnl.mean()) if len(pnl) >= LEAST_TRADES else float("nan")
+
+
+def r_multiples(pnl: Array, risk: Array) -> Array:
+    """Gain of each trade in units of what it risked; NaN for a trade without a stop.
+
+    Source: Tharp (1998), Trade Your Way to Financial Freedom, ch. 7.
+    """
+    multiples = np.full(len(pnl), np.nan)
+    np.divide(pnl, risk, out=multiples, where=risk > 0.0)
+    return multiples
+
+
+def exposure(held: NDArray[np.bool_]) -> float:
+    """Share of the bars at whose close a position was held."""
+    return float(held.mean()) if len(held) else 0.0
+
+
+def turnover(traded: float, equity: Array, days: float) -> float:
+    """How often the mean equity was traded, a day.
+
+    Parameters
+    ----------
+    traded : float, quote currency
+        Notional of all fills.
+    equity : Array, quote currency, shape (n,)
+    days : float
+    """
+    mean = float(equity.mean()) if len(equity) else float("nan")
+    return traded / mean / days if days > 0.0 and mean > 0.0 else float("nan")
+
+
+def daily_returns(close_times: Times, equity: Array, cash: float, start_ms: int) -> Array:
+    """Return of each whole day of 24 hours since the start.
+
+    Parameters
+    ----------
+    close_times : array of int64, ms, shape (n,)
+        Moments of the marks, increasing.
+    equity : Array, quote currency, shape (n,)
+    cash : float, quote currency
+        Equity at the start.
+    start_ms : int
+        Open time of the first bar.
+
+    Returns
+    -------
+    Array, shape (whole days,)
+        A day without a mark carries the equity on: its return is 0. What is left of the last day is not counted.
+    """
+    days = int((close_times[-1] - start_ms) // DAY_MS) if len(close_times) else 0
+    ends = start_ms + DAY_MS * np.arange(1, days + 1, dtype=np.int64)
+    at = np.searchsorted(close_times, ends, side="right")
+    return returns_of(np.concatenate(([cash], equity))[at], cash)
+
+
+def account_metrics(close_times: Times, equity: Array, cash: float, start_ms: int) -> dict[str, float]:
+    """Measure an account by its equity alone.
+
+    The ratios come from returns of whole days of 24 hours and are annualised by 365; below 30 days they are NaN.
+    """
+    days = float(close_times[-1] - start_ms) / DAY_MS if len(close_times) else 0.0
+    daily = daily_returns(close_times, equity, cash, start_ms)
+    growth, deepest = total_return(equity, cash), max_drawdown(equity, cash)
+    known = {"total_return": growth, "max_drawdown": deepest}
+    if len(daily) < LEAST_DAYS:
+        return known | dict.fromkeys(("cagr", "volatility", "sharpe", "sortino", "calmar"), float("nan"))
+    yearly = cagr(growth, days / DAYS_A_YEAR)
+    return known | {
+        "cagr": yearly,
+        "volatility": volatility(daily, DAYS_A_YEAR),
+        "sharpe": sharpe(daily, DAYS_A_YEAR),
+        "sortino": sortino(daily, DAYS_A_YEAR),
+        "calmar": calmar(yearly, deepest),
+    }
+
+
+def trade_metrics(trades: np.ndarray) -> dict[str, float]:
+    """Measure the closed trades.
+
+    Parameters
+    ----------
+    trades : array of TRADE, shape (n_trades,)
+        An open trade is counted, but judged only when it is closed.
+    """
+    closed = trades[trades["reason"] != OPEN]
+    multiples = r_multiples(closed["pnl"], closed["risk"])
+    multiples = multiples[np.isfinite(multiples)]
+    return {
+        "trades": float(len(closed)),
+        "open_trades": float(len(trades) - len(closed)),
+        "hit_rate": hit_rate(closed["pnl"]),
+        "profit_factor": profit_factor(closed["pnl"]),
+        "expectancy": expectancy(closed["pnl"]),
+        "mean_r": expectancy(multiples),
+        "fees": float(trades["fees"].sum()),
+        "slippage": float(trades["slippage"].sum()),
+    }
+
+
+def judged(metrics: dict[str, float]) -> dict[str, float]:
+    """Withhold the ratios of an account that has hardly traded: they would describe chance or nothing."""
+    if metrics["trades"] >= LEAST_TRADES:
+        return metrics
+    return metrics | dict.fromkeys(("cagr", "volatility", "sharpe", "sortino", "calmar"), float("nan"))
+
+
+def monthly_returns(close_times: Times, equity: Array, cash: float) -> dict[str, float]:
+    """Return of each calendar month (UTC) in which equity was marked, as `{'2019-01': 0.03}`.
+
+    A month without a mark is absent; the next one then carries what happened since.
+    """
+    if not len(close_times):
+        return {}
+    months = (close_times - 1).astype("M8[ms]").astype("M8[M]")  # a close at midnight belongs to the day before
+    last = np.append(np.flatnonzero(months[1:] != months[:-1]), len(months) - 1)
+    gained = returns_of(equity[last], cash)
+    return {str(month): float(gain) for month, gain in zip(months[last], gained, strict=True)}

@@ -1,0 +1,180 @@
+"""The page that the demo ends with: what was done on the simulated market, what came out, and what is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from virtuoso.clock import iso
+from virtuoso.prism.scores import lean
+from virtuoso.reports.charts import NARROW, equity_chart
+from virtuoso.reports.numbers import DASH, number, percent, price, whole
+from virtuoso.reports.page import ResultsPage
+from virtuoso.reports.palette import DARK, LIGHT, effect, effect_of_change
+from virtuoso.reports.tables import contribution
+from virtuoso.reports.templates import render
+from virtuoso.signals.signal import Signal
+
+SHOWN_SIGNALS = 12
+NOT_YET = (
+    ("Tuning", "no weights were searched; they are the configured ones"),
+    ("Trades, order book, derivatives", "the simulator makes bars only, so three of the six faces are not known here"),
+    ("PDF and chart of a signal", "signals are written as JSON"),
+    ("Live and paper trading, the signals API", "nothing listens and nothing trades"),
+)
+"""What the full job has besides; it is left out rather than faked."""
+
+
+@dataclass(frozen=True)
+class Coin:
+    """What was found about one coin.
+
+    Attributes
+    ----------
+    results : ResultsPage
+    href : str
+        Its results page, relative to this one.
+    signals : sequence of Signal
+        As they were written, newest first.
+    """
+
+    results: ResultsPage
+    href: str
+    signals: Sequence[Signal]
+
+    @property
+    def symbol(self) -> str:
+        """Its name."""
+        return self.results.scores.frame.instrument.symbol
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Its line in the overview."""
+        scores, figures = self.results.scores, self.results.metrics
+        held = self.results.benchmark_metrics["total_return"]
+        points, made = float(scores.confluence[-1]), figures["total_return"]
+        return {
+            "bars": whole(len(scores)),
+            "price": price(float(scores.column("close")[-1])),
+            "points": f"{points:.1f}",
+            "score": number(points, 1),
+            "lean": effect(points),
+            "coverage": percent(float(scores.coverage[-1]), 0),
+            "trades": whole(figures["trades"]),
+            "made": percent(made, signed=True),
+            "gain": effect_of_change(100.0 * made),
+            "held": percent(held, signed=True),
+            "drawdown": percent(figures["max_drawdown"]),
+        }
+
+    @property
+    def faces(self) -> list[dict[str, str]]:
+        """What each face says at the last bar."""
+        return [
+            {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": effect(float(face.score[-1])),
+             "words": lean(face.title, float(face.score[-1])).partition(" at ")[0]}
+            for face in self.results.scores.faces.values()
+        ]  # fmt: skip
+
+    @property
+    def equity(self) -> Markup:
+        """Equity against buying and holding."""
+        page = self.results
+        return equity_chart(page.close_times, page.equity, page.benchmark, page.cash, width=NARROW, simulated=True)
+
+
+@dataclass(frozen=True)
+class DemoPage:
+    """Content of the page.
+
+    Attributes
+    ----------
+    coins : sequence of Coin
+    steps : sequence of (name, what came of it, seconds, command)
+    days, seed : int
+    min_coverage : float, 0..1
+        Share of the weight that must be known before anything is signalled.
+    """
+
+    coins: Sequence[Coin]
+    steps: Sequence[tuple[str, str, str, str]]
+    days: int
+    seed: int
+    min_coverage: float
+
+    def html(self) -> str:
+        """Write the whole page."""
+        return str(render("demo.html", page=self, light=LIGHT.css(), dark=DARK.css(), not_yet=NOT_YET))
+
+    @property
+    def seconds(self) -> str:
+        """How long the steps took together."""
+        return number(sum(float(seconds) for _, _, seconds, _ in self.steps), 0)
+
+    @property
+    def period(self) -> str:
+        """From when to when, and on which clock."""
+        scores = self.coins[0].results.scores
+        first, last = scores.start * scores.frame.timeframe.ms, int(scores.close_times[-1])
+        return f"{iso(first)[:10]} to {iso(last)[:10]}, scored and traded on {scores.frame.timeframe}"
+
+    @property
+    def patience(self) -> str:
+        """Why the equity stands still at first."""
+        share = percent(self.min_coverage, 0)
+        enough = [coin.results.scores.coverage >= self.min_coverage for coin in self.coins]
+        first = [coin.results.scores for coin in self.coins]
+        began = [int(s.close_times[int(np.argmax(e))]) for s, e in zip(first, enough, strict=True) if e.any()]
+        when = f"here from {iso(min(began))[:10]} on" if began else f"which {self.days} days are too few for"
+        return (
+            f"Nothing is signalled before {share} of the weight is known. With three of six faces, that takes the slow "
+            f"timeframes some weeks: {when}."
+        )
+
+    @property
+    def signal_rows(self) -> list[dict[str, str]]:
+        """The newest signals of all coins."""
+        newest = sorted((s for coin in self.coins for s in coin.signals), key=lambda s: (-s.timestamp, s.symbol))
+        return [_signal_row(signal) for signal in newest[:SHOWN_SIGNALS]]
+
+    @property
+    def newest(self) -> Signal | None:
+        """The newest signal with levels, which is shown whole."""
+        told = [s for coin in self.coins for s in coin.signals if s.entry_price is not None]
+        return max(told, key=lambda s: (s.timestamp, s.symbol), default=None)
+
+    @property
+    def tables(self) -> list[Markup]:
+        """Contribution tables at the moment of that signal."""
+        newest = self.newest
+        coin = next((c for c in self.coins if newest and c.symbol == newest.symbol), self.coins[0])
+        explained = coin.results.scores.explain(newest.timestamp if newest else None)
+        known = [name for name, rows in explained.faces.items() if any(row.score == row.score for row in rows)]
+        return [contribution(explained, face).to_html(footnote=False) for face in (None, *known)]
+
+
+ARROWS = {"BULLISH": "▲", "BEARISH": "▼"}
+
+
+def _signal_row(signal: Signal) -> dict[str, str]:
+    def shown(value: float | None) -> str:
+        return DASH if value is None else price(value)
+
+    file = (signal.file_references["json"] or "").removeprefix("/reports/")
+    target = signal.targets.get("target1")
+    return {
+        "time": iso(signal.timestamp),
+        "symbol": signal.symbol,
+        "signal": f"{ARROWS.get(signal.signal, '·')} {signal.signal.lower()}",
+        "lean": {"BULLISH": "bullish", "BEARISH": "bearish"}.get(signal.signal, "neutral"),
+        "score": DASH if signal.score is None else number(signal.score, 1),
+        "reliability": DASH if signal.reliability is None else number(signal.reliability),
+        "entry": shown(signal.entry_price),
+        "stop": shown(signal.stop_loss),
+        "target": shown(target.price if target else None),
+        "reason": signal.reason,
+        "href": file,
+    }
