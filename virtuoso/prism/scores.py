@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -384,6 +385,11 @@ class Scores:
 
     def to_table(self) -> dict[str, Any]:
         """Columns of the file that `score --out` writes, one row a bar."""
+        kinds = np.array(KINDS, dtype=object)
+        return {name: kinds[x] if x.dtype == np.int8 else x for name, x in self._columns().items()}
+
+    def _columns(self) -> dict[str, Any]:
+        """The same columns, kinds of divergence as codes."""
         table: dict[str, Any] = {
             "close_time": self.close_times,
             "confluence": self.confluence,
@@ -393,7 +399,6 @@ class Scores:
             "effective_inputs": self.effective_inputs,
             "reliability": self.reliability,
         }
-        kinds = np.array(KINDS, dtype=object)
         for face in self.faces.values():
             table[face.name] = face.score
             for name, part in face.components.items():
@@ -401,7 +406,7 @@ class Scores:
                 table[dotted] = part.score
                 table[f"{dotted}.raw_score"] = part.raw_score
                 table[f"{dotted}.divergence_bonus"] = part.divergence_bonus
-                table[f"{dotted}.divergence_type"] = kinds[part.divergence_kind]
+                table[f"{dotted}.divergence_type"] = part.divergence_kind
         return table
 
     def to_pandas(self) -> pd.DataFrame:
@@ -413,18 +418,29 @@ class Scores:
         return pd.DataFrame(table, index=index)
 
     def to_parquet(self, path: Path | str) -> Path:
-        """Write one row a bar; the file appears whole or not at all."""
+        """Write one row a bar; the file appears whole or not at all. Its metadata says what was scored by what."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         arrays = {}
-        for name, values in self.to_table().items():
-            array = pa.array(values)
-            arrays[name] = array.dictionary_encode() if values.dtype == object else array
+        for name, values in self._columns().items():
+            array = pa.array(values, from_pandas=True)  # what is not known is null
+            arrays[name] = pa.DictionaryArray.from_arrays(array, list(KINDS)) if values.dtype == np.int8 else array
+        about = {
+            "instrument": str(self.frame.instrument),
+            "simulated": self.frame.instrument.is_simulated,
+            "timeframe": self.frame.timeframe.name,
+            "data": self.frame.fingerprint,
+            "prism": self.prism.fingerprint,
+        }
+        table = pa.table(arrays).replace_schema_metadata({"virtuoso": json.dumps(about)})
+        floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
+        words = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
         temporary = target.with_name(target.name + ".tmp")
-        pq.write_table(pa.table(arrays), temporary, compression="zstd")
+        # scores repeat no value, so a dictionary of them costs time and space; their bytes in planes compress better
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
         temporary.replace(target)
         return target
 

@@ -1,0 +1,85 @@
+"""Candles as a chart shows them: short holes drawn flat, and the size of an ordinary candle."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from virtuoso.clock import Timeframe
+from virtuoso.market.columns import Array
+from virtuoso.prism.component import Feature, Int
+from virtuoso.prism.features.volatility import true_range
+from virtuoso.prism.features.windows import wsum
+
+LONGEST_HOLE = 5
+"""Unknown bars in a row that are drawn flat; from the next one on the chart is cut."""
+
+
+class CandleBars(NamedTuple):
+    """The candles of a chart.
+
+    Attributes
+    ----------
+    open, high, low, close : Array, price units, shape (n_bars,)
+        As published; flat at the last close in the first bars of a hole.
+    unit : Array, price units, shape (n_bars,)
+        Mean true range over the period, the ATR in which this face measures; exactly 0 where nothing has moved.
+    bridged : Array, 0 or 1, shape (n_bars,)
+        1 where the bar itself is not known; nothing may be said about it.
+    """
+
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    unit: Array
+    bridged: Array
+
+
+class Candles(Feature):
+    """What levels, zones, swings and averages are drawn on.
+
+    One unknown 4h bar among hundreds must not wipe out months of structure: up to LONGEST_HOLE bars are bridged, as
+    the fold bridges up to five minutes. The rule is causal: it asks how long the hole has lasted so far.
+    """
+
+    outputs = CandleBars
+    holes = True
+
+    period: int = Int(30, low=5, high=500)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window, the close before it, and the hole in which it may begin."""
+        return self.period + LONGEST_HOLE + 2
+
+    def warmup(self, timeframe: Timeframe) -> int:
+        """The window and the close before it."""
+        return self.period + 1
+
+    def value(self, open: Array, high: Array, low: Array, close: Array, first: int) -> CandleBars:
+        """Candles and their unit. Uses `x[: t + 1]` only."""
+        bridged = np.zeros(len(close))
+        if not all(np.isfinite(x).all() for x in (open, high, low, close)):
+            prices = np.full((4, len(close)), np.nan)
+            _bridge(open, high, low, close, prices, bridged)
+            open, high, low, close = prices[0], prices[1], prices[2], prices[3]
+        unit = wsum(true_range(high, low, close), self.period, first) / self.period
+        unit[: self.period] = np.nan  # the first bar of a slice has no close before it
+        return CandleBars(open, high, low, close, unit, bridged)
+
+
+@njit(cache=True)
+def _bridge(open: Array, high: Array, low: Array, close: Array, prices: Array, bridged: Array) -> None:
+    """Write known bars as they are and the first of a hole flat. Uses `x[: t + 1]` only."""
+    silent, last = 0, np.nan
+    for t in range(len(close)):
+        if np.isfinite(open[t] + high[t] + low[t] + close[t]):
+            silent, last = 0, close[t]
+            prices[0, t], prices[1, t], prices[2, t], prices[3, t] = open[t], high[t], low[t], close[t]
+            continue
+        silent += 1
+        if silent <= LONGEST_HOLE:
+            prices[:, t] = last
+            bridged[t] = 1.0
