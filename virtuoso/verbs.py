@@ -1,4 +1,4 @@
-"""The verbs: load, score, explain, backtest, verify, and the demo that says them all in a row.
+"""The verbs: import, load, score, explain, backtest, verify, and where each of them puts what it made.
 
 Notebooks call them as `vt.load`, `vt.score` and so on; every command of the command line is a thin caller of one.
 Nothing heavy is imported before it is needed.
@@ -6,23 +6,35 @@ Nothing heavy is imported before it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from virtuoso.clock import parse_timerange
+from virtuoso.clock import UNIT_MS, Timeframe, parse_time, parse_timerange
 
 if TYPE_CHECKING:
+    from virtuoso.account.instrument import Instrument
     from virtuoso.config import Settings
     from virtuoso.market.frame import MarketFrame
-    from virtuoso.market.store import Lake
+    from virtuoso.market.ingest import ImportReport
+    from virtuoso.market.store import Lake, SeriesCheck
     from virtuoso.prism.certificate import Certificate
     from virtuoso.prism.prism import Prism
-    from virtuoso.prism.scores import Scores
+    from virtuoso.prism.scores import Explanation, Scores
     from virtuoso.research.results import BacktestResult
+    from virtuoso.signals.folder import SignalFolder
     from virtuoso.signals.signal import Signal
 
 Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many are done, and how many there are."""
+RUN_DIGITS = 10
+DAY_MS = UNIT_MS["d"]
+
+log = logging.getLogger(__name__)
 
 
 def lake(data: str | Path | None = None, settings: Settings | None = None) -> Lake:
@@ -49,9 +61,94 @@ def block_cache(data: str | Path | None = None, settings: Settings | None = None
     return _root(data, settings) / "scores" / "blocks"
 
 
+def scores_file(frame: MarketFrame, data: str | Path | None = None, settings: Settings | None = None) -> Path:
+    """Where scores are written if nobody says otherwise: `scores/{venue}_{symbol}_{timeframe}.parquet`."""
+    name = f"{frame.instrument.venue}_{frame.instrument.symbol}_{frame.timeframe}.parquet"
+    return _root(data, settings) / "scores" / name
+
+
+def import_bars(
+    paths: Iterable[str | Path] | str | Path,
+    *,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+    **said: Any,
+) -> ImportReport:
+    """Import files of bars into the lake.
+
+    Parameters
+    ----------
+    paths : path or paths
+        Files, and folders to be walked.
+    data : str or Path, optional
+        The data root; configuration says it if absent.
+    settings : Settings, optional
+    **said
+        venue, symbol, timeframe, time_unit, time_zone: see `virtuoso.market.ingest.import_paths`.
+
+    Returns
+    -------
+    ImportReport
+        One line a file; a file that failed never loses the others.
+    """
+    from virtuoso.market.ingest import import_paths
+
+    report = import_paths(lake(data, settings), paths, **said)
+    fields = {"files": len(report.files), "stored": report.total("stored"), "failed": len(report.failed)}
+    log.info("imported", extra={**fields, "generation": report.generation})
+    return report
+
+
+def checks(
+    symbol: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[SeriesCheck]:
+    """Gaps, defects and quarantine of every series, or of one instrument."""
+    home = lake(data, settings)
+    found = home.check()
+    if symbol is None:
+        return [check for check in found if venue in (None, check.coverage.venue)]
+    wanted = find(symbol, venue=venue, data=data, settings=settings)
+    return [c for c in found if (c.coverage.venue, c.coverage.symbol) == (wanted.venue, wanted.symbol)]
+
+
+def find(
+    symbol: str,
+    timeframe: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Instrument:
+    """Find the one instrument that a symbol means: where several venues have it, the one that is configured.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    AmbiguousError
+        Several venues have it, and configuration names none of them or several.
+    """
+    from virtuoso.account.instrument import compact
+    from virtuoso.errors import AmbiguousError
+
+    home = lake(data, settings)
+    try:
+        return home.resolve(symbol, timeframe, venue)
+    except AmbiguousError:
+        stored = {i.venue for i in home.instruments() if i.symbol == compact(symbol)}
+        configured = stored & {exchange.venue for exchange in _settings(settings).exchanges}
+        if venue is not None or len(configured) != 1:
+            raise
+        return home.resolve(symbol, timeframe, configured.pop())
+
+
 def load(
     symbol: str,
-    timeframe: str = "1m",
+    timeframe: str | None = None,
     *,
     timerange: str | None = None,
     venue: str | None = None,
@@ -65,23 +162,29 @@ def load(
     ----------
     symbol : str
         `BTCUSDT` or `BTC/USDT:USDT`.
-    timeframe : str
-        The base clock; folded from finer bars where it is not stored itself.
+    timeframe : str, optional
+        The base clock; folded from finer bars where it is not stored itself. The finest that is stored if absent.
     timerange : str, optional
         `20250704-20251031`: bars for which answers are wanted. Older ones are loaded to be remembered.
     venue : str, optional
-        Needed where several venues have the symbol.
+        Needed where several venues have the symbol and configuration names none of them.
     data : str or Path, optional
         The data root; configuration says it if absent.
     as_of : int (ms) or str, optional
         History as it was known then.
+    settings : Settings, optional
 
     Returns
     -------
     MarketFrame
     """
     start, end = parse_timerange(timerange) if timerange else (None, None)
-    return lake(data, settings).frame(symbol, timeframe, start, end, venue, as_of)
+    home = lake(data, settings)
+    instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
+    clock = timeframe or home.timeframes(instrument)[0].name
+    frame = home.frame(instrument.symbol, clock, start, end, instrument.venue, as_of)
+    log.info("loaded", extra={"instrument": str(instrument), "timeframe": clock, "bars": len(frame.base)})
+    return frame
 
 
 def score(
@@ -90,6 +193,7 @@ def score(
     *,
     settings: Settings | None = None,
     cache: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Score every bar of a frame's window.
 
@@ -101,13 +205,81 @@ def score(
     settings : Settings, optional
     cache : str or Path, optional
         Folder that keeps finished blocks between runs.
+    progress : callable, optional
 
     Returns
     -------
     Scores
     """
     chosen = prism if prism is not None else _prism_of(settings)
-    return chosen.score(frame, cache_folder=Path(cache) if cache is not None else None)
+    told = None if progress is None else lambda done, total: progress("bars", done, total)
+    scores = chosen.score(frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
+    fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
+    log.info("scored", extra=fields)
+    return scores
+
+
+def known_shares(scores: Scores) -> dict[str, dict[str, float]]:
+    """Share of the scored bars on which each component is known, on each timeframe of the ladder.
+
+    Returns
+    -------
+    dict of dotted name to dict of timeframe to float
+        NaN where the stretch holds no bar of the timeframe; empty for a component whose data is not there.
+    """
+    import numpy as np
+
+    frame, found = scores.frame, {}
+    for face in scores.faces.values():
+        for name, part in face.components.items():
+            shares: dict[str, float] = {}
+            for timeframe, _ in () if part.missing else scores.prism.ladder(frame.timeframe):
+                bars, ratio = frame.bars(timeframe), timeframe.ratio(frame.timeframe)
+                first = max(-(-scores.start // ratio), bars.first)
+                end = min((scores.start + len(scores)) // ratio, bars.end)
+                values = scores.workspace.values(part.component, timeframe, first, max(first, end))[0]
+                shares[timeframe.name] = float(np.isfinite(values).mean()) if len(values) else float("nan")
+            found[f"{face.name}.{name}"] = shares
+    return found
+
+
+def explain(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Explanation:
+    """Explain one moment from the lake: the last bar closed by then is scored, and nothing else.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    Explanation
+    """
+    chosen = _settings(settings)
+    home = lake(data, chosen)
+    instrument = find(symbol, timeframe, venue=venue, data=data, settings=chosen)
+    clock = Timeframe(timeframe) if timeframe else home.timeframes(instrument)[0]
+    moment = parse_time(at) if isinstance(at, str) else at
+    if moment is None:
+        frame = home.frame(instrument.symbol, clock, venue=instrument.venue)
+        moment = clock.close_time(frame.stop - 1)
+    else:
+        # what follows changes nothing, but tells a bar that is missing from one that is not there yet
+        opened = clock.open_time(clock.number(moment) - 1)
+        frame = home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue)
+    number = frame.number_at(moment)
+    one = frame.within(clock.open_time(number), clock.close_time(number))
+    return score(one, settings=chosen).explain(moment)
 
 
 def _prism_of(settings: Settings | None) -> Prism:
@@ -116,12 +288,32 @@ def _prism_of(settings: Settings | None) -> Prism:
     return prism_from(_settings(settings).prism)
 
 
-def issued(scores: Scores, *, settings: Settings | None = None) -> list[Signal]:
-    """Every signal that was issued over the scored bars, oldest first."""
-    from virtuoso.signals.issue import issued as found
+def issued(scores: Scores, *, settings: Settings | None = None, last: int | None = None) -> list[Signal]:
+    """Every signal that was issued over the scored bars, oldest first.
+
+    Parameters
+    ----------
+    scores : Scores
+    settings : Settings, optional
+    last : int, optional
+        Only as many as these, counted from the end.
+    """
+    from virtuoso.signals.decision import decide
+    from virtuoso.signals.issue import issue
 
     chosen = _settings(settings)
-    return found(scores, chosen.signals, config=chosen.fingerprint("prism", "signals"))
+    decided = decide(scores, chosen.signals)
+    first = 0 if last is None else max(len(decided) - last, 0)
+    made = [issue(decided, j) for j in range(first, len(decided))]
+    log.info("issued", extra={"instrument": str(scores.frame.instrument), "signals": len(made)})
+    return made
+
+
+def signal_folder(settings: Settings | None = None) -> SignalFolder:
+    """Open the folder of signals on file, below `signals.reports`."""
+    from virtuoso.signals.folder import SignalFolder
+
+    return SignalFolder(_settings(settings).signals.reports)
 
 
 def backtest(scores: Scores, *, settings: Settings | None = None, **terms: Any) -> BacktestResult:
@@ -132,26 +324,86 @@ def backtest(scores: Scores, *, settings: Settings | None = None, **terms: Any) 
     scores : Scores
     settings : Settings, optional
     **terms
-        fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`.
+        fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
+        `trading.base_position_size` if absent.
 
     Returns
     -------
     BacktestResult
     """
-    from virtuoso.prism.fingerprint import environment, sources_digest
+    from virtuoso.prism.fingerprint import environment
     from virtuoso.research.backtest import backtest as run
+    from virtuoso.signals.provenance import config_digest
     from virtuoso.signals.strategy import intents
 
     chosen = _settings(settings)
     provenance = {
         "data": scores.frame.fingerprint,
-        "config": chosen.fingerprint("prism", "signals"),
+        "config": config_digest(scores.prism, chosen.signals),
         "prism": scores.prism.fingerprint,
-        "code": sources_digest(),
+        "code": _code_digest(scores.prism),
         **{f"version {name}": text for name, text in environment().items()},
     }
     config = {name: part for name, part in chosen.masked().items() if name in ("prism", "signals", "trading", "risk")}
-    return run(scores, intents(scores, chosen.signals), config=config, provenance=provenance, **terms)
+    del config["signals"]["reports"]  # where things are written changes no result
+    terms.setdefault("risk", chosen.trading.base_position_size)
+    result = run(scores, intents(scores, chosen.signals), config=config, provenance=provenance, **terms)
+    log.info("backtested", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
+    return result
+
+
+def _code_digest(prism: Prism) -> str:
+    """Digest of the sources that a backtest runs through, from scoring to the trades."""
+    from virtuoso.signals.provenance import code_digest
+
+    digest = hashlib.sha256(code_digest(prism).encode())
+    package = Path(__file__).parent
+    for file in sorted(file for room in ("account", "research") for file in (package / room).glob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def run_folder(result: BacktestResult, settings: Settings | None = None) -> Path:
+    """Where a backtest is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
+
+    The same data, configuration, code and terms give the same name, so that a run never meets another one there.
+    """
+    terms = json.dumps([asdict(result.terms), result.config], sort_keys=True, default=str)
+    went_in = hashlib.sha256(f"{sorted(result.provenance.items())}\n{terms}".encode()).hexdigest()
+    instrument = result.frame.instrument
+    name = f"{instrument.venue}_{instrument.symbol}_{result.timeframe}_{went_in[:RUN_DIGITS]}"
+    return _settings(settings).signals.reports / "runs" / name
+
+
+def save_run(
+    result: BacktestResult, folder: str | Path | None = None, *, settings: Settings | None = None
+) -> tuple[Path, bool]:
+    """Write the run folder of a backtest, unless this very run is there already.
+
+    Returns
+    -------
+    tuple of Path and bool
+        The folder, and whether it was written now.
+
+    Raises
+    ------
+    ConfigError
+        Another run lies in `folder`; a run is never overwritten.
+    """
+    target = run_folder(result, settings) if folder is None else Path(folder)
+    if holds_run(target, result):
+        return target, False
+    return result.save(target), True
+
+
+def holds_run(folder: Path, result: BacktestResult) -> bool:
+    """Whether a run folder was made from the same data, configuration, code and terms."""
+    from virtuoso.research.run_folder import as_json
+
+    config = as_json({"terms": asdict(result.terms), "settings": result.config})
+    expected = {"config.json": config, "provenance.json": as_json(result.provenance)}
+    return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
 
 
 def verify(
@@ -167,6 +419,7 @@ def verify(
     Parameters
     ----------
     frame : MarketFrame
+        Where it is asked about a window, history is taken to begin with it.
     prism : Prism, optional
     settings : Settings, optional
     live_bars : int
@@ -181,4 +434,40 @@ def verify(
     """
     from virtuoso.prism.certificate import certify
 
-    return certify(prism or _prism_of(settings), frame, live_bars=live_bars, progress=progress)
+    return certify(prism or _prism_of(settings), _alone(frame), live_bars=live_bars, progress=progress)
+
+
+def _alone(frame: MarketFrame) -> MarketFrame:
+    """The window of a frame as a market of its own."""
+    from virtuoso.market.frame import MarketFrame
+
+    if frame.window is None:
+        return frame
+    base = frame.base.since(frame.start).until(frame.stop)
+    return MarketFrame(frame.instrument, replace(base, complete=True))
+
+
+def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]:
+    """Write a certificate as JSON and as text; the file names say instrument, timeframe and what was examined.
+
+    Returns
+    -------
+    list of Path
+    """
+    from virtuoso.market.disk import Disk
+    from virtuoso.research.run_folder import as_json
+
+    found = asdict(certificate)
+    examined = hashlib.sha256("|".join((certificate.data, certificate.prism, certificate.code)).encode()).hexdigest()
+    symbol, venue = certificate.instrument.split()
+    name = f"{venue}_{symbol}_{certificate.timeframe}_{examined[:RUN_DIGITS]}_certificate"
+    disk, home = Disk(), Path(folder)
+    disk.make_folder(home)
+    written = []
+    for suffix, data in (
+        ("json", as_json({"holds": certificate.holds, **found})),
+        ("txt", f"{certificate}\n".encode()),
+    ):
+        disk.write(home / f"{name}.{suffix}", data)
+        written.append(home / f"{name}.{suffix}")
+    return written

@@ -394,3 +394,18 @@ def test_none_of_10_000_starts_of_market_structure_is_felt_after_its_memory(requ
             a, b = getattr(late, field)[-1], getattr(whole, field)[s + memory - 1]
             felt += not (abs(a - b) <= 1e-8 or (np.isnan(a) and np.isnan(b)))
     assert felt == 0
+
+
+@pytest.mark.parametrize("wanted", [1, 119, 500, 1_200, 1_469])
+def test_skipping_what_lies_before_the_first_wanted_bar_changes_no_bit(chart, swings, wanted):
+    for run in (
+        lambda w: WeightedSwings().value(chart, w),
+        lambda w: Levels().value(chart, swings, w, MINUTE),
+        lambda w: BlockZones().value(chart, w, MINUTE),
+        lambda w: GapZones().value(chart, w, MINUTE),
+        lambda w: Structure().value(chart, swings, w),
+        lambda w: (TrendPosition().value(chart, w),),
+        lambda w: (RangeAnalysis().value(chart, w),),
+    ):
+        for all_of_it, from_wanted in zip(run(0), run(wanted), strict=True):
+            np.testing.assert_array_equal(all_of_it[wanted:], from_wanted[wanted:])

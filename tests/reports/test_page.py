@@ -104,8 +104,8 @@ class TestWhatItSays:
 
     @pytest.mark.parametrize(
         "heading",
-        ["Figures", "Not simulated", "Months", "What prices did after each score", "Trades on price", "What was known",
-         "Assumptions", "Provenance"],
+        ["Figures", "Limits of the simulation", "Months", "What prices did after each score", "Trades on price",
+         "What was known", "Assumptions", "Provenance"],
     )  # fmt: skip
     def test_it_has_every_section(self, page, heading):
         assert heading in page

@@ -1,0 +1,127 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A first backtest: do the signals earn more than they cost?
+#
+# Dear reader,
+#
+# Virtuoso turns market history into scores, scores into signals, and signals into a backtest. This letter walks that
+# line once, with everything as it is shipped and nothing tuned, and asks the plainest question there is.
+#
+# The market is *simulated*: made from a seed, the same for everyone, offline. A result on it says nothing about real
+# markets. It is here to show the tools, and how to read what they say.
+
+# %%
+from tempfile import mkdtemp
+
+import virtuoso as vt
+from virtuoso.reports.tables import contribution
+from virtuoso.venues.simulator import simulate, write_archive
+from virtuoso.verbs import import_bars
+
+# %% [markdown]
+# ## History
+#
+# Sixty days of one-minute bars are written as archive files, as an exchange publishes them, and imported like any
+# recording. With files of your own, only the folder and the venue in the last line would differ.
+
+# %%
+home = mkdtemp(prefix="virtuoso-")
+write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))
+report = import_bars(f"{home}/raw", venue="simulated", data=home)
+print(f"{report.total('stored'):,} bars stored, {report.total('quarantined')} refused")
+
+# %%
+frame = vt.load("BTCUSDT", "5m", data=home)
+frame
+
+# %% [markdown]
+# ## Scores
+#
+# Every bar is scored from 0 (most bearish) over 50 (balance) to 100 (most bullish). Components are blended over 5m, 30m
+# and 4h, components into faces, faces into the confluence. What is not known is not guessed: order flow, order book and
+# sentiment have no data here, so the coverage stays below one.
+
+# %%
+scores = vt.score(frame)
+moment = scores.explain("2025-02-14T12:00Z")
+print(contribution(moment).to_text())
+
+# %% [markdown]
+# Each face can be opened in the same way: score times weight is impact, and the impacts add up to the face.
+
+# %%
+print(contribution(moment, "technical").to_text())
+
+# %%
+table = scores.to_pandas()[["confluence"]]
+table.insert(0, "close", scores.column("close"))
+price, confluence = table["2025-02-10":"2025-02-16"].plot(subplots=True, figsize=(10, 6), legend=False, color="#1F2328")
+price.set(ylabel="Price (USDT)", title="BTCUSDT 5m, simulated (seed 7)")
+confluence.set(ylabel="Confluence (0-100)", xlabel="Close of the bar (UTC)", ylim=(0, 100))
+for level, colour in ((68, "#0072B2"), (32, "#D55E00")):
+    confluence.axhline(level, color=colour, linewidth=0.8)
+
+# %% [markdown]
+# A signal begins where the confluence reaches the blue line (bullish, 68) or the orange one (bearish, 32), and ends when
+# it has come back to 55 or 45. In January there is none: at least 40 % of the whole weight must be known, three of six
+# faces carry 45 %, and the slowest components of the 4h clock need weeks of history before they say anything.
+#
+# ## The backtest
+#
+# Decided at the close of a bar, filled at the open of the next one; stop and target come from the signal; fees and
+# slippage are paid on every fill. What this first backtest cannot express stands in the report itself.
+
+# %%
+result = vt.backtest(scores)
+result
+
+# %% [markdown]
+# The answer lies in one subtraction: what the trades made before costs, and what is left of it.
+
+# %%
+trades = result.to_pandas().set_index("exit_bar_time")
+after = trades["pnl"].cumsum()
+before = after + (trades["fees"] + trades["slippage"]).cumsum()
+axes = before.plot(figsize=(10, 4.5), color="#6E7781", label="before costs")
+after.plot(ax=axes, color="#1F2328", label="after fees and slippage")
+axes.axhline(0, color="#D8DEE4", linewidth=0.8)
+axes.set(ylabel="Profit of all trades so far (USDT)", xlabel="End of the trade (UTC)")
+axes.set_title("BTCUSDT 5m, simulated (seed 7)")
+axes.legend(frameon=False);
+
+# %% [markdown]
+# ## And does a higher score foretell a higher return?
+#
+# Mean return over the next hour by bucket of the confluence, in hundredths of a percent (bp), with 95 % intervals.
+
+# %%
+for bucket in result.buckets[result.buckets["horizon"] == "1h"]:
+    print("{low:3.0f} to {high:3.0f}  {bars:6,} bars  {mean_bp:+6.1f} bp  ({low_bp:+6.1f} to {high_bp:+6.1f})".format(
+        **{name: bucket[name] for name in bucket.dtype.names}))
+
+# %% [markdown]
+# ## The answer
+#
+# No. On this simulated market the signals as shipped pick entries about as well as chance: before costs their trades
+# make next to nothing. Each of them pays fees and slippage, and together the costs are many times that; about a fifth
+# of the account is gone after two months, while holding would have cost almost nothing. The buckets say the same: no
+# interval lies clear of zero, so no level of the confluence foretold the next hour.
+#
+# Is that bad news? It is what the tools are for. Weights and thresholds have not been fitted to anything yet, a
+# simulated market has little to find, and a backtest that shows its costs is worth more than one that hides them.
+# Nothing here was tuned, so nothing here is too good to be true; whoever now changes a threshold after looking at these
+# figures is tuning, and needs bars that this letter has not used.

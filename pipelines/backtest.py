@@ -1,0 +1,26 @@
+"""Stage `backtest`: trade the signals of a symbol.
+
+By hand: `python pipelines/backtest.py BTCUSDT`.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from virtuoso import verbs
+
+
+def main(symbol: str) -> None:
+    """Write the run folder `backtests/SYMBOL` below the data root."""
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    root = Path(params["data"])
+    frame = verbs.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
+    scores = verbs.score(frame, cache=verbs.block_cache(root))
+    result = verbs.backtest(scores, **params["backtest"])
+    folder, _ = verbs.save_run(result, root / "backtests" / symbol)
+    print(f"{len(result.trades)} trades, written to {folder}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,25 @@
+"""Stage `score`: score every bar of a symbol.
+
+By hand: `python pipelines/score.py BTCUSDT`.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from virtuoso import verbs
+
+
+def main(symbol: str) -> None:
+    """Write `scores/SYMBOL.parquet` below the data root, one row a bar."""
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    root = Path(params["data"])
+    frame = verbs.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
+    scores = verbs.score(frame, cache=verbs.block_cache(root))
+    scores.to_parquet(root / "scores" / f"{symbol}.parquet")
+    print(scores)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

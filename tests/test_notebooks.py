@@ -1,0 +1,90 @@
+"""Notebooks are letters: they run offline on the simulated market, and their closing words are what the run showed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+LETTERS = sorted(FOLDER.glob("*.py"))
+MOST_CELLS = 20
+
+CLAIMS = {
+    "01-a-first-backtest": {
+        "before costs their trades make next to nothing": "abs(before.iloc[-1]) < 0.05 * result.terms.cash",
+        "the costs are many times that": "(before - after).iloc[-1] > 4 * abs(before.iloc[-1])",
+        "about a fifth of the account is gone": "-0.27 < result.metrics['total_return'] < -0.13",
+        "holding would have cost almost nothing": "abs(result.benchmark_metrics['total_return']) < 0.03",
+        "no interval lies clear of zero": "all(b['low_bp'] <= 0 <= b['high_bp'] for b in result.buckets[result.buckets['horizon'] == '1h'])",  # noqa: E501
+        "In January there is none": "trades['decided_at'].min().day >= 20",
+    },
+    "02-my-own-component": {
+        "no law found a bar at which it does not": "certificate.holds",
+        "Shifted by one bar it was caught": "{'cutting', 'future', 'live'} <= {f.law for f in accusation.broken}",
+        "the bar at which it can be seen": "accusation.broken[0].at is not None",
+        "loses about half": "-0.6 < honest.metrics['total_return'] < -0.4",
+        "nearly all of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -0.9 * honest.to_pandas()['pnl'].sum()",  # noqa: E501
+        "earn a third of it and more": "dishonest.metrics['total_return'] > 1 / 3",
+        "hardly changes the result": "abs(together.metrics['total_return'] - without.metrics['total_return']) < 0.03",
+        "which was bad before it came": "without.metrics['total_return'] < -0.1",
+    },
+}
+"""What the closing words say, and what must be true of the run for that."""
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Execute a notebook in a folder; an error in a cell is an error of the test."""
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    return client.execute()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in, in which the kernel keeps whatever it writes."""
+    for name in ("TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("letter", LETTERS, ids=lambda path: path.stem)
+class TestALetter:
+    """One question, few cells, virtuoso alone, an answer that holds."""
+
+    def test_runs_and_its_closing_words_are_what_the_run_showed(self, letter, home):
+        claims = CLAIMS[letter.stem]
+        text = " ".join(re.sub(r"\n# ?", " ", letter.read_text(encoding="utf-8")).split())
+        assert [words for words in claims if words not in text] == []
+
+        notebook = jupytext.read(letter)
+        checks = "\n".join(f"assert {claim}, {words!r}" for words, claim in claims.items())
+        notebook.cells.append(nbformat.v4.new_code_cell(checks))
+        try:
+            done = run(notebook, home)
+        except CellExecutionError as failed:
+            pytest.fail(str(failed))
+
+        outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+        assert not [output for output in outputs if output.get("name") == "stderr"]
+        assert [output for output in outputs if "image/png" in output.get("data", {})]
+
+    def test_is_the_same_in_both_of_its_files_and_carries_no_outputs(self, letter, home):
+        reviewed, paired = jupytext.read(letter), nbformat.read(letter.with_suffix(".ipynb"), as_version=4)
+        nbformat.validate(paired)
+        assert [(cell.cell_type, cell.source) for cell in paired.cells] == [
+            (cell.cell_type, cell.source) for cell in reviewed.cells
+        ], "run: jupytext --sync notebooks/*.py"
+        assert not [cell for cell in paired.cells if cell.get("outputs") or cell.get("execution_count")]
+        assert {"display_name", "language"} <= set(paired.metadata.kernelspec)
+
+    def test_is_short_asks_a_question_and_needs_virtuoso_alone(self, letter, home):
+        notebook = jupytext.read(letter)
+        assert len(notebook.cells) <= MOST_CELLS
+        assert re.match(r"# [^\n]*\?\n", notebook.cells[0].source)
+        imported = re.findall(r"^(?:import|from) (\w+)", letter.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(imported) <= {"virtuoso", "tempfile"}

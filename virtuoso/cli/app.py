@@ -1,0 +1,59 @@
+"""The command line: which verbs there are. Importing this imports no numbers, no tables, no settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from virtuoso import __version__
+from virtuoso.cli import data, research, signals, system
+
+EPILOG = """\b
+Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 data, 4 a law of the prism is broken,
+130 interrupted. Errors are two lines on stderr: what is wrong, what to do.
+"""
+
+ORDER = ("demo", "data", "score", "explain", "backtest", "verify", "signals", "config", "doctor")
+
+
+class InOrder(TyperGroup):
+    """Lists the verbs in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names as --help shows them."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+app = typer.Typer(
+    name="virtuoso",
+    cls=InOrder,
+    help="A vectorized, backtest-first research platform for crypto: history, scores, signals, backtests.",
+    epilog=EPILOG,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: no boxes, and rich is not imported for --help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"virtuoso {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.add_typer(data.app, name="data")
+research.add_research(app)
+app.add_typer(signals.app, name="signals")
+system.add_system(app)

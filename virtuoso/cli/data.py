@@ -1,0 +1,323 @@
+"""`virtuoso data`: what is in the lake, how it got there, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from virtuoso.cli import options
+from virtuoso.cli.call import Answer, Call, verb
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+    from virtuoso.market.ingest import FileReport, ImportReport
+    from virtuoso.market.store import Coverage, SeriesCheck
+    from virtuoso.market.upkeep import Rebuilt, Verified
+
+app = typer.Typer(help="The lake: import, list, check, verify, sql.")
+
+SHOWN_ROWS = 40
+SHOWN_GAPS = 10
+DATA_ERROR = 3
+COUNTS = {
+    "ROWS": "rows_read",
+    "STORED": "stored",
+    "FLAT": "flat",
+    "SAME": "duplicates",
+    "REVISED": "revisions",
+    "REFUSED": "quarantined",
+    "FORMING": "forming",
+    "LATE": "late",
+}
+"""Columns of the import table; one that would be empty is left out."""
+EMPTY = "The lake is empty."
+
+
+@verb(app, "import")
+def import_(
+    call: Call,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders to be walked.")],
+    kind: options.Kind = "bars",
+    symbol: options.SymbolOfFiles = None,
+    venue: options.VenueOfFiles = None,
+    timeframe: options.TimeframeOfFiles = None,
+    time_unit: options.TimeUnit = "auto",
+    time_zone: options.TimeZone = None,
+    max_bad_share: options.MaxBadShare = None,
+    max_revised_share: options.MaxRevisedShare = None,
+) -> Answer:
+    """Import bars from archive, CSV and Parquet files."""
+    from virtuoso.verbs import import_bars
+
+    strictness = {"max_bad_share": max_bad_share, "max_revised_share": max_revised_share}
+    said: dict[str, Any] = {name: share for name, share in strictness.items() if share is not None}
+    with call.progress("importing") as tick:
+        report = import_bars(
+            paths,
+            settings=call.settings,
+            kind=kind,
+            symbol=symbol,
+            venue=venue,
+            timeframe=timeframe,
+            time_unit=time_unit,
+            time_zone=time_zone,
+            progress=lambda done, total, name: tick(name, done, total),
+            **said,
+        )
+    return Answer(
+        report.to_dict(), lambda: _imported(report), _after_import(call, report, venue), 0 if report.ok else DATA_ERROR
+    )
+
+
+def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
+    held = [file for file in report.files if file.status in ("imported", "unchanged") and file.instruments]
+    if not held:
+        return call.next("data list")
+    symbol = held[0].instruments[0].split()[0]
+    return call.next("score", symbol, timeframe=held[0].timeframe, venue=venue)
+
+
+def _imported(report: ImportReport) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import heading, seconds, size, table
+    from virtuoso.reports.numbers import plural, whole
+
+    many = len(report.files) > SHOWN_ROWS
+    shown = [file for file in report.files if not many or file.status in ("failed", "skipped")]
+    if shown:
+        counts = {name: what for name, what in COUNTS.items() if any(getattr(file, what) for file in shown)}
+        rows = (_file_row(file, counts.values()) for file in shown)
+        yield table(("FILE", "STATUS", "TF", *counts), rows, left=3)
+        yield ""
+    told = f"{plural(len(report.files), 'file')}, {whole(report.total('rows_read'))} rows: "
+    told += f"{plural(report.total('stored'), 'bar')} stored, {size(report.bytes_written)} written"
+    failed = f", {plural(len(report.failed), 'file')} failed" if report.failed else ""
+    yield f"{told} in {seconds(report.seconds)}{failed}"
+    remarks = list(_remarks(shown))
+    if remarks:
+        yield heading("Remarks")
+        yield from remarks
+
+
+def _file_row(file: FileReport, counts: Iterable[str]) -> tuple[str, ...]:
+    from virtuoso.reports.numbers import whole
+
+    held = file.status in ("imported", "unchanged")
+    cells = (whole(getattr(file, what)) if held else "" for what in counts)
+    return (Path(file.path).name, file.status, file.timeframe, *cells)
+
+
+def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
+    """What is wrong, file by file; then what is worth knowing, with the files that it is about."""
+    about: dict[str, list[str]] = {}
+    for file in files:
+        name = Path(file.path).name
+        if file.error:
+            yield f"{name}: {file.error.removeprefix(file.path).removeprefix(name).lstrip(' :')}"
+        if file.refused:
+            yield f"{name}: refused " + ", ".join(f"{count:,} {rule}" for rule, count in file.refused.items())
+        for note in file.notes:
+            about.setdefault(note, []).append(name)
+    for note, names in about.items():
+        yield f"{note} ({len(names)} files)" if len(names) > 1 else f"{names[0]}: {note}"
+
+
+@verb(app, "list")
+def list_(call: Call) -> Answer:
+    """Show what is stored: one line an instrument and timeframe."""
+    stored = call.lake.coverage()
+    first = stored[0] if stored else None
+    following = (
+        call.next("score", first.symbol, timeframe=first.timeframe, venue=first.venue)
+        if first
+        else call.next("data import", "PATH", venue="binance-spot")
+    )
+    data = {"lake": call.lake.path, "series": [series.to_dict() for series in stored]}
+    return Answer(data, lambda: _listed(stored), following)
+
+
+def _listed(stored: list[Coverage]) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import day, size, table
+    from virtuoso.reports.numbers import percent, whole
+
+    if not stored:
+        yield EMPTY
+        return
+    headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
+    rows = (
+        (
+            series.symbol,
+            series.venue,
+            series.timeframe,
+            day(series.start),
+            day(series.end),
+            whole(series.bars),
+            percent(series.share, 2),
+            whole(series.gaps),
+            size(series.bytes),
+        )
+        for series in stored
+    )
+    yield table(headers, rows, left=5)
+    total = sum(series.bars for series in stored)
+    yield ""
+    yield f"{whole(total)} bars of {len({(s.venue, s.symbol) for s in stored})} instruments"
+
+
+@verb(app, "check")
+def check(
+    call: Call,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="This one, with all its gaps.")] = None,
+    venue: options.Venue = None,
+) -> Answer:
+    """Show gaps, defects, quarantine and revisions."""
+    from virtuoso.verbs import checks
+
+    found = checks(symbol, venue=venue, settings=call.settings)
+    data = {"lake": call.lake.path, "series": [series.to_dict() for series in found]}
+    shown = SHOWN_GAPS if symbol is None else None
+    return Answer(data, lambda: _checked(found, shown), call.next("data verify"))
+
+
+def _checked(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import table
+    from virtuoso.reports.numbers import percent, whole
+
+    if not found:
+        yield EMPTY
+        return
+    headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
+    rows = (
+        (
+            f"{c.symbol} {c.venue} {c.timeframe}",
+            *(whole(count) for count in (c.bars, c.no_trade, c.missing)),
+            percent(c.share, 2),
+            *(whole(count) for count in (c.gaps, c.revisions, c.late, c.quarantined)),
+        )
+        for c in (series.coverage for series in found)
+    )
+    yield table(headers, rows)
+    yield ""
+    yield "FLAT: minutes without a trade, where the source leaves them out. LATE: bars known only after their close."
+    for series in found:
+        yield from _ledger(series, shown)
+
+
+def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
+    """The gaps of a series, the longest first, and what was refused."""
+    from virtuoso.cli.show import heading, moment, table
+    from virtuoso.reports.numbers import plural, whole
+
+    c = series.coverage
+    longest = sorted(series.gaps, key=lambda gap: (-gap[2], gap[0]))[:shown]
+    if longest:
+        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(c.gaps, 'gap')}, the longest first")
+        headers = ("FROM", "TO", "STATUS", "BARS")
+        yield table(headers, ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest), left=3)
+        if len(longest) < c.gaps:
+            rest = whole(c.gaps - len(longest))
+            yield f"... and {rest} shorter ones: virtuoso data check {c.symbol} --venue {c.venue}"
+    if series.refused:
+        listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
+        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
+        yield listed
+
+
+@verb(app, "verify")
+def verify(
+    call: Call,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make a new manifest from the files first.")] = False,
+) -> Answer:
+    """Compare every file with its checksum; damaged ones are set aside."""
+    made = call.lake.rebuild() if rebuild else None
+    found = call.lake.verify()
+    data = {**found.to_dict(), "rebuilt": made.to_dict() if made else None}
+    code = 0 if found.ok and not (made and made.unreadable) else DATA_ERROR
+    following = call.next("data list") if found.ok else call.next("data import", "PATH")
+    return Answer(data, lambda: _verified(found, made), following, code)
+
+
+def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import size
+    from virtuoso.reports.numbers import plural
+
+    if made:
+        yield (
+            f"rebuilt generation {made.generation} from {plural(made.files, 'file')} with {plural(made.rows, 'bar')}, "
+            f"on top of generation {made.based_on}"
+        )
+        yield from (f"cannot be read: {path}" for path in made.unreadable)
+    verdict = "every byte is as it was written" if found.ok else f"{plural(len(found.damaged), 'file')} damaged"
+    yield f"{plural(found.files, 'file')}, {size(found.bytes)}: {verdict}"
+    for damage in found.damaged:
+        moved = f"; moved to {damage.moved_to}" if damage.moved_to else ""
+        yield f"  {damage.path} {damage.problem}{moved}"
+        if damage.sources:
+            yield f"    import again: {', '.join(damage.sources)}"
+    yield from (f"  manifest damaged: {name}; run with --rebuild" for name in found.damaged_manifests)
+
+
+@verb(app, "sql")
+def sql(
+    call: Call,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the view `bars`.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Write a .csv or .parquet file.")] = None,
+) -> Answer:
+    """Look at the bars with SQL, read-only."""
+    found = call.lake.sql(query)
+    if out is not None:
+        _write(found, out)
+    data = {"columns": list(found.columns), "rows": _records(found), "out": out}
+    return Answer(data, lambda: _answered(found, out), call.next("data list"))
+
+
+def _write(found: pd.DataFrame, out: Path) -> None:
+    from virtuoso.errors import ConfigError
+
+    if out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"--out {out} ends neither in .csv nor in .parquet. Name one of them.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".csv":
+        found.to_csv(out, index=False)
+    else:
+        found.to_parquet(out, index=False)
+
+
+def _records(found: pd.DataFrame) -> list[list[Any]]:
+    return [list(row) for row in found.itertuples(index=False, name=None)]
+
+
+def _answered(found: pd.DataFrame, out: Path | None) -> Iterator[RenderableType]:
+    """A table where it fits, else one value a line, as a wide row cannot be read."""
+    from virtuoso.cli.show import WIDTH, heading, pairs, table
+    from virtuoso.reports.numbers import plural
+
+    names = [str(name) for name in found.columns]
+    rows = [tuple(map(_cell, row)) for row in _records(found.head(SHOWN_ROWS))]
+    widths = [max(map(len, cells)) + 2 for cells in zip(names, *rows, strict=True)]
+    if sum(widths) <= WIDTH:
+        words = {k for k, name in enumerate(found.columns) if found[name].dtype.kind not in "iuf"}
+        yield table(names, rows, left=words)
+        yield ""
+    else:
+        for number, row in enumerate(rows, 1):
+            yield heading(f"row {number}")
+            yield pairs(zip(names, row, strict=True))
+        yield ""
+    rest = f", the first {SHOWN_ROWS} shown; --json and --out give all" if len(found) > SHOWN_ROWS else ""
+    yield f"{plural(len(found), 'row')}{rest}" + (f" -> {out}" if out else "")
+
+
+def _cell(value: Any) -> str:
+    from virtuoso.reports.numbers import DASH
+
+    if value is None or value != value:
+        return DASH
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}Z"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

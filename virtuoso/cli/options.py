@@ -1,0 +1,62 @@
+"""The options that mean the same everywhere, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.")]
+Timeframe = Annotated[
+    str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Base clock; the finest stored if absent.")
+]
+Timerange = Annotated[
+    str | None,
+    typer.Option("--timerange", metavar="FROM-TO", help="Such as 20250704-20251031, UTC, the end excluded."),
+]
+Venue = Annotated[
+    str | None, typer.Option("--venue", metavar="VENUE", help="Such as binance-usdm, where several have it.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything that is drawn.")]
+
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data root; else VIRTUOSO_DATA, configuration, data/.")
+]
+Config = Annotated[
+    list[Path] | None, typer.Option("-c", "--config", metavar="FILE", help="YAML settings; repeatable, later wins.")
+]
+Profile = Annotated[
+    str | None, typer.Option("-p", "--profile", metavar="NAME", help="Settings of configs/profiles/NAME.yaml.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes, no next command.")]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; -vv says more.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks instead of two-line errors.")]
+
+
+def _share(help_text: str) -> Any:
+    return typer.Option(metavar="SHARE", help=help_text)
+
+
+# of `data import`
+Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="What they hold; bars is the only kind yet.")]
+SymbolOfFiles = Annotated[str | None, typer.Option("--symbol", metavar="SYMBOL", help="Where files do not say it.")]
+VenueOfFiles = Annotated[
+    str | None, typer.Option("--venue", metavar="VENUE", help="Such as binance-usdm; files do not say it.")
+]
+TimeframeOfFiles = Annotated[
+    str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Where files do not say it.")
+]
+TimeUnit = Annotated[str, typer.Option(metavar="UNIT", help="s, ms, us or ns; auto decides once a file.")]
+TimeZone = Annotated[str | None, typer.Option(metavar="ZONE", help="Of times without one, such as Europe/Berlin.")]
+MaxBadShare = Annotated[float | None, _share("Of rows that may be refused.")]
+MaxRevisedShare = Annotated[float | None, _share("Of stored bars that may change.")]
+
+# of `backtest`
+Fees = Annotated[float | None, _share("Of the notional of each fill, such as 0.0005.")]
+Slippage = Annotated[float | None, _share("Of the price of each fill, such as 0.0002.")]
+Risk = Annotated[float | None, _share("Of the equity, lost at the stop.")]
+Cash = Annotated[float | None, typer.Option(metavar="AMOUNT", help="Equity at the start, quote currency.")]

@@ -1,0 +1,343 @@
+"""`virtuoso score`, `explain`, `backtest`, `verify`: from the lake to what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from virtuoso.cli import options
+from virtuoso.cli.call import Answer, Call, verb, written
+from virtuoso.errors import ConfigError, LawBrokenError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.prism.certificate import Certificate
+    from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.research.results import BacktestResult
+
+SHOWN_FINDINGS = 20
+OUT_FOLDER = "Write into this folder."
+REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are known too early."
+
+
+def add_research(app: typer.Typer) -> None:
+    """Register the research verbs."""
+    verb(app, "score")(score)
+    verb(app, "explain")(explain)
+    verb(app, "backtest")(backtest)
+    verb(app, "verify")(verify)
+
+
+# --- score ------------------------------------------------------------------------------------------------------
+
+
+def score(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the Parquet file.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every block anew, and keep none.")] = False,
+) -> Answer:
+    """Score every bar of an instrument and write the scores to Parquet."""
+    from virtuoso import verbs
+    from virtuoso.clock import Env
+
+    clock = Env()
+    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    cache = None if no_cache else verbs.block_cache(settings=call.settings)
+    before = clock.stopwatch()
+    with call.progress("scoring") as tick:
+        scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
+    took = clock.stopwatch() - before
+    file = scores.to_parquet(out or verbs.scores_file(frame, settings=call.settings))
+    data = {**_about(frame), **_scored_facts(scores, took), "file": file}
+    return Answer(data, lambda: _scored(scores, data, file), _next(call, "explain", frame))
+
+
+def _next(call: Call, name: str, frame: MarketFrame, **given: object) -> str:
+    """A command about the same instrument and timeframe."""
+    same = {"timeframe": frame.timeframe.name, "venue": frame.instrument.venue}
+    return call.next(name, frame.instrument.symbol, **same, **given)
+
+
+def _about(frame: MarketFrame) -> dict[str, Any]:
+    """What was worked on, for --json."""
+    from virtuoso.clock import iso
+
+    clock = frame.timeframe
+    start, end = clock.open_time(frame.start), clock.open_time(frame.stop)
+    return {
+        "symbol": frame.instrument.symbol,
+        "venue": frame.instrument.venue,
+        "simulated": frame.instrument.is_simulated,
+        "timeframe": clock.name,
+        "start": start,
+        "end": end,
+        "start_utc": iso(start),
+        "end_utc": iso(end),
+        "bars": len(frame),
+        "data": frame.fingerprint,
+    }
+
+
+def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
+    import numpy as np
+
+    from virtuoso.verbs import known_shares
+
+    shares = known_shares(scores)
+    components = sum(1 for found in shares.values() if found)
+    return {
+        "seconds": took,
+        "components": components,
+        "ns_per_bar_per_component": 1e9 * took / max(len(scores) * components, 1),
+        "known": float(np.isfinite(scores.confluence).mean()),
+        "known_shares": shares,
+        "prism": scores.prism.fingerprint,
+        "last": {
+            "close_time": int(scores.close_times[-1]),
+            "confluence": float(scores.confluence[-1]),
+            "coverage": float(scores.coverage[-1]),
+            "reliability": float(scores.reliability[-1]),
+            "faces": {name: float(face.score[-1]) for name, face in scores.faces.items()},
+        },
+    }
+
+
+def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import heading, leaning, moment, seconds, size, stretch, table
+    from virtuoso.reports.numbers import number, percent, whole
+    from virtuoso.reports.tables import gauge
+
+    frame, last = scores.frame, facts["last"]
+    yield (
+        f"{_simulated(frame)}scored {whole(len(scores))} bars of {frame.instrument} {frame.timeframe}, "
+        f"{stretch(facts['start'], facts['end'])}, in {seconds(facts['seconds'])}"
+    )
+    yield (
+        f"{facts['components']} components, {number(facts['ns_per_bar_per_component'], 0)} ns a bar a component on all "
+        f"timeframes; confluence known on {percent(facts['known'])} of the bars"
+    )
+    yield f"-> {file} ({size(file.stat().st_size)})"
+    yield heading("Share of bars on which each component is known")
+    ladder = [timeframe.name for timeframe, _ in scores.prism.ladder(frame.timeframe)]
+    rows = (
+        (name, *(percent(shares[clock]) for clock in ladder))
+        for name, shares in facts["known_shares"].items()
+        if shares
+    )
+    yield table(("COMPONENT", *ladder), rows)
+    yield heading(f"Last bar, closed {moment(last['close_time'])}")
+    told = [("confluence", last["confluence"], last["coverage"])]
+    told += [(name, float(face.score[-1]), float(face.coverage[-1])) for name, face in scores.faces.items()]
+    lines = (
+        (name.replace("_", " "), leaning(gauge(points), points), number(points, 1), percent(covered, 0))
+        for name, points, covered in told
+    )
+    yield table(("FACE", "GAUGE", "SCORE", "COVERAGE"), lines, left=2)
+
+
+def _simulated(frame: MarketFrame) -> str:
+    return "SIMULATED DATA  " if frame.instrument.is_simulated else ""
+
+
+# --- explain ----------------------------------------------------------------------------------------------------
+
+
+def explain(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="T", help="Such as 2025-10-10T21:15Z; the newest bar if absent.")
+    ] = None,
+    face: Annotated[
+        str | None, typer.Option("--face", metavar="FACE", help="Only this one, such as technical.")
+    ] = None,
+    venue: options.Venue = None,
+    words: Annotated[bool, typer.Option("--words", help="Add the sentence behind each score.")] = False,
+) -> Answer:
+    """Explain one moment: what each component says, its weight and its impact."""
+    from virtuoso import verbs
+
+    found = verbs.explain(symbol, timeframe, at, venue=venue, settings=call.settings)
+    if face is not None and face not in found.faces:
+        raise ConfigError(f"There is no face {face!r} to explain. {did_you_mean(face, found.faces)}")
+    following = call.next("backtest", found.symbol, timeframe=found.timeframe, venue=found.venue)
+    return Answer(asdict(found), lambda: _explained(found, face, words), following)
+
+
+def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:
+    """The confluence and each face of which something is known, or the one face that is asked for."""
+    from virtuoso.reports.tables import contribution
+
+    silent = [] if face else [row.title for row in found.total if row.score != row.score]
+    told = [name for name, rows in found.faces.items() if any(row.score == row.score for row in rows)]
+    wanted = [face] if face else [None, *told]
+    for number, name in enumerate(wanted, 1):
+        table = contribution(found, name)
+        if number > 1:
+            yield ""
+        yield table.to_rich(footnote=number == len(wanted))
+        if words:
+            yield ""
+            yield from (f"  {line.component}: {line.words}" for line in table.lines if line.words)
+    if silent:
+        yield ""
+        yield f"Nothing is known of {', '.join(silent)}. Their tables: --face NAME."
+
+
+# --- backtest ---------------------------------------------------------------------------------------------------
+
+
+def backtest(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    fees: options.Fees = None,
+    slippage: options.Slippage = None,
+    cash: options.Cash = None,
+    risk: options.Risk = None,
+    seed: options.Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_FOLDER)] = None,
+) -> Answer:
+    """Trade the signals of an instrument's history; write a run folder with a results page."""
+    from virtuoso import verbs
+    from virtuoso.clock import Env
+
+    terms = {"fees": fees, "slippage": slippage, "cash": cash, "risk": risk}
+    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    with call.progress("scoring") as tick:
+        cache = verbs.block_cache(settings=call.settings)
+        scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
+    given = {name: value for name, value in terms.items() if value is not None}
+    result = verbs.backtest(scores, settings=call.settings, env=Env(seed=seed), **given)
+    folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    data = {**_about(frame), **_backtest_facts(result), "folder": folder, "fresh": fresh}
+    following = _next(call, "signals list", frame, timerange=timerange)
+    return Answer(data, lambda: _backtested(result, folder, fresh), following)
+
+
+def _backtest_facts(result: BacktestResult) -> dict[str, Any]:
+    names = result.buckets.dtype.names or ()
+    return {
+        "metrics": result.metrics,
+        "buy_and_hold": result.benchmark_metrics,
+        "counts": result.counts,
+        "score_buckets": [dict(zip(names, row, strict=True)) for row in result.buckets.tolist()],
+        "provenance": result.provenance,
+    }
+
+
+def _backtested(result: BacktestResult, folder: Path, fresh: bool) -> Iterator[RenderableType]:
+    yield result.summary()
+    yield from _buckets(result)
+    yield ""
+    yield f"{'wrote' if fresh else 'this very run is there already:'} {folder}"
+    yield f"results page: {folder / 'results.html'}"
+
+
+def _buckets(result: BacktestResult) -> Iterator[RenderableType]:
+    """What prices did after each score, at one horizon that is neither noise nor regime."""
+    from virtuoso.cli.show import heading, table
+    from virtuoso.reports.numbers import number, percent, whole
+
+    horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))
+    if not horizons:
+        return
+    shown = "4h" if "4h" in horizons else horizons[-1]
+    rows = result.buckets[(result.buckets["horizon"] == shown) & (result.buckets["bars"] > 0)]
+    yield heading(f"Mean forward return over {shown} by confluence, in basis points")
+    cells = (
+        (
+            "all" if row["high"] - row["low"] == 100.0 else f"{row['low']:.0f} to {row['high']:.0f}",
+            whole(row["bars"]),
+            whole(row["windows"]),
+            number(row["mean_bp"], 1, signed=True),
+            f"{number(row['low_bp'], 1, signed=True)} to {number(row['high_bp'], 1, signed=True)}",
+            percent(row["up_share"]),
+        )
+        for row in rows
+    )
+    yield table(("CONFLUENCE", "BARS", "WINDOWS", "MEAN bp", "95 % INTERVAL bp", "UP"), cells)
+    yield "WINDOWS: disjoint stretches of that length; returns that share their path are counted once."
+
+
+# --- verify -----------------------------------------------------------------------------------------------------
+
+
+def verify(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    live_bars: Annotated[
+        int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
+    ] = 3_000,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_FOLDER)] = None,
+) -> Answer:
+    """Certify parity of batch and live and no look-ahead, on your own data and components."""
+    from virtuoso import verbs
+
+    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    with call.progress("examining") as tick:
+        found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, progress=tick)
+    folder = out or call.settings.signals.reports / "certificates"
+    files = verbs.save_certificate(found, folder)
+    data = {**found.to_dict(), "files": files}
+    following = _next(call, "backtest", frame, timerange=timerange)
+    if not found.holds:
+        first = found.broken[0]
+        at = written(first.at) if first.at is not None else None
+        following = _next(call, "explain", frame, at=at)
+        where_first = f" first at the bar that closed {at}" if at else ""
+        call.note(f"error: {first.node} breaks the law of {first.law} on {first.timeframe}{where_first}.\n{REPAIR}")
+    code = 0 if found.holds else LawBrokenError.exit_code
+    return Answer(data, lambda: _certified(found, files), following, code)
+
+
+def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import heading, table
+    from virtuoso.reports.numbers import whole
+
+    yield str(found).partition("\n")[0]
+    laws = sorted({finding.law for finding in found.findings})
+    rows = []
+    for law in laws:
+        of_law = [finding for finding in found.findings if finding.law == law]
+        broken = [finding for finding in of_law if not finding.holds]
+        compared = sum(finding.compared for finding in of_law)
+        rows.append((law, "BROKEN" if broken else "holds", whole(len(of_law)), whole(len(broken)), whole(compared)))
+    yield table(("LAW", "VERDICT", "EXAMINED", "BROKEN", "VALUES COMPARED"), rows, left=2)
+    if found.broken:
+        yield heading("Broken, the earliest first")
+        yield from (f"  {finding}" for finding in found.broken[:SHOWN_FINDINGS])
+    if found.untested:
+        yield heading("Not tested")
+        yield from _untested(found.untested)
+    yield ""
+    yield from (f"-> {file}" for file in files)
+
+
+def _untested(reasons: list[str]) -> Iterator[str]:
+    """What could not be tested, one line a timeframe."""
+    by_clock: dict[str, list[str]] = {}
+    for reason in reasons:
+        clock = reason.partition(":")[0].partition(" on ")[2]
+        by_clock.setdefault(clock, []).append(reason)
+    for clock, of_clock in by_clock.items():
+        if clock and len(of_clock) > 1:
+            yield f"  on {clock}: {len(of_clock)} components, such as {of_clock[0]}"
+        else:
+            yield from (f"  {reason}" for reason in of_clock)
