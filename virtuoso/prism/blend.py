@@ -14,7 +14,7 @@ from virtuoso.market.columns import Array
 
 BONUS_LIMIT = 10.0
 """Points that divergence may add or take at most."""
-TIMEFRAME_BONUS = 5.0
+TIMEFRAME_BONUS = 3.0
 TIMEFRAME_HALF = 40.0
 """Distance between fast and slow scores, in points, at which their bonus is 0.71 of its limit."""
 NEGLIGIBLE_BONUS = 0.5

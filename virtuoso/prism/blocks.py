@@ -191,7 +191,7 @@ class Workspace:
         self._block = block
         self._extra_memory = extra_memory
         self._clocks: dict[str, Clock] = {}
-        self.participation: dict[int, float] = {}
+        self.participation: dict[str, dict[int, float]] = {}
 
     def clock(self, timeframe: Timeframe) -> Clock:
         """Bars and series of a timeframe."""

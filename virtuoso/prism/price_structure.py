@@ -79,7 +79,7 @@ class OrderBlocks(Component):
 
     title = "Order blocks"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-1.2, hundred=1.2)
     bands = {
         80: "fresh demand: bullish order blocks at hand, none against ({value:+.2f})",
         60: "bullish order blocks outweigh bearish ones ({value:+.2f})",
@@ -105,7 +105,7 @@ class FairValueGaps(Component):
 
     title = "Fair value gaps"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-1.3, hundred=1.3)
     bands = {
         80: "open bullish gaps at hand, none against ({value:+.2f})",
         60: "open bullish gaps outweigh bearish ones ({value:+.2f})",
@@ -131,7 +131,7 @@ class MarketStructure(Component):
 
     title = "Market structure"
     source = "Virtuoso, docs/faces/price_structure.md; Hamilton (1922), The Stock Market Barometer"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-1.4, hundred=1.4)
     bands = {
         80: "uptrend intact: higher highs and lows, structure broken upward ({value:+.2f})",
         60: "structure leans upward ({value:+.2f})",
@@ -157,7 +157,7 @@ class VolumeProfile(Component):
 
     title = "Composite profile"
     source = "Dalton (1990), Mind over Markets, ch. 4; Virtuoso, docs/faces/price_structure.md"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-1.4, hundred=1.4)
     bands = {
         80: "price is accepted above composite value ({value:+.2f})",
         60: "price trades in the upper part of composite value ({value:+.2f})",
@@ -264,7 +264,7 @@ class RangeAnalysis(Component):
 
     title = "Range analysis"
     source = "Virtuoso, docs/faces/price_structure.md; Donchian's channel; Wyckoff's spring and upthrust"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-1.35, hundred=1.35)
     bands = {
         80: "accepted above the range or springing off its low ({value:+.2f})",
         60: "in the upper part of the range ({value:+.2f})",

@@ -102,6 +102,9 @@ class Prism:
         for name in self.face_weights:
             if name not in names:
                 raise ConfigError(f"There is no face {name!r} to weight. {did_you_mean(name, names)}")
+        for name in names:
+            if name not in self.face_weights:
+                raise ConfigError(f"The face {name!r} has no weight. Give it one; 0 leaves it out of the confluence.")
 
     @classmethod
     def standard(cls) -> Prism:
@@ -191,7 +194,12 @@ class Prism:
         """Digest of components, parameters and weights."""
         text = {
             "faces": [
-                [face.name, [[repr(c), w] for c, w in face.components.items()], [repr(g) for g in face.gates]]
+                [
+                    face.name,
+                    [[repr(c), w] for c, w in face.components.items()],
+                    [repr(g) for g in face.gates],
+                    dict(face.waiting),
+                ]
                 for face in self.faces
             ],
             "face_weights": dict(self.face_weights),
@@ -349,30 +357,32 @@ class Prism:
         if stop <= start:
             return
         blocks = range(start // clock.block, (stop - 1) // clock.block + 1)
-        self._participate(workspace, [block - 1 for block in blocks])
+        known = workspace.participation.setdefault(self.fingerprint, {})
+        self._participate(workspace, [block - 1 for block in blocks if block - 1 not in known], known)
         for block in blocks:
             a, b = max(block * clock.block, start), min((block + 1) * clock.block, stop)
-            scores.effective_inputs[a - start : b - start] = workspace.participation[block - 1]
+            scores.effective_inputs[a - start : b - start] = known[block - 1]
 
-    def _participate(self, workspace: Workspace, blocks: list[int]) -> None:
-        """Find the participation of blocks that is not known yet; NaN for one that is not whole."""
+    def _participate(self, workspace: Workspace, blocks: list[int], known: dict[int, float]) -> None:
+        """Find the participation of a stretch of blocks; NaN for one in which history begins."""
         timeframe = workspace.frame.timeframe
         clock = workspace.clock(timeframe)
-        fresh = [block for block in blocks if block not in workspace.participation]
-        workspace.participation.update((b, np.nan) for b in fresh if b * clock.block < clock.bars.first)
-        whole = [block for block in fresh if block not in workspace.participation]
-        available = set(workspace.frame.base.columns)
-        inputs = [c for _, c, weight in self if weight > 0.0 and columns_of(c) <= available]
+        partial = [block for block in blocks if block * clock.block < clock.bars.first]
+        for block in partial:
+            workspace.insist_loaded(timeframe, block * clock.block)
+        known.update(dict.fromkeys(partial, float("nan")))
+        whole = [block for block in blocks if block not in partial]
+        whole = list(range(whole[0], whole[-1] + 1)) if whole else []  # what is known in between comes out the same
+        carried = frozenset(workspace.frame.base.columns)
+        inputs = [c for _, c, weight in self if weight > 0.0 and columns_of(c) <= carried]
         together = max(CHUNK // clock.block, 1)
         for group in (whole[i : i + together] for i in range(0, len(whole), together)):
-            if group[-1] - group[0] + 1 != len(group):
-                raise AssertionError("blocks are asked for in order, so what is missing of them is a stretch")
-            a, b = group[0] * clock.block, (group[-1] + 1) * clock.block
             found = np.full(len(group), np.nan)
+            a, b = group[0] * clock.block, (group[-1] + 1) * clock.block
             if inputs:
                 rows = np.stack([c.score(workspace.values(c, timeframe, a, b)[0]) for c in inputs])
                 participation(rows, clock.block, found)
-            workspace.participation.update(zip(group, found.tolist(), strict=True))
+            known.update(zip(group, found.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,7 +321,7 @@ class Scores:
             score = float(part.score[i])
             weight = part.weight / total * float(part.coverage[i]) / known if known > 0.0 and score == score else 0.0
             timeframes = self._timeframes(part, i)
-            value = next((v for _, v in timeframes.values() if v == v), float("nan"))
+            own, value = next(((s, v) for s, v in timeframes.values() if s == s), (float("nan"), float("nan")))
             rows.append(
                 Row(
                     name,
@@ -332,7 +332,7 @@ class Scores:
                     weight * score if score == score else float("nan"),
                     float(part.divergence_bonus[i]),
                     KINDS[int(part.divergence_kind[i])],
-                    part.component.words(score, value),
+                    part.component.words(own, value),
                     "" if score == score else self.reason(f"{face.name}.{name}", i),
                     timeframes,
                 )

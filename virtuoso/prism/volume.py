@@ -26,7 +26,7 @@ class VolumeDelta(Component):
 
     title = "Volume delta"
     source = "Virtuoso, docs/faces/volume.md; aggressor volume Hasbrouck (1991), Journal of Finance 46(1)"
-    scale = Squash(half=1.2)
+    scale = Squash(half=2.25)
     bands = {
         80: "Takers buy far more than usual ({value:+.1f} deviations)",
         60: "Takers buy more than usual ({value:+.1f} deviations)",
@@ -66,7 +66,7 @@ class ADL(Component):
 
     title = "Accumulation/distribution"
     source = "Chaikin's accumulation/distribution line; its slope against that of price, Virtuoso, docs/faces/volume.md"
-    scale = Squash(half=1.0)
+    scale = Squash(half=1.75)
     bands = {
         80: "Accumulated well beyond what price shows ({value:+.1f} deviations)",
         60: "Accumulated more than price shows ({value:+.1f} deviations)",
@@ -102,7 +102,7 @@ class CMF(Component):
 
     title = "Chaikin Money Flow"
     source = "Chaikin (1980s), with a tenth of the mean true range in each range"
-    scale = Squash(half=0.15)
+    scale = Squash(half=0.26)
     bands = {
         80: "CMF {value:+.2f}: money flows in strongly",
         60: "CMF {value:+.2f}: money flows in",
@@ -130,7 +130,7 @@ class RelativeVolume(Component):
 
     title = "Relative volume"
     source = "Virtuoso, docs/faces/volume.md; the weekly pattern Admati and Pfleiderer (1988)"
-    scale = Squash(half=1.0)
+    scale = Squash(half=1.5)
     bands = {
         80: "Heavy volume behind rising bars ({value:+.1f} x usual)",
         60: "Volume leans to the buyers ({value:+.1f} x usual)",
@@ -166,7 +166,7 @@ class OBV(Component):
 
     title = "On-Balance Volume"
     source = "Granville (1963), New Key to Stock Market Profits; signed smoothly by the step in mean true ranges"
-    scale = Squash(half=1.2)
+    scale = Squash(half=2.3)
     bands = {
         80: "OBV climbs far faster than usual ({value:+.1f} deviations)",
         60: "OBV climbs ({value:+.1f} deviations)",
@@ -218,7 +218,7 @@ class VolumeProfile(Component):
 
     title = "Volume profile"
     source = "Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2"
-    scale = Squash(half=1.0)
+    scale = Squash(half=2.4)
     bands = {
         80: "{value:+.1f} half value areas from the point of control: accepted above value",
         60: "{value:+.1f} half value areas from the point of control: in the upper part of value",
@@ -242,7 +242,7 @@ class VWAP(Component):
 
     title = "Session VWAP"
     source = "Berkowitz, Logue and Noser (1988), Journal of Finance 43(1); bands in volume-weighted deviations"
-    scale = Squash(half=1.0)
+    scale = Squash(half=2.0)
     bands = {
         80: "{value:+.1f} deviations from VWAP: buyers of the session are well ahead",
         60: "{value:+.1f} deviations from VWAP: buyers of the session are ahead",

@@ -81,5 +81,5 @@ def _bridge(open: Array, high: Array, low: Array, close: Array, prices: Array, b
             continue
         silent += 1
         if silent <= LONGEST_HOLE:
-            prices[:, t] = last
+            prices[0, t], prices[1, t], prices[2, t], prices[3, t] = last, last, last, last
             bridged[t] = 1.0

@@ -106,7 +106,7 @@ def _levels(
         if own > 0.0:
             n = _join(levels, oldest, n, t, low[t], own, age, width * unit[t])
         if t >= wanted and unit[t] > 0.0:
-            _weigh(levels, oldest, n, t, close[t], PEAK_U / (near * unit[t]), 1.0 / age, weakest, out[:, t])
+            _weigh(levels, oldest, n, t, close[t], PEAK_U / (near * unit[t]), 1.0 / age, weakest, out)
 
 
 @njit(cache=True)
@@ -141,8 +141,8 @@ def _weigh(
                 support, floor = j, levels[j, PRICE]
             elif u < 0.0:
                 resistance, ceiling = j, levels[j, PRICE]
-    out[0], out[1] = PULL_TOP * 0.5 * (total + net), PULL_TOP * 0.5 * (total - net)
+    out[0, t], out[1, t] = PULL_TOP * 0.5 * (total + net), PULL_TOP * 0.5 * (total - net)
     if support >= 0:
-        out[2], out[3] = floor, levels[support, CLUSTER] * (1.0 - (t - levels[support, BORN]) * per_age)
+        out[2, t], out[3, t] = floor, levels[support, CLUSTER] * (1.0 - (t - levels[support, BORN]) * per_age)
     if resistance >= 0:
-        out[4], out[5] = ceiling, levels[resistance, CLUSTER] * (1.0 - (t - levels[resistance, BORN]) * per_age)
+        out[4, t], out[5, t] = ceiling, levels[resistance, CLUSTER] * (1.0 - (t - levels[resistance, BORN]) * per_age)

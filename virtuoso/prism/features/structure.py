@@ -32,6 +32,9 @@ FAILED = 4.0
 """How much faster conviction fades once the close is an ATR back on the wrong side of the broken level."""
 BOS, CHOCH = 1.0, 2.0
 """Codes of the events; negative where they point down."""
+LAST, PRIOR, SEEN, ARMED, BEHIND, LEG = range(6)
+"""Columns of a side: its last two swings, when the last was confirmed and whether it is unbroken, the furthest price on
+the other side since it was made, the furthest price on its own side since the last event."""
 
 
 class StructureState(NamedTuple):
@@ -96,8 +99,9 @@ class Structure(Feature):
         """Structure at each bar. Uses `x[: t + 1]` only."""
         _, high, low, close, unit, _ = candles
         out = np.full((8, len(close)), np.nan)
-        reach = self.swings.reach
-        _structure(high, low, close, unit, *swings, reach, self.age, self.guard, self.full, self.step, wanted, out)
+        sides = np.array([[np.nan, np.nan, -self.age, 0.0, -np.inf, -np.inf]] * 2)
+        reach, age, guard = self.swings.reach, self.age, self.guard
+        _structure(high, low, close, unit, *swings, sides, reach, age, guard, self.full, self.step, wanted, out)
         return StructureState(*out)
 
 
@@ -105,48 +109,39 @@ class Structure(Feature):
 def _structure(
     high: Array, low: Array, close: Array, atr: Array,
     top: Array, top_weight: Array, top_height: Array, bottom: Array, bottom_weight: Array, bottom_height: Array,
-    reach: int, age: int, guard: int, full: float, step: float, wanted: int, out: Array,
+    sides: Array, reach: int, age: int, guard: int, full: float, step: float, wanted: int, out: Array,
 ) -> None:  # fmt: skip
     """Run the machine. Uses `x[: t + 1]` only.
 
     Side 0 looks up; side 1 looks down, in negative prices, so that both follow the same rules.
     """
-    last, prior = np.full(2, np.nan), np.full(2, np.nan)  # last two swings
-    seen = np.full(2, -age)  # when the last of them was confirmed
-    armed = np.zeros(2, dtype=np.bool_)  # whether the last swing is still unbroken
-    behind = np.full(2, -np.inf)  # furthest price on the other side since it was made
-    leg = np.full(2, -np.inf)  # furthest price since the last event
     trend, protected, base, base_at, conviction = -1, np.nan, np.nan, 0, 0.0
     for t in range(len(close)):
+        _reach_out(sides, high[t], low[t])
+        counts = standing(top_weight[t], top_height[t], atr[t])
+        if counts > 0.0:
+            _confirm(sides, 0, t, top[t], counts, -_lowest(low, t, reach))
+        counts = standing(bottom_weight[t], bottom_height[t], atr[t])
+        if counts > 0.0:
+            _confirm(sides, 1, t, -bottom[t], counts, _highest(high, t, reach))
+        lost = _beyond(base, (1.0 - 2.0 * trend) * close[t], atr[t]) if trend >= 0 else 0.0
+        conviction *= 1.0 - (1.0 + FAILED * lost) * 4.0 / age
         event, broken = 0.0, np.nan
         for side in range(2):
             sign = 1.0 - 2.0 * side
-            leg[side] = max(leg[side], high[t] if side == 0 else -low[t])
-            behind[side] = max(behind[side], -low[t] if side == 0 else high[t])
-            p = sign * (top[t] if side == 0 else bottom[t])
-            if not np.isnan(p):
-                weight = top_weight[t] if side == 0 else bottom_weight[t]
-                weight = standing(weight, top_height[t] if side == 0 else bottom_height[t], atr[t])
-                if weight > 0.0:
-                    _confirm(p, weight, t, side, last, prior, seen)
-                if weight >= 0.5:
-                    armed[side] = True
-                    behind[side] = _furthest(low, -1.0, t, reach) if side == 0 else _furthest(high, 1.0, t, reach)
-        lost = _beyond(base, (1.0 - 2.0 * trend) * close[t], atr[t]) if trend >= 0 else 0.0
-        conviction *= 1.0 - (1.0 + FAILED * lost) * 4.0 / age
-        for side in range(2):
-            sign = 1.0 - 2.0 * side
             guarded = trend == 1 - side and t - base_at < guard
-            level = protected if guarded else last[side]
-            beyond = _beyond(sign * close[t], level, full * atr[t]) if guarded or armed[side] else 0.0
+            level = protected if guarded else sides[side, LAST]
+            if not guarded and sides[side, ARMED] == 0.0:
+                continue
+            beyond = _beyond(sign * close[t], level, full * atr[t])
             if beyond > 0.0:
                 conviction = sign * max(sign * conviction, 2.0 * beyond - 1.0)
             if beyond == 1.0:
-                event = sign * (BOS if trend == side else CHOCH)
-                protected = behind[side] if trend == side else leg[1 - side]
-                broken, base, base_at, trend = sign * level, level, t, side
-                armed[side] = False
-                leg[0], leg[1] = high[t], -low[t]
+                event, broken = sign * (BOS if trend == side else CHOCH), sign * level
+                protected = sides[side, BEHIND] if trend == side else sides[1 - side, LEG]
+                base, base_at, trend = level, t, side
+                sides[side, ARMED] = 0.0
+                sides[0, LEG], sides[1, LEG] = high[t], -low[t]
                 break
         if trend >= 0:
             sign = 1.0 - 2.0 * trend
@@ -154,23 +149,31 @@ def _structure(
             reached = 2.0 * fresh * _beyond(sign * close[t], base, full * atr[t]) - 1.0
             conviction = sign * max(sign * conviction, reached)
         if t >= wanted and atr[t] > 0.0:
-            unit = step * atr[t]
             out[0, t] = conviction
-            out[1, t] = 0.5 * (_rise(last, prior, seen, 0, t, age, unit) - _rise(last, prior, seen, 1, t, age, unit))
+            out[1, t] = 0.5 * (_rise(sides, 0, t, age, step * atr[t]) - _rise(sides, 1, t, age, step * atr[t]))
             out[2, t] = 0.0 if trend < 0 else 1.0 - 2.0 * trend
             out[3, t], out[4, t] = event, broken
-            out[5, t], out[6, t] = last[0], -last[1]
+            out[5, t], out[6, t] = sides[0, LAST], -sides[1, LAST]
             out[7, t] = np.nan if trend < 0 else protected * (2.0 * trend - 1.0)
 
 
 @njit(cache=True)
-def _confirm(p: float, weight: float, t: int, side: int, last: Array, prior: Array, seen: Array) -> None:
-    """Let a swing take the place of the last one, as far as it counts."""
-    if np.isnan(last[side]):
-        last[side] = p
-    prior[side] = last[side] if np.isnan(prior[side]) else (1.0 - weight) * prior[side] + weight * last[side]
-    last[side] = (1.0 - weight) * last[side] + weight * p
-    seen[side] = t
+def _reach_out(sides: Array, high: float, low: float) -> None:
+    """Take a bar into the furthest prices of each side."""
+    sides[0, LEG], sides[1, LEG] = max(sides[0, LEG], high), max(sides[1, LEG], -low)
+    sides[0, BEHIND], sides[1, BEHIND] = max(sides[0, BEHIND], -low), max(sides[1, BEHIND], high)
+
+
+@njit(cache=True)
+def _confirm(sides: Array, side: int, t: int, price: float, counts: float, behind: float) -> None:
+    """Let a swing take the place of the last one, as far as it counts; half a swing is one to be broken."""
+    if np.isnan(sides[side, LAST]):
+        sides[side, LAST], sides[side, PRIOR] = price, price
+    sides[side, PRIOR] = (1.0 - counts) * sides[side, PRIOR] + counts * sides[side, LAST]
+    sides[side, LAST] = (1.0 - counts) * sides[side, LAST] + counts * price
+    sides[side, SEEN] = t
+    if counts >= 0.5:
+        sides[side, ARMED], sides[side, BEHIND] = 1.0, behind
 
 
 @njit(cache=True)
@@ -182,20 +185,29 @@ def _beyond(y: float, level: float, clear: float) -> float:
 
 
 @njit(cache=True)
-def _furthest(x: Array, sign: float, t: int, reach: int) -> float:
-    """Largest `sign * x` of the bars t - reach to t."""
-    furthest = -np.inf
-    for i in range(max(t - reach, 0), t + 1):
-        furthest = max(furthest, sign * x[i])
-    return furthest
+def _highest(x: Array, t: int, reach: int) -> float:
+    """Largest of the bars t - reach to t."""
+    highest: float = x[t]
+    for i in range(max(t - reach, 0), t):
+        highest = max(highest, x[i])
+    return highest
 
 
 @njit(cache=True)
-def _rise(last: Array, prior: Array, seen: Array, side: int, t: int, age: int, unit: float) -> float:
+def _lowest(x: Array, t: int, reach: int) -> float:
+    """Smallest of the bars t - reach to t."""
+    lowest: float = x[t]
+    for i in range(max(t - reach, 0), t):
+        lowest = min(lowest, x[i])
+    return lowest
+
+
+@njit(cache=True)
+def _rise(sides: Array, side: int, t: int, age: int, unit: float) -> float:
     """How much further the last swing of a side reaches than the one before it, -1..1, fading with age."""
-    fresh = 1.0 - (t - seen[side]) / age
-    if fresh <= 0.0 or unit <= 0.0:
+    fresh = 1.0 - (t - sides[side, SEEN]) / age
+    if fresh <= 0.0:
         return 0.0
-    x = (last[side] - prior[side]) / unit
+    x = (sides[side, LAST] - sides[side, PRIOR]) / unit
     rise: float = fresh * x / np.sqrt(1.0 + x * x)
     return rise

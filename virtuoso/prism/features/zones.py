@@ -30,9 +30,9 @@ BODY = 0.2
 CLEARANCE = 0.25
 """Distance in ATR by which a displacement must have left its block to count fully."""
 
-BORN, WHOLE, BOTTOM, TOP, EDGE, DEEPEST, LEFT = range(7)
-"""Columns of an open zone: when it was made, what it was worth then, where it lies, where it is used up, how deep
-price has come back, what is left of it."""
+WHOLE, BOTTOM, TOP, BORN, EDGE, DEEPEST, LEFT = range(7)
+"""Columns of an open zone: what it was worth when it was made, where it lies, when that was, where it is used up, how
+deep price has come back, what is left of it."""
 
 
 class ZoneMap(NamedTuple):
@@ -135,36 +135,34 @@ class GapZones(_Zones):
 @njit(cache=True)
 def _blocks(open: Array, high: Array, low: Array, close: Array, atr: Array, start: int, found: Array) -> None:
     """Write the bullish order block that a bar makes; a bearish one is that of the negative prices."""
-    strength, bottom, top = found[0], found[1], found[2]
     for t in range(max(start, LOOK_BACK), len(close)):
         unit = atr[t - 1]
         body = close[t] - open[t]
         if unit <= 0.0 or body <= unit:
             continue
-        left = 1.0  # share of the zone that is still to be given to an earlier candle
+        left, bottom, top = 1.0, 0.0, 0.0  # share of the zone that is still to be given to an earlier candle
         for i in range(t - 1, t - LOOK_BACK - 1, -1):
             share = left * min(max((open[i] - close[i]) / (BODY * unit), 0.0), 1.0)
-            bottom[t] += share * low[i]
-            top[t] += share * high[i]
+            bottom += share * low[i]
+            top += share * high[i]
             left -= share
             if left <= 0.0:
                 break
         if left < 1.0:
-            bottom[t] /= 1.0 - left
-            top[t] /= 1.0 - left
-            clear = min(max((close[t] - top[t]) / (CLEARANCE * unit), 0.0), 1.0)
-            strength[t] = min(body / unit - 1.0, 1.0) * clear * (1.0 - left)
+            bottom, top = bottom / (1.0 - left), top / (1.0 - left)
+            clear = min(max((close[t] - top) / (CLEARANCE * unit), 0.0), 1.0)
+            found[WHOLE, t] = min(body / unit - 1.0, 1.0) * clear * (1.0 - left)
+            found[BOTTOM, t], found[TOP, t] = bottom, top
 
 
 @njit(cache=True)
 def _gaps(high: Array, low: Array, atr: Array, start: int, found: Array) -> None:
     """Write the bullish gap that three bars leave; a bearish one is that of the negative prices."""
-    strength, bottom, top = found[0], found[1], found[2]
     for t in range(max(start, 2), len(high)):
         height = low[t] - high[t - 2]
         if height > 0.0 and atr[t - 2] > 0.0:
             x = height / atr[t - 2]
-            strength[t], bottom[t], top[t] = x * x / (0.25 + x * x), high[t - 2], low[t]
+            found[WHOLE, t], found[BOTTOM, t], found[TOP, t] = x * x / (0.25 + x * x), high[t - 2], low[t]
 
 
 @njit(cache=True)
@@ -172,33 +170,35 @@ def _zones(
     found: Array, low: Array, close: Array, atr: Array, age: int, near: float, weakest: float, wanted: int, out: Array
 ) -> None:
     """Keep the open bullish zones, oldest first, and weigh them at each bar. Uses `x[: t + 1]` only."""
-    strength, bottom, top = found[0], found[1], found[2]
     start = max(0, wanted - age)
     zones = np.empty((len(close) - start, 7))
-    lowest = np.full(len(zones), np.inf)  # lowest low after each bar and before `wanted`
-    for s in range(wanted - 2, start - 1, -1):
-        lowest[s - start] = min(lowest[s - start + 1], low[s + 1])
+    lowest = np.empty(len(close) - start)  # lowest low after each bar and before `wanted`
+    deepest = np.inf
+    for s in range(len(close) - 1, start - 1, -1):
+        lowest[s - start] = deepest
+        if s < wanted:
+            deepest = min(deepest, low[s])
     oldest, n = 0, 0
     for t in range(start, len(close)):
         if t >= wanted:
             while oldest < n and t - zones[oldest, BORN] >= age:
                 oldest += 1
             n = _fill(zones, oldest, n, low[t])
-        if strength[t] > 0.0:
-            zone = zones[n]
-            zone[BORN], zone[WHOLE], zone[BOTTOM], zone[TOP] = t, strength[t], bottom[t], top[t]
-            zone[EDGE], zone[DEEPEST] = bottom[t] - FLOOR * atr[t], lowest[t - start]
-            zone[LEFT] = _left(zone)
-            n += zone[LEFT] > 0.0
+        if found[WHOLE, t] > 0.0:
+            zones[n, WHOLE], zones[n, BOTTOM], zones[n, TOP] = found[WHOLE, t], found[BOTTOM, t], found[TOP, t]
+            zones[n, BORN], zones[n, EDGE] = t, found[BOTTOM, t] - FLOOR * atr[t]
+            zones[n, DEEPEST] = lowest[t - start]
+            zones[n, LEFT] = _left(zones, n)
+            n += zones[n, LEFT] > 0.0
         if t >= wanted and atr[t] > 0.0:
-            _weigh(zones, oldest, n, t, close[t], 1.0 / (near * atr[t]), 1.0 / age, weakest, out[:, t])
+            _weigh(zones, oldest, n, t, close[t], 1.0 / (near * atr[t]), 1.0 / age, weakest, out)
 
 
 @njit(cache=True)
-def _left(zone: Array) -> float:
+def _left(zones: Array, j: int) -> float:
     """What is left of a zone: its strength, times the share of it that price has not come back to."""
-    share: float = (zone[DEEPEST] - zone[EDGE]) / (zone[TOP] - zone[EDGE])
-    left: float = zone[WHOLE] * min(max(share, 0.0), 1.0)
+    share: float = (zones[j, DEEPEST] - zones[j, EDGE]) / (zones[j, TOP] - zones[j, EDGE])
+    left: float = zones[j, WHOLE] * min(max(share, 0.0), 1.0)
     return left
 
 
@@ -209,16 +209,17 @@ def _fill(zones: Array, oldest: int, n: int, low: float) -> int:
     for j in range(oldest, n):
         if low < zones[j, DEEPEST]:
             zones[j, DEEPEST] = low
-            zones[j, LEFT] = _left(zones[j])
+            zones[j, LEFT] = _left(zones, j)
             filled = filled or zones[j, LEFT] == 0.0
-    if filled:
-        kept = oldest
-        for j in range(oldest, n):
-            if zones[j, LEFT] > 0.0:
-                zones[kept] = zones[j]
-                kept += 1
-        n = kept
-    return n
+    if not filled:
+        return n
+    kept = oldest
+    for j in range(oldest, n):
+        if zones[j, LEFT] > 0.0:
+            for k in range(7):
+                zones[kept, k] = zones[j, k]
+            kept += 1
+    return kept
 
 
 @njit(cache=True)
@@ -233,6 +234,6 @@ def _weigh(
         pull += worth / (1.0 + away * away)
         if worth >= weakest and (nearest < 0 or zones[j, TOP] > zones[nearest, TOP]):
             nearest, strongest = j, worth
-    out[0] = pull
+    out[0, t] = pull
     if nearest >= 0:
-        out[1], out[2], out[3] = zones[nearest, BOTTOM], zones[nearest, TOP], strongest
+        out[1, t], out[2, t], out[3, t] = zones[nearest, BOTTOM], zones[nearest, TOP], strongest
