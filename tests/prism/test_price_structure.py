@@ -421,7 +421,7 @@ def profile_score(closes: list[float]) -> Array:
     chart = candles([(c, c + 0.1, c - 0.1, c) for c in closes])
     level = np.ones(len(closes))
     component = VolumeProfile()
-    return component.score(component.value(chart, ProfileLevels(100.0 * level, 98.0 * level, 102.0 * level), 0))
+    return component.score(component.value(chart, ProfileLevels(100.0 * level, 98.0 * level, 102.0 * level), 0, 0))
 
 
 class TestVolumeProfile:
@@ -457,7 +457,7 @@ class TestCandles:
         columns = {name: getattr(bars, name)[keep] for name in ("open", "high", "low", "close")}
         rows = Bars.from_rows(MINUTE, keep * 60_000, {**columns, "volume": columns["close"]}, GapPolicy("cut", 0))
         dense = rows.columns
-        return Candles(period=5).value(dense["open"], dense["high"], dense["low"], dense["close"], 0)
+        return Candles(period=5).value(dense["open"], dense["high"], dense["low"], dense["close"], 0, 0)
 
     def test_a_hole_of_five_bars_is_flat_at_the_last_close(self):
         chart = self.chart([20, 21, 22, 23, 24])

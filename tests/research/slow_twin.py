@@ -57,7 +57,7 @@ def trade(frame, intents, *, fees, slippage, cash, risk, shorts):
 def _entered(decided, open_, money, number, fees, slippage, risk):
     side, stop, target = int(decided["side"]), float(decided["stop"]), float(decided["target"][0])
     price = open_ * (1.0 + slippage * side)
-    if not math.isnan(stop) and side * (price - stop) <= 0.0:
+    if not math.isnan(stop) and side * (open_ - stop) <= 0.0:
         return None
     if not math.isnan(target) and side * (target - price) <= 0.0:
         return None

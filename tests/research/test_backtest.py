@@ -9,17 +9,36 @@ import pytest
 from tests.builders import START
 from tests.research import slow_twin
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
+from virtuoso.account.instrument import Instrument
 from virtuoso.account.trades import OPEN, SIGNAL, STOP, TARGET
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError, NoDataError
-from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN
+from virtuoso.market.bars import Bars
+from virtuoso.market.columns import REQUIRED
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, policy_for
 from virtuoso.research import plan
 from virtuoso.research.backtest import backtest
 from virtuoso.research.fills import fill_orders
 from virtuoso.research.plan import Tape, Terms
+from virtuoso.signals import strategy
+from virtuoso.signals.settings import SignalSettings
 
 FREE = {"fees": 0.0, "slippage": 0.0}
 COSTLY = {"fees": 0.0005, "slippage": 0.0002}
+
+
+def recorded(file, bars=40_000):
+    """The first recorded bars of BTC in a file of the data pack."""
+    import pandas as pd
+
+    table = pd.read_parquet(file)
+    table = table[table["symbol"].str.startswith("BTCUSD")].sort_values("open_time_ms").iloc[:bars]
+    clock = Timeframe("5m" if "_5m_" in file.name else "1m")
+    instrument = Instrument("bitfinex-spot" if "bitfinex" in file.name else "binance-usdm", "BTCUSDT")
+    columns = {name: table[name].to_numpy(np.float64, copy=True) for name in REQUIRED}
+    times = table["open_time_ms"].to_numpy(np.int64)
+    return MarketFrame(instrument, Bars.from_rows(clock, times, columns, policy_for(instrument.venue, clock.ms)))
 
 
 def run(frame, *made, **terms):
@@ -134,13 +153,21 @@ class TestStopsAndTargets:
         assert trade["exit_price"] == pytest.approx(105.0 * 0.999)
         assert trade["slippage"] == pytest.approx(trade["size"] * (0.1 + 0.105))
 
-    @pytest.mark.parametrize(("levels", "why"), [((99.0, 130.0), "stop"), ((50.0, 99.5), "target")])
+    @pytest.mark.parametrize(
+        ("levels", "why"), [((99.0, 130.0), "opened beyond its stop"), ((50.0, 99.5), "filled beyond its target")]
+    )
     def test_a_fill_already_beyond_a_level_is_dropped_and_counted(self, levels, why):
-        opened = 98.0 if why == "stop" else 100.0
+        opened = 98.0 if why.endswith("stop") else 100.0
         frame = bars((100, 100, 100, 100), (opened, opened, opened, opened), (100, 100, 100, 100))
         result = run(frame, (0, 1, *levels))
         assert len(result.trades) == 0
-        assert result.counts[f"dropped: fill beyond its {why}"] == 1
+        assert result.counts[f"dropped: {why}"] == 1
+
+    def test_slippage_does_not_lift_a_fill_over_the_stop_that_the_market_has_passed(self):
+        """The open lies beyond the stop, the slipped fill does not: seen on real bars."""
+        frame = bars((100, 100, 100, 100), (98.99, 99.5, 98.9, 99.0), (99, 99, 99, 99))
+        result = run(frame, (0, 1, 99.0, 130.0), slippage=0.001)
+        assert result.counts["dropped: opened beyond its stop"] == 1
 
     def test_what_is_not_expressed_is_counted(self):
         frame = flat(n=20)
@@ -276,11 +303,21 @@ class TestAgainstASlowTwin:
         assert result.counts["stopped on the bar of the entry"] > 5
         assert {STOP, TARGET, SIGNAL} <= set(result.trades["reason"].tolist())
 
+    @pytest.mark.real_data
+    @pytest.mark.parametrize("which", ["bitfinex_1m_BTCUSD_2019", "binance_um_5m_6sym_20250704_20251031"])
+    def test_the_strategys_own_intents_on_real_bars(self, real_data, which):
+        """Missing minutes and outages of 2019; the crash of 2025-10-10."""
+        frame = recorded(real_data / "ohlcv" / f"{which}.parquet")
+        made = strategy.intents(scored(frame), SignalSettings())
+        result = self.compare(frame, made)
+        assert len(result.trades) > 50
+        assert {STOP, TARGET, SIGNAL} <= set(result.trades["reason"].tolist())
+
     @staticmethod
     def compare(frame, made):
         terms = COSTLY | {"cash": 10_000.0, "risk": 0.01}
         result = backtest(unscored(frame), made, **terms)
-        trades, money, position = slow_twin.trade(frame, made, shorts=frame.instrument.venue == "simulated", **terms)
+        trades, money, position = slow_twin.trade(frame, made, shorts=not frame.instrument.is_spot, **terms)
         slow_twin.assert_same(result, trades)
         assert (position is not None) == (result.metrics["open_trades"] == 1)
         if position is None:

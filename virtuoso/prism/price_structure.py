@@ -174,17 +174,22 @@ class VolumeProfile(Component):
         """The bars over which acceptance is judged."""
         return self.stay
 
-    def value(self, candles: CandleBars, area: ProfileLevels, first: int) -> Array:
+    def value(self, candles: CandleBars, area: ProfileLevels, first: int, wanted: int) -> Array:
         """Where the close stands and where the closes of the last bars stood, -1..1, shape (n_bars,).
 
         A distance from the middle of the value area counts in half widths of it, squashed; its edge counts 0.71. The
         close and its mean over `stay` bars count the same. Uses `x[: t + 1]` only.
         """
-        half = (area.high - area.low) / 2.0 + FLOOR * candles.unit
-        away = candles.close - (area.high + area.low) / 2.0
+        start = max(0, wanted - self.stay + 1)
+        _, _, _, close, unit, bridged = (x[start:] for x in candles)
+        high, low = area.high[start:], area.low[start:]
+        half = (high - low) / 2.0 + FLOOR * unit
+        away = close - (high + low) / 2.0
         place = ratio(away, np.sqrt(half * half + away * away))
-        accepted: Array = (place + wsum(place, self.stay, first) / self.stay) / 2.0
-        return moving(accepted, np.where(candles.bridged > 0.0, 0.0, candles.unit))
+        accepted = (place + wsum(place, self.stay, first + start) / self.stay) / 2.0
+        out = np.full(len(candles.close), np.nan)
+        out[start:] = moving(accepted, np.where(bridged > 0.0, 0.0, unit))
+        return out
 
 
 class TrendPosition(Component):

@@ -156,8 +156,8 @@ class ResultsPage:
         n, known = len(self.scores), len(self.close_times)
         first = self.scores.start * self.scores.frame.timeframe.ms
         return (
-            f"{iso(first)} to {iso(int(self.close_times[-1]))}: {whole(n)} bars, {percent(known / n, 2)} of them in "
-            f"the data, {percent(float(np.isfinite(self.scores.confluence).mean()), 2)} scored"
+            f"{iso(first)} to {iso(int(self.close_times[-1]))}: {whole(n)} bars, {percent(known / n, 2)} of them "
+            f"known, {percent(float(np.isfinite(self.scores.confluence).mean()), 2)} scored"
         )
 
     @property
@@ -213,7 +213,8 @@ class ResultsPage:
         for low, high in dict.fromkeys(zip(self.buckets["low"].tolist(), self.buckets["high"].tolist(), strict=True)):
             chosen = self.buckets[(self.buckets["low"] == low) & (self.buckets["high"] == high)]
             name = "all bars" if (low, high) == (0.0, 100.0) else f"{low:g} to {high:g}"
-            rows.append({"name": name, "cells": [_bucket_cell(row) for row in chosen]})
+            bars = whole(float(chosen["bars"].max()))
+            rows.append({"name": name, "bars": bars, "cells": [_bucket_cell(row) for row in chosen]})
         return horizons, rows
 
     @property
@@ -304,7 +305,6 @@ def _bucket_cell(row: np.void) -> dict[str, str]:
     return {
         "mean": number(float(row["mean_bp"]), 1, signed=True),
         "interval": f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}" if low == low else NOT_TESTABLE,
-        "bars": whole(float(row["bars"])),
         "windows": whole(float(row["windows"])),
         "lean": "bullish" if low > 0.0 else "bearish" if high < 0.0 else "none",
     }

@@ -95,7 +95,7 @@ def _why_not(result: BacktestResult) -> str:
 
 
 def limits(result: BacktestResult) -> list[Finding]:
-    """What this first backtest does not simulate, and how often that mattered here."""
+    """What this first backtest simulates roughly or not at all, and how often that mattered here."""
     counts = result.counts
     held = float((result.tape.numbers[-1] - result.tape.numbers[0]) * result.timeframe.ms / 3_600_000)
     held *= result.metrics["exposure"]
@@ -103,13 +103,13 @@ def limits(result: BacktestResult) -> list[Finding]:
     return [
         Finding(
             "Partial targets",
-            whole(counts["intents with more than one target"]),
-            "signals had more than one target; each position left whole at its first",
+            whole(counts["trades with more than one target"]),
+            "trades had more than one target; each left whole at its first",
         ),
         Finding(
             "Limit entries",
             whole(counts["limit entries taken at the market"]),
-            "signals asked for a better price; they were entered at the next open",
+            "trades asked for a better price; they were entered at the next open",
         ),
         Finding(
             "Order within a bar",
@@ -119,8 +119,8 @@ def limits(result: BacktestResult) -> list[Finding]:
         Finding(
             "Stop on the entry bar",
             whole(counts["stopped on the bar of the entry"]),
-            "trades were stopped on the bar they were entered on. vectorbt checks no stop there; it is handed the fill "
-            "as a row of its own, so that it does",
+            "trades were stopped on the bar they were entered on. vectorbt checks no stop there by itself; the fill is "
+            "handed to it as a row of its own, so that it does",
         ),
         Finding(
             "Funding",
@@ -176,7 +176,7 @@ def summary(result: BacktestResult) -> str:
     for metric in METRICS:
         beside = metric.text(held[metric.name]) if metric.name in held else ""
         lines.append(f"  {metric.title:<24}{metric.text(figures[metric.name]):>14}{beside:>16}".rstrip())
-    for title, findings in (("Beside the returns", honesty(result)), ("Not simulated", limits(result))):
+    for title, findings in (("Beside the returns", honesty(result)), ("Limits of the simulation", limits(result))):
         lines += ["", title]
         for finding in findings:
             lines += _hanging(f"  {finding.title:<24}{finding.value:>14}  ", finding.words)

@@ -28,6 +28,10 @@ ORDER = np.dtype(
         ("share", np.float64),  # of the equity that it costs
         ("stop", np.float64),  # price, NaN for none
         ("target", np.float64),  # price, NaN for none
+        ("capped", np.bool_),  # smaller than the risk allows, since the cash ends
+        ("limit", np.bool_),  # wanted a limit entry and gets a market one
+        ("several", np.bool_),  # has more than one target and leaves whole at the first
+        ("silent", np.bool_),  # acts in a bar in which nothing traded
     ]
 )
 """One row an order, in the order in which they act."""
@@ -125,18 +129,11 @@ class Plan:
         Reasons and how many intents to open a position they stopped.
     deferred_exits : int
         Ways out that had to wait for a bar that is known.
-    market_instead_of_limit, several_targets, capped, in_silence : int
-        Of the orders that open: how many wanted a limit entry, have more than one target, are smaller than the risk
-        allows since the cash ends, and fill in a bar in which nothing traded.
     """
 
     orders: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
     deferred_exits: int = 0
-    market_instead_of_limit: int = 0
-    several_targets: int = 0
-    capped: int = 0
-    in_silence: int = 0
 
 
 def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
@@ -190,16 +187,11 @@ def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:
     orders["closes"] = np.where(side == 0, EITHER, -side)
     orders["side"] = np.where(opens, side, 0)
     orders["stop"], orders["target"] = intents["stop"], intents["target"][:, 0]
-    capped = _shares(orders, tape, terms, opens)
-    return Plan(
-        orders=orders[there],
-        dropped=dropped,
-        deferred_exits=int((there & ~on_time).sum()),
-        market_instead_of_limit=int((opens & np.isfinite(intents["entry"])).sum()),
-        several_targets=int((opens & (np.isfinite(intents["target"]).sum(axis=1) > 1)).sum()),
-        capped=capped,
-        in_silence=int((~tape.traded[bar[opens]]).sum()),
-    )
+    orders["limit"] = np.isfinite(intents["entry"])
+    orders["several"] = np.isfinite(intents["target"]).sum(axis=1) > 1
+    orders["silent"][there] = ~tape.traded[bar[there]]
+    _size(orders, tape, terms, opens)
+    return Plan(orders[there], dropped, deferred_exits=int((there & ~on_time).sum()))
 
 
 def _what_can_open(
@@ -209,14 +201,15 @@ def _what_can_open(
     """Which intents open a position, and why the others do not; each is counted under its first reason."""
     side = intents["side"].astype(np.float64)
     wanted = side != 0.0
-    fill = np.full(len(intents), np.nan)
-    fill[on_time] = tape.open[bar[on_time]] * (1.0 + terms.slippage * side[on_time])
+    market = np.full(len(intents), np.nan)
+    market[on_time] = tape.open[bar[on_time]]
+    fill = market * (1.0 + terms.slippage * side)
     reasons = {
         "short on spot": (side < 0.0) & (not terms.shorts),
         "decided at the last bar": act_at >= tape.stop,
         "next bar not known": ~on_time,
-        "fill beyond its stop": side * (fill - intents["stop"]) <= 0.0,
-        "fill beyond its target": side * (intents["target"][:, 0] - fill) <= 0.0,
+        "opened beyond its stop": side * (market - intents["stop"]) <= 0.0,
+        "filled beyond its target": side * (intents["target"][:, 0] - fill) <= 0.0,
     }
     dropped, left = {}, wanted
     for reason, applies in reasons.items():
@@ -225,10 +218,10 @@ def _what_can_open(
     return left, dropped
 
 
-def _shares(orders: np.ndarray, tape: Tape, terms: Terms, opens: NDArray[np.bool_]) -> int:
-    """Size the orders that open: the risk over the distance to the stop, at most 1. Gives how many were capped."""
+def _size(orders: np.ndarray, tape: Tape, terms: Terms, opens: NDArray[np.bool_]) -> None:
+    """Size the orders that open: the risk over the distance to the stop, at most 1."""
     fill = tape.open[orders["bar"][opens]] * (1.0 + terms.slippage * orders["side"][opens])
     distance = np.abs(fill - orders["stop"][opens]) / fill
     share = terms.risk / np.where(np.isnan(distance), 1.0, distance)
     orders["share"][opens] = np.minimum(share, 1.0)
-    return int((share > 1.0).sum())
+    orders["capped"][opens] = share > 1.0

@@ -122,20 +122,21 @@ class BacktestResult:
     @cached_property
     def counts(self) -> dict[str, int]:
         """How often each thing happened that a reader should know of."""
-        trades, plan = self.trades, self.plan
-        opening = int((plan.orders["side"] != 0).sum())
+        trades, orders = self.trades, self.plan.orders
+        opening = int((orders["side"] != 0).sum())
+        taken = orders[np.isin(self.intents["number"][orders["intent"]], trades["number"]) & (orders["side"] != 0)]
         same_bar = self.closed["exit_number"] == self.closed["entry_number"]
         return {
             "intents": len(self.intents),
             "intents to open": int((self.intents["side"] != 0).sum()),
             "opened": len(trades),
-            **{f"dropped: {reason}": n for reason, n in plan.dropped.items()},
+            **{f"dropped: {reason}": n for reason, n in self.plan.dropped.items()},
             "dropped: a position was open": opening - len(trades),
-            "exits that waited for a known bar": plan.deferred_exits,
-            "limit entries taken at the market": plan.market_instead_of_limit,
-            "intents with more than one target": plan.several_targets,
-            "positions capped by the cash": plan.capped,
-            "openings in a bar without a trade": plan.in_silence,
+            "exits that waited for a known bar": self.plan.deferred_exits,
+            "limit entries taken at the market": int(taken["limit"].sum()),
+            "trades with more than one target": int(taken["several"].sum()),
+            "positions capped by the cash": int(taken["capped"].sum()),
+            "openings in a bar without a trade": int(taken["silent"].sum()),
             "ambiguous trades": int(trades["ambiguous"].sum()),
             "stopped on the bar of the entry": int((same_bar & (self.closed["reason"] == STOP)).sum()),
             "trades across a gap": int(trades["across_gap"].sum()),

@@ -70,15 +70,22 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def configuration(result: BacktestResult) -> dict[str, Any]:
+    """Terms of trading and settings in force; says whether the market was simulated, as every file of a run does."""
+    simulated = result.frame.instrument.is_simulated
+    return {"simulated": simulated, "terms": asdict(result.terms), "settings": result.config}
+
+
 def run_files(result: BacktestResult) -> dict[str, bytes]:
     """Contents of the files of a run, by name."""
     metrics = {
+        "simulated": result.frame.instrument.is_simulated,
         "strategy": result.metrics,
         "buy_and_hold": result.benchmark_metrics,
         "counts": result.counts,
     }
     return {
-        "config.json": as_json({"terms": asdict(result.terms), "settings": result.config}),
+        "config.json": as_json(configuration(result)),
         "provenance.json": as_json(result.provenance),
         "metrics.json": as_json(metrics),
         "trades.parquet": as_parquet(result.trades_table()),

@@ -58,23 +58,25 @@ class Candles(Feature):
         """The window and the close before it."""
         return self.period + 1
 
-    def value(self, open: Array, high: Array, low: Array, close: Array, first: int) -> CandleBars:
+    def value(self, open: Array, high: Array, low: Array, close: Array, first: int, wanted: int) -> CandleBars:
         """Candles and their unit. Uses `x[: t + 1]` only."""
-        bridged = np.zeros(len(close))
-        if not all(np.isfinite(x).all() for x in (open, high, low, close)):
-            prices = np.full((4, len(close)), np.nan)
-            _bridge(open, high, low, close, prices, bridged)
-            open, high, low, close = prices[0], prices[1], prices[2], prices[3]
-        unit = wsum(true_range(high, low, close), self.period, first) / self.period
-        unit[: self.period] = np.nan  # the first bar of a slice has no close before it
-        return CandleBars(open, high, low, close, unit, bridged)
+        start = max(0, wanted - self.period - LONGEST_HOLE - 1)
+        prices, bridged, unit = (open, high, low, close), np.zeros(len(close)), np.full(len(close), np.nan)
+        if not all(np.isfinite(x[start:]).all() for x in prices):
+            drawn = np.full((4, len(close)), np.nan)
+            _bridge(open, high, low, close, start, drawn, bridged)
+            prices = (drawn[0], drawn[1], drawn[2], drawn[3])
+        reach = true_range(*(x[start:] for x in prices[1:]))
+        unit[start:] = wsum(reach, self.period, first + start) / self.period
+        unit[: start + self.period] = np.nan  # the first bar of a slice has no close before it
+        return CandleBars(*prices, unit, bridged)
 
 
 @njit(cache=True)
-def _bridge(open: Array, high: Array, low: Array, close: Array, prices: Array, bridged: Array) -> None:
+def _bridge(open: Array, high: Array, low: Array, close: Array, start: int, prices: Array, bridged: Array) -> None:
     """Write known bars as they are and the first of a hole flat. Uses `x[: t + 1]` only."""
     silent, last = 0, np.nan
-    for t in range(len(close)):
+    for t in range(start, len(close)):
         if np.isfinite(open[t] + high[t] + low[t] + close[t]):
             silent, last = 0, close[t]
             prices[0, t], prices[1, t], prices[2, t], prices[3, t] = open[t], high[t], low[t], close[t]
