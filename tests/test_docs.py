@@ -67,8 +67,9 @@ class TestReadingAPage:
         assert run(Block(1, "python", "x = 2", None, (0, 0))) == ""
         assert run(Block(2, "python", "print(x + 1)", None, (0, 0))) == "3"
 
-    def test_forgives_durations_and_left_out_lines_and_nothing_else(self):
+    def test_forgives_what_passes_and_left_out_lines_and_nothing_else(self):
         assert agrees(["took 1.2 s", "…", "end"], "took 33.0 s\na\nb\nend")
+        assert agrees(["runs/btc_5m_0123456789/page"], "runs/btc_5m_abcdef0123/page")
         assert not agrees(["took 1.2 s", "end"], "took 33.0 s\na\nend")
         assert not agrees(["confluence 41.2"], "confluence 41.3")
 

@@ -1,4 +1,4 @@
-"""Notebooks are letters: they run offline on the simulated market, and their closing words are what the run showed."""
+"""Notebooks are letters: they run offline on the simulated market, and what they say is what the run showed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLAIMS = {
     "01-a-first-backtest": {
         "before costs their trades make next to nothing": "abs(before.iloc[-1]) < 0.05 * result.terms.cash",
         "the costs are many times that": "(before - after).iloc[-1] > 4 * abs(before.iloc[-1])",
-        "about a fifth of the account is gone": "-0.27 < result.metrics['total_return'] < -0.13",
+        "turns nothing into a clear loss": "result.metrics['total_return'] < -0.05",
         "holding would have cost almost nothing": "abs(result.benchmark_metrics['total_return']) < 0.03",
         "no interval lies clear of zero": "all(b['low_bp'] <= 0 <= b['high_bp'] for b in result.buckets[result.buckets['horizon'] == '1h'])",  # noqa: E501
         "In January there is none": "trades['decided_at'].min().day >= 20",
@@ -28,14 +28,14 @@ CLAIMS = {
         "no law found a bar at which it does not": "certificate.holds",
         "Shifted by one bar it was caught": "{'cutting', 'future', 'live'} <= {f.law for f in accusation.broken}",
         "the bar at which it can be seen": "accusation.broken[0].at is not None",
-        "loses about half": "-0.6 < honest.metrics['total_return'] < -0.4",
+        "loses more than a third": "honest.metrics['total_return'] < -1 / 3",
         "nearly all of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -0.9 * honest.to_pandas()['pnl'].sum()",  # noqa: E501
-        "earn a third of it and more": "dishonest.metrics['total_return'] > 1 / 3",
+        "earn a quarter of it and more": "dishonest.metrics['total_return'] > 1 / 4",
         "hardly changes the result": "abs(together.metrics['total_return'] - without.metrics['total_return']) < 0.03",
-        "which was bad before it came": "without.metrics['total_return'] < -0.1",
+        "which was bad before it came": "without.metrics['total_return'] < -0.05",
     },
 }
-"""What the closing words say, and what must be true of the run for that."""
+"""What the words say, and what must be true of the run for that."""
 
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
@@ -56,7 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class TestALetter:
     """One question, few cells, virtuoso alone, an answer that holds."""
 
-    def test_runs_and_its_closing_words_are_what_the_run_showed(self, letter, home):
+    def test_runs_and_says_what_the_run_showed(self, letter, home):
         claims = CLAIMS[letter.stem]
         text = " ".join(re.sub(r"\n# ?", " ", letter.read_text(encoding="utf-8")).split())
         assert [words for words in claims if words not in text] == []

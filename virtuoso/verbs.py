@@ -399,10 +399,9 @@ def save_run(
 
 def holds_run(folder: Path, result: BacktestResult) -> bool:
     """Whether a run folder was made from the same data, configuration, code and terms."""
-    from virtuoso.research.run_folder import as_json
+    from virtuoso.research.run_folder import as_json, configuration
 
-    config = as_json({"terms": asdict(result.terms), "settings": result.config})
-    expected = {"config.json": config, "provenance.json": as_json(result.provenance)}
+    expected = {"config.json": as_json(configuration(result)), "provenance.json": as_json(result.provenance)}
     return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
 
 

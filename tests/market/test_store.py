@@ -65,6 +65,17 @@ class TestBarsInTheLake:
         assert (frame.base.state == TRADED).all()
         assert frame.base.complete
 
+    def test_may_come_day_by_day(self, lake):
+        made = bars(70 * 1440)
+        with lake.writing() as writer:
+            for start in range(0, 70 * 1440, 1440):
+                one = slice(start, start + 1440)
+                writer.add(SPOT, M1, traded_rows(minutes(70 * 1440)[one], only(made, one), MINUTE))
+            writer.commit()
+        frame = lake.frame("BTCUSDT", "1m")
+        assert (frame.base.columns["close"] == made["close"]).all()
+        assert lake.manifest().readable()[0].gaps == ()
+
     def test_of_a_source_without_taker_volumes_carry_none(self, lake):
         put(lake, minutes(100), flat_bars(np.arange(100.0) + 100))
         assert set(lake.frame("BTCUSDT", "1m").base.columns) == {"open", "high", "low", "close", "volume"}
@@ -385,9 +396,10 @@ class TestTheLedgerOfGaps:
         present=st.lists(st.booleans(), min_size=60, max_size=400).map(np.array),
         cuts=st.lists(st.integers(1, 59), max_size=4),
         seed=st.integers(0, 5),
+        at_once=st.booleans(),
     )
-    def test_is_the_same_however_history_arrived(self, tmp_path_factory, present, cuts, seed):
-        """Any holes, any pieces, any order: one store, one ledger, and importing again changes nothing."""
+    def test_is_the_same_however_history_arrived(self, tmp_path_factory, present, cuts, seed, at_once):
+        """Any holes, pieces, order and commits: one store, one ledger, and importing again changes nothing."""
         times = minutes(len(present), JANUARY + 31 * DAY - 100 * MINUTE)[present]
         if len(times) == 0:
             return
@@ -398,8 +410,14 @@ class TestTheLedgerOfGaps:
         edges = [0, *sorted({min(c, len(times)) for c in cuts}), len(times)]
         pieces = [slice(a, b) for a, b in pairwise(edges) if a < b]
         np.random.default_rng(seed).shuffle(pieces)
-        for piece in pieces:
-            put(many, times[piece], only(made, piece), BITFINEX)
+        if at_once:
+            with many.writing() as writer:
+                for piece in pieces:
+                    writer.add(BITFINEX, M1, traded_rows(times[piece], only(made, piece), MINUTE))
+                writer.commit()
+        else:
+            for piece in pieces:
+                put(many, times[piece], only(made, piece), BITFINEX)
         assert one.fingerprint("BTCUSD", "1m") == many.fingerprint("BTCUSD", "1m")
         assert one.manifest().readable()[0].gaps == many.manifest().readable()[0].gaps
         generation = many.manifest().generation

@@ -41,7 +41,7 @@ def drawn(request: pytest.FixtureRequest, name: str, bars: int) -> CandleBars:
         made = {column: table[column].to_numpy(float) for column in ("open", "high", "low", "close")}
     else:
         made = columns(seed=5, bars=bars, flats=name != "random")
-    candles = Candles().value(*(made[column] for column in ("open", "high", "low", "close")), 0)
+    candles = Candles().value(*(made[column] for column in ("open", "high", "low", "close")), 0, 0)
     return CandleBars(*(np.ascontiguousarray(x[30:]) for x in candles))
 
 
@@ -72,7 +72,7 @@ def test_candles_bridge_five_bars_and_measure_their_range():
     for gone in ([50], range(100, 105), range(200, 206), range(300, 340)):
         for name in ("open", "high", "low", "close"):
             made[name][list(gone)] = np.nan
-    bars = Candles().value(made["open"], made["high"], made["low"], made["close"], 0)
+    bars = Candles().value(made["open"], made["high"], made["low"], made["close"], 0, 0)
     table = pd.DataFrame({name: made[name] for name in ("open", "high", "low", "close")})
     closes = table["close"].ffill(limit=5)
     expected = table.apply(lambda x: x.fillna(closes))

@@ -46,7 +46,7 @@ class TestTheBonus:
 
     def test_favours_the_side_to_which_the_fast_score_parts_from_the_slow_ones(self):
         up, kind = points([80, 40, 40, 40])
-        assert 3.0 < up < 5.0
+        assert 2.0 < up < 3.0
         assert kind == "timeframe_bullish"
         down, kind = points([20, 60, 60, 60])
         assert down == pytest.approx(-up)

@@ -4,7 +4,7 @@
     virtuoso data import bars.zip --venue binance-spot
     virtuoso score BTCUSDT --timerange 20260301-20260308 --json
 
-Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 data, 4 a law of the prism is broken, 130 interrupted.
+Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130 interrupted.
 """
 
 from __future__ import annotations

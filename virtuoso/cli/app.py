@@ -11,8 +11,8 @@ from virtuoso import __version__
 from virtuoso.cli import data, research, signals, system
 
 EPILOG = """\b
-Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 data, 4 a law of the prism is broken,
-130 interrupted. Errors are two lines on stderr: what is wrong, what to do.
+Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130 interrupted.
+Errors are two lines on stderr: what is wrong, what to do.
 """
 
 ORDER = ("demo", "data", "score", "explain", "backtest", "verify", "signals", "config", "doctor")

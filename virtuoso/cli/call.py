@@ -37,6 +37,7 @@ Tick = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and how many there are."""
 
 UNEXPECTED = 1
+CHECK_PATH = "Is the path right, and may it be written? Look at the disk with `virtuoso doctor`."
 SENTENCE_END = re.compile(r"[.?!] +(?=[A-Z])")
 OUR_FAULT = "This is a fault of Virtuoso: run it again with --debug and report what it prints."
 
@@ -252,6 +253,8 @@ def _answered(call: Call, body: Callable[[], Answer]) -> int:
     except Exception as error:
         if call.wants_tracebacks:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.filename is not None:
+            return call.fail(type(error).__name__, f"{error.filename}: {error.strerror}.", CHECK_PATH, UNEXPECTED)
         if not isinstance(error, VirtuosoError):
             return call.fail(type(error).__name__, f"unexpected {type(error).__name__}: {error}", OUR_FAULT, UNEXPECTED)
         what, remedy = in_two(str(error))

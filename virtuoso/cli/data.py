@@ -203,7 +203,7 @@ def _checked(found: list[SeriesCheck], shown: int | None) -> Iterator[Renderable
     )
     yield table(headers, rows)
     yield ""
-    yield "FLAT: minutes without a trade, where the source leaves them out. LATE: bars known only after their close."
+    yield "FLAT: minutes without a trade that the source leaves out. LATE: known only after their close."
     for series in found:
         yield from _ledger(series, shown)
 

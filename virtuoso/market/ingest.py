@@ -12,7 +12,6 @@ One bad file never loses the others: each has its own line in the report.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument, compact
-from virtuoso.clock import UNIT_MS, Env, Timeframe
+from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, did_you_mean
+from virtuoso.market import identify
 from virtuoso.market.files import Refused
+from virtuoso.market.identify import MAX_REVISED_SHARE, Wanted, timeframe_of
 from virtuoso.market.merge import Merged
 from virtuoso.market.quality import (
     MAX_BAD_SHARE,
@@ -42,13 +43,7 @@ from virtuoso.venues.archive_times import NO_TIME, TimeUnit
 from virtuoso.venues.archive_times import time_zone as named_zone
 
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
-MAX_REVISED_SHARE = 0.05
 FEW_REVISED = 10
-ENOUGH_SPACINGS = 20
-COMMON_SPACING = 0.5
-_QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
-_SYMBOL_IN_NAME = re.compile(rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,15}}(?:{_QUOTES}))(?![A-Za-z0-9])")
-_TIMEFRAME_IN_NAME = re.compile(r"(?<![A-Za-z0-9])([1-9]\d*[smhd])(?![A-Za-z0-9])")
 
 Status = Literal["imported", "unchanged", "skipped", "failed"]
 
@@ -144,19 +139,6 @@ class ImportReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller says about the files, and how strict the border is."""
-
-    venue: str
-    symbol: str | None = None
-    timeframe: Timeframe | None = None
-    time_unit: TimeUnit = "auto"
-    time_zone: str | None = None
-    max_bad_share: float = MAX_BAD_SHARE
-    max_revised_share: float = MAX_REVISED_SHARE
-
-
 def import_paths(
     lake: Lake,
     paths: Iterable[str | Path] | str | Path,
@@ -249,6 +231,7 @@ def _wanted(
     if time_zone is not None:
         named_zone(time_zone)
     clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
+    clock = timeframe_of(clock.ms) if clock else None  # '60m' is stored as '1h'
     name = None if symbol is None else compact(symbol)
     return Wanted(venue, name, clock, time_unit, time_zone, max_bad_share, max_revised_share)
 
@@ -286,8 +269,10 @@ def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, repo
             f"{raw.path} was made by the simulator and says so; its bars are not of {wanted.venue!r}. "
             "Pass --venue simulated."
         )
-    groups = _instruments(raw, wanted, report)
-    clock = _timeframe(raw, groups, wanted)
+    groups = identify.instruments(raw, wanted)
+    clock = identify.timeframe(raw, groups, wanted)
+    if len(groups) < len(raw.symbols or groups):
+        report.notes.append(f"left out {len(raw.symbols or ()) - len(groups)} other symbols")
     report.rows_read = sum(int(rows.sum()) for rows in groups.values()) + len(raw.broken)
     report.timeframe, report.instruments = clock.name, [str(instrument) for instrument in groups]
     report.notes.append(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}")
@@ -307,92 +292,9 @@ def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, repo
         report.late += result.late
         report.flat += result.flat
         report.forming += judged.forming
+    report.quarantined = sum(report.refused.values())
     if any(result.touched.any() for result in merged.values()):
         report.status = "imported"
-
-
-def _instruments(raw: RawBars, wanted: Wanted, report: FileReport) -> dict[Instrument, Mask]:
-    """Which rows belong to which instrument."""
-    if raw.symbols is None:
-        name = _symbol_in_name(raw.path, wanted.symbol)
-        return {Instrument(wanted.venue, name): np.ones(len(raw), dtype=bool)}
-    if (raw.symbol_of_row < 0).any():
-        row = int(raw.rows[int(np.argmax(raw.symbol_of_row < 0))])
-        raise AmbiguousError(f"{raw.path}: row {row} names no symbol. Remove such rows, or name them.")
-    found: dict[str, str] = {}
-    for written in raw.symbols:
-        other = found.setdefault(compact(written), written)
-        if other != written:
-            raise AmbiguousError(
-                f"{raw.path} holds {other!r} and {written!r}, which are both stored as {compact(written)}. "
-                "Write one file a market."
-            )
-    if wanted.symbol is not None and wanted.symbol not in found:
-        raise AmbiguousError(f"{raw.path} holds no {wanted.symbol}. {did_you_mean(wanted.symbol, found)}")
-    groups = {
-        Instrument(wanted.venue, name): raw.symbol_of_row == raw.symbols.index(written)
-        for name, written in sorted(found.items())
-        if wanted.symbol in (None, name)
-    }
-    if len(groups) < len(found):
-        report.notes.append(f"left out {len(found) - len(groups)} other symbols")
-    return groups
-
-
-def _symbol_in_name(path: Path, wanted: str | None) -> str:
-    """Symbol of a file without a symbol column."""
-    named = set(_SYMBOL_IN_NAME.findall(path.name))
-    if wanted is not None:
-        if named and wanted not in named:
-            raise AmbiguousError(
-                f"{path.name} is named after {', '.join(sorted(named))}, not {wanted}. Rename the file, or pass the "
-                "right --symbol."
-            )
-        return wanted
-    if len(named) != 1:
-        said = f"names {', '.join(sorted(named))}" if named else "names no symbol"
-        raise AmbiguousError(f"{path.name} {said}, and no column does. Pass --symbol, such as --symbol BTCUSDT.")
-    return str(named.pop())
-
-
-def _timeframe(raw: RawBars, groups: dict[Instrument, Mask], wanted: Wanted) -> Timeframe:
-    """Timeframe that the caller, the name and the bars themselves agree on."""
-    named = {_of_ms(_length(text)) for text in _TIMEFRAME_IN_NAME.findall(raw.path.name)} - {None}
-    said = wanted.timeframe or (named.pop() if len(named) == 1 else None)
-    spacing, sure = _spacing(raw, groups)
-    seen = _of_ms(raw.span_ms or 0) or _of_ms(spacing)
-    if said is None:
-        if seen is None:
-            why = f"are {spacing / 1000:g} s apart, which does not divide a day" if spacing else "do not tell it"
-            raise AmbiguousError(
-                f"The timeframe of {raw.path.name} is not known: its bars {why}. Pass --timeframe, such as 1m."
-            )
-        return seen
-    if seen is not None and seen != said and (raw.span_ms or sure):
-        who = "--timeframe" if wanted.timeframe else "its name"
-        raise AmbiguousError(f"{raw.path.name} holds {seen} bars, but {who} says {said}. Pass --timeframe {seen}.")
-    return said
-
-
-def _spacing(raw: RawBars, groups: dict[Instrument, Mask]) -> tuple[int, bool]:
-    """Most common distance of neighbouring bars, ms, and whether enough bars show it; 0 if there is none."""
-    steps = [np.diff(np.unique(raw.times.ms[rows & (raw.times.ms != NO_TIME)])) for rows in groups.values()]
-    distances, counts = np.unique(np.concatenate(steps), return_counts=True)
-    if len(distances) == 0 or counts.max() < COMMON_SPACING * counts.sum():
-        return 0, False
-    return int(distances[counts.argmax()]), bool(counts.sum() >= ENOUGH_SPACINGS)
-
-
-def _length(text: str) -> int:
-    return int(text[:-1]) * UNIT_MS[text[-1]]
-
-
-def _of_ms(ms: int) -> Timeframe | None:
-    """Timeframe of a length, if bars of it have numbers."""
-    if ms <= 0 or UNIT_MS["d"] % ms:
-        return None
-    unit = next(unit for unit in ("d", "h", "m", "s") if ms % UNIT_MS[unit] == 0)
-    return Timeframe(f"{ms // UNIT_MS[unit]}{unit}")
 
 
 def _judged(raw: RawBars, rows: Mask, clock: Timeframe, now_ms: int) -> Inspected:
@@ -434,7 +336,7 @@ def _settle(
         )
     if any(judged.disordered for judged in inspected.values()):
         report.notes.append("rows were out of order and have been sorted")
-    report.refused, report.quarantined = counts, sum(counts.values())
+    report.refused = counts
 
 
 def _refuse_another_market(instrument: Instrument, result: Merged, wanted: Wanted) -> None:

@@ -88,7 +88,7 @@ def merge(
     at, there = _places(stored.open_time, incoming.open_time)
     shared, old = incoming.take(there), stored.take(at[there])
     differs, adds = shared.differs(old), shared.adds_to(old)
-    awake = old.state == 9  # a bar that was taken for silence and turned out to have traded
+    awake = old.state == NO_TRADE  # a bar that was taken for silence and turned out to have traded
     changed = differs | adds | awake
     replacing = _take_over(shared, old, differs | awake).take(changed)
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import Env, Timeframe, iso, parse_time
 from virtuoso.errors import AmbiguousError, CorruptFileError, ManifestError, NoDataError, StoreError, did_you_mean
+from virtuoso.market.coverage import Coverage, SeriesCheck, check_of, coverage_of
 from virtuoso.market.disk import Disk
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.manifest import FileEntry, Generations, Manifest, Series
@@ -40,78 +40,12 @@ if TYPE_CHECKING:
     from virtuoso.market.upkeep import Rebuilt, Verified
     from virtuoso.market.writer import Writer
 
+__all__ = ["Coverage", "Lake", "SeriesCheck"]
+
 LONG_GAP_MS = 30 * 86_400_000
 """History before a gap as long as this touches nothing after it: no timeframe's run of known bars spans it."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What is stored of one instrument on one timeframe.
-
-    Attributes
-    ----------
-    venue, symbol, timeframe : str
-    start, end : int, ms
-        Open time of the first bar, close time of the last.
-    bars, no_trade, missing : int
-        Bars stored; flat ones among them; bars that are not there.
-    gaps, revisions, quarantined, late : int
-        Stretches of missing bars; superseded versions kept; rows refused; bars known only after their close.
-    files, bytes : int
-    """
-
-    venue: str
-    symbol: str
-    timeframe: str
-    start: int
-    end: int
-    bars: int
-    no_trade: int
-    missing: int
-    gaps: int
-    revisions: int
-    quarantined: int
-    late: int
-    files: int
-    bytes: int
-
-    @property
-    def share(self) -> float:
-        """Share of the bars between start and end that are there."""
-        return self.bars / (self.bars + self.missing)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {**values, "share": self.share, "start_utc": iso(self.start), "end_utc": iso(self.end)}
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesCheck:
-    """The gaps and defects of one series.
-
-    Attributes
-    ----------
-    coverage : Coverage
-    gaps : tuple of (int, int, int, str)
-        Open time of the first missing bar, of the next one that is there, how many are missing, and the status.
-    refused : dict of str to int
-        Rows in quarantine, by rule.
-    """
-
-    coverage: Coverage
-    gaps: tuple[tuple[int, int, int, str], ...]
-    refused: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        gaps = [
-            {"start": a, "end": b, "bars": n, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
-            for a, b, n, status in self.gaps
-        ]
-        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused}
 
 
 class Lake:
@@ -202,11 +136,11 @@ class Lake:
 
     def coverage(self) -> list[Coverage]:
         """What is stored, one line a series."""
-        return [_coverage(series) for series in self.manifest().readable()]
+        return [coverage_of(series) for series in self.manifest().readable()]
 
     def check(self) -> list[SeriesCheck]:
         """Gaps, defects, revisions and quarantine, series by series. Reads the ledger, not the bars."""
-        return [_check(series) for series in self.manifest().readable()]
+        return [check_of(series) for series in self.manifest().readable()]
 
     # reading
 
@@ -468,33 +402,3 @@ def _nothing_there(series: Series, clock: Timeframe, since: int | None, until: i
         if moment is not None
     )
     return f"No closed {clock} bar of {series.instrument} {wanted}: {series.timeframe} bars are stored {span}."
-
-
-def _coverage(series: Series) -> Coverage:
-    step = series.clock.ms
-    return Coverage(
-        venue=series.venue,
-        symbol=series.symbol,
-        timeframe=series.timeframe,
-        start=series.first,
-        end=series.last + step,
-        bars=series.rows,
-        no_trade=sum(file.no_trade for file in series.files),
-        missing=sum((gap.end - gap.start) // step for gap in series.gaps),
-        gaps=len(series.gaps),
-        revisions=sum(file.rows for file in series.revisions),
-        quarantined=sum(entry.rows for entry in series.quarantine),
-        late=sum(file.late for file in series.files),
-        files=len(series.files),
-        bytes=sum(file.bytes for file in series.files),
-    )
-
-
-def _check(series: Series) -> SeriesCheck:
-    step = series.clock.ms
-    gaps = tuple((gap.start, gap.end, (gap.end - gap.start) // step, gap.status) for gap in series.gaps)
-    refused: dict[str, int] = {}
-    for entry in series.quarantine:
-        for rule, count in entry.reasons.items():
-            refused[rule] = refused.get(rule, 0) + count
-    return SeriesCheck(_coverage(series), gaps, refused)

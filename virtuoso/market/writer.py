@@ -24,10 +24,12 @@ from virtuoso.market.files import LakeFiles, Refused
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.manifest import Manifest, Retired, Series, Source
 from virtuoso.market.merge import Merged, merge, missing_stretches, same_versions
-from virtuoso.market.rows import Rows, Times, by_month, joined, month_of
+from virtuoso.market.rows import Rows, Times, by_month, empty_rows, joined, month_of
 
 if TYPE_CHECKING:
     from virtuoso.market.store import Lake
+
+REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +87,7 @@ class Writer:
             Accepted by the border: in order, one a bar, all traded.
         """
         draft = self._draft(instrument, timeframe)
-        window = self._window(draft, incoming.open_time)
-        stored = joined([self._month(draft, month) for month in window])
+        stored = self._around(draft, incoming.open_time)
         policy = policy_for(instrument.venue, timeframe.ms)
         now_ms = self.lake.env.now_ms()
         return merge(stored, incoming, draft.all_versions(), draft.history, timeframe, policy, now_ms)
@@ -192,15 +193,22 @@ class Writer:
             self._drafts[new.key] = _Draft(series, self._history.get(new.key), versions)
         return self._drafts[new.key]
 
-    def _window(self, draft: _Draft, times: Times) -> list[str]:
-        """Stored months that new bars touch, and one on either side, where silences and gaps may reach."""
+    def _around(self, draft: _Draft, times: Times) -> Rows:
+        """Stored rows that new bars lie among, without a break, and a few on either side."""
         if len(times) == 0:
-            return []
+            return empty_rows()
         first, last = month_of(times[[0, -1]])
-        stored = sorted({file.month for file in draft.series.files} | draft.months.keys())
-        before = [month for month in stored if month < first][-1:]
-        after = [month for month in stored if month > last][:1]
-        return [*before, *(month for month in stored if first <= month <= last), *after]
+        months = sorted({file.month for file in draft.series.files} | draft.months.keys())
+        inside = joined([self._month(draft, month) for month in months if first <= month <= last])
+        start, stop = np.searchsorted(inside.open_time, times[[0, -1]])
+        parts = [inside.take(slice(max(start - REACH, 0), stop + 1 + REACH))]
+        if start < REACH:  # the month before holds the rest
+            before = [month for month in months if month < first][-1:]
+            parts = [*(self._month(draft, month).take(slice(-REACH, None)) for month in before), *parts]
+        if len(inside) - stop <= REACH:
+            after = [month for month in months if month > last][:1]
+            parts = [*parts, *(self._month(draft, month).take(slice(REACH)) for month in after)]
+        return joined(parts)
 
     def _month(self, draft: _Draft, month: str) -> Rows:
         if month not in draft.months:
@@ -213,7 +221,11 @@ class Writer:
         times, clock = merged.rows.open_time, draft.series.clock
         changed: NDArray[np.str_] = np.unique(month_of(times[merged.touched]))
         draft.changed |= set(changed.tolist())
-        draft.months |= {month: rows for month, rows in by_month(merged.rows) if month in draft.changed}
+        for month, rows in by_month(merged.rows):
+            if month in draft.changed:
+                old = self._month(draft, month)
+                untouched = (old.take(old.open_time < times[0]), old.take(old.open_time > times[-1]))
+                draft.months[month] = joined([untouched[0], rows, untouched[1]])
         ledger = {(gap.start, gap.end): gap for gap in draft.series.gaps}  # a gap that stays as it was keeps its status
         outside = [gap for gap in draft.series.gaps if gap.end <= times[0] or gap.start > times[-1]]
         inside = [ledger.get((gap.start, gap.end), gap) for gap in missing_stretches(times, clock)]

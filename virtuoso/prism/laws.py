@@ -9,6 +9,7 @@
 7. `continuity`  the scale is Lipschitz, and noise of 1e-9 moves at most 0.1 % of bars by more than a point.
 8. `purity`      inputs are not written to, and nothing but the inputs matters.
 9. `arrival`     rows that became available after the decision do not matter.
+10. `silence`    a missing bar is classified by the past alone, never by how long the silence turned out to be.
 
 A comparison of mostly unknown values proves nothing, so a law also fails where fewer than half of the values it
 compared are known. `examine` runs 1 to 8; hypothesis and the seeded leaks live in our own tests, and
@@ -30,7 +31,7 @@ from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
 from virtuoso.market.columns import PRICES, Array, mirrored, scaled
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.gaps import UNKNOWN, GapPolicy, State
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component, Feature, Node
 
@@ -480,3 +481,29 @@ def arrival(
     bars = read(decisions[0]).bars(timeframe)
     return _judge("arrival", node, bars, offending, known, float(offending.sum()), bars.first,
                   f"{len(decisions)} decisions")  # fmt: skip
+
+
+def silence(
+    rule: Callable[[NDArray[np.bool_], GapPolicy], State],
+    present: NDArray[np.bool_],
+    policy: GapPolicy,
+    cuts: Iterable[int],
+) -> Finding:
+    """States of a cut history are the beginning of those of the whole.
+
+    Parameters
+    ----------
+    rule : callable
+        Gives the state of each bar from whether a row was published, such as `gaps.classify`.
+    present : array of bool, shape (n_bars,)
+    policy : GapPolicy
+    cuts : iterable of int
+        How many bars to keep.
+    """
+    whole = rule(present, policy)
+    offending = np.zeros(len(present), dtype=bool)
+    for cut in cuts:
+        offending[:cut] |= rule(present[:cut], policy) != whole[:cut]
+    count = int(offending.sum())
+    detail = f"{count} of {len(present)} states depend on what came later"
+    return Finding("silence", rule.__name__, "rows", count == 0, len(present), 1.0, float(count), None, detail)

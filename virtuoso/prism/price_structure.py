@@ -105,7 +105,7 @@ class FairValueGaps(Component):
 
     title = "Fair value gaps"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
-    scale = Linear(zero=-1.3, hundred=1.3)
+    scale = Linear(zero=-1.27, hundred=1.27)
     bands = {
         80: "open bullish gaps at hand, none against ({value:+.2f})",
         60: "open bullish gaps outweigh bearish ones ({value:+.2f})",
@@ -131,7 +131,7 @@ class MarketStructure(Component):
 
     title = "Market structure"
     source = "Virtuoso, docs/faces/price_structure.md; Hamilton (1922), The Stock Market Barometer"
-    scale = Linear(zero=-1.4, hundred=1.4)
+    scale = Linear(zero=-1.36, hundred=1.36)
     bands = {
         80: "uptrend intact: higher highs and lows, structure broken upward ({value:+.2f})",
         60: "structure leans upward ({value:+.2f})",
@@ -197,7 +197,7 @@ class TrendPosition(Component):
 
     title = "Trend position"
     source = "Appel (2005), Technical Analysis: Power Tools, ch. 1; distances in ATR are ours"
-    scale = Linear(zero=-1.0, hundred=1.0)
+    scale = Linear(zero=-0.95, hundred=0.95)
     bands = {
         80: "price is above its averages, fast above slow ({value:+.2f})",
         60: "price and averages lean upward ({value:+.2f})",
@@ -269,7 +269,7 @@ class RangeAnalysis(Component):
 
     title = "Range analysis"
     source = "Virtuoso, docs/faces/price_structure.md; Donchian's channel; Wyckoff's spring and upthrust"
-    scale = Linear(zero=-1.35, hundred=1.35)
+    scale = Linear(zero=-1.33, hundred=1.33)
     bands = {
         80: "accepted above the range or springing off its low ({value:+.2f})",
         60: "in the upper part of the range ({value:+.2f})",

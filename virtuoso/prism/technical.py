@@ -29,7 +29,7 @@ class RSI(Component):
 
     title = "Relative Strength Index"
     source = "Wilder (1978), New Concepts in Technical Trading Systems, ch. 6"
-    scale = Squash(half=23.5, centre=50.0)
+    scale = Squash(half=22.0, centre=50.0)
     bands = {
         80: "RSI {value:.0f}: buyers in full control, stretched",
         60: "RSI {value:.0f}: upward momentum",
@@ -59,7 +59,7 @@ class AO(Component):
 
     title = "Awesome Oscillator"
     source = "Williams (1998), New Trading Dimensions, ch. 6; in mean true ranges instead of prices"
-    scale = Squash(half=3.7)
+    scale = Squash(half=3.4)
     bands = {
         80: "AO {value:+.1f} ranges: strong upward pull",
         60: "AO {value:+.1f} ranges: pulled upward",
@@ -93,7 +93,7 @@ class MACD(Component):
 
     title = "MACD histogram"
     source = "Appel (1979), The Moving Average Convergence-Divergence Method; histogram Aspray (1986)"
-    scale = Squash(half=0.55)
+    scale = Squash(half=0.48)
     bands = {
         80: "MACD histogram {value:+.2f} ranges: momentum builds up fast",
         60: "MACD histogram {value:+.2f} ranges: momentum turns up",
@@ -129,7 +129,7 @@ class WilliamsR(Component):
 
     title = "Williams %R"
     source = "Williams (1973), How I Made One Million Dollars, with a tenth of the mean true range in the range"
-    scale = Squash(half=54.0, centre=-50.0)
+    scale = Squash(half=49.0, centre=-50.0)
     bands = {
         80: "%R {value:.0f}: closing at the top of its range",
         60: "%R {value:.0f}: in the upper part of its range",
@@ -161,7 +161,7 @@ class CCI(Component):
 
     title = "Commodity Channel Index"
     source = "Lambert (1980), Commodities 10/1980, with a fiftieth of the mean true range in the deviation"
-    scale = Squash(half=220.0)
+    scale = Squash(half=215.0)
     bands = {
         80: "CCI {value:+.0f}: breaking away upward",
         60: "CCI {value:+.0f}: above its mean",
@@ -195,7 +195,7 @@ class ATRThrust(Component):
 
     title = "Volatility thrust"
     source = "Virtuoso, docs/faces/technical.md; true range Wilder (1978), ch. 3"
-    scale = Squash(half=0.27)
+    scale = Squash(half=0.28)
     bands = {
         80: "Thrust {value:+.0%} of the usual range: volatility breaks out upward",
         60: "Thrust {value:+.0%} of the usual range: rising bars are the large ones",

@@ -102,7 +102,7 @@ class CMF(Component):
 
     title = "Chaikin Money Flow"
     source = "Chaikin (1980s), with a tenth of the mean true range in each range"
-    scale = Squash(half=0.26)
+    scale = Squash(half=0.22)
     bands = {
         80: "CMF {value:+.2f}: money flows in strongly",
         60: "CMF {value:+.2f}: money flows in",
@@ -218,7 +218,7 @@ class VolumeProfile(Component):
 
     title = "Volume profile"
     source = "Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2"
-    scale = Squash(half=2.4)
+    scale = Squash(half=2.3)
     bands = {
         80: "{value:+.1f} half value areas from the point of control: accepted above value",
         60: "{value:+.1f} half value areas from the point of control: in the upper part of value",
@@ -242,7 +242,7 @@ class VWAP(Component):
 
     title = "Session VWAP"
     source = "Berkowitz, Logue and Noser (1988), Journal of Finance 43(1); bands in volume-weighted deviations"
-    scale = Squash(half=2.0)
+    scale = Squash(half=1.6)
     bands = {
         80: "{value:+.1f} deviations from VWAP: buyers of the session are well ahead",
         60: "{value:+.1f} deviations from VWAP: buyers of the session are ahead",

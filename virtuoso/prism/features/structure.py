@@ -54,7 +54,8 @@ class StructureState(NamedTuple):
     broken : Array, price units, shape (n_bars,)
         Level that was broken at this bar, NaN where none was.
     high, low : Array, price units, shape (n_bars,)
-        Last confirmed swing high and low.
+        Last confirmed swing high and low, the levels to be broken: the price of a swing that counts fully, and where
+        it counts w a mean of weight w with the swing before it. WeightedSwings has the prices themselves.
     protected : Array, price units, shape (n_bars,)
         Level beyond which the character would change.
     """

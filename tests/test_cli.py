@@ -1,0 +1,731 @@
+"""The command line, as people and programs use it: in this process where that is enough, else in one of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from virtuoso import verbs
+from virtuoso.cli import main
+from virtuoso.cli.app import ORDER, app
+from virtuoso.cli.call import Answer, Call, in_two, verb
+from virtuoso.venues.simulator import simulate, write_archive
+
+DAYS = 12
+SAME = ("--timeframe", "5m", "--venue", "simulated")
+VERBS = ("demo", "score", "explain", "backtest", "verify", "doctor")
+GROUPED = tuple(f"data {name}" for name in ("import", "list", "check", "verify", "sql"))
+COMMANDS = (*VERBS, *GROUPED, "signals list", "signals show", "config show")
+SHARED = ("--json", "--data DIR", "-c, --config FILE", "-p, --profile NAME", "-q, --quiet", "-v, --verbose")
+HEAVY = ("pandas", "numpy", "numba", "vectorbt", "mlflow", "ccxt", "sklearn", "matplotlib", "pydantic", "duckdb")
+NEVER_FOR_SCORES = ("vectorbt", "mlflow", "matplotlib", "sklearn", "ccxt", "optuna")
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{constant} is not JSON")
+
+        return json.loads(self.out, parse_constant=refuse)
+
+    @property
+    def next(self) -> list[str]:
+        line = next(line for line in self.out.splitlines() if line.startswith("next: virtuoso "))
+        return shlex.split(line.removeprefix("next: virtuoso "))
+
+
+Virtuoso = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve days of two simulated coins, as archive files."""
+    folder = tmp_path_factory.mktemp("archives")
+    write_archive(folder, simulate(["BTCUSDT", "ETHUSDT"], days=DAYS, seed=7))
+    return folder / "simulated"
+
+
+@pytest.fixture(scope="session")
+def stored(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root that holds them; tests leave its lake as it is."""
+    root = tmp_path_factory.mktemp("stored") / "data"
+    assert main(["data", "import", str(archives), "--venue", "simulated", "--data", str(root), "-q"]) == 0
+    return root
+
+
+@pytest.fixture
+def virtuoso(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Virtuoso:
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIRTUOSO_DATA", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Settings that leave one light component a face, for tests that run every law or need signals soon."""
+    path = tmp_path / "few.yaml"
+    path.write_text("signals: {min_coverage: 0.05}\n")
+    return path
+
+
+def process(*arguments: str, code: str = "", cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line, or Python code, in a process of its own."""
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "virtuoso.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, timeout=300)
+
+
+def imported_by(arguments: list[str], names: tuple[str, ...], cwd: Path) -> list[str]:
+    """Which of some modules a command imports."""
+    code = (
+        "import sys\nfrom virtuoso.cli import main\n"
+        f"code = main({arguments!r})\n"
+        f"print('imported', *[name for name in {names!r} if name in sys.modules], file=sys.stderr)\nsys.exit(code)"
+    )
+    done = process(code=code, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return next(line for line in done.stderr.splitlines() if line.startswith("imported")).split()[1:]
+
+
+class TestHelp:
+    """`virtuoso --help` is instant, plain, and says everything that a script needs to know."""
+
+    def test_lists_the_verbs_in_the_order_in_which_they_are_met(self):
+        shown = CliRunner().invoke(app, ["--help"])
+        assert shown.exit_code == 0
+        after = shown.output.partition("Commands:")[2].splitlines()
+        assert tuple(line.split()[0] for line in after[1 : len(ORDER) + 1]) == ORDER
+
+    def test_documents_the_exit_codes(self):
+        shown = CliRunner().invoke(app, ["--help"]).output
+        assert "0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130" in shown
+
+    def test_is_what_an_empty_command_line_shows(self, virtuoso: Virtuoso):
+        assert virtuoso().out == virtuoso("--help").out
+        assert virtuoso().code == 0
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_documents_json(self, command: str):
+        shown = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert shown.exit_code == 0
+        for option in (
+            "--json",
+            "--data DIR",
+            "-c, --config FILE",
+            "-p, --profile NAME",
+            "-q, --quiet",
+            "-v, --verbose",
+        ):
+            assert option in shown.output
+
+    def test_fits_a_hundred_columns(self):
+        for command in ("", *COMMANDS):
+            shown = CliRunner().invoke(app, [*command.split(), "--help"]).output
+            assert max(map(len, shown.splitlines())) <= 100, command
+
+    def test_imports_nothing_that_computes(self, tmp_path: Path):
+        assert imported_by(["--help"], HEAVY, tmp_path) == []
+
+    def test_takes_less_than_three_tenths_of_a_second(self, tmp_path: Path):
+        spent = []
+        for _ in range(4):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert process(code="from virtuoso.cli import main; main(['--help'])", cwd=tmp_path).returncode == 0
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert min(spent) < 0.3
+
+    def test_says_the_version(self, virtuoso: Virtuoso):
+        assert virtuoso("--version").out.startswith("virtuoso 0.")
+
+
+class TestLazyImports:
+    """A verb pays for what it uses."""
+
+    def test_score_imports_no_backtester_tracker_or_plotter(self, stored: Path, tmp_path: Path):
+        command = ["score", "BTCUSDT", "--data", str(stored), *SAME, "--out", str(tmp_path / "s.parquet"), "-q"]
+        assert imported_by(command, NEVER_FOR_SCORES, tmp_path) == []
+
+    def test_list_imports_nothing_that_scores(self, stored: Path, tmp_path: Path):
+        heavy = ("pandas", "numba", "duckdb", "talib", "pyarrow", *NEVER_FOR_SCORES)
+        assert imported_by(["data", "list", "--data", str(stored)], heavy, tmp_path) == []
+
+
+class TestJson:
+    """--json writes one valid document on stdout and nothing else there."""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "data list",
+            "data check",
+            "data check BTCUSDT",
+            "data verify",
+            "data sql 'select * from bars limit 3'",
+            "score BTCUSDT -i 5m --venue simulated --out s.parquet",
+            "explain BTCUSDT -i 5m",
+            "backtest BTCUSDT -i 5m",
+            "signals list BTCUSDT -i 5m",
+            "signals list",
+            "config show",
+            "doctor",
+        ],
+    )
+    def test_is_one_document(self, virtuoso: Virtuoso, stored: Path, command: str):
+        done = virtuoso(*shlex.split(command), "--data", stored, "--json")
+        assert done.code == 0, done.err
+        assert done.json["next"].startswith("virtuoso ")
+        assert done.err == ""
+
+    def test_of_an_import(self, virtuoso: Virtuoso, archives: Path):
+        found = virtuoso("data", "import", archives, "--venue", "simulated", "--data", "d", "--json").json
+        assert found["ok"]
+        assert found["total"]["stored"] == 2 * (DAYS * 1440 - 16) or found["total"]["stored"] > 30_000
+
+    def test_of_what_is_not_known_is_null(self, virtuoso: Virtuoso, stored: Path):
+        found = virtuoso("explain", "BTCUSDT", *SAME, "--data", stored, "--json").json
+        assert next(row for row in found["total"] if row["name"] == "sentiment")["score"] is None
+
+    def test_of_an_error_says_what_and_what_to_do(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso("explain", "BTCUSTD", "--data", stored, "--json")
+        assert done.code == 3
+        assert done.json["error"] == {
+            "kind": "NoDataError",
+            "what": "No bars of BTCUSTD are stored.",
+            "remedy": "Did you mean 'BTCUSDT'?",
+            "exit_code": 3,
+        }
+
+
+class TestTheNextCommand:
+    """Every answer ends with a command that works, on the same data."""
+
+    def test_leads_from_the_import_to_a_signal(self, virtuoso: Virtuoso, archives: Path):
+        done, seen = virtuoso("data", "import", archives, "--venue", "simulated", "--data", "my data"), []
+        for _ in range(5):
+            seen.append(done.next[0])
+            assert done.next[-2:] == ["--data", "my data"]
+            done = virtuoso(*done.next)
+            assert done.code == 0, done.err
+        assert seen == ["score", "explain", "backtest", "signals", "explain"]
+
+    @pytest.mark.parametrize("command", ["data list", "data check", "data verify", "config show", "doctor"])
+    def test_of_the_others_works_too(self, virtuoso: Virtuoso, stored: Path, command: str):
+        following = virtuoso(*command.split(), "--data", stored).next
+        assert virtuoso(*following).code == 0
+
+    def test_keeps_configuration_files_and_profile(self):
+        call = Call(data=Path("d"), config=[Path("a b.yaml"), Path("c.yaml")], profile="paper")
+        assert call.next("score", "BTCUSDT", venue=None) == (
+            "virtuoso score BTCUSDT --data d --profile paper --config 'a b.yaml' --config c.yaml"
+        )
+
+    def test_is_left_out_when_quiet(self, virtuoso: Virtuoso, stored: Path):
+        assert "next:" not in virtuoso("data", "list", "--data", stored, "-q").out
+
+
+class TestErrors:
+    """What goes wrong is two lines on stderr, what is wrong and what to do, and an exit code that says which kind."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "what", "remedy"),
+        [
+            ("scoer", 2, "No such command 'scoer'", "virtuoso --help"),
+            ("score BTCUSDT --venu x", 2, "No such option: --venu", "virtuoso score --help"),
+            ("score", 2, "Missing argument 'SYMBOL'", "virtuoso score --help"),
+            ("score BTCUSDT -i 7m", 2, "must divide a day", ""),
+            ("score BTCUSDT --timerange 2025", 2, "A timerange is FROM-TO", ""),
+            ("explain BTCUSDT --at yesterday", 2, "is not a time", "Try 2025-10-10T21:15Z"),
+            ("explain BTCUSDT --face technicl", 2, "no face 'technicl'", "Did you mean 'technical'?"),
+            ("config show signal", 2, "no section 'signal'", "Did you mean 'signals'?"),
+            ("score BTCUSDT -c nowhere.yaml", 2, "nowhere.yaml", ""),
+            ("data sql 'select 1' --out x.txt", 2, "ends neither in .csv nor in .parquet", "Name one"),
+            ("data import nowhere --venue binance-spot", 3, "nowhere does not exist", ""),
+            ("data import .", 3, "which venue", "Pass --venue"),
+            ("data sql 'drop view bars'", 3, "Only a single SELECT", ""),
+            ("score BTCUSTD", 3, "No bars of BTCUSTD", "Did you mean 'BTCUSDT'?"),
+            ("score BTCUSDT --venue simulatde", 3, "of 'simulatde'", "Did you mean 'simulated'?"),
+            ("explain BTCUSDT --at 20300101", 3, "are stored from", "virtuoso data list"),
+            ("signals show 0123456789", 3, "no signal with the id", "virtuoso signals list"),
+        ],
+    )
+    def test_is_two_lines_and_a_code(
+        self, virtuoso: Virtuoso, stored: Path, arguments: str, code: int, what: str, remedy: str
+    ):
+        done = virtuoso(*shlex.split(arguments), *([] if arguments == "scoer" else ["--data", stored]))
+        lines = done.err.splitlines()
+        assert (done.code, len(lines), done.out) == (code, 2, "")
+        assert lines[0].startswith("error: ")
+        assert what in lines[0]
+        assert remedy in lines[1]
+
+    def test_an_empty_lake_says_how_to_fill_it(self, virtuoso: Virtuoso):
+        done = virtuoso("score", "BTCUSDT")
+        assert done.code == 3
+        assert done.err.splitlines()[1].startswith("Try: virtuoso data import PATH")
+
+    def test_a_path_that_cannot_be_written_is_named(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        (tmp_path / "file").write_text("")
+        done = virtuoso("score", "BTCUSDT", "--data", stored, *SAME, "--out", "file/scores.parquet")
+        assert done.code == 1
+        assert "file" in done.err.splitlines()[0]
+        assert "Traceback" not in done.err
+
+    def test_what_nobody_foresaw_is_called_a_fault_of_ours(self, capsys: pytest.CaptureFixture[str]):
+        scratch = typer.Typer()
+
+        @verb(scratch, "break")
+        def broken(call: Call) -> Answer:
+            """Break."""
+            return Answer({"third": 1 / 0}, lambda: ["never"])
+
+        with pytest.raises(SystemExit) as ended:
+            scratch([])
+        assert ended.value.code == 1
+        assert capsys.readouterr().err == (
+            "error: unexpected ZeroDivisionError: division by zero\n"
+            "This is a fault of Virtuoso: run it again with --debug and report what it prints.\n"
+        )
+
+    def test_debug_adds_the_traceback(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso("score", "BTCUSTD", "--data", stored, "--debug")
+        assert done.code == 3
+        assert "Traceback (most recent call last)" in done.err
+        assert done.err.splitlines()[-1] == "Did you mean 'BTCUSDT'?"
+
+    @pytest.mark.parametrize(
+        ("message", "parts"),
+        [
+            ("It is gone. Try again.", ("It is gone.", "Try again.")),
+            ("bars of 0.5 h are odd, was 1.5. Pass one.", ("bars of 0.5 h are odd, was 1.5.", "Pass one.")),
+            ("There is no 'x'. Did you mean 'y'? Or not.", ("There is no 'x'.", "Did you mean 'y'? Or not.")),
+            ("One sentence only.", ("One sentence only.", "")),
+        ],
+    )
+    def test_messages_are_split_where_the_remedy_begins(self, message: str, parts: tuple[str, str]):
+        assert in_two(message) == parts
+
+
+class TestTheTerminal:
+    """Pipes and NO_COLOR are respected, tables fit a hundred columns, progress never reaches stdout."""
+
+    def test_a_pipe_gets_no_escape_codes(self, virtuoso: Virtuoso, stored: Path):
+        for command in ("data list", "data check", "explain BTCUSDT -i 5m", "config show"):
+            assert "\x1b" not in virtuoso(*command.split(), "--data", stored).out
+
+    @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+    def test_a_terminal_gets_colours_unless_it_refuses_them(self, stored: Path, no_color: str, coloured: bool):
+        pty = pytest.importorskip("pty")
+        near, far = pty.openpty()
+        command = [sys.executable, "-m", "virtuoso.cli", "explain", "BTCUSDT", *SAME, "--data", str(stored)]
+        env = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm-256color"}
+        process_ = subprocess.Popen(command, stdout=far, stderr=far, env=env)
+        os.close(far)
+        seen = b""
+        while True:
+            try:
+                part = os.read(near, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            seen += part
+        assert process_.wait(timeout=120) == 0
+        assert (b"\x1b[38;" in seen) is coloured
+
+    @pytest.mark.parametrize(
+        "command", ["data list", "data check", "score BTCUSDT -i 5m", "explain BTCUSDT", "config show"]
+    )
+    def test_fits_a_hundred_columns(self, virtuoso: Virtuoso, stored: Path, command: str):
+        out = virtuoso(*command.split(), "--data", stored).out
+        shown = [line for line in out.splitlines() if not line.startswith(("next:", "->"))]
+        assert max(len(line.rstrip()) for line in shown) <= 100
+
+    def test_a_reader_that_leaves_early_is_no_error(self, stored: Path, tmp_path: Path):
+        command = f"{shlex.quote(sys.executable)} -m virtuoso.cli data list --data {shlex.quote(str(stored))} | head -1"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+        assert done.stdout.startswith("SYMBOL")
+        assert done.stderr == ""
+
+    def test_verbose_tells_events_with_fields_on_stderr(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso("score", "BTCUSDT", "--data", stored, *SAME, "--out", "s.parquet", "-v")
+        assert any("INFO scored" in line and "bars=3456" in line for line in done.err.splitlines())
+        assert virtuoso("score", "BTCUSDT", "--data", stored, *SAME, "--out", "s.parquet").err == ""
+
+
+class TestDataImport:
+    """One line a file; what is wrong with one never loses the others."""
+
+    def test_a_bad_file_is_named_and_the_others_are_stored(self, virtuoso: Virtuoso, archives: Path, tmp_path: Path):
+        (tmp_path / "in").mkdir()
+        good = sorted(archives.glob("*.zip"))[0]
+        for name in (good.name, f"{good.name}.CHECKSUM"):
+            (tmp_path / "in" / name).write_bytes((archives / name).read_bytes())
+        (tmp_path / "in" / "ETHUSDT-1m-2025-01.zip").write_bytes(b"not a zip")
+        done = virtuoso("data", "import", "in", "--venue", "simulated", "--data", "d")
+        assert done.code == 3
+        assert "imported" in done.out
+        assert "failed" in done.out
+        assert "ETHUSDT-1m-2025-01.zip:" in done.out
+        assert virtuoso("data", "list", "--data", "d", "--json").json["series"][0]["symbol"] == "BTCUSDT"
+
+    def test_the_same_files_again_change_nothing(self, virtuoso: Virtuoso, archives: Path, stored: Path):
+        before = verbs.lake(stored).manifest().generation
+        done = virtuoso("data", "import", archives, "--venue", "simulated", "--data", stored, "--json")
+        assert {file["status"] for file in done.json["files"]} == {"unchanged"}
+        assert verbs.lake(stored).manifest().generation == before
+
+    def test_simulated_files_are_refused_under_another_venue(self, virtuoso: Virtuoso, archives: Path):
+        done = virtuoso("data", "import", archives, "--venue", "binance-usdm", "--data", "d")
+        assert done.code == 3
+        assert "made by the simulator" in done.out
+
+
+class TestDataVerify:
+    """Damage is found, set aside and named with its source; lost manifests are made again."""
+
+    @pytest.fixture
+    def own(self, virtuoso: Virtuoso, archives: Path, tmp_path: Path) -> Path:
+        virtuoso("data", "import", archives, "--venue", "simulated", "--data", "own")
+        return tmp_path / "own"
+
+    def test_a_flipped_byte_is_found(self, virtuoso: Virtuoso, own: Path):
+        file = sorted((own / "lake" / "bars").rglob("*.parquet"))[0]
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(bytes(data))
+        done = virtuoso("data", "verify", "--data", own)
+        assert done.code == 3
+        assert "differs from its checksum" in done.out
+        assert "BTCUSDT-1m-2025-01.zip" in done.out
+        assert virtuoso("data", "verify", "--data", own).code == 0
+
+    def test_lost_manifests_are_rebuilt(self, virtuoso: Virtuoso, own: Path):
+        bars = virtuoso("data", "list", "--data", own, "--json").json["series"]
+        for manifest in (own / "lake" / "manifests" / "bars").iterdir():
+            manifest.unlink()
+        lost = virtuoso("data", "list", "--data", own)
+        assert lost.code == 3
+        assert "virtuoso data verify --rebuild" in lost.err
+        assert virtuoso("data", "verify", "--rebuild", "--data", own).code == 0
+        assert [s["bars"] for s in virtuoso("data", "list", "--data", own, "--json").json["series"]] == [
+            s["bars"] for s in bars
+        ]
+
+
+class TestDataSql:
+    """One SELECT on the view `bars`."""
+
+    def test_counts_what_is_stored(self, virtuoso: Virtuoso, stored: Path):
+        query = "select symbol, count(*) as n from bars group by 1 order by 1"
+        found = virtuoso("data", "sql", query, "--data", stored, "--json").json
+        assert found["columns"] == ["symbol", "n"]
+        assert [row[0] for row in found["rows"]] == ["BTCUSDT", "ETHUSDT"]
+
+    def test_keeps_the_order_of_the_columns(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso("data", "sql", "select 1 as n, symbol from bars limit 1", "--data", stored)
+        assert done.out.splitlines()[0].split() == ["n", "symbol"]
+
+    def test_shows_a_wide_row_value_by_value(self, virtuoso: Virtuoso, stored: Path):
+        lines = virtuoso("data", "sql", "select * from bars limit 1", "--data", stored).out.splitlines()
+        assert any(line.split()[:1] == ["taker_buy_quote_volume"] for line in lines)
+        assert any(line.startswith("time") and line.rstrip().endswith("2025-01-01 00:00:00Z") for line in lines)
+
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_writes_files(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path, suffix: str):
+        done = virtuoso("data", "sql", "select close from bars limit 5", "--data", stored, "--out", f"x.{suffix}")
+        assert done.code == 0
+        assert (tmp_path / f"x.{suffix}").stat().st_size > 0
+
+
+class TestScore:
+    """One row a bar, in Parquet; the same bits from the cache."""
+
+    def test_writes_beside_the_lake_if_nothing_is_said(self, virtuoso: Virtuoso, archives: Path, tmp_path: Path):
+        virtuoso("data", "import", archives, "--venue", "simulated", "--data", "d")
+        found = virtuoso("score", "BTCUSDT", "--data", "d", *SAME, "--json").json
+        assert found["file"] == "d/scores/simulated_BTCUSDT_5m.parquet"
+        table = pq.read_table(tmp_path / found["file"])
+        assert table.num_rows == found["bars"] == DAYS * 288
+        assert json.loads(table.schema.metadata[b"virtuoso"])["simulated"] is True
+
+    def test_the_second_run_gives_the_same_table(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        for name in ("a", "b"):
+            virtuoso("score", "ETHUSDT", "--data", stored, *SAME, "--out", f"{name}.parquet")
+        virtuoso("score", "ETHUSDT", "--data", stored, *SAME, "--out", "c.parquet", "--no-cache")
+        first = pq.read_table(tmp_path / "a.parquet")
+        assert first.equals(pq.read_table(tmp_path / "b.parquet"))
+        assert first.equals(pq.read_table(tmp_path / "c.parquet"))
+
+    def test_says_which_components_are_known_on_which_timeframe(self, virtuoso: Virtuoso, stored: Path):
+        found = virtuoso("score", "BTCUSDT", "--data", stored, *SAME, "--out", "s.parquet", "--json").json
+        assert set(found["known_shares"]["technical.rsi"]) == {"5m", "30m", "4h"}
+        assert 0.9 < found["known_shares"]["technical.rsi"]["5m"] < 1.0
+        assert found["components"] == len(found["known_shares"])
+
+    def test_takes_the_finest_timeframe_if_none_is_given(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso(
+            "score", "BTCUSDT", "--data", stored, "--timerange", "20250110-20250111", "--out", "s.parquet", "--json"
+        )
+        assert (done.json["timeframe"], done.json["bars"]) == ("1m", 1440)
+
+    def test_says_that_the_market_is_simulated(self, virtuoso: Virtuoso, stored: Path):
+        assert virtuoso("score", "BTCUSDT", "--data", stored, *SAME, "--out", "s.parquet").out.startswith(
+            "SIMULATED DATA"
+        )
+
+
+class TestExplain:
+    """Any past moment, from the bars that were known then."""
+
+    def test_says_what_the_whole_history_says(self, virtuoso: Virtuoso, stored: Path):
+        scores = verbs.score(verbs.load("BTCUSDT", "5m", data=stored))
+        for at in ("2025-01-05T13:37Z", "2025-01-12T00:00Z"):
+            found = virtuoso("explain", "BTCUSDT", "-i", "5m", "--at", at, "--data", stored, "--json").json
+            expected = scores.explain(at)
+            assert found["time"] == expected.time
+            assert found["confluence"] == expected.confluence
+            assert [row["impact"] for row in found["faces"]["technical"]] == [
+                row.impact for row in expected.faces["technical"]
+            ]
+
+    def test_impacts_sum_to_the_confluence(self, virtuoso: Virtuoso, stored: Path):
+        found = virtuoso("explain", "ETHUSDT", *SAME, "--data", stored, "--json").json
+        assert sum(row["impact"] or 0.0 for row in found["total"]) == pytest.approx(found["confluence"], abs=1e-9)
+
+    def test_one_face_is_one_table(self, virtuoso: Virtuoso, stored: Path):
+        out = virtuoso("explain", "BTCUSDT", *SAME, "--data", stored, "--face", "volume").out
+        assert out.count("Score Contribution Breakdown") == 1
+        assert "Session VWAP" in out
+
+    def test_faces_of_which_nothing_is_known_are_named_in_a_line(self, virtuoso: Virtuoso, stored: Path):
+        out = virtuoso("explain", "BTCUSDT", *SAME, "--data", stored).out
+        assert "Nothing is known of Orderflow, Orderbook, Sentiment." in out
+        assert out.count("Score Contribution Breakdown") == 4
+
+    def test_words_are_added_on_request(self, virtuoso: Virtuoso, stored: Path):
+        assert "RSI" in virtuoso("explain", "BTCUSDT", *SAME, "--data", stored, "--face", "technical", "--words").out
+
+
+class TestBacktest:
+    """A run folder with everything in it, named by what went in, never overwritten."""
+
+    def test_the_same_run_is_found_again(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        first = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--json").json
+        again = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--json").json
+        assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_")
+        assert (first["fresh"], again["fresh"]) == (True, False)
+        assert again["folder"] == first["folder"]
+        assert first["metrics"] == again["metrics"]
+
+    def test_other_terms_are_another_run(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        folders = {
+            virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, *terms, "--json").json["folder"]
+            for terms in ((), ("--fees", "0.001"), ("--risk", "0.02"), ("--timerange", "20250104-20250112"))
+        }
+        assert len(folders) == 4
+
+    def test_another_run_is_never_overwritten(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        command = ("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--out", "mine")
+        assert virtuoso(*command).code == 0
+        refused = virtuoso(*command, "--cash", "5000")
+        assert refused.code == 2
+        assert "mine exists already" in refused.err
+
+    def test_prints_what_the_run_is_worth(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
+        done = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few)
+        for words in (
+            "Total return",
+            "Partial targets",
+            "Mean forward return over 4h",
+            "results page:",
+        ):
+            assert words in done.out
+        page = next(line for line in done.out.splitlines() if line.startswith("results page: "))
+        assert "simulated" in (tmp_path / page.removeprefix("results page: ")).read_text()
+
+    def test_risk_is_what_configuration_says(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        (tmp_path / "r.yaml").write_text("trading: {base_position_size: 0.03}\n")
+        folder = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
+        assert json.loads((tmp_path / folder / "config.json").read_text())["terms"]["risk"] == 0.03
+
+
+class TestVerify:
+    """A certificate on the user's own data; exit code 4 where a law is broken."""
+
+    RANGE = ("--timerange", "20250101-20250106", "--live-bars", "40")
+
+    def test_writes_a_certificate_that_holds(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, *self.RANGE, "--json")
+        assert done.code == 0, done.err
+        assert done.json["holds"] is True
+        written = [tmp_path / file for file in done.json["files"]]
+        assert [file.suffix for file in written] == [".json", ".txt"]
+        assert json.loads(written[0].read_text())["live_bars"] == 40
+        assert "every law holds" in written[1].read_text()
+
+    def test_a_leak_is_named_with_its_first_bar(
+        self, virtuoso: Virtuoso, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "peeking.py").write_text(
+            "import numpy as np\n"
+            "from virtuoso import Component, Squash, ratio\n\n\n"
+            "class Peeking(Component):\n"
+            '    """The next close against this one."""\n\n'
+            '    title, source, scale = "Peeking", "a test", Squash(half=1.0)\n'
+            '    bands = {0: "{value}"}\n\n'
+            "    def memory(self, timeframe):\n        return 2\n\n"
+            "    def value(self, close, high, low):\n"
+            "        return ratio(np.append(close[1:], close[-1:]) - close, high - low)\n"
+        )
+        weights = "rsi: 0.20, ao: 0.20, macd: 0.15, williams_r: 0.15, cci: 0.10, atr: 0.10, peeking: 0.10"
+        (tmp_path / "p.yaml").write_text(
+            f"prism:\n  components: ['peeking:Peeking']\n  faces: {{technical: {{components: {{{weights}}}}}}}\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, *self.RANGE, "-c", "p.yaml")
+        assert done.code == 4
+        lines = done.err.splitlines()
+        assert len(lines) == 2
+        assert "Peeking" in lines[0]
+        assert "first at the bar that closed 2025-01-0" in lines[0]
+        assert "BROKEN" in done.out
+
+
+class TestSignals:
+    """What history said, and what is on file."""
+
+    @pytest.fixture
+    def said(self, virtuoso: Virtuoso, stored: Path, few: Path) -> list[dict]:
+        done = virtuoso(
+            "signals", "list", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--write", "--limit", "4", "--json"
+        )
+        assert done.code == 0, done.err
+        return done.json["signals"]
+
+    def test_are_derived_from_history_newest_first(self, said: list[dict]):
+        times = [signal["timestamp"] for signal in said]
+        assert len(times) == 4
+        assert times == sorted(times, reverse=True)
+        assert all(signal["simulated"] for signal in said)
+
+    def test_are_listed_from_file(self, virtuoso: Virtuoso, said: list[dict]):
+        listed = virtuoso("signals", "list", "--limit", "2", "--json").json["signals"]
+        assert [signal["id"] for signal in listed] == [signal["id"] for signal in said[:2]]
+        assert "BTCUSDT simulated 5m" in virtuoso("signals", "list").out
+
+    def test_are_the_same_on_whatever_range_they_are_derived(
+        self, virtuoso: Virtuoso, stored: Path, few: Path, said: list[dict]
+    ):
+        options = (*SAME, "--data", stored, "-c", few, "--limit", "4", "--timerange", "20250108-", "--json")
+        again = virtuoso("signals", "list", "BTCUSDT", *options).json["signals"]
+        assert [signal["id"] for signal in again] == [signal["id"] for signal in said]
+
+    def test_are_shown_by_id_by_file_name_and_by_path(self, virtuoso: Virtuoso, tmp_path: Path, said: list[dict]):
+        name = said[0]["file_references"]["json"].rsplit("/", 1)[1]
+        for key in (said[0]["id"], said[0]["id"][:8], name, f"reports/json/{name}"):
+            assert virtuoso("signals", "show", key, "--json").json["id"] == said[0]["id"]
+        out = virtuoso("signals", "show", said[0]["id"]).out
+        assert out.startswith("SIMULATED DATA  ")
+        assert "Insights" in out
+
+    def test_that_are_not_there_are_none(self, virtuoso: Virtuoso):
+        done = virtuoso("signals", "list")
+        assert done.code == 0
+        assert done.out.startswith("0 signals on file in reports/json")
+
+
+class TestConfigShow:
+    """What is in force, and who set it; never a secret."""
+
+    def test_names_the_origin_of_what_is_not_default(
+        self, virtuoso: Virtuoso, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "mine.yaml").write_text("signals: {bull_enter: 70}\n")
+        monkeypatch.setenv("VIRTUOSO_API__PORT", "9000")
+        out = virtuoso("config", "show", "-c", "mine.yaml", "--data", "elsewhere").out
+        assert any(line.startswith("signals.bull_enter") and "mine.yaml" in line for line in out.splitlines())
+        assert any(line.startswith("api.port") and "9000" in line for line in out.splitlines())
+        assert any(line.startswith("data.root") and "elsewhere" in line for line in out.splitlines())
+
+    def test_never_shows_a_secret(self, virtuoso: Virtuoso, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        (tmp_path / "x.yaml").write_text(
+            'exchanges: [{name: binance, type: spot, api_key: "${A_KEY}", api_secret: "${A_SECRET}"}]\n'
+        )
+        monkeypatch.setenv("A_KEY", "hunter2-and-more")
+        for form in ((), ("--json",)):
+            done = virtuoso("config", "show", "-c", "x.yaml", *form)
+            assert done.code == 0
+            assert "hunter2" not in done.out + done.err
+            assert "A_SECRET" in done.out
+
+
+class TestDoctor:
+    """Everything that Virtuoso stands on, with a remedy for what does not hold."""
+
+    def test_is_content_with_a_good_place(self, virtuoso: Virtuoso, stored: Path):
+        done = virtuoso("doctor", "--data", stored, "--json")
+        assert done.code == 0
+        verdicts = {check["name"]: check["verdict"] for check in done.json["checks"]}
+        assert {"python", "libraries", "TA-Lib", "configuration", "components", "lake", "clock"} <= set(verdicts)
+        assert "fails" not in verdicts.values()
+
+    def test_a_broken_setting_is_code_2_and_named_once(self, virtuoso: Virtuoso, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("VIRTUOSO_SIGNALS__BULL_ENTER", "40")
+        done = virtuoso("doctor")
+        assert done.code == 2
+        assert "VIRTUOSO_SIGNALS__BULL_ENTER" in done.out
+        assert "1 check failed" in done.out
+
+    def test_a_missing_private_component_is_found(self, virtuoso: Virtuoso, tmp_path: Path):
+        (tmp_path / "x.yaml").write_text("prism: {components: ['nowhere_at_all:Thing']}\n")
+        done = virtuoso("doctor", "-c", "x.yaml", "--json")
+        assert done.code == 2
+        failed = next(check for check in done.json["checks"] if check["verdict"] == "fails")
+        assert "nowhere_at_all" in failed["found"]
+
+    def test_a_damaged_manifest_is_code_3(self, virtuoso: Virtuoso, archives: Path, tmp_path: Path):
+        virtuoso("data", "import", archives, "--venue", "simulated", "--data", "d")
+        newest = max((tmp_path / "d" / "lake" / "manifests" / "bars").iterdir())
+        newest.write_text(newest.read_text()[:-40])
+        done = virtuoso("doctor", "--data", "d")
+        assert done.code == 3
+
+
+class TestKnownShares:
+    """What `score` prints about coverage is counted on each timeframe's own bars."""
+
+    def test_is_the_share_of_finite_scores(self, stored: Path):
+        scores = verbs.score(verbs.load("BTCUSDT", "5m", data=stored))
+        shares = verbs.known_shares(scores)["technical.rsi"]
+        rsi = scores.prism["technical.rsi"]
+        bars = scores.frame.bars(scores.prism.ladder(scores.frame.timeframe)[1][0])
+        values = scores.workspace.values(rsi, bars.timeframe, bars.first, bars.end)[0]
+        assert shares["30m"] == pytest.approx(float(np.isfinite(values).mean()), abs=0.01)
