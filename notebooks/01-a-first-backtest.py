@@ -117,9 +117,9 @@ for bucket in result.buckets[result.buckets["horizon"] == "1h"]:
 # ## The answer
 #
 # No. On this simulated market the signals as shipped pick entries about as well as chance: before costs their trades
-# make next to nothing. Each of them pays fees and slippage, and together the costs are many times that; about a fifth
-# of the account is gone after two months, while holding would have cost almost nothing. The buckets say the same: no
-# interval lies clear of zero, so no level of the confluence foretold the next hour.
+# make next to nothing. Each of them pays fees and slippage, and together the costs are many times that, which turns
+# nothing into a clear loss, while holding would have cost almost nothing. The buckets say the same: no interval lies
+# clear of zero, so no level of the confluence foretold the next hour.
 #
 # Is that bad news? It is what the tools are for. Weights and thresholds have not been fitted to anything yet, a
 # simulated market has little to find, and a backtest that shows its costs is worth more than one that hides them.

@@ -165,9 +165,12 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
             worst = f"{name} differs; "
         offending |= different
     known = float(np.isfinite(whole["confluence"]).mean())
+    vacuous = known < laws.KNOWN_SHARE
+    if vacuous:
+        worst = f"proves nothing, only {known:.0%} of the bars have a confluence; {worst}"
     at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None
     return Finding(
-        "live", "the whole prism", frame.timeframe.name, not offending.any(), bars * len(whole), known,
+        "live", "the whole prism", frame.timeframe.name, not (offending.any() or vacuous), bars * len(whole), known,
         float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one {where}",
     )  # fmt: skip
 
