@@ -30,8 +30,8 @@ from virtuoso.config import Settings
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob(".github/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PASSING = re.compile(r"\d+(?:\.\d+)? (?:s|ms)\b|(?<=_)[0-9a-f]{10}(?=/)")
-"""What differs from run to run and from machine to machine: durations, and the digest that names a run folder."""
+PASSING = re.compile(r"\d+(?:\.\d+)? (?:s|ms)\b|(?<=_)[0-9a-f]{10}(?=/|$)|\b[0-9a-f]{24,64}\b", re.MULTILINE)
+"""What differs from run to run, and with every line of code: durations, and digests of code in names and provenance."""
 ELISION = "…"
 
 
@@ -129,8 +129,11 @@ def make_market(folder: Path) -> None:
 def renew(page: Path) -> bool:
     """Write into a page what its blocks print now; whether that changed it."""
     before = text = page.read_text(encoding="utf-8")
-    run = runner(page)
-    edits = [(block.span, renewed(block.shown, out)) for block in blocks(text) if (out := run(block), block.shown)[1]]
+    run, edits = runner(page), []
+    for block in blocks(text):
+        printed = run(block)
+        if block.shown is not None:
+            edits.append((block.span, renewed(block.shown, printed)))
     for (start, end), fresh in reversed(edits):
         text = text[:start] + fresh + text[end:]
     page.write_text(text, encoding="utf-8")

@@ -588,7 +588,13 @@ class TestVerify:
         written = [tmp_path / file for file in done.json["files"]]
         assert [file.suffix for file in written] == [".json", ".txt"]
         assert json.loads(written[0].read_text())["live_bars"] == 40
-        assert "every law holds" in written[1].read_text()
+        assert "every law that could be tested holds" in written[1].read_text()
+
+    def test_too_few_bars_certify_nothing(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, "--timerange", "20250101-20250102")
+        assert done.code == 3
+        assert "too few to examine one component on" in done.err.splitlines()[0]
+        assert not (tmp_path / "reports").exists()
 
     def test_a_leak_is_named_with_its_first_bar(
         self, virtuoso: Virtuoso, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

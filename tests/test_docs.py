@@ -69,7 +69,8 @@ class TestReadingAPage:
 
     def test_forgives_what_passes_and_left_out_lines_and_nothing_else(self):
         assert agrees(["took 1.2 s", "…", "end"], "took 33.0 s\na\nb\nend")
-        assert agrees(["runs/btc_5m_0123456789/page"], "runs/btc_5m_abcdef0123/page")
+        run, signal = "wrote runs/btc_5m_0123456789", "show 61de4002c75d129fb7bf12b8"
+        assert agrees([run, signal], "wrote runs/btc_5m_abcdef0123\nshow 0000000000000000000000aa")
         assert not agrees(["took 1.2 s", "end"], "took 33.0 s\na\nend")
         assert not agrees(["confluence 41.2"], "confluence 41.3")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.builders import market
 from tests.laws.leaks import NextClose
 from virtuoso.errors import LawBrokenError
-from virtuoso.prism.certificate import certify
+from virtuoso.prism.certificate import Certificate, certify
 from virtuoso.prism.component import Component, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import ATR
@@ -62,9 +64,7 @@ class TestACertificateOfAnHonestComponent:
         certificate = certify(alone(typed_in_a_notebook()), FRAME, live_bars=40)
         assert certificate.holds
         assert "in this process" in certificate.findings[-1].detail
-        assert certificate.untested == [
-            "another process, which could not import Tilt: write it into a module of its own"
-        ]
+        assert certificate.untested == ["another process: it could not import Tilt: write it into a module of its own"]
 
     def test_becomes_json(self):
         certificate = certify(alone(typed_in_a_notebook()), FRAME, live_bars=10)
@@ -76,12 +76,13 @@ class TestACertificateOfAnHonestComponent:
         assert certificate.untested == ["mine.rsi on 1m: 900 bars are fewer than the 2246 it takes"]
 
 
+@pytest.fixture(scope="module")
+def broken() -> Certificate:
+    return certify(alone(NextClose()), FRAME, live_bars=40)
+
+
 class TestACertificateOfALeakingComponent:
     """It is broken, and names the first offending bar."""
-
-    @pytest.fixture(scope="class")
-    def broken(self):
-        return certify(alone(NextClose()), FRAME, live_bars=40)
 
     def test_does_not_hold(self, broken):
         assert not broken.holds
@@ -104,3 +105,13 @@ def test_bars_of_which_nothing_is_known_certify_nothing():
     live = certify(alone(RSI()), gone, live_bars=200).findings[-1]
     assert not live.holds
     assert live.detail.startswith("proves nothing, only 0% of the bars have a confluence")
+
+
+def test_a_script_that_no_second_process_can_run_gets_its_certificate_all_the_same():
+    program = (
+        "from tests.prism.test_certificate import FRAME, RSI, alone, certify\n"
+        "certificate = certify(alone(RSI()), FRAME, live_bars=10)\n"
+        "print(certificate.holds, certificate.untested)\n"
+    )
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('True ["another process: it ended early')

@@ -84,7 +84,7 @@ def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
 
 
 def _imported(report: ImportReport) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, seconds, size, table
+    from virtuoso.cli.show import heading, prose, seconds, size, table
     from virtuoso.reports.numbers import plural, whole
 
     many = len(report.files) > SHOWN_ROWS
@@ -101,7 +101,7 @@ def _imported(report: ImportReport) -> Iterator[RenderableType]:
     remarks = list(_remarks(shown))
     if remarks:
         yield heading("Remarks")
-        yield from remarks
+        yield from map(prose, remarks)
 
 
 def _file_row(file: FileReport, counts: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from virtuoso.cli import options
 from virtuoso.cli.call import Answer, Call, verb, written
-from virtuoso.errors import ConfigError, LawBrokenError, did_you_mean
+from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -177,6 +177,7 @@ def explain(
 
 def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:
     """The confluence and each face of which something is known, or the one face that is asked for."""
+    from virtuoso.cli.show import prose
     from virtuoso.reports.tables import contribution
 
     silent = [] if face else [row.title for row in found.total if row.score != row.score]
@@ -189,7 +190,7 @@ def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[Re
         yield table.to_rich(footnote=number == len(wanted))
         if words:
             yield ""
-            yield from (f"  {line.component}: {line.words}" for line in table.lines if line.words)
+            yield from (prose(f"{line.component}: {line.words}", 2) for line in table.lines if line.words)
     if silent:
         yield ""
         yield f"Nothing is known of {', '.join(silent)}. Their tables: --face NAME."
@@ -223,9 +224,11 @@ def backtest(
     given = {name: value for name, value in terms.items() if value is not None}
     result = verbs.backtest(scores, settings=call.settings, env=Env(seed=seed), **given)
     folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    if not fresh:
+        call.note(f"This very run is there already; {folder} was left as it is.")
     data = {**_about(frame), **_backtest_facts(result), "folder": folder, "fresh": fresh}
     following = _next(call, "signals list", frame, timerange=timerange)
-    return Answer(data, lambda: _backtested(result, folder, fresh), following)
+    return Answer(data, lambda: _backtested(result, folder), following)
 
 
 def _backtest_facts(result: BacktestResult) -> dict[str, Any]:
@@ -239,11 +242,11 @@ def _backtest_facts(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def _backtested(result: BacktestResult, folder: Path, fresh: bool) -> Iterator[RenderableType]:
+def _backtested(result: BacktestResult, folder: Path) -> Iterator[RenderableType]:
     yield result.summary()
     yield from _buckets(result)
     yield ""
-    yield f"{'wrote' if fresh else 'this very run is there already:'} {folder}"
+    yield f"run folder: {folder}/"
     yield f"results page: {folder / 'results.html'}"
 
 
@@ -293,6 +296,11 @@ def verify(
     frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, progress=tick)
+    if all(finding.law == "live" for finding in found.findings):
+        raise NoDataError(
+            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
+            f"{found.untested[0]}. Choose a longer --timerange."
+        )
     folder = out or call.settings.signals.reports / "certificates"
     files = verbs.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
@@ -308,7 +316,7 @@ def verify(
 
 
 def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, table
+    from virtuoso.cli.show import heading, prose, table
     from virtuoso.reports.numbers import whole
 
     yield str(found).partition("\n")[0]
@@ -322,10 +330,10 @@ def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType
     yield table(("LAW", "VERDICT", "EXAMINED", "BROKEN", "VALUES COMPARED"), rows, left=2)
     if found.broken:
         yield heading("Broken, the earliest first")
-        yield from (f"  {finding}" for finding in found.broken[:SHOWN_FINDINGS])
+        yield from (prose(str(finding), 2) for finding in found.broken[:SHOWN_FINDINGS])
     if found.untested:
         yield heading("Not tested")
-        yield from _untested(found.untested)
+        yield from (prose(line, 2) for line in _untested(found.untested))
     yield ""
     yield from (f"-> {file}" for file in files)
 
@@ -338,6 +346,6 @@ def _untested(reasons: list[str]) -> Iterator[str]:
         by_clock.setdefault(clock, []).append(reason)
     for clock, of_clock in by_clock.items():
         if clock and len(of_clock) > 1:
-            yield f"  on {clock}: {len(of_clock)} components, such as {of_clock[0]}"
+            yield f"on {clock}: {len(of_clock)} components, such as {of_clock[0]}"
         else:
-            yield from (f"  {reason}" for reason in of_clock)
+            yield from of_clock

@@ -75,6 +75,14 @@ def pairs(facts: Iterable[tuple[str, str]]) -> RenderableType:
     return made
 
 
+def prose(text: str, indent: int = 0) -> str:
+    """Break a sentence into lines that fit; what continues it stands a little to the right."""
+    import textwrap
+
+    lead = " " * indent
+    return "\n".join(textwrap.wrap(text, WIDTH, initial_indent=lead, subsequent_indent=f"{lead}  "))
+
+
 def heading(text: str) -> RenderableType:
     """Begin a part of an answer."""
     return Group(Text(), Text(text, style="bold"))

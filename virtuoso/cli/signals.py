@@ -127,7 +127,7 @@ def show(
 
 
 def _shown(signal: Signal) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, leaning, moment, pairs, table
+    from virtuoso.cli.show import heading, leaning, moment, pairs, prose, table
     from virtuoso.reports.numbers import number, percent, price
 
     score = _or_nan(signal.score)
@@ -148,7 +148,7 @@ def _shown(signal: Signal) -> Iterator[RenderableType]:
             ("LEVEL", "PRICE", "FROM ENTRY", "R", "SIZE"), _levels(signal, signal.entry_price, signal.stop_loss)
         )
     yield heading("Insights")
-    yield from (f"  {sentence}" for sentence in (*signal.insights, *signal.actionable_insights))
+    yield from (prose(sentence, 2) for sentence in (*signal.insights, *signal.actionable_insights))
     source = signal.provenance
     yield heading("Provenance")
     facts = [("id", signal.id), ("data", source.data), ("config", source.config), ("code", source.code)]

@@ -122,14 +122,14 @@ def doctor(call: Call) -> Answer:
 
 
 def _examined(checks: list[Check]) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, table
+    from virtuoso.cli.show import heading, prose, table
     from virtuoso.reports.numbers import plural
 
     yield table(("WHAT", "VERDICT", "FOUND"), ((c.name, c.verdict, c.found) for c in checks), left=3)
     remedies = [check for check in checks if check.remedy]
     if remedies:
         yield heading("To do")
-        yield from (f"  {check.name}: {check.remedy}" for check in remedies)
+        yield from (prose(f"{check.name}: {check.remedy}", 2) for check in remedies)
     failed = sum(check.verdict == "fails" for check in checks)
     yield ""
     yield f"{plural(failed, 'check')} failed" if failed else "everything that Virtuoso needs works"

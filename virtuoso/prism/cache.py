@@ -28,7 +28,8 @@ from virtuoso.prism.blocks import Clock, Workspace
 from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.fingerprint import node_fingerprint
-from virtuoso.prism.prism import THREADS, Prism, columns_of
+from virtuoso.prism.prism import THREADS, Prism
+from virtuoso.prism.views import columns_of
 
 SEGMENT = 65_536
 

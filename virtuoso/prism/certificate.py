@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,8 @@ from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
 from virtuoso.prism.fingerprint import environment, sources_digest
 from virtuoso.prism.laws import Finding
-from virtuoso.prism.prism import Prism, columns_of
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.views import columns_of
 
 Progress = Callable[[str, int, int], None]
 
@@ -78,7 +80,9 @@ class Certificate:
 
     def __str__(self) -> str:
         laws_seen = sorted({finding.law for finding in self.findings})
-        verdict = "every law holds" if self.holds else f"{len(self.broken)} findings are BROKEN"
+        verdict = f"{len(self.broken)} findings are BROKEN"
+        if self.holds:
+            verdict = "every law that could be tested holds" if self.untested else "every law holds"
         lines = [
             f"{self.instrument} {self.timeframe} {iso(self.first)} to {iso(self.last)}: {verdict}",
             f"{len(self.findings)} examinations ({', '.join(laws_seen)}), {self.live_bars:,} bars one by one",
@@ -124,9 +128,10 @@ def certify(
         progress("bar by bar in another process", len(work), len(work) + 1)
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
-        findings.append(bar_by_bar(prism, frame, bars))
-    if typed := _typed_here(prism):
-        untested.append(f"another process, which could not import {typed}: write it into a module of its own")
+        live, obstacle = bar_by_bar(prism, frame, bars)
+        findings.append(live)
+        if obstacle:
+            untested.append(f"another process: {obstacle}")
     return Certificate(
         str(frame.instrument), frame.timeframe.name, frame.timeframe.open_time(frame.start),
         frame.timeframe.open_time(frame.stop), findings, untested, max(bars, 0), frame.fingerprint,
@@ -143,20 +148,16 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
     return f"{len(bars)} bars are fewer than the {needed} it takes" if len(bars) < needed else ""
 
 
-def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
+def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, str]:
     """Score the last bars one by one in another process, as they would arrive, and compare every array bit for bit.
 
-    Where another process could not import what the prism is made of, they are scored in this one, and that is said.
+    Returns
+    -------
+    tuple of Finding and str
+        What was found, and why it was done in this process if it was; empty if not.
     """
     whole = prism.score(frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
-    typed = _typed_here(prism)
-    if typed:
-        where = f"in this process, since no other could import {typed}"
-        single = replayed(prism, frame, bars)
-    else:
-        where = "in another process"
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            single = pool.submit(replayed, prism, frame, bars).result()
+    single, obstacle = _elsewhere(prism, frame, bars)
     offending = np.zeros(bars, dtype=bool)
     worst = ""
     for name, values in whole.items():
@@ -169,10 +170,27 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> Finding:
     if vacuous:
         worst = f"proves nothing, only {known:.0%} of the bars have a confluence; {worst}"
     at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None
-    return Finding(
+    where = "in this process" if obstacle else "in another process"
+    finding = Finding(
         "live", "the whole prism", frame.timeframe.name, not (offending.any() or vacuous), bars * len(whole), known,
         float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one {where}",
     )  # fmt: skip
+    return finding, obstacle
+
+
+def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
+    """Replay bars in a fresh process; in this one where there can be none, with the reason."""
+    typed = _typed_here(prism)
+    if typed:
+        return replayed(prism, frame, bars), f"it could not import {typed}: write it into a module of its own"
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(replayed, prism, frame, bars).result(), ""
+    except BrokenProcessPool:
+        # a fresh process runs the program that started it once more, up to its main guard
+        return replayed(
+            prism, frame, bars
+        ), "it ended early: does the script keep its calls under __name__ == '__main__'?"
 
 
 def _typed_here(prism: Prism) -> str:

@@ -13,23 +13,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import Array
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import BRIDGED
 from virtuoso.prism.blend import blend, bonus, participation, trust
-from virtuoso.prism.blocks import Workspace, visible
-from virtuoso.prism.component import Component, Node
-from virtuoso.prism.divergence import ClassicDivergence
+from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.scores import ComponentScores, FaceScores, Scores
+from virtuoso.prism.views import View, clocks_of, columns_of, divergence_of
 
 CHUNK = 65_536
 """Bars assembled at once: bounds the memory of what lies between component and confluence."""
@@ -44,35 +42,6 @@ DEFAULT_FACE_WEIGHTS = {
     "price_structure": 0.16,
     "sentiment": 0.10,
 }
-
-
-@cache
-def columns_of(node: Node) -> frozenset[str]:
-    """Columns a node needs, its features' included."""
-    needed: set[str] = set()
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            needed |= columns_of(source)
-        elif name in BAR_COLUMNS:
-            needed.add(name)
-    return frozenset(needed)
-
-
-@cache
-def divergence_of(component: Component) -> ClassicDivergence:
-    """Classic divergence of price and a component."""
-    return ClassicDivergence(oscillator=component)
-
-
-def clocks_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
-    """Clocks on which a node and its features run when it is asked for on a timeframe."""
-    found = {timeframe}
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            found |= clocks_of(source, source.clock(timeframe))
-    return found
 
 
 @dataclass(frozen=True)
@@ -383,85 +352,3 @@ class Prism:
                 rows = np.stack([c.score(workspace.values(c, timeframe, a, b)[0]) for c in inputs])
                 participation(rows, clock.block, found)
             known.update(zip(group, found.tolist(), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a stretch of base bars sees the bars of one timeframe.
-
-    Attributes
-    ----------
-    timeframe : Timeframe
-    weight : float
-        In the ladder.
-    start, stop : int
-        Numbers of the bars of the timeframe that are seen.
-    at : array of int64 or None, shape (n_bars,)
-        Position, from `start`, of the bar that each base bar sees; None on the base clock.
-    silent : array of bool or None, shape (n_bars,)
-        Where a score is not known whatever the values: no bar yet, or a bridged one.
-    """
-
-    timeframe: Timeframe
-    weight: float
-    start: int
-    stop: int
-    at: NDArray[np.int64] | None
-    silent: NDArray[np.bool_] | None
-
-    @classmethod
-    def of(cls, workspace: Workspace, timeframe: Timeframe, weight: float, a: int, b: int) -> View:
-        """View of the base bars [a, b) on a timeframe."""
-        bars = workspace.clock(timeframe).bars
-        if timeframe == workspace.frame.timeframe:
-            bridged = bars.state[a - bars.first : b - bars.first] == BRIDGED
-            return cls(timeframe, weight, a, b, None, bridged if bridged.any() else None)
-        numbers = visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
-        workspace.insist_loaded(timeframe, int(numbers[0]))
-        start, stop = max(int(numbers[0]), bars.first), min(int(numbers[-1]) + 1, bars.end)
-        if start >= stop:
-            return cls(timeframe, weight, start, start, None, np.ones(b - a, dtype=bool))
-        at = np.maximum(numbers - start, 0)
-        bridged = bars.state[start - bars.first : stop - bars.first] == BRIDGED
-        silent = (numbers < start) | bridged[at]
-        return cls(timeframe, weight, start, stop, at, silent if silent.any() else None)
-
-    def compute(self, node: Node, workspace: Workspace) -> None:
-        """Evaluate a node for the bars that are seen."""
-        if self.start < self.stop:
-            workspace.values(node, self.timeframe, self.start, self.stop)
-
-    def values(self, node: Node, workspace: Workspace) -> list[Array]:
-        """Outputs of a node as the base bars see them, NaN where there is no bar yet."""
-        if self.start == self.stop:
-            assert self.silent is not None
-            return [np.full(len(self.silent), np.nan) for _ in workspace.values(node, self.timeframe, 0, 0)]
-        return [self._spread(values) for values in workspace.values(node, self.timeframe, self.start, self.stop)]
-
-    def scores(self, component: Component, workspace: Workspace) -> Array:
-        """Scores of a component as the base bars see them; a bridged bar's own score is not known."""
-        if self.start == self.stop:
-            return self.values(component, workspace)[0]
-        scored = workspace.clock(self.timeframe).scored
-        start, stop, points = scored.get(component, (0, 0, np.empty(0)))
-        if (start, stop) != (self.start, self.stop):  # a slow bar is seen by many fast ones in a row
-            points = component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0])
-            if self.at is not None:
-                scored[component] = (self.start, self.stop, points)
-        return self._spread(points)
-
-    def _spread(self, values: Array) -> Array:
-        spread = values if self.at is None else values.take(self.at)
-        return spread if self.silent is None else np.where(self.silent, np.nan, spread)
-
-
-def seen(
-    node: Node, workspace: Workspace, timeframe: Timeframe, a: int, b: int
-) -> tuple[list[Array], NDArray[np.bool_]]:
-    """Values of a node on a timeframe as the base bars [a, b) see them, and where they are known."""
-    return workspace.aligned(node, timeframe, workspace.frame.timeframe, a, b)
-
-
-def seen_scores(component: Component, workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> Array:
-    """Scores of a component on a timeframe as the base bars [a, b) see them."""
-    return View.of(workspace, timeframe, 1.0, a, b).scores(component, workspace)

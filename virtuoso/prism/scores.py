@@ -19,6 +19,7 @@ from virtuoso.prism.blend import Codes
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.divergence import KINDS
+from virtuoso.prism.views import columns_of, seen, seen_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,8 +187,6 @@ class Scores:
     @classmethod
     def empty(cls, prism: Prism, workspace: Workspace, start: int, stop: int) -> Scores:
         """Scores of which nothing is known yet, for the base bars [start, stop)."""
-        from virtuoso.prism.prism import columns_of
-
         n = max(stop - start, 0)
         carried = set(workspace.frame.base.columns)
 
@@ -344,8 +343,6 @@ class Scores:
 
     def _timeframes(self, part: ComponentScores, i: int) -> dict[str, tuple[float, float]]:
         """Score and raw value of a component on each timeframe, as bar i sees them."""
-        from virtuoso.prism.prism import seen, seen_scores
-
         if part.missing:
             return {}
         number = self.start + i

@@ -17,8 +17,9 @@ from virtuoso.market.columns import PRICES, Array
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Node
 from virtuoso.prism.features.structure import CHOCH, Structure
-from virtuoso.prism.prism import Prism, columns_of
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.scores import Explanation, Row
+from virtuoso.prism.views import columns_of
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.rule import NEUTRAL

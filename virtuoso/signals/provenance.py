@@ -28,7 +28,8 @@ from virtuoso.prism import fingerprint
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
-from virtuoso.prism.prism import Prism, columns_of
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.views import columns_of
 from virtuoso.signals import levels, moment, rule
 from virtuoso.signals.settings import SignalSettings
 
