@@ -82,8 +82,8 @@ print(certificate)
 
 
 # %% [markdown]
-# Every law holds. What could not be tested is listed too: 60 days are not enough four-hour bars, and a class typed into
-# a notebook cannot be imported by another process, so the bar-by-bar comparison was made in this one.
+# Every law that could be tested holds. What could not is listed: 60 days are not enough four-hour bars, and a class
+# typed into a notebook cannot be imported by another process, so the bar-by-bar comparison was made in this one.
 #
 # ## The same idea, broken
 #

@@ -1,8 +1,7 @@
 """Stage `import`: bring archive files into the lake, and write down what the lake then holds.
 
-The lake belongs to no stage: what was recorded cannot be made again, so DVC neither stores nor removes it. The stage
-writes fingerprints of its contents, and what comes after runs again when they change. By hand:
-`python pipelines/import_bars.py`.
+The lake belongs to no stage: a recording cannot be made again, so DVC neither stores nor removes it. The stage writes
+fingerprints of its contents, and what comes after runs again when they change.
 """
 
 import json
@@ -12,8 +11,7 @@ import yaml
 
 from virtuoso import verbs
 
-WRITTEN = ("symbol", "timeframe", "start_utc", "end_utc", "bars", "missing", "gaps")
-"""Not how bars lie in files, so that compaction changes nothing."""
+WRITTEN = ("symbol", "timeframe", "start_utc", "end_utc", "bars", "missing", "gaps")  # not how bars lie in files
 
 
 def main() -> None:
@@ -32,7 +30,9 @@ def main() -> None:
         for one in lake.coverage()
         if one.venue == told["venue"]
     ]
-    (root / "imported.json").write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+    target = root / "imported.json"
+    target.unlink(missing_ok=True)  # it may be a link into DVC's cache
+    target.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
     print(f"stored {report.total('stored'):,} bars; the lake holds {len(held)} series of {told['venue']}")
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from virtuoso import verbs
 from virtuoso.clock import UNIT_MS, Env, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError
+from virtuoso.reports.numbers import percent
 
 if TYPE_CHECKING:
     from virtuoso.config import Settings
@@ -207,7 +208,7 @@ def simulate(root: Path, days: int, seed: int, journal: Journal) -> None:
     from virtuoso.venues.simulator import simulate as simulated
     from virtuoso.venues.simulator import write_archive
 
-    with journal.step("simulate", "python pipelines/simulate.py") as step:
+    with journal.step("simulate", f"virtuoso demo --days {days} --seed {seed}") as step:
         market = {"simulated": True, "seed": seed, "code": _simulator_digest(), "symbols": list(SYMBOLS)}
         known = _read_market(root)
         if {**known, "days": 0} == {**market, "days": 0} and known["days"] >= days:
@@ -271,9 +272,9 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
         )
     with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
         results = [verbs.backtest(scores, settings=settings) for scores in scored]
-        step.found = f"{sum(len(result.trades) for result in results)} trades; " + ", ".join(
-            f"{result.frame.instrument.symbol} {100.0 * result.metrics['total_return']:+.1f} %" for result in results
-        )
+        made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
+        trades = sum(len(result.trades) for result in results)
+        step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())
     with journal.step("signals", f"virtuoso signals list {SYMBOLS[0]} {here}") as step:
         issued = [verbs.issued(scores, settings=settings, last=SIGNALS_OF_EACH) for scores in scored]
         step.found = f"the last {sum(map(len, issued))} of them, with levels, insights and provenance"

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from virtuoso.clock import UNIT_MS, Timeframe, parse_time, parse_timerange
+from virtuoso.clock import UNIT_MS, Env, Timeframe, parse_time, parse_timerange
 
 if TYPE_CHECKING:
     from virtuoso.account.instrument import Instrument
@@ -316,13 +316,15 @@ def signal_folder(settings: Settings | None = None) -> SignalFolder:
     return SignalFolder(_settings(settings).signals.reports)
 
 
-def backtest(scores: Scores, *, settings: Settings | None = None, **terms: Any) -> BacktestResult:
+def backtest(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
     """Trade the signals of scores, decided at the close and filled at the next open.
 
     Parameters
     ----------
     scores : Scores
     settings : Settings, optional
+    seed : int
+        Of the bootstrap behind the intervals of the score buckets.
     **terms
         fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
         `trading.base_position_size` if absent.
@@ -342,12 +344,14 @@ def backtest(scores: Scores, *, settings: Settings | None = None, **terms: Any) 
         "config": config_digest(scores.prism, chosen.signals),
         "prism": scores.prism.fingerprint,
         "code": _code_digest(scores.prism),
+        "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
     config = {name: part for name, part in chosen.masked().items() if name in ("prism", "signals", "trading", "risk")}
     del config["signals"]["reports"]  # where things are written changes no result
     terms.setdefault("risk", chosen.trading.base_position_size)
-    result = run(scores, intents(scores, chosen.signals), config=config, provenance=provenance, **terms)
+    given = intents(scores, chosen.signals)
+    result = run(scores, given, config=config, provenance=provenance, env=Env(seed=seed), **terms)
     log.info("backtested", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
     return result
 

@@ -129,6 +129,10 @@ class Call:
         if not self.quiet:
             print(text, file=sys.stderr)
 
+    def complain(self, what: str, remedy: str) -> None:
+        """Say in two lines on stderr what is wrong and what to do."""
+        print(f"error: {what}\n{remedy}", file=sys.stderr)
+
     @contextmanager
     def progress(self, what: str) -> Iterator[Tick]:
         """Show long work on stderr where that is a terminal."""
@@ -153,7 +157,7 @@ class Call:
 
     def fail(self, kind: str, what: str, remedy: str, code: int) -> int:
         """Say what is wrong and what to do, and give the exit code back."""
-        print(f"error: {what}\n{remedy}", file=sys.stderr)
+        self.complain(what, remedy)
         if self.as_json:
             from virtuoso.cli.plain import to_json
 

@@ -214,7 +214,6 @@ def backtest(
 ) -> Answer:
     """Trade the signals of an instrument's history; write a run folder with a results page."""
     from virtuoso import verbs
-    from virtuoso.clock import Env
 
     terms = {"fees": fees, "slippage": slippage, "cash": cash, "risk": risk}
     frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
@@ -222,7 +221,7 @@ def backtest(
         cache = verbs.block_cache(settings=call.settings)
         scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
     given = {name: value for name, value in terms.items() if value is not None}
-    result = verbs.backtest(scores, settings=call.settings, env=Env(seed=seed), **given)
+    result = verbs.backtest(scores, settings=call.settings, seed=seed, **given)
     folder, fresh = verbs.save_run(result, out, settings=call.settings)
     if not fresh:
         call.note(f"This very run is there already; {folder} was left as it is.")
@@ -310,7 +309,7 @@ def verify(
         at = written(first.at) if first.at is not None else None
         following = _next(call, "explain", frame, at=at)
         where_first = f" first at the bar that closed {at}" if at else ""
-        call.note(f"error: {first.node} breaks the law of {first.law} on {first.timeframe}{where_first}.\n{REPAIR}")
+        call.complain(f"{first.node} breaks the law of {first.law} on {first.timeframe}{where_first}.", REPAIR)
     code = 0 if found.holds else LawBrokenError.exit_code
     return Answer(data, lambda: _certified(found, files), following, code)
 

@@ -25,10 +25,18 @@ WIDTH = 100
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
+class PipeConsole(Console):
+    """A console that says when its reader is gone, instead of ending the process with an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command."""
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console of 100 columns, or of the terminal where that is narrower."""
     stream = sys.stderr if stderr else sys.stdout
-    made = Console(file=stream, highlight=False, emoji=False, markup=False, soft_wrap=False)
+    made = PipeConsole(file=stream, highlight=False, emoji=False, markup=False, soft_wrap=False)
     made.width = min(made.width, WIDTH) if stream.isatty() else WIDTH
     return made
 
