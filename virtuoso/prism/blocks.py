@@ -3,6 +3,8 @@
 1. Bars of a timeframe are numbered from the epoch and grouped into blocks of fixed length.
 2. The values of a block are computed on exactly the bars [block start - memory, t]: the arrays always start at the
    same absolute bar, so a causal function gives the same bits however the history is cut.
+   A node whose bits do not depend on where its window starts may say so (`windowed`): then it is fed from
+   `memory` bars before the first bar that is wanted, which is the block's start in batch.
 3. A hole cuts: with r the start of the known run that holds t, the function sees [max(block start - memory, r), t],
    and its value counts once t - r >= warmup - 1, else NaN.
 4. `Workspace.values` extends what is there up to the bar asked for. Asked for five years at once it walks over whole
@@ -247,7 +249,8 @@ class Workspace:
         """Compute the bars of a block that are not there yet, up to number `end`."""
         bars, plan = clock.bars, series.plan
         wanted = int(series.done[block - clock.first_block])
-        origin = block * clock.block - plan.memory - self._extra_memory
+        anchor = wanted if node.windowed else block * clock.block
+        origin = anchor - plan.memory - self._extra_memory
         low = max(origin, bars.first)
         inputs, masks = self._inputs(node, plan, clock, low, end)
         mask = None if node.holes else _all(masks)

@@ -99,6 +99,9 @@ class Node:
     arguments: ClassVar[tuple[str, ...]] = ()
     sparse: ClassVar[bool] = False
     """Whether NaN is an answer of this node ('there is none') and must not cut the run of what builds on it."""
+    windowed: ClassVar[bool] = False
+    """Whether the bits of a value depend on its last `memory` bars alone, wherever the slice starts. A live bar then
+    costs its window, not its block. The law of cutting proves the claim: it compares single bars with whole blocks."""
     holes: ClassVar[bool] = False
     """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
     for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""

@@ -63,6 +63,7 @@ class ClassicDivergence(Feature):
     Source: Brown (1999), Technical Analysis for the Trading Professional, ch. 1; strength and fading are ours.
     """
 
+    windowed = True
     outputs = DivergenceState
     swings = Swings(reach=5)
     atr = ATR(period=14)

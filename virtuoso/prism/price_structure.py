@@ -49,6 +49,7 @@ def balance(bull: Array, bear: Array, calm: float) -> Array:
 class SupportResistance(Component):
     """Support near below against resistance near above."""
 
+    windowed = True
     title = "Support and resistance"
     source = (
         "Virtuoso, docs/faces/price_structure.md; Murphy (1999), Technical Analysis of the Financial Markets, ch. 4"
@@ -77,6 +78,7 @@ class SupportResistance(Component):
 class OrderBlocks(Component):
     """Open bullish order blocks below against bearish ones above."""
 
+    windowed = True
     title = "Order blocks"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
     scale = Linear(zero=-1.2, hundred=1.2)
@@ -103,6 +105,7 @@ class OrderBlocks(Component):
 class FairValueGaps(Component):
     """Open bullish fair value gaps below against bearish ones above."""
 
+    windowed = True
     title = "Fair value gaps"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
     scale = Linear(zero=-1.27, hundred=1.27)
@@ -129,6 +132,7 @@ class FairValueGaps(Component):
 class MarketStructure(Component):
     """Breaks of structure, changes of character, and the sequence of highs and lows."""
 
+    windowed = True
     title = "Market structure"
     source = "Virtuoso, docs/faces/price_structure.md; Hamilton (1922), The Stock Market Barometer"
     scale = Linear(zero=-1.36, hundred=1.36)
@@ -155,6 +159,7 @@ class MarketStructure(Component):
 class VolumeProfile(Component):
     """Whether the market accepts prices above or below the value of the last days."""
 
+    windowed = True
     title = "Composite profile"
     source = "Dalton (1990), Mind over Markets, ch. 4; Virtuoso, docs/faces/price_structure.md"
     scale = Linear(zero=-1.4, hundred=1.4)
@@ -267,6 +272,7 @@ def _squashed(x: float, half: float) -> float:
 class RangeAnalysis(Component):
     """Position in the established range, and sweeps beyond its edges that were taken back."""
 
+    windowed = True
     title = "Range analysis"
     source = "Virtuoso, docs/faces/price_structure.md; Donchian's channel; Wyckoff's spring and upthrust"
     scale = Linear(zero=-1.33, hundred=1.33)

@@ -57,6 +57,7 @@ class RSI(Component):
 class AO(Component):
     """Short against long mean of the median price: which way the market is being pulled."""
 
+    windowed = True
     title = "Awesome Oscillator"
     source = "Williams (1998), New Trading Dimensions, ch. 6; in mean true ranges instead of prices"
     scale = Squash(half=3.4)
@@ -127,6 +128,7 @@ class MACD(Component):
 class WilliamsR(Component):
     """Where the close stands between the highest high and the lowest low."""
 
+    windowed = True
     title = "Williams %R"
     source = "Williams (1973), How I Made One Million Dollars, with a tenth of the mean true range in the range"
     scale = Squash(half=49.0, centre=-50.0)
@@ -159,6 +161,7 @@ def williams(high: Array, low: Array, close: Array, period: int, floor: Array | 
 class CCI(Component):
     """How far the typical price has left its mean, in mean deviations."""
 
+    windowed = True
     title = "Commodity Channel Index"
     source = "Lambert (1980), Commodities 10/1980, with a fiftieth of the mean true range in the deviation"
     scale = Squash(half=215.0)
@@ -193,6 +196,7 @@ def channel_index(high: Array, low: Array, close: Array, period: int, first: int
 class ATRThrust(Component):
     """Expansion of the average true range, signed by the moves that caused it."""
 
+    windowed = True
     title = "Volatility thrust"
     source = "Virtuoso, docs/faces/technical.md; true range Wilder (1978), ch. 3"
     scale = Squash(half=0.28)

@@ -24,6 +24,7 @@ from virtuoso.prism.scale import Squash, ratio
 class VolumeDelta(Component):
     """Who took: taker buying minus taker selling, against its own history."""
 
+    windowed = True
     title = "Volume delta"
     source = "Virtuoso, docs/faces/volume.md; aggressor volume Hasbrouck (1991), Journal of Finance 46(1)"
     scale = Squash(half=2.25)
@@ -64,6 +65,7 @@ def taker_share(volume: Array, taker_buy_volume: Array, period: int, first: int)
 class ADL(Component):
     """Accumulation and distribution, against what price made of it."""
 
+    windowed = True
     title = "Accumulation/distribution"
     source = "Chaikin's accumulation/distribution line; its slope against that of price, Virtuoso, docs/faces/volume.md"
     scale = Squash(half=1.75)
@@ -100,6 +102,7 @@ class ADL(Component):
 class CMF(Component):
     """Share of volume that was bought, told from where bars close."""
 
+    windowed = True
     title = "Chaikin Money Flow"
     source = "Chaikin (1980s), with a tenth of the mean true range in each range"
     scale = Squash(half=0.22)
@@ -128,6 +131,7 @@ class CMF(Component):
 class RelativeVolume(Component):
     """Volume against its usual at this hour of the week, signed by the bar."""
 
+    windowed = True
     title = "Relative volume"
     source = "Virtuoso, docs/faces/volume.md; the weekly pattern Admati and Pfleiderer (1988)"
     scale = Squash(half=1.5)
@@ -164,6 +168,7 @@ class RelativeVolume(Component):
 class OBV(Component):
     """Slope of on-balance volume, against its own history."""
 
+    windowed = True
     title = "On-Balance Volume"
     source = "Granville (1963), New Key to Stock Market Profits; signed smoothly by the step in mean true ranges"
     scale = Squash(half=2.3)
@@ -216,6 +221,7 @@ def balance_steps(close: Array, volume: Array, floor: Array | float) -> Array:
 class VolumeProfile(Component):
     """Price against where most was traded."""
 
+    windowed = True
     title = "Volume profile"
     source = "Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2"
     scale = Squash(half=2.3)
@@ -240,6 +246,7 @@ class VolumeProfile(Component):
 class VWAP(Component):
     """Distance from what the session has paid on average."""
 
+    windowed = True
     title = "Session VWAP"
     source = "Berkowitz, Logue and Noser (1988), Journal of Finance 43(1); bands in volume-weighted deviations"
     scale = Squash(half=1.6)

@@ -17,6 +17,7 @@ class MoneyFlow(Feature):
     that one tick between high and low does not decide the side of all volume.
     """
 
+    windowed = True
     unit = MeanRange(period=14)
 
     def memory(self, timeframe: Timeframe) -> int:

@@ -58,6 +58,7 @@ class SessionVWAP(Feature):
     Source: Berkowitz, Logue and Noser (1988), Journal of Finance 43(1).
     """
 
+    windowed = True
     outputs = SessionPrice
 
     def memory(self, timeframe: Timeframe) -> int:

@@ -42,6 +42,7 @@ class Swings(Feature):
     Source: Williams (1995), Trading Chaos, fractals, with a reach of five instead of two.
     """
 
+    windowed = True
     outputs = SwingPoints
     sparse = True
 
@@ -105,6 +106,7 @@ class WeightedSwings(Feature):
     it stand above it; both are measured against TIE, a share of the height of those bars.
     """
 
+    windowed = True
     outputs = Pivots
     sparse = True
     candles = Candles()

@@ -51,6 +51,7 @@ class MeanRange(Feature):
     Source: Wilder (1978), ch. 3, with a simple mean.
     """
 
+    windowed = True
     period: int = Int(14, low=2, high=500)
 
     def memory(self, timeframe: Timeframe) -> int:
