@@ -43,7 +43,9 @@ class TestASecondRun:
         clock = workspace.clock(FRAME.timeframe)
         for _, component, _ in PRISM:
             series = clock.series[component]
-            assert (series.done[:-1] == (np.arange(len(series.done) - 1) + clock.first_block + 1) * 64).all(), component
+            assert (
+                np.array(series.done[:-1]) == (np.arange(len(series.done) - 1) + clock.first_block + 1) * 64
+            ).all(), component
 
     def test_writes_nothing_new(self, folder):
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}

@@ -55,16 +55,19 @@ class Plan:
     Attributes
     ----------
     memory, warmup : int, bars
-    columns : tuple of str
+    columns : frozenset of str
         Columns it names.
     sources : tuple of Source
         One an argument, in order.
+    reserved : tuple of (int, str)
+        Place and name of the arguments that the engine itself gives.
     """
 
     memory: int
     warmup: int
-    columns: tuple[str, ...]
+    columns: frozenset[str]
     sources: tuple[Source, ...]
+    reserved: tuple[tuple[int, str], ...]
 
     @classmethod
     def of(cls, node: Node, timeframe: Timeframe) -> Plan:
@@ -80,8 +83,9 @@ class Plan:
                 sources.append(Source(name, given, given.clock(timeframe), outputs))
             else:
                 sources.append(Source(name, None, None, None))
-        columns = tuple(s.name for s in sources if s.node is None and s.name not in RESERVED)
-        return cls(memory, warmup, columns, tuple(sources))
+        columns = frozenset(s.name for s in sources if s.node is None and s.name not in RESERVED)
+        reserved = tuple((i, name) for i, name in enumerate(node.arguments) if name in RESERVED)
+        return cls(memory, warmup, columns, tuple(sources), reserved)
 
 
 @dataclass(slots=True)
@@ -94,31 +98,40 @@ class Series:
         Value of bar `first + i` at position i, NaN where not known.
     known : array of bool, shape (capacity,)
         Where the node answered.
-    done : array of int64, shape (n_blocks,)
+    done : list of int
         Number after the last bar computed in each block; the block's start if none.
+    clear : int
+        Number from which on the node answered at every bar that was computed.
     plan : Plan
         What the node asks for on this timeframe.
     """
 
     outputs: list[Array]
     known: Mask
-    done: NDArray[np.int64]
+    done: list[int]
+    clear: int
     plan: Plan
+
+    def mend(self, first: int) -> None:
+        """Find `clear` anew after values were put in from elsewhere; `first` is the number of the first bar."""
+        unknown = np.flatnonzero(~self.known[: max(self.done, default=first) - first])
+        if len(unknown):
+            self.clear = max(self.clear, first + int(unknown[-1]) + 1)
 
 
 class Clock:
     """The bars of one timeframe and all that was computed on them."""
 
     def __init__(self, bars: Bars, block: int) -> None:
-        self.bars = bars
-        self.n = len(bars)
         self.block = block
         self.first_block = bars.first // block
+        self.grow(bars)
         self.series: dict[Node, Series] = {}
-        self.scored: dict[Node, tuple[int, int, Array]] = {}
-        self._known: dict[tuple[str, ...], tuple[Mask, NDArray[np.int64], int]] = {}
+        self.scored: dict[Node, tuple[int, list[Array]]] = {}
+        self.viewed: dict[Node, tuple[int, list[Array]]] = {}
+        self._known: dict[frozenset[str], tuple[Mask, NDArray[np.int64], int]] = {}
 
-    def known(self, columns: tuple[str, ...], low: int, end: int) -> Mask | None:
+    def known(self, columns: frozenset[str], low: int, end: int) -> Mask | None:
         """Where columns are known among the bars [low, end); None where that is everywhere.
 
         Extended, not recomputed, when bars were added; how many are unknown is a difference of running counts.
@@ -142,6 +155,7 @@ class Clock:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
         self.bars = bars
         self.n = len(bars)
+        self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
 
     def open_series(self, node: Node) -> Series:
         """Find or start the series of a node, with room for all bars."""
@@ -150,9 +164,9 @@ class Clock:
             kind = node.outputs if isinstance(node, Feature) else None
             width = len(kind._fields) if kind is not None else 1  # type: ignore[attr-defined]
             outputs, plan = [np.empty(0) for _ in range(width)], Plan.of(node, self.bars.timeframe)
-            series = Series(outputs, np.empty(0, dtype=bool), np.empty(0, dtype=np.int64), plan)
+            series = Series(outputs, np.empty(0, dtype=bool), [], self.bars.first, plan)
             self.series[node] = series
-        if len(series.known) < self.n or len(series.done) * self.block < self.bars.end - self.first_block * self.block:
+        if len(series.known) < self.n or len(series.done) < self.blocks:
             self._enlarge(series)
         return series
 
@@ -164,10 +178,8 @@ class Clock:
             room = n if have == 0 else max(n, have + have // 2)
             series.outputs = [_padded(values, room, np.nan) for values in series.outputs]
             series.known = _padded(series.known, room, False)
-        blocks = (self.bars.end - 1) // self.block - self.first_block + 1 if n else 0
-        if blocks > len(series.done):
-            starts = (np.arange(len(series.done), blocks) + self.first_block) * self.block
-            series.done = np.concatenate((series.done, np.maximum(starts, self.bars.first)))
+        for block in range(self.first_block + len(series.done), self.first_block + self.blocks):
+            series.done.append(max(block * self.block, self.bars.first))
 
 
 def _padded(values: NDArray[Any], room: int, fill: float | bool) -> NDArray[Any]:
@@ -231,78 +243,81 @@ class Workspace:
         NotLoadedError
             Older bars exist that the node needs and that were not loaded.
         """
-        series = self._computed(node, timeframe, start, stop)
-        first = self.clock(timeframe).bars.first
+        clock = self.clock(timeframe)
+        series, first = self._computed(node, clock, start, stop), clock.bars.first
         return [values[start - first : stop - first] for values in series.outputs]
 
-    def _computed(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> Series:
-        clock = self.clock(timeframe)
+    def _computed(self, node: Node, clock: Clock, start: int, stop: int) -> Series:
+        """The series of a node, computed for the bars [start, stop)."""
         series = clock.open_series(node)
         if stop > start:
-            for b in range(start // clock.block, (stop - 1) // clock.block + 1):
-                end = min(stop, (b + 1) * clock.block)
-                if series.done[b - clock.first_block] < end:
-                    self._extend_block(node, clock, series, b, end)
+            length, done = clock.block, series.done
+            for block in range(start // length, (stop - 1) // length + 1):
+                end = min(stop, (block + 1) * length)
+                if done[block - clock.first_block] < end:
+                    self._extend_block(node, clock, series, block, end)
         return series
 
     def _extend_block(self, node: Node, clock: Clock, series: Series, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
-        bars, plan = clock.bars, series.plan
-        wanted = int(series.done[block - clock.first_block])
+        bars, plan, first = clock.bars, series.plan, clock.bars.first
+        wanted = series.done[block - clock.first_block]
         anchor = wanted if node.windowed else block * clock.block
         origin = anchor - plan.memory - self._extra_memory
-        low = max(origin, bars.first)
+        low = max(origin, first)
         inputs, masks = self._inputs(node, plan, clock, low, end)
-        mask = None if node.holes else _all(masks)
-        if origin < bars.first and not bars.complete and (mask is None or mask[0]):
+        mask = None if node.holes or not masks else _all(masks)
+        if origin < first and not bars.complete and (mask is None or mask[0]):
             raise NotLoadedError(
                 f"{node!r} on {bars.timeframe} needs bars from {iso(bars.timeframe.open_time(origin))} to answer for "
                 f"{iso(bars.timeframe.open_time(wanted))}, but only those from "
-                f"{iso(bars.timeframe.open_time(bars.first))} are loaded. Load an earlier start."
+                f"{iso(bars.timeframe.open_time(first))} are loaded. Load an earlier start."
             )
-        for r, e in ((0, end - low),) if mask is None else _runs(mask):
-            start = low + r
-            valid = max(wanted, start + plan.warmup - 1) if start > origin else wanted
-            if valid < low + e:
-                arguments = [
-                    _argument(value, source.name, r, e, start, valid - start, bars.timeframe)
-                    for source, value in zip(plan.sources, inputs, strict=True)
-                ]
-                _store(node, series, node.value(*arguments), bars.first, start, valid, low + e)
+        if mask is None:
+            _run(node, clock, series, inputs, low, end, wanted, fresh=low > origin)
+        else:
+            for r, e in _runs(mask):
+                part = [_cut(value, r, e) for value in inputs]
+                _run(node, clock, series, part, low + r, low + e, wanted, fresh=low + r > origin)
         series.done[block - clock.first_block] = end
+        known = series.known[wanted - first : end - first]
+        if not known.all():
+            series.clear = max(series.clear, wanted + int(np.flatnonzero(~known)[-1]) + 1)
 
-    def _inputs(self, node: Node, plan: Plan, clock: Clock, low: int, end: int) -> tuple[list[Any], list[Mask | None]]:
-        """Inputs over the bars [low, end), one an argument, and where they are known."""
-        columns, first = clock.bars.columns, clock.bars.first
-        for name in plan.columns:
-            if name not in columns:
-                raise MissingColumnError(
-                    f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
-                    f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(columns)}."
-                )
-        here = slice(low - first, end - first)
+    def _inputs(self, node: Node, plan: Plan, clock: Clock, low: int, end: int) -> tuple[list[Any], list[Mask]]:
+        """Inputs over the bars [low, end), one an argument, and the masks of those that are not known throughout."""
+        columns, a, b = clock.bars.columns, low - clock.bars.first, end - clock.bars.first
         inputs: list[Any] = []
-        # a node that names no column is known where its features are: they may have bridged a short hole
-        masks = [clock.known(plan.columns, low, end)] if plan.columns else []
-        for source in plan.sources:
-            if source.node is not None:
-                arrays, known = self._node_input(source, clock, low, end)
-                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
+        masks: list[Mask] = []
+        if plan.columns:  # a node that names no column is judged by the nodes it names: they know their own holes
+            if not plan.columns <= columns.keys():
+                raise self._missing_column(node, plan, clock)
+            known = clock.known(plan.columns, low, end)
+            if known is not None:
                 masks.append(known)
+        for source in plan.sources:
+            if source.node is None:
+                inputs.append(columns[source.name][a:b] if source.name in columns else None)
+            elif source.own is clock.bars.timeframe or source.own == clock.bars.timeframe:
+                series = self._computed(source.node, clock, low, end)
+                arrays = [values[a:b] for values in series.outputs]
+                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
+                if series.clear > low:
+                    masks.append(series.known[a:b])
             else:
-                inputs.append(columns[source.name][here] if source.name in columns else None)
+                assert source.own is not None
+                arrays, seen = self.aligned(source.node, source.own, clock.bars.timeframe, low, end)
+                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
+                masks.append(seen)
         return inputs, masks
 
-    def _node_input(self, source: Source, clock: Clock, low: int, end: int) -> tuple[list[Array], Mask]:
-        """Values of a node over the bars [low, end), and where they are known."""
-        assert source.node is not None
-        assert source.own is not None
-        timeframe = clock.bars.timeframe
-        if source.own != timeframe:
-            return self.aligned(source.node, source.own, timeframe, low, end)
-        series = self._computed(source.node, timeframe, low, end)
-        here = slice(low - clock.bars.first, end - clock.bars.first)
-        return [values[here] for values in series.outputs], series.known[here]
+    def _missing_column(self, node: Node, plan: Plan, clock: Clock) -> MissingColumnError:
+        carried = clock.bars.columns
+        name = min(plan.columns - carried.keys())
+        return MissingColumnError(
+            f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
+            f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(carried)}."
+        )
 
     def insist_loaded(self, timeframe: Timeframe, number: int) -> None:
         """Raise NotLoadedError if a bar that is to be seen exists but was not loaded."""
@@ -327,7 +342,7 @@ class Workspace:
             width = len(self.clock(own).open_series(node).outputs)
             return [np.full(end - low, np.nan) for _ in range(width)], there
         a, b = max(int(seen[0]), bars.first), min(int(seen[-1]), bars.end - 1) + 1
-        series = self._computed(node, own, a, b)
+        series = self._computed(node, self.clock(own), a, b)
         at = np.where(there, seen - bars.first, a - bars.first)
         arrays = [np.where(there, values[at], np.nan) for values in series.outputs]
         return arrays, there & series.known[at]
@@ -338,47 +353,50 @@ def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) ->
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 
-def _store(node: Node, series: Series, result: Any, first: int, at: int, valid: int, end: int) -> None:
-    """Write what the function answered for the bars [at, end) from number `valid` on."""
-    arrays = result if isinstance(result, tuple) else (result,)
-    keep = slice(valid - first, end - first)
+def _run(
+    node: Node, clock: Clock, series: Series, inputs: list[Any], start: int, stop: int, wanted: int, *, fresh: bool
+) -> None:
+    """Call the function on one run of known bars [start, stop), and keep what counts of its answer.
+
+    `fresh` says that the run begins here and not earlier, so that the warm-up must pass first.
+    """
+    plan = series.plan
+    valid = max(wanted, start + plan.warmup - 1) if fresh else wanted
+    if valid >= stop:
+        return
+    arguments = inputs
+    for i, name in plan.reserved:
+        arguments[i] = start if name == "first" else valid - start if name == "wanted" else clock.bars.timeframe
+    result = node.value(*arguments)
+    keep = slice(valid - clock.bars.first, stop - clock.bars.first)
     known = series.known[keep]
     known[:] = True
-    for output, array in zip(series.outputs, arrays, strict=True):
-        if array.shape != (end - at,):
+    for output, array in zip(series.outputs, result if isinstance(result, tuple) else (result,), strict=True):
+        if array.shape != (stop - start,):
             raise DeclarationError(
-                f"{node!r}.value gave an array of shape {array.shape} for {end - at} bars; it must be as long as its "
-                "inputs."
+                f"{node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as long as "
+                "its inputs."
             )
-        fresh = array[valid - at :]
-        output[keep] = fresh
+        answer = array[valid - start :]
+        output[keep] = answer
         if not node.sparse:
-            known &= np.isfinite(fresh)
+            known &= np.isfinite(answer)
 
 
-def _all(masks: list[Mask | None]) -> Mask | None:
+def _cut(value: Any, r: int, e: int) -> Any:
+    """An input cut to the run [r, e)."""
+    if isinstance(value, tuple):
+        return type(value)(*(part[r:e] for part in value))
+    return None if value is None else value[r:e]
+
+
+def _all(masks: list[Mask]) -> Mask | None:
     """Where everything is known, or None where that is everywhere."""
-    holed = [mask for mask in masks if mask is not None and not mask.all()]
-    if not holed:
-        return None
-    known: Mask = np.logical_and.reduce(holed)
-    return known
+    known: Mask = masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
+    return None if known.all() else known
 
 
 def _runs(mask: Mask) -> list[tuple[int, int]]:
     """Stretches of known bars: position of the first, position after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False]))))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _argument(value: Any, name: str, r: int, e: int, first: int, wanted: int, timeframe: Timeframe) -> Any:
-    """What the function is handed for one of its names, cut to the run [r, e)."""
-    if name == "first":
-        return first
-    if name == "wanted":
-        return wanted
-    if name == "timeframe":
-        return timeframe
-    if isinstance(value, tuple):
-        return type(value)(*(part[r:e] for part in value))
-    return value[r:e]

@@ -138,7 +138,11 @@ class ScoreCache:
             wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
             work += [(file, clock, entries, wanted) for file in self._place(workspace, clock, face).glob("*.parquet")]
         with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
-            return sum(pool.map(lambda task: self._fill_from(*task), work))
+            filled = sum(pool.map(lambda task: self._fill_from(*task), work))
+        for clock, _, entries in self._series(workspace, prism):
+            for entry in entries:
+                clock.series[entry.node].mend(clock.bars.first)
+        return filled
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
         """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""

@@ -188,24 +188,49 @@ class Scores:
     def empty(cls, prism: Prism, workspace: Workspace, start: int, stop: int) -> Scores:
         """Scores of which nothing is known yet, for the base bars [start, stop)."""
         n = max(stop - start, 0)
-        carried = set(workspace.frame.base.columns)
-
-        def unknown() -> Array:
-            return np.full(n, np.nan)
-
+        carried = frozenset(workspace.frame.base.columns)
+        parts = sum(len(face.components) for face in prism.faces)
+        unknown = iter(np.full((2 * parts + 2 * len(prism.faces) + 5, n), np.nan))
+        nothing = iter(np.zeros((2 * parts + len(prism.faces) + 1, n)))
+        kinds = iter(np.zeros((parts, n), dtype=np.int8))
         faces = {}
         for face in prism.faces:
-            components = {}
-            for component, weight in face.components.items():
-                missing = tuple(sorted(columns_of(component) - carried))
-                components[component.name] = ComponentScores(
-                    component, weight, missing, unknown(), unknown(), np.zeros(n), np.zeros(n, np.int8), np.zeros(n)
+            components = {
+                component.name: ComponentScores(
+                    component,
+                    weight,
+                    tuple(sorted(columns_of(component) - carried)),
+                    raw_score=next(unknown),
+                    score=next(unknown),
+                    divergence_bonus=next(nothing),
+                    divergence_kind=next(kinds),
+                    coverage=next(nothing),
                 )
-            weight = prism.face_weights.get(face.name, 0.0)
+                for component, weight in face.components.items()
+            }
             faces[face.name] = FaceScores(
-                face.name, face.title, weight, components, face.waiting, unknown(), unknown(), np.zeros(n), np.ones(n)
+                face.name,
+                face.title,
+                prism.face_weights[face.name],
+                components,
+                face.waiting,
+                raw_score=next(unknown),
+                score=next(unknown),
+                coverage=next(nothing),
+                gate=np.ones(n),
             )
-        return cls(prism, workspace, start, faces, unknown(), unknown(), np.zeros(n), unknown(), unknown(), unknown())
+        return cls(
+            prism,
+            workspace,
+            start,
+            faces,
+            confluence=next(unknown),
+            raw_confluence=next(unknown),
+            coverage=next(nothing),
+            agreement=next(unknown),
+            effective_inputs=next(unknown),
+            reliability=next(unknown),
+        )
 
     def __len__(self) -> int:
         return len(self.confluence)

@@ -6,6 +6,7 @@ was bridged, a score is not known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,19 +101,33 @@ class View:
         if self.start == self.stop:
             assert self.silent is not None
             return [np.full(len(self.silent), np.nan) for _ in workspace.values(node, self.timeframe, 0, 0)]
-        return [self._spread(values) for values in workspace.values(node, self.timeframe, self.start, self.stop)]
+        return self._kept(
+            workspace.clock(self.timeframe).viewed,
+            node,
+            lambda: workspace.values(node, self.timeframe, self.start, self.stop),
+        )
 
     def scores(self, component: Component, workspace: Workspace) -> Array:
         """Scores of a component as the base bars see them; a bridged bar's own score is not known."""
         if self.start == self.stop:
             return self.values(component, workspace)[0]
-        scored = workspace.clock(self.timeframe).scored
-        start, stop, points = scored.get(component, (0, 0, np.empty(0)))
-        if (start, stop) != (self.start, self.stop):  # a slow bar is seen by many fast ones in a row
-            points = component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0])
-            if self.at is not None:
-                scored[component] = (self.start, self.stop, points)
-        return self._spread(points)
+        return self._kept(
+            workspace.clock(self.timeframe).scored,
+            component,
+            lambda: [component.score(workspace.values(component, self.timeframe, self.start, self.stop)[0])],
+        )[0]
+
+    def _kept(
+        self, kept: dict[Node, tuple[int, list[Array]]], node: Node, found: Callable[[], list[Array]]
+    ) -> list[Array]:
+        """Values spread over the base bars; those of one slow bar are seen by many single fast ones in a row."""
+        if self.at is None or len(self.at) > 1:
+            return [self._spread(values) for values in found()]
+        number, spread = kept.get(node, (-1, []))
+        if number != self.start:
+            spread = [self._spread(values) for values in found()]
+            kept[node] = (self.start, spread)
+        return spread
 
     def _spread(self, values: Array) -> Array:
         spread = values if self.at is None else values.take(self.at)
