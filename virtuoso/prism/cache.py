@@ -71,9 +71,16 @@ class BlockKeys:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._inputs: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
+        self._found: dict[tuple[str, Node], list[str]] = {}
 
     def of(self, node: Node, clock: Clock) -> list[str]:
         """Key of every block of a clock, oldest first."""
+        asked = (clock.bars.timeframe.name, node)
+        if asked not in self._found:
+            self._found[asked] = self._keys(node, clock)
+        return self._found[asked]
+
+    def _keys(self, node: Node, clock: Clock) -> list[str]:
         timeframe = clock.bars.timeframe
         fingerprint = node_fingerprint(node, timeframe, clock.block).encode()
         columns = tuple(sorted(columns_of(node)))
@@ -127,10 +134,17 @@ class ScoreCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._keys: BlockKeys | None = None
+
+    def _keys_of(self, workspace: Workspace) -> BlockKeys:
+        """Keys of a workspace's blocks: what is filled and what is kept have the same."""
+        if self._keys is None or self._keys.workspace is not workspace:
+            self._keys = BlockKeys(workspace)
+        return self._keys
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
         """Put every block whose key holds into the workspace; give how many."""
-        keys = BlockKeys(workspace)
+        keys = self._keys_of(workspace)
         work: list[tuple[Path, Clock, list[Entry], dict[str, list[str]]]] = []
         for clock, face, entries in self._series(workspace, prism):
             for entry in entries:
@@ -146,7 +160,7 @@ class ScoreCache:
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
         """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
-        keys, written = BlockKeys(workspace), 0
+        keys, written = self._keys_of(workspace), 0
         for clock, face, entries in self._series(workspace, prism):
             columns = {entry.column: keys.of(entry.node, clock) for entry in entries}
             place = self._place(workspace, clock, face)

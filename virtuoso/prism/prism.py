@@ -202,11 +202,12 @@ class Prism:
         from virtuoso.prism.cache import ScoreCache
 
         workspace = Workspace(frame, block)
-        if cache_folder is not None:
-            ScoreCache(cache_folder).fill(workspace, self)
+        cache = ScoreCache(cache_folder) if cache_folder is not None else None
+        if cache is not None:
+            cache.fill(workspace, self)
         scores = self.assemble(workspace, frame.start, frame.stop, progress)
-        if cache_folder is not None:
-            ScoreCache(cache_folder).keep(workspace, self)
+        if cache is not None:
+            cache.keep(workspace, self)
         return scores
 
     def assemble(
