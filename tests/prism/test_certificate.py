@@ -12,7 +12,7 @@ import pytest
 from tests.builders import market
 from tests.laws.leaks import NextClose
 from virtuoso.errors import LawBrokenError
-from virtuoso.prism.certificate import Certificate, certify
+from virtuoso.prism.certificate import Certificate, bar_by_bar, certify
 from virtuoso.prism.component import Component, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import ATR
@@ -115,3 +115,12 @@ def test_a_script_that_no_second_process_can_run_gets_its_certificate_all_the_sa
     )
     done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=True)
     assert done.stdout.startswith('True ["another process: it ended early')
+
+
+def test_bar_by_bar_is_the_whole_across_an_outage_where_only_trades_are_published():
+    """Minutes without a trade are not handed to the replay: it must tell fact from hole by itself."""
+    frame = market(seed=11, bars=5_000, meaning="no_trade", venue="bitfinex-spot")
+    outage = frame.gaps()[-1][0] // 60_000
+    assert frame.stop - 1_000 < outage
+    finding, _ = bar_by_bar(Prism.standard(), frame, 1_000)
+    assert finding.holds, str(finding)

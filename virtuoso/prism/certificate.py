@@ -20,7 +20,7 @@ import numpy as np
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.feed import Feed
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, policy_for
+from virtuoso.market.gaps import TRADED, policy_for
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
@@ -216,7 +216,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
         i = number - base.first
-        published = base.state[i] <= NO_TRADE
+        published = base.state[i] == TRADED  # a minute without a trade is not published: the feed must tell by itself
         values = {name: float(column[i]) for name, column in base.columns.items()} if published else None
         workspace.grow(feed.close(number, values))
         for name, array in prism.assemble(workspace, number, number + 1).arrays().items():
