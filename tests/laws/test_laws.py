@@ -15,6 +15,7 @@ from virtuoso.prism import laws
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
+from virtuoso.prism.views import total_warmup
 
 PRISM = Prism.standard()
 COMPONENTS = [component for _, component, _ in PRISM]
@@ -35,7 +36,7 @@ FEATURES = sorted(set().union(*(features_of(node) for node in COMPONENTS + GATES
 def ground(node: Node):
     """A market long enough for a node: minutes, or hours for what looks back over weeks."""
     minute = Timeframe("1m")
-    return (MINUTES, minute) if laws.total_warmup(node, minute) < 6_000 else (HOURS, Timeframe("1h"))
+    return (MINUTES, minute) if total_warmup(node, minute) < 6_000 else (HOURS, Timeframe("1h"))
 
 
 @pytest.mark.parametrize("node", [*COMPONENTS, *GATES], ids=lambda n: f"{type(n).__module__.split('.')[-1]}.{n!r}")

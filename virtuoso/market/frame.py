@@ -72,7 +72,7 @@ class MarketFrame:
         return f"<MarketFrame {self.instrument} {self.timeframe} {len(self):,} bars {iso(first)} to {iso(last)}>"
 
     def bars(self, timeframe: Timeframe) -> Bars:
-        """Bars of this or a slower timeframe; only closed ones, known where 90 % of their base bars are."""
+        """Bars of this or a slower timeframe; only closed ones; fold.py says which are known."""
         if timeframe == self.timeframe:
             return self.base
         if timeframe.name not in self._folded:

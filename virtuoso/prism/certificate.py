@@ -27,7 +27,7 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.fingerprint import environment, sources_digest
 from virtuoso.prism.laws import Finding
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.views import columns_of
+from virtuoso.prism.views import columns_of, total_warmup
 
 Progress = Callable[[str, int, int], None]
 
@@ -144,7 +144,7 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
     if missing:
         return f"missing column {', '.join(missing)}"
     bars = frame.bars(timeframe)
-    needed = laws.total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
+    needed = total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
     return f"{len(bars)} bars are fewer than the {needed} it takes" if len(bars) < needed else ""
 
 

@@ -34,6 +34,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy, State
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component, Feature, Node
+from virtuoso.prism.views import total_warmup
 
 MEMORY_TOLERANCE = 1e-6
 """Points that a longer memory may change."""
@@ -316,18 +317,6 @@ def _distance(a: Sequence[Array], b: Sequence[Array]) -> Array:
         one_sided = np.isnan(x) != np.isnan(y)
         total = np.maximum(total, np.where(one_sided, np.inf, np.nan_to_num(np.abs(x - y))))
     return total
-
-
-def total_warmup(node: Node, timeframe: Timeframe) -> int:
-    """Bars of `timeframe` after the start of history before the node answers, its features included."""
-    own = 0
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            clock = source.clock(timeframe)
-            bars = total_warmup(source, clock) * max(clock.ms, timeframe.ms) // timeframe.ms
-            own = max(own, bars + (clock.ms // timeframe.ms if clock != timeframe else 0))
-    return own + node.warmup(timeframe)
 
 
 def _late_starts(

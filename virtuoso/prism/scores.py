@@ -19,7 +19,7 @@ from virtuoso.prism.blend import Codes
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.divergence import KINDS
-from virtuoso.prism.views import columns_of, seen, seen_scores
+from virtuoso.prism.views import columns_of, seen, seen_scores, total_warmup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -396,7 +396,7 @@ class Scores:
         if state == BRIDGED:
             return "bridged"
         run = self._run_length(self.start + i)
-        warmup = part.component.warmup(self.frame.timeframe)
+        warmup = total_warmup(part.component, self.frame.timeframe)
         return f"warmup ({run} of {warmup} bars)" if run < warmup else "degenerate (nothing moved or nothing traded)"
 
     def _run_length(self, number: int) -> int:

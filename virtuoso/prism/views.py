@@ -50,6 +50,18 @@ def clocks_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
     return found
 
 
+def total_warmup(node: Node, timeframe: Timeframe) -> int:
+    """Bars of `timeframe` after the start of history before the node answers, its features included."""
+    own = 0
+    for name in node.arguments:
+        source = getattr(node, name, None)
+        if isinstance(source, Node):
+            clock = source.clock(timeframe)
+            bars = total_warmup(source, clock) * max(clock.ms, timeframe.ms) // timeframe.ms
+            own = max(own, bars + (clock.ms // timeframe.ms if clock != timeframe else 0))
+    return own + node.warmup(timeframe)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How a stretch of base bars sees the bars of one timeframe.
