@@ -7,7 +7,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import Array
+from virtuoso.market.columns import BOOK_COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 
@@ -43,6 +43,82 @@ def columns(seed: int, bars: int, flats: bool = True) -> dict[str, Array]:
     return made
 
 
+def light(seed: int, made: dict[str, Array]) -> dict[str, Array]:
+    """Columns of flow, book and positioning that go with the bars of `columns`: everything a component may name."""
+    random = np.random.default_rng([seed, 1])
+    bars = len(made["close"])
+    close, volume, bought = made["close"], made["volume"], made["taker_buy_volume"]
+    sold, notional = volume - bought, volume * close
+
+    def wander(pull: float, size: float) -> Array:
+        """A mean-reverting walk around 0."""
+        steps = size * random.standard_normal(bars)
+        for t in range(1, bars):
+            steps[t] += (1.0 - pull) * steps[t - 1]
+        return steps
+
+    def positive(scale: float) -> Array:
+        return scale * np.exp(0.4 * random.standard_normal(bars))
+
+    lean, mood = np.tanh(wander(0.05, 0.15)), wander(0.002, 0.02)
+    reach = np.abs(random.standard_normal((4, bars)))
+    usual = float(np.mean(notional))
+    spread = 0.01 * (1.0 + 0.3 * reach[0])
+    oi = 50_000.0 * (1.0 + 0.2 * np.sin(np.cumsum(0.004 * random.standard_normal(bars) + 0.002 * lean)))
+    made_light = {
+        "taker_buy_trades": np.floor(made["trades"] * np.clip(bought / np.maximum(volume, 1e-9), 0.0, 1.0)),
+        "large_buy_volume": bought * np.clip(0.4 + 0.2 * random.standard_normal(bars), 0.0, 1.0),
+        "large_sell_volume": sold * np.clip(0.4 + 0.2 * random.standard_normal(bars), 0.0, 1.0),
+        "stacked_buy_volume": bought * np.clip(random.standard_normal(bars) - 0.5, 0.0, 1.0),
+        "stacked_sell_volume": sold * np.clip(random.standard_normal(bars) - 0.5, 0.0, 1.0),
+        "buy_move": 0.004 * bought * positive(1.0) + 0.01 * random.standard_normal(bars),
+        "sell_move": -0.004 * sold * positive(1.0) + 0.01 * random.standard_normal(bars),
+        "bid": close - spread / 2.0,
+        "ask": close + spread / 2.0,
+        "bid_size": positive(3.0) * (1.0 + 0.6 * lean),
+        "ask_size": positive(3.0) * (1.0 - 0.6 * lean),
+        "spread": spread,
+        "spread_high": spread * (1.0 + reach[1]),
+        "micro_lean": np.clip(0.3 * lean + 0.08 * random.standard_normal(bars), -0.5, 0.5),
+        "book_lean": np.clip(0.6 * lean + 0.15 * random.standard_normal(bars), -1.0, 1.0),
+        "ofi_best": usual * (0.2 * lean + 0.3 * random.standard_normal(bars)),
+        "ofi_deep": usual * (0.5 * lean + 0.5 * random.standard_normal(bars)),
+        "bid_wall": np.where(reach[2] > 1.5, close - 0.8, np.nan),
+        "ask_wall": np.where(reach[3] > 1.5, close + 0.8, np.nan),
+        "bid_wall_size": np.where(reach[2] > 1.5, 4.0 * usual, np.nan),
+        "ask_wall_size": np.where(reach[3] > 1.5, 4.0 * usual, np.nan),
+        "book_updates": np.floor(200.0 * positive(1.0)),
+        "open_interest": oi,
+        "open_interest_value": oi * close,
+        "accounts_ratio": np.exp(0.4 * mood + 0.2 * wander(0.01, 0.05)),
+        "top_accounts_ratio": np.exp(0.3 * mood + 0.2 * wander(0.01, 0.05)),
+        "top_positions_ratio": np.exp(0.2 * mood + 0.2 * wander(0.01, 0.05)),
+        "taker_ratio": np.exp(0.5 * lean + 0.2 * random.standard_normal(bars)),
+        "funding_rate": np.repeat(0.0001 + 0.0002 * wander(0.05, 0.4)[::60], 60)[:bars],
+        "mark": close * (1.0 + 0.0001 * lean),
+        "index": close * (1.0 - 0.0001 * lean),
+        "long_liquidations": usual * np.maximum(random.standard_normal(bars) - 1.2 - lean, 0.0),
+        "short_liquidations": usual * np.maximum(random.standard_normal(bars) - 1.2 + lean, 0.0),
+    }
+    for i, band in enumerate(("10bp", "50bp", "100bp", "200bp", "500bp")):
+        made_light[f"bid_depth_{band}"] = usual * 3.0 * (i + 1) * (1.0 + 0.5 * lean) * positive(1.0)
+        made_light[f"ask_depth_{band}"] = usual * 3.0 * (i + 1) * (1.0 - 0.5 * lean) * positive(1.0)
+    for side, taken, sign in (("bid", sold, 1.0), ("ask", bought, -1.0)):
+        taken_notional = 0.8 * taken * close
+        made_light[f"{side}_taken"] = taken_notional
+        made_light[f"{side}_refill"] = taken_notional * np.clip(0.7 + 0.3 * sign * lean, 0.0, 1.5) * positive(1.0)
+        share = np.clip(0.4 + 0.3 * sign * lean + 0.1 * random.standard_normal(bars), 0.0, 1.0)
+        made_light[f"{side}_absorbed"] = taken_notional * share
+        made_light[f"{side}_fleeting"] = usual * np.maximum(random.standard_normal(bars) - 1.0, 0.0)
+    outage = slice(bars * 2 // 5, bars * 2 // 5 + 50)  # open interest and ratios fail together, as they do
+    for name in ("open_interest", "open_interest_value", "accounts_ratio", "top_accounts_ratio", "top_positions_ratio"):
+        made_light[name][outage] = np.nan
+    lost = slice(bars * 4 // 5, bars * 4 // 5 + 20)  # the book is lost and found again
+    for name, column in BOOK_COLUMNS.items():
+        made_light[name][lost if column.kind == "depth" else slice(0)] = np.nan
+    return made_light
+
+
 def missing(bars: int) -> np.ndarray:
     """Positions without a row: single minutes, a short silence, an outage of 30 minutes and a long one."""
     gone = [bars // 4, bars // 4 + 90, *range(bars // 2, bars // 2 + 4)]
@@ -50,9 +126,13 @@ def missing(bars: int) -> np.ndarray:
     return np.array([g for g in gone if 0 < g < bars - 1])
 
 
-def rows(seed: int, bars: int, gaps: bool = True, flats: bool = True) -> tuple[np.ndarray, dict[str, Array]]:
-    """Published rows: open times (ms) and columns."""
+def rows(
+    seed: int, bars: int, gaps: bool = True, flats: bool = True, lit: bool = False
+) -> tuple[np.ndarray, dict[str, Array]]:
+    """Published rows: open times (ms) and columns; with flow, book and positioning if `lit`."""
     made = columns(seed, bars, flats)
+    if lit:
+        made |= light(seed, made)
     keep = np.ones(bars, dtype=bool)
     if gaps:
         keep[missing(bars)] = False
@@ -68,15 +148,19 @@ def market(
     meaning: str = "bridge",
     venue: str = "simulated",
     symbol: str = "BTCUSDT",
+    lit: bool = False,
 ) -> MarketFrame:
-    """One-minute bars of a made-up market."""
-    times, made = rows(seed, bars, gaps, flats)
+    """One-minute bars of a made-up market; with every column of the data dictionary if `lit`."""
+    times, made = rows(seed, bars, gaps, flats, lit)
     policy = GapPolicy(meaning, 5)  # type: ignore[arg-type]
     return MarketFrame(Instrument(venue, symbol), Bars.from_rows(Timeframe("1m"), times, made, policy))
 
 
-def hours(seed: int = 11, bars: int = 5_000) -> MarketFrame:
-    """Hourly bars of a made-up market, without gaps."""
+def hours(seed: int = 11, bars: int = 5_000, lit: bool = False) -> MarketFrame:
+    """Hourly bars of a made-up market, without gaps; with every column of the data dictionary if `lit`."""
     times = (np.arange(bars, dtype=np.int64) + START // 60) * 3_600_000
-    bars_ = Bars.from_rows(Timeframe("1h"), times, columns(seed, bars), GapPolicy("cut", 0))
+    made = columns(seed, bars)
+    if lit:
+        made |= light(seed, made)
+    bars_ = Bars.from_rows(Timeframe("1h"), times, made, GapPolicy("cut", 0))
     return MarketFrame(Instrument("simulated", "BTCUSDT"), bars_)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, MissingColumnError, did_you_mean
-from virtuoso.market.columns import BAR_COLUMNS, REQUIRED, Array, Columns
+from virtuoso.market.columns import COLUMNS, REQUIRED, Array, Columns
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, state_of_silence
 
 
@@ -141,8 +141,8 @@ def _check_rows(timeframe: Timeframe, open_times: NDArray[np.int64], columns: Co
         if name not in columns:
             raise MissingColumnError(f"Bars need the column {name!r}; these carry {', '.join(columns)}.")
     for name in columns:
-        if name not in BAR_COLUMNS:
-            raise MissingColumnError(f"There is no column {name!r}. {did_you_mean(name, BAR_COLUMNS)}")
+        if name not in COLUMNS:
+            raise MissingColumnError(f"There is no column {name!r}. {did_you_mean(name, COLUMNS)}")
     if len(open_times) == 0:
         raise DataError(f"There is not one {timeframe.name} bar to work on.")
     if not np.issubdtype(np.asarray(open_times).dtype, np.integer):
@@ -170,9 +170,10 @@ def _fill_silence(columns: dict[str, Array], at: NDArray[np.int64], state: State
     traded = at[state[at] == TRADED]
     state[missing] = state_of_silence(_since(traded, missing), policy)
     silent = missing[state[missing] != UNKNOWN]
-    last_close = columns["close"][silent - _since(at, silent)]
+    before = silent - _since(at, silent)
+    last = {"close": columns["close"][before], "zero": 0.0}
     for name, values in columns.items():
-        values[silent] = last_close if BAR_COLUMNS[name].silence == "close" else 0.0
+        values[silent] = last.get(COLUMNS[name].silence, values[before])
 
 
 def _since(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,5 +1,10 @@
 """The data dictionary: every column of a bar, with its unit, its fold, its mirror and its source.
 
+1. `BAR_COLUMNS`         what a venue's kline says.
+2. `FLOW_COLUMNS`        what trades say (flow.py).
+3. `BOOK_COLUMNS`        what the order book says (book_fold.py).
+4. `POSITIONING_COLUMNS` open interest, ratios, funding, mark and index prices, liquidations (positioning.py).
+
 Components name columns; what a column means stands here and nowhere else. Units are exponents, so that the laws
 can scale a market (prices x 8, volumes x 4) and mirror it (p -> 2c - p, buying <-> selling) without knowing more.
 """
@@ -8,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,26 +46,24 @@ class Column:
     name : str
     unit : Unit
     fold : str
-        How bars of this column make a slower bar: first, max, min, last or sum.
+        How bars of this column make a slower bar: first, max, min, last, sum or mean.
     silence : str
-        Its value in a bar in which nothing traded: the last close, or zero.
+        Its value in a bar in which nothing traded: the last close, zero, or its own last value.
     mirror : callable
         The column in the mirrored market, from all columns and the pivot price c (prices become 2c - p).
     source : str
         What it is, in a sentence.
-    lag_ms, hold_ms : int, milliseconds
-        How long after the event it can be known, and how long it stays valid. A bar column is known at the bar's
-        close and holds for that bar.
+    kind : str
+        Kind of event it is folded from (kinds.py says when those are known and for how long); `bars` of a kline.
     """
 
     name: str
     unit: Unit
-    fold: Literal["first", "max", "min", "last", "sum"]
-    silence: Literal["close", "zero"]
+    fold: Literal["first", "max", "min", "last", "sum", "mean"]
+    silence: Literal["close", "zero", "last"]
     mirror: Callable[[Columns, float], Array]
     source: str
-    lag_ms: int = 0
-    hold_ms: int = 0
+    kind: str = "bars"
 
 
 def _reflected(name: str) -> Callable[[Columns, float], Array]:
@@ -69,6 +72,14 @@ def _reflected(name: str) -> Callable[[Columns, float], Array]:
 
 def _same(name: str) -> Callable[[Columns, float], Array]:
     return lambda columns, c: columns[name]
+
+
+def _negated(name: str) -> Callable[[Columns, float], Array]:
+    return lambda columns, c: -columns[name]
+
+
+def _inverted(name: str) -> Callable[[Columns, float], Array]:
+    return lambda columns, c: 1.0 / columns[name]
 
 
 BAR_COLUMNS: dict[str, Column] = {
@@ -110,6 +121,147 @@ BAR_COLUMNS: dict[str, Column] = {
     )
 }
 
+_SIDES = {"bid": "ask", "ask": "bid", "buy": "sell", "sell": "buy", "long": "short", "short": "long"}
+_PAIRS = {
+    "trades": (("buy", "takers who buy"), ("sell", "takers who sell")),
+    "depth": (("bid", "bids"), ("ask", "asks")),
+    "liquidations": (("long", "longs"), ("short", "shorts")),
+}
+NEUTRAL_FUNDING = 0.0001
+"""Interest part of the funding rate over eight hours, which longs pay in a market without an opinion (Binance FAQ)."""
+BANDS = {"10bp": 0.001, "50bp": 0.005, "100bp": 0.01, "200bp": 0.02, "500bp": 0.05}
+"""Bands of depth around the middle price, as shares of it."""
+
+
+def _sided(kind: str, pattern: str, unit: Unit, fold: Any, silence: Any, source: str) -> tuple[Column, ...]:
+    """A pair of columns, one a side, that change places in the mirror."""
+    pair = []
+    for side, word in _PAIRS[kind]:
+        name, opposite = pattern.format(side=side), pattern.format(side=_SIDES[side])
+        pair.append(Column(name, unit, fold, silence, _same(opposite), source.format(side=word), kind))
+    return tuple(pair)
+
+
+FLOW_COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column(
+            "taker_buy_trades",
+            Unit(count=1),
+            "sum",
+            "zero",
+            lambda columns, c: columns["trades"] - columns["taker_buy_trades"],
+            "Number of trades in which the taker bought; of all `trades`.",
+            "trades",
+        ),
+        *_sided(
+            "trades", "large_{side}_volume", Unit(base=1), "sum", "zero",
+            "Base currency of {side} in trades of the largest tenth of the trades before.",
+        ),
+        *_sided(
+            "trades", "stacked_{side}_volume", Unit(base=1), "sum", "zero",
+            "Base currency of {side} at price levels of stacked imbalances of the footprint.",
+        ),
+        Column(
+            "buy_move", Unit(price=1), "sum", "zero", _negated("sell_move"),
+            "Change of price over the trades in which the taker bought, summed; usually up.", "trades",
+        ),
+        Column(
+            "sell_move", Unit(price=1), "sum", "zero", _negated("buy_move"),
+            "Change of price over the trades in which the taker sold, summed; usually down.", "trades",
+        ),
+    )
+}  # fmt: skip
+
+BOOK_COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("bid", Unit(price=1), "last", "last", _reflected("ask"), "Best bid at the bar's close.", "depth"),
+        Column("ask", Unit(price=1), "last", "last", _reflected("bid"), "Best ask at the bar's close.", "depth"),
+        *_sided("depth", "{side}_size", Unit(base=1), "last", "last", "Base currency at the best of the {side}."),
+        Column("spread", Unit(price=1), "mean", "last", _same("spread"), "Best ask minus best bid, mean.", "depth"),
+        Column("spread_high", Unit(price=1), "max", "last", _same("spread_high"), "Widest spread.", "depth"),
+        Column(
+            "micro_lean", Unit(), "mean", "last", _negated("micro_lean"),
+            "Microprice minus middle price in spreads, -0.5..0.5, mean; above 0 bids outweigh asks.", "depth",
+        ),
+        Column(
+            "book_lean", Unit(), "mean", "last", _negated("book_lean"),
+            "Notional of bids minus asks over their sum, weighted by closeness to the middle, -1..1, mean.", "depth",
+        ),
+        *(
+            column
+            for band, share in BANDS.items()
+            for column in _sided(
+                "depth", f"{{side}}_depth_{band}", Unit(quote=1), "mean", "last",
+                f"Notional of the {{side}} within {share:.1%} of the middle price, mean.",
+            )
+        ),
+        Column(
+            "ofi_best", Unit(quote=1), "sum", "zero", _negated("ofi_best"),
+            "Order-flow imbalance of the best level in notional: what bids gained minus what asks gained.", "depth",
+        ),
+        Column(
+            "ofi_deep", Unit(quote=1), "sum", "zero", _negated("ofi_deep"),
+            "Order-flow imbalance of the ten best levels in notional, nearer levels weigh more.", "depth",
+        ),
+        *_sided("depth", "{side}_taken", Unit(quote=1), "sum", "zero", "Notional taken from the best of the {side}."),
+        *_sided(
+            "depth", "{side}_refill", Unit(quote=1), "sum", "zero",
+            "Notional put back at or inside the best of the {side} within seconds of being taken.",
+        ),
+        *_sided(
+            "depth", "{side}_absorbed", Unit(quote=1), "sum", "zero",
+            "Notional that takers traded against the {side} without moving their best price away.",
+        ),
+        *_sided(
+            "depth", "{side}_fleeting", Unit(quote=1), "sum", "zero",
+            "Notional of large orders among the {side} that left within seconds, untraded.",
+        ),
+        Column("bid_wall", Unit(price=1), "last", "last", _reflected("ask_wall"), "Lasting large bid: price.", "depth"),
+        Column("ask_wall", Unit(price=1), "last", "last", _reflected("bid_wall"), "Lasting large ask: price.", "depth"),
+        *_sided("depth", "{side}_wall_size", Unit(quote=1), "last", "last", "Notional of the wall among the {side}."),
+        Column("book_updates", Unit(count=1), "sum", "zero", _same("book_updates"), "Messages of the book.", "depth"),
+    )
+}  # fmt: skip
+
+POSITIONING_COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column(
+            "open_interest", Unit(base=1), "last", "last", _same("open_interest"),
+            "Base currency in open contracts.", "open_interest",
+        ),
+        Column(
+            "open_interest_value", Unit(quote=1), "last", "last",
+            lambda columns, c: 2.0 * c * columns["open_interest"] - columns["open_interest_value"],
+            "Notional of open contracts.", "open_interest",
+        ),
+        *(
+            Column(name, Unit(), "last", "last", _inverted(name), source, "ratios")
+            for name, source in (
+                ("accounts_ratio", "Accounts that are long over accounts that are short."),
+                ("top_accounts_ratio", "The same of the accounts with the largest balances."),
+                ("top_positions_ratio", "Long over short positions of the accounts with the largest balances."),
+                ("taker_ratio", "Volume that takers bought over volume that they sold."),
+            )
+        ),
+        Column(
+            "funding_rate", Unit(), "last", "last", lambda columns, c: 2.0 * NEUTRAL_FUNDING - columns["funding_rate"],
+            "Last settled funding rate, per eight hours, a share of notional that longs pay to shorts.", "funding",
+        ),
+        Column("mark", Unit(price=1), "last", "last", _reflected("mark"), "Mark price.", "prices"),
+        Column("index", Unit(price=1), "last", "last", _reflected("index"), "Index price.", "prices"),
+        *_sided(
+            "liquidations", "{side}_liquidations", Unit(quote=1), "sum", "zero",
+            "Notional of {side} that were liquidated, as far as the venue publishes it: a lower bound.",
+        ),
+    )
+}  # fmt: skip
+
+COLUMNS: dict[str, Column] = {**BAR_COLUMNS, **FLOW_COLUMNS, **BOOK_COLUMNS, **POSITIONING_COLUMNS}
+"""Every column that a component may name."""
+
 PRICES = ("open", "high", "low", "close")
 REQUIRED = (*PRICES, "volume")
 
@@ -123,16 +275,16 @@ def column(name: str) -> Column:
         If the dictionary does not hold it.
     """
     try:
-        return BAR_COLUMNS[name]
+        return COLUMNS[name]
     except KeyError:
-        raise MissingColumnError(f"There is no column {name!r}. {did_you_mean(name, BAR_COLUMNS)}") from None
+        raise MissingColumnError(f"There is no column {name!r}. {did_you_mean(name, COLUMNS)}") from None
 
 
 def scaled(columns: Columns, price: float, base: float) -> dict[str, Array]:
     """The same market with prices and volumes in other units."""
-    return {name: values * BAR_COLUMNS[name].unit.factor(price, base) for name, values in columns.items()}
+    return {name: values * COLUMNS[name].unit.factor(price, base) for name, values in columns.items()}
 
 
 def mirrored(columns: Columns, pivot: float) -> dict[str, Array]:
     """The market seen from the other side: prices 2c - p, highs and lows exchanged, buying and selling exchanged."""
-    return {name: BAR_COLUMNS[name].mirror(columns, pivot) for name in columns}
+    return {name: COLUMNS[name].mirror(columns, pivot) for name in columns}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS
+from virtuoso.market.columns import COLUMNS
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, GapPolicy
@@ -87,8 +87,8 @@ class Feed:
         state = short if self._silence <= self.policy.bars else UNKNOWN
         if state == UNKNOWN:
             return dict.fromkeys(base.columns, float("nan")), state, 0.0
-        last = float(base.columns["close"][-1])
-        flat = {name: last if BAR_COLUMNS[name].silence == "close" else 0.0 for name in base.columns}
+        last = {"close": float(base.columns["close"][-1]), "zero": 0.0}
+        flat = {name: last.get(COLUMNS[name].silence, float(values[-1])) for name, values in base.columns.items()}
         return flat, state, 1.0 if state == NO_TRADE else 0.0
 
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State
 
 Mask = NDArray[np.bool_]
 
 KNOWN_SHARE = 0.9
 BRIDGED_SHARE = 0.2
-_RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4}
+_RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4, "mean": 5}
 
 
 def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
@@ -51,7 +51,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     columns: dict[str, Array] = {}
     for name, values in base.columns.items():
         columns[name] = np.empty(count)
-        rule = _RULES[BAR_COLUMNS[name].fold]
+        rule = _RULES[COLUMNS[name].fold]
         _fold(np.ascontiguousarray(values), usable, offset, ratio, rule, state, columns[name])
     return Bars(timeframe, first, columns, state, share, base.complete)
 
@@ -75,11 +75,11 @@ def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, state
                 folded = max(folded, value)
             elif rule == 2:
                 folded = min(folded, value)
-            elif rule == 4:
+            elif rule >= 4:
                 folded += value
             known += 1
         least = BRIDGED_SHARE if state[s] == BRIDGED else KNOWN_SHARE
-        out[s] = folded if known >= least * ratio else np.nan
+        out[s] = np.nan if known < least * ratio else folded / known if rule == 5 else folded
 
 
 @njit(cache=True)

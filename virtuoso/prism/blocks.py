@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
 from virtuoso.prism.component import RESERVED, Feature, Node
@@ -315,7 +315,7 @@ class Workspace:
         carried = clock.bars.columns
         name = min(plan.columns - carried.keys())
         return MissingColumnError(
-            f"{node!r} needs the column {name!r} ({BAR_COLUMNS[name].source[:-1].lower()}), but the bars of "
+            f"{node!r} needs the column {name!r} ({COLUMNS[name].source[:-1].lower()}), but the bars of "
             f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(carried)}."
         )
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.prism.scale import Scale
 
 RESERVED = ("first", "wanted", "timeframe")
@@ -118,7 +118,7 @@ class Node:
     def _check_inputs(cls) -> None:
         features = {k for k in dir(cls) if isinstance(getattr(cls, k, None), Node)}
         nodes = {k for k, p in cls.parameters.items() if isinstance(p, NodeInput)}
-        known = {*BAR_COLUMNS, *features, *nodes, *RESERVED}
+        known = {*COLUMNS, *features, *nodes, *RESERVED}
         for name in cls.arguments:
             if name not in known:
                 raise DeclarationError(

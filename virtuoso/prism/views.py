@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.gaps import BRIDGED
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Component, Node
@@ -29,7 +29,7 @@ def columns_of(node: Node) -> frozenset[str]:
         source = getattr(node, name, None)
         if isinstance(source, Node):
             needed |= columns_of(source)
-        elif name in BAR_COLUMNS:
+        elif name in COLUMNS:
             needed.add(name)
     return frozenset(needed)
 
