@@ -79,7 +79,7 @@ def score_buckets(
     bucket = np.clip(np.searchsorted(bounds, scores.confluence, side="right") - 1, 0, len(bounds) - 2)
     rng = (env or Env(seed=0)).random()
     tables = []
-    for name, horizon in _in_bars(horizons, bars.timeframe).items():
+    for name, horizon in in_bars(horizons, bars.timeframe).items():
         gained = forward_returns(bars, scores.start, len(scores), horizon)
         known = np.isfinite(scores.confluence) & np.isfinite(gained)
         number = scores.start + np.flatnonzero(known)
@@ -113,9 +113,15 @@ def forward_returns(bars: Bars, start: int, n: int, horizon: int) -> Array:
     return gained
 
 
-def _in_bars(horizons: Sequence[str], timeframe: Timeframe) -> dict[str, int]:
+def in_bars(horizons: Sequence[str], timeframe: Timeframe) -> dict[str, int]:
+    """Lengths of horizons in bars, by name; those shorter than a bar are left out."""
     spans = {name: Span(name) for name in horizons}
     return {name: timeframe.bars(span) for name, span in spans.items() if span.ms >= timeframe.ms}
+
+
+def block_length(horizon: int, bars: int) -> int:
+    """Bars in a block of the bootstrap: some horizons, and not so few that there are needlessly many blocks."""
+    return max(BLOCK_HORIZONS * horizon, bars // MOST_BLOCKS, 1)
 
 
 def _table(
@@ -124,7 +130,7 @@ def _table(
 ) -> np.ndarray:  # fmt: skip
     """Rows of one horizon: each bucket, then all of them together in the last one."""
     n = len(bounds) - 1
-    length = max(BLOCK_HORIZONS * horizon, len(gained) // MOST_BLOCKS, 1)
+    length = block_length(horizon, len(gained))
     sums, counts = _by_block(number // length, bucket, gained, n)
     rows = np.zeros(n + 1, dtype=BUCKET)
     rows["horizon"] = name
