@@ -1,0 +1,208 @@
+"""Risk: how large an order may be, and whether there may be one at all. The same rules in backtest, paper and live.
+
+1. Size: the equity times the base size, scaled by reliability within limits, over the distance to the stop.
+2. Limits cut it or stop it, in this order: halt, number of positions, correlation, leverage, heat, the instrument's
+   steps and least sizes. Each refusal and each cut is counted under its name.
+3. The halt is latched: once equity has fallen by `max_drawdown` from its peak no position is entered any more, until
+   somebody resets it.
+
+Heat is what all positions would lose at their stops, as a share of equity; without a stop, all of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from virtuoso.account.contract import ENTRY, LIMIT, ORDER_STOP, QUANTITY, SIZE, STOP
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+LIMITS = (
+    "halted",
+    "positions",
+    "correlation",
+    "leverage",
+    "heat",
+    "size_step",
+    "min_notional",
+    "no_stop",
+)
+"""Limits by their code: those from `leverage` on cut an order before they refuse it."""
+HALTED, POSITIONS, CORRELATION, LEVERAGE_LIMIT, HEAT, SIZE_STEP, MIN_NOTIONAL, NO_STOP = range(8)
+LEAST_SHARED = 30
+"""Bars that two instruments must share before their correlation counts."""
+
+
+class Limits(NamedTuple):
+    """What an account may do; see `RiskSettings` and `TradingSettings`.
+
+    Attributes
+    ----------
+    base_size : float
+        Share of equity at risk to the stop, at full scale.
+    least_scale, most_scale : float
+        What reliability 0 and 1 scale it by.
+    max_positions : int
+    max_leverage : float
+        Notional of all positions over equity.
+    heat : float
+        Share of equity at risk in all positions together.
+    correlation : float
+        With an open position on the same side of the market.
+    max_drawdown : float
+        Fall from the peak that halts.
+    """
+
+    base_size: float = 0.01
+    least_scale: float = 0.5
+    most_scale: float = 1.0
+    max_positions: int = 10
+    max_leverage: float = 3.0
+    heat: float = 0.25
+    correlation: float = 0.7
+    max_drawdown: float = 0.15
+
+
+class Rules(NamedTuple):
+    """What a venue accepts of an instrument; 0 where it does not say.
+
+    Attributes
+    ----------
+    size_step, min_size : float, base currency
+    min_notional : float, quote currency
+    """
+
+    size_step: float = 0.0
+    min_size: float = 0.0
+    min_notional: float = 0.0
+
+
+@njit(cache=True)
+def correlation(closes: Array, i: int, k: int) -> float:
+    """Correlation of the returns of two instruments over the closes handed in, NaN where they share too few.
+
+    Parameters
+    ----------
+    closes : Array, shape (n_bars, n_instruments)
+        Up to the decision, NaN where not known.
+    """
+    n = 0
+    x = y = xx = yy = xy = 0.0
+    for t in range(1, len(closes)):
+        a = closes[t, i] / closes[t - 1, i] - 1.0
+        b = closes[t, k] / closes[t - 1, k] - 1.0
+        if np.isnan(a) or np.isnan(b):
+            continue
+        n += 1
+        x += a
+        y += b
+        xx += a * a
+        yy += b * b
+        xy += a * b
+    if n < LEAST_SHARED:
+        return np.nan
+    spread = (xx - x * x / n) * (yy - y * y / n)
+    return (xy - x * y / n) / np.sqrt(spread) if spread > 0.0 else np.nan
+
+
+@njit(cache=True)
+def risk_of(size: float, price: float, stop: float) -> float:
+    """What a position would lose from a price to its stop, quote currency; all of it without a stop."""
+    if np.isnan(stop):
+        return abs(size) * price
+    return max(size * (price - stop), 0.0)
+
+
+@njit(cache=True)
+def admitted(
+    i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
+    prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
+) -> float:  # fmt: skip
+    """Size an order may have, signed, in base currency; 0 if it is refused.
+
+    Parameters
+    ----------
+    i : int
+        Instrument.
+    side : float
+        1 or -1.
+    price, stop : float
+        Where it would be entered: the limit, or the close of the decision; what proves it wrong.
+    reliability : float, 0..1
+    equity : float, quote currency
+    halted : bool
+    closes : Array, shape (n_bars, n_instruments)
+        For the correlation; up to the decision.
+    prices : Array, shape (n_instruments,)
+        Last known marks.
+    orders, positions : Array
+        Of the contract; what waits counts as if it were held.
+    limits : Limits
+    rules : Array, shape (n_instruments, 3)
+        `Rules` of each.
+    refused, cut : array of int64, shape (len(LIMITS),)
+        Counters, added to.
+    """
+    if halted or not equity > 0.0:
+        refused[HALTED] += 1
+        return 0.0
+    if not side * (price - stop) > 0.0:
+        refused[NO_STOP] += 1
+        return 0.0
+    taken, notional, heat = 0, 0.0, 0.0
+    for k in range(len(positions)):
+        if k == i:  # what is held here is closed first
+            continue
+        held, waits = positions[k, SIZE], orders[k, QUANTITY]
+        if held == 0.0 and waits == 0.0:
+            continue
+        taken += 1
+        size = held if held != 0.0 else waits
+        at = prices[k] if held != 0.0 or np.isnan(orders[k, LIMIT]) else orders[k, LIMIT]
+        mark = at if not np.isnan(at) else positions[k, ENTRY]
+        notional += abs(size) * mark
+        heat += risk_of(size, mark, positions[k, STOP] if held != 0.0 else orders[k, ORDER_STOP])
+        if side * size * correlation(closes, i, k) > limits.correlation * abs(size):
+            refused[CORRELATION] += 1
+            return 0.0
+    if taken >= limits.max_positions:
+        refused[POSITIONS] += 1
+        return 0.0
+    scale = limits.least_scale + (limits.most_scale - limits.least_scale) * min(max(reliability, 0.0), 1.0)
+    size = limits.base_size * scale * equity / abs(price - stop)
+    size = _cut(size, (limits.max_leverage * equity - notional) / price, LEVERAGE_LIMIT, refused, cut)
+    size = _cut(size, (limits.heat * equity - heat) / abs(price - stop), HEAT, refused, cut)
+    if size <= 0.0:
+        return 0.0
+    return side * _as_the_venue_accepts(size, price, rules[i], refused)
+
+
+@njit(cache=True)
+def _cut(size: float, most: float, limit: int, refused: Counts, cut: Counts) -> float:
+    """Cut a size to what a limit leaves; nothing is a refusal."""
+    if size <= 0.0 or size <= most:
+        return size
+    if most <= 0.0:
+        refused[limit] += 1
+        return 0.0
+    cut[limit] += 1
+    return most
+
+
+@njit(cache=True)
+def _as_the_venue_accepts(size: float, price: float, rules: Array, refused: Counts) -> float:
+    """Round a size down to the step; refuse what is below the least size or notional."""
+    if rules[0] > 0.0:
+        size = np.floor(size / rules[0] * (1.0 + 1e-12)) * rules[0]
+    if size <= 0.0 or size < rules[1]:
+        refused[SIZE_STEP] += 1
+        return 0.0
+    if size * price < rules[2]:
+        refused[MIN_NOTIONAL] += 1
+        return 0.0
+    return size
