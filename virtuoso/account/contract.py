@@ -13,7 +13,8 @@ this order:
 6. Inside the bar the order of prices is not known. Pessimistic: a limit entry fills only where price trades through
    it; what is adverse comes first, the nearer of stop and liquidation; a target counts on the bar of a limit entry only
    if the close lies beyond it. Optimistic: targets come first. Where the two differ the bar is `ambiguous`.
-7. At the close trailing stops follow the extreme of the bar, and limits that have waited long enough lapse.
+7. At the close trailing stops follow the extreme of the bar, and orders that have waited long enough lapse; a way out
+   waits for the next bar that is known.
 
 Stops and market orders pay the taker fee and slippage, against us always; limits and targets pay the maker fee and
 fill at their price. equity = wallet + unrealised at the mark, and wallet = cash + realised + funding - fees, after
@@ -116,13 +117,12 @@ def step(
             continue
         n = _at_open(instant, i, bars, orders, positions, terms, tiers, wallet, isolated, events, n)
     for i in range(len(bars)):
-        if np.isnan(bars[i, OPEN]):
-            continue
-        n = _inside(instant, i, bars, orders, positions, terms, tiers, wallet, isolated, pessimistic, events, n)
-        _at_close(i, bars, positions)
+        if not np.isnan(bars[i, OPEN]):
+            n = _inside(instant, i, bars, orders, positions, terms, tiers, wallet, isolated, pessimistic, events, n)
+            _at_close(i, bars, positions)
         if orders[i, QUANTITY] != 0.0 and instant >= orders[i, EXPIRES]:
             n = _note(events, n, instant, i, LAPSED, 0.0, orders[i, LIMIT], 0.0, 0.0, 0.0, 0.0, wallet[0], False)
-            _forget(orders[i])
+            orders[i, QUANTITY] = 0.0
     return n
 
 
@@ -400,13 +400,16 @@ def _clear(own: Array) -> None:
     own[STOP], own[TRAIL] = np.nan, np.nan
 
 
+@njit(cache=True)
 def no_positions(instruments: int) -> Array:
     """Give the positions of an account that holds nothing, shape (instruments, POSITION_COLUMNS)."""
     positions = np.zeros((instruments, POSITION_COLUMNS))
-    positions[:, [STOP, TRAIL]] = np.nan
+    positions[:, STOP] = np.nan
+    positions[:, TRAIL] = np.nan
     return positions
 
 
+@njit(cache=True)
 def no_orders(instruments: int) -> Array:
     """Give the orders of an instant without any, shape (instruments, ORDER_COLUMNS)."""
     orders = np.zeros((instruments, ORDER_COLUMNS))

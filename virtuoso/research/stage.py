@@ -1,0 +1,272 @@
+"""The stage: the bars of all instruments of a portfolio on one clock, as the contract takes them.
+
+1. Every instrument stands at its own bars' numbers; where its bar is not known (before listing, after delisting, in a
+   gap, bridged) there is NaN, and nothing is filled.
+2. Funding settles at its own times, against the mark price. Where a perpetual has none over the stretch, or has no mark
+   price, there is no stage: `FundingTerms` must say what to assume, and everything that is shown says so.
+3. Slippage is half the recorded spread where the book is known, and never less than the configured share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.contract import (
+    BAR_COLUMNS,
+    CLOSE,
+    FUNDING_INSIDE,
+    FUNDING_OPEN,
+    HIGH,
+    LOW,
+    MARK_CLOSE,
+    MARK_HIGH,
+    MARK_LOW,
+    MARK_OPEN,
+    OPEN,
+    SLIPPAGE,
+)
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import UNIT_MS, Timeframe, iso
+from virtuoso.errors import ConfigError, NoDataError
+from virtuoso.market.bars import Bars
+from virtuoso.market.columns import Array
+from virtuoso.market.events import Events
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import NO_TRADE, TRADED
+
+HOUR = UNIT_MS["h"]
+USUAL_INTERVAL = 8 * HOUR
+LONGEST_INTERVAL = 8 * HOUR
+JITTER = 60_000
+"""A settlement may be stamped up to this long after its hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class FundingTerms:
+    """What to do where funding or mark prices are not known.
+
+    Attributes
+    ----------
+    assume : float or None
+        Rate per eight hours that is assumed for perpetuals without recorded funding; None refuses.
+    mark_is_last : bool
+        Whether the last price may stand for the mark price; else instruments without mark prices are refused.
+    """
+
+    assume: float | None = None
+    mark_is_last: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Bars of a portfolio on one clock.
+
+    Attributes
+    ----------
+    instruments : tuple of Instrument
+    timeframe : Timeframe
+    first : int
+        Number of the first bar.
+    bars : Array, shape (n_bars, n_instruments, BAR_COLUMNS)
+    repaired : array of bool, shape (n_bars, n_instruments)
+        Bars that are not as published: bridged ones, and those that follow a gap.
+    last : array of int64, shape (n_instruments,)
+        Position of each instrument's last known bar; -1 where there is none.
+    assumptions : tuple of str
+        What was assumed, in words.
+    """
+
+    instruments: tuple[Instrument, ...]
+    timeframe: Timeframe
+    first: int
+    bars: Array
+    repaired: NDArray[np.bool_]
+    last: NDArray[np.int64]
+    assumptions: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    @property
+    def open_times(self) -> NDArray[np.int64]:
+        """Open time of each bar, ms."""
+        return (self.first + np.arange(len(self), dtype=np.int64)) * self.timeframe.ms
+
+    @property
+    def closes(self) -> Array:
+        """Closes, NaN where not known, shape (n_bars, n_instruments)."""
+        closes: Array = self.bars[:, :, CLOSE]
+        return closes
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[MarketFrame],
+        *,
+        slippage: float = 0.0002,
+        funding: Mapping[Instrument, Events] | None = None,
+        terms: FundingTerms | None = None,
+    ) -> Stage:
+        """Put frames of one clock beside each other.
+
+        Parameters
+        ----------
+        frames : sequence of MarketFrame
+            One an instrument; their windows are what is traded on.
+        slippage : float
+            Of the price of each market fill, at least.
+        funding : mapping of Instrument to Events of kind funding, optional
+        terms : FundingTerms, optional
+
+        Raises
+        ------
+        ConfigError
+            The frames have different clocks, or an instrument comes twice.
+        NoDataError
+            Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+        """
+        timeframe = _one_clock(frames)
+        order = sorted(frames, key=lambda frame: frame.instrument)
+        first, stop = min(frame.start for frame in order), max(frame.stop for frame in order)
+        bars = np.full((stop - first, len(order), BAR_COLUMNS), np.nan)
+        repaired = np.zeros((stop - first, len(order)), dtype=bool)
+        given, allowed, said = funding or {}, terms or FundingTerms(), []
+        for i, frame in enumerate(order):
+            here = slice(frame.start - first, frame.stop - first)
+            part = bars[here, i]
+            known = _prices(frame, part)
+            part[:, SLIPPAGE] = _slippage(frame, slippage)
+            said += _mark(frame, part, allowed)
+            said += _funding(frame, part, given.get(frame.instrument), allowed)
+            part[~known] = np.nan
+            repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
+        there = np.isfinite(bars[:, :, OPEN])
+        last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
+        names = tuple(frame.instrument for frame in order)
+        return cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+
+
+def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
+    clocks = {frame.timeframe.name for frame in frames}
+    if len(clocks) != 1:
+        listed = ", ".join(sorted(clocks)) or "none"
+        raise ConfigError(f"A portfolio trades on one clock, was given {listed}. Load all instruments on the same one.")
+    names = [str(frame.instrument) for frame in frames]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A portfolio holds each instrument once, was given {', '.join(sorted(names))}.")
+    return frames[0].timeframe
+
+
+def _prices(frame: MarketFrame, part: Array) -> NDArray[np.bool_]:
+    """Write open, high, low and close; say where they are published."""
+    here = slice(frame.start - frame.base.first, frame.stop - frame.base.first)
+    for column, name in ((OPEN, "open"), (HIGH, "high"), (LOW, "low"), (CLOSE, "close")):
+        part[:, column] = frame.base.columns[name][here]
+    state = frame.base.state[here]
+    known: NDArray[np.bool_] = ((state == TRADED) | (state == NO_TRADE)) & (part[:, : CLOSE + 1] > 0.0).all(axis=1)
+    return known
+
+
+def _slippage(frame: MarketFrame, least: float) -> Array:
+    """Half the spread that was known when the bar opened, as a share of price; at least the configured share."""
+    here = np.full(len(frame), least)
+    if "spread" not in frame.base.columns:
+        return here
+    before = np.arange(frame.start, frame.stop) - frame.base.first - 1
+    seen = before >= 0
+    half = 0.5 * frame.base.columns["spread"][before[seen]] / frame.base.columns["close"][before[seen]]
+    here[seen] = np.fmax(least, half)
+    return here
+
+
+def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
+    """Write mark prices: recorded ones, or the last price where that may stand for them."""
+    columns, here = frame.base.columns, slice(frame.start - frame.base.first, frame.stop - frame.base.first)
+    part[:, MARK_OPEN : MARK_CLOSE + 1] = part[:, OPEN : CLOSE + 1]
+    if frame.instrument.is_spot:
+        return []
+    recorded = columns["mark"][here] if "mark" in columns else np.full(len(frame), np.nan)
+    known = np.isfinite(part[:, CLOSE])
+    if np.isfinite(recorded[known]).all() and known.any():
+        # within the bar the mark is known at its close only: its extremes are those of the last price, shifted by the
+        # larger of the premiums at both ends, so that a liquidation is rather seen than missed
+        premium = recorded / part[:, CLOSE]
+        earlier = np.concatenate((premium[:1], premium[:-1]))
+        part[:, MARK_OPEN] = part[:, OPEN] * earlier
+        part[:, MARK_HIGH] = part[:, HIGH] * np.fmax(premium, earlier)
+        part[:, MARK_LOW] = part[:, LOW] * np.fmin(premium, earlier)
+        part[:, MARK_CLOSE] = recorded
+        return []
+    if not terms.mark_is_last:
+        missing = int((~np.isfinite(recorded) & known).sum())
+        raise NoDataError(
+            f"Mark prices of {frame.instrument} are not known for {missing:,} of {int(known.sum()):,} bars, and "
+            "liquidation and funding go by them. Import them, or pass --mark last to take the last price instead."
+        )
+    return ["the last price stands for the mark price"]
+
+
+def _funding(frame: MarketFrame, part: Array, events: Events | None, terms: FundingTerms) -> list[str]:
+    """Write funding rate times mark price where it settles: at the open of a bar, or inside it."""
+    part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
+    if frame.instrument.is_spot or len(frame) == 0:
+        return []
+    ms, start = frame.timeframe.ms, frame.start * frame.timeframe.ms
+    stop = frame.stop * ms
+    if events is not None and len(events):
+        times, rates = _on_the_hour(events.event_time), events["rate"]
+        inside = (times >= start) & (times < stop)
+        hole = _hole(times, start, stop)
+        if hole is None:
+            _write(part, times[inside], rates[inside], events["mark"][inside], start, ms)
+            return []
+    else:
+        hole = start
+    if terms.assume is None:
+        raise NoDataError(
+            f"Funding of {frame.instrument} is not known from {iso(hole)} on. Import it, or pass --assume-funding RATE "
+            "(per eight hours, such as 0.0001) to assume it where it is missing."
+        )
+    times = np.arange(-(-start // USUAL_INTERVAL) * USUAL_INTERVAL, stop, USUAL_INTERVAL, dtype=np.int64)
+    unknown = np.full(len(times), np.nan)
+    _write(part, times, np.full(len(times), terms.assume), unknown, start, ms)
+    return [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
+
+
+def _on_the_hour(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Settlements at their hour: they are stamped some ms later."""
+    late = times % HOUR
+    return np.where(late <= JITTER, times - late, times)
+
+
+def _hole(times: NDArray[np.int64], start: int, stop: int) -> int | None:
+    """First moment from which no settlement is known for longer than any interval; None if there is no such hole."""
+    within = times[(times >= start - LONGEST_INTERVAL) & (times < stop)]
+    edges = np.concatenate(([start - 1], within[within >= start], [stop]))
+    if len(within) and within[0] < start:
+        edges[0] = within[within < start][-1]
+    apart = np.flatnonzero(np.diff(edges) > LONGEST_INTERVAL + 1)
+    return int(max(edges[apart[0]], start)) if len(apart) else None
+
+
+def _write(part: Array, times: NDArray[np.int64], rates: Array, marks: Array, start: int, ms: int) -> None:
+    """Add settlements to the bars they fall in; the mark is the recorded one, or that of the bar."""
+    bar = (times - start) // ms
+    at_open = times % ms == 0
+    opened = np.where(np.isfinite(marks), marks, part[bar, MARK_OPEN])
+    closed = np.where(np.isfinite(marks), marks, part[bar, MARK_CLOSE])
+    np.add.at(part[:, FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])
+    np.add.at(part[:, FUNDING_INSIDE], bar[~at_open], (rates * closed)[~at_open])
+
+
+def _repaired(bars: Bars, start: int, stop: int) -> NDArray[np.bool_]:
+    """Bars that were bridged, or are the first known ones after bars that are not."""
+    state = bars.state[max(start - 1, bars.first) - bars.first : stop - bars.first]
+    unknown: NDArray[np.bool_] = (state != TRADED) & (state != NO_TRADE)
+    if start > bars.first:
+        return np.logical_or(unknown[1:], unknown[:-1])
+    return np.logical_or(unknown, np.concatenate(([False], unknown[:-1])))
