@@ -271,8 +271,8 @@ def _decide(
     price = limit if not np.isnan(limit) else float(intent["price"])
     since = max(0, t + 1 - CORRELATION_BARS)
     size = admitted(
-        i, side, price, float(intent["stop"]), float(intent["reliability"]), equity, halted, bars[since : t + 1, :, contract.CLOSE],
-        prices, orders, positions, limits, rules, refused, cut,
+        i, side, price, float(intent["stop"]), float(intent["reliability"]), equity, halted,
+        bars[since : t + 1, :, contract.CLOSE], prices, orders, positions, limits, rules, refused, cut,
     )  # fmt: skip
     if size == 0.0:
         return
