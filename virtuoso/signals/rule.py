@@ -55,12 +55,12 @@ def states(confluence: Array, coverage: Array, settings: SignalSettings, timefra
     """
     age = memory(settings, timeframe)
     known = np.isfinite(confluence) & (coverage >= settings.min_coverage)
-    bull = _alive(known & (confluence >= settings.bull_enter), ~known | (confluence < settings.bull_leave), age)
-    bear = _alive(known & (confluence <= settings.bear_enter), ~known | (confluence > settings.bear_leave), age)
+    bull = alive(known & (confluence >= settings.bull_enter), ~known | (confluence < settings.bull_leave), age)
+    bear = alive(known & (confluence <= settings.bear_enter), ~known | (confluence > settings.bear_leave), age)
     return bull.astype(np.int8) - bear.astype(np.int8)
 
 
-def _alive(enters: Mask, leaves: Mask, age: int) -> Mask:
+def alive(enters: Mask, leaves: Mask, age: int) -> Mask:
     """Whether the last entry came after the last leave and less than `age` bars ago."""
     at = np.arange(len(enters))
     entered = _last(enters)
