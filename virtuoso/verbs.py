@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from virtuoso.config import Settings
     from virtuoso.market.frame import MarketFrame
     from virtuoso.market.ingest import ImportReport
-    from virtuoso.market.store import Lake, SeriesCheck
+    from virtuoso.market.store import Coverage, EventCheck, EventCoverage, Lake, SeriesCheck
     from virtuoso.prism.certificate import Certificate
+    from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Explanation, Scores
     from virtuoso.research.results import BacktestResult
@@ -67,14 +68,14 @@ def scores_file(frame: MarketFrame, data: str | Path | None = None, settings: Se
     return _root(data, settings) / "scores" / name
 
 
-def import_bars(
+def import_files(
     paths: Iterable[str | Path] | str | Path,
     *,
     data: str | Path | None = None,
     settings: Settings | None = None,
     **said: Any,
 ) -> ImportReport:
-    """Import files of bars into the lake.
+    """Import files of bars and events into the lake: archives, tables, recorded streams.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def import_bars(
         The data root; configuration says it if absent.
     settings : Settings, optional
     **said
-        venue, symbol, timeframe, time_unit, time_zone: see `virtuoso.market.ingest.import_paths`.
+        venue, symbol, timeframe, time_unit, time_zone, kind: see `virtuoso.market.ingest.import_paths`.
 
     Returns
     -------
@@ -106,13 +107,56 @@ def checks(
     data: str | Path | None = None,
     settings: Settings | None = None,
 ) -> list[SeriesCheck]:
-    """Gaps, defects and quarantine of every series, or of one instrument."""
+    """Gaps, defects and quarantine of every series of bars, or of those of one symbol.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    """
     home = lake(data, settings)
-    found = home.check()
-    if symbol is None:
-        return [check for check in found if venue in (None, check.coverage.venue)]
-    wanted = find(symbol, venue=venue, data=data, settings=settings)
-    return [c for c in found if (c.coverage.venue, c.coverage.symbol) == (wanted.venue, wanted.symbol)]
+    _refuse_unknown(home, symbol, venue)
+    return [check for check in home.check() if _is_of(check, symbol, venue)]
+
+
+def event_checks(
+    symbol: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[EventCheck]:
+    """Gaps, defects and quarantine of every kind of event, or of those of one symbol.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    """
+    home = lake(data, settings)
+    _refuse_unknown(home, symbol, venue)
+    return [check for check in home.event_check() if _is_of(check, symbol, venue)]
+
+
+def _refuse_unknown(home: Lake, symbol: str | None, venue: str | None) -> None:
+    """Refuse a symbol of which neither bars nor events are stored."""
+    from virtuoso.errors import NoDataError, did_you_mean
+
+    stored: list[Coverage | EventCoverage] = [*home.coverage(), *home.event_coverage()]
+    if symbol is not None and not any(_matches(line, symbol, venue) for line in stored):
+        of_venue = f" of {venue!r}" if venue else ""
+        near = did_you_mean(symbol, {line.symbol for line in stored})
+        raise NoDataError(f"Nothing of {symbol} is stored{of_venue}. {near}")
+
+
+def _is_of(check: SeriesCheck | EventCheck, symbol: str | None, venue: str | None) -> bool:
+    return _matches(check.coverage, symbol, venue)
+
+
+def _matches(stored: Coverage | EventCoverage, symbol: str | None, venue: str | None) -> bool:
+    from virtuoso.account.instrument import compact
+
+    return venue in (None, stored.venue) and (symbol is None or compact(symbol) == stored.symbol)
 
 
 def find(
@@ -156,14 +200,15 @@ def load(
     as_of: int | str | None = None,
     settings: Settings | None = None,
 ) -> MarketFrame:
-    """Load the bars of an instrument from the lake.
+    """Load an instrument from the lake: its bars, and the columns of all its events.
 
     Parameters
     ----------
     symbol : str
         `BTCUSDT` or `BTC/USDT:USDT`.
     timeframe : str, optional
-        The base clock; folded from finer bars where it is not stored itself. The finest that is stored if absent.
+        The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
+        that is stored if absent.
     timerange : str, optional
         `20250704-20251031`: bars for which answers are wanted. Older ones are loaded to be remembered.
     venue : str, optional
@@ -266,20 +311,56 @@ def explain(
     Explanation
     """
     chosen = _settings(settings)
-    home = lake(data, chosen)
-    instrument = find(symbol, timeframe, venue=venue, data=data, settings=chosen)
+    frame, moment = _frame_at(symbol, timeframe, at, venue=venue, data=data, settings=chosen)
+    clock, number = frame.timeframe, frame.number_at(moment)
+    one = frame.within(clock.open_time(number), clock.close_time(number))
+    return score(one, settings=chosen).explain(moment)
+
+
+def open_interest(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> OpenInterest:
+    """Explain what open interest says at one moment, from the lake.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    OpenInterest
+        `to_dict` gives the keys of the API and the reports.
+    """
+    from virtuoso.prism.open_interest import analyse
+
+    frame, moment = _frame_at(symbol, timeframe, at, venue=venue, data=data, settings=_settings(settings))
+    return analyse(frame, moment)
+
+
+def _frame_at(
+    symbol: str, timeframe: str | None, at: int | str | None, *, venue: str | None, data: str | Path | None,
+    settings: Settings,
+) -> tuple[MarketFrame, int]:  # fmt: skip
+    """The frame in which a moment lies, with what is remembered at it, and the moment; the newest close if absent."""
+    home = lake(data, settings)
+    instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
     clock = Timeframe(timeframe) if timeframe else home.timeframes(instrument)[0]
     moment = parse_time(at) if isinstance(at, str) else at
     if moment is None:
         frame = home.frame(instrument.symbol, clock, venue=instrument.venue)
-        moment = clock.close_time(frame.stop - 1)
-    else:
-        # what follows changes nothing, but tells a bar that is missing from one that is not there yet
-        opened = clock.open_time(clock.number(moment) - 1)
-        frame = home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue)
-    number = frame.number_at(moment)
-    one = frame.within(clock.open_time(number), clock.close_time(number))
-    return score(one, settings=chosen).explain(moment)
+        return frame, clock.close_time(frame.stop - 1)
+    # what follows changes nothing, but tells a bar that is missing from one that is not there yet
+    opened = clock.open_time(clock.number(moment) - 1)
+    return home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue), moment
 
 
 def _prism_of(settings: Settings | None) -> Prism:

@@ -22,6 +22,7 @@ from virtuoso.market.gaps import policy_for
 from virtuoso.prism.component import Component
 from virtuoso.prism.distribution import distribution, markdown
 from virtuoso.prism.registry import FACES
+from virtuoso.prism.views import columns_of
 
 LADDER = ("1m", "5m", "30m", "4h")
 ARCHIVE = ["open_time_ms", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
@@ -60,7 +61,7 @@ def load(path: Path, venue: str, symbol: str, timeframe: str) -> MarketFrame:
 
 def renewed(section: str, component: Component, frames: dict[str, tuple[MarketFrame, tuple[str, ...]]]) -> str:
     """A section of a page with the table and the scale of today; sets that lack a column are left out."""
-    needed = {name for name in component.arguments if name.startswith("taker")}
+    needed = columns_of(component)
     rows = [
         (name, row)
         for name, (frame, timeframes) in frames.items()

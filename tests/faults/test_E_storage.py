@@ -1,6 +1,7 @@
 """Faults of the store, by their numbers in the catalogue: E19-E26. Real processes, real files, real signals."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -15,14 +16,16 @@ import pytest
 
 from tests.archives import JANUARY, MINUTE, NOW, env, flat_bars, minutes
 from tests.faults.lake_writers import BTC, M1, N, put
+from tests.faults.lake_writers import prices as all_prices
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, SchemaVersionError, StoreError
 from virtuoso.market import manifest as manifests
 from virtuoso.market.disk import Disk
-from virtuoso.market.manifest import FileEntry, Generations, Manifest, Series, dump
+from virtuoso.market.manifest import BARS, FileEntry, Generations, Manifest, Series, dump
 from virtuoso.market.rows import SCHEMA_VERSION, traded_rows
 from virtuoso.market.store import Lake
 
 ROOT = Path(__file__).parents[2]
+KINDS_WRITTEN = [BARS, "open_interest"]
 
 
 def writer(*arguments, **options) -> subprocess.Popen:
@@ -31,17 +34,19 @@ def writer(*arguments, **options) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
 
 
-def prices(lake: Lake) -> list[float]:
+def prices(lake: Lake, kind: str = BARS) -> list[float]:
+    if kind != BARS:
+        return sorted(all_prices(lake, kind))
     (series,) = lake.manifest().readable()
     return sorted(set(lake.read(series).columns["close"].tolist()))
 
 
-def part_of(lake: Lake, which: int = 0) -> Path:
-    return sorted((lake.path / "bars").rglob("part-*.parquet"))[which]
+def part_of(lake: Lake, which: int = 0, kind: str = BARS) -> Path:
+    return sorted((lake.path / kind).rglob("part-*.parquet"))[which]
 
 
-def newest_manifest(lake: Lake) -> Path:
-    return sorted(lake.generations.folder.glob("manifest-*.json"))[-1]
+def newest_manifest(lake: Lake, kind: str = BARS) -> Path:
+    return sorted(lake.generations_of(kind).folder.glob("manifest-*.json"))[-1]
 
 
 @pytest.fixture
@@ -55,10 +60,10 @@ def lake(tmp_path) -> Lake:
 class TestAWriterThatIsKilled:
     """Leaves the previous generation readable, wherever it was killed."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture(scope="class", params=KINDS_WRITTEN)
     @staticmethod
-    def kills(tmp_path_factory) -> list[dict]:
-        with writer("kill", tmp_path_factory.mktemp("kills")) as process:
+    def kills(request, tmp_path_factory) -> list[dict]:
+        with writer("kill", tmp_path_factory.mktemp("kills"), request.param) as process:
             told = [json.loads(line) for line in process.stdout]
         assert process.returncode == 0
         return told
@@ -136,12 +141,13 @@ class TestTheOrderOfWriting:
 class TestADiskThatIsFull:
     """Aborts the commit, loudly; nothing is lost and nothing half written is seen."""
 
-    def test_E20_at_every_step_the_lake_is_whole(self, tmp_path):
+    @pytest.mark.parametrize("kind", KINDS_WRITTEN)
+    def test_E20_at_every_step_the_lake_is_whole(self, tmp_path, kind):
         """Before the manifest has its name, as it was; from then on, as it should be."""
-        put(Lake(tmp_path / "base", env=env()), 1.0)
+        put(Lake(tmp_path / "base", env=env()), 1.0, kind)
         shutil.copytree(tmp_path / "base", tmp_path / "counted")
         disk = RecordingDisk()
-        put(Lake(tmp_path / "counted", env=env(), disk=disk), 2.0)
+        put(Lake(tmp_path / "counted", env=env(), disk=disk), 2.0, kind)
         named = disk.steps.index(("rename", "manifest-000002.json"))
         assert named > 10
         for at in range(len(disk.steps)):
@@ -149,11 +155,11 @@ class TestADiskThatIsFull:
             shutil.copytree(tmp_path / "base", path)
             fails = pytest.raises(StoreError, match="No space left") if at <= named + 1 else nullcontext()
             with fails:
-                put(Lake(path, env=env(), disk=FullDisk(at + 1)), 2.0)
-            assert prices(Lake(path, env=env())) == [1.0 if at <= named else 2.0]
+                put(Lake(path, env=env(), disk=FullDisk(at + 1)), 2.0, kind)
+            assert prices(Lake(path, env=env()), kind) == [1.0 if at <= named else 2.0]
             assert not list(path.rglob("*.tmp"))
-            put(Lake(path, env=env()), 2.0)
-            assert prices(Lake(path, env=env())) == [2.0]
+            put(Lake(path, env=env()), 2.0, kind)
+            assert prices(Lake(path, env=env()), kind) == [2.0]
 
     def test_E20_says_what_to_do(self, tmp_path):
         with pytest.raises(StoreError, match=r"No space left.*as it was\..*run the same command again"):
@@ -231,6 +237,94 @@ class TestABitThatFlipped:
             lake.frame("BTCUSDT", "1m")
         assert lake.verify().damaged[0].problem == "is missing"
         assert lake.verify().ok
+
+
+class TestDamagedEvents:
+    """Are found, named, set aside and healed like bars, each kind by itself."""
+
+    @pytest.fixture
+    def both(self, lake) -> Lake:
+        put(lake, 1.0, "open_interest")
+        put(lake, 2.0, "open_interest")
+        return lake
+
+    def spoil(self, path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 4
+        path.write_bytes(data)
+
+    def test_E21_verify_sets_the_file_aside_and_leaves_the_bars_alone(self, both):
+        path = part_of(both, kind="open_interest")
+        self.spoil(path)
+        with pytest.raises(CorruptFileError, match=r"open_interest.*differs from its checksum.*virtuoso data verify"):
+            both.events("open_interest", BTC)
+        (damage,) = both.verify().damaged
+        assert damage.path == path.relative_to(both.path).as_posix()
+        assert (both.path / damage.moved_to).exists()
+        assert both.verify().ok
+        assert len(both.events("open_interest", BTC)) == N // 2
+        assert prices(both) == [2.0]
+        assert both.manifest().generation == 2
+
+    def test_E21_the_ledger_says_what_is_missing_until_it_is_imported_again(self, both):
+        self.spoil(part_of(both, kind="open_interest"))
+        both.verify()
+        (line,) = both.event_check()
+        assert line.coverage.gaps == {"damaged": 1}
+        put(both, 2.0, "open_interest")
+        (line,) = both.event_check()
+        assert (line.coverage.gaps, line.coverage.rows) == ({}, N)
+
+    def test_E22_readers_fall_back_to_the_generation_before(self, both):
+        newest_manifest(both, "open_interest").write_text("{")
+        fresh = Lake(both.path, env=env())
+        assert prices(fresh, "open_interest") == [1.0]
+        assert fresh.verify().damaged_manifests == ("open_interest/manifest-000002.json",)
+        with pytest.raises(ManifestError, match="--rebuild"):
+            put(fresh, 3.0)
+
+    def test_E22_rebuild_needs_no_manifest_at_all(self, both):
+        """Not even the revisions are lost: history can still be read as of then."""
+        before = both.events("open_interest", BTC).digest(), both.events("open_interest", BTC, as_of=NOW - 1).digest()
+        assert before[0] != before[1]
+        shutil.rmtree(both.path / "manifests")
+        fresh = Lake(both.path, env=env())
+        with pytest.raises(ManifestError, match=r"holds open_interest but no manifest.*--rebuild"):
+            fresh.events("open_interest", BTC)
+        assert fresh.rebuild().rows == 2 * N
+        after = fresh.events("open_interest", BTC).digest(), fresh.events("open_interest", BTC, as_of=NOW - 1).digest()
+        assert before == after
+
+    @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, SCHEMA_VERSION - 2])
+    def test_E25_another_version_is_refused(self, both, version):
+        path = newest_manifest(both, "open_interest")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(manifests, "SCHEMA_VERSION", version)
+            path.with_name("manifest-000003.json").write_bytes(dump(Manifest(3, "open_interest")))
+        with pytest.raises(SchemaVersionError, match=rf"has schema {version}"):
+            Lake(both.path).events("open_interest", BTC)
+
+    def test_E25_a_lake_that_knows_no_events_is_read_and_written_on(self, lake):
+        """As the version before left it: bars alone, and series that name no kind."""
+        path = newest_manifest(lake)
+        text = path.read_text().replace(',\n   "kind": "bars"', "").partition(',\n"sha256": "')[0]
+        path.write_text(f'{text},\n"sha256": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n')
+        assert '"kind": "bars"' not in text.partition('"series"')[2]
+        fresh = Lake(lake.path, env=env())
+        assert prices(fresh) == [2.0]
+        put(fresh, 1.0, "open_interest")
+        assert prices(fresh, "open_interest") == [1.0]
+
+    def test_E26_orphans_of_a_kind_are_swept_and_foreign_files_left(self, both):
+        part = part_of(both, kind="open_interest")
+        temporary = part.with_name(f".{part.name}.4711.tmp")
+        temporary.write_bytes(b"half")
+        notes = part.with_name("notes.txt")
+        notes.write_text("mine")
+        with both.writing():
+            assert not temporary.exists()
+        assert notes.read_text() == "mine"
+        assert prices(both, "open_interest") == [2.0]
 
 
 class TestAManifestThatIsDamaged:
@@ -353,8 +447,6 @@ class TestTheVersionOfTheSchema:
 
     def old_lake(self, path: Path) -> Lake:
         """A lake of schema 1, as its writer left it: no state, no available_at, no metadata."""
-        import hashlib
-
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -21,7 +21,7 @@ PRISM = Prism.standard()
 COMPONENTS = [component for _, component, _ in PRISM]
 GATES = [gate for face in PRISM.faces for gate in face.gates]
 DIVERGENCES = [ClassicDivergence(oscillator=component) for component in COMPONENTS if component.oscillator]
-MINUTES, HOURS = market(seed=7, bars=9_000), hours(bars=6_000)
+MINUTES, HOURS = market(seed=7, bars=9_000, lit=True), hours(bars=6_000, lit=True)
 
 
 def features_of(node: Node) -> set[Node]:
@@ -36,7 +36,9 @@ FEATURES = sorted(set().union(*(features_of(node) for node in COMPONENTS + GATES
 def ground(node: Node):
     """A market long enough for a node: minutes, or hours for what looks back over weeks."""
     minute = Timeframe("1m")
-    return (MINUTES, minute) if total_warmup(node, minute) < 6_000 else (HOURS, Timeframe("1h"))
+    own = node.clock(minute)
+    warm = total_warmup(node, own) * own.ms // minute.ms
+    return (MINUTES, minute) if warm < 6_000 else (HOURS, Timeframe("1h"))
 
 
 @pytest.mark.parametrize("node", [*COMPONENTS, *GATES], ids=lambda n: f"{type(n).__module__.split('.')[-1]}.{n!r}")

@@ -77,7 +77,7 @@ class TestAnArchiveFile:
     @pytest.mark.parametrize(
         ("option", "error"),
         [
-            ({"kind": "trades"}, "--kind 'trades' cannot be imported"),
+            ({"kind": "tradez"}, "--kind 'tradez' cannot be imported. Did you mean 'trades'"),
             ({"time_unit": "minutes"}, "is none of auto, s, ms, us, ns"),
             ({"time_zone": "Moon"}, "'Moon' is not a time zone"),
         ],
@@ -366,7 +366,7 @@ class TestTheRecordedPack:
     def test_of_other_kinds_is_left_out_with_a_reason(self, tmp_path, real_data):
         lake = Lake(tmp_path / "lake", env=env(PRESENT))
         paths = [real_data / name for name in ("derivatives", "liquidations", "trades", "reference/quotes")]
-        report = import_paths(lake, paths, venue="binance-usdm")
+        report = import_paths(lake, paths, venue="binance-usdm", kind="bars")
         assert not lake.instruments()
         assert report.total("stored") == 0
         assert all(file.error for file in report.files)

@@ -510,8 +510,8 @@ class TestAReaderOfAnOldGeneration:
             tries.append(manifest.generation)
             return len(reader.read(manifest.readable()[0]))
 
-        reader.manifest = lambda: old if not tries else Lake.manifest(reader)
-        assert reader._consistently(read) == 200
+        reader.manifest = lambda kind: old if not tries else Lake.manifest(reader, kind)
+        assert reader.consistently(read) == 200
         assert tries == [1, 2]
 
     def test_loses_them_only_after_the_grace_period(self, lake):

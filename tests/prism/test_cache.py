@@ -15,7 +15,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.prism.technical import RSI
 
 PRISM = Prism.standard()
-FRAME = market(seed=31, bars=5_000)
+FRAME = market(seed=31, bars=5_000, lit=True)
 
 
 def same(a, b):

@@ -42,3 +42,11 @@ def test_a_ratio_over_nothing_is_not_known():
     found = ratio(np.array([1.0, 0.0, 3.0]), np.array([2.0, 0.0, 0.0]))
     assert found[0] == 0.5
     assert np.isnan(found[1:]).all()
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=repr)
+def test_one_value_scores_the_bits_it_scores_in_an_array(scale):
+    values = np.concatenate((np.random.default_rng(5).normal(40.0, 40.0, 3_000), [np.nan, -0.0, 30.0, 70.0, 1e300]))
+    single = np.array([scale.of(value) for value in values.tolist()])
+    assert np.array_equal(scale(values).view(np.int64)[:-5], single.view(np.int64)[:-5])
+    assert np.array_equal(scale(values), single, equal_nan=True)

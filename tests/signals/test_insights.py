@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.signals import scenes
+from virtuoso.prism.squeeze import SqueezePoint
 from virtuoso.signals.decision import decide
 from virtuoso.signals.insights import (
     ACTIONS,
@@ -21,18 +22,23 @@ from virtuoso.signals.insights import (
     distribution_or_accumulation,
     independent_inputs,
     insights,
+    institutional_share,
     key_levels,
     level_in_the_way,
+    market_maker_behaviour,
     reinforced,
     risk,
+    squeeze,
     strategy,
     strongest_divergence,
     timeframes_agree,
     timing,
     unseen_faces,
+    wall,
     weak_breakout,
 )
 from virtuoso.signals.moment import Break, Divergence, Moment, Slope, Trade, decimals, gather
+from virtuoso.signals.participants import Institutions, MarketMakers
 from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL
 
 NAN = float("nan")
@@ -94,6 +100,47 @@ class TestFacesAgainstEachOther:
         assert "support at 97,000.0" in reinforced(held)
         held = moment(faces={"orderbook": 30, "price_structure": 30}, supports=(97_000.0,), resistances=(98_000.0,))
         assert "resistance at 98,000.0" in reinforced(held)
+
+
+class TestParticipants:
+    """Large orders, quotes, squeeze points and walls: who is there, never a direction by itself."""
+
+    def test_large_orders_are_spoken_of_with_their_side(self):
+        said = institutional_share(moment(institutions=Institutions(0.42, -0.3)))
+        assert said == (
+            "Institutions: large orders are 42% of the last hour's volume, mostly selling (-30%), at 97,250.1."
+        )
+        assert "both sides alike" in institutional_share(moment(institutions=Institutions(0.42, 0.05)))
+
+    def test_few_or_unknown_large_orders_are_not(self):
+        assert institutional_share(moment(institutions=Institutions(0.1, 0.9))) is None
+        assert institutional_share(moment()) is None
+
+    def test_quotes_that_are_withdrawn_wide_or_one_sided_are_spoken_of(self):
+        makers = MarketMakers(spread=2.0, depth=0.5, bid_refill=0.9, ask_refill=0.4, bid_held=0.2, ask_held=0.6)
+        said = market_maker_behaviour(moment(market_makers=makers))
+        assert "50% of usual, quotes are withdrawn" in said
+        assert "2.0 x usual" in said
+        assert "bids are refilled faster (90% bids, 40% asks)" in said
+        assert "asks hold against takers (20% bids, 60% asks)" in said
+
+    def test_usual_or_unknown_quotes_are_not(self):
+        usual = MarketMakers(spread=1.0, depth=1.0, bid_refill=0.8, ask_refill=0.7, bid_held=0.4, ask_held=0.4)
+        assert market_maker_behaviour(moment(market_makers=usual)) is None
+        assert market_maker_behaviour(moment()) is None
+
+    def test_the_strongest_squeeze_point_is_named_as_an_estimate(self):
+        weak = SqueezePoint(98_000.0, "above", 0.45, 2.0, 1.0, 0.0, ("swings",))
+        strong = SqueezePoint(95_000.0, "below", 0.7, 4.0, 0.0, 1e6, ("liquidations", "funding"))
+        said = squeeze(moment(squeezes=(strong, weak)))
+        assert said.startswith("Squeeze point (estimate): longs would be forced out below 95,000.0, 4.0 ATR away")
+        assert "liquidations, funding" in said
+        assert squeeze(moment(squeezes=(SqueezePoint(1.0, "above", 0.1, 1.0, 0.0, 0.0, ()),))) is None
+        assert squeeze(moment()) is None
+
+    def test_a_wall_is_named_with_its_distance(self):
+        assert "bid at 96,277.6 (1.00% away)" in wall(moment(bid_wall=96_277.599))
+        assert wall(moment()) is None
 
 
 class TestBreaksOfStructure:
@@ -268,7 +315,7 @@ class TestOnAMarket:
     def test_it_holds_known_scores_only(self):
         for gathered in self.moments():
             assert all(score == score for score in (*gathered.faces.values(), *gathered.components.values()))
-            assert set(gathered.unseen) >= {"Orderflow", "Orderbook", "Sentiment"}
+            assert "Orderbook" in gathered.unseen
 
     def test_the_rules_that_bars_can_feed_do_speak(self):
         gathered = self.moments()
@@ -277,7 +324,7 @@ class TestOnAMarket:
             "breakout_with_volume", "weak_breakout", "timeframes_agree", "changing_speed", "strongest_divergence",
             "unseen_faces", "independent_inputs",
         }  # fmt: skip
-        assert not spoken & {"distribution_or_accumulation", "complacency_or_opportunity", "reinforced", "conviction"}
+        assert not spoken & {"reinforced", "institutional_share", "market_maker_behaviour", "squeeze", "wall"}
 
     def test_no_sentence_speaks_of_chances(self):
         words = re.compile(r"\b(likely|unlikely|probab\w*|chances?|odds|expect\w*|will|should)\b", re.IGNORECASE)
@@ -289,4 +336,4 @@ class TestOnAMarket:
 
     def test_every_rule_is_listed_once(self):
         names = [rule.__name__ for rule in (*INSIGHTS, *ACTIONS)]
-        assert len(names) == len(set(names)) == 17
+        assert len(names) == len(set(names)) == 21

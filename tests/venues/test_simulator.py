@@ -55,6 +55,11 @@ def returns_of(bars):
     return np.diff(np.log(bars["close"]))[follows], follows
 
 
+def balance_of(bars):
+    """Taker buying minus selling over volume, -1 to 1; 0 where nothing traded."""
+    return 2 * bars["taker_buy_volume"] / np.where(bars["volume"] > 0, bars["volume"], np.inf) - (bars["volume"] > 0)
+
+
 class TestOneSeedIsOneMarket:
     """The seed alone decides: not the process, the other symbols, or how long the history is."""
 
@@ -174,10 +179,10 @@ class TestASilentMinute:
     """A small coin has minutes without a trade; the venue publishes them flat, with zero volume."""
 
     def test_happens_to_a_small_coin_now_and_then(self, market):
-        assert 0.001 < (market[SMALL]["trades"] == 0).mean() < 0.05
+        assert 0.0002 < (market[SMALL]["trades"] == 0).mean() < 0.05
 
-    def test_does_not_happen_to_a_large_one(self, market):
-        assert all((market[symbol]["trades"] > 0).all() for symbol in LARGE)
+    def test_hardly_ever_happens_to_a_large_one(self, market):
+        assert max((market[symbol]["trades"] == 0).mean() for symbol in LARGE) < 0.0005
 
     def test_is_flat_at_the_last_close(self, market):
         bars = market[SMALL]
@@ -261,25 +266,26 @@ class TestStylisedFacts:
     def test_takers_go_with_the_price_but_not_always(self, market, symbol):
         returns, follows = returns_of(market[symbol])
         bars = market[symbol]
-        balance = (2 * bars["taker_buy_volume"] / bars["volume"] - 1)[1:][follows]
+        balance = balance_of(bars)[1:][follows]
         assert 0.3 < stats.spearmanr(balance, returns).statistic < 0.8
         assert 0.6 < (np.sign(balance) == np.sign(returns)).mean() < 0.9
 
     def test_takers_do_not_foretell_the_next_minute(self, market, symbol):
         returns, follows = returns_of(market[symbol])
         bars = market[symbol]
-        balance = (2 * bars["taker_buy_volume"] / bars["volume"] - 1)[1:][follows]
+        balance = balance_of(bars)[1:][follows]
         assert abs(np.corrcoef(balance[:-1], returns[1:])[0, 1]) < 0.03
 
     def test_minutes_have_wicks(self, market, symbol):
         bars = market[symbol]
         assert 1.4 < (bars["high"] - bars["low"]).mean() / np.abs(bars["close"] - bars["open"]).mean() < 2.0
 
-    def test_a_busy_bar_opens_within_a_tick_of_the_last_close(self, market, symbol):
+    def test_a_bar_opens_about_a_spread_from_the_last_close(self, market, symbol):
         bars, (_, follows) = market[symbol], returns_of(market[symbol])
         busy = follows & (bars["trades"][1:] > 12)
-        jump = np.abs(bars["open"][1:] - bars["close"][:-1])[busy] * 10 ** coin(symbol).tick_decimals
-        assert np.rint(jump).max() <= 1
+        jump = 1e4 * np.abs(bars["open"][1:] / bars["close"][:-1] - 1)[busy]
+        assert np.quantile(jump, 0.5) < 1.5  # basis points
+        assert np.quantile(jump, 0.99) < 12.0
 
     def test_the_library_measures_the_same_as_pandas_and_scipy(self, market, symbol):
         facts = stylised_facts(market[symbol])
@@ -315,7 +321,7 @@ class TestTheCoinsTogether:
 def by_regime():
     """Pooled over six markets: minute returns, and moves over 4 hours that stay in one spell."""
     minutes, moves = {name: [] for name in REGIME_NAMES}, {name: [] for name in REGIME_NAMES}
-    for seed in range(6):
+    for seed in range(4):
         bars = simulate(["BTCUSDT"], days=60, seed=seed)["BTCUSDT"]
         truth = regimes(60, seed=seed)[(bars["open_time"] - bars["open_time"][0]) // MINUTE_MS]
         path = np.log(bars["close"])

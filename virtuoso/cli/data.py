@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.market.ingest import FileReport, ImportReport
-    from virtuoso.market.store import Coverage, SeriesCheck
+    from virtuoso.market.store import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.market.upkeep import Rebuilt, Verified
 
 app = typer.Typer(help="The lake: import, list, check, verify, sql.")
@@ -43,7 +43,7 @@ EMPTY = "The lake is empty."
 def import_(
     call: Call,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders to be walked.")],
-    kind: options.Kind = "bars",
+    kind: options.Kind = "auto",
     symbol: options.SymbolOfFiles = None,
     venue: options.VenueOfFiles = None,
     timeframe: options.TimeframeOfFiles = None,
@@ -52,13 +52,13 @@ def import_(
     max_bad_share: options.MaxBadShare = None,
     max_revised_share: options.MaxRevisedShare = None,
 ) -> Answer:
-    """Import bars from archive, CSV and Parquet files."""
-    from virtuoso.verbs import import_bars
+    """Import bars and events from archives, tables and recordings."""
+    from virtuoso.verbs import import_files
 
     strictness = {"max_bad_share": max_bad_share, "max_revised_share": max_revised_share}
     said: dict[str, Any] = {name: share for name, share in strictness.items() if share is not None}
     with call.progress("importing") as tick:
-        report = import_bars(
+        report = import_files(
             paths,
             settings=call.settings,
             kind=kind,
@@ -76,7 +76,7 @@ def import_(
 
 
 def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
-    held = [file for file in report.files if file.status in ("imported", "unchanged") and file.instruments]
+    held = [file for file in report.files if file.status in ("imported", "unchanged") and file.timeframe]
     if not held:
         return call.next("data list")
     symbol = held[0].instruments[0].split()[0]
@@ -92,10 +92,10 @@ def _imported(report: ImportReport) -> Iterator[RenderableType]:
     if shown:
         counts = {name: what for name, what in COUNTS.items() if any(getattr(file, what) for file in shown)}
         rows = (_file_row(file, counts.values()) for file in shown)
-        yield table(("FILE", "STATUS", "TF", *counts), rows, left=3)
+        yield table(("FILE", "STATUS", "HOLDS", *counts), rows, left=3)
         yield ""
     told = f"{plural(len(report.files), 'file')}, {whole(report.total('rows_read'))} rows: "
-    told += f"{plural(report.total('stored'), 'bar')} stored, {size(report.bytes_written)} written"
+    told += f"{whole(report.total('stored'))} stored, {size(report.bytes_written)} written"
     failed = f", {plural(len(report.failed), 'file')} failed" if report.failed else ""
     yield f"{told} in {seconds(report.seconds)}{failed}"
     remarks = list(_remarks(shown))
@@ -109,7 +109,7 @@ def _file_row(file: FileReport, counts: Iterable[str]) -> tuple[str, ...]:
 
     held = file.status in ("imported", "unchanged")
     cells = (whole(getattr(file, what)) if held else "" for what in counts)
-    return (Path(file.path).name, file.status, file.timeframe, *cells)
+    return (Path(file.path).name, file.status, file.timeframe or ", ".join(file.kinds), *cells)
 
 
 def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
@@ -129,25 +129,41 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
 
 @verb(app, "list")
 def list_(call: Call) -> Answer:
-    """Show what is stored: one line an instrument and timeframe."""
-    stored = call.lake.coverage()
+    """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
+    stored, events = call.lake.coverage(), call.lake.event_coverage()
     first = stored[0] if stored else None
     following = (
         call.next("score", first.symbol, timeframe=first.timeframe, venue=first.venue)
         if first
         else call.next("data import", "PATH", venue="binance-spot")
     )
-    data = {"lake": call.lake.path, "series": [series.to_dict() for series in stored]}
-    return Answer(data, lambda: _listed(stored), following)
+    told = {"series": [series.to_dict() for series in stored], "events": [series.to_dict() for series in events]}
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events), following)
 
 
-def _listed(stored: list[Coverage]) -> Iterator[RenderableType]:
+def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[RenderableType]:
+    from virtuoso.cli.events import events_table
+    from virtuoso.reports.numbers import whole
+
+    if not stored and not events:
+        yield EMPTY
+        return
+    if stored:
+        yield _bars_table(stored)
+    if events:
+        yield from ("",) if stored else ()
+        yield events_table(events)
+    yield ""
+    instruments = {(s.venue, s.symbol) for s in stored} | {(s.venue, s.symbol) for s in events}
+    bars, rows = sum(s.bars for s in stored), sum(s.rows for s in events)
+    counts = [f"{whole(n)} {what}" for n, what in ((bars, "bars"), (rows, "events")) if n]
+    yield f"{' and '.join(counts)} of {len(instruments)} instruments"
+
+
+def _bars_table(stored: list[Coverage]) -> RenderableType:
     from virtuoso.cli.show import day, size, table
     from virtuoso.reports.numbers import percent, whole
 
-    if not stored:
-        yield EMPTY
-        return
     headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
     rows = (
         (
@@ -163,10 +179,7 @@ def _listed(stored: list[Coverage]) -> Iterator[RenderableType]:
         )
         for series in stored
     )
-    yield table(headers, rows, left=5)
-    total = sum(series.bars for series in stored)
-    yield ""
-    yield f"{whole(total)} bars of {len({(s.venue, s.symbol) for s in stored})} instruments"
+    return table(headers, rows, left=5)
 
 
 @verb(app, "check")
@@ -176,21 +189,32 @@ def check(
     venue: options.Venue = None,
 ) -> Answer:
     """Show gaps, defects, quarantine and revisions."""
-    from virtuoso.verbs import checks
+    from virtuoso.verbs import checks, event_checks
 
     found = checks(symbol, venue=venue, settings=call.settings)
-    data = {"lake": call.lake.path, "series": [series.to_dict() for series in found]}
+    events = event_checks(symbol, venue=venue, settings=call.settings)
+    told = {"series": [series.to_dict() for series in found], "events": [series.to_dict() for series in events]}
     shown = SHOWN_GAPS if symbol is None else None
-    return Answer(data, lambda: _checked(found, shown), call.next("data verify"))
+    return Answer({"lake": call.lake.path, **told}, lambda: _checked(found, events, shown), call.next("data verify"))
 
 
-def _checked(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
+def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
+    from virtuoso.cli.events import checked_events
+
+    if not found and not events:
+        yield EMPTY
+        return
+    if found:
+        yield from _checked_bars(found, shown)
+    if events:
+        yield from ("",) if found else ()
+        yield from checked_events(events, shown)
+
+
+def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
     from virtuoso.cli.show import table
     from virtuoso.reports.numbers import percent, whole
 
-    if not found:
-        yield EMPTY
-        return
     headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
     rows = (
         (
@@ -248,7 +272,7 @@ def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]
 
     if made:
         yield (
-            f"rebuilt generation {made.generation} from {plural(made.files, 'file')} with {plural(made.rows, 'bar')}, "
+            f"rebuilt generation {made.generation} from {plural(made.files, 'file')} with {plural(made.rows, 'row')}, "
             f"on top of generation {made.based_on}"
         )
         yield from (f"cannot be read: {path}" for path in made.unreadable)
@@ -265,10 +289,10 @@ def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]
 @verb(app, "sql")
 def sql(
     call: Call,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the view `bars`.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the views `bars`, `trades` ...")],
     out: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Write a .csv or .parquet file.")] = None,
 ) -> Answer:
-    """Look at the bars with SQL, read-only."""
+    """Look at bars and events with SQL, read-only: one view a kind."""
     found = call.lake.sql(query)
     if out is not None:
         _write(found, out)

@@ -42,7 +42,7 @@ def _share(help_text: str) -> Any:
 
 
 # of `data import`
-Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="What they hold; bars is the only kind yet.")]
+Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="bars, trades, depth, funding ...; auto finds out.")]
 SymbolOfFiles = Annotated[str | None, typer.Option("--symbol", metavar="SYMBOL", help="Where files do not say it.")]
 VenueOfFiles = Annotated[
     str | None, typer.Option("--venue", metavar="VENUE", help="Such as binance-usdm; files do not say it.")

@@ -164,15 +164,31 @@ def explain(
     ] = None,
     venue: options.Venue = None,
     words: Annotated[bool, typer.Option("--words", help="Add the sentence behind each score.")] = False,
+    open_interest: Annotated[
+        bool, typer.Option("--open-interest", help="Explain open interest instead of the scores.")
+    ] = False,
 ) -> Answer:
     """Explain one moment: what each component says, its weight and its impact."""
     from virtuoso import verbs
 
+    if open_interest:
+        return _open_interest(call, symbol, timeframe, at, venue)
     found = verbs.explain(symbol, timeframe, at, venue=venue, settings=call.settings)
     if face is not None and face not in found.faces:
         raise ConfigError(f"There is no face {face!r} to explain. {did_you_mean(face, found.faces)}")
     following = call.next("backtest", found.symbol, timeframe=found.timeframe, venue=found.venue)
     return Answer(asdict(found), lambda: _explained(found, face, words), following)
+
+
+def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
+    """Explain what open interest says at one moment."""
+    from virtuoso import verbs
+    from virtuoso.cli.room import open_interest_room
+
+    found = verbs.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
+    same = {"timeframe": found.timeframe, "venue": found.venue}
+    following = call.next("explain", found.symbol, **same, at=written(found.time))
+    return Answer(found.to_dict(), lambda: open_interest_room(found), following)
 
 
 def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:

@@ -82,6 +82,11 @@ def _inverted(name: str) -> Callable[[Columns, float], Array]:
     return lambda columns, c: 1.0 / columns[name]
 
 
+def _in_base(name: str) -> Callable[[Columns, float], Array]:
+    """The same contracts at the mirrored price: notional of liquidations that are held against volume."""
+    return lambda columns, c: columns[name] * (2.0 * c - columns["close"]) / columns["close"]
+
+
 BAR_COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
@@ -125,7 +130,6 @@ _SIDES = {"bid": "ask", "ask": "bid", "buy": "sell", "sell": "buy", "long": "sho
 _PAIRS = {
     "trades": (("buy", "takers who buy"), ("sell", "takers who sell")),
     "depth": (("bid", "bids"), ("ask", "asks")),
-    "liquidations": (("long", "longs"), ("short", "shorts")),
 }
 NEUTRAL_FUNDING = 0.0001
 """Interest part of the funding rate over eight hours, which longs pay in a market without an opinion (Binance FAQ)."""
@@ -252,9 +256,13 @@ POSITIONING_COLUMNS: dict[str, Column] = {
         ),
         Column("mark", Unit(price=1), "last", "last", _reflected("mark"), "Mark price.", "prices"),
         Column("index", Unit(price=1), "last", "last", _reflected("index"), "Index price.", "prices"),
-        *_sided(
-            "liquidations", "{side}_liquidations", Unit(quote=1), "sum", "zero",
-            "Notional of {side} that were liquidated, as far as the venue publishes it: a lower bound.",
+        *(
+            Column(
+                f"{side}_liquidations", Unit(quote=1), "sum", "zero", _in_base(f"{_SIDES[side]}_liquidations"),
+                f"Notional of {side}s that were liquidated, as far as the venue publishes it: a lower bound.",
+                "liquidations",
+            )
+            for side in ("long", "short")
         ),
     )
 }  # fmt: skip

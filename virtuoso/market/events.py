@@ -80,7 +80,7 @@ def events_of(kind: Kind, event_time: Times, columns: Mapping[str, Any], availab
     kind : Kind
     event_time : array of int64, ms, shape (n_events,)
     columns : mapping of str to array, shape (n_events,)
-        Each column of the kind.
+        Each column of the kind; optional ones are NaN if absent.
     available_at : array of int64, ms, optional
         When each was received; the event's time and the kind's lag if absent.
 
@@ -89,11 +89,15 @@ def events_of(kind: Kind, event_time: Times, columns: Mapping[str, Any], availab
     DataError
         A column is absent, or one is of another kind.
     """
-    if set(columns) != set(kind.columns):
-        wrong = sorted(set(columns) ^ set(kind.columns))
-        raise DataError(f"Events of kind {kind.name!r} carry {', '.join(kind.columns)}; wrong or absent: {wrong}.")
-    typed: dict[str, NDArray[Any]] = {name: np.asarray(columns[name], dtype=dtype) for name, dtype in kind.columns.items()}
     when = np.asarray(event_time, dtype=np.int64)
+    unsaid = {name: np.full(len(when), np.nan) for name in kind.optional if name not in columns}
+    given = {**columns, **unsaid}
+    if set(given) != set(kind.columns):
+        wrong = sorted(set(given) ^ set(kind.columns))
+        raise DataError(f"Events of kind {kind.name!r} carry {', '.join(kind.columns)}; wrong or absent: {wrong}.")
+    typed: dict[str, NDArray[Any]] = {
+        name: np.asarray(given[name], dtype=dtype) for name, dtype in kind.columns.items()
+    }
     known = when + kind.lag_ms if available_at is None else np.asarray(available_at, dtype=np.int64)
     return Events(kind, when, known, typed).sorted()
 
@@ -116,18 +120,17 @@ def joined(parts: Sequence[Events], kind: Kind) -> Events:
 
 
 class EventFold(Protocol):
-    """Turns events into columns of bars; keeps its state, so that a history may come in pieces of any size.
+    """Turns events into columns of bars; keeps its state, so that a history may come in pieces of any size."""
 
-    Attributes
-    ----------
-    kinds : tuple of str
-        Kinds of events it is fed.
-    columns : tuple of str
-        Columns it gives, of the data dictionary.
-    """
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of events it is fed."""
+        ...
 
-    kinds: tuple[str, ...]
-    columns: tuple[str, ...]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns it gives, of the data dictionary."""
+        ...
 
     def __init__(self, timeframe: Timeframe) -> None: ...
 

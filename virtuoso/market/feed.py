@@ -48,7 +48,9 @@ class Feed:
         folded = {growing.bars.timeframe.name: growing.bars for growing in self._slow}
         return MarketFrame(self.instrument, self._base.bars, None, folded)
 
-    def close(self, number: int, values: Mapping[str, float] | None) -> MarketFrame:
+    def close(
+        self, number: int, values: Mapping[str, float] | None, beside: Mapping[str, float] | None = None
+    ) -> MarketFrame:
         """Take the bar that has just closed, or None where none was published for it.
 
         Parameters
@@ -56,6 +58,8 @@ class Feed:
         number : int
             Absolute number of the bar: the one after the last.
         values : mapping of str to float, or None
+        beside : mapping of str to float, optional
+            Columns of events (attach.py), which are known whether or not a bar was published.
 
         Returns
         -------
@@ -69,7 +73,7 @@ class Feed:
                 "for bars that were not published."
             )
         self._silence = 0 if values is not None else self._silence + 1
-        self._base.append(*self._completed(base, values))
+        self._base.append(*self._completed(base, values, beside or {}))
         base = self._base.bars
         for slow in self._slow:
             timeframe = slow.bars.timeframe
@@ -79,16 +83,20 @@ class Feed:
                     slow.append(name, *part)
         return self.frame
 
-    def _completed(self, base: Bars, values: Mapping[str, float] | None) -> tuple[dict[str, float], int, float]:
+    def _completed(
+        self, base: Bars, values: Mapping[str, float] | None, beside: Mapping[str, float]
+    ) -> tuple[dict[str, float], int, float]:
         """Values, state and known share of a bar, flat where it is silent."""
         if values is not None:
-            return {name: float(values.get(name, np.nan)) for name in base.columns}, TRADED, 1.0
+            given = {**values, **beside}
+            return {name: float(given.get(name, np.nan)) for name in base.columns}, TRADED, 1.0
         short = NO_TRADE if self.policy.meaning == "no_trade" else BRIDGED
         state = short if self._silence <= self.policy.bars else UNKNOWN
         if state == UNKNOWN:
             return dict.fromkeys(base.columns, float("nan")), state, 0.0
         last = {"close": float(base.columns["close"][-1]), "zero": 0.0}
         flat = {name: last.get(COLUMNS[name].silence, float(values[-1])) for name, values in base.columns.items()}
+        flat |= {name: float(value) for name, value in beside.items() if name in flat}
         return flat, state, 1.0 if state == NO_TRADE else 0.0
 
 

@@ -6,16 +6,17 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from virtuoso.clock import Timeframe
 from virtuoso.market.disk import Disk
+from virtuoso.market.event_rows import EventRows, encode_events, joined_rows
 from virtuoso.market.gaps import NO_TRADE
-from virtuoso.market.manifest import FileEntry, QuarantineEntry, Series
+from virtuoso.market.kinds import kind_of
+from virtuoso.market.manifest import BARS, FileEntry, QuarantineEntry, Series
 from virtuoso.market.rows import SCHEMA_VERSION, Rows, Times, encode, joined
 
 
@@ -29,6 +30,7 @@ class Refused:
         Their numbers in the source.
     reasons : sequence of str
     open_times : sequence of int or None, ms
+        Of events, their own times.
     raw : sequence of str
     """
 
@@ -59,30 +61,37 @@ class LakeFiles:
     now_ms: int
     written: int = 0
 
-    def part(self, series: Series, month: str, rows: Rows, sources: Sequence[str]) -> FileEntry:
-        """Write one month of a series."""
-        data = encode(rows, self._about(series, month, sources))
-        return self._bars(f"bars/{series.key}/month={month}/part", series.clock, month, rows, data, sources)
+    def part(self, series: Series, month: str, rows: Rows | EventRows, sources: Sequence[str]) -> FileEntry:
+        """Write one partition of a series, a month or a day."""
+        return self._parquet(f"{series.home}/{series.partition}={month}/part", series, month, rows, None, sources)
 
     def revisions(self, series: Series, versions: Sequence[tuple[Rows, Times]], sources: Sequence[str]) -> FileEntry:
-        """Write superseded versions, each with the moment (ms) it stopped being the truth."""
+        """Write superseded versions of bars, each with the moment (ms) it stopped being the truth."""
         rows = joined([rows for rows, _ in versions])
         order = np.argsort(rows.open_time, kind="stable")
         superseded_at = np.concatenate([at for _, at in versions])[order]
-        rows = rows.take(order)
-        data = encode(rows, self._about(series, "", sources), {"superseded_at": superseded_at})
-        return self._bars(f"revisions/bars/{series.key}/rev", series.clock, "", rows, data, sources)
+        return self._parquet(f"revisions/{series.home}/rev", series, "", rows.take(order), superseded_at, sources)
+
+    def event_revisions(
+        self, series: Series, versions: Sequence[tuple[EventRows, Times]], sources: Sequence[str]
+    ) -> FileEntry:
+        """Write superseded versions of events, each with the moment (ms) it stopped being the truth."""
+        rows = joined_rows([rows for rows, _ in versions], kind_of(series.kind))
+        order = np.argsort(rows.event_time, kind="stable")
+        superseded_at = np.concatenate([at for _, at in versions])[order]
+        return self._parquet(f"revisions/{series.home}/rev", series, "", rows.take(order), superseded_at, sources)
 
     def quarantine(self, series: Series, source: str, refused: Refused) -> QuarantineEntry:
         """Write refused rows as lines of JSON; the same rows of the same source are written once."""
         columns = (refused.rows, refused.reasons, refused.open_times, refused.raw)
+        moment = "open_time" if series.kind == BARS else "event_time"
         lines = [
-            json.dumps({"source": source, "row": row, "reason": reason, "open_time": time, "raw": raw})
+            json.dumps({"source": source, "row": row, "reason": reason, moment: time, "raw": raw})
             for row, reason, time, raw in zip(*columns, strict=True)
         ]
         data = ("\n".join(lines) + "\n").encode()
         sha256 = hashlib.sha256(data).hexdigest()
-        path = f"quarantine/bars/{series.key}/refused-{sha256[:8]}.jsonl"
+        path = f"quarantine/{series.home}/refused-{sha256[:8]}.jsonl"
         counts = dict(Counter(refused.reasons))
         entry = QuarantineEntry(path, source, len(lines), counts, len(data), sha256, self.now_ms)
         if path not in {known.path for known in series.quarantine}:
@@ -90,24 +99,35 @@ class LakeFiles:
         return entry
 
     def _about(self, series: Series, month: str, sources: Sequence[str]) -> dict[str, Any]:
+        named = {"timeframe": series.timeframe} if series.kind == BARS else {"kind": series.kind}
         return {
             "venue": series.venue,
             "symbol": series.symbol,
-            "timeframe": series.timeframe,
+            **named,
             "month": month,
             "generation": self.generation,
             "imported_at": self.now_ms,
             "sources": list(sources),
         }
 
-    def _bars(
-        self, stem: str, timeframe: Timeframe, month: str, rows: Rows, data: bytes, sources: Sequence[str]
+    def _parquet(
+        self,
+        stem: str,
+        series: Series,
+        month: str,
+        rows: Rows | EventRows,
+        superseded_at: Times | None,
+        sources: Sequence[str],
     ) -> FileEntry:
-        about = {"sources": sources, "imported_at": self.now_ms, "schema_version": SCHEMA_VERSION}
+        """Write rows, those that were superseded with the moment of it, and describe the file."""
+        extra = None if superseded_at is None else {"superseded_at": superseded_at}
+        told = self._about(series, month, sources)
+        data = encode(rows, told, extra) if isinstance(rows, Rows) else encode_events(rows, told, extra)
         sha256 = hashlib.sha256(data).hexdigest()
-        path = f"{stem}-{rows.open_time[0]}-{rows.open_time[-1]}-{sha256[:8]}.parquet"
+        times = rows.open_time if isinstance(rows, Rows) else rows.event_time
+        path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
         self._write(path, data)
-        return describe(path, month, rows, timeframe, len(data), sha256, about)
+        return describe(path, series, month, rows, len(data), sha256, told)
 
     def _write(self, path: str, data: bytes) -> None:
         self.disk.write(self.root / path, data)
@@ -115,20 +135,40 @@ class LakeFiles:
 
 
 def describe(
-    path: str, month: str, rows: Rows, timeframe: Timeframe, n_bytes: int, sha256: str, about: Mapping[str, Any]
+    path: str,
+    series: Series,
+    month: str,
+    rows: Rows | EventRows,
+    n_bytes: int,
+    sha256: str,
+    about: Mapping[str, Any],
 ) -> FileEntry:
-    """Say of a file of bars what the manifest wants to know."""
-    return FileEntry(
+    """Say of a file of bars or events what the manifest wants to know."""
+    entry = FileEntry(
         path=path,
         month=month,
         rows=len(rows),
-        min_open_time=int(rows.open_time[0]),
-        max_open_time=int(rows.open_time[-1]),
+        min_open_time=0,
+        max_open_time=0,
         bytes=n_bytes,
         sha256=sha256,
         sources=tuple(about.get("sources", ())),
         imported_at=int(about.get("imported_at", 0)),
-        no_trade=int((rows.state == NO_TRADE).sum()),
-        late=int((rows.available_at > rows.open_time + timeframe.ms).sum()),
         schema_version=int(about.get("schema_version", SCHEMA_VERSION)),
+    )
+    if isinstance(rows, Rows):
+        return replace(
+            entry,
+            min_open_time=int(rows.open_time[0]),
+            max_open_time=int(rows.open_time[-1]),
+            no_trade=int((rows.state == NO_TRADE).sum()),
+            late=int((rows.available_at > rows.open_time + series.clock.ms).sum()),
+        )
+    return replace(
+        entry,
+        min_open_time=int(rows.event_time.min()),
+        max_open_time=int(rows.event_time.max()),
+        min_available_at=int(rows.available_at.min()),
+        max_available_at=int(rows.available_at.max()),
+        late=int((rows.stored_at > 0).sum()),
     )

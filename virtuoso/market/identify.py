@@ -21,6 +21,8 @@ from virtuoso.venues.archive import RawBars
 from virtuoso.venues.archive_times import NO_TIME, TimeUnit
 
 MAX_REVISED_SHARE = 0.05
+FEW_REVISED = 10
+AUTO = "auto"
 ENOUGH_SPACINGS = 20
 COMMON_SPACING = 0.5
 _QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
@@ -39,6 +41,7 @@ class Wanted:
     time_zone: str | None = None
     max_bad_share: float = MAX_BAD_SHARE
     max_revised_share: float = MAX_REVISED_SHARE
+    kind: str = AUTO
 
 
 def instruments(raw: RawBars, wanted: Wanted) -> dict[Instrument, Mask]:

@@ -1,6 +1,7 @@
-"""Import of bars from files into the lake: read, identify, judge, merge, commit.
+"""Import of files into the lake: read, identify, judge, merge, commit.
 
-1. Every file is read by `venues.archive`. Files that hold something else are skipped, with the reason.
+1. Files of events are read by the decoder that recognises them (ingest_events.py), all others by `venues.archive` as
+   bars. Files that hold something else are skipped, with the reason.
 2. Which instrument and timeframe its rows belong to: the caller's word, else a symbol column, the file's name, the
    spacing of its bars. Where these disagree or say nothing, the file fails with the option that would settle it. The
    venue is never guessed.
@@ -13,9 +14,7 @@ One bad file never loses the others: each has its own line in the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,11 @@ from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, did_you_mean
 from virtuoso.market import identify
 from virtuoso.market.files import Refused
-from virtuoso.market.identify import MAX_REVISED_SHARE, Wanted, timeframe_of
+from virtuoso.market.identify import AUTO, FEW_REVISED, MAX_REVISED_SHARE, Wanted, timeframe_of
+from virtuoso.market.import_report import FileReport, ImportReport
+from virtuoso.market.ingest_events import import_events, read_events
+from virtuoso.market.kinds import KINDS
+from virtuoso.market.manifest import BARS
 from virtuoso.market.merge import Merged
 from virtuoso.market.quality import (
     MAX_BAD_SHARE,
@@ -42,101 +45,9 @@ from virtuoso.venues.archive import CHECKSUM, NotBars, RawBars, read_bars
 from virtuoso.venues.archive_times import NO_TIME, TimeUnit
 from virtuoso.venues.archive_times import time_zone as named_zone
 
+__all__ = ["FileReport", "ImportReport", "import_paths"]
+
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
-FEW_REVISED = 10
-
-Status = Literal["imported", "unchanged", "skipped", "failed"]
-
-
-@dataclass(slots=True)
-class FileReport:
-    """What became of one file.
-
-    Attributes
-    ----------
-    path : str
-    status : str
-        'imported'; 'unchanged' if the lake held it all; 'skipped' if it holds no bars; 'failed'.
-    instruments : list of str
-    timeframe : str
-    rows_read : int
-    stored, duplicates, revisions, quarantined, forming, late, flat : int
-        Bars added; bars that were there; bars changed; rows refused; bars that had not closed; bars that count from
-        now because they lie inside stored history; flat bars written for minutes without a trade.
-    refused : dict of str to int
-        Refused rows, by rule.
-    notes : list of str
-        How it was read, and what is worth knowing.
-    error : str
-        Why it failed or was skipped.
-    """
-
-    path: str
-    status: Status = "unchanged"
-    instruments: list[str] = field(default_factory=list)
-    timeframe: str = ""
-    rows_read: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    revisions: int = 0
-    quarantined: int = 0
-    forming: int = 0
-    late: int = 0
-    flat: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    error: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import did.
-
-    Attributes
-    ----------
-    files : tuple of FileReport
-    generation : int
-        Of the lake, afterwards.
-    bytes_written : int
-    seconds : float
-    """
-
-    files: tuple[FileReport, ...]
-    generation: int
-    bytes_written: int
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether no file failed and at least one holds bars."""
-        return all(file.status != "failed" for file in self.files) and any(
-            file.status in ("imported", "unchanged") for file in self.files
-        )
-
-    @property
-    def failed(self) -> list[FileReport]:
-        """The files that failed."""
-        return [file for file in self.files if file.status == "failed"]
-
-    def total(self, what: str) -> int:
-        """Sum of a count over all files, such as 'stored'."""
-        return sum(int(getattr(file, what)) for file in self.files)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        counts = ("rows_read", "stored", "duplicates", "revisions", "quarantined", "forming", "late", "flat")
-        return {
-            "ok": self.ok,
-            "generation": self.generation,
-            "bytes_written": self.bytes_written,
-            "seconds": self.seconds,
-            "total": {what: self.total(what) for what in counts},
-            "files": [file.to_dict() for file in self.files],
-        }
 
 
 def import_paths(
@@ -148,13 +59,13 @@ def import_paths(
     timeframe: str | Timeframe | None = None,
     time_unit: TimeUnit = "auto",
     time_zone: str | None = None,
-    kind: str = "bars",
+    kind: str = AUTO,
     max_bad_share: float = MAX_BAD_SHARE,
     max_revised_share: float = MAX_REVISED_SHARE,
     progress: Callable[[int, int, str], None] | None = None,
     env: Env | None = None,
 ) -> ImportReport:
-    """Import files of bars.
+    """Import files of bars and events.
 
     Parameters
     ----------
@@ -162,7 +73,7 @@ def import_paths(
     paths : path or paths
         Files, and folders to be walked.
     symbol : str, optional
-        Of the bars; of a file with several symbols, only this one is taken.
+        Of the rows; of a file with several symbols, only this one is taken.
     venue : str
         Such as 'binance-spot'; never guessed.
     timeframe : str or Timeframe, optional
@@ -171,7 +82,7 @@ def import_paths(
     time_zone : str, optional
         Of times that carry none.
     kind : str
-        'bars' is the only one yet.
+        'auto' finds out what a file holds; 'bars' or a name of kinds.py takes that alone.
     max_bad_share, max_revised_share : float
         Largest share of rows that may be refused, and of stored bars that may be changed.
     progress : callable, optional
@@ -218,13 +129,13 @@ def _wanted(
     max_bad_share: float,
     max_revised_share: float,
 ) -> Wanted:
-    if kind != "bars":
-        raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, ['bars'])}")
+    if kind not in (AUTO, BARS, *KINDS):
+        raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, [AUTO, BARS, *KINDS])}")
     if time_unit not in ("auto", "s", "ms", "us", "ns"):
         raise ConfigError(f"--time-unit {time_unit!r} is none of auto, s, ms, us, ns.")
     if venue is None:
         raise AmbiguousError(
-            "Files do not say which venue their bars are from, and spot and perpetual share their symbols. "
+            "Files do not say which venue their rows are from, and spot and perpetual share their symbols. "
             "Pass --venue, such as binance-spot, binance-usdm or bitfinex-spot."
         )
     Instrument(venue, "BTCUSDT")  # says now if it is no venue
@@ -233,7 +144,7 @@ def _wanted(
     clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
     clock = timeframe_of(clock.ms) if clock else None  # '60m' is stored as '1h'
     name = None if symbol is None else compact(symbol)
-    return Wanted(venue, name, clock, time_unit, time_zone, max_bad_share, max_revised_share)
+    return Wanted(venue, name, clock, time_unit, time_zone, max_bad_share, max_revised_share, kind)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -252,14 +163,25 @@ def _import_file(writer: Writer, path: Path, wanted: Wanted, now_ms: int) -> Fil
     """Import one file; whatever is wrong with it stays with it."""
     report = FileReport(str(path))
     try:
-        raw = read_bars(path, now_ms=now_ms, time_unit=wanted.time_unit, time_zone=wanted.time_zone)
-        if isinstance(raw, NotBars):
-            report.status, report.error = "skipped", f"{path.name} holds no bars: {raw.reason}."
+        events = None if wanted.kind == BARS else read_events(path, wanted, now_ms)
+        if events is not None:
+            import_events(writer, path, events, wanted, now_ms, report)
+        elif wanted.kind in (AUTO, BARS):
+            _import_bars_of(writer, path, wanted, now_ms, report)
         else:
-            _import_bars(writer, raw, wanted, now_ms, report)
+            report.status, report.error = "skipped", f"{path.name} holds no {wanted.kind} in a shape that is known."
     except DataError as error:
         report.status, report.error = "failed", str(error)
     return report
+
+
+def _import_bars_of(writer: Writer, path: Path, wanted: Wanted, now_ms: int, report: FileReport) -> None:
+    raw = read_bars(path, now_ms=now_ms, time_unit=wanted.time_unit, time_zone=wanted.time_zone)
+    if isinstance(raw, NotBars):
+        report.status, report.error = "skipped", f"{path.name} holds no bars: {raw.reason}."
+    else:
+        report.kinds = [BARS]
+        _import_bars(writer, raw, wanted, now_ms, report)
 
 
 def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, report: FileReport) -> None:

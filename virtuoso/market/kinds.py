@@ -42,6 +42,8 @@ class Kind:
         'day' where there are many rows, else 'month'.
     source : str
         What it is, in a sentence.
+    optional : tuple of str
+        Columns that a decoder may leave out where its source never says them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Kind:
     hold_ms: int
     partition: str
     source: str
+    optional: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
@@ -58,9 +61,11 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind(
             "trades",
-            {"id": np.int64, "price": np.float64, "size": np.float64, "side": np.int8},
+            {"id": np.int64, "price": np.float64, "size": np.float64, "side": np.int8, "count": np.float64},
             ("id", "price", "size", "side"), 0, 0, "day",
-            "Single or aggregated trades; side is the taker's, 1 bought, -1 sold.",
+            "Single or aggregated trades; side is the taker's, 1 bought, -1 sold; count is of the single trades that a "
+            "row stands for.",
+            optional=("count",),
         ),
         Kind(
             "depth",
@@ -69,8 +74,8 @@ KINDS: dict[str, Kind] = {
                 "side": np.int8, "price": np.float64, "size": np.float64,
             },
             ("last_id", "snapshot", "side", "price"), 0, 0, "day",
-            "Levels of the order book, a row each: whole ones (snapshot 1) and changes; side 1 bid, -1 ask, 0 for a "
-            "message without a level; size 0 removes.",
+            "Levels of the order book, a row each: whole books (snapshot 1), the best levels of one (2) and changes (0); "
+            "side 1 bid, -1 ask, 0 for a message without a level; size 0 removes.",
         ),
         Kind(
             "ticker",

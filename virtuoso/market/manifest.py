@@ -1,7 +1,7 @@
 """The manifest: which files are the lake, one generation after another.
 
 1. A generation is one file, `manifests/bars/manifest-000012.json`, written whole (disk.py) and never changed. It ends
-   in a checksum of itself.
+   in a checksum of itself. Bars and every kind of event (kinds.py) have generations of their own.
 2. A reader takes the newest generation that can be read and opens exactly the files it names, so it sees one
    consistent lake while another process writes.
 3. Where the newest generation is damaged, readers fall back to the one before it, and say so; writers refuse until
@@ -25,9 +25,12 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ManifestError
 from virtuoso.market.disk import TEMPORARY, Disk
+from virtuoso.market.kinds import KINDS
 from virtuoso.market.rows import SCHEMA_VERSION, check_version
 
 KEPT_GENERATIONS = 20
+BARS = "bars"
+"""The kind that is no kind of event."""
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
 _SEAL = ',\n"sha256": "'
 
@@ -43,10 +46,14 @@ class FileEntry:
     path : str
         Below the lake's folder, with forward slashes.
     month : str
-        The hive partition, '2019-03'; empty for revisions.
+        The hive partition: '2019-03', or '2019-03-31' of kinds that are kept by the day; empty for revisions.
     rows, no_trade, late : int
-        Rows in all; flat rows among them; rows known only later than their close among them.
+        Rows in all; flat rows among them; rows known only later than their close among them, or added later inside
+        stored history.
     min_open_time, max_open_time : int, ms
+        Of bars; of events, the first and last event time.
+    min_available_at, max_available_at : int, ms
+        When the first and the last event of the file could be known; 0 for bars.
     bytes, sha256 : int, str
         Of the file.
     sources : tuple of str
@@ -66,6 +73,8 @@ class FileEntry:
     no_trade: int = 0
     late: int = 0
     schema_version: int = SCHEMA_VERSION - 1
+    min_available_at: int = 0
+    max_available_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of bars that should exist and do not: from inclusive, to exclusive, ms."""
+    """A stretch of bars or events that should exist and do not: from inclusive, to exclusive, ms."""
 
     start: int
     end: int
@@ -118,7 +127,17 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Everything stored of one instrument on one timeframe."""
+    """Everything stored of one instrument on one timeframe, or of one kind of event.
+
+    Attributes
+    ----------
+    venue, symbol : str
+    timeframe : str
+        Of bars; empty for events.
+    files, gaps, revisions, quarantine, sources : tuple
+    kind : str
+        'bars', or a name of kinds.py.
+    """
 
     venue: str
     symbol: str
@@ -128,11 +147,23 @@ class Series:
     revisions: tuple[FileEntry, ...] = ()
     quarantine: tuple[QuarantineEntry, ...] = ()
     sources: tuple[Source, ...] = ()
+    kind: str = BARS
 
     @property
     def key(self) -> str:
-        """Its folder below `bars/`."""
-        return f"venue={self.venue}/symbol={self.symbol}/timeframe={self.timeframe}"
+        """Its folder below the folder of its kind."""
+        folder = f"venue={self.venue}/symbol={self.symbol}"
+        return f"{folder}/timeframe={self.timeframe}" if self.kind == BARS else folder
+
+    @property
+    def home(self) -> str:
+        """Its folder below the lake's."""
+        return f"{self.kind}/{self.key}"
+
+    @property
+    def partition(self) -> str:
+        """What its files are split by: 'month' or 'day'."""
+        return "month" if self.kind == BARS else KINDS[self.kind].partition
 
     @property
     def instrument(self) -> Instrument:
@@ -146,17 +177,17 @@ class Series:
 
     @property
     def rows(self) -> int:
-        """Bars stored, flat ones included."""
+        """Bars stored, flat ones included, or events."""
         return sum(file.rows for file in self.files)
 
     @property
     def first(self) -> int:
-        """Open time of the first bar, ms."""
+        """Open time of the first bar, or time of the first event, ms."""
         return min(file.min_open_time for file in self.files)
 
     @property
     def last(self) -> int:
-        """Open time of the last bar, ms."""
+        """Open time of the last bar, or time of the last event, ms."""
         return max(file.max_open_time for file in self.files)
 
 
@@ -171,10 +202,10 @@ class Retired:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation of the lake."""
+    """One generation of one kind: bars, or a kind of event."""
 
     generation: int = 0
-    kind: str = "bars"
+    kind: str = BARS
     written_at: int = 0
     series: Mapping[str, Series] = field(default_factory=dict)
     retired: tuple[Retired, ...] = ()
@@ -187,7 +218,7 @@ class Manifest:
         return replace(self, series=changed)
 
     def readable(self) -> list[Series]:
-        """The series that hold bars, in order of their keys."""
+        """The series that hold bars or events, in order of their keys."""
         return [self.series[key] for key in sorted(self.series) if self.series[key].files]
 
     def paths(self) -> set[str]:
@@ -255,8 +286,9 @@ def parse(data: bytes, name: str) -> Manifest:
 class Generations:
     """The folder of generations: `newest` reads, `commit` writes the next one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = BARS) -> None:
         self.folder = folder
+        self.kind = kind
         self._seen: tuple[str, Manifest] | None = None
         self.damaged: tuple[str, ...] = ()
         """Names of generations newer than the one that `newest` gave, which could not be read."""
@@ -296,10 +328,10 @@ class Generations:
         self.damaged = tuple(damaged)
         if damaged:
             raise ManifestError(
-                f"No generation in {self.folder} can be read ({', '.join(damaged)}). The bars themselves are in the "
-                "Parquet files: run `virtuoso data verify --rebuild`."
+                f"No generation in {self.folder} can be read ({', '.join(damaged)}). The {self.kind} themselves are in "
+                "the Parquet files: run `virtuoso data verify --rebuild`."
             )
-        return Manifest()
+        return Manifest(kind=self.kind)
 
     def commit(self, manifest: Manifest, disk: Disk, now_ms: int) -> Manifest:
         """Write the next generation; from this moment on it is what readers see."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtuoso.errors import CorruptFileError, DataError
+from virtuoso.market.manifest import BARS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,14 +18,14 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def run(query: str, files: Sequence[Path], folders: Sequence[Path]) -> pd.DataFrame:
-    """Run one SELECT on the view `bars`.
+def run(query: str, files: Mapping[str, Sequence[Path]], folders: Sequence[Path]) -> pd.DataFrame:
+    """Run one SELECT on a view a kind: `bars`, `trades`, `depth` and so on.
 
     Parameters
     ----------
     query : str
-    files : sequence of Path
-        The Parquet files that are `bars`.
+    files : mapping of str to sequence of Path
+        The Parquet files of each kind; one without files has no view.
     folders : sequence of Path
         All that DuckDB may open.
 
@@ -41,23 +42,33 @@ def run(query: str, files: Sequence[Path], folders: Sequence[Path]) -> pd.DataFr
     with duckdb.connect(config=SETTINGS) as connection:
         try:
             connection.execute("set TimeZone = 'UTC'")
-            connection.execute(
-                "create view bars as select make_timestamp(open_time * 1000) as time, * from read_parquet("
-                f"[{', '.join(_quoted(file) for file in files)}], hive_partitioning = true, "
-                "hive_types_autocast = false, union_by_name = true)"
-            )
+            for kind, parts in files.items():
+                if parts:
+                    connection.execute(_view(kind, parts))
             connection.execute(f"set allowed_directories = [{', '.join(_quoted(folder) for folder in folders)}]")
             connection.execute("set enable_external_access = false")
             connection.execute("set lock_configuration = true")
             return connection.execute(query).df()
         except duckdb.IOException as error:
-            gone = next((file for file in files if not file.exists()), None)
+            gone = next((file for parts in files.values() for file in parts if not file.exists()), None)
             if gone is not None:
                 raise FileNotFoundError(2, "No such file", str(gone)) from None
             raise CorruptFileError(f"DuckDB cannot read the lake: {error}. Run `virtuoso data verify`.") from None
         except duckdb.Error as error:
             complaint = str(error).partition("\n\n")[0].replace("\n", " ")  # without the echo of the query
-            raise DataError(f"DuckDB refuses the query: {complaint}") from None
+            there = ", ".join(kind for kind, parts in files.items() if parts)
+            hint = f" Views: {there}." if "does not exist" in complaint else ""
+            raise DataError(f"DuckDB refuses the query: {complaint}{hint}") from None
+
+
+def _view(kind: str, files: Sequence[Path]) -> str:
+    """Write the statement that shows the files of a kind as a view."""
+    moment = "open_time" if kind == BARS else "event_time"
+    return (
+        f"create view {kind} as select make_timestamp({moment} * 1000) as time, * from read_parquet("
+        f"[{', '.join(_quoted(file) for file in files)}], hive_partitioning = true, "
+        "hive_types_autocast = false, union_by_name = true)"
+    )
 
 
 def _refuse_all_but_select(query: str) -> None:
@@ -71,7 +82,7 @@ def _refuse_all_but_select(query: str) -> None:
     kinds = [statement.type for statement in statements]
     if len(kinds) != 1 or kinds[0] not in reading:
         listed = ", ".join(kind.name for kind in kinds) or "nothing"
-        raise DataError(f"Only a single SELECT on the view `bars` is allowed, this is {listed}.")
+        raise DataError(f"Only a single SELECT on the views of the lake is allowed, this is {listed}.")
 
 
 def _quoted(path: Path) -> str:

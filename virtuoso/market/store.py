@@ -1,17 +1,21 @@
-"""The lake: years of bars in Parquet, read through a manifest.
+"""The lake: years of bars and events in Parquet, read through a manifest.
 
     lake/
       bars/venue=binance-spot/symbol=BTCUSDT/timeframe=1m/month=2020-01/part-<first>-<last>-<sha8>.parquet
-      manifests/bars/manifest-000012.json     which of these files are the lake (manifest.py)
-      revisions/  quarantine/                 earlier versions of bars, and rows that were refused
+      trades/venue=binance-usdm/symbol=BTCUSDT/day=2024-08-08/part-<first>-<last>-<sha8>.parquet
+      depth/ open_interest/ ...               every kind of event of kinds.py, by day or by month
+      manifests/bars/manifest-000012.json     which of these files are the lake, a folder a kind (manifest.py)
+      revisions/  quarantine/                 earlier versions of rows, and rows that were refused
       retired/  damaged/                      files replaced a moment ago, and files that were not what was written
+      derived/                                columns folded from events (attach.py); deleting it loses nothing
 
 1. Files never change. An import writes new ones (writer.py) and then the next manifest; until then nobody sees them.
 2. A reader opens exactly the files of one generation. Where a writer has replaced one meanwhile, it starts again on
    the newer generation.
 3. `bars/` alone is plain hive partitions: `pandas.read_parquet(lake / "bars")` and DuckDB's
    `read_parquet('lake/bars/**/*.parquet')` read it without Virtuoso.
-4. SQL selects, kernels compute: `sql` is for looking at bars; what is computed is computed from `frame`.
+4. SQL selects, kernels compute: `sql` is for looking at rows; what is computed is computed from `frame`.
+5. A frame carries the columns of all events that are stored of its instrument (attach.py).
 """
 
 from __future__ import annotations
@@ -24,14 +28,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from virtuoso.account.instrument import Instrument, compact
-from virtuoso.clock import Env, Timeframe, iso, parse_time
-from virtuoso.errors import AmbiguousError, CorruptFileError, ManifestError, NoDataError, StoreError, did_you_mean
-from virtuoso.market.coverage import Coverage, SeriesCheck, check_of, coverage_of
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Env, Timeframe, parse_time
+from virtuoso.errors import CorruptFileError, ManifestError, NoDataError, StoreError
+from virtuoso.market import choose
+from virtuoso.market.coverage import (
+    Coverage,
+    EventCheck,
+    EventCoverage,
+    SeriesCheck,
+    check_of,
+    coverage_of,
+    event_check_of,
+    event_coverage_of,
+)
 from virtuoso.market.disk import Disk
-from virtuoso.market.gaps import policy_for
-from virtuoso.market.manifest import FileEntry, Generations, Manifest, Series
-from virtuoso.market.rows import Rows, Times, decode, joined, parse
+from virtuoso.market.event_rows import EventRows, decode_events
+from virtuoso.market.event_store import read_events
+from virtuoso.market.events import Events, no_events
+from virtuoso.market.kinds import KINDS, Kind, kind_of
+from virtuoso.market.manifest import BARS, FileEntry, Generations, Manifest, Series
+from virtuoso.market.rows import Rows, Times, decode, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,16 +57,13 @@ if TYPE_CHECKING:
     from virtuoso.market.upkeep import Rebuilt, Verified
     from virtuoso.market.writer import Writer
 
-__all__ = ["Coverage", "Lake", "SeriesCheck"]
-
-LONG_GAP_MS = 30 * 86_400_000
-"""History before a gap as long as this touches nothing after it: no timeframe's run of known bars spans it."""
+__all__ = ["Coverage", "EventCheck", "EventCoverage", "Lake", "SeriesCheck"]
 
 T = TypeVar("T")
 
 
 class Lake:
-    """The bars under one folder.
+    """The bars and events under one folder.
 
     Parameters
     ----------
@@ -64,6 +78,7 @@ class Lake:
     --------
     >>> lake = Lake("data/lake")                                   # doctest: +SKIP
     >>> lake.frame("BTCUSDT", "5m", venue="binance-usdm")          # doctest: +SKIP
+    >>> lake.events("trades", Instrument("binance-usdm", "BTCUSDT"))  # doctest: +SKIP
     >>> lake.sql("select symbol, count(*) from bars group by 1")   # doctest: +SKIP
     """
 
@@ -71,35 +86,52 @@ class Lake:
         self.path = Path(path)
         self.env = env or Env()
         self.disk = disk or Disk()
-        self.generations = Generations(self.path / "manifests" / "bars")
+        self._generations: dict[str, Generations] = {}
 
     def __repr__(self) -> str:
         return f"Lake({str(self.path)!r})"
 
     # what there is
 
-    def manifest(self) -> Manifest:
-        """Read the newest generation.
+    @property
+    def generations(self) -> Generations:
+        """The generations of bars."""
+        return self.generations_of(BARS)
+
+    def generations_of(self, kind: str) -> Generations:
+        """The generations of bars, or of a kind of event."""
+        if kind not in self._generations:
+            self._generations[kind] = Generations(self.path / "manifests" / kind, kind)
+        return self._generations[kind]
+
+    def kinds(self) -> list[str]:
+        """What is stored: bars, and the kinds of events that have a folder."""
+        there = (kind for kind in KINDS if (self.path / kind).is_dir() or (self.path / "manifests" / kind).is_dir())
+        return [BARS, *there]
+
+    def manifest(self, kind: str = BARS) -> Manifest:
+        """Read the newest generation of a kind.
 
         Raises
         ------
         ManifestError
             No generation can be read, though files are there.
         """
-        manifest = self.generations.newest()
-        if manifest.generation == 0 and any((self.path / "bars").glob("*/*/*/*/part-*.parquet")):
+        manifest = self.generations_of(kind).newest()
+        if manifest.generation == 0 and any((self.path / kind).rglob("part-*.parquet")):
             raise ManifestError(
-                f"{self.path} holds bars but no manifest. Run `virtuoso data verify --rebuild` to make one from them."
+                f"{self.path} holds {kind} but no manifest. Run `virtuoso data verify --rebuild` to make one from them."
             )
         return manifest
 
     def instruments(self) -> list[Instrument]:
-        """Everything of which bars are stored."""
-        return sorted({series.instrument for series in self.manifest().readable()})
+        """Everything of which bars are stored, or trades that bars can be folded from."""
+        return sorted({series.instrument for series in self._answering()})
 
     def timeframes(self, instrument: Instrument) -> list[Timeframe]:
-        """Timeframes stored of an instrument, the finest first."""
-        return sorted(s.clock for s in self.manifest().readable() if s.instrument == instrument)
+        """Timeframes stored of an instrument, the finest first; some that can be folded where it has trades only."""
+        stored = sorted(s.clock for s in self.manifest().readable() if s.instrument == instrument)
+        return stored or list(choose.FOLDED_FROM_TRADES)
 
     def resolve(self, symbol: str, timeframe: str | Timeframe | None = None, venue: str | None = None) -> Instrument:
         """Find the one instrument that a symbol means.
@@ -109,7 +141,7 @@ class Lake:
         symbol : str
             `BTCUSDT`, or as ccxt writes it: `BTC/USDT` (spot) and `BTC/USDT:USDT` (perpetual) tell venues apart.
         timeframe : str or Timeframe, optional
-            Only instruments whose bars can answer on it.
+            Only instruments whose bars or trades can answer on it.
         venue : str, optional
 
         Raises
@@ -119,28 +151,38 @@ class Lake:
         AmbiguousError
             Several venues have it.
         """
-        name = compact(symbol)
-        stored = self.manifest().readable()
-        if not stored:
-            raise NoDataError(f"The lake {self.path} is empty. Try: virtuoso data import PATH --venue binance-spot")
-        found = _of_venue([s for s in stored if s.symbol == name], name, venue, stored)
-        if timeframe is not None:
-            found = _answering(found, _timeframe(timeframe), name)
-        instruments = sorted({s.instrument for s in found})
-        if len(instruments) > 1 and "/" in symbol:
-            instruments = [i for i in instruments if i.is_spot != (":" in symbol)] or instruments
-        if len(instruments) > 1:
-            listed = ", ".join(i.venue for i in instruments)
-            raise AmbiguousError(f"{name} is stored of {len(instruments)} venues: {listed}. Pass --venue, one of them.")
-        return instruments[0]
+        clock = None if timeframe is None else _timeframe(timeframe)
+        return choose.instrument_meant(symbol, clock, venue, self._answering(), self.path)
 
     def coverage(self) -> list[Coverage]:
-        """What is stored, one line a series."""
+        """What bars are stored, one line a series."""
         return [coverage_of(series) for series in self.manifest().readable()]
 
     def check(self) -> list[SeriesCheck]:
-        """Gaps, defects, revisions and quarantine, series by series. Reads the ledger, not the bars."""
+        """Gaps, defects, revisions and quarantine of bars, series by series. Reads the ledger, not the bars."""
         return [check_of(series) for series in self.manifest().readable()]
+
+    def event_coverage(self) -> list[EventCoverage]:
+        """What events are stored, one line a kind and instrument."""
+        return [event_coverage_of(series) for kind in self.kinds()[1:] for series in self.manifest(kind).readable()]
+
+    def event_check(self) -> list[EventCheck]:
+        """Gaps, defects, revisions and quarantine of events. Reads the ledger, not the events."""
+        return [
+            event_check_of(series)
+            for kind in self.kinds()[1:]
+            for _, series in sorted(self.manifest(kind).series.items())
+        ]
+
+    def event_series(self, kind: str, instrument: Instrument) -> Series | None:
+        """Everything stored of one kind and instrument, or None."""
+        key = Series(instrument.venue, instrument.symbol, "", kind=kind).key
+        found = self.manifest(kind).series.get(key) if kind in self.kinds() else None
+        return found if found is not None and found.files else None
+
+    def _answering(self) -> list[Series]:
+        """Series that bars can be read or folded from."""
+        return [*self.manifest().readable(), *(self.manifest("trades").readable() if "trades" in self.kinds() else ())]
 
     # reading
 
@@ -153,14 +195,14 @@ class Lake:
         venue: str | None = None,
         as_of: int | str | None = None,
     ) -> MarketFrame:
-        """Read the bars of an instrument, with all history before them to be remembered.
+        """Read the bars of an instrument, with all history before them to be remembered, and the columns of its events.
 
         Parameters
         ----------
         symbol : str
         timeframe : str or Timeframe
             The base clock of the frame. Where it is not stored, bars are folded from the slowest stored timeframe that
-            divides it and covers the range as well as any.
+            divides it and covers the range as well as any; where none divides it, from trades.
         start, end : int (ms) or str, optional
             Answers are wanted for bars that open from `start` on and before `end`. Nothing after `end` is loaded.
         venue : str, optional
@@ -172,55 +214,75 @@ class Lake:
         NoDataError, AmbiguousError
             As `resolve`; also if no bar lies in the range.
         """
-        from virtuoso.market.bars import Bars
-        from virtuoso.market.fold import fold_bars
-        from virtuoso.market.frame import MarketFrame
+        from virtuoso.market.load import load_frame
 
         clock = _timeframe(timeframe)
         instrument = self.resolve(symbol, clock, venue)
-        since, until, known = _moment(start), _moment(end), _moment(as_of)
+        return load_frame(self, instrument, clock, _moment(start), _moment(end), _moment(as_of))
 
-        def read(manifest: Manifest) -> tuple[Series, Rows]:
-            series = _best_series(manifest, instrument, clock, since, until)
-            return series, self.read(series, _memory_start(series, since), until, known)
+    def events(
+        self,
+        kind: str | Kind,
+        instrument: Instrument,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        as_of: int | str | None = None,
+    ) -> Events:
+        """Read events of an instrument, in order of arrival.
 
-        series, rows = self._consistently(read)
-        if len(rows) == 0:
-            raise NoDataError(_nothing_there(series, clock, since, until, known))
-        policy = policy_for(instrument.venue, series.clock.ms)
-        bars = Bars.from_rows(series.clock, rows.open_time, rows.columns, policy, rows.state)
-        if series.clock != clock:
-            bars = fold_bars(bars, clock)
-        frame = MarketFrame(instrument, bars).within(since, until)
-        if len(frame) == 0:
-            raise NoDataError(_nothing_there(series, clock, since, until, known))
-        return frame
+        Parameters
+        ----------
+        kind : str or Kind
+            A name of kinds.py.
+        instrument : Instrument
+        start, end : int (ms) or str, optional
+            Events that could be known after `start`, up to and at `end`, as a bar counts them.
+        as_of : int (ms) or str, optional
+            What was known then: nothing that became available or was stored into history later.
+
+        Returns
+        -------
+        Events
+            None, if nothing is stored.
+        """
+        named = kind_of(kind) if isinstance(kind, str) else kind
+        after, until, known = _moment(start), _moment(end), _moment(as_of)
+        if self.event_series(named.name, instrument) is None:
+            return no_events(named)
+
+        def read(manifest: Manifest) -> Events:
+            series = Series(instrument.venue, instrument.symbol, "", kind=named.name)
+            return read_events(self, manifest.series.get(series.key, series), after, until, known).events()
+
+        return self.consistently(read, named.name)
 
     def read(self, series: Series, start: int | None = None, end: int | None = None, as_of: int | None = None) -> Rows:
         """Read stored rows that open from `start` on and before `end` (ms), as known at `as_of`."""
-        files = [
-            file
-            for file in series.files
-            if (start is None or file.max_open_time >= start) and (end is None or file.min_open_time < end)
-        ]
-        parts = [self.rows_of(file, series.clock) for file in sorted(files, key=lambda f: f.min_open_time)]
-        if as_of is not None:
-            parts = [part.take(part.available_at <= as_of) for part in parts]
-            for versions, superseded_at in self.revisions(series):
-                parts.append(versions.take((versions.available_at <= as_of) & (superseded_at > as_of)))
-        rows = joined(parts).sorted()
-        inside = np.ones(len(rows), dtype=bool)
-        if start is not None:
-            inside &= rows.open_time >= start
-        if end is not None:
-            inside &= rows.open_time < end
-        return rows if inside.all() else rows.take(inside)
+        from virtuoso.market.bar_store import read_rows
+
+        return read_rows(self, series, start, end, as_of)
 
     def revisions(self, series: Series) -> Iterator[tuple[Rows, Times]]:
         """Superseded versions of bars, with the moment each stopped being the truth (ms)."""
         for file in series.revisions:
             table = self._table_of(file)
             yield decode(table, series.clock.ms), np.asarray(table.column("superseded_at").to_numpy())
+
+    def event_revisions(self, series: Series) -> Iterator[tuple[EventRows, Times]]:
+        """Superseded versions of events, with the moment each stopped being the truth (ms)."""
+        for file in series.revisions:
+            table = self._table_of(file)
+            yield decode_events(table, kind_of(series.kind)), np.asarray(table.column("superseded_at").to_numpy())
+
+    def event_rows_of(self, file: FileEntry, kind: Kind) -> EventRows:
+        """Events of one stored file.
+
+        Raises
+        ------
+        CorruptFileError
+            Its bytes are not those that were written.
+        """
+        return decode_events(self._table_of(file), kind)
 
     def rows_of(self, file: FileEntry, timeframe: Timeframe) -> Rows:
         """Rows of one stored file.
@@ -252,17 +314,18 @@ class Lake:
         since, until, known = _moment(start), _moment(end), _moment(as_of)
 
         def read(manifest: Manifest) -> str:
-            series = _best_series(manifest, instrument, clock, since, until)
+            series = choose.best_series(manifest, instrument, clock, since, until)
             rows = self.read(series, since, until, known)
             return hashlib.sha256(f"{series.key} {rows.digest()}".encode()).hexdigest()
 
-        return self._consistently(read)
+        return self.consistently(read)
 
     def sql(self, query: str) -> pd.DataFrame:
-        """Look at the stored bars with SQL: one view `bars`, read-only, on the files of one generation.
+        """Look at what is stored with SQL: a read-only view a kind, on the files of one generation.
 
-        Columns: venue, symbol, timeframe, month, open_time (ms), time (the same as a UTC timestamp), those of the
-        data dictionary, state and available_at.
+        Columns of `bars`: venue, symbol, timeframe, month, open_time (ms), time (the same as a UTC timestamp), those
+        of the data dictionary, state and available_at. Of events: venue, symbol, day or month, event_time (ms), time,
+        available_at, those of their kind, and stored_at where rows came into stored history.
 
         Raises
         ------
@@ -274,12 +337,32 @@ class Lake:
         from virtuoso.market.query import run
 
         def read(manifest: Manifest) -> pd.DataFrame:
-            files = [self.locate(file) for series in manifest.readable() for file in series.files]
-            if not files:
+            manifests = {kind: manifest if kind == BARS else self.manifest(kind) for kind in self.kinds()}
+            files = {kind: [f for s in one.readable() for f in s.files] for kind, one in manifests.items()}
+            if not any(files.values()):
                 raise NoDataError(f"The lake {self.path} is empty. Try: virtuoso data import PATH --venue binance-spot")
-            return run(query, files, [self.path / "bars", self.path / "retired" / "bars"])
+            paths = {kind: [self.locate(file) for file in some] for kind, some in files.items()}
+            return run(query, paths, [self.path / home / kind for home in ("", "retired") for kind in files])
 
-        return self._consistently(read)
+        return self.consistently(read)
+
+    def consistently(self, read: Callable[[Manifest], T], kind: str = BARS) -> T:
+        """Read from one generation; from a newer one if a writer has removed its files meanwhile."""
+        manifest = self.manifest(kind)
+        while True:
+            try:
+                return read(manifest)
+            except (FileNotFoundError, StoreError) as error:
+                newer = self.manifest(kind)
+                if newer.generation > manifest.generation:
+                    manifest = newer
+                    continue
+                if isinstance(error, StoreError):
+                    raise
+                raise CorruptFileError(
+                    f"{error.filename} is named by generation {manifest.generation} of {self.path} but is not there. "
+                    "Run `virtuoso data verify`, then import its source again."
+                ) from None
 
     # writing
 
@@ -313,24 +396,6 @@ class Lake:
 
     # inside
 
-    def _consistently(self, read: Callable[[Manifest], T]) -> T:
-        """Read from one generation; from a newer one if a writer has removed its files meanwhile."""
-        manifest = self.manifest()
-        while True:
-            try:
-                return read(manifest)
-            except (FileNotFoundError, StoreError) as error:
-                newer = self.manifest()
-                if newer.generation > manifest.generation:
-                    manifest = newer
-                    continue
-                if isinstance(error, StoreError):
-                    raise
-                raise CorruptFileError(
-                    f"{error.filename} is named by generation {manifest.generation} of {self.path} but is not there. "
-                    "Run `virtuoso data verify`, then import its source again."
-                ) from None
-
     def _table_of(self, file: FileEntry) -> Any:
         """Open a stored file after comparing its checksum: 7 ms a symbol-year of 1m, so every read does it."""
         path = self.locate(file)
@@ -348,57 +413,3 @@ def _timeframe(timeframe: str | Timeframe) -> Timeframe:
 
 def _moment(time: int | str | None) -> int | None:
     return parse_time(time) if isinstance(time, str) else time
-
-
-def _of_venue(found: list[Series], name: str, venue: str | None, stored: list[Series]) -> list[Series]:
-    if not found:
-        raise NoDataError(f"No bars of {name} are stored. {did_you_mean(name, {s.symbol for s in stored})}")
-    if venue is None:
-        return found
-    of_venue = [s for s in found if s.venue == venue]
-    if not of_venue:
-        raise NoDataError(f"No bars of {name} are stored of {venue!r}. {did_you_mean(venue, {s.venue for s in found})}")
-    return of_venue
-
-
-def _answering(found: list[Series], clock: Timeframe, name: str) -> list[Series]:
-    able = [s for s in found if clock.ms % s.clock.ms == 0]
-    if not able:
-        listed = ", ".join(sorted({f"{s.timeframe} ({s.venue})" for s in found}))
-        raise NoDataError(f"{clock} bars of {name} cannot be made of what is stored: {listed}. Import finer bars.")
-    return able
-
-
-def _best_series(
-    manifest: Manifest, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None
-) -> Series:
-    """Choose the slowest stored timeframe that divides the asked one and covers the range as well as any."""
-    able = [s for s in manifest.readable() if s.instrument == instrument and clock.ms % s.clock.ms == 0]
-    if not able:
-        raise NoDataError(f"No bars of {instrument} that divide {clock} are stored any more. Import them again.")
-
-    def covered(series: Series) -> int:
-        first = series.first if since is None else max(series.first, since)
-        last = series.last + series.clock.ms
-        return max((last if until is None else min(last, until)) - first, 0)
-
-    most = max(covered(series) for series in able)
-    return max((s for s in able if covered(s) > most - clock.ms), key=lambda s: s.clock.ms)
-
-
-def _memory_start(series: Series, since: int | None) -> int | None:
-    """Where to begin reading: after the last long gap before the range, else at the beginning of history."""
-    if since is None:
-        return None
-    ends = [gap.end for gap in series.gaps if gap.end <= since and gap.end - gap.start >= LONG_GAP_MS]
-    return max(ends, default=None)
-
-
-def _nothing_there(series: Series, clock: Timeframe, since: int | None, until: int | None, as_of: int | None) -> str:
-    span = f"from {iso(series.first)} to {iso(series.last + series.clock.ms)}"
-    wanted = " ".join(
-        f"{word} {iso(moment)}"
-        for word, moment in (("from", since), ("before", until), ("as known at", as_of))
-        if moment is not None
-    )
-    return f"No closed {clock} bar of {series.instrument} {wanted}: {series.timeframe} bars are stored {span}."

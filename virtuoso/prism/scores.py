@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,27 @@ from virtuoso.errors import ConfigError, NotLoadedError, did_you_mean
 from virtuoso.market.columns import Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.prism.blend import Codes
+from virtuoso.prism.assembly import CHUNK, Assembled, Assembly
+from virtuoso.prism.blend import Blended, Codes
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.divergence import KINDS
-from virtuoso.prism.views import columns_of, seen, seen_scores, total_warmup
+from virtuoso.prism.views import missing_columns, seen, seen_scores, total_warmup
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
 
 
-@dataclass(frozen=True, slots=True)
+STRETCH = 65_536
+"""Bars written at once: bounds the memory of a file that holds every component."""
+
+
+@dataclass(slots=True)
 class ComponentScores:
-    """One component on the base clock, its timeframes blended; every array has shape (n_bars,).
+    """One component on the base clock, its timeframes blended; `blend.Blended` describes its arrays.
 
     Attributes
     ----------
@@ -38,26 +45,59 @@ class ComponentScores:
         Within its face.
     missing : tuple of str
         Columns it needs that the frame does not carry; it is then not known anywhere.
-    raw_score, score : Array, 0..100
-        Before and after divergence.
-    divergence_bonus : Array, points
-    divergence_kind : array of int8
-        Code of divergence.KINDS.
-    coverage : Array, 0..1
-        Weight of the timeframes that are known.
+    blended : callable
+        Gives its arrays. Over a long history they are made when they are asked for, and only those of the component
+        that was asked last are kept: what is to be used twice is best taken once.
     """
 
     component: Component
     weight: float
     missing: tuple[str, ...]
-    raw_score: Array
-    score: Array
-    divergence_bonus: Array
-    divergence_kind: Codes
-    coverage: Array
+    blended: Callable[[], Blended]
+
+    @property
+    def raw_score(self) -> Array:
+        """Score before divergence, 0..100, shape (n_bars,)."""
+        return self.blended().raw_score
+
+    @property
+    def score(self) -> Array:
+        """Score after divergence, 0..100, shape (n_bars,)."""
+        return self.blended().score
+
+    @property
+    def divergence_bonus(self) -> Array:
+        """Points that divergence adds, shape (n_bars,)."""
+        return self.blended().divergence_bonus
+
+    @property
+    def divergence_kind(self) -> Codes:
+        """Code of divergence.KINDS, shape (n_bars,)."""
+        return self.blended().divergence_kind
+
+    @property
+    def coverage(self) -> Array:
+        """Weight of the timeframes that are known, 0..1, shape (n_bars,)."""
+        return self.blended().coverage
 
 
-@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Components by their rows: all of them over a short stretch, else blended when asked for; the last one is kept."""
+
+    def __init__(self, parts: Blended | None, make: Callable[[int], Blended]) -> None:
+        self._parts, self._make = parts, make
+        self._row, self._last = -1, Blended.unknown(0)
+
+    def row(self, row: int) -> Blended:
+        if self._parts is not None:
+            return Blended._make([array[row] for array in self._parts])
+        if row != self._row:
+            self._row, self._last = -1, Blended.unknown(0)  # let go of the one before first
+            self._last, self._row = self._make(row), row
+        return self._last
+
+
+@dataclass(slots=True)
 class FaceScores:
     """One face: its score before and after divergence, its coverage and what its gates let through."""
 
@@ -186,51 +226,46 @@ class Scores:
 
     @classmethod
     def empty(cls, prism: Prism, workspace: Workspace, start: int, stop: int) -> Scores:
-        """Scores of which nothing is known yet, for the base bars [start, stop)."""
+        """Scores of which nothing is known, for the base bars [start, stop)."""
         n = max(stop - start, 0)
+        assembled = Assembled.empty(len(prism.faces), n)
+        for array in assembled[:-1]:
+            array[:] = np.nan
+        assembled.coverage[:], assembled.known[:], assembled.gate[:] = 0.0, 0.0, 1.0
+        return cls.of(prism, workspace, start, assembled, None)
+
+    @classmethod
+    def of(cls, prism: Prism, workspace: Workspace, start: int, found: Assembled, assembly: Assembly | None) -> Scores:
+        """Scores of what was assembled, from base bar `start` on; without an assembly no component is known."""
+        n = len(found.confluence)
+
+        def make(row: int) -> Blended:
+            assert assembly is not None
+            return assembly.component(workspace, row, start, start + n)
+
+        asked = _Asked(found.parts, make)
+        unknown = partial(Blended.unknown, n)
+        rows = assembly.row_of if assembly is not None else {}
         carried = frozenset(workspace.frame.base.columns)
-        parts = sum(len(face.components) for face in prism.faces)
-        unknown = iter(np.full((2 * parts + 2 * len(prism.faces) + 5, n), np.nan))
-        nothing = iter(np.zeros((2 * parts + len(prism.faces) + 1, n)))
-        kinds = iter(np.zeros((parts, n), dtype=np.int8))
         faces = {}
-        for face in prism.faces:
+        for f, face in enumerate(prism.faces):
             components = {
                 component.name: ComponentScores(
                     component,
                     weight,
-                    tuple(sorted(columns_of(component) - carried)),
-                    raw_score=next(unknown),
-                    score=next(unknown),
-                    divergence_bonus=next(nothing),
-                    divergence_kind=next(kinds),
-                    coverage=next(nothing),
+                    () if component in rows else missing_columns(component, carried),
+                    partial(asked.row, rows[component]) if component in rows else unknown,
                 )
                 for component, weight in face.components.items()
             }
             faces[face.name] = FaceScores(
-                face.name,
-                face.title,
-                prism.face_weights[face.name],
-                components,
-                face.waiting,
-                raw_score=next(unknown),
-                score=next(unknown),
-                coverage=next(nothing),
-                gate=np.ones(n),
-            )
+                face.name, face.title, prism.face_weights[face.name], components, face.waiting,
+                found.raw_score[f], found.score[f], found.coverage[f], found.gate[f],
+            )  # fmt: skip
         return cls(
-            prism,
-            workspace,
-            start,
-            faces,
-            confluence=next(unknown),
-            raw_confluence=next(unknown),
-            coverage=next(nothing),
-            agreement=next(unknown),
-            effective_inputs=next(unknown),
-            reliability=next(unknown),
-        )
+            prism, workspace, start, faces, found.confluence, found.raw_confluence, found.known,
+            found.agreement, found.effective_inputs, found.reliability,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.confluence)
@@ -275,9 +310,8 @@ class Scores:
                 named[f"{face.name}.{what}" if what != "score" else face.name] = getattr(face, what)
             for name, part in face.components.items():
                 dotted = f"{face.name}.{name}"
-                named[dotted] = part.score
-                for what in ("raw_score", "divergence_bonus", "divergence_kind", "coverage"):
-                    named[f"{dotted}.{what}"] = getattr(part, what)
+                for what, array in part.blended()._asdict().items():
+                    named[f"{dotted}.{what}" if what != "score" else dotted] = array
         return named
 
     def explain(self, at: int | str | None = None) -> Explanation:
@@ -317,8 +351,14 @@ class Scores:
             reliability=float(self.reliability[i]),
             effective_inputs=float(self.effective_inputs[i]),
             total=[self._face_row(face, i) for face in self.faces.values()],
-            faces={face.name: self._component_rows(face, i) for face in self.faces.values()},
+            faces=self._by_component(i),
         )
+
+    def open_interest(self, at: int | str | None = None) -> OpenInterest:
+        """Read the open-interest room at one moment; see `virtuoso.prism.open_interest.analyse`."""
+        from virtuoso.prism.open_interest import analyse
+
+        return analyse(self.workspace, at)
 
     def _face_row(self, face: FaceScores, i: int) -> Row:
         score, coverage = float(face.score[i]), float(self.coverage[i])
@@ -336,6 +376,13 @@ class Scores:
             lean(face.title, score),
             reason,
         )
+
+    def _by_component(self, i: int) -> dict[str, list[Row]]:
+        """Rows of every face; one bar of a long history is assembled by itself instead of blending all of it."""
+        if len(self) > CHUNK:
+            number = self.start + i
+            return self.prism.assemble(self.workspace, number, number + 1)._by_component(0)
+        return {face.name: self._component_rows(face, i) for face in self.faces.values()}
 
     def _component_rows(self, face: FaceScores, i: int) -> list[Row]:
         total = sum(part.weight for part in face.components.values()) + sum(face.waiting.values())
@@ -425,11 +472,20 @@ class Scores:
             table[face.name] = face.score
             for name, part in face.components.items():
                 dotted = f"{face.name}.{name}"
-                table[dotted] = part.score
-                table[f"{dotted}.raw_score"] = part.raw_score
-                table[f"{dotted}.divergence_bonus"] = part.divergence_bonus
-                table[f"{dotted}.divergence_type"] = part.divergence_kind
+                blended = part.blended()
+                table[dotted] = blended.score
+                table[f"{dotted}.raw_score"] = blended.raw_score
+                table[f"{dotted}.divergence_bonus"] = blended.divergence_bonus
+                table[f"{dotted}.divergence_type"] = blended.divergence_kind
         return table
+
+    def _stretches(self) -> Iterator[Scores]:
+        """The same scores in stretches short enough to hold every component; assembled anew where there are several."""
+        if len(self) <= STRETCH:
+            yield self
+            return
+        for start in range(self.start, self.start + len(self), STRETCH):
+            yield self.prism.assemble(self.workspace, start, min(start + STRETCH, self.start + len(self)))
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a bar, indexed by close time (UTC)."""
@@ -446,10 +502,6 @@ class Scores:
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {}
-        for name, values in self._columns().items():
-            array = pa.array(values, from_pandas=True)  # what is not known is null
-            arrays[name] = pa.DictionaryArray.from_arrays(array, list(KINDS)) if values.dtype == np.int8 else array
         about = {
             "instrument": str(self.frame.instrument),
             "simulated": self.frame.instrument.is_simulated,
@@ -457,12 +509,24 @@ class Scores:
             "data": self.frame.fingerprint,
             "prism": self.prism.fingerprint,
         }
-        table = pa.table(arrays).replace_schema_metadata({"virtuoso": json.dumps(about)})
-        floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
-        words = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
         temporary = target.with_name(target.name + ".tmp")
-        # scores repeat no value, so a dictionary of them costs time and space; their bytes in planes compress better
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
+        writer: pq.ParquetWriter | None = None
+        for part in self._stretches():
+            arrays = {}
+            for name, values in part._columns().items():
+                array = pa.array(values, from_pandas=True)  # what is not known is null
+                arrays[name] = pa.DictionaryArray.from_arrays(array, list(KINDS)) if values.dtype == np.int8 else array
+            table = pa.table(arrays).replace_schema_metadata({"virtuoso": json.dumps(about)})
+            if writer is None:
+                # scores repeat no value, so a dictionary of them costs time and space; planes of bytes compress better
+                floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
+                words = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
+                writer = pq.ParquetWriter(
+                    temporary, table.schema, compression="zstd", use_dictionary=words, use_byte_stream_split=floats
+                )
+            writer.write_table(table)
+        assert writer is not None
+        writer.close()
         temporary.replace(target)
         return target
 

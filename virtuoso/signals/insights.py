@@ -22,6 +22,11 @@ FOLLOWS = 5.0
 TELLING_BONUS = 3.0
 """Points of divergence that are worth a sentence."""
 SHOWN_LEVELS = 3
+TELLING_SHARE, TELLING_LEAN = 0.25, 0.15
+"""Share of large orders in the volume, and their lean, from which they are spoken of."""
+WITHDRAWN, WIDE, CLEARLY = 0.6, 1.5, 1.5
+"""Depth and spread against their usual, and one side against the other, from which they are spoken of."""
+TELLING_SQUEEZE = 0.4
 
 Rule = Callable[[Moment], str | None]
 
@@ -98,6 +103,65 @@ def conviction(m: Moment) -> str | None:
         f"Conviction: orderflow {m.faces['orderflow']:.0f} and sentiment {m.faces['sentiment']:.0f} are both "
         f"{_word(side)} at {m.shown(m.price)}."
     )
+
+
+# --- rules about who takes part ---------------------------------------------------------------------------------
+
+
+def institutional_share(m: Moment) -> str | None:
+    """Large orders: how much of the volume, and on which side."""
+    found = m.institutions
+    if found.share != found.share or found.lean != found.lean or found.share < TELLING_SHARE:
+        return None
+    side = "on both sides alike"
+    if abs(found.lean) >= TELLING_LEAN:
+        side = f"mostly {'buying' if found.lean > 0 else 'selling'} ({found.lean:+.0%})"
+    return f"Institutions: large orders are {found.share:.0%} of the last hour's volume, {side}, at {m.shown(m.price)}."
+
+
+def market_maker_behaviour(m: Moment) -> str | None:
+    """Quotes: withdrawn or wide, refilled faster on one side, patient on one side."""
+    found, said = m.market_makers, []
+    if found.depth <= WITHDRAWN:
+        said.append(f"depth is {found.depth:.0%} of usual, quotes are withdrawn")
+    if found.spread >= WIDE:
+        said.append(f"the spread is {found.spread:.1f} x usual")
+    stronger = _stronger(found.bid_refill, found.ask_refill)
+    if stronger:
+        said.append(f"{stronger} are refilled faster ({found.bid_refill:.0%} bids, {found.ask_refill:.0%} asks)")
+    patient = _stronger(found.bid_held, found.ask_held)
+    if patient:
+        said.append(f"{patient} hold against takers ({found.bid_held:.0%} bids, {found.ask_held:.0%} asks)")
+    return f"Market makers: {'; '.join(said)}." if said else None
+
+
+def _stronger(bids: float, asks: float) -> str:
+    """Name the side whose figure is clearly larger; nothing where it is not or not known."""
+    if not bids > 0.0 or not asks > 0.0:
+        return ""
+    return "bids" if bids >= CLEARLY * asks else "asks" if asks >= CLEARLY * bids else ""
+
+
+def squeeze(m: Moment) -> str | None:
+    """The strongest estimated squeeze point on either side."""
+    strongest = max(m.squeezes, key=lambda point: point.strength, default=None)
+    if strongest is None or strongest.strength < TELLING_SQUEEZE:
+        return None
+    who = "shorts" if strongest.side == "above" else "longs"
+    return (
+        f"Squeeze point (estimate): {who} would be forced out {strongest.side} {m.shown(strongest.price)}, "
+        f"{strongest.distance:.1f} ATR away; it rests on {', '.join(strongest.basis)}."
+    )
+
+
+def wall(m: Moment) -> str | None:
+    """A lasting wall of the book, and how far away it stands."""
+    said = [
+        f"{word} at {m.shown(price)} ({abs(price / m.price - 1.0):.2%} away)"
+        for word, price in (("bid", m.bid_wall), ("ask", m.ask_wall))
+        if price == price
+    ]
+    return f"Book wall: {', '.join(said)}; it has stood, and may still be taken away." if said else None
 
 
 # --- rules about a break of structure ---------------------------------------------------------------------------
@@ -210,6 +274,10 @@ INSIGHTS: tuple[Rule, ...] = (
     timeframes_agree,
     changing_speed,
     strongest_divergence,
+    institutional_share,
+    market_maker_behaviour,
+    squeeze,
+    wall,
     level_in_the_way,
     unseen_faces,
     independent_inputs,

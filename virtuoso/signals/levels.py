@@ -3,6 +3,7 @@
 1. The map. On the structure timeframe every confirmed swing marks a price; it counts by how clearly it stood out, less
    with every bar of age, and swings near each other strengthen each other. What is worth enough is a level: support
    below the price, resistance above it, whichever it was born as (`Charts`).
+   Lasting walls of the book, and squeeze points where that is asked for, are levels too (candidates.py).
 2. The stop lies beyond the nearest level on the losing side, by a buffer, within bounds; all in ATR.
    R is the distance from entry to stop.
 3. Each target lies at the nearest opposing level that is far enough from entry and from the target before it, and at
@@ -27,6 +28,7 @@ from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
+from virtuoso.signals.candidates import candidates
 from virtuoso.signals.rule import States
 from virtuoso.signals.settings import LevelSettings
 
@@ -150,6 +152,8 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
         sides = np.empty((2, len(there), DEPTH))
         _map(*swings, unit, seen - low, price[there], settings.memory, settings.weakest, settings.apart, sides)
         below[there], above[there] = sides[0], sides[1]
+        further = candidates(workspace, numbers[there], settings)
+        _join(further, price[there], settings.apart * atr[there], below, above, there)
     atr[atr <= 0.0] = np.nan
     return Charts(timeframe, numbers, price, atr, below, above)
 
@@ -200,6 +204,26 @@ def _nearest(mark: Array, worth: Array, price: float, side: float, width: float,
             break
         out[k] = mark[best]
         reached, step = side * (mark[best] - price), width
+
+
+@njit(cache=True)
+def _join(further: Array, price: Array, width: Array, below: Array, above: Array, at: Numbers) -> None:
+    """Put further levels among those of each chart, unless one stands within `width` of them already."""
+    for i in range(len(further)):
+        for mark in further[i]:
+            if np.isnan(mark) or np.isnan(width[i]) or mark == price[i]:
+                continue
+            levels, side = (above[at[i]], 1.0) if mark > price[i] else (below[at[i]], -1.0)
+            place = 0
+            while place < len(levels) and side * (mark - levels[place]) > 0.0:
+                place += 1
+            beside = place > 0 and abs(levels[place - 1] - mark) < width[i]
+            if place < len(levels):
+                beside = beside or abs(levels[place] - mark) < width[i]
+            if not beside and place < len(levels):
+                for k in range(len(levels) - 1, place, -1):
+                    levels[k] = levels[k - 1]
+                levels[place] = mark
 
 
 def plans(chart: Charts, side: States, settings: LevelSettings, base: Timeframe) -> Plans:

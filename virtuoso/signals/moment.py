@@ -7,7 +7,7 @@ bars from their own close on, levels and breaks once they are confirmed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +17,14 @@ from virtuoso.market.columns import PRICES, Array
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Node
 from virtuoso.prism.features.structure import CHOCH, Structure
+from virtuoso.prism.open_interest import squeezes_at
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scores import Explanation, Row
+from virtuoso.prism.squeeze import SqueezePoint
 from virtuoso.prism.views import columns_of
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.levels import TARGETS
+from virtuoso.signals.participants import Institutions, MarketMakers, institutions, market_makers
 from virtuoso.signals.rule import NEUTRAL
 
 BREAK_BARS = 3
@@ -103,6 +106,12 @@ class Moment:
     supports, resistances : tuple of float
         Nearest first.
     trade : Trade or None
+    institutions : Institutions
+    market_makers : MarketMakers
+    squeezes : tuple of SqueezePoint
+        Estimates, nearest first on each side.
+    bid_wall, ask_wall : float
+        Prices of lasting walls of the book, NaN where there is none.
     decimals : int
         Digits that prices are written with.
     """
@@ -130,6 +139,11 @@ class Moment:
     supports: tuple[float, ...] = ()
     resistances: tuple[float, ...] = ()
     trade: Trade | None = None
+    institutions: Institutions = field(default_factory=Institutions)
+    market_makers: MarketMakers = field(default_factory=MarketMakers)
+    squeezes: tuple[SqueezePoint, ...] = ()
+    bid_wall: float = float("nan")
+    ask_wall: float = float("nan")
     decimals: int = 2
 
     def shown(self, price: float) -> str:
@@ -211,8 +225,19 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         supports=_finite(chart.supports[j]),
         resistances=_finite(chart.resistances[j]),
         trade=_trade(decided, j),
+        institutions=institutions(scores.workspace, number),
+        market_makers=market_makers(scores.workspace, number),
+        squeezes=tuple(squeezes_at(scores.workspace, number)),
+        bid_wall=_last(scores.workspace, "bid_wall", number),
+        ask_wall=_last(scores.workspace, "ask_wall", number),
         decimals=_decimals_at(scores.workspace, number),
     )
+
+
+def _last(workspace: Workspace, name: str, number: int) -> float:
+    """A column at the close of a base bar, NaN where it is not there."""
+    base = workspace.frame.base
+    return float(base.columns[name][number - base.first]) if name in base.columns else float("nan")
 
 
 def _finite(values: Array) -> tuple[float, ...]:

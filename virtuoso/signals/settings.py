@@ -25,6 +25,11 @@ class LevelSettings(RoomSettings):
     memory: int = Field(240, ge=20, le=2000, description="Bars of that timeframe for which a swing stays a level.")
     weakest: float = Field(0.5, gt=0, le=10, description="What a level must be worth, in clear and fresh swings.")
     apart: float = Field(0.5, ge=0, le=10, description="Levels nearer to each other than this many ATR are one.")
+    walls: bool = Field(True, description="Whether lasting walls of the book are levels, where the book is known.")
+    squeezes: bool = Field(
+        False,
+        description="Whether estimated squeeze points are levels, where open interest is known; some ms a decision.",
+    )
     stop_buffer: float = Field(0.25, ge=0, le=5, description="Distance of the stop beyond the level, in ATR.")
     stop_min: float = Field(0.75, gt=0, le=20, description="Distance from entry to stop in ATR, at least.")
     stop_max: float = Field(3.0, gt=0, le=50, description="Distance from entry to stop in ATR, at most.")

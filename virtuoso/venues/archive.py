@@ -135,12 +135,12 @@ def read_bars(
     """
     if not looks_like_a_table(path):
         return NotBars(path, f"{path.suffix or 'a file without a suffix'} is none of {', '.join(SUFFIXES)}")
-    data, sha256 = _checked_bytes(path)
+    data, sha256 = checked_bytes(path)
     try:
         if path.name.lower().endswith((".parquet", ".pq")):
             opened = _open_parquet(path, data)
         else:
-            opened = _open_csv(path, _unpacked(path, data))
+            opened = _open_csv(path, unpacked(path, data))
         if isinstance(opened, NotBars):
             return opened
 
@@ -165,7 +165,7 @@ def _raw_bars(
     columns, garbled = {}, np.zeros(len(times.ms), dtype=bool)
     for meaning in NUMBERS:
         if meaning in named:
-            columns[meaning], text = _to_numbers(opened.table[named[meaning]])
+            columns[meaning], text = to_numbers(opened.table[named[meaning]])
             garbled |= text
     symbols, symbol_of_row = _symbols(opened)
     return RawBars(
@@ -180,7 +180,7 @@ def _raw_bars(
         symbols,
         symbol_of_row,
         opened.broken,
-        _is_simulated(path, data),
+        is_simulated(path, data),
         opened.table,
     )
 
@@ -193,7 +193,8 @@ class _Opened:
     broken: tuple[tuple[int, str], ...]
 
 
-def _checked_bytes(path: Path) -> tuple[bytes, str]:
+def checked_bytes(path: Path) -> tuple[bytes, str]:
+    """Bytes of a file and their sha256, which a sibling `.CHECKSUM` must promise if there is one."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -212,7 +213,8 @@ def _checked_bytes(path: Path) -> tuple[bytes, str]:
     return data, sha256
 
 
-def _unpacked(path: Path, data: bytes) -> bytes:
+def unpacked(path: Path, data: bytes) -> bytes:
+    """What is in a gzipped file, or in the one CSV of a zip; any other file as it is."""
     name = path.name.lower()
     if name.endswith(".gz"):
         with gzip.open(io.BytesIO(data)) as packed:
@@ -230,7 +232,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
     return data
 
 
-def _is_simulated(path: Path, data: bytes) -> bool:
+def is_simulated(path: Path, data: bytes) -> bool:
     """Whether the zip's comment says so; the simulator writes it because files are moved."""
     if not path.name.lower().endswith(".zip"):
         return False
@@ -239,9 +241,6 @@ def _is_simulated(path: Path, data: bytes) -> bool:
 
 
 def _open_csv(path: Path, data: bytes) -> _Opened | NotBars:
-    import pyarrow as pa
-    from pyarrow import csv
-
     # bytes that are no text spoil their row, not the file
     text = data.decode("utf-8-sig", "replace")
     if not text.strip():
@@ -257,6 +256,27 @@ def _open_csv(path: Path, data: bytes) -> _Opened | NotBars:
     missing = why_no_bars(named, names)
     if missing:
         return NotBars(path, missing)
+    table, broken = text_table(text, names, int(header), delimiter)
+    return _opened(path, table, named, 1 + int(header), broken)
+
+
+def text_table(
+    text: str, names: list[str], skip: int = 0, delimiter: str = ","
+) -> tuple[Any, tuple[tuple[int, str], ...]]:
+    """Read delimited text as a table of text, with the lines that have too few or too many fields set aside.
+
+    Parameters
+    ----------
+    text : str
+    names : list of str
+        Of its columns.
+    skip : int
+        Lines before the first row.
+    delimiter : str
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
     broken: list[tuple[int, str]] = []
 
     def set_aside(row: Any) -> str:
@@ -265,11 +285,11 @@ def _open_csv(path: Path, data: bytes) -> _Opened | NotBars:
 
     table = csv.read_csv(
         io.BytesIO(text.encode()),
-        read_options=csv.ReadOptions(column_names=names, skip_rows=int(header), use_threads=False),
+        read_options=csv.ReadOptions(column_names=names, skip_rows=skip, use_threads=False),
         parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=set_aside),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
-    return _opened(path, table, named, 1 + int(header), tuple(broken))
+    return table, tuple(broken)
 
 
 def _open_parquet(path: Path, data: bytes) -> _Opened | NotBars:
@@ -329,7 +349,7 @@ def _span(opened: _Opened, times: FileTimes, times_of: Callable[[Any, str], File
     return round(span / 1_000) * 1_000
 
 
-def _to_numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def to_numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Values as float64, and which of them are text that is no number."""
     import pyarrow as pa
     import pyarrow.compute as pc

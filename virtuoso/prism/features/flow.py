@@ -6,8 +6,10 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
-from virtuoso.prism.component import Feature
+from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
+from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.scale import ratio
 
 
 class MoneyFlow(Feature):
@@ -35,3 +37,23 @@ def money_flow(high: Array, low: Array, close: Array, volume: Array, floor: Arra
     reach = high - low + floor
     np.divide(volume * (2.0 * close - high - low), reach, out=flow, where=reach > 0.0)
     return flow
+
+
+class Delta(Feature):
+    """Volume that takers bought minus what they sold, beyond the share that they bought of late.
+
+    Takers of some venues sell all year long, as they do in every hedge; what counts is when they do it more or less.
+    Source: Virtuoso, docs/faces/orderflow.md.
+    """
+
+    windowed = True
+    period: int = Int(40, low=5, high=1_000)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window over which the usual share is taken."""
+        return self.period
+
+    def value(self, volume: Array, taker_buy_volume: Array, first: int) -> Array:
+        """Net taker buying beyond the usual, base units, shape (n_bars,). Uses `x[: t + 1]` only."""
+        net = 2.0 * taker_buy_volume - volume
+        return net - volume * ratio(wsum(net, self.period, first), wsum(volume, self.period, first))

@@ -112,6 +112,11 @@ def slope_weights(period: int) -> Array:
     return parabola / (period * (period + 1.0) * (period + 2.0) / 6.0)
 
 
+def fading(period: int) -> Array:
+    """Weights that fall with age in a straight line, this bar's the largest; they sum to 1; shape (period,)."""
+    return np.arange(1.0, period + 1.0) / (period * (period + 1.0) / 2.0)
+
+
 def mean_deviation(x: Array, mean: Array, period: int) -> Array:
     """Mean absolute distance of the last `period` values from a mean given at each bar.
 

@@ -56,9 +56,9 @@ class Coin:
 _KNOWN = {
     coin.symbol: coin
     for coin in (
-        Coin("BTCUSDT", 60_000.0, 1, 3, beta=1.0, own_daily=0.007, trades=2_400.0, trade_size=900.0),
-        Coin("ETHUSDT", 3_000.0, 2, 3, beta=1.4, own_daily=0.018, trades=2_000.0, trade_size=600.0),
-        Coin("SOLUSDT", 150.0, 2, 2, beta=1.7, own_daily=0.030, trades=900.0, trade_size=400.0),
+        Coin("BTCUSDT", 60_000.0, 1, 3, beta=1.0, own_daily=0.007, trades=24.0, trade_size=90_000.0),
+        Coin("ETHUSDT", 3_000.0, 2, 3, beta=1.4, own_daily=0.018, trades=22.0, trade_size=55_000.0),
+        Coin("SOLUSDT", 150.0, 2, 2, beta=1.7, own_daily=0.030, trades=18.0, trade_size=20_000.0),
     )
 }
 DEFAULT_SYMBOLS = tuple(_KNOWN)
@@ -89,6 +89,6 @@ def coin(symbol: str) -> Coin:
         lot_decimals=max(0, magnitude),
         beta=float(draw.uniform(1.2, 2.0)),
         own_daily=float(draw.uniform(0.03, 0.06)),
-        trades=float(draw.uniform(10.0, 40.0)),
-        trade_size=float(draw.uniform(50.0, 200.0)),
+        trades=float(draw.uniform(2.5, 6.0)),
+        trade_size=float(draw.uniform(200.0, 800.0)),
     )

@@ -1,10 +1,11 @@
-"""What moves simulated prices: a common factor and one of each coin's own, both made by the same walk.
+"""What simulated coins are worth: a common factor and one of each coin's own, both made by the same walk.
 
 1. Regimes: a semi-Markov chain of bull, bear, range and turbulent spells; their lengths are not geometric.
 2. Variance: quick feedback of the last returns, and news that arrives in bursts and is forgotten over hours and
    days (Gamma-OU processes), times regime, hour and weekday. Their sum forgets slowly, as real volatility does.
-3. Return of a minute: Student-t around a drift; the drift follows the last hours in trends and pulls back in ranges.
-4. Shocks: now and then a cascade pushes the price for some minutes and partly comes back.
+3. Change of a minute: Student-t around a drift; the drift follows the last hours in trends and pulls back in ranges.
+4. Shocks: now and then news pushes the value for some minutes and partly comes back. Orders and positions
+   (orders.py) make of it what is traded.
 
 Arithmetic is + - * / sqrt and comparisons, so one seed gives one market whatever the CPU. Each kind of draw has a
 stream of its own, keyed by name, so that neither another symbol nor a longer history changes a number.
@@ -26,8 +27,8 @@ Counts = NDArray[np.int64]
 
 DAY = 1_440
 LN_2 = 0.6931471805599453
-SLICES = 12
-"""Steps in a minute: the price is known every five seconds."""
+SLICES = 6
+"""Steps in a minute: the value is known every ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Stylised facts of one-minute bars, simulated or recorded, so that the two can be held side by side.
+"""Stylised facts of a market: of its bars, simulated or recorded, and of its orders, book and positions.
+
+Those of one-minute bars can be held beside a recording.
 
 Source: Cont (2001), Empirical properties of asset returns: stylized facts and statistical issues, Quantitative
 Finance 1, 223-236.
@@ -6,10 +8,12 @@ Finance 1, 223-236.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+
+from virtuoso.venues.simulator.market import Recording
 
 Array = NDArray[np.float64]
 
@@ -60,3 +64,97 @@ def _correlation(a: Array, b: Array) -> float:
 
 def _autocorrelation(x: Array, lag: int) -> float:
     return _correlation(x[:-lag], x[lag:])
+
+
+def order_facts(recording: Recording) -> dict[str, float]:
+    """Measure what order-driven markets with leverage have in common.
+
+    Parameters
+    ----------
+    recording : Recording
+        With trades and the book of some days.
+
+    Returns
+    -------
+    dict of str to float
+        In the order of telling; the names say the unit. NaN where the recording is too short to say.
+
+    Notes
+    -----
+    An order is what one taker traded at one moment, at however many prices. Sources of the facts: Lillo and Farmer
+    (2004), Studies in Nonlinear Dynamics 8 (memory of signs); Bouchaud, Mezard, Potters (2002), Quantitative Finance 2
+    (shape of the book).
+    """
+    facts = {}
+    signs = order_signs(recording)
+    for lag in (1, 10, 100):
+        facts[f"autocorrelation of signs, lag {lag} orders"] = _autocorrelation(signs, lag)
+    books = list(book_every(recording, 300_000))
+    spread = np.array([(asks[0, 0] - bids[0, 0]) / _middle(bids, asks) for bids, asks in books])
+    facts["spread, basis points, median"] = 1e4 * float(np.median(spread))
+    facts["spread, basis points, of 100 the 95th"] = 1e4 * float(np.quantile(spread, 0.95))
+    for reach in (10, 50, 200):
+        depth = [_within(side, _middle(bids, asks), reach) for bids, asks in books for side in (bids, asks)]
+        facts[f"notional within {reach} basis points, thousands"] = float(np.mean(depth)) / 1e3
+    facts.update(_positions(recording))
+    return facts
+
+
+def order_signs(recording: Recording) -> Array:
+    """Sides of the takers' orders: 1 bought, -1 sold."""
+    time, side = recording.trades[:, 0], recording.trades[:, 4]
+    begins = np.r_[True, (np.diff(time) != 0) | (np.diff(side) != 0)]
+    return side[begins].astype(np.float64)
+
+
+def book_every(recording: Recording, every_ms: int) -> Iterator[tuple[Array, Array]]:
+    """Bids and asks as they stood at equal distances of time: price and notional of each level, best first."""
+    tick, lot = 10.0**recording.coin.tick_decimals, 10.0**recording.coin.lot_decimals
+    sides: dict[int, dict[int, int]] = {1: {}, -1: {}}
+    due, last, in_snapshot = 0, -1, False
+    for time, snapshot, side, price, size in recording.book.tolist():
+        if time != last and time >= due > 0 and sides[1] and sides[-1]:
+            levels = [np.array(sorted(sides[s].items(), reverse=s == 1), dtype=np.float64) for s in (1, -1)]
+            bids, asks = (np.column_stack((of[:, 0] / tick, of[:, 0] * of[:, 1] / (tick * lot))) for of in levels)
+            yield bids, asks
+        due = time - time % every_ms + every_ms if time >= due else due
+        if snapshot and not (in_snapshot and time == last):
+            sides = {1: {}, -1: {}}
+        in_snapshot, last = bool(snapshot), time
+        if size:
+            sides[side][price] = size
+        else:
+            sides[side].pop(price, None)
+
+
+def _middle(bids: Array, asks: Array) -> float:
+    return 0.5 * float(bids[0, 0] + asks[0, 0])
+
+
+def _within(levels: Array, middle: float, reach: float) -> float:
+    return float(levels[np.abs(levels[:, 0] / middle - 1.0) <= 1e-4 * reach, 1].sum())
+
+
+def _positions(recording: Recording) -> dict[str, float]:
+    """What open interest, funding and liquidations have to do with the price."""
+    hour = 12  # intervals of five minutes
+    interest, price = recording.metrics[::hour, 1], recording.metrics[::hour, 2]
+    grew, rose = np.diff(interest) > 0.0, np.diff(price) > 0.0
+    facts = {
+        f"hours: price {'up' if up else 'down'}, open interest {'up' if more else 'down'}, %": 100.0
+        * float(((rose == up) & (grew == more)).mean())
+        for up in (True, False)
+        for more in (True, False)
+    }
+    first = int(recording.bars["open_time"][0])
+    hours = (int(recording.bars["open_time"][-1]) - first) // 3_600_000 + 1
+    forced = np.bincount((recording.liquidations[:, 0] - first) // 3_600_000, minlength=hours).astype(np.float64)
+    moved = np.array([np.nan, *np.abs(np.diff(np.log(price)))])
+    n = min(len(forced), len(moved))
+    known = np.isfinite(moved[:n])
+    facts["liquidations an hour"] = float(forced.mean())
+    facts["liquidations an hour, variance over mean"] = float(forced.var() / max(forced.mean(), 1e-12))
+    facts["correlation of liquidations with |return|, hours"] = _correlation(forced[:n][known], moved[:n][known])
+    facts["funding, basis points, mean"] = 1e4 * float(recording.funding[:, 1].mean())
+    facts["funding, basis points, spread of it"] = 1e4 * float(recording.funding[:, 1].std())
+    return facts

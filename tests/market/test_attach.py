@@ -1,0 +1,276 @@
+"""Events become columns of frames: the same bits from the lake, in any stretch, in any order, and live."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.archives import bars, env, minutes
+from tests.happenings import DAY, MINUTE, START, depth, funding, open_interest, trades
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Timeframe
+from virtuoso.market import attach
+from virtuoso.market.attach import LiveColumns
+from virtuoso.market.columns import BAR_COLUMNS, BOOK_COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS
+from virtuoso.market.events import Events, events_of, joined
+from virtuoso.market.feed import Feed
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
+from virtuoso.market.kinds import KINDS
+from virtuoso.market.rows import traded_rows
+from virtuoso.market.store import Lake
+
+PERP = Instrument("binance-usdm", "BTCUSDT")
+M5 = Timeframe("5m")
+N = 3 * 288
+HOLES = np.r_[400:402, 500:520]
+
+
+HOURS = 3_600_000
+NIGHT = slice(288 - 20, 288 + 20)  # bars around the first midnight
+
+
+def some_days() -> dict[str, Events]:
+    """Three days: trades and a book around both midnights, the book from the first on; open interest and funding."""
+    nights = [START + k * DAY - 2 * HOURS for k in (1, 2)]
+    tapes = [trades(seed=k, n=4_000, start=night, span=4 * HOURS) for k, night in enumerate(nights)]
+    books = [depth(seed=9 + k, messages=1_200, start=night, span=4 * HOURS) for k, night in enumerate(nights)]
+    return {
+        "trades": joined(tapes, KINDS["trades"]),
+        "depth": joined(books, KINDS["depth"]).between(START + DAY, START + 9 * DAY),
+        "open_interest": open_interest(n=3 * 288),
+        "funding": funding(9),
+    }
+
+
+EVENTS = some_days()
+
+
+def put(lake: Lake, events=EVENTS, keep=None) -> Lake:
+    """Bars of five minutes with holes, and events."""
+    keep = np.delete(np.arange(N), HOLES) if keep is None else keep
+    columns = {name: values[keep] for name, values in bars(N).items()}
+    with lake.writing() as writer:
+        writer.add(PERP, M5, traded_rows(minutes(N, START, M5.ms)[keep], columns, M5.ms))
+        for part in events.values():
+            writer.add_events(PERP, part)
+        writer.commit()
+    return lake
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Lake:
+    return put(Lake(tmp_path_factory.mktemp("shared"), env=env()))
+
+
+def differing(one, other) -> list[str]:
+    """Names of columns that differ in a bit."""
+    assert one.keys() == other.keys()
+    return [name for name in one if one[name].tobytes() != np.ascontiguousarray(other[name]).tobytes()]
+
+
+class TestAFrameOfBarsAndEvents:
+    """Carries the columns of every kind that is stored."""
+
+    def test_has_all_of_them(self, shared):
+        columns = shared.frame("BTCUSDT", "5m").base.columns
+        assert {*BAR_COLUMNS, *FLOW_COLUMNS, *POSITIONING_COLUMNS} <= columns.keys()
+        assert {name for name, column in BOOK_COLUMNS.items() if column.kind == "depth"} <= columns.keys()
+
+    def test_knows_them_where_they_were_recorded(self, shared):
+        columns = shared.frame("BTCUSDT", "5m").base.columns
+        assert np.isnan(columns["bid"][: 2 * 288 - 24]).all()
+        assert np.isfinite(columns["bid"][2 * 288 - 20 : 2 * 288 + 20]).mean() > 0.9
+        assert np.isfinite(columns["taker_buy_trades"][NIGHT]).all()
+        assert np.isfinite(columns["open_interest"]).mean() > 0.95
+
+    def test_leaves_the_columns_of_its_bars_alone(self, shared, tmp_path):
+        plain = put(Lake(tmp_path, env=env()), {}).frame("BTCUSDT", "5m").base
+        with_events = shared.frame("BTCUSDT", "5m").base
+        assert set(plain.columns) == set(BAR_COLUMNS)
+        assert differing(plain.columns, {name: with_events.columns[name] for name in plain.columns}) == []
+
+    def test_shows_open_interest_a_minute_after_its_interval(self, shared):
+        """A row stamped at a close is known a minute later, so the bar shows the one before."""
+        columns = shared.frame("BTCUSDT", "5m").base.columns
+        assert columns["open_interest"][10] == EVENTS["open_interest"]["open_interest"][9]
+
+    def test_knows_nothing_in_unknown_bars_and_everything_in_silent_ones(self, shared):
+        base = shared.frame("BTCUSDT", "5m").base
+        unknown = base.state == UNKNOWN
+        assert unknown.sum() == len(HOLES)
+        assert all(np.isnan(values[unknown]).all() for values in base.columns.values())
+
+    def test_folds_slower_bars_from_them(self, shared):
+        frame = shared.frame("BTCUSDT", "5m")
+        slow = frame.bars(Timeframe("1h")).columns["open_interest"]
+        assert slow[0] == frame.base.columns["open_interest"][11]
+
+
+class TestTheStartAndTheEndOfAFrame:
+    """Change no bit of what lies between them."""
+
+    @pytest.mark.parametrize(("since", "until"), [(0, 600), (100, 700), (290, 300), (577, 864)])
+    @pytest.mark.parametrize("fresh", [True, False], ids=["folded again", "kept"])
+    def test_wherever_they_are(self, shared, tmp_path, since, until, fresh):
+        whole = shared.frame("BTCUSDT", "5m").base
+        lake = put(Lake(tmp_path, env=env())) if fresh else shared
+        part = lake.frame("BTCUSDT", "5m", START + since * M5.ms, START + until * M5.ms).base.since(whole.first + since)
+        cut = whole.until(whole.first + until).since(whole.first + since)
+        assert differing({n: np.ascontiguousarray(v) for n, v in cut.columns.items()}, part.columns) == []
+
+    def test_nothing_after_the_end_is_used(self, shared, tmp_path):
+        end = START + 500 * M5.ms
+        early = {kind: events.between(0, end) for kind, events in EVENTS.items()}
+        lake = put(Lake(tmp_path, env=env()), early)
+        one, other = (home.frame("BTCUSDT", "5m", end=end).base.columns for home in (lake, shared))
+        assert differing(one, other) == []
+
+    def test_events_that_arrive_later_do_not_matter(self, shared, tmp_path):
+        """Of the past they tell of: what counts is when it could be known."""
+        lake = put(Lake(tmp_path, env=env()))
+        made = EVENTS["open_interest"]
+        late = events_of(
+            KINDS["open_interest"], made.event_time[:300] + 1,
+            {name: values[:300] * 3.0 for name, values in made.columns.items()},
+            np.full(300, START + 600 * M5.ms),
+        )  # fmt: skip
+        with lake.writing() as writer:
+            writer.add_events(PERP, late)
+            writer.commit()
+        one, other = (home.frame("BTCUSDT", "5m").base.until(START // M5.ms + 599).columns for home in (lake, shared))
+        assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
+
+    def test_as_of_a_moment_is_what_was_known_then(self, shared):
+        moment = START + 500 * M5.ms
+        then, now = shared.frame("BTCUSDT", "5m", as_of=moment).base, shared.frame("BTCUSDT", "5m", end=moment).base
+        assert differing(then.columns, now.columns) == []
+
+
+class TestBatchAndLive:
+    """One law: events to lake to frame, and events bar by bar, give the same bits."""
+
+    @pytest.mark.parametrize("joins", [0, 288 + 77], ids=["from the first bar", "in the middle of a day"])
+    def test_are_equal_bit_for_bit(self, shared, joins):
+        frame = shared.frame("BTCUSDT", "5m")
+        number = frame.base.first + joins
+        live = LiveColumns(M5, list(EVENTS))
+        if joins:
+            midnight = (number // 288 - 1) * 288
+            known = {kind: events.between(0, number * M5.ms) for kind, events in EVENTS.items()}
+            live.remember(known, midnight, number)
+            feed = Feed(MarketFrame(PERP, frame.base.until(number)), [Timeframe("1h")], policy_for(PERP.venue, M5.ms))
+        grown: dict[str, list[float]] = {}
+        published = np.isin(np.arange(N), HOLES, invert=True)
+        for i in range(number, frame.base.end):
+            arrived = {kind: events.between(i * M5.ms, (i + 1) * M5.ms) for kind, events in EVENTS.items()}
+            values = live.close(i, arrived)
+            for name, value in values.items():
+                grown.setdefault(name, []).append(value)
+            if joins:
+                k = i - frame.base.first
+                own = {name: float(frame.base.columns[name][k]) for name in BAR_COLUMNS}
+                feed.close(i, own if published[k] else None, values)
+        hidden = frame.base.state[joins:] == UNKNOWN
+        streamed = {name: np.where(hidden, np.nan, values) for name, values in grown.items()}
+        assert streamed.keys() == frame.base.columns.keys() - BAR_COLUMNS.keys()
+        assert differing(streamed, {name: frame.base.columns[name][joins:] for name in streamed}) == []
+        folded = [np.isfinite(values).sum() for values in streamed.values()]
+        assert np.median(folded) >= 40
+        if joins:
+            assert differing(feed.frame.base.columns, frame.base.columns) == []
+            one, other = (f.bars(Timeframe("1h")).columns for f in (feed.frame, frame))
+            assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
+
+
+class TestKeptColumns:
+    """Save work and decide nothing."""
+
+    def files(self, lake: Lake) -> list[Path]:
+        return sorted((lake.path / "derived").rglob("*.parquet"))
+
+    @pytest.fixture
+    def lake(self, tmp_path) -> Lake:
+        return put(Lake(tmp_path / "lake", env=env()))
+
+    def test_are_one_file_a_day_and_fold(self, lake):
+        lake.frame("BTCUSDT", "5m")
+        assert len(self.files(lake)) == 3 + 2
+        lake.frame("BTCUSDT", "5m")
+        assert len(self.files(lake)) == 5
+
+    def test_spare_the_folding(self, lake, monkeypatch):
+        before = lake.frame("BTCUSDT", "5m").base.columns
+        monkeypatch.setattr(attach.Anchored, "bars", None)
+        assert differing(before, lake.frame("BTCUSDT", "5m").base.columns) == []
+
+    @pytest.mark.parametrize("spoil", ["flip", "cut", "empty"])
+    def test_that_are_damaged_are_folded_again(self, lake, spoil):
+        before = lake.frame("BTCUSDT", "5m").base.columns
+        for path in self.files(lake):
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 4
+            path.write_bytes({"flip": bytes(data), "cut": bytes(data[:100]), "empty": b""}[spoil])
+        assert differing(before, lake.frame("BTCUSDT", "5m").base.columns) == []
+
+    def test_of_a_day_that_grew_are_folded_again(self, lake, tmp_path):
+        early = {kind: events.between(0, START + 2 * DAY + DAY // 2) for kind, events in EVENTS.items()}
+        grown = put(Lake(tmp_path / "grown", env=env()), early)
+        grown.frame("BTCUSDT", "5m")
+        put(grown)
+        assert differing(lake.frame("BTCUSDT", "5m").base.columns, grown.frame("BTCUSDT", "5m").base.columns) == []
+        assert len(self.files(grown)) == 5
+
+    def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
+        lake.frame("BTCUSDT", "5m")
+        before = self.files(lake)
+        monkeypatch.setattr(attach.derived, "source", lambda: "another")
+        lake.frame("BTCUSDT", "5m")
+        assert not set(before) & set(self.files(lake))
+
+    def test_that_cannot_be_written_cost_time_only(self, lake, tmp_path):
+        (lake.path / "derived").write_text("no folder")
+        fresh = put(Lake(tmp_path / "fresh", env=env()))
+        assert differing(lake.frame("BTCUSDT", "5m").base.columns, fresh.frame("BTCUSDT", "5m").base.columns) == []
+
+
+class TestAnInstrumentWithTradesAlone:
+    """Has bars folded from them, from a second on."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def recorded(tmp_path_factory) -> Lake:
+        lake = Lake(tmp_path_factory.mktemp("recorded"), env=env())
+        tape = trades(n=6_000, start=START + DAY - 1_800_000, span=3_600_000)
+        with lake.writing() as writer:
+            writer.add_events(PERP, tape)
+            writer.commit()
+        return lake
+
+    def test_loads_by_the_second_and_by_the_minute(self, recorded):
+        seconds, minute = recorded.frame("BTCUSDT", "1s").base, recorded.frame("BTCUSDT", "1m").base
+        assert len(seconds) > 3_500
+        assert 58 <= len(minute) <= 60
+        assert set(np.unique(seconds.state)) == {TRADED, NO_TRADE}
+
+    def test_agrees_with_itself_between_the_two(self, recorded):
+        """A minute is made of its seconds, across midnight too."""
+        frame, minute = recorded.frame("BTCUSDT", "1s"), recorded.frame("BTCUSDT", "1m").base
+        folded = frame.bars(Timeframe("1m"))
+        some = slice(5, 50)
+        for name in ("close", "trades"):
+            ours = folded.since(minute.first).columns[name][some]
+            assert (ours == minute.columns[name][some]).all(), name
+
+    def test_is_found_by_its_symbol(self, recorded):
+        assert recorded.instruments() == [PERP]
+        assert recorded.timeframes(PERP) == [Timeframe("1s"), Timeframe("1m")]
+
+    def test_gives_the_asked_range_alone(self, recorded):
+        start, end = START + DAY, START + DAY + 10 * MINUTE
+        frame = recorded.frame("BTCUSDT", "1m", start, end)
+        assert (len(frame), frame.base.end * MINUTE) == (10, end)
+
+    def test_carries_the_columns_of_flow(self, recorded):
+        base = recorded.frame("BTCUSDT", "1m").base
+        assert np.isfinite(base.columns["taker_buy_trades"][5:]).all()

@@ -1,0 +1,103 @@
+"""What an import did, file by file: plain values to print, to compare and to write as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["imported", "unchanged", "skipped", "failed"]
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What became of one file.
+
+    Attributes
+    ----------
+    path : str
+    status : str
+        'imported'; 'unchanged' if the lake held it all; 'skipped' if it holds nothing that is known; 'failed'.
+    instruments : list of str
+    kinds : list of str
+        What it holds: bars, or kinds of events.
+    timeframe : str
+        Of bars.
+    rows_read : int
+    stored, duplicates, revisions, quarantined, forming, late, flat : int
+        Bars or events added; those that were there; those changed; rows refused; bars that had not closed; rows that
+        count from now because they lie inside stored history; flat bars written for minutes without a trade.
+    refused : dict of str to int
+        Refused rows, by rule.
+    notes : list of str
+        How it was read, and what is worth knowing.
+    error : str
+        Why it failed or was skipped.
+    """
+
+    path: str
+    status: Status = "unchanged"
+    instruments: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    timeframe: str = ""
+    rows_read: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    revisions: int = 0
+    quarantined: int = 0
+    forming: int = 0
+    late: int = 0
+    flat: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes
+    ----------
+    files : tuple of FileReport
+    generation : int
+        Of the lake's bars, afterwards.
+    bytes_written : int
+    seconds : float
+    """
+
+    files: tuple[FileReport, ...]
+    generation: int
+    bytes_written: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether no file failed and at least one holds bars or events."""
+        return all(file.status != "failed" for file in self.files) and any(
+            file.status in ("imported", "unchanged") for file in self.files
+        )
+
+    @property
+    def failed(self) -> list[FileReport]:
+        """The files that failed."""
+        return [file for file in self.files if file.status == "failed"]
+
+    def total(self, what: str) -> int:
+        """Sum of a count over all files, such as 'stored'."""
+        return sum(int(getattr(file, what)) for file in self.files)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        counts = ("rows_read", "stored", "duplicates", "revisions", "quarantined", "forming", "late", "flat")
+        return {
+            "ok": self.ok,
+            "generation": self.generation,
+            "bytes_written": self.bytes_written,
+            "seconds": self.seconds,
+            "total": {what: self.total(what) for what in counts},
+            "files": [file.to_dict() for file in self.files],
+        }

@@ -1,0 +1,85 @@
+"""A frame from the lake: bars, stored or folded, and the columns of all events beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Timeframe
+from virtuoso.errors import NoDataError
+from virtuoso.market import choose
+from virtuoso.market.attach import attached, bars_of_trades
+from virtuoso.market.bars import Bars
+from virtuoso.market.fold import fold_bars
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import policy_for
+from virtuoso.market.manifest import Manifest, Series
+from virtuoso.market.rows import Rows
+
+if TYPE_CHECKING:
+    from virtuoso.market.store import Lake
+
+Range = tuple[int | None, int | None]
+"""From inclusive, to exclusive, ms."""
+
+
+def load_frame(
+    lake: Lake, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None, as_of: int | None
+) -> MarketFrame:
+    """Read the bars of an instrument and the columns of its events.
+
+    Parameters
+    ----------
+    lake : Lake
+    instrument : Instrument
+    clock : Timeframe
+        The base clock.
+    since, until : int, ms, optional
+        Answers are wanted for bars that open from `since` on and before `until`. Nothing after `until` is used.
+    as_of : int, ms, optional
+        What was known then.
+
+    Raises
+    ------
+    NoDataError
+        No bar lies in the range.
+    """
+    stored = [s for s in lake.manifest().readable() if s.instrument == instrument and choose.answers(s, clock)]
+    read = _stored_bars if stored else _bars_of_trades
+    bars, source = read(lake, instrument, clock, (since, until), as_of)
+    if bars is None:
+        raise NoDataError(choose.nothing_there(source, clock, since, until, as_of))
+    frame = MarketFrame(instrument, attached(bars, instrument, lake, as_of)).within(since, until)
+    if len(frame) == 0:
+        raise NoDataError(choose.nothing_there(source, clock, since, until, as_of))
+    return frame
+
+
+def _stored_bars(
+    lake: Lake, instrument: Instrument, clock: Timeframe, wanted: Range, as_of: int | None
+) -> tuple[Bars | None, Series]:
+    """Stored bars, folded if need be, and the series they come from."""
+
+    def read(manifest: Manifest) -> tuple[Series, Rows]:
+        series = choose.best_series(manifest, instrument, clock, *wanted)
+        return series, lake.read(series, choose.memory_start(series, wanted[0]), wanted[1], as_of)
+
+    series, rows = lake.consistently(read)
+    if len(rows) == 0:
+        return None, series
+    policy = policy_for(instrument.venue, series.clock.ms)
+    bars = Bars.from_rows(series.clock, rows.open_time, rows.columns, policy, rows.state)
+    return bars if series.clock == clock else fold_bars(bars, clock), series
+
+
+def _bars_of_trades(
+    lake: Lake, instrument: Instrument, clock: Timeframe, wanted: Range, as_of: int | None
+) -> tuple[Bars | None, Series]:
+    """Bars folded from stored trades, and the series they come from."""
+
+    def read(manifest: Manifest) -> tuple[Bars | None, Series]:
+        series = manifest.series[Series(instrument.venue, instrument.symbol, "", kind="trades").key]
+        since = choose.recording_start(series, wanted[0])
+        return bars_of_trades(lake, series, clock, since, wanted[1], as_of), series
+
+    return lake.consistently(read, "trades")
