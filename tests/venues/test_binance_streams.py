@@ -13,7 +13,7 @@ from virtuoso.venues.binance_streams import read_recording, recognises
 
 NS = 1_723_161_255_030_314_667
 MS = 1_723_161_255_031  # rounded up: nothing is known before it came
-SENT = 1_723_161_256_299
+SENT = 1_723_161_255_028
 
 
 def usdm_depth(**other):
@@ -244,6 +244,27 @@ class TestRecognition:
 
 
 @pytest.mark.real_data
+class TestARecorderWhoseClockRunsBehind:
+    """Nothing is received before it happened: all kinds of a file move together."""
+
+    def test_moves_receipts_by_the_largest_lead_met_so_far(self, read):
+        late = [line({**TRADE, "T": MS + lead}, NS + k * 1_000_000) for k, lead in enumerate((-5, 900, 400, 1_203))]
+        raw = read(*late)["trades", "BTCUSDT"]
+        assert (raw.received_at - MS).tolist() == [0, 1 + 899, 2 + 899, 3 + 1_200]
+        assert (raw.received_at >= raw.event_time).all()
+        assert raw.notes == ("the recorder's clock ran up to 1,200 ms behind the venue's: receipts moved",)
+
+    def test_keeps_the_order_of_different_kinds(self, read):
+        found = read(line({**TRADE, "T": MS + 900}), line(TICKER, NS + 1_000_000), line(usdm_depth(), NS + 2_000_000))
+        arrived = [found[kind, "BTCUSDT"].received_at[0] for kind in ("trades", "ticker", "depth")]
+        assert (np.array(arrived) - MS).tolist() == [900, 901, 902]
+
+    def test_is_taken_as_it_is_where_it_runs_right(self, read):
+        raw = read(line(TRADE))["trades", "BTCUSDT"]
+        assert raw.received_at[0] == MS
+        assert raw.notes == ()
+
+
 class TestRealRecordings:
     """Are read whole."""
 
@@ -258,7 +279,8 @@ class TestRealRecordings:
     def test_with_every_row(self, real_data, name, expected):
         raws = read_recording(real_data / name)
         assert {raw.kind: len(raw) for raw in raws} == expected
-        assert all(raw.refused == () and raw.notes == () for raw in raws)
+        assert all(raw.refused == () for raw in raws)
+        assert all("clock" in note for raw in raws for note in raw.notes)
 
     def test_of_cryptofeed_with_their_snapshots(self, real_data):
         folder = real_data / "payloads" / "cryptofeed"

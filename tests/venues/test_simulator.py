@@ -319,9 +319,9 @@ class TestTheCoinsTogether:
 
 @pytest.fixture(scope="module")
 def by_regime():
-    """Pooled over six markets: minute returns, and moves over 4 hours that stay in one spell."""
+    """Pooled over three markets: minute returns, and moves over 4 hours that stay in one spell."""
     minutes, moves = {name: [] for name in REGIME_NAMES}, {name: [] for name in REGIME_NAMES}
-    for seed in range(4):
+    for seed in range(3):
         bars = simulate(["BTCUSDT"], days=60, seed=seed)["BTCUSDT"]
         truth = regimes(60, seed=seed)[(bars["open_time"] - bars["open_time"][0]) // MINUTE_MS]
         path = np.log(bars["close"])

@@ -151,9 +151,33 @@ class _Taken:
         if self.left_out:
             counts = ", ".join(f"{n:,} {what}" for what, n in sorted(self.left_out.items()))
             recording.notes.append(f"left out: {counts}")
+        made = _on_the_venues_clock(recording, made)
         if made:
             made[0] = replace(made[0], refused=tuple(recording.refused), notes=tuple(recording.notes))
         return made
+
+
+def _on_the_venues_clock(recording: Recording, made: list[RawEvents]) -> list[RawEvents]:
+    """Move receipts later where the recorder's clock ran behind the venue's: nothing is received before it happened.
+
+    All kinds of a file move together, so that their order stays: by the largest lead of an event over its receipt that
+    has been met so far, which a live recorder would have known as well.
+    """
+    stamped = [(raw, raw.received_at) for raw in made if raw.received_at is not None]
+    if not stamped:
+        return made
+    rows = np.concatenate([raw.rows for raw, _ in stamped])
+    lead = np.concatenate([np.where(raw.event_time == NO_TIME, 0, raw.event_time - at) for raw, at in stamped])
+    behind = np.zeros(int(rows.max()) + 1, dtype=np.int64)
+    np.maximum.at(behind, rows, lead)
+    behind = np.maximum.accumulate(behind)
+    if behind[-1] > 0:
+        recording.notes.append(f"the recorder's clock ran up to {behind[-1]:,} ms behind the venue's: receipts moved")
+    moved = []
+    for raw in made:
+        received = raw.received_at
+        moved.append(raw if received is None else replace(raw, received_at=received + behind[raw.rows]))
+    return moved
 
 
 def _raw(recording: Recording, kind: str, symbol: str | None, found: Gathered) -> RawEvents:

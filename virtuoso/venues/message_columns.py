@@ -64,7 +64,7 @@ class Scalars:
     def gathered(self) -> Gathered:
         """All rows so far."""
         by_column = list(zip(*self.values, strict=True)) or [()] * len(self.dtypes)
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             name: np.array(values, dtype=dtype)
             for (name, dtype), values in zip(self.dtypes.items(), by_column, strict=True)
         }
@@ -140,7 +140,7 @@ class Levels:
             numbers[level] = np.concatenate(self.numbers)
         spread = {name: np.repeat(heads[:, i], repeats) for i, name in enumerate(_HEADS)}
         partial = spread.pop("partial").astype(bool)
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             **{name: spread[name] for name in ("first_id", "last_id", "prev_id")},
             "snapshot": spread["snapshot"].astype(np.int8), "side": side, "price": numbers[:, 0], "size": numbers[:, 1],
         }  # fmt: skip

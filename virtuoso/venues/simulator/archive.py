@@ -9,7 +9,7 @@ its comment, each gzip in its header, since a file may be moved.
 | bars | BTCUSDT-1m-2025-01.zip |
 | mark, index | markPriceKlines/BTCUSDT-1m-2025-01.zip, indexPriceKlines/…: their closes |
 | trades | aggTrades/BTCUSDT-aggTrades-2025-01.zip: a row an order and price |
-| book | incremental_book_L2/simulated_incremental_book_L2_2025-01-31_BTCUSDT.csv.gz: all of it every hour, and changes |
+| book | incremental_book_L2/simulated_incremental_book_L2_2025-01-31_BTCUSDT.csv.gz: hourly all of it, and changes |
 | open interest, ratios | metrics/BTCUSDT-metrics-2025-01.zip: stamped at the interval's end |
 | funding | fundingRate/BTCUSDT-fundingRate-2025-01.zip |
 | liquidations | liquidationSnapshot/BTCUSDT-liquidationSnapshot-2025-01.zip |

@@ -22,6 +22,7 @@ from virtuoso.venues.simulator.state import (
     LADDER,
     LEVERAGES,
     MAINTENANCE,
+    MOST_AT_A_PRICE,
     NOTHING,
     PRICE,
     PRICES,
@@ -94,14 +95,16 @@ def quote(s: State, tape: Tape, time: int, side: int, price: int, size: int) -> 
     while i < n and sign * (s.book[PRICE, side, i] - price) > 0:
         i += 1
     if i < n and s.book[PRICE, side, i] == price:
-        set_level(s, tape, time, side, i, s.book[SIZE, side, i] + size)
+        if s.book[SIZE, side, i] + size < MOST_AT_A_PRICE * s.x[UNIT]:
+            set_level(s, tape, time, side, i, s.book[SIZE, side, i] + size)
         return
     if n == ROOM:
         if i == n:
             return
-        set_level(s, tape, time, side, n // 2, NOTHING)
+        given_up = n // 2
+        set_level(s, tape, time, side, given_up, NOTHING)
         n -= 1
-        i -= 1 if i > n // 2 else 0
+        i -= 1 if i > given_up else 0
     for k in range(n, i, -1):
         s.book[PRICE, side, k], s.book[SIZE, side, k] = s.book[PRICE, side, k - 1], s.book[SIZE, side, k - 1]
     s.book[PRICE, side, i] = price

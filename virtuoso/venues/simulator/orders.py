@@ -148,7 +148,7 @@ def _liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float
             keep = max(1.0 - part / s.x[HELD + 2 * side + who], 0.01)
             s.x[HELD + 2 * side + who] *= keep
             s.x[ACCOUNTS + 2 * side + who] *= keep
-        s.x[DISLOCATION] -= sign * 0.12 * filled / total
+        s.x[DISLOCATION] -= sign * 0.08 * filled / total
         n = tape.used[FORCED_ROWS]
         if n < tape.room[FORCED_ROWS]:
             row = tape.rows[FORCED_ROWS, n]
@@ -163,7 +163,7 @@ def _make(s: State, tape: Tape, time: int, side: int, fair: float, half: float, 
     u = uniform(s.seed)
     if made < 2:
         away = half * (0.5 + u)
-    elif u < 0.97:
+    elif u < 0.988:
         least = half if u < 0.8 else half + 0.0012 * fair
         away = min(least / uniform(s.seed), fair * (0.03 + 0.025 * uniform(s.seed)))
     else:
@@ -205,7 +205,7 @@ def _cancel(s: State, tape: Tape, time: int, fair: float) -> None:
         return
     away = abs(s.book[PRICE, side, i] - fair)
     near = 0.0006 * fair
-    if uniform(s.seed) < 0.04 + near / (near + away):
+    if uniform(s.seed) < 0.07 + near / (near + away):
         size = s.book[SIZE, side, i]
         order = 1 + int(s.x[UNIT] * (0.4 + 0.5 / np.sqrt(uniform(s.seed))) * (1.0 + 5.0 * away / (away + 0.002 * fair)))
         set_level(s, tape, time, side, i, size - order if size > 2 * order else 0)

@@ -19,6 +19,8 @@ Counts = NDArray[np.int64]
 SLICE_MS = 60_000 // SLICES
 ROOM = 48
 """Price levels that a side of the book holds; one in the middle is given up for another."""
+MOST_AT_A_PRICE = 80.0
+"""Usual trades that makers leave at one price."""
 BID, ASK = 0, 1
 # Typed, so that numba does not compile the functions that are given them again for literals.
 BEST, NOTHING = cast(int, np.int64(0)), cast(int, np.int64(0))
