@@ -30,7 +30,7 @@ from tempfile import mkdtemp
 import virtuoso as vt
 from virtuoso.reports.tables import contribution
 from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.verbs import import_bars
+from virtuoso.verbs import import_files
 
 # %% [markdown]
 # ## History
@@ -41,7 +41,7 @@ from virtuoso.verbs import import_bars
 # %%
 home = mkdtemp(prefix="virtuoso-")
 write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))
-report = import_bars(f"{home}/raw", venue="simulated", data=home)
+report = import_files(f"{home}/raw", venue="simulated", data=home)
 print(f"{report.total('stored'):,} bars stored, {report.total('quarantined')} refused")
 
 # %%

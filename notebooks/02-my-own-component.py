@@ -30,11 +30,11 @@ from tempfile import mkdtemp
 import virtuoso as vt
 from virtuoso.prism.face import Face
 from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.verbs import import_bars
+from virtuoso.verbs import import_files
 
 home = mkdtemp(prefix="virtuoso-")
 write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))
-import_bars(f"{home}/raw", venue="simulated", data=home)
+import_files(f"{home}/raw", venue="simulated", data=home)
 frame = vt.load("BTCUSDT", "5m", data=home)
 frame
 

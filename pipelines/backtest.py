@@ -17,7 +17,7 @@ def main(symbol: str) -> None:
     root = Path(params["data"])
     frame = verbs.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
     scores = verbs.score(frame, cache=verbs.block_cache(root))
-    result = verbs.backtest(scores, **params["backtest"])
+    result = verbs.backtest(scores, data=root, **params["backtest"])
     folder, _ = verbs.save_run(result, root / "backtests" / symbol)
     print(f"{len(result.trades)} trades, written to {folder}")
 

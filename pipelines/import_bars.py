@@ -18,7 +18,7 @@ def main() -> None:
     """Import, then write `imported.json` below the data root."""
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     told, root = params["import"], Path(params["data"])
-    report = verbs.import_bars(told["paths"], venue=told["venue"], data=root)
+    report = verbs.import_files(told["paths"], venue=told["venue"], data=root)
     for file in report.failed:
         print(f"{file.path}: {file.error}")
     if not report.ok:

@@ -191,7 +191,7 @@ class TestJson:
             "data sql 'select * from bars limit 3'",
             "score BTCUSDT -i 5m --venue simulated --out s.parquet",
             "explain BTCUSDT -i 5m",
-            "backtest BTCUSDT -i 5m",
+            "backtest BTCUSDT -i 5m --assume-funding 0.0001 --mark last",
             "signals list BTCUSDT -i 5m",
             "signals list",
             "config show",
@@ -405,6 +405,61 @@ class TestDataImport:
         assert "made by the simulator" in done.out
 
 
+class TestDataOfEvents:
+    """Is imported, listed, checked and asked for like bars."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A data root with a minute of trades, and open interest with an outage."""
+        root = tmp_path_factory.mktemp("recorded")
+        begin = 1_704_067_200_000
+        tape = [f"{k},{42_000 + k % 7}.5,0.1,{k},{k},{begin + 300 * k},true" for k in range(1, 700)]
+        (root / "BTCUSDT-aggTrades-2024-01-01.csv").write_text("\n".join(tape) + "\n")
+        head = "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
+        head += "sum_toptrader_long_short_ratio,count_long_short_ratio,sum_taker_long_short_vol_ratio"
+        shares = [
+            f"2024-01-01 {k // 12:02d}:{k % 12 * 5:02d}:00,BTCUSDT,{0 if 50 < k < 60 else 80_000 + k},3.4e9,1,1,1,1"
+            for k in range(1, 200)
+        ]
+        (root / "BTCUSDT-metrics-2024-01-01.csv").write_text("\n".join([head, *shares]) + "\n")
+        files = [str(path) for path in sorted(root.glob("*.csv"))]
+        assert main(["data", "import", *files, "--venue", "binance-usdm", "--data", str(root / "data"), "-q"]) == 0
+        return root / "data"
+
+    def test_is_listed_by_kind(self, virtuoso, recorded):
+        done = virtuoso("data", "list", "--data", recorded, "--json")
+        rows = {series["kind"]: series["rows"] for series in done.json["events"]}
+        assert rows == {"trades": 699, "open_interest": 190, "ratios": 199}
+        told = virtuoso("data", "list", "--data", recorded).out
+        assert "open_interest" in told
+        assert "1,088 events of 1 instruments" in told
+
+    def test_is_checked_with_its_gaps_and_refused_rows(self, virtuoso, recorded):
+        done = virtuoso("data", "check", "BTCUSDT", "--data", recorded, "--json")
+        (interest,) = [series for series in done.json["events"] if series["kind"] == "open_interest"]
+        assert interest["refused"] == {"outage": 9}
+        assert [gap["status"] for gap in interest["ledger"]] == ["silent"]
+        assert "9 outage" in virtuoso("data", "check", "--data", recorded).out
+
+    def test_of_nobody_names_the_nearest(self, virtuoso, recorded):
+        done = virtuoso("data", "check", "BTCUSD", "--data", recorded)
+        assert done.code == 3
+        assert "Did you mean 'BTCUSDT'" in done.err
+
+    def test_is_asked_for_with_sql(self, virtuoso, recorded):
+        done = virtuoso("data", "sql", "select count(*) n from trades", "--data", recorded, "--json")
+        assert done.json["rows"] == [[699]]
+
+    def test_is_verified(self, virtuoso, recorded):
+        assert virtuoso("data", "verify", "--data", recorded, "--json").json["files"] == 3
+
+    def test_is_loaded_by_the_second_where_there_are_no_bars(self, recorded):
+        frame = verbs.load("BTCUSDT", "1s", data=recorded)
+        assert len(frame) == 208
+        assert np.isfinite(frame.base.columns["taker_buy_trades"][1:]).all()
+
+
 class TestDataVerify:
     """Damage is found, set aside and named with its source; lost manifests are made again."""
 
@@ -534,9 +589,11 @@ class TestExplain:
 class TestBacktest:
     """A run folder with everything in it, named by what went in, never overwritten."""
 
+    TRADED = ("backtest", "BTCUSDT", *SAME, "--assume-funding", "0.0001", "--mark", "last")
+
     def test_the_same_run_is_found_again(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        first = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--json").json
-        again = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--json").json
+        first = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--json").json
+        again = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--json").json
         assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_")
         assert (first["fresh"], again["fresh"]) == (True, False)
         assert again["folder"] == first["folder"]
@@ -544,23 +601,26 @@ class TestBacktest:
 
     def test_other_terms_are_another_run(self, virtuoso: Virtuoso, stored: Path, few: Path):
         range_ = ("--timerange", "20250104-20250112")
-        terms = ((), ("--fees", "0.001"), ("--risk", "0.02"), range_, ("--seed", "1"))
-        command = ("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--json")
+        terms = ((), ("--taker", "0.001"), ("--leverage", "2"), range_, ("--seed", "1"), ("--margin", "cross"))
+        command = (*self.TRADED, "--data", stored, "-c", few, "--json")
         folders = {virtuoso(*command, *given).json["folder"] for given in terms}
-        assert len(folders) == 5
+        assert len(folders) == 6
 
     def test_another_run_is_never_overwritten(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        command = ("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--out", "mine")
+        command = (*self.TRADED, "--data", stored, "-c", few, "--out", "mine")
         assert virtuoso(*command).code == 0
         refused = virtuoso(*command, "--cash", "5000")
         assert refused.code == 2
         assert "mine exists already" in refused.err
 
     def test_prints_what_the_run_is_worth(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
-        done = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few)
+        done = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--bounds")
         for words in (
             "Total return",
-            "Partial targets",
+            "optimistic",
+            "Random entries",
+            "ASSUMED: the last price stands for the mark price.",
+            "ASSUMED: funding of 0.0100%",
             "Mean forward return over 4h",
             "results page:",
         ):
@@ -568,10 +628,41 @@ class TestBacktest:
         page = next(line for line in done.out.splitlines() if line.startswith("results page: "))
         assert "simulated" in (tmp_path / page.removeprefix("results page: ")).read_text()
 
+    def test_many_symbols_share_one_wallet(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
+        both = (*self.TRADED[:1], "ETHUSDT", *self.TRADED[1:])
+        found = virtuoso(*both, "--data", stored, "-c", few, "--json").json
+        assert [market["symbol"] for market in found["instruments"]] == ["ETHUSDT", "BTCUSDT"]
+        assert "/simulated_BTCUSDT_and_1_more_5m_" in found["folder"]
+        trades = pq.read_table(tmp_path / found["folder"] / "trades.parquet")
+        assert set(trades["symbol"].to_pylist()) == {"BTCUSDT", "ETHUSDT"}
+
+    def test_E45_without_funding_it_is_refused_and_names_the_option(self, virtuoso: Virtuoso, stored: Path):
+        refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--mark", "last")
+        assert refused.code == 3
+        assert "Funding of BTCUSDT simulated is not known from 2025-01-01" in refused.err
+        assert "--assume-funding RATE" in refused.err
+
+    def test_E45_without_mark_prices_it_is_refused_and_names_the_option(self, virtuoso: Virtuoso, stored: Path):
+        refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--assume-funding", "0.0001")
+        assert refused.code == 3
+        assert "--mark last" in refused.err
+
     def test_risk_is_what_configuration_says(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
         (tmp_path / "r.yaml").write_text("trading: {base_position_size: 0.03}\n")
-        folder = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
-        assert json.loads((tmp_path / folder / "config.json").read_text())["terms"]["risk"] == 0.03
+        folder = virtuoso(*self.TRADED, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
+        terms = json.loads((tmp_path / folder / "config.json").read_text())["terms"]
+        assert terms["limits"]["base_size"] == 0.03
+
+    def test_vectorbt_cross_checks_one_symbol(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        command = ("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--fills", "vectorbt")
+        assert "Partial targets" in virtuoso(*command).out
+        refused = virtuoso(*command, "--leverage", "3")
+        assert refused.code == 2
+        assert "it knows no --leverage" in refused.err
+
+    def test_an_engine_that_there_is_not_is_refused(self, virtuoso: Virtuoso, stored: Path):
+        refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--fills", "vectorbtt")
+        assert "Did you mean 'vectorbt'?" in refused.err
 
 
 class TestVerify:

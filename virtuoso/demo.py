@@ -1,7 +1,8 @@
 """The demo: the main job from end to end, offline, on a simulated market, by the road that real data takes.
 
-1. `simulate` makes the market of a seed and writes it as archive files, zips with checksums.
-2. `collect` imports them into a lake of their own, under `simulated/` of the data root: simulated and recorded bars
+1. `simulate` makes the market of a seed and writes it as archive files: bars, prices, open interest, ratios, funding
+   and liquidations of all days, trades and the order book of the last ones.
+2. `collect` imports them into a lake of their own, under `simulated/` of the data root: simulated and recorded data
    never share one.
 3. `work` scores, explains, backtests and signals each coin with the same verbs that `virtuoso score` and so on call.
 4. `publish` writes the pages, the run folders and the signals, whole or not at all.
@@ -28,11 +29,13 @@ from virtuoso.reports.numbers import percent
 if TYPE_CHECKING:
     from virtuoso.config import Settings
     from virtuoso.prism.scores import Scores
-    from virtuoso.research.results import BacktestResult
+    from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.signals.signal import Signal
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 DAYS, SEED = 60, 7
+TRADE_DAYS, BOOK_DAYS = 14, 3
+"""How many of the last days have every trade and every change of the book: what is large is recorded for a while."""
 TIMEFRAME = "5m"
 """The base clock: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
 SIGNALS_OF_EACH = 10
@@ -58,7 +61,7 @@ class Work:
 
     symbol: str
     scores: Scores
-    result: BacktestResult
+    result: PortfolioResult
     signals: Sequence[Signal]
 
 
@@ -205,22 +208,26 @@ def _insist_on_ours(folder: Path, marker: str) -> None:
 
 def simulate(root: Path, days: int, seed: int, journal: Journal) -> None:
     """Make the market and write its archive files, unless they are there already."""
-    from virtuoso.venues.simulator import simulate as simulated
-    from virtuoso.venues.simulator import write_archive
+    from virtuoso.venues.simulator import record, write_recordings
 
     with journal.step("simulate", f"virtuoso demo --days {days} --seed {seed}") as step:
-        market = {"simulated": True, "seed": seed, "code": _simulator_digest(), "symbols": list(SYMBOLS)}
+        streams = {"trade_days": TRADE_DAYS, "book_days": BOOK_DAYS}
+        market = {"simulated": True, "seed": seed, "code": _simulator_digest(), "symbols": list(SYMBOLS), **streams}
         known = _read_market(root)
         if {**known, "days": 0} == {**market, "days": 0} and known["days"] >= days:
             step.found = f"{known['days']} days are there already, in {root / 'raw'}"
             return
         if known:
             shutil.rmtree(root)  # of another seed, or of a simulator that has changed: it can be made again
-        bars = simulated(SYMBOLS, days=days, seed=seed)
-        files = write_archive(root / "raw", bars)
-        rows = sum(len(columns["open_time"]) for columns in bars.values())
+        recorded = record(SYMBOLS, days, seed, trade_days=TRADE_DAYS, book_days=BOOK_DAYS)
+        files = write_recordings(root / "raw", recorded)
+        bars = sum(len(each.bars["open_time"]) for each in recorded.values())
+        trades, changes = (sum(len(getattr(each, rows)) for each in recorded.values()) for rows in ("trades", "book"))
         (root / MARKET).write_text(json.dumps({**market, "days": days}, indent=2) + "\n", encoding="utf-8")
-        step.found = f"{rows:,} bars of {len(bars)} coins in {len(files)} zips, in {files[0].parent}"
+        step.found = (
+            f"{bars:,} bars, {trades:,} trades, {changes:,} changes of the book of {len(recorded)} coins, "
+            f"in {len(files)} files in {files[0].parent}"
+        )
 
 
 def _read_market(root: Path) -> dict[str, Any]:
@@ -247,10 +254,10 @@ def collect(root: Path, settings: Settings, journal: Journal) -> None:
     """Import the archive files: checksums, units, gaps, quarantine, as with any others."""
     command = f"virtuoso data import {root / 'raw'} --venue simulated --data {root}"
     with journal.step("import", command) as step:
-        report = verbs.import_bars(root / "raw", venue="simulated", data=root, settings=settings)
+        report = verbs.import_files(root / "raw", venue="simulated", data=root, settings=settings)
         stored = verbs.lake(root).coverage()
         bars, missing = sum(c.bars for c in stored), sum(c.missing for c in stored)
-        step.found = f"{report.total('stored'):,} bars stored; the lake holds {bars:,}, {missing} are missing"
+        step.found = f"{report.total('stored'):,} rows stored; the lake holds {bars:,} bars, {missing} are missing"
 
 
 # --- 3 the work -------------------------------------------------------------------------------------------------
@@ -271,7 +278,7 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
             + ", ".join(f"{s.frame.instrument.symbol} {s.confluence[-1]:.1f}" for s in scored)
         )
     with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
-        results = [verbs.backtest(scores, settings=settings) for scores in scored]
+        results = [verbs.backtest(scores, settings=settings, data=root) for scores in scored]
         made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
         trades = sum(len(result.trades) for result in results)
         step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())
@@ -320,9 +327,11 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
         step.found = f"{made.page}"
 
 
-def _keep_or_save(result: BacktestResult, before: Path, folder: Path) -> None:
+def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
     """Write a run folder, or take over the one of an earlier demo that holds this very run."""
-    if verbs.holds_run(before, result):
+    from virtuoso.research.run_folder import holds_run
+
+    if holds_run(before, result):
         shutil.copytree(before, folder)
     else:
         result.save(folder)

@@ -7,9 +7,8 @@ Nothing heavy is imported before it is needed.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.results import BacktestResult
     from virtuoso.signals.folder import SignalFolder
     from virtuoso.signals.signal import Signal
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and how many there are."""
 RUN_DIGITS = 10
+USUAL_FUNDING = "0.0001"
+"""Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
 DAY_MS = UNIT_MS["d"]
 
 log = logging.getLogger(__name__)
@@ -397,8 +399,78 @@ def signal_folder(settings: Settings | None = None) -> SignalFolder:
     return SignalFolder(_settings(settings).signals.reports)
 
 
-def backtest(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
-    """Trade the signals of scores, decided at the close and filled at the next open.
+def backtest(
+    scores: Scores | Sequence[Scores],
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    **terms: Any,
+) -> PortfolioResult:
+    """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
+
+    Parameters
+    ----------
+    scores : Scores or sequence of Scores
+        One an instrument, on one clock.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the bootstraps behind intervals, and of random entries.
+    slippage : float
+        Of the price of each market fill, at least; half the recorded spread where the book is known.
+    assume_funding : float, optional
+        Rate per eight hours where funding is not known; without it such a run is refused.
+    mark : str, optional
+        `last` lets the last price stand for mark prices that are not known; without it such a run is refused.
+    **terms
+        cash, risk, fees, maker, taker, leverage, margin, trail, reset_halt: see `virtuoso.research.terms.account_from`.
+
+    Returns
+    -------
+    PortfolioResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    """
+    from virtuoso.prism.scores import Scores as OneInstrument
+    from virtuoso.research.portfolio_backtest import backtest as run
+    from virtuoso.research.terms import account_from, funding_terms, rules_at
+
+    chosen = _settings(settings)
+    many = [scores] if isinstance(scores, OneInstrument) else list(scores)
+    home = lake(data, chosen)
+    funding, rules = {}, {}
+    for one in many:
+        instrument = one.frame.instrument
+        funding[instrument] = home.events("funding", instrument)
+        known = rules_at(home.events("instruments", instrument), one.start * one.frame.timeframe.ms)
+        if known is not None:
+            rules[instrument] = known
+    result = run(
+        many,
+        account_from(chosen.trading, chosen.risk, funding, rules=rules, **terms),
+        settings=chosen.signals,
+        slippage=slippage,
+        funding=funding,
+        funding_terms=funding_terms(assume_funding, mark),
+        config=_config_of_run(chosen),
+        provenance=_provenance_of_run(many[0].prism, chosen, seed),
+        env=Env(seed=seed),
+    )
+    traded = ", ".join(str(one) for one in result.instruments)
+    log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
+    return result
+
+
+def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
+    """Trade the signals of one instrument through vectorbt, as far as vectorbt models them.
 
     Parameters
     ----------
@@ -414,27 +486,56 @@ def backtest(scores: Scores, *, settings: Settings | None = None, seed: int = 0,
     -------
     BacktestResult
     """
-    from virtuoso.prism.fingerprint import environment
     from virtuoso.research.backtest import backtest as run
-    from virtuoso.signals.provenance import config_digest
     from virtuoso.signals.strategy import intents
 
     chosen = _settings(settings)
-    provenance = {
-        "data": scores.frame.fingerprint,
-        "config": config_digest(scores.prism, chosen.signals),
-        "prism": scores.prism.fingerprint,
-        "code": _code_digest(scores.prism),
+    provenance = {"data": scores.frame.fingerprint, **_provenance_of_run(scores.prism, chosen, seed)}
+    terms.setdefault("risk", chosen.trading.base_position_size)
+    given = intents(scores, chosen.signals)
+    result = run(
+        scores, given, config=_config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms
+    )  # fmt: skip
+    log.info("cross-checked", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
+    return result
+
+
+def _config_of_run(settings: Settings) -> dict[str, Any]:
+    """Settings that a backtest runs by."""
+    config = {name: part for name, part in settings.masked().items() if name in ("prism", "signals", "trading", "risk")}
+    del config["signals"]["reports"]  # where things are written changes no result
+    return config
+
+
+def _provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+    from virtuoso.prism.fingerprint import environment
+    from virtuoso.signals.provenance import config_digest
+
+    return {
+        "config": config_digest(prism, settings.signals),
+        "prism": prism.fingerprint,
+        "code": _code_digest(prism),
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
-    config = {name: part for name, part in chosen.masked().items() if name in ("prism", "signals", "trading", "risk")}
-    del config["signals"]["reports"]  # where things are written changes no result
-    terms.setdefault("risk", chosen.trading.base_position_size)
-    given = intents(scores, chosen.signals)
-    result = run(scores, given, config=config, provenance=provenance, env=Env(seed=seed), **terms)
-    log.info("backtested", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
-    return result
+
+
+def assumptions_needed(
+    symbol: str, *, venue: str | None = None, data: str | Path | None = None, settings: Settings | None = None
+) -> dict[str, str]:
+    """Options without which a backtest of an instrument would be refused: it has no funding, or no mark prices.
+
+    Returns
+    -------
+    dict of str to str
+        Names and values of options; empty where the lake holds both, and for spot.
+    """
+    home = lake(data, settings)
+    instrument = find(symbol, venue=venue, data=data, settings=settings)
+    if instrument.is_spot:
+        return {}
+    wanted = {"funding": ("assume_funding", USUAL_FUNDING), "prices": ("mark", "last")}
+    return dict(option for kind, option in wanted.items() if home.event_series(kind, instrument) is None)
 
 
 def _code_digest(prism: Prism) -> str:
@@ -449,20 +550,27 @@ def _code_digest(prism: Prism) -> str:
     return digest.hexdigest()
 
 
-def run_folder(result: BacktestResult, settings: Settings | None = None) -> Path:
+def run_folder(result: PortfolioResult | BacktestResult, settings: Settings | None = None) -> Path:
     """Where a backtest is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
-    terms = json.dumps([asdict(result.terms), result.config], sort_keys=True, default=str)
-    went_in = hashlib.sha256(f"{sorted(result.provenance.items())}\n{terms}".encode()).hexdigest()
-    instrument = result.frame.instrument
-    name = f"{instrument.venue}_{instrument.symbol}_{result.timeframe}_{went_in[:RUN_DIGITS]}"
-    return _settings(settings).signals.reports / "runs" / name
+    from virtuoso.research.run_folder import as_json
+
+    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
+    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
+    return _settings(settings).signals.reports / "runs" / f"{traded}_{result.timeframe}_{went_in[:RUN_DIGITS]}"
+
+
+def _scores_of(result: PortfolioResult | BacktestResult) -> Sequence[Scores]:
+    from virtuoso.research.portfolio_result import PortfolioResult
+
+    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
 
 def save_run(
-    result: BacktestResult, folder: str | Path | None = None, *, settings: Settings | None = None
+    result: PortfolioResult | BacktestResult, folder: str | Path | None = None, *, settings: Settings | None = None
 ) -> tuple[Path, bool]:
     """Write the run folder of a backtest, unless this very run is there already.
 
@@ -476,18 +584,12 @@ def save_run(
     ConfigError
         Another run lies in `folder`; a run is never overwritten.
     """
+    from virtuoso.research.run_folder import holds_run
+
     target = run_folder(result, settings) if folder is None else Path(folder)
     if holds_run(target, result):
         return target, False
     return result.save(target), True
-
-
-def holds_run(folder: Path, result: BacktestResult) -> bool:
-    """Whether a run folder was made from the same data, configuration, code and terms."""
-    from virtuoso.research.run_folder import as_json, configuration
-
-    expected = {"config.json": as_json(configuration(result)), "provenance.json": as_json(result.provenance)}
-    return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
 
 
 def verify(

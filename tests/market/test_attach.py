@@ -150,7 +150,7 @@ class TestTheStartAndTheEndOfAFrame:
 class TestBatchAndLive:
     """One law: events to lake to frame, and events bar by bar, give the same bits."""
 
-    @pytest.mark.parametrize("joins", [0, 288 + 77], ids=["from the first bar", "in the middle of a day"])
+    @pytest.mark.parametrize("joins", [0, 2 * 288 - 30], ids=["from the first bar", "in the middle of a day"])
     def test_are_equal_bit_for_bit(self, shared, joins):
         frame = shared.frame("BTCUSDT", "5m")
         number = frame.base.first + joins

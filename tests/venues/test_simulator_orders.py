@@ -22,7 +22,23 @@ from virtuoso.venues.simulator import (
     simulate,
     write_recordings,
 )
-from virtuoso.venues.simulator.state import ACCOUNTS, HELD, PRICES, new_tape, opened
+from virtuoso.venues.simulator.levels import quote
+from virtuoso.venues.simulator.orders import liquidate
+from virtuoso.venues.simulator.state import (
+    ACCOUNTS,
+    ASK,
+    BID,
+    COUNT,
+    FORCED,
+    HELD,
+    PRICE,
+    PRICES,
+    ROOM,
+    SIZE,
+    UNIT,
+    new_tape,
+    opened,
+)
 
 MINUTE_MS, DAYS, SEED = 60_000, 3, 4
 SMALL = "PEBBLEUSDT"
@@ -160,6 +176,36 @@ class TestTheBook:
                 break
         assert books["before"] == books["then"]
 
+    def test_an_order_that_would_meet_the_other_side_lies_down_before_it(self):
+        market, tape = opened(coin("SOLUSDT"), 15_000.0, 1), new_tape(1, 8)
+        quote(market, tape, 0, ASK, 15_002, 5)
+        quote(market, tape, 0, BID, 15_010, 7)
+        assert (market.book[PRICE, BID, 0], market.book[SIZE, BID, 0]) == (15_001, 7)
+
+    def test_prices_are_kept_best_first_and_orders_at_one_price_added_up(self):
+        market, tape = opened(coin("SOLUSDT"), 15_000.0, 1), new_tape(1, 8)
+        for price in (14_990, 14_995, 14_980, 14_995):
+            quote(market, tape, 0, BID, price, 3)
+        assert market.book[PRICE, BID, :3].tolist() == [14_995, 14_990, 14_980]
+        assert market.book[SIZE, BID, :3].tolist() == [6, 3, 3]
+
+    def test_no_price_holds_without_end(self):
+        market, tape = opened(coin("SOLUSDT"), 15_000.0, 1), new_tape(1, 8)
+        for _ in range(200):
+            quote(market, tape, 0, BID, 14_990, int(market.x[UNIT]))
+        assert market.book[SIZE, BID, 0] <= 80 * market.x[UNIT]
+
+    def test_where_it_is_full_the_best_and_the_farthest_stay(self):
+        market, tape = opened(coin("SOLUSDT"), 15_000.0, 1), new_tape(1, 8)
+        for k in range(ROOM + 10):
+            quote(market, tape, 0, ASK, 15_100 + 10 * ((7 * k) % (ROOM + 10)), 1)
+        quote(market, tape, 0, ASK, 15_099, 1)
+        prices = market.book[PRICE, ASK, : market.book[COUNT, ASK, 0]]
+        assert len(prices) == ROOM
+        assert (np.diff(prices) > 0).all()
+        assert prices[0] == 15_099
+        assert prices[-1] > 15_600
+
     def test_no_level_is_told_of_twice_in_one_moment(self, sol):
         keys = np.unique(sol.book[:, :4], axis=0)
         assert len(keys) == len(sol.book)
@@ -208,14 +254,29 @@ class TestPositions:
             inside = (sol.bars["open_time"] >= row[0] - 5 * MINUTE_MS) & (sol.bars["open_time"] < row[0])
             assert row[6] == pytest.approx(bought[inside].sum() / (volume[inside] - bought[inside]).sum())
 
-    def test_longs_are_liquidated_when_the_mark_falls_and_shorts_when_it_rises(self, market):
+    @pytest.mark.parametrize(("mark", "forced"), [(14_400.0, BID), (15_600.0, ASK)])
+    def test_a_fall_reaches_longs_and_a_rise_shorts(self, mark, forced):
+        """The book is empty, so that they wait."""
+        market, other = opened(coin("SOLUSDT"), 15_000.0, 1), 1 - forced
+        liquidate(market, new_tape(1, 8), 0, 0, mark, 1e9)
+        reached = market.x[FORCED + forced]
+        assert 0.01 < reached / market.x[HELD : HELD + 2].sum() < 0.5
+        assert market.x[FORCED + other] == 0.0
+        assert reached + market.at_risk[forced].sum() == pytest.approx(market.at_risk[other].sum())
+
+    def test_in_an_hour_that_falls_it_is_longs_that_are_liquidated(self, market):
         for of in market.values():
             ends, mark = of.prices[:, 0], of.prices[:, 1]
             at = np.searchsorted(ends, of.liquidations[:, 0])
-            known = (at >= 30) & (at < len(mark))
-            moved = mark[at[known]] / mark[at[known] - 30] - 1.0
-            side = of.liquidations[known, 1]
-            assert moved[side < 0].mean() < 0 < moved[side > 0].mean()
+            known = (at >= 60) & (at < len(mark))
+            moved, lots = (mark[at[known]] / mark[at[known] - 60] - 1.0), of.liquidations[known, 4]
+            sold = of.liquidations[known, 1] < 0
+            for fell, these in ((True, moved < -0.01), (False, moved > 0.01)):
+                assert lots[these & (sold == fell)].sum() > 0.8 * lots[these].sum() > 0
+
+    def test_little_of_the_open_interest_is_liquidated_in_a_day(self, market):
+        for of in market.values():
+            assert of.liquidations[:, 4].sum() < 0.1 * DAYS * of.metrics[:, 1].mean()
 
     def test_a_liquidation_is_a_trade_of_its_side(self, sol):
         trades = {(time, side) for time, _, _, _, side in sol.trades.tolist()}
@@ -230,7 +291,7 @@ class TestFunding:
         assert list(times) == [parse_time("2025-01-01") + k * 8 * 3_600_000 for k in range(1, 3 * DAYS + 1)]
 
     def test_rises_with_the_premium(self):
-        of = record(["SOLUSDT"], days=30, seed=3, trade_days=0, book_days=0)["SOLUSDT"]
+        of = record(["SOLUSDT"], days=60, seed=7, trade_days=0, book_days=0)["SOLUSDT"]
         premium = of.prices[:, 1] / of.prices[:, 2] - 1.0
         settled = np.searchsorted(of.prices[:, 0], of.funding[:, 0])
         mean = [premium[max(at - 480, 0) : at].mean() for at in settled]

@@ -7,7 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+OUT_FOLDER = "Write into this folder."
+
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.")]
+Symbols = Annotated[
+    list[str], typer.Argument(metavar="SYMBOL...", help="One or many, such as BTCUSDT ETHUSDT; one wallet for all.")
+]
 Timeframe = Annotated[
     str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Base clock; the finest stored if absent.")
 ]
@@ -56,7 +61,21 @@ MaxBadShare = Annotated[float | None, _share("Of rows that may be refused.")]
 MaxRevisedShare = Annotated[float | None, _share("Of stored bars that may change.")]
 
 # of `backtest`
-Fees = Annotated[float | None, _share("Of the notional of each fill, such as 0.0005.")]
-Slippage = Annotated[float | None, _share("Of the price of each fill, such as 0.0002.")]
+Fees = Annotated[float | None, _share("Of the notional of each fill, maker and taker alike.")]
+Maker = Annotated[float | None, _share("Fee of limits and targets, such as 0.0002.")]
+Taker = Annotated[float | None, _share("Fee of market fills and stops, such as 0.0005.")]
+Slippage = Annotated[float | None, _share("Of the price of each market fill, such as 0.0002.")]
 Risk = Annotated[float | None, _share("Of the equity, lost at the stop.")]
 Cash = Annotated[float | None, typer.Option(metavar="AMOUNT", help="Equity at the start, quote currency.")]
+Leverage = Annotated[float | None, typer.Option(metavar="X", help="At which perpetuals are opened.")]
+Margin = Annotated[str | None, typer.Option(metavar="MODE", help="isolated or cross; isolated if absent.")]
+Mark = Annotated[str | None, typer.Option(metavar="last", help="The last price where the mark price is not known.")]
+AssumeFunding = Annotated[
+    float | None, typer.Option(metavar="RATE", help="Per eight hours, where funding is not known.")
+]
+Trail = Annotated[float | None, typer.Option(metavar="R", help="Distance at which stops trail the best price.")]
+ResetHalt = Annotated[int | None, typer.Option(metavar="DAYS", min=0, help="Lift a halt after so many; 0 never.")]
+Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
+Fills = Annotated[
+    str, typer.Option(metavar="ENGINE", help="contract, or vectorbt to cross-check one symbol without funding.")
+]

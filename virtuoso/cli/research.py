@@ -1,4 +1,4 @@
-"""`virtuoso score`, `explain`, `backtest`, `verify`: from the lake to what it is worth."""
+"""`virtuoso score`, `explain`, `verify`: from the lake to what the scores are and whether they can be relied on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
+from virtuoso.cli.about import about, next_about
+from virtuoso.cli.backtest import backtest
 from virtuoso.cli.call import Answer, Call, verb, written
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
@@ -19,10 +21,8 @@ if TYPE_CHECKING:
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.certificate import Certificate
     from virtuoso.prism.scores import Explanation, Scores
-    from virtuoso.research.results import BacktestResult
 
 SHOWN_FINDINGS = 20
-OUT_FOLDER = "Write into this folder."
 REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are known too early."
 
 
@@ -58,34 +58,8 @@ def score(
         scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
     took = clock.stopwatch() - before
     file = scores.to_parquet(out or verbs.scores_file(frame, settings=call.settings))
-    data = {**_about(frame), **_scored_facts(scores, took), "file": file}
-    return Answer(data, lambda: _scored(scores, data, file), _next(call, "explain", frame))
-
-
-def _next(call: Call, name: str, frame: MarketFrame, **given: object) -> str:
-    """A command about the same instrument and timeframe."""
-    same = {"timeframe": frame.timeframe.name, "venue": frame.instrument.venue}
-    return call.next(name, frame.instrument.symbol, **same, **given)
-
-
-def _about(frame: MarketFrame) -> dict[str, Any]:
-    """What was worked on, for --json."""
-    from virtuoso.clock import iso
-
-    clock = frame.timeframe
-    start, end = clock.open_time(frame.start), clock.open_time(frame.stop)
-    return {
-        "symbol": frame.instrument.symbol,
-        "venue": frame.instrument.venue,
-        "simulated": frame.instrument.is_simulated,
-        "timeframe": clock.name,
-        "start": start,
-        "end": end,
-        "start_utc": iso(start),
-        "end_utc": iso(end),
-        "bars": len(frame),
-        "data": frame.fingerprint,
-    }
+    data = {**about(frame), **_scored_facts(scores, took), "file": file}
+    return Answer(data, lambda: _scored(scores, data, file), next_about(call, "explain", frame))
 
 
 def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
@@ -176,7 +150,9 @@ def explain(
     found = verbs.explain(symbol, timeframe, at, venue=venue, settings=call.settings)
     if face is not None and face not in found.faces:
         raise ConfigError(f"There is no face {face!r} to explain. {did_you_mean(face, found.faces)}")
-    following = call.next("backtest", found.symbol, timeframe=found.timeframe, venue=found.venue)
+    same = {"timeframe": found.timeframe, "venue": found.venue}
+    needed = verbs.assumptions_needed(found.symbol, venue=found.venue, settings=call.settings)
+    following = call.next("backtest", found.symbol, **same, **needed)
     return Answer(asdict(found), lambda: _explained(found, face, words), following)
 
 
@@ -212,85 +188,6 @@ def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[Re
         yield f"Nothing is known of {', '.join(silent)}. Their tables: --face NAME."
 
 
-# --- backtest ---------------------------------------------------------------------------------------------------
-
-
-def backtest(
-    call: Call,
-    symbol: options.Symbol,
-    timeframe: options.Timeframe = None,
-    timerange: options.Timerange = None,
-    venue: options.Venue = None,
-    fees: options.Fees = None,
-    slippage: options.Slippage = None,
-    cash: options.Cash = None,
-    risk: options.Risk = None,
-    seed: options.Seed = 0,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_FOLDER)] = None,
-) -> Answer:
-    """Trade the signals of an instrument's history; write a run folder with a results page."""
-    from virtuoso import verbs
-
-    terms = {"fees": fees, "slippage": slippage, "cash": cash, "risk": risk}
-    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
-    with call.progress("scoring") as tick:
-        cache = verbs.block_cache(settings=call.settings)
-        scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
-    given = {name: value for name, value in terms.items() if value is not None}
-    result = verbs.backtest(scores, settings=call.settings, seed=seed, **given)
-    folder, fresh = verbs.save_run(result, out, settings=call.settings)
-    if not fresh:
-        call.note(f"This very run is there already; {folder} was left as it is.")
-    data = {**_about(frame), **_backtest_facts(result), "folder": folder, "fresh": fresh}
-    following = _next(call, "signals list", frame, timerange=timerange)
-    return Answer(data, lambda: _backtested(result, folder), following)
-
-
-def _backtest_facts(result: BacktestResult) -> dict[str, Any]:
-    names = result.buckets.dtype.names or ()
-    return {
-        "metrics": result.metrics,
-        "buy_and_hold": result.benchmark_metrics,
-        "counts": result.counts,
-        "score_buckets": [dict(zip(names, row, strict=True)) for row in result.buckets.tolist()],
-        "provenance": result.provenance,
-    }
-
-
-def _backtested(result: BacktestResult, folder: Path) -> Iterator[RenderableType]:
-    yield result.summary()
-    yield from _buckets(result)
-    yield ""
-    yield f"run folder: {folder}/"
-    yield f"results page: {folder / 'results.html'}"
-
-
-def _buckets(result: BacktestResult) -> Iterator[RenderableType]:
-    """What prices did after each score, at one horizon that is neither noise nor regime."""
-    from virtuoso.cli.show import heading, table
-    from virtuoso.reports.numbers import number, percent, whole
-
-    horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))
-    if not horizons:
-        return
-    shown = "4h" if "4h" in horizons else horizons[-1]
-    rows = result.buckets[(result.buckets["horizon"] == shown) & (result.buckets["bars"] > 0)]
-    yield heading(f"Mean forward return over {shown} by confluence, in basis points")
-    cells = (
-        (
-            "all" if row["high"] - row["low"] == 100.0 else f"{row['low']:.0f} to {row['high']:.0f}",
-            whole(row["bars"]),
-            whole(row["windows"]),
-            number(row["mean_bp"], 1, signed=True),
-            f"{number(row['low_bp'], 1, signed=True)} to {number(row['high_bp'], 1, signed=True)}",
-            percent(row["up_share"]),
-        )
-        for row in rows
-    )
-    yield table(("CONFLUENCE", "BARS", "WINDOWS", "MEAN bp", "95 % INTERVAL bp", "UP"), cells)
-    yield "WINDOWS: disjoint stretches of that length; returns that share their path are counted once."
-
-
 # --- verify -----------------------------------------------------------------------------------------------------
 
 
@@ -303,7 +200,7 @@ def verify(
     live_bars: Annotated[
         int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
     ] = 3_000,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=OUT_FOLDER)] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Certify parity of batch and live and no look-ahead, on your own data and components."""
     from virtuoso import verbs
@@ -319,11 +216,12 @@ def verify(
     folder = out or call.settings.signals.reports / "certificates"
     files = verbs.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
-    following = _next(call, "backtest", frame, timerange=timerange)
+    needed = verbs.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
+    following = next_about(call, "backtest", frame, timerange=timerange, **needed)
     if not found.holds:
         first = found.broken[0]
         at = written(first.at) if first.at is not None else None
-        following = _next(call, "explain", frame, at=at)
+        following = next_about(call, "explain", frame, at=at)
         where_first = f" first at the bar that closed {at}" if at else ""
         call.complain(f"{first.node} breaks the law of {first.law} on {first.timeframe}{where_first}.", REPAIR)
     code = 0 if found.holds else LawBrokenError.exit_code

@@ -282,7 +282,8 @@ def fold_quotes(
 class BandsFold(_InOrder):
     """Folds Binance's archived depth bands into the depth columns that they can give.
 
-    The files hold the depth within 1, 2 and 5 % of the middle about twice a minute. A bar is the mean of those that
+    The files hold the depth within 1, 2 and 5 % of the middle about twice a minute; the nearer bands are not known, and
+    are given as such, since depth is told from those that are. A bar is the mean of those that
     arrived in it; without one the last counts for as long as its kind says.
 
     Parameters
@@ -291,7 +292,7 @@ class BandsFold(_InOrder):
     """
 
     kinds = ("bands",)
-    columns = tuple(f"{side}_depth_{band}" for band in ("100bp", "200bp", "500bp") for side in ("bid", "ask"))
+    columns = tuple(f"{side}_depth_{band}" for band in BANDS for side in ("bid", "ask"))
 
     def __init__(self, timeframe: Timeframe) -> None:
         super().__init__(timeframe)

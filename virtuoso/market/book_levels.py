@@ -118,7 +118,8 @@ def rows_of(depth: Events) -> Rows:
 @njit(cache=True)
 def feed_rows(book: BookState, rows: Rows, old: Array, ids: Integers, quotes: Array, gaps: Integers) -> int:
     """Feed rows; write ids, arrivals and best prices after each message, and finished gaps; give how many quotes."""
-    made = start = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
+    made: Any = np.int64(0)
+    start: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
     while start < len(rows.arrived):
         end = message_end(rows, start)
         if take_message(book, rows, start, end, old, gaps) and book.now[0].count[0] > 0 and book.now[0].count[1] > 0:
@@ -285,7 +286,8 @@ def apply_held(book: BookState) -> bool:
     """Apply the held changes that the snapshot does not contain; give whether they follow it without a gap."""
     now = book.now[0]
     count, start = now.held, now.held_from
-    follows, changes, old = False, np.int8(CHANGE), np.empty(HELD_ROWS)
+    follows, old = False, np.empty(HELD_ROWS)
+    changes: Any = np.int8(CHANGE)
     for k in range(count if now.last_id != NO_ID else 0):
         at = (start + k) % HELD_ROWS
         last = now.held_last[at]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from virtuoso.market.book_levels import SILENCE_MS, BookState, Record, inner
@@ -49,12 +51,8 @@ AT_CLOSE, AT_SPREAD, AT_MEANS, AT_SUMS, AT_WALLS, AT_UPDATES = 0, 4, 6, 18, 28, 
 def is_known(book: BookState, now: int) -> bool:
     """Whether the book is in sync, has both sides and was heard lately."""
     state = book.now[0]
-    return (
-        state.in_sync != 0
-        and book.now[0].count[0] > 0
-        and book.now[0].count[1] > 0
-        and now - state.seen_at <= SILENCE_MS
-    )
+    both = book.now[0].count[0] > 0 and book.now[0].count[1] > 0
+    return bool(state.in_sync != 0 and both and now - state.seen_at <= SILENCE_MS)
 
 
 @inner
@@ -76,7 +74,8 @@ def look_over(book: BookState, tally: Record, now: int) -> None:
     for side in range(2):
         worst = (1.0 if side == 0 else -1.0) * middle
         keys, sizes, n = book.key[side], book.size[side], book.now[0].count[side]
-        looked = near = np.int64(0)
+        looked: Any = np.int64(0)
+        near: Any = np.int64(0)
         tally.notional_to[0] = 0.0
         for r in range(min(n, MOST_LOOKED_AT)):  # notional of the r best levels
             key = keys[n - 1 - r]

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from virtuoso.market.event_quality import InspectedEvents
 
 HEAD_BYTES = 65_536
+GZIP = 31  # window bits by which zlib knows gzip's header
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,18 @@ def _read_derivatives(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents
     )
 
 
+def _are_books(path: Path, head: bytes, text: bytes) -> bool:
+    from virtuoso.venues.book_tables import recognises
+
+    return recognises(path, text)
+
+
+def _read_books(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
+    from virtuoso.venues.book_tables import read_books
+
+    return read_books(path, now_ms=now_ms, time_unit=wanted.time_unit)
+
+
 def _are_liquidations(path: Path, head: bytes, text: bytes) -> bool:
     from virtuoso.venues.liquidation_files import recognises
 
@@ -109,6 +121,7 @@ def _said(wanted: Wanted) -> str | None:
 
 DECODERS = (
     Decoder(_is_recording, _read_recording),
+    Decoder(_are_books, _read_books),
     Decoder(_are_liquidations, _read_liquidations),
     Decoder(_are_trades, _read_trades),
     Decoder(_are_derivatives, _read_derivatives),
@@ -146,8 +159,7 @@ def _text(path: Path, head: bytes) -> bytes:
     name = path.name.lower()
     try:
         if name.endswith(".gz"):
-            with gzip.open(path) as packed:
-                return packed.read(HEAD_BYTES)
+            return zlib.decompressobj(GZIP).decompress(head, HEAD_BYTES)  # of a file that was cut, what is there
         if name.endswith(".zip"):
             with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as packed:
                 return packed.read(HEAD_BYTES)

@@ -74,8 +74,8 @@ KINDS: dict[str, Kind] = {
                 "side": np.int8, "price": np.float64, "size": np.float64,
             },
             ("last_id", "snapshot", "side", "price"), 0, 0, "day",
-            "Levels of the order book, a row each: whole books (snapshot 1), the best levels of one (2) and changes (0); "
-            "side 1 bid, -1 ask, 0 for a message without a level; size 0 removes.",
+            "Levels of the order book, a row each: whole books (snapshot 1), the best levels of one (2) and changes "
+            "(0); side 1 bid, -1 ask, 0 for a message without a level; size 0 removes.",
         ),
         Kind(
             "ticker",

@@ -15,21 +15,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
-from virtuoso.market.bars import Bars
 from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import UNKNOWN
-from virtuoso.prism.component import RESERVED, Feature, Node
-
-Mask = NDArray[np.bool_]
+from virtuoso.prism.component import Node
+from virtuoso.prism.series import Clock, Mask, Series
 
 
 def block_length(timeframe: Timeframe) -> int:
@@ -37,155 +34,6 @@ def block_length(timeframe: Timeframe) -> int:
     if timeframe.ms <= 60_000:
         return 1_024
     return 512 if timeframe.ms <= 300_000 else 256
-
-
-class Source(NamedTuple):
-    """Where one argument of a function comes from: a column, a node, or the engine itself."""
-
-    name: str
-    node: Node | None
-    own: Timeframe | None
-    outputs: type[tuple[Any, ...]] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a node asks for on one timeframe, looked up once.
-
-    Attributes
-    ----------
-    memory, warmup : int, bars
-    columns : frozenset of str
-        Columns it names.
-    sources : tuple of Source
-        One an argument, in order.
-    reserved : tuple of (int, str)
-        Place and name of the arguments that the engine itself gives.
-    """
-
-    memory: int
-    warmup: int
-    columns: frozenset[str]
-    sources: tuple[Source, ...]
-    reserved: tuple[tuple[int, str], ...]
-
-    @classmethod
-    def of(cls, node: Node, timeframe: Timeframe) -> Plan:
-        """Plan of a node."""
-        memory, warmup = node.memory(timeframe), node.warmup(timeframe)
-        if warmup > memory:
-            raise DeclarationError(f"{node!r} on {timeframe} has memory {memory} below its warm-up {warmup}.")
-        sources = []
-        for name in node.arguments:
-            given = None if name in RESERVED else getattr(node, name, None)
-            if isinstance(given, Node):
-                outputs = given.outputs if isinstance(given, Feature) else None
-                sources.append(Source(name, given, given.clock(timeframe), outputs))
-            else:
-                sources.append(Source(name, None, None, None))
-        columns = frozenset(s.name for s in sources if s.node is None and s.name not in RESERVED)
-        reserved = tuple((i, name) for i, name in enumerate(node.arguments) if name in RESERVED)
-        return cls(memory, warmup, columns, tuple(sources), reserved)
-
-
-@dataclass(slots=True)
-class Series:
-    """The growing values of one node on one timeframe.
-
-    Attributes
-    ----------
-    outputs : list of Array, shape (capacity,)
-        Value of bar `first + i` at position i, NaN where not known.
-    known : array of bool, shape (capacity,)
-        Where the node answered.
-    done : list of int
-        Number after the last bar computed in each block; the block's start if none.
-    clear : int
-        Number from which on the node answered at every bar that was computed.
-    plan : Plan
-        What the node asks for on this timeframe.
-    """
-
-    outputs: list[Array]
-    known: Mask
-    done: list[int]
-    clear: int
-    plan: Plan
-
-    def mend(self, first: int) -> None:
-        """Find `clear` anew after values were put in from elsewhere; `first` is the number of the first bar."""
-        unknown = np.flatnonzero(~self.known[: max(self.done, default=first) - first])
-        if len(unknown):
-            self.clear = max(self.clear, first + int(unknown[-1]) + 1)
-
-
-class Clock:
-    """The bars of one timeframe and all that was computed on them."""
-
-    def __init__(self, bars: Bars, block: int) -> None:
-        self.block = block
-        self.first_block = bars.first // block
-        self.grow(bars)
-        self.series: dict[Node, Series] = {}
-        self.scored: dict[Node, tuple[int, list[Array]]] = {}
-        self.viewed: dict[Node, tuple[int, list[Array]]] = {}
-        self._known: dict[frozenset[str], tuple[Mask, NDArray[np.int64], int]] = {}
-
-    def known(self, columns: frozenset[str], low: int, end: int) -> Mask | None:
-        """Where columns are known among the bars [low, end); None where that is everywhere.
-
-        Extended, not recomputed, when bars were added; how many are unknown is a difference of running counts.
-        """
-        n = self.n
-        mask, unknown, done = self._known.get(columns, (np.empty(0, bool), np.zeros(1, np.int64), 0))
-        if done < n:
-            if n > len(mask):
-                room = n if done == 0 else max(n, len(mask) + len(mask) // 2)
-                mask, unknown = _padded(mask, room, False), _padded(unknown, room + 1, 0)
-            fresh = slice(done, n)
-            mask[fresh] = self.bars.state[fresh] != UNKNOWN
-            for name in columns:
-                mask[fresh] &= np.isfinite(self.bars.columns[name][fresh])
-            unknown[done + 1 : n + 1] = unknown[done] + np.cumsum(~mask[fresh])
-            self._known[columns] = (mask, unknown, n)
-        a, b = low - self.bars.first, end - self.bars.first
-        return None if unknown[a] == unknown[b] else mask[a:b]
-
-    def grow(self, bars: Bars) -> None:
-        """Take longer bars in the place of the ones known so far; what was computed stays."""
-        self.bars = bars
-        self.n = len(bars)
-        self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
-
-    def open_series(self, node: Node) -> Series:
-        """Find or start the series of a node, with room for all bars."""
-        series = self.series.get(node)
-        if series is None:
-            kind = node.outputs if isinstance(node, Feature) else None
-            width = len(kind._fields) if kind is not None else 1  # type: ignore[attr-defined]
-            outputs, plan = [np.empty(0) for _ in range(width)], Plan.of(node, self.bars.timeframe)
-            series = Series(outputs, np.empty(0, dtype=bool), [], self.bars.first, plan)
-            self.series[node] = series
-        if len(series.known) < self.n or len(series.done) < self.blocks:
-            self._enlarge(series)
-        return series
-
-    def _enlarge(self, series: Series) -> None:
-        """Give a series room for all bars, and half as much again where it grows, so that growing stays cheap."""
-        n = self.n
-        have = len(series.known)
-        if n > have:
-            room = n if have == 0 else max(n, have + have // 2)
-            series.outputs = [_padded(values, room, np.nan) for values in series.outputs]
-            series.known = _padded(series.known, room, False)
-        for block in range(self.first_block + len(series.done), self.first_block + self.blocks):
-            series.done.append(max(block * self.block, self.bars.first))
-
-
-def _padded(values: NDArray[Any], room: int, fill: float | bool) -> NDArray[Any]:
-    out = np.full(room, fill, dtype=values.dtype)
-    out[: len(values)] = values
-    return out
 
 
 class Workspace:
@@ -205,14 +53,16 @@ class Workspace:
         self._block = block
         self._extra_memory = extra_memory
         self._clocks: dict[str, Clock] = {}
-        self.participation: dict[str, dict[int, float]] = {}
+        self.assemblies: dict[str, Any] = {}
+        """What prisms keep between two assemblies, by their fingerprints."""
 
     def clock(self, timeframe: Timeframe) -> Clock:
         """Bars and series of a timeframe."""
-        if timeframe.name not in self._clocks:
+        clock = self._clocks.get(timeframe.name)
+        if clock is None:
             bars = self.frame.bars(timeframe)
-            self._clocks[timeframe.name] = Clock(bars, self._block or block_length(timeframe))
-        return self._clocks[timeframe.name]
+            clock = self._clocks[timeframe.name] = Clock(bars, self._block or block_length(timeframe))
+        return clock
 
     def grow(self, frame: MarketFrame) -> None:
         """Go on with a longer frame of the same history: the live step."""
@@ -244,29 +94,33 @@ class Workspace:
             Older bars exist that the node needs and that were not loaded.
         """
         clock = self.clock(timeframe)
-        series, first = self._computed(node, clock, start, stop), clock.bars.first
+        series, first = clock.open_series(node), clock.bars.first
+        self.compute(series, clock, start, stop)
         return [values[start - first : stop - first] for values in series.outputs]
 
-    def _computed(self, node: Node, clock: Clock, start: int, stop: int) -> Series:
-        """The series of a node, computed for the bars [start, stop)."""
-        series = clock.open_series(node)
-        if stop > start:
-            length, done = clock.block, series.done
-            for block in range(start // length, (stop - 1) // length + 1):
-                end = min(stop, (block + 1) * length)
-                if done[block - clock.first_block] < end:
-                    self._extend_block(node, clock, series, block, end)
-        return series
+    def compute(self, series: Series, clock: Clock, start: int, stop: int) -> None:
+        """Compute the bars [start, stop) of a series as far as they are not there yet; raises as `values` does."""
+        begun, ended = series.ready
+        if (begun <= start and stop <= ended) or stop <= start:
+            return
+        if len(series.known) < clock.n or len(series.done) < clock.blocks:
+            series.make_room(clock)
+        length, done = clock.block, series.done
+        for block in range(start // length, (stop - 1) // length + 1):
+            end = min(stop, (block + 1) * length)
+            if done[block - clock.first_block] < end:
+                self._extend_block(series, clock, block, end)
+        series.ready = (begun, max(ended, stop)) if begun <= start <= ended else (start, stop)
 
-    def _extend_block(self, node: Node, clock: Clock, series: Series, block: int, end: int) -> None:
+    def _extend_block(self, series: Series, clock: Clock, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
-        bars, plan, first = clock.bars, series.plan, clock.bars.first
+        node, bars = series.node, clock.bars
+        first = bars.first
         wanted = series.done[block - clock.first_block]
         anchor = wanted if node.windowed else block * clock.block
-        origin = anchor - plan.memory - self._extra_memory
-        low = max(origin, first)
-        inputs, masks = self._inputs(node, plan, clock, low, end)
-        mask = None if node.holes or not masks else _all(masks)
+        origin = anchor - series.memory - self._extra_memory
+        low = origin if origin > first else first
+        inputs, mask = self._inputs(series, clock, low, end)
         if origin < first and not bars.complete and (mask is None or mask[0]):
             raise NotLoadedError(
                 f"{node!r} on {bars.timeframe} needs bars from {iso(bars.timeframe.open_time(origin))} to answer for "
@@ -274,50 +128,57 @@ class Workspace:
                 f"{iso(bars.timeframe.open_time(first))} are loaded. Load an earlier start."
             )
         if mask is None:
-            _run(node, clock, series, inputs, low, end, wanted, fresh=low > origin)
+            _run(series, clock, inputs, low, end, wanted, fresh=low > origin)
         else:
             for r, e in _runs(mask):
                 part = [_cut(value, r, e) for value in inputs]
-                _run(node, clock, series, part, low + r, low + e, wanted, fresh=low + r > origin)
+                _run(series, clock, part, low + r, low + e, wanted, fresh=low + r > origin)
         series.done[block - clock.first_block] = end
-        known = series.known[wanted - first : end - first]
-        if not known.all():
-            series.clear = max(series.clear, wanted + int(np.flatnonzero(~known)[-1]) + 1)
+        if not (
+            series.known[end - 1 - first] if end == wanted + 1 else series.known[wanted - first : end - first].all()
+        ):
+            silent = np.flatnonzero(~series.known[wanted - first : end - first])
+            series.clear = max(series.clear, wanted + int(silent[-1]) + 1)
 
-    def _inputs(self, node: Node, plan: Plan, clock: Clock, low: int, end: int) -> tuple[list[Any], list[Mask]]:
-        """Inputs over the bars [low, end), one an argument, and the masks of those that are not known throughout."""
-        columns, a, b = clock.bars.columns, low - clock.bars.first, end - clock.bars.first
-        inputs: list[Any] = []
+    def _inputs(self, series: Series, clock: Clock, low: int, end: int) -> tuple[list[Any], Mask | None]:
+        """Inputs over the bars [low, end), one an argument, and where all are known; None where that is everywhere.
+
+        A node that names no column is judged by the nodes it names: they know their own holes.
+        """
+        bars = clock.bars
+        a, b = low - bars.first, end - bars.first
+        inputs: list[Any] = [None] * series.arity
         masks: list[Mask] = []
-        if plan.columns:  # a node that names no column is judged by the nodes it names: they know their own holes
-            if not plan.columns <= columns.keys():
-                raise self._missing_column(node, plan, clock)
-            known = clock.known(plan.columns, low, end)
+        if series.columns:
+            if series.columns_known is None:
+                self._insist_carried(series, clock)
+                series.columns_known = clock.known(frozenset(name for _, name in series.columns))
+            for place, name in series.columns:
+                inputs[place] = bars.columns[name][a:b]
+            known = None if series.node.holes else series.columns_known.over(bars, a, b)
             if known is not None:
                 masks.append(known)
-        for source in plan.sources:
-            if source.node is None:
-                inputs.append(columns[source.name][a:b] if source.name in columns else None)
-            elif source.own is clock.bars.timeframe or source.own == clock.bars.timeframe:
-                series = self._computed(source.node, clock, low, end)
-                arrays = [values[a:b] for values in series.outputs]
-                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
-                if series.clear > low:
-                    masks.append(series.known[a:b])
-            else:
-                assert source.own is not None
-                arrays, seen = self.aligned(source.node, source.own, clock.bars.timeframe, low, end)
-                inputs.append(arrays[0] if source.outputs is None else source.outputs(*arrays))
-                masks.append(seen)
-        return inputs, masks
+        for place, source, outputs in series.inner:
+            if source.ready[1] < end or source.ready[0] > low:
+                self.compute(source, clock, low, end)
+            arrays = [values[a:b] for values in source.outputs]
+            inputs[place] = arrays[0] if outputs is None else outputs(*arrays)
+            if source.clear > low:
+                masks.append(source.known[a:b])
+        for place, node, own, outputs in series.slower:
+            arrays, seen = self.aligned(node, own, bars.timeframe, low, end)
+            inputs[place] = arrays[0] if outputs is None else outputs(*arrays)
+            masks.append(seen)
+        return inputs, None if series.node.holes or not masks else _all(masks)
 
-    def _missing_column(self, node: Node, plan: Plan, clock: Clock) -> MissingColumnError:
+    def _insist_carried(self, series: Series, clock: Clock) -> None:
         carried = clock.bars.columns
-        name = min(plan.columns - carried.keys())
-        return MissingColumnError(
-            f"{node!r} needs the column {name!r} ({COLUMNS[name].source[:-1].lower()}), but the bars of "
-            f"{self.frame.instrument} {clock.bars.timeframe} carry {', '.join(carried)}."
-        )
+        missing = sorted(name for _, name in series.columns if name not in carried)
+        if missing:
+            raise MissingColumnError(
+                f"{series.node!r} needs the column {missing[0]!r} ({COLUMNS[missing[0]].source[:-1].lower()}), but the "
+                f"bars of {self.frame.instrument} {clock.bars.timeframe} carry {', '.join(carried)}."
+            )
 
     def insist_loaded(self, timeframe: Timeframe, number: int) -> None:
         """Raise NotLoadedError if a bar that is to be seen exists but was not loaded."""
@@ -334,18 +195,25 @@ class Workspace:
         A bar of the own clock is seen from its close on: at the close of bar i the last one seen is
         `(i + 1) * timeframe.ms // own.ms - 1`.
         """
-        bars = self.clock(own).bars
+        clock, n = self.clock(own), end - low
+        bars, series = clock.bars, clock.open_series(node)
+        oldest, newest = (low + 1) * timeframe.ms // own.ms - 1, end * timeframe.ms // own.ms - 1
+        self.insist_loaded(own, oldest)
+        a, b = max(oldest, bars.first), min(newest, bars.end - 1) + 1
+        if a >= b:
+            return [np.full(n, np.nan) for _ in series.outputs], np.zeros(n, dtype=bool)
+        self.compute(series, clock, a, b)
+        if oldest == newest:  # all of them see one bar: most single bars do
+            at = oldest - bars.first
+            return [np.full(n, values[at]) for values in series.outputs], np.full(n, series.known[at])
         seen = visible(np.arange(low, end), timeframe, own)
-        self.insist_loaded(own, int(seen[0]))
+        if oldest >= bars.first and newest < bars.end:
+            positions = seen - bars.first
+            return [values[positions] for values in series.outputs], series.known[positions]
         there = (seen >= bars.first) & (seen < bars.end)
-        if not there.any():
-            width = len(self.clock(own).open_series(node).outputs)
-            return [np.full(end - low, np.nan) for _ in range(width)], there
-        a, b = max(int(seen[0]), bars.first), min(int(seen[-1]), bars.end - 1) + 1
-        series = self._computed(node, self.clock(own), a, b)
-        at = np.where(there, seen - bars.first, a - bars.first)
-        arrays = [np.where(there, values[at], np.nan) for values in series.outputs]
-        return arrays, there & series.known[at]
+        positions = np.where(there, seen - bars.first, a - bars.first)
+        arrays = [np.where(there, values[positions], np.nan) for values in series.outputs]
+        return arrays, there & series.known[positions]
 
 
 def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
@@ -353,34 +221,50 @@ def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) ->
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 
-def _run(
-    node: Node, clock: Clock, series: Series, inputs: list[Any], start: int, stop: int, wanted: int, *, fresh: bool
-) -> None:
+def _run(series: Series, clock: Clock, inputs: list[Any], start: int, stop: int, wanted: int, *, fresh: bool) -> None:
     """Call the function on one run of known bars [start, stop), and keep what counts of its answer.
 
     `fresh` says that the run begins here and not earlier, so that the warm-up must pass first.
     """
-    plan = series.plan
-    valid = max(wanted, start + plan.warmup - 1) if fresh else wanted
+    valid = max(wanted, start + series.warmup - 1) if fresh else wanted
     if valid >= stop:
         return
-    arguments = inputs
-    for i, name in plan.reserved:
-        arguments[i] = start if name == "first" else valid - start if name == "wanted" else clock.bars.timeframe
-    result = node.value(*arguments)
-    keep = slice(valid - clock.bars.first, stop - clock.bars.first)
-    known = series.known[keep]
-    known[:] = True
-    for output, array in zip(series.outputs, result if isinstance(result, tuple) else (result,), strict=True):
+    for place, name in series.reserved:
+        inputs[place] = start if name == "first" else valid - start if name == "wanted" else clock.bars.timeframe
+    result = series.node.value(*inputs)
+    answers = result if isinstance(result, tuple) else (result,)
+    for array in answers:
         if array.shape != (stop - start,):
             raise DeclarationError(
-                f"{node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as long as "
-                "its inputs."
+                f"{series.node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as "
+                "long as its inputs."
             )
-        answer = array[valid - start :]
-        output[keep] = answer
-        if not node.sparse:
+    first = clock.bars.first
+    if valid == stop - 1:
+        _keep_one(series, answers, stop - 1 - first)
+    else:
+        _keep(series, answers, valid - start, slice(valid - first, stop - first))
+
+
+def _keep(series: Series, answers: tuple[Array, ...], skip: int, here: slice) -> None:
+    """Store answers but for the first few, and where they are known."""
+    known = series.known[here]
+    known[:] = True
+    for output, array in zip(series.outputs, answers, strict=True):
+        answer = array[skip:]
+        output[here] = answer
+        if not series.node.sparse:
             known &= np.isfinite(answer)
+
+
+def _keep_one(series: Series, answers: tuple[Array, ...], at: int) -> None:
+    """Store the last answer alone, as `_keep` does: a live bar has one, and plain numbers are ten times as quick."""
+    known = True
+    for output, array in zip(series.outputs, answers, strict=True):
+        answer = array[-1]
+        output[at] = answer
+        known = known and isfinite(answer)
+    series.known[at] = known or series.node.sparse
 
 
 def _cut(value: Any, r: int, e: int) -> Any:

@@ -17,18 +17,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
-from virtuoso.prism.blocks import Clock, Workspace
+from virtuoso.prism.assembly import THREADS
+from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.fingerprint import node_fingerprint
-from virtuoso.prism.prism import THREADS, Prism
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.series import Clock
 from virtuoso.prism.views import columns_of
 
 SEGMENT = 65_536
@@ -65,59 +66,82 @@ class Entry:
     output: int
 
 
+class Key(NamedTuple):
+    """What the cached blocks of a series are known by.
+
+    Attributes
+    ----------
+    node : str
+        Fingerprint of how it is computed.
+    blocks : list of str
+        Digest of what each block sees, oldest first.
+    """
+
+    node: str
+    blocks: list[str]
+
+
 class BlockKeys:
-    """Keys of the blocks of one workspace; every input block is hashed once."""
+    """Keys of the blocks of one workspace; every block of every column is hashed once."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._inputs: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
-        self._found: dict[tuple[str, Node], list[str]] = {}
+        self._columns: dict[tuple[str, str], list[bytes]] = {}
+        self._inputs: dict[tuple[Any, ...], list[str]] = {}
+        self._found: dict[tuple[str, Node], Key] = {}
 
-    def of(self, node: Node, clock: Clock) -> list[str]:
-        """Key of every block of a clock, oldest first."""
+    def of(self, node: Node, clock: Clock) -> Key:
+        """What the blocks of a node on a clock are known by, oldest first."""
         asked = (clock.bars.timeframe.name, node)
         if asked not in self._found:
-            self._found[asked] = self._keys(node, clock)
+            timeframe, reached = clock.bars.timeframe, []
+            for name, bars in sorted(reach(node, timeframe).items()):
+                length = self.workspace.clock(Timeframe(name)).block
+                reached.append((name, -(-bars // length) * length))  # whole blocks: many nodes look at the same
+            inputs = self._digests(clock, tuple(reached), tuple(sorted(columns_of(node))))
+            self._found[asked] = Key(node_fingerprint(node, timeframe, clock.block), inputs)
         return self._found[asked]
 
-    def _keys(self, node: Node, clock: Clock) -> list[str]:
-        timeframe = clock.bars.timeframe
-        fingerprint = node_fingerprint(node, timeframe, clock.block).encode()
-        columns = tuple(sorted(columns_of(node)))
-        parts = []
-        for name, memory in sorted(reach(node, timeframe).items()):
-            other = self.workspace.clock(Timeframe(name))
-            parts.append((other, memory, self._digests(other, columns)))
-        return [self._key(fingerprint, parts, clock, block) for block in range(self._blocks(clock))]
+    def _digests(self, clock: Clock, reached: tuple[tuple[str, int], ...], columns: tuple[str, ...]) -> list[str]:
+        """Digest of all that each block of a clock sees of some columns."""
+        key = (clock.bars.timeframe.name, reached, columns)
+        if key not in self._inputs:
+            parts = [
+                (self.workspace.clock(Timeframe(name)), memory, [self._column(name, column) for column in columns])
+                for name, memory in reached
+            ]
+            self._inputs[key] = [self._digest(parts, clock, block) for block in range(self._blocks(clock))]
+        return self._inputs[key]
 
-    def _key(self, fingerprint: bytes, parts: list[Any], clock: Clock, block: int) -> str:
-        digest = hashlib.sha256(fingerprint)
+    def _digest(self, parts: list[tuple[Clock, int, list[list[bytes]]]], clock: Clock, block: int) -> str:
+        """Digest of the input blocks on every clock that a block and its memory touch."""
         start = (clock.first_block + block) * clock.block * clock.bars.timeframe.ms
         end = start + clock.block * clock.bars.timeframe.ms
-        for other, memory, digests in parts:
+        text: list[bytes] = []
+        for other, memory, columns in parts:
             length = other.block * other.bars.timeframe.ms
             low = (start - memory * other.bars.timeframe.ms) // length - other.first_block
             high = -(-end // length) - other.first_block
-            digest.update(b"".join(digests[max(low, 0) : max(high, 0)]))
-            digest.update(f"{min(low, 0)} {high}".encode())
-        return digest.hexdigest()
+            text.append(f"{min(low, 0)} {high} ".encode())
+            for blocks in columns:
+                text += blocks[max(low, 0) : max(high, 0)]
+        return hashlib.sha256(b"".join(text)).hexdigest()
 
-    def _digests(self, clock: Clock, columns: tuple[str, ...]) -> list[bytes]:
-        """Digest of the input columns and states of each block of a clock."""
-        key = (clock.bars.timeframe.name, columns)
-        if key not in self._inputs:
-            bars = clock.bars
-            arrays: list[NDArray[Any]] = [bars.state, *(bars.columns[name] for name in columns if name in bars.columns)]
-            found = []
+    def _column(self, timeframe: str, name: str) -> list[bytes]:
+        """Digest of each block of a column and the states of its bars."""
+        if (timeframe, name) not in self._columns:
+            clock = self.workspace.clock(Timeframe(timeframe))
+            bars, found = clock.bars, []
+            values = np.ascontiguousarray(bars.columns[name])
             for block in range(self._blocks(clock)):
                 a = max((clock.first_block + block) * clock.block - bars.first, 0)
                 b = min((clock.first_block + block + 1) * clock.block - bars.first, len(bars))
-                digest = hashlib.sha256(f"{a + bars.first} {b - a}".encode())
-                for values in arrays:
-                    digest.update(np.ascontiguousarray(values[a:b]).data)
+                digest = hashlib.sha256(f"{name} {a + bars.first} {b - a}".encode())
+                digest.update(np.ascontiguousarray(bars.state[a:b]).data)
+                digest.update(values[a:b].data)
                 found.append(digest.digest())
-            self._inputs[key] = found
-        return self._inputs[key]
+            self._columns[timeframe, name] = found
+        return self._columns[timeframe, name]
 
     @staticmethod
     def _blocks(clock: Clock) -> int:
@@ -145,10 +169,10 @@ class ScoreCache:
     def fill(self, workspace: Workspace, prism: Prism) -> int:
         """Put every block whose key holds into the workspace; give how many."""
         keys = self._keys_of(workspace)
-        work: list[tuple[Path, Clock, list[Entry], dict[str, list[str]]]] = []
+        work: list[tuple[Path, Clock, list[Entry], dict[str, Key]]] = []
         for clock, face, entries in self._series(workspace, prism):
             for entry in entries:
-                clock.open_series(entry.node)
+                clock.open_series(entry.node).make_room(clock)
             wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
             work += [(file, clock, entries, wanted) for file in self._place(workspace, clock, face).glob("*.parquet")]
         with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
@@ -192,7 +216,7 @@ class ScoreCache:
         instrument = workspace.frame.instrument
         return self.folder / instrument.venue / instrument.symbol / clock.bars.timeframe.name / face
 
-    def _fill_from(self, file: Path, clock: Clock, entries: list[Entry], wanted: dict[str, list[str]]) -> int:
+    def _fill_from(self, file: Path, clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> int:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -206,11 +230,12 @@ class ScoreCache:
         matching = {
             entry.column: [
                 block
-                for block, key in zip(footer["blocks"], footer["keys"].get(entry.column, []), strict=False)
-                if 0 <= block - clock.first_block < len(wanted[entry.column])
-                and wanted[entry.column][block - clock.first_block] == key
+                for block, key in zip(footer["blocks"], footer["keys"][entry.column], strict=True)
+                if 0 <= block - clock.first_block < len(wanted[entry.column].blocks)
+                and wanted[entry.column].blocks[block - clock.first_block] == key
             ]
             for entry in entries
+            if footer.get("nodes", {}).get(entry.column) == wanted[entry.column].node
         }
         found = [column for column, blocks in matching.items() if blocks]
         if not found:
@@ -222,16 +247,14 @@ class ScoreCache:
                 _put(clock, entry, values, int(footer["first"]), matching[entry.column])
         return sum(len(blocks) for blocks in matching.values())
 
-    def _keep_segment(
-        self, file: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, list[str]]
-    ) -> int:
+    def _keep_segment(self, file: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, Key]) -> int:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         start, stop = max(segment * SEGMENT, clock.bars.first), min((segment + 1) * SEGMENT, clock.bars.end)
         blocks = list(range(start // clock.block, stop // clock.block))  # finished ones only
         columns: dict[str, Array] = {}
-        footer: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "keys": {}}
+        footer: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "nodes": {}, "keys": {}}
         for entry in entries:
             series = clock.series.get(entry.node)
             if series is None or not blocks:
@@ -240,10 +263,12 @@ class ScoreCache:
             if not any(whole):
                 continue
             columns[entry.column] = series.outputs[entry.output][start - clock.bars.first : stop - clock.bars.first]
+            key = keys[entry.column]
+            footer["nodes"][entry.column] = key.node
             footer["keys"][entry.column] = [
-                keys[entry.column][b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
+                key.blocks[b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
             ]
-        if not columns or footer["keys"] == _footer_keys(file):
+        if not columns or footer == _footer(file):
             return 0
         file.parent.mkdir(parents=True, exist_ok=True)
         table = pa.table(columns).replace_schema_metadata({"virtuoso": json.dumps(footer)})
@@ -253,27 +278,27 @@ class ScoreCache:
         return 1
 
 
-def _footer_keys(file: Path) -> object:
-    """Keys a file holds, or None where there is none to read."""
+def _footer(file: Path) -> object:
+    """What a file says it holds, or None where there is none to read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return json.loads(pq.read_schema(file).metadata[b"virtuoso"])["keys"]
+        return json.loads(pq.read_schema(file).metadata[b"virtuoso"])
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
         return None
 
 
 def _put(clock: Clock, entry: Entry, values: Array, first: int, blocks: list[int]) -> None:
-    """Copy cached blocks into the series of a node and mark them computed."""
-    series = clock.open_series(entry.node)
-    bars = clock.bars
-    for block in blocks:
-        a = max(block * clock.block, bars.first, first)
-        b = (block + 1) * clock.block
+    """Copy cached blocks into the series of a node, a stretch of blocks at once, and mark them computed."""
+    series, bars = clock.open_series(entry.node), clock.bars
+    edges = np.flatnonzero(np.diff(blocks) != 1) + 1
+    for stretch in np.split(np.array(blocks), edges):
+        a, b = max(int(stretch[0]) * clock.block, bars.first, first), int(stretch[-1] + 1) * clock.block
         here = slice(a - bars.first, b - bars.first)
         series.outputs[entry.output][here] = values[a - first : b - first]
         if entry.output == 0:
             series.known[here] = np.isfinite(series.outputs[0][here])
         if entry.output == len(series.outputs) - 1:
-            series.done[block - clock.first_block] = b
+            for block in stretch.tolist():
+                series.done[block - clock.first_block] = (block + 1) * clock.block

@@ -6,7 +6,7 @@
    distance of the oscillator (points) and the margin of both swings, and fades with age.
 2. Across timeframes: the fast score of a component against the mean of its slower scores.
 
-Each adds a bounded bonus to the component's score; `scores.py` adds them up and clips.
+Each adds a bounded bonus to the component's score; `blend.py` adds them up and clips.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 1. The ladder: the base clock and the configured timeframes slower than it, weights renormalised.
 2. Each component is evaluated on each clock of the ladder in anchored blocks (blocks.py).
 3. `assemble` sees slow scores from their close on, blends timeframes, adds divergence, and sums faces and
-   confluence, for any stretch of bars: five years in a backtest, one bar live. There is no second path.
+   confluence (assembly.py), for any stretch of bars: five years in a backtest, one bar live.
 """
 
 from __future__ import annotations
@@ -11,28 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.columns import Array
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blend import blend, bonus, participation, trust
+from virtuoso.prism.assembly import CHUNK, Assembly
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
-from virtuoso.prism.scores import ComponentScores, FaceScores, Scores
-from virtuoso.prism.views import View, clocks_of, columns_of, divergence_of
+from virtuoso.prism.scores import Scores
+from virtuoso.prism.views import clocks_of
 
-CHUNK = 65_536
-"""Bars assembled at once: bounds the memory of what lies between component and confluence."""
-THREADS = 2
-NO_DIVERGENCE = np.empty((0, 1))
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
     "technical": 0.17,
@@ -214,142 +206,13 @@ class Prism:
         self, workspace: Workspace, start: int, stop: int, progress: Callable[[int, int], None] | None = None
     ) -> Scores:
         """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""
-        scores = Scores.empty(self, workspace, start, stop)
-        if stop - start <= CHUNK:
-            self._assemble_chunk(workspace, scores, start, stop)
-        else:  # each chunk is made of its own bars, so a thread may blend one while the next is computed
-            with ThreadPoolExecutor(THREADS) as pool:
-                blending = []
-                for a in range(start, stop, CHUNK):
-                    b = min(a + CHUNK, stop)
-                    self._compute(workspace, a, b)
-                    blending.append(pool.submit(self._assemble_chunk, workspace, scores, a, b))
-                    if progress is not None:
-                        progress(b - start, stop - start)
-                for chunk in blending:
-                    chunk.result()
-        self._independence(scores, workspace, start, stop)
-        return scores
-
-    def _compute(self, workspace: Workspace, a: int, b: int) -> None:
-        """Evaluate everything that the base bars [a, b) see."""
-        carried = frozenset(workspace.frame.base.columns)
-        for timeframe, weight in self.ladder(workspace.frame.timeframe):
-            view = View.of(workspace, timeframe, weight, a, b)
-            for face in self.faces:
-                for node in (*face.components, *face.gates):
-                    if columns_of(node) <= carried:
-                        view.compute(node, workspace)
-                        if node.oscillator:
-                            view.compute(divergence_of(node), workspace)
-
-    def _assemble_chunk(self, workspace: Workspace, scores: Scores, a: int, b: int) -> None:
-        """Blend everything for the base bars [a, b)."""
-        if a >= b:
-            return
-        here = slice(a - scores.start, b - scores.start)
-        ladder = self.ladder(workspace.frame.timeframe)
-        views = [View.of(workspace, timeframe, weight, a, b) for timeframe, weight in ladder]
-        for face in self.faces:
-            part = scores.faces[face.name]
-            for component in face.components:
-                if not part.components[component.name].missing:
-                    self._blend_component(component, workspace, views, here, part.components[component.name])
-            self._blend_face(face, part, here)
-            self._gate(face, workspace, views, part.gate[here])
-        self._blend_confluence(scores, here)
-
-    def _blend_component(
-        self, component: Component, workspace: Workspace, views: list[View], here: slice, part: ComponentScores
-    ) -> None:
-        """Blend one component over the ladder, and add what its divergences say."""
-        n = here.stop - here.start
-        weights = np.array([view.weight for view in views])
-        points = np.empty((len(views), n))
-        for k, view in enumerate(views):
-            points[k] = view.scores(component, workspace)
-        strengths = kinds = NO_DIVERGENCE
-        if component.oscillator:
-            strengths, kinds = np.empty((len(views), n)), np.empty((len(views), n))
-            for k, view in enumerate(views):
-                strengths[k], kinds[k] = view.values(divergence_of(component), workspace)
-        blend(points, weights.reshape(-1, 1), part.raw_score[here], part.coverage[here])
-        bonus(points, strengths, kinds, weights, part.divergence_bonus[here], part.divergence_kind[here])
-        np.clip(part.raw_score[here] + part.divergence_bonus[here], 0.0, 100.0, out=part.score[here])
-
-    def _blend_face(self, face: Face, part: FaceScores, here: slice) -> None:
-        """Sum a face: adjusted and raw scores of its components, by weight and by how much of each is known."""
-        n = here.stop - here.start
-        parts = list(part.components.values())
-        total = sum(face.components.values()) + sum(face.waiting.values())
-        if not parts or total <= 0.0:
-            part.score[here], part.raw_score[here], part.coverage[here] = np.nan, np.nan, 0.0
-            return
-        weights = np.empty((len(parts), max(n, 2)))
-        adjusted, raw = np.empty((len(parts), n)), np.empty((len(parts), n))
-        for k, (component, own) in enumerate(zip(parts, face.components.values(), strict=True)):
-            weights[k, :n] = own / total * component.coverage[here]
-            adjusted[k], raw[k] = component.score[here], component.raw_score[here]
-        blend(raw, weights, part.raw_score[here], part.coverage[here])
-        blend(adjusted, weights, part.score[here], part.coverage[here])
-
-    def _gate(self, face: Face, workspace: Workspace, views: list[View], out: Array) -> None:
-        """Share of its reliability that the gates of a face let through; 1 where none is known."""
-        out[:] = 1.0
-        for gate in face.gates:
-            if columns_of(gate) <= set(workspace.frame.base.columns):
-                points = np.stack([view.scores(gate, workspace) for view in views])
-                open_share, known = np.empty(len(out)), np.empty(len(out))
-                blend(points, np.array([[view.weight] for view in views]), open_share, known)
-                out *= np.where(known > 0.0, open_share / 100.0, 1.0)
-
-    def _blend_confluence(self, scores: Scores, here: slice) -> None:
-        """Sum the faces, by weight and by how much of each is known."""
-        n = here.stop - here.start
-        parts = list(scores.faces.values())
-        weights = np.empty((len(parts), max(n, 2)))
-        adjusted, raw = np.empty((len(parts), n)), np.empty((len(parts), n))
-        gates = np.empty((len(parts), n))
-        for k, part in enumerate(parts):
-            weights[k, :n] = self.face_weights[part.name] * part.coverage[here]
-            adjusted[k], raw[k] = part.score[here], part.raw_score[here]
-            gates[k] = np.where(np.isnan(part.score[here]), np.nan, part.gate[here])
-        gate = np.empty(n)
-        blend(gates, weights, gate, scores.coverage[here])
-        blend(raw, weights, scores.raw_confluence[here], scores.coverage[here])
-        blend(adjusted, weights, scores.confluence[here], scores.coverage[here])
-        trust(adjusted, weights, scores.coverage[here], scores.confluence[here], gate,
-              scores.agreement[here], scores.reliability[here])  # fmt: skip
-
-    def _independence(self, scores: Scores, workspace: Workspace, start: int, stop: int) -> None:
-        """Effective number of independent inputs at each bar, from the last finished block of the base clock."""
-        clock = workspace.clock(workspace.frame.timeframe)
+        assembly = workspace.assemblies.get(self.fingerprint)
+        if assembly is None:
+            assembly = workspace.assemblies[self.fingerprint] = Assembly(self, workspace)
         if stop <= start:
-            return
-        blocks = range(start // clock.block, (stop - 1) // clock.block + 1)
-        known = workspace.participation.setdefault(self.fingerprint, {})
-        self._participate(workspace, [block - 1 for block in blocks if block - 1 not in known], known)
-        for block in blocks:
-            a, b = max(block * clock.block, start), min((block + 1) * clock.block, stop)
-            scores.effective_inputs[a - start : b - start] = known[block - 1]
-
-    def _participate(self, workspace: Workspace, blocks: list[int], known: dict[int, float]) -> None:
-        """Find the participation of a stretch of blocks; NaN for one in which history begins."""
-        timeframe = workspace.frame.timeframe
-        clock = workspace.clock(timeframe)
-        partial = [block for block in blocks if block * clock.block < clock.bars.first]
-        for block in partial:
-            workspace.insist_loaded(timeframe, block * clock.block)
-        known.update(dict.fromkeys(partial, float("nan")))
-        whole = [block for block in blocks if block not in partial]
-        whole = list(range(whole[0], whole[-1] + 1)) if whole else []  # what is known in between comes out the same
-        carried = frozenset(workspace.frame.base.columns)
-        inputs = [c for _, c, weight in self if weight > 0.0 and columns_of(c) <= carried]
-        together = max(CHUNK // clock.block, 1)
-        for group in (whole[i : i + together] for i in range(0, len(whole), together)):
-            found = np.full(len(group), np.nan)
-            a, b = group[0] * clock.block, (group[-1] + 1) * clock.block
-            if inputs:
-                rows = np.stack([c.score(workspace.values(c, timeframe, a, b)[0]) for c in inputs])
-                participation(rows, clock.block, found)
-            known.update(zip(group, found.tolist(), strict=True))
+            return Scores.empty(self, workspace, start, stop)
+        if stop - start > CHUNK:
+            assembled = assembly.long_stretch(workspace, start, stop, progress)
+        else:
+            assembled = assembly.stretch(workspace, start, stop)
+        return Scores.of(self, workspace, start, assembled, assembly)

@@ -122,7 +122,7 @@ def _call_in(s: State, side: int, k: int, share: float) -> None:
 
 
 @njit(cache=True)
-def _liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float) -> None:
+def liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float) -> None:
     """Find the positions that the mark price has reached, and sell or buy what is waiting, as far as the book goes."""
     at = int(np.searchsorted(s.at_risk[PRICES], mark))
     for k in range(max(at - 30, 0), min(at + 30, LADDER)):
@@ -323,7 +323,7 @@ def trade(
         fair = value * (1.0 + s.x[PREMIUM]) + s.x[IMPACT]
         _news(s, tape, start + 5 + int(60.0 * uniform(s.seed)), t, fair)
         mark = value * (1.0 + s.x[MARK_GAP])
-        _liquidate(s, tape, start + 110 + int(80.0 * uniform(s.seed)), t, mark, 10.0 * s.x[UNIT])
+        liquidate(s, tape, start + 110 + int(80.0 * uniform(s.seed)), t, mark, 10.0 * s.x[UNIT])
         n_takers = int(takers[t, j])
         _trade_a_slice(s, tape, start, t, n_takers, fair, _half_spread(value, usual), usual)
         if s.book[COUNT, BID, 0] > 0 and s.book[COUNT, ASK, 0] > 0:

@@ -1,0 +1,158 @@
+"""`virtuoso backtest`: what the signals of one or many instruments would have been worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from virtuoso.cli import options
+from virtuoso.cli.about import about, next_about
+from virtuoso.cli.call import Answer, Call
+from virtuoso.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from virtuoso.prism.scores import Scores
+    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.results import BacktestResult
+
+CONTRACT, VECTORBT = "contract", "vectorbt"
+CROSS_CHECKED = ("cash", "risk", "fees", "slippage")
+"""Terms that vectorbt is told."""
+
+
+def backtest(
+    call: Call,
+    symbols: options.Symbols,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    cash: options.Cash = None,
+    risk: options.Risk = None,
+    leverage: options.Leverage = None,
+    margin: options.Margin = None,
+    fees: options.Fees = None,
+    maker: options.Maker = None,
+    taker: options.Taker = None,
+    slippage: options.Slippage = None,
+    mark: options.Mark = None,
+    assume_funding: options.AssumeFunding = None,
+    trail: options.Trail = None,
+    reset_halt: options.ResetHalt = None,
+    bounds: options.Bounds = False,
+    fills: options.Fills = CONTRACT,
+    seed: options.Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
+) -> Answer:
+    """Trade the signals of one or many instruments with one wallet; write a run folder with a results page."""
+    from virtuoso import verbs
+
+    told = {
+        "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
+        "taker": taker, "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "trail": trail,
+        "reset_halt": reset_halt,
+    }  # fmt: skip
+    terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    _check_fills(fills, symbols, terms)
+    scores = [_scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
+    result: PortfolioResult | BacktestResult
+    if fills == VECTORBT:
+        result = verbs.cross_check(scores[0], settings=call.settings, seed=seed, **terms)
+        summary = result.summary()
+    else:
+        result = verbs.backtest(scores, settings=call.settings, seed=seed, **terms)
+        summary = result.summary(bounds=bounds)
+    folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    if not fresh:
+        call.note(f"This very run is there already; {folder} was left as it is.")
+    markets = [about(of_one.frame) for of_one in scores]
+    data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
+    following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
+    return Answer(data, lambda: _backtested(result, summary, folder), following)
+
+
+def _check_fills(fills: str, symbols: list[str], terms: dict[str, Any]) -> None:
+    """Refuse an engine that there is not, and what vectorbt is not asked."""
+    if fills not in (CONTRACT, VECTORBT):
+        raise ConfigError(
+            f"--fills is contract or vectorbt, was {fills!r}. {did_you_mean(fills, (CONTRACT, VECTORBT))}"
+        )
+    beyond = sorted(set(terms) - set(CROSS_CHECKED))
+    if fills == VECTORBT and (len(symbols) > 1 or beyond):
+        what = f"--{beyond[0].replace('_', '-')}" if beyond else f"{len(symbols)} symbols"
+        raise ConfigError(
+            f"--fills vectorbt trades one symbol without margin and funding; it knows no {what}. Leave it out."
+        )
+
+
+def _scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
+    """Scores of one instrument, from the cache where they are there."""
+    from virtuoso import verbs
+
+    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    with call.progress(f"scoring {symbol}") as tick:
+        cache = verbs.block_cache(settings=call.settings)
+        return verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
+
+
+def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
+    from virtuoso.research.portfolio_files import figures
+    from virtuoso.research.portfolio_result import PortfolioResult
+
+    beside = {}
+    if isinstance(result, PortfolioResult):
+        told = figures(result)
+        beside = {name: told[name] for name in ("optimistic", "inverted", "faces_alone", "random_entries", "halted_at")}
+        beside |= {"assumed": list(result.stage.assumptions), "breakdowns": _rows(result.breakdowns)}
+    return {
+        "metrics": result.metrics,
+        "buy_and_hold": result.benchmark_metrics,
+        **beside,
+        "counts": result.counts,
+        "score_buckets": _rows(result.buckets),
+        "provenance": result.provenance,
+    }
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Rows of a structured array, for --json."""
+    names = table.dtype.names or ()
+    return [dict(zip(names, row, strict=True)) for row in table.tolist()]
+
+
+def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: Path) -> Iterator[RenderableType]:
+    yield summary
+    yield from _buckets(result)
+    yield ""
+    yield f"run folder: {folder}/"
+    yield f"results page: {folder / 'results.html'}"
+
+
+def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:
+    """What prices did after each score, at one horizon that is neither noise nor regime."""
+    from virtuoso.cli.show import heading, table
+    from virtuoso.reports.numbers import number, percent, whole
+
+    horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))
+    if not horizons:
+        return
+    shown = "4h" if "4h" in horizons else horizons[-1]
+    rows = result.buckets[(result.buckets["horizon"] == shown) & (result.buckets["bars"] > 0)]
+    yield heading(f"Mean forward return over {shown} by confluence, in basis points")
+    cells = (
+        (
+            "all" if row["high"] - row["low"] == 100.0 else f"{row['low']:.0f} to {row['high']:.0f}",
+            whole(row["bars"]),
+            whole(row["windows"]),
+            number(row["mean_bp"], 1, signed=True),
+            f"{number(row['low_bp'], 1, signed=True)} to {number(row['high_bp'], 1, signed=True)}",
+            percent(row["up_share"]),
+        )
+        for row in rows
+    )
+    yield table(("CONFLUENCE", "BARS", "WINDOWS", "MEAN bp", "95 % INTERVAL bp", "UP"), cells)
+    yield "WINDOWS: disjoint stretches of that length; returns that share their path are counted once."
