@@ -74,8 +74,15 @@ class TestAFrameOfBarsAndEvents:
 
     def test_has_all_of_them(self, shared):
         columns = shared.frame("BTCUSDT", "5m").base.columns
-        assert {*BAR_COLUMNS, *FLOW_COLUMNS, *POSITIONING_COLUMNS} <= columns.keys()
+        stored = {name for name, column in POSITIONING_COLUMNS.items() if column.kind in shared.kinds()}
+        assert {*BAR_COLUMNS, *FLOW_COLUMNS, *stored} <= columns.keys()
         assert {name for name, column in BOOK_COLUMNS.items() if column.kind == "depth"} <= columns.keys()
+
+    def test_carries_nothing_of_a_kind_that_is_not_stored(self, shared):
+        """What is carried and not known is a gap; what is not there at all is missing, and said to be."""
+        absent = {name for name, column in POSITIONING_COLUMNS.items() if column.kind not in shared.kinds()}
+        assert absent
+        assert not absent & shared.frame("BTCUSDT", "5m").base.columns.keys()
 
     def test_knows_them_where_they_were_recorded(self, shared):
         columns = shared.frame("BTCUSDT", "5m").base.columns

@@ -27,7 +27,7 @@ from virtuoso.errors import DataError
 from virtuoso.market import derived
 from virtuoso.market.anchored import DAY_MS, Anchored
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS, Array
+from virtuoso.market.columns import BAR_COLUMNS, POSITIONING_COLUMNS, Array
 from virtuoso.market.event_store import EventReader, files_within
 from virtuoso.market.events import EventFold, Events
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
@@ -142,9 +142,17 @@ def attached(bars: Bars, instrument: Instrument, lake: Lake, as_of: int | None =
     if not found:
         return bars
     unknown = bars.state == UNKNOWN
-    new = {name: np.where(unknown, np.nan, values) for name, values in first_known(found).items()}
-    kept = {name: values for name, values in new.items() if name not in BAR_COLUMNS}
-    return replace(bars, columns={**bars.columns, **kept})
+    new = {name: np.where(unknown, np.nan, values) for name, values in _carried(first_known(found), stored).items()}
+    return replace(bars, columns={**bars.columns, **new})
+
+
+def _carried(columns: Columns, kinds: Sequence[str]) -> Columns:
+    """Columns that events of these kinds tell: not those of bars, nor what a fold could tell of a kind that is absent.
+
+    A column that is carried and not known is a gap; one of which there is nothing at all is missing.
+    """
+    absent = {name for name, column in POSITIONING_COLUMNS.items() if column.kind not in kinds}
+    return {name: values for name, values in columns.items() if name not in BAR_COLUMNS and name not in absent}
 
 
 def first_known(found: Sequence[Mapping[str, Array]]) -> Columns:
@@ -285,6 +293,7 @@ class LiveColumns:
 
     def __init__(self, timeframe: Timeframe, kinds: Sequence[str]) -> None:
         self.timeframe = timeframe
+        self._kinds = tuple(kinds)
         used = [source for source in FOLDS if any(kind in kinds for kind in source.needs)]
         self._folds = [
             Anchored(source.begin, timeframe) if source.anchored else source.begin(timeframe) for source in used
@@ -319,4 +328,4 @@ class LiveColumns:
             fold.bars({kind: some for kind, some in events.items() if kind in fold.kinds}, first, end)
             for fold in self._folds
         ]
-        return {name: values for name, values in first_known(found).items() if name not in BAR_COLUMNS}
+        return _carried(first_known(found), self._kinds)
