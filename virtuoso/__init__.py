@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.prism.scores import Scores
+    from virtuoso.research.information import information
     from virtuoso.verbs import backtest, issued, load, score, verify
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ _HOMES = {
     "Timeframe": "virtuoso.clock",
     "VirtuosoError": "virtuoso.errors",
     "backtest": "virtuoso.verbs",
+    "information": "virtuoso.research.information",
     "issued": "virtuoso.verbs",
     "load": "virtuoso.verbs",
     "ratio": "virtuoso.prism.scale",
@@ -76,6 +78,7 @@ __all__ = [
     "Timeframe",
     "VirtuosoError",
     "backtest",
+    "information",
     "issued",
     "load",
     "ratio",
