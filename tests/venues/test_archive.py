@@ -1,12 +1,14 @@
 """Public archive files and other tables of bars, read as they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnreadableFileError
-from virtuoso.venues.archive import NotBars, RawBars, read_bars
+from virtuoso.venues.archive import NotBars, RawBars, is_simulated, read_bars
 from virtuoso.venues.archive_columns import recognise
 from virtuoso.venues.archive_times import NO_TIME, read_times, time_zone
 
@@ -317,3 +319,21 @@ class TestRecordedFiles:
     def test_dates_with_the_month_first(self, real_data, name):
         with pytest.raises(AmbiguousError, match="either way round"):
             read_bars(real_data / "reference/quotes" / name, now_ms=1_780_000_000_000)
+
+
+class TestASimulatedFile:
+    """Says so in the comment of its zip or gzip, since files are moved."""
+
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            (b"\x1f\x8b\x08\x10" + bytes(4) + b"\x00\xff" + b"simulated by Virtuoso\x00", True),
+            (b"\x1f\x8b\x08\x18" + bytes(4) + b"\x00\xff" + b"name.csv\x00simulated\x00", True),
+            (b"\x1f\x8b\x08\x10" + bytes(4) + b"\x00\xff" + b"recorded\x00", False),
+            (b"\x1f\x8b\x08\x08" + bytes(4) + b"\x00\xff" + b"simulated.csv\x00", False),
+            (b"\x1f\x8b", False),
+        ],
+        ids=["comment", "name and comment", "another comment", "only a name", "cut short"],
+    )
+    def test_is_told_by_the_comment_of_a_gzip(self, header, expected):
+        assert is_simulated(Path("book.csv.gz"), header) is expected

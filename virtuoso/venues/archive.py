@@ -233,11 +233,25 @@ def unpacked(path: Path, data: bytes) -> bytes:
 
 
 def is_simulated(path: Path, data: bytes) -> bool:
-    """Whether the zip's comment says so; the simulator writes it because files are moved."""
-    if not path.name.lower().endswith(".zip"):
+    """Whether the comment of a zip or gzip says so; the simulator writes it because files are moved."""
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return _gzip_comment(data).startswith(b"simulated")
+    if not name.endswith(".zip"):
         return False
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return archive.comment.startswith(b"simulated")
+
+
+def _gzip_comment(data: bytes) -> bytes:
+    """Comment in the header of a gzip (RFC 1952) without extra fields; empty if it has none."""
+    flags = data[3] if len(data) > 10 else 0
+    if not flags & 0x10 or flags & 0x04:
+        return b""
+    rest = data[10:]
+    if flags & 0x08:
+        rest = rest.partition(b"\0")[2]
+    return rest.partition(b"\0")[0]
 
 
 def _open_csv(path: Path, data: bytes) -> _Opened | NotBars:
