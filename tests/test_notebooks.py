@@ -34,6 +34,11 @@ CLAIMS = {
         "hardly changes the result": "abs(together.metrics['total_return'] - without.metrics['total_return']) < 0.03",
         "which was bad before it came": "without.metrics['total_return'] < -0.05",
     },
+    "03-which-component-knows-something": {
+        "sees the future where it is hidden": "ruler.rows['low'][ruler.rows['name'] == 'toys.peek'][0] > 0.3",
+        "finds nothing in a coin": "ruler.rows['low'][ruler.rows['name'] == 'toys.coin'][0] < 0 < ruler.rows['high'][ruler.rows['name'] == 'toys.coin'][0]",  # noqa: E501
+        "no score comes near what half a look at the future would show": "found.to_pandas()['ic'].abs().max() < 0.5 * ruler.rows['ic'][ruler.rows['name'] == 'toys.peek'][0]",  # noqa: E501
+    },
 }
 """What the words say, and what must be true of the run for that."""
 
@@ -87,4 +92,4 @@ class TestALetter:
         assert len(notebook.cells) <= MOST_CELLS
         assert re.match(r"# [^\n]*\?\n", notebook.cells[0].source)
         imported = re.findall(r"^(?:import|from) (\w+)", letter.read_text(encoding="utf-8"), re.MULTILINE)
-        assert set(imported) <= {"virtuoso", "tempfile"}
+        assert set(imported) <= {"virtuoso", "tempfile", "os"}
