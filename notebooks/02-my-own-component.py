@@ -113,7 +113,8 @@ print(accusation)
 
 
 # %%
-honest, dishonest = vt.backtest(vt.score(frame, mine)), vt.backtest(vt.score(frame, leaking))
+terms = {"data": home, "assume_funding": 0.0001, "mark": "last"}  # the archive holds bars only
+honest, dishonest = vt.backtest(vt.score(frame, mine), **terms), vt.backtest(vt.score(frame, leaking), **terms)
 for name, result in (("honest", honest), ("one bar ahead", dishonest)):
     print("{:14} {total_return:+7.1%}   Sharpe {sharpe:+6.1f}   {trades:.0f} trades".format(name, **result.metrics))
 
@@ -139,7 +140,7 @@ for row in scores.explain("2025-02-14T12:00Z").faces["technical"]:
     print(f"{row.name:12} {row.score:5.1f} x {row.weight:.2f} = {row.impact:5.1f}   {row.words}")
 
 # %%
-without, together = vt.backtest(vt.score(frame)), vt.backtest(scores)
+without, together = vt.backtest(vt.score(frame), **terms), vt.backtest(scores, **terms)
 for name, result in (("without Tilt", without), ("with Tilt", together)):
     print("{:14} {total_return:+7.1%}   {trades:.0f} trades".format(name, **result.metrics))
 
@@ -149,8 +150,8 @@ for name, result in (("without Tilt", without), ("with Tilt", together)):
 # Tilt knows only the past: no law found a bar at which it does not, and its scores bar by bar are those of the whole
 # history, bit for bit. Shifted by one bar it was caught at once, with the bar at which it can be seen.
 #
-# The rest of the letter is why that matters. Alone and honest, Tilt loses more than a third of the account, nearly all
-# of it to costs; one bar ahead, the same ten lines seem to earn a quarter of it and more in two months. Nothing but the
-# laws tells the two apart: the better curve is the lie. And a clean certificate is no praise. Among the others Tilt
+# The rest of the letter is why that matters. Alone and honest, Tilt loses more than a tenth of the account before
+# trading is halted, all of it to costs; one bar ahead, the same ten lines seem to triple it in two months. Nothing but
+# the laws tells the two apart: the better curve is the lie. And a clean certificate is no praise. Among the others Tilt
 # hardly changes the result, which was bad before it came: being honest is what makes an idea worth testing, not what
 # makes it right.

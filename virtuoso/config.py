@@ -23,7 +23,13 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_valid
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
 
 from virtuoso.account.settings import RiskSettings, TradingSettings
-from virtuoso.config_files import environment_layers, project_layers, read_environment, weight_layers
+from virtuoso.config_files import (
+    calibration_layer,
+    environment_layers,
+    project_layers,
+    read_environment,
+    weight_layers,
+)
 from virtuoso.config_layers import KeyPath, Layer, Merged, dotted, pattern
 from virtuoso.errors import ConfigError, SecretError, did_you_mean
 from virtuoso.prism.settings import DEFAULT_WEIGHTS, PrismSettings, shipped_weights
@@ -32,7 +38,7 @@ from virtuoso.signals.settings import SignalSettings
 
 FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are called linear
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
-WHOLE = frozenset({("prism", "timeframes")})  # a ladder is replaced, not mixed with another
+WHOLE = frozenset({("prism", "timeframes"), ("signals", "calibration")})  # replaced, not mixed with another
 SHOWN_ERRORS = 10
 LONGEST_SHOWN = 24  # characters; exchange keys are longer
 PLAIN_WORDS = {  # for people who do not speak Python
@@ -352,12 +358,13 @@ def _at(tree: Any, path: KeyPath) -> Any:
 
 
 def _merged(layers: list[Layer], root: Path, env: Mapping[str, str]) -> Merged:
-    """Lay the weights, then the layers, over each other."""
+    """Lay the weights, then the layers, then the table of reliability that they name, over each other."""
     upper = Merged(WHOLE)
     for layer in layers:
         _refuse_literal_secrets(layer, layer.tree, ())
         upper.add(layer)
-    section = upper.filled(env, _secrets()).get("prism")
+    filled = upper.filled(env, _secrets())
+    section, signals = filled.get("prism"), filled.get("signals")
     name = section.get("weights", DEFAULT_WEIGHTS) if isinstance(section, dict) else DEFAULT_WEIGHTS
     origin = upper.origin(("prism", "weights"))
     merged = Merged(WHOLE)
@@ -365,6 +372,9 @@ def _merged(layers: list[Layer], root: Path, env: Mapping[str, str]) -> Merged:
         merged.add(layer)
     for layer in layers:
         merged.add(layer)
+    table = signals.get("calibration") if isinstance(signals, dict) else None
+    if isinstance(table, str):
+        merged.add(calibration_layer(table, upper.origin(("signals", "calibration")), root))
     return merged
 
 

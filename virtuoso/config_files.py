@@ -1,7 +1,8 @@
 """Where settings come from: strict YAML files, the environment and `.env`.
 
 1. `read_yaml` reads one file as a layer: plain values only, no tags, no anchors, no duplicate keys, at most 1 MB.
-2. `project_layers` finds the files of a project, `weight_layers` the weights that they name.
+2. `project_layers` finds the files of a project, `weight_layers` and `calibration_layer` what they name: weights, and
+   the table of reliability.
 3. `read_environment` joins `.env` and the environment; `environment_layers` turns VIRTUOSO_SECTION__KEY into layers.
 """
 
@@ -201,19 +202,8 @@ def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer
     ConfigError
         If there is no such file, or it holds more than timeframes and faces.
     """
-    default = shipped(DEFAULT_WEIGHTS)
-    beside = [origin.folder] if origin and origin.folder and not origin.folder.is_relative_to(shipped("")) else []
-    candidates = [folder / name for folder in (*beside, root / "configs", root, shipped(""))]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is None:
-        known = {
-            f"weights/{path.name}"
-            for folder in (root / "configs", shipped(""))
-            for path in folder.glob("weights/*.yaml")
-        }
-        where = f" in {origin.where(('prism', 'weights'))}" if origin else ""
-        raise ConfigError(f"prism.weights{where} names {name!r}, which does not exist. {did_you_mean(name, known)}")
-    for path in dict.fromkeys((default, file)):
+    file = _named_file(name, origin, ("prism", "weights"), root, "weights/*.yaml")
+    for path in dict.fromkeys((shipped(DEFAULT_WEIGHTS), file)):
         layer = read_yaml(path, root)
         for key in layer.tree:
             if key not in WEIGHT_KEYS:
@@ -222,6 +212,31 @@ def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer
                     f"{did_you_mean(key, WEIGHT_KEYS)}"
                 )
         yield layer.under("prism")
+
+
+def calibration_layer(name: str, origin: Layer | None, root: Path) -> Layer:
+    """Read the table of reliability that `signals.calibration` names; it is looked for as weights are.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file.
+    """
+    file = _named_file(name, origin, ("signals", "calibration"), root, "calibration/*.yaml")
+    return read_yaml(file, root).under("signals", "calibration")
+
+
+def _named_file(name: str, origin: Layer | None, key: KeyPath, root: Path, pattern: str) -> Path:
+    """Find a file that a setting names: beside the file of the project that names it, in the project, then shipped."""
+    beside = [origin.folder] if origin and origin.folder and not origin.folder.is_relative_to(shipped("")) else []
+    candidates = [folder / name for folder in (*beside, root / "configs", root, shipped(""))]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        folders = (root / "configs", shipped(""))
+        known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.glob(pattern)}
+        where = f" in {origin.where(key)}" if origin else ""
+        raise ConfigError(f"{dotted(key)}{where} names {name!r}, which does not exist. {did_you_mean(name, known)}")
+    return file
 
 
 def read_environment(root: Path, env: Mapping[str, str] | None) -> tuple[dict[str, str], frozenset[str]]:

@@ -46,6 +46,11 @@ class TestAgainstThePublishedNumbers:
     def test_a_loss_on_the_first_bar_is_a_drawdown(self):
         assert metrics.max_drawdown(grown([-0.10, 0.05]), 1.0) == pytest.approx(-0.10, abs=1e-15)
 
+    def test_sharpe_above_a_benchmark(self):
+        """The series of pypbo's own tests, not annualised."""
+        returns = np.array([0.259, 0.198, 0.364, -0.081, 0.057, 0.055, 0.188, 0.317, 0.24, 0.184, -0.01, 0.526])
+        assert metrics.sharpe(returns - 0.05, 1) == pytest.approx(0.834364, abs=1e-6)
+
 
 class TestAgainstOtherImplementations:
     """empyrical-reloaded and vectorbt on random returns, with a year of 365 days."""

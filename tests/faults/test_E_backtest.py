@@ -1,12 +1,19 @@
-"""E41 to E48 of the fault catalogue, as far as the first backtest goes (E44 to E47 need the perpetual account)."""
+"""E41 to E48 of the fault catalogue: in the first backtest, and in the perpetual contract."""
 
 import numpy as np
 import pytest
 
+from tests.account.event_lists import bar, kinds, long_, still, trade
+from tests.account.slow_account import Order
 from tests.builders import START
 from tests.research.scenes import bars, flat, intents, unscored, walk
+from virtuoso.account.risk import LIMITS, Limits, Rules
 from virtuoso.account.trades import STOP
+from virtuoso.errors import NoDataError
 from virtuoso.research.backtest import backtest
+from virtuoso.research.portfolio import Account
+from virtuoso.research.portfolio import run as trade_portfolio
+from virtuoso.research.stage import FundingTerms, Stage
 
 
 def run(frame, *made, **terms):
@@ -35,6 +42,75 @@ class TestWithinABar:
         trade = result.trades[0]
         assert (trade["entry_number"], trade["exit_number"], trade["reason"]) == (START + 1, START + 1, STOP)
         assert result.counts["stopped on the bar of the entry"] == 1
+
+
+class TestThePerpetualContract:
+    """The same bars on an account of perpetuals."""
+
+    def test_E41_stop_and_target_in_one_bar_have_two_bounds_and_are_marked(self):
+        moments = (long_(stop=98.0, targets=[(105.0, 1.0)]), still()), (None, bar(100, 106, 97, 104))
+        for pessimistic, why, price in ((True, "stop", 98.0), (False, "target", 105.0)):
+            events, _ = trade(*moments, pessimistic=pessimistic)
+            assert kinds(events) == ["entry", why]
+            assert (events["price"][1], events["ambiguous"][1]) == (price, True)
+
+    def test_E42_a_gap_through_the_stop_fills_at_the_open_with_slippage(self):
+        events, _ = trade((long_(stop=98.0), still()), (None, bar(95, 106, 93, 100, slippage=0.001)))
+        assert kinds(events) == ["entry", "stop"]
+        assert events["price"][1] == pytest.approx(95.0 * 0.999)
+        assert not events["ambiguous"].any()
+
+    def test_E43_a_stop_hit_on_the_entry_bar_exits_on_that_bar(self):
+        events, _ = trade((long_(stop=98.0), bar(100, 101, 97, 100)))
+        assert kinds(events) == ["entry", "stop"]
+        assert events["instant"].tolist() == [0, 0]
+
+    def test_E44_funding_while_flat_is_none_and_exactly_at_the_entry_the_worse_case(self):
+        flat_, _ = trade((None, still(at_open=0.01)), (None, still(inside=0.01)))
+        assert len(flat_) == 0
+        paid, _ = trade((long_(), still(at_open=0.01)))
+        assert paid["funding"].sum() == pytest.approx(-0.1)
+        received, _ = trade((long_(), still(at_open=-0.01)))
+        assert received["funding"].sum() == 0.0
+        left, _ = trade((long_(), still()), (Order(out=True), still(at_open=0.01)))
+        assert left["funding"].sum() == pytest.approx(-0.1)  # held at the settlement, and out right after it
+
+    def test_E45_without_funding_or_marks_there_is_no_stage(self):
+        with pytest.raises(NoDataError, match="--mark last"):
+            Stage.of([flat()], terms=FundingTerms(assume=0.0001))
+        with pytest.raises(NoDataError, match="--assume-funding"):
+            Stage.of([flat()], terms=FundingTerms(mark_is_last=True))
+
+    def test_E46_a_leverage_that_the_tier_does_not_allow_is_rejected(self):
+        tiers = ((0.0, 0.005), (1_500.0, 0.1))
+        events, _ = trade((long_(14.0), still()), leverage=25.0, tiers=tiers)
+        assert kinds(events) == ["entry"]
+        events, _ = trade((long_(24.0), still()), leverage=25.0, tiers=tiers)
+        assert kinds(events) == ["rejected"]
+
+    @pytest.mark.parametrize(
+        ("rules", "size", "limit"),
+        [
+            (Rules(0.3, 0.0, 0.0), 4.8, None),
+            (Rules(0.0, 6.0, 0.0), None, "size_step"),
+            (Rules(0.0, 0.0, 600.0), None, "min_notional"),
+        ],
+    )
+    def test_E46_sizes_are_rounded_down_or_refused_as_the_venue_would(self, rules, size, limit):
+        frame = flat()
+        stage = Stage.of([frame], terms=FundingTerms(0.0, True))
+        account = Account(limits=Limits(least_scale=1.0), rules={frame.instrument: rules})
+        result = trade_portfolio(stage, {frame.instrument: intents(frame, (2, 1, 80.0))}, account)
+        assert result.events["size"].tolist() == ([] if size is None else [pytest.approx(size)])
+        assert {name: result.refused[name] for name in LIMITS if result.refused[name]} == ({limit: 1} if limit else {})
+
+    def test_E47_liquidation_before_the_stop_is_booked_and_equity_stays_above_nothing(self):
+        events, books = trade(
+            (long_(40.0, stop=70.0), still()), (None, bar(100, 100, 60, 65)), cash=405.0, leverage=10.0
+        )
+        assert kinds(events) == ["entry", "liquidation"]
+        assert events["price"][1] > 90.0
+        assert books.wallet[0] >= 0.0
 
 
 class TestTooLittleToJudge:

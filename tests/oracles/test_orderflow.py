@@ -12,8 +12,9 @@ from virtuoso.clock import Timeframe
 from virtuoso.prism.features.candles import CandleBars
 from virtuoso.prism.features.flow import Delta
 from virtuoso.prism.features.levels import LevelMap
-from virtuoso.prism.features.positioning import PositionMoves, Quadrant, known_mean, usual_size
+from virtuoso.prism.features.positioning import PositionMoves, Quadrant, usual_size
 from virtuoso.prism.features.volatility import mean_range
+from virtuoso.prism.features.windows import known_mean
 from virtuoso.prism.orderflow import CVD, Imbalance, Liquidity, LiquidityZones, Pressure, TradeFlow, lean
 
 MINUTE, FIVE = Timeframe("1m"), Timeframe("5m")

@@ -336,4 +336,4 @@ class TestOnAMarket:
 
     def test_every_rule_is_listed_once(self):
         names = [rule.__name__ for rule in (*INSIGHTS, *ACTIONS)]
-        assert len(names) == len(set(names)) == 21
+        assert len(names) == len(set(names)) == 22

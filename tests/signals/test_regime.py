@@ -7,12 +7,19 @@ import pytest
 
 from tests.builders import hours, market
 from tests.research.scenes import bars
-from virtuoso.clock import Timeframe
+from tests.signals import scenes
+from virtuoso.clock import Span, Timeframe
+from virtuoso.config import Settings
+from virtuoso.errors import ConfigError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, clock_of, regimes
+from virtuoso.signals.decision import decide, stopped_entries
+from virtuoso.signals.issue import issue
+from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, clock_of, regimes
+from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import intents_of
 
 HOURS, HOUR = hours(bars=2_500), Timeframe("1h")
 
@@ -87,6 +94,17 @@ class TestAsTheBaseClockSeesIt:
         assert len(changed) > 10
         assert ((changed + 1) * 60_000 % slow.ms == 0).all()
 
+    def test_each_base_bar_sees_the_last_slow_bar_that_has_closed(self):
+        prism, frame, workspace = Prism.standard(), self.FRAME, Workspace(self.FRAME)
+        slow = clock_of(prism, frame.timeframe)
+        bars = frame.bars(slow)
+        code = RegimeState(*workspace.values(Regime(), slow, bars.first, bars.end)).code
+        closes = (np.arange(bars.first, bars.end) + 1) * slow.ms
+        found = regimes(prism, workspace, frame.start, frame.stop)
+        for i in range(15_000, 30_000, 7):
+            last = int((closes <= (frame.start + i + 1) * 60_000).sum()) - 1
+            assert found[i] == (UNKNOWN_REGIME if np.isnan(code[last]) else code[last])
+
     def test_what_follows_changes_nothing(self):
         prism, frame = Prism.standard(), self.FRAME
         whole = regimes(prism, Workspace(frame), frame.start, frame.stop)
@@ -94,3 +112,82 @@ class TestAsTheBaseClockSeesIt:
         part = regimes(prism, Workspace(cut), cut.start, cut.stop)
         np.testing.assert_array_equal(part, whole[: len(part)])
         assert (whole == UNKNOWN_REGIME).mean() < 0.5
+
+
+HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
+RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
+SCORES = HOURLY.score(hours(bars=5_000), block=scenes.BLOCK)
+
+
+def gated(*names):
+    return RULE.model_copy(update={"regimes": names})
+
+
+class TestAsAGate:
+    """`signals.regimes` names where positions are entered; ways out and states are untouched."""
+
+    PLAIN = decide(SCORES, RULE)
+    VOLATILE = decide(SCORES, gated("volatile range", "volatile trend"))
+
+    def test_all_regimes_stop_nothing_even_where_it_is_not_known(self):
+        assert not self.PLAIN.stopped.any()
+        assert stopped_entries(SCORES, RULE) == {}
+        assert admits(REGIMES, np.array([UNKNOWN_REGIME, 0, 3], dtype=np.int8)).all()
+
+    def test_an_unknown_regime_is_not_one_of_those_named(self):
+        assert admits(("calm trend",), np.array([UNKNOWN_REGIME, 0, 2], dtype=np.int8)).tolist() == [False, False, True]
+
+    def test_entries_are_made_in_the_named_regimes_alone(self):
+        entered = intents_of(self.VOLATILE)["side"] != 0
+        assert 3 < entered.sum() < (intents_of(self.PLAIN)["side"] != 0).sum()
+        assert (self.VOLATILE.regime[entered] % 2 == 1).all()
+
+    def test_what_is_entered_and_left_stays_as_it_was(self):
+        plain, volatile = intents_of(self.PLAIN), intents_of(self.VOLATILE)
+        np.testing.assert_array_equal(volatile["number"], plain["number"])
+        same = ~self.VOLATILE.stopped
+        assert volatile[same].tobytes() == plain[same].tobytes()
+        assert (volatile["side"][~same] == 0).all()
+        np.testing.assert_array_equal(self.VOLATILE.verdicts.state, self.PLAIN.verdicts.state)
+
+    def test_what_is_stopped_is_counted_by_regime(self):
+        counted = stopped_entries(SCORES, gated("volatile range", "volatile trend"))
+        assert sum(counted.values()) == self.VOLATILE.stopped.sum() > 0
+        assert set(counted) <= {"", "calm range", "calm trend"}
+        for name, n in counted.items():
+            code = REGIMES.index(name) if name else UNKNOWN_REGIME
+            assert n == ((self.VOLATILE.regime == code) & self.VOLATILE.stopped).sum()
+
+    def test_a_signal_says_that_its_entry_was_stopped(self):
+        j = int(np.flatnonzero(self.VOLATILE.stopped & (self.VOLATILE.regime >= 0))[0])
+        made = issue(self.VOLATILE, j)
+        name = REGIMES[self.VOLATILE.regime[j]]
+        assert made.signal != "NEUTRAL"
+        assert made.targets == {}
+        assert f"the regime on 1h is {name}" in made.unknown["stop_loss"]
+        assert "entries are made in volatile range and volatile trend only" in made.actionable_insights[-1]
+        assert f"Regime: {name} on 1h." in made.insights
+
+    def test_every_decision_knows_the_regime_of_its_own_close(self):
+        whole = regimes(HOURLY, SCORES.workspace, SCORES.start, SCORES.start + len(SCORES))
+        np.testing.assert_array_equal(self.PLAIN.regime, whole[self.PLAIN.at])
+
+    @pytest.mark.parametrize("bars", [3_321, 4_600])
+    def test_what_follows_stops_and_admits_nothing(self, bars):
+        part = decide(
+            HOURLY.score(hours(bars=5_000).until((SCORES.frame.base.first + bars) * HOUR.ms), block=scenes.BLOCK),
+            gated("volatile range"),
+        )
+        whole = decide(SCORES, gated("volatile range"))
+        assert len(part) > 20
+        np.testing.assert_array_equal(part.stopped, whole.stopped[: len(part)])
+        np.testing.assert_array_equal(part.regime, whole.regime[: len(part)])
+
+    def test_a_name_that_is_none_is_refused_with_the_nearest(self, tmp_path):
+        file = tmp_path / "mine.yaml"
+        file.write_text("signals: {regimes: [calm trends]}")
+        with pytest.raises(ConfigError, match=r"signals\.regimes\[0\].*'calm trend'"):
+            Settings.load(file, root=tmp_path, env={})
+        file.write_text("signals: {regimes: []}")
+        with pytest.raises(ConfigError, match=r"signals\.regimes.*at least 1"):
+            Settings.load(file, root=tmp_path, env={})

@@ -73,17 +73,16 @@ class Tiers:
         return float(maintenance(self.table, notional))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def tier_of(tiers: Array, notional: float) -> int:
     """Tier of a notional."""
     tier = 0
-    for n in range(tiers.shape[1]):
-        if notional >= tiers[0, n]:
-            tier = n
+    while tier + 1 < tiers.shape[1] and notional >= tiers[0, tier + 1]:
+        tier += 1
     return tier
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def maintenance(tiers: Array, notional: float) -> float:
     """Maintenance margin of a notional, quote currency.
 
@@ -98,7 +97,7 @@ def maintenance(tiers: Array, notional: float) -> float:
     return margin
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def liquidation_price(tiers: Array, size: float, entry: float, wallet: float, others: float) -> float:
     """Mark price at which a position is liquidated.
 
@@ -130,7 +129,7 @@ def liquidation_price(tiers: Array, size: float, entry: float, wallet: float, ot
     return float(price)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def bybit_liquidation_price(tiers: Array, size: float, entry: float, leverage: float, extra: float) -> float:
     """Liquidation price of an isolated USDT position at Bybit, where initial and maintenance margin are those at entry.
 

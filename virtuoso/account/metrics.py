@@ -210,15 +210,17 @@ def account_metrics(close_times: Times, equity: Array, cash: float, start_ms: in
     }
 
 
-def trade_metrics(trades: np.ndarray) -> dict[str, float]:
+def trade_metrics(trades: np.ndarray, still_open: int = OPEN) -> dict[str, float]:
     """Measure the closed trades.
 
     Parameters
     ----------
-    trades : array of TRADE, shape (n_trades,)
+    trades : array with the fields reason, pnl, risk, fees and slippage, shape (n_trades,)
         An open trade is counted, but judged only when it is closed.
+    still_open : int
+        Its reason.
     """
-    closed = trades[trades["reason"] != OPEN]
+    closed = trades[trades["reason"] != still_open]
     multiples = r_multiples(closed["pnl"], closed["risk"])
     multiples = multiples[np.isfinite(multiples)]
     return {

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.account.contract import ENTRY, LIMIT, ORDER_STOP, QUANTITY, SIZE, STOP
+from virtuoso.account.books import ENTRY, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -32,8 +32,10 @@ LIMITS = (
     "min_notional",
     "no_stop",
 )
-"""Limits by their code: those from `leverage` on cut an order before they refuse it."""
+"""Limits by their code; leverage and heat cut an order before they refuse it."""
 HALTED, POSITIONS, CORRELATION, LEVERAGE_LIMIT, HEAT, SIZE_STEP, MIN_NOTIONAL, NO_STOP = range(8)
+LEAST_CUT = 1e-6
+"""Share of the wanted size below which what a limit leaves is nothing: rounding of what is spent, not room."""
 LEAST_SHARED = 30
 """Bars that two instruments must share before their correlation counts."""
 
@@ -82,7 +84,7 @@ class Rules(NamedTuple):
     min_notional: float = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def correlation(closes: Array, i: int, k: int) -> float:
     """Correlation of the returns of two instruments over the closes handed in, NaN where they share too few.
 
@@ -110,7 +112,7 @@ def correlation(closes: Array, i: int, k: int) -> float:
     return (xy - x * y / n) / np.sqrt(spread) if spread > 0.0 else np.nan
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def risk_of(size: float, price: float, stop: float) -> float:
     """What a position would lose from a price to its stop, quote currency; all of it without a stop."""
     if np.isnan(stop):
@@ -118,7 +120,7 @@ def risk_of(size: float, price: float, stop: float) -> float:
     return max(size * (price - stop), 0.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def admitted(
     i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
     prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
@@ -159,6 +161,8 @@ def admitted(
         if k == i:  # what is held here is closed first
             continue
         held, waits = positions[k, SIZE], orders[k, QUANTITY]
+        if orders[k, OUT] != 0.0:
+            held = 0.0  # it leaves at the next open, before anything enters
         if held == 0.0 and waits == 0.0:
             continue
         taken += 1
@@ -182,19 +186,19 @@ def admitted(
     return side * _as_the_venue_accepts(size, price, rules[i], refused)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _cut(size: float, most: float, limit: int, refused: Counts, cut: Counts) -> float:
     """Cut a size to what a limit leaves; nothing is a refusal."""
     if size <= 0.0 or size <= most:
         return size
-    if most <= 0.0:
+    if most <= LEAST_CUT * size:
         refused[limit] += 1
         return 0.0
     cut[limit] += 1
     return most
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _as_the_venue_accepts(size: float, price: float, rules: Array, refused: Counts) -> float:
     """Round a size down to the step; refuse what is below the least size or notional."""
     if rules[0] > 0.0:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-REASONS = ("open", "stop", "target", "signal")
-"""Why a trade ended, by its code: it has not, its stop, its target, or an intent to be out or on the other side."""
+REASONS = ("open", "stop", "target", "signal", "liquidation")
+"""Why a trade ended, by its code: it has not, its stop, its target, an intent to be out or on the other side, or the
+venue."""
 
-OPEN, STOP, TARGET, SIGNAL = range(4)
+OPEN, STOP, TARGET, SIGNAL, LIQUIDATION = range(5)
 
 TRADE = np.dtype(
     [

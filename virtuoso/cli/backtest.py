@@ -58,7 +58,7 @@ def backtest(
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)
-    scores = [_scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
+    scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     result: PortfolioResult | BacktestResult
     if fills == VECTORBT:
         result = verbs.cross_check(scores[0], settings=call.settings, seed=seed, **terms)
@@ -89,7 +89,7 @@ def _check_fills(fills: str, symbols: list[str], terms: dict[str, Any]) -> None:
         )
 
 
-def _scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
+def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
     """Scores of one instrument, from the cache where they are there."""
     from virtuoso import verbs
 

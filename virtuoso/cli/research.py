@@ -12,6 +12,7 @@ import typer
 from virtuoso.cli import options
 from virtuoso.cli.about import about, next_about
 from virtuoso.cli.backtest import backtest
+from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.call import Answer, Call, verb, written
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
@@ -31,6 +32,7 @@ def add_research(app: typer.Typer) -> None:
     verb(app, "score")(score)
     verb(app, "explain")(explain)
     verb(app, "backtest")(backtest)
+    verb(app, "calibrate")(calibrate)
     verb(app, "verify")(verify)
 
 

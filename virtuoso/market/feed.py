@@ -7,15 +7,13 @@ close, from their own base bars only. Arrays grow by half, so a bar costs the sa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import COLUMNS
+from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, GapPolicy
@@ -79,25 +77,27 @@ class Feed:
             timeframe = slow.bars.timeframe
             if base.end * base.timeframe.ms % timeframe.ms == 0:
                 start = max(slow.bars.end * timeframe.ms // base.timeframe.ms, base.first)
-                for name, part in _single(fold_bars(_from(base, start), timeframe)):
-                    slow.append(name, *part)
+                folded = fold_bars(_from(base, start), timeframe)
+                for i in range(len(folded)):
+                    row = np.array([column[i] for column in folded.columns.values()])
+                    slow.append(row, int(folded.state[i]), float(folded.share[i]))
         return self.frame
 
     def _completed(
         self, base: Bars, values: Mapping[str, float] | None, beside: Mapping[str, float]
-    ) -> tuple[dict[str, float], int, float]:
+    ) -> tuple[Array, int, float]:
         """Values, state and known share of a bar, flat where it is silent."""
         if values is not None:
             given = {**values, **beside}
-            return {name: float(given.get(name, np.nan)) for name in base.columns}, TRADED, 1.0
+            return np.array([given.get(name, np.nan) for name in base.columns]), TRADED, 1.0
         short = NO_TRADE if self.policy.meaning == "no_trade" else BRIDGED
         state = short if self._silence <= self.policy.bars else UNKNOWN
         if state == UNKNOWN:
-            return dict.fromkeys(base.columns, float("nan")), state, 0.0
-        last = {"close": float(base.columns["close"][-1]), "zero": 0.0}
-        flat = {name: last.get(COLUMNS[name].silence, float(values[-1])) for name, values in base.columns.items()}
-        flat |= {name: float(value) for name, value in beside.items() if name in flat}
-        return flat, state, 1.0 if state == NO_TRADE else 0.0
+            return np.full(len(base.columns), np.nan), state, 0.0
+        last = {"close": base.columns["close"][-1], "zero": 0.0}
+        flat = {name: last.get(COLUMNS[name].silence, values[-1]) for name, values in base.columns.items()}
+        flat |= {name: value for name, value in beside.items() if name in flat}
+        return np.array(list(flat.values())), state, 1.0 if state == NO_TRADE else 0.0
 
 
 def _from(base: Bars, start: int) -> Bars:
@@ -105,41 +105,35 @@ def _from(base: Bars, start: int) -> Bars:
     return part if part.first > base.first else base
 
 
-def _single(bars: Bars) -> list[tuple[dict[str, float], tuple[int, float]]]:
-    """The bars of a short stretch, one by one."""
-    return [
-        ({name: float(v[i]) for name, v in bars.columns.items()}, (int(bars.state[i]), float(bars.share[i])))
-        for i in range(len(bars))
-    ]
-
-
 class _Growing:
-    """Bars with room at the end."""
+    """Bars with room at the end.
+
+    Attributes
+    ----------
+    bars : Bars
+        All of them, as views of the room.
+    """
 
     def __init__(self, bars: Bars) -> None:
-        self._timeframe, self._first, self._complete = bars.timeframe, bars.first, bars.complete
-        self._n = len(bars)
-        self._columns = {name: _roomy(values) for name, values in bars.columns.items()}
-        self._state, self._share = _roomy(bars.state), _roomy(bars.share)
+        self.bars = bars
+        self._move()
 
-    @property
-    def bars(self) -> Bars:
-        n = self._n
-        columns = {name: values[:n] for name, values in self._columns.items()}
-        return Bars(self._timeframe, self._first, columns, self._state[:n], self._share[:n], self._complete)
+    def _move(self) -> None:
+        """Move the bars to where half as many again fit, a column a row."""
+        n, names = len(self.bars), list(self.bars.columns)
+        room = n + n // 2 + 64
+        self._values = np.empty((len(names), room))
+        self._columns = dict(zip(names, self._values, strict=True))
+        for name, column in self._columns.items():
+            column[:n] = self.bars.columns[name]
+        self._state, self._share = np.empty(room, dtype=np.int8), np.empty(room)
+        self._state[:n], self._share[:n] = self.bars.state, self.bars.share
 
-    def append(self, values: Mapping[str, float], state: int, share: float) -> None:
-        if self._n == len(self._state):
-            self._columns = {name: _roomy(array) for name, array in self._columns.items()}
-            self._state, self._share = _roomy(self._state), _roomy(self._share)
-        for name, array in self._columns.items():
-            array[self._n] = values[name]
-        self._state[self._n], self._share[self._n] = state, share
-        self._n += 1
-
-
-def _roomy(values: NDArray[Any]) -> NDArray[Any]:
-    """The values with half as much room again behind them."""
-    out = np.empty(len(values) + len(values) // 2 + 64, dtype=values.dtype)
-    out[: len(values)] = values
-    return out
+    def append(self, values: Array, state: int, share: float) -> None:
+        """Add a bar, its values in the order of the columns."""
+        n, was = len(self.bars), self.bars
+        if n == len(self._state):
+            self._move()
+        self._values[:, n], self._state[n], self._share[n] = values, state, share
+        columns = {name: column[: n + 1] for name, column in self._columns.items()}
+        self.bars = Bars(was.timeframe, was.first, columns, self._state[: n + 1], self._share[: n + 1], was.complete)

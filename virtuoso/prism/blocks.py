@@ -26,7 +26,7 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Node
-from virtuoso.prism.series import Clock, Mask, Series
+from virtuoso.prism.series import Clock, Mask, Series, Slower
 
 
 def block_length(timeframe: Timeframe) -> int:
@@ -155,21 +155,34 @@ class Workspace:
                 series.columns_known = clock.known(frozenset(name for _, name in series.columns))
             for place, name in series.columns:
                 inputs[place] = bars.columns[name][a:b]
-            known = None if series.node.holes else series.columns_known.over(bars, a, b)
+            known = None if series.node.holes else series.columns_known.over(clock, a, b)
             if known is not None:
                 masks.append(known)
         for place, source, outputs in series.inner:
             if source.ready[1] < end or source.ready[0] > low:
                 self.compute(source, clock, low, end)
-            arrays = [values[a:b] for values in source.outputs]
-            inputs[place] = arrays[0] if outputs is None else outputs(*arrays)
+            if outputs is None:
+                inputs[place] = source.outputs[0][a:b]
+            else:
+                inputs[place] = outputs(*[values[a:b] for values in source.outputs])
             if source.clear > low:
                 masks.append(source.known[a:b])
-        for place, node, own, outputs in series.slower:
-            arrays, seen = self.aligned(node, own, bars.timeframe, low, end)
-            inputs[place] = arrays[0] if outputs is None else outputs(*arrays)
-            masks.append(seen)
+        for slower in series.slower:
+            self._look_slower(slower, bars.timeframe, low, end)
+            inputs[slower.place] = slower.values[0] if slower.outputs is None else slower.outputs(*slower.values)
+            if slower.known is not None:
+                masks.append(slower.known)
         return inputs, None if series.node.holes or not masks else _all(masks)
+
+    def _look_slower(self, slower: Slower, timeframe: Timeframe, low: int, end: int) -> None:
+        """See an argument of another clock from the bars [low, end), unless they see what the last ones saw."""
+        ms, own = timeframe.ms, slower.own.ms
+        oldest, newest = (low + 1) * ms // own - 1, end * ms // own - 1
+        if oldest == newest and slower.kept == (newest, end - low):
+            return
+        slower.values, seen = self.aligned(slower.node, slower.own, timeframe, low, end)
+        slower.known = None if seen.all() else seen
+        slower.kept = (newest if oldest == newest else -1, end - low)
 
     def _insist_carried(self, series: Series, clock: Clock) -> None:
         carried = clock.bars.columns

@@ -21,6 +21,7 @@ from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Feature, Int, Node, Of
 from virtuoso.prism.features.swings import SwingPoints, Swings
 from virtuoso.prism.features.volatility import ATR
+from virtuoso.prism.features.windows import unknown
 
 KINDS = (
     "none",
@@ -82,7 +83,7 @@ class ClassicDivergence(Feature):
         """Strength and kind. Uses `x[: t + 1]` only."""
         assert isinstance(self.oscillator, Component)
         points = self.oscillator.score(oscillator)
-        strength, kind = np.full(len(atr), np.nan), np.full(len(atr), np.nan)
+        strength, kind = unknown(len(atr)), unknown(len(atr))
         _divergence(swings.high, swings.high_margin, swings.low, swings.low_margin, atr, points,
                     self.swings.reach, self.age, self.apart, wanted, strength, kind)  # fmt: skip
         return DivergenceState(strength, kind)

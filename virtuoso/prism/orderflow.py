@@ -22,7 +22,7 @@ from virtuoso.prism.features.flow import Delta
 from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.positioning import Quadrant, squashed
 from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
-from virtuoso.prism.features.windows import fading, slope_weights, steps, weighted, wsum
+from virtuoso.prism.features.windows import fading, slope_weights, steps, unknown, weighted, wsum
 from virtuoso.prism.scale import Squash, ratio
 
 CALM_SHARE = 0.03
@@ -297,7 +297,7 @@ class LiquidityZones(Component):
 
         Uses `x[: t + 1]` only.
         """
-        out = np.full(len(candles.close), np.nan)
+        out = unknown(len(candles.close))
         _sweeps(candles.high, candles.low, candles.close, candles.unit, candles.bridged,
                 levels.support, levels.support_strength, levels.resistance, levels.resistance_strength,
                 self.recent, max(wanted, self.recent), out)  # fmt: skip

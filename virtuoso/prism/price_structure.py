@@ -20,7 +20,7 @@ from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.profile import ProfileLevels
 from virtuoso.prism.features.structure import Structure, StructureState
 from virtuoso.prism.features.volatility import FLOOR, moving
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import unknown, wsum
 from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
 from virtuoso.prism.scale import Linear, ratio
 
@@ -192,7 +192,7 @@ class VolumeProfile(Component):
         away = close - (high + low) / 2.0
         place = ratio(away, np.sqrt(half * half + away * away))
         accepted = (place + wsum(place, self.stay, first + start) / self.stay) / 2.0
-        out = np.full(len(candles.close), np.nan)
+        out = unknown(len(candles.close))
         out[start:] = moving(accepted, np.where(bridged > 0.0, 0.0, unit))
         return out
 
@@ -232,7 +232,7 @@ class TrendPosition(Component):
         """Mean of nine distances, each squashed, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
         _, _, _, close, unit, bridged = candles
         periods = self.periods()
-        out = np.full(len(close), np.nan)
+        out = unknown(len(close))
         _trend(close, unit, bridged, 2.0 / (periods + 1.0), self.half * np.sqrt(periods), wanted, out)
         return out
 
@@ -294,7 +294,7 @@ class RangeAnalysis(Component):
 
     def value(self, candles: CandleBars, wanted: int) -> Array:
         """Position and sweeps, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
-        out = np.full(len(candles.close), np.nan)
+        out = unknown(len(candles.close))
         start = max(0, wanted - self.length - self.recent + 1)
         _, high, low, close, unit, bridged = (x[start:] for x in candles)
         if len(close) >= self.length + self.recent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +200,6 @@ class Scores:
         Where the values on each timeframe can be looked up.
     start : int
         Number of the first base bar.
-    faces : mapping of str to FaceScores
     confluence, raw_confluence : Array, 0..100
         With and without divergence.
     coverage : Array, 0..1
@@ -216,13 +215,14 @@ class Scores:
     prism: Prism
     workspace: Workspace
     start: int
-    faces: Mapping[str, FaceScores]
     confluence: Array
     raw_confluence: Array
     coverage: Array
     agreement: Array
     effective_inputs: Array
     reliability: Array
+    _found: Assembled = field(repr=False, compare=False)
+    _assembly: Assembly | None = field(repr=False, compare=False)
 
     @classmethod
     def empty(cls, prism: Prism, workspace: Workspace, start: int, stop: int) -> Scores:
@@ -237,7 +237,16 @@ class Scores:
     @classmethod
     def of(cls, prism: Prism, workspace: Workspace, start: int, found: Assembled, assembly: Assembly | None) -> Scores:
         """Scores of what was assembled, from base bar `start` on; without an assembly no component is known."""
-        n = len(found.confluence)
+        return cls(
+            prism, workspace, start, found.confluence, found.raw_confluence, found.known,
+            found.agreement, found.effective_inputs, found.reliability, found, assembly,
+        )  # fmt: skip
+
+    @cached_property
+    def faces(self) -> Mapping[str, FaceScores]:
+        """The faces and their components by name; laid out when asked for, since few look into every bar."""
+        found, prism, n = self._found, self.prism, len(self)
+        assembly, workspace, start = self._assembly, self.workspace, self.start
 
         def make(row: int) -> Blended:
             assert assembly is not None
@@ -262,10 +271,7 @@ class Scores:
                 face.name, face.title, prism.face_weights[face.name], components, face.waiting,
                 found.raw_score[f], found.score[f], found.coverage[f], found.gate[f],
             )  # fmt: skip
-        return cls(
-            prism, workspace, start, faces, found.confluence, found.raw_confluence, found.known,
-            found.agreement, found.effective_inputs, found.reliability,
-        )  # fmt: skip
+        return faces
 
     def __len__(self) -> int:
         return len(self.confluence)

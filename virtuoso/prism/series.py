@@ -6,8 +6,9 @@ while a workspace lives. blocks.py computes what stands here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,18 +36,18 @@ class Known:
         self._n = 0
         self._clear = 0
 
-    def over(self, bars: Bars, low: int, high: int) -> Mask | None:
+    def over(self, clock: Clock, low: int, high: int) -> Mask | None:
         """Which of the bars at positions [low, high) are known; None where all are."""
         if self._n < high:
-            self._extend(bars)
+            self._extend(clock)
         return None if self._clear <= low else self._mask[low:high]
 
-    def _extend(self, bars: Bars) -> None:
-        n = len(bars)
+    def _extend(self, clock: Clock) -> None:
+        bars, n = clock.bars, clock.n
         if n > len(self._mask):
             self._mask = _padded(self._mask, _room(len(self._mask), n), False)
         if self._n == n - 1:  # the live step
-            known = bars.state[-1] != UNKNOWN and all(isfinite(bars.columns[name][-1]) for name in self._columns)
+            known = self._columns.isdisjoint(clock.silent)
             self._mask[n - 1] = known
             self._clear = self._clear if known else n
         else:
@@ -59,13 +60,31 @@ class Known:
         self._n = n
 
 
-class Slower(NamedTuple):
-    """An argument that runs on a clock of its own."""
+@dataclass(slots=True)
+class Slower:
+    """An argument that runs on a clock of its own.
+
+    Attributes
+    ----------
+    place : int
+        Among the arguments.
+    node : Node
+    own : Timeframe
+    outputs : class or None
+        Of its named arrays.
+    kept : tuple of int
+        Number of the slow bar that a few bars saw together, and how many they were.
+    values, known : list of Array, and array of bool or None
+        What they saw of it, None where it is known: until the slow clock closes, the next ones see the same.
+    """
 
     place: int
     node: Node
     own: Timeframe
     outputs: type[tuple[Any, ...]] | None
+    kept: tuple[int, int] = (-1, 0)
+    values: list[Array] = field(default_factory=list)
+    known: Mask | None = None
 
 
 class Series:
@@ -153,7 +172,17 @@ class Clock:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
         self.bars = bars
         self.n = len(bars)
+        self._silent: frozenset[str] | None = None
         self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Columns that are not known at the last bar; found once a bar, asked by every node."""
+        if self._silent is None:
+            bars = self.bars
+            lost = bars.state[-1] == UNKNOWN
+            self._silent = frozenset(name for name, column in bars.columns.items() if lost or not isfinite(column[-1]))
+        return self._silent
 
     def open_series(self, node: Node) -> Series:
         """Find or start the series of a node."""

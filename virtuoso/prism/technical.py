@@ -15,7 +15,7 @@ from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Gate, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, true_range
-from virtuoso.prism.features.windows import mean_deviation, steps, wsum
+from virtuoso.prism.features.windows import mean_deviation, steps, unknown, wsum
 from virtuoso.prism.scale import Squash, ratio
 
 LAMBERT = 0.015
@@ -120,7 +120,7 @@ class MACD(Component):
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """Histogram plus half of its change, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
         histogram = talib.MACD(close, self.fast, self.slow, self.signal)[2]
-        turning = np.full(len(close), np.nan)
+        turning = unknown(len(close))
         turning[self.slope :] = 1.5 * histogram[self.slope :] - 0.5 * histogram[: -self.slope]
         return ratio(turning, mean_range(high, low, close, max(self.fast, self.slow), first))
 

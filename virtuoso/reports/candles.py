@@ -115,12 +115,12 @@ def candle_chart(scores: Scores, trades: np.ndarray, *, width: int) -> Markup:
         panels = list(
             figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, gridspec_kw={"hspace": 0.07})
         )
-        _price_panel(panels[0], shown, trades, wide)
+        price_panel(panels[0], shown, trades, wide=wide)
         panels[0].set_title(_title(instrument, shown.bars, wide), loc="left", fontsize=SMALL, color=LIGHT.quiet)
         _volume_panel(panels[1], shown)
         for panel, (name, values) in zip(panels[2:], lines, strict=True):
             _score_panel(panel, name, values, reach, wide)
-        _time_axis(panels, shown, 8 if wide else 5)  # with fewer, 47 hours have no round step
+        time_axis(panels, shown, 8 if wide else 5)  # with fewer, 47 hours have no round step
         figure.subplots_adjust(
             left=8 / width, right=1 - (252 if wide else 70) / width, top=1 - 24 / height, bottom=26 / height
         )
@@ -134,7 +134,7 @@ def _title(instrument: Instrument, bars: Bars, wide: bool) -> str:
     return f"{instrument}, {bars.timeframe} bars, {first} to {last}" if wide else f"{bars.timeframe} bars to {last}"
 
 
-def _time_axis(panels: list[Axes], shown: Stretch, ticks: int) -> None:
+def time_axis(panels: list[Axes], shown: Stretch, ticks: int) -> None:
     """Bars stand at whole numbers; dates are written where the calendar has round ones."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 
@@ -161,7 +161,17 @@ def _hatch_unknown(axes: Axes, shown: Stretch) -> None:
         axes.axvspan(a - 0.5, b - 0.5, facecolor="none", edgecolor=LIGHT.line, hatch="////", linewidth=0)
 
 
-def _price_panel(axes: Axes, shown: Stretch, trades: np.ndarray, wide: bool) -> None:
+def price_panel(axes: Axes, shown: Stretch, trades: np.ndarray, *, wide: bool) -> None:
+    """Draw candles with the trades that touch the stretch, and the levels of the last of them at the right edge.
+
+    Parameters
+    ----------
+    axes : Axes
+    shown : Stretch
+    trades : array of TRADE
+    wide : bool
+        Whether there is room to write prices beside the levels.
+    """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     _candles(axes, shown)

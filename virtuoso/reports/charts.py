@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +90,19 @@ def to_svg(figure: Figure, name: str, label: str, *, simulated: bool = False) ->
         Whether it shows data that nobody traded; it is then marked across.
     """
     if simulated:
-        size = min(figure.get_figwidth() * 8.0, figure.get_figheight() * 14.0)
-        figure.text(
-            0.45, 0.5, "simulated", color=LIGHT.simulated, alpha=SIMULATED_ALPHA, fontsize=size, fontweight="bold",
-            rotation=12, ha="center", va="center",
-        )  # fmt: skip
+        mark_simulated(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return Markup(themed(buffer.getvalue(), name, label))  # matplotlib escapes its text
+
+
+def mark_simulated(figure: Figure) -> None:
+    """Write across a figure that nobody traded what it shows."""
+    size = min(figure.get_figwidth() * 8.0, figure.get_figheight() * 14.0)
+    figure.text(
+        0.45, 0.5, "simulated", color=LIGHT.simulated, alpha=SIMULATED_ALPHA, fontsize=size, fontweight="bold",
+        rotation=12, ha="center", va="center",
+    )  # fmt: skip
 
 
 _COLOURS = {getattr(LIGHT, field).lower(): f"var(--{field})" for field in LIGHT.__slots__}
@@ -157,7 +162,7 @@ def equity_chart(
     with drawing(width, 480 if wide else 400) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1), gridspec_kw={"hspace": 0.16})
         _equity_lines(above, times, equity[last] / cash, benchmark[last] / cash)
-        _falls(below, times, *(np.minimum.reduceat(drawdown(x, cash), bins) for x in (equity, benchmark)))
+        falls(below, times, *(np.minimum.reduceat(drawdown(x, cash), bins) for x in (equity, benchmark)))
         calendar(below, ticks=9 if wide else 5)
         below.set_xlim(times[0], times[-1])
         figure.subplots_adjust(left=50 / width, right=1 - (136 if wide else 86) / width, top=0.945, bottom=0.065)
@@ -167,13 +172,27 @@ def equity_chart(
 
 
 def _equity_lines(axes: Axes, times: NDArray[np.datetime64], equity: Array, benchmark: Array) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    axes.set_yscale("log")
     axes.plot(times, benchmark, color=LIGHT.quiet, linewidth=1.0, linestyle=(0, (4, 2)))
     axes.plot(times, equity, color=LIGHT.ink, linewidth=1.6)
+    growth_axis(axes, min(equity.min(), benchmark.min()), max(equity.max(), benchmark.max()))
+    own, held = float(equity[-1]), float(benchmark[-1])
+    end_labels(axes, [("strategy", own, LIGHT.ink, "bold"), ("buy and hold", held, LIGHT.quiet, "normal")])
+
+
+def growth_axis(axes: Axes, low: float, high: float) -> None:
+    """Make the axis of equity over cash: logarithmic, written as gain since the start, with the start marked.
+
+    Parameters
+    ----------
+    axes : Axes
+    low, high : float
+        Least and most that is shown; 1 is the start.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    low, high = min(low, 1.0), max(high, 1.0)
+    axes.set_yscale("log")
     axes.axhline(1.0, color=LIGHT.quiet, linewidth=0.6)
-    low, high = min(equity.min(), benchmark.min(), 1.0), max(equity.max(), benchmark.max(), 1.0)
     axes.set_ylim(low / (high / low) ** 0.06 / 1.0005, high * (high / low) ** 0.06 * 1.0005)
     steps = np.asarray(MaxNLocator(6).tick_values(low - 1.0, high - 1.0)) + 1.0
     decades = LogLocator(10.0, subs=(1.0, 2.0, 5.0))
@@ -184,18 +203,22 @@ def _equity_lines(axes: Axes, times: NDArray[np.datetime64], equity: Array, benc
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="x", length=0)
     axes.set_title("Equity since the start, log axis", loc="left", fontsize=SMALL, color=LIGHT.quiet)
-    own, held = float(equity[-1]), float(benchmark[-1])
-    _end_labels(axes, ("strategy", own, LIGHT.ink, "bold"), ("buy and hold", held, LIGHT.quiet, "normal"))
 
 
-def _end_labels(axes: Axes, *ends: tuple[str, float, str, str]) -> None:
-    """Name two lines where they end, far enough apart to read."""
+def end_labels(axes: Axes, ends: Sequence[tuple[str, float, str, str]], *, apart: float = 0.13) -> None:
+    """Name lines where they end, far enough apart to read.
+
+    Parameters
+    ----------
+    axes : Axes
+        With a logarithmic axis of equity over cash.
+    ends : sequence of tuple
+        Name, last value, colour and weight of each line.
+    apart : float
+        Least distance of two names, as a share of the height.
+    """
     low, high = (float(np.log(limit)) for limit in axes.get_ylim())
-    places = [(float(np.log(value)) - low) / (high - low) for _, value, _, _ in ends]
-    short = 0.13 - abs(places[0] - places[1])
-    if short > 0.0:
-        up = short / 2.0 if places[0] >= places[1] else -short / 2.0
-        places = [places[0] + up, places[1] - up]
+    places = _spread([(float(np.log(value)) - low) / (high - low) for _, value, _, _ in ends], apart)
     for place, (name, value, colour, weight) in zip(places, ends, strict=True):
         axes.text(
             1.015, place, f"{name}\n{percent(value - 1.0, signed=True)}", transform=axes.transAxes, color=colour,
@@ -203,7 +226,26 @@ def _end_labels(axes: Axes, *ends: tuple[str, float, str, str]) -> None:
         )  # fmt: skip
 
 
-def _falls(axes: Axes, times: NDArray[np.datetime64], fall: Array, benchmark_fall: Array) -> None:
+def _spread(places: Sequence[float], apart: float) -> list[float]:
+    """Move places apart in their order, each by as little as it takes."""
+    order = sorted(range(len(places)), key=lambda k: places[k])
+    groups: list[list[float]] = []  # of names that touch: the place of the lowest, and how many there are
+    for k in order:
+        groups.append([places[k], 1.0])
+        while len(groups) > 1 and groups[-1][0] < groups[-2][0] + groups[-2][1] * apart:
+            lowest, n = groups.pop()
+            below, m = groups[-1]
+            middle = ((below + (m - 1.0) * apart / 2.0) * m + (lowest + (n - 1.0) * apart / 2.0) * n) / (m + n)
+            groups[-1] = [middle - (m + n - 1.0) * apart / 2.0, m + n]
+    moved = [lowest + k * apart for lowest, n in groups for k in range(int(n))]
+    found = [0.0] * len(places)
+    for k, place in zip(order, moved, strict=True):
+        found[k] = place
+    return found
+
+
+def falls(axes: Axes, times: NDArray[np.datetime64], fall: Array, benchmark_fall: Array) -> None:
+    """Draw the fall from the peak, and that of what it is compared with."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.fill_between(times, fall, 0.0, color=LIGHT.bearish, alpha=0.30, linewidth=0)
@@ -226,21 +268,36 @@ def bucket_chart(buckets: np.ndarray, *, width: int, simulated: bool) -> Markup:
     width : int, pixels
     simulated : bool
     """
-    horizons = list(dict.fromkeys(buckets["horizon"].tolist()))
-    columns = len(horizons) if width >= WIDE else min(len(horizons), 2)
-    rows = -(-len(horizons) // columns)
-    with drawing(width, 60 + 250 * rows) as figure:
-        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-        for k, panel in enumerate(panels):
-            if k < len(horizons):
-                _bucket_panel(panel, buckets[buckets["horizon"] == horizons[k]], str(horizons[k]))
-            else:
-                panel.set_visible(False)
-        figure.subplots_adjust(
-            left=64 / width, right=1 - 12 / width, top=1 - 30 / (60 + 250 * rows), bottom=40 / (60 + 250 * rows),
-            wspace=0.12, hspace=0.32,
-        )  # fmt: skip
+    with drawing(width, bucket_height(buckets, width)) as figure:
+        paint_buckets(figure, buckets, width)
         return to_svg(figure, f"buckets{width}", "Mean forward return by score bucket", simulated=simulated)
+
+
+def bucket_height(buckets: np.ndarray, width: int) -> int:
+    """Height of that chart in pixels."""
+    return 60 + 250 * _bucket_rows(len(np.unique(buckets["horizon"])), width)[0]
+
+
+def _bucket_rows(horizons: int, width: int) -> tuple[int, int]:
+    """Rows and columns of panels."""
+    columns = horizons if width >= WIDE else min(horizons, 2)
+    return -(-horizons // max(columns, 1)), columns
+
+
+def paint_buckets(figure: Figure, buckets: np.ndarray, width: int) -> None:
+    """Paint that chart on a figure of `bucket_height`."""
+    horizons = list(dict.fromkeys(buckets["horizon"].tolist()))
+    rows, columns = _bucket_rows(len(horizons), width)
+    height = bucket_height(buckets, width)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for k, panel in enumerate(panels):
+        if k < len(horizons):
+            _bucket_panel(panel, buckets[buckets["horizon"] == horizons[k]], str(horizons[k]))
+        else:
+            panel.set_visible(False)
+    figure.subplots_adjust(
+        left=64 / width, right=1 - 12 / width, top=1 - 30 / height, bottom=40 / height, wspace=0.12, hspace=0.32
+    )
 
 
 def _bucket_panel(axes: Axes, rows: np.ndarray, horizon: str) -> None:

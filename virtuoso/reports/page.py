@@ -16,22 +16,20 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from virtuoso.account.metrics import monthly_returns, r_multiples
+from virtuoso.account.metrics import r_multiples
 from virtuoso.account.trades import REASONS
 from virtuoso.clock import iso
 from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Explanation, Scores
 from virtuoso.reports.candles import candle_chart
+from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows, span
 from virtuoso.reports.charts import FULL, NARROW, WIDE, bucket_chart, equity_chart
 from virtuoso.reports.numbers import NOT_TESTABLE, number, percent, price, whole
 from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
 from virtuoso.reports.tables import DIV_NOTE, contribution
 from virtuoso.reports.templates import render
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LAST_TRADES = 12
-FULL_TINT = 0.20
-"""Return of a month at which its cell is fully tinted."""
 
 
 class Finding(NamedTuple):
@@ -40,6 +38,14 @@ class Finding(NamedTuple):
     title: str
     value: str
     words: str
+
+
+class PageTable(NamedTuple):
+    """A table of finished cells; all columns but the first are numbers."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class ResultsPage:
     assumptions : sequence of str
     counts : mapping of str to int
     provenance : mapping of str to str
+    name : str
+        What was traded; instrument and clock of the scores if empty.
+    tables : sequence of PageTable
+        Comparisons and breakdowns.
     """
 
     scores: Scores
@@ -133,6 +143,8 @@ class ResultsPage:
     assumptions: Sequence[str]
     counts: Mapping[str, int]
     provenance: Mapping[str, str]
+    name: str = ""
+    tables: Sequence[PageTable] = ()
 
     def html(self) -> str:
         """Write the whole page."""
@@ -147,8 +159,8 @@ class ResultsPage:
 
     @property
     def title(self) -> str:
-        """Instrument and clock."""
-        return f"{self.scores.frame.instrument} {self.scores.frame.timeframe}"
+        """What was traded, and on which clock."""
+        return self.name or f"{self.scores.frame.instrument} {self.scores.frame.timeframe}"
 
     @property
     def period(self) -> str:
@@ -194,28 +206,12 @@ class ResultsPage:
     @property
     def monthly(self) -> list[dict[str, object]]:
         """One row a year: its months and the whole year, of the strategy and of buying and holding."""
-        own = monthly_returns(self.close_times, self.equity, self.cash)
-        held = monthly_returns(self.close_times, self.benchmark, self.cash)
-        return [
-            {
-                "year": year,
-                "own": [_cell(own.get(f"{year}-{m:02d}")) for m in range(1, 13)] + [_cell(_year(own, year))],
-                "held": [_cell(held.get(f"{year}-{m:02d}")) for m in range(1, 13)] + [_cell(_year(held, year))],
-            }
-            for year in sorted({month[:4] for month in own})
-        ]
+        return month_rows(self.close_times, self.equity, self.benchmark, self.cash)
 
     @property
     def bucket_rows(self) -> tuple[list[str], list[dict[str, object]]]:
         """Horizons, and one row a bucket with a cell for each."""
-        horizons = list(dict.fromkeys(self.buckets["horizon"].tolist()))
-        rows: list[dict[str, object]] = []
-        for low, high in dict.fromkeys(zip(self.buckets["low"].tolist(), self.buckets["high"].tolist(), strict=True)):
-            chosen = self.buckets[(self.buckets["low"] == low) & (self.buckets["high"] == high)]
-            name = "all bars" if (low, high) == (0.0, 100.0) else f"{low:g} to {high:g}"
-            bars = whole(float(chosen["bars"].max()))
-            rows.append({"name": name, "bars": bars, "cells": [_bucket_cell(row) for row in chosen]})
-        return horizons, rows
+        return bucket_rows(self.buckets)
 
     @property
     def trade_rows(self) -> list[dict[str, str]]:
@@ -227,7 +223,7 @@ class ResultsPage:
                 "side": "▲ long" if trade["side"] > 0 else "▼ short",
                 "lean": "bullish" if trade["side"] > 0 else "bearish",
                 "opened": iso(int(trade["entry_number"]) * ms),
-                "held": _span(int(trade["exit_number"] - trade["entry_number"]) * ms),
+                "held": span(int(trade["exit_number"] - trade["entry_number"]) * ms),
                 "entry": price(trade["entry_price"]),
                 "stop": price(trade["stop"]),
                 "target": price(trade["target"]),
@@ -278,41 +274,3 @@ class ResultsPage:
             }
             for face in self.scores.faces.values()
         ]
-
-
-def _year(months: Mapping[str, float], year: str) -> float:
-    grown = 1.0
-    for month, gain in months.items():
-        if month.startswith(year):
-            grown *= 1.0 + gain
-    return grown - 1.0
-
-
-def _cell(gain: float | None) -> dict[str, str]:
-    """A cell of the monthly table, tinted by how far it is from nothing."""
-    if gain is None:
-        return {"text": "", "lean": "none", "tint": "0"}
-    lean = "bullish" if gain > 0.0 else "bearish" if gain < 0.0 else "none"
-    return {
-        "text": number(100.0 * gain, 1, signed=True),
-        "lean": lean,
-        "tint": f"{min(abs(gain) / 0.20, 1.0) * 45:.0f}",
-    }
-
-
-def _bucket_cell(row: np.void) -> dict[str, str]:
-    low, high = float(row["low_bp"]), float(row["high_bp"])
-    return {
-        "mean": number(float(row["mean_bp"]), 1, signed=True),
-        "interval": f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}" if low == low else NOT_TESTABLE,
-        "windows": whole(float(row["windows"])),
-        "lean": "bullish" if low > 0.0 else "bearish" if high < 0.0 else "none",
-    }
-
-
-def _span(ms: int) -> str:
-    minutes = ms // 60_000
-    if minutes < 60:
-        return f"{minutes} min" if minutes or not ms else f"{ms // 1_000} s"
-    hours = minutes / 60.0
-    return f"{number(hours, 1)} h" if hours < 48.0 else f"{number(hours / 24.0, 1)} d"

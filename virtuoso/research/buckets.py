@@ -140,7 +140,7 @@ def _table(
     rows["mean_bp"] = _ratio(sums.sum(axis=0), counts.sum(axis=0))
     rose = np.bincount(bucket, weights=(gained > 0.0).astype(np.float64), minlength=n)
     rows["up_share"] = _ratio(np.append(rose, rose.sum()), counts.sum(axis=0))
-    rows["low_bp"], rows["high_bp"] = _interval(sums, counts, rng)
+    rows["low_bp"], rows["high_bp"] = intervals(sums, counts, rng)
     return rows
 
 
@@ -162,9 +162,22 @@ def _disjoint(window: NDArray[np.int64], bucket: NDArray[np.int64], n: int) -> N
     return np.append(np.bincount(pairs % n, minlength=n), len(np.unique(window)))
 
 
-def _interval(sums: Array, counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[Array, Array]:
+def intervals(sums: Array, counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[Array, Array]:
     """95 % interval of each mean from the spread of resampled means: blocks drawn with replacement, sums over counts.
 
+    Parameters
+    ----------
+    sums, counts : Array, shape (n_blocks, n_means)
+        Of what lies in each block of time.
+    rng : Generator
+
+    Returns
+    -------
+    tuple of Array, shape (n_means,)
+        NaN where fewer than LEAST_BLOCKS hold anything.
+
+    Notes
+    -----
     Few blocks know their own spread badly, so its multiple is Student's, with the blocks that hold the bucket.
     """
     from scipy.special import stdtrit

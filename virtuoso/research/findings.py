@@ -179,10 +179,10 @@ def summary(result: BacktestResult) -> str:
     for title, findings in (("Beside the returns", honesty(result)), ("Limits of the simulation", limits(result))):
         lines += ["", title]
         for finding in findings:
-            lines += _hanging(f"  {finding.title:<24}{finding.value:>14}  ", finding.words)
+            lines += hanging(f"  {finding.title:<24}{finding.value:>14}  ", finding.words)
     lines += ["", "Assumptions"]
     for words in assumptions(result):
-        lines += _hanging("  - ", words)
+        lines += hanging("  - ", words)
     last = result.trades[-1] if len(result.trades) else None
     if last is not None:
         side = "long" if last["side"] > 0 else "short"
@@ -191,7 +191,8 @@ def summary(result: BacktestResult) -> str:
     return "\n".join(lines)
 
 
-def _hanging(first: str, words: str) -> list[str]:
+def hanging(first: str, words: str) -> list[str]:
+    """Wrap words under each other beside a first column."""
     return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
 
 

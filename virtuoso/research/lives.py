@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.contract import (
+from virtuoso.account.books import (
     CLOSED,
     ENTERED,
     FUNDED,

@@ -18,23 +18,29 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.account import contract
-from virtuoso.account.contract import (
+from virtuoso.account.books import (
     CLOSED,
-    EVENT,
+    EVENTS_A_BAR,
     EXPIRES,
+    FUNDING_OPEN,
+    LEVERAGE,
     LIMIT,
+    MARK,
+    MARK_CLOSE,
+    ORDER_COLUMNS,
     ORDER_SHARE,
     ORDER_STOP,
     ORDER_TARGET,
     ORDER_TRAIL,
     OUT,
     QUANTITY,
+    RANK,
     SIZE,
-    no_orders,
-    no_positions,
-    step,
+    TAKER,
+    Books,
+    unrealised,
 )
+from virtuoso.account.contract import leave, step
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.account.margin import Tiers
@@ -130,7 +136,12 @@ class PortfolioRun:
 
 
 def run(
-    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account, *, pessimistic: bool = True
+    stage: Stage,
+    intents: Mapping[Instrument, np.ndarray],
+    account: Account,
+    *,
+    pessimistic: bool = True,
+    every: int = 1,
 ) -> PortfolioRun:
     """Trade the intents of many instruments with one wallet.
 
@@ -138,10 +149,14 @@ def run(
     ----------
     stage : Stage
     intents : mapping of Instrument to array of INTENT
-        Decided at closes of bars of the stage's clock.
+        Decided at closes of bars of the stage's clock, or of a clock `every` times as slow.
     account : Account
     pessimistic : bool
         What is assumed of the order of prices inside a bar.
+    every : int
+        Bars of the stage in one bar of the clock of the intents. Finer bars tell the order of prices that a bar hides:
+        what was decided at the close of a slow bar acts at the open of the first fine bar after it, and stops,
+        targets, liquidation and trailing go by the fine ones.
 
     Returns
     -------
@@ -153,36 +168,40 @@ def run(
         Intents of an instrument that is not on the stage, or not of the dtype INTENT.
     """
     gathered, owner = _gather(stage, intents)
+    for name in ("number", "expires"):
+        gathered[name] = (gathered[name] + 1) * every - 1  # the fine bar that closes with the slow one
     n = len(stage.instruments)
     names = stage.instruments
     tiers = _tier_tables([account.tiers.get(name, PLAIN_TIERS) for name in names])
     rules = np.array([account.rules.get(name, Rules()) for name in names], dtype=np.float64)
     spot = np.array([name.is_spot for name in names])
     terms = np.tile([account.maker, account.taker, account.liquidation_fee, account.leverage], (n, 1))
-    terms[spot, contract.LEVERAGE] = 1.0
-    settlements = np.count_nonzero(np.nan_to_num(stage.bars[:, :, contract.FUNDING_OPEN :]))
-    events = np.zeros(8 * len(gathered) + 3 * settlements + 2 * n + 64, dtype=EVENT)
-    intent_of = np.full(len(events), -1, dtype=np.int64)
-    equity, exposure = np.empty(len(stage)), np.empty(len(stage))
+    terms[spot, LEVERAGE] = 1.0
+    settlements = np.count_nonzero(np.nan_to_num(stage.bars[:, :, FUNDING_OPEN:]))
+    books = Books.opened(n, account.cash, 8 * len(gathered) + 3 * int(settlements) + EVENTS_A_BAR * n)
+    price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
+    wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
+    decided = np.searchsorted(gathered["number"], stage.first + np.arange(len(stage) + 1))
+    equity, exposure, halts = np.empty(len(stage)), np.zeros(len(stage)), np.zeros(len(stage), dtype=bool)
     refused, cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
-    halts = np.zeros(len(stage), dtype=bool)
-    reset = account.reset_halt * 86_400_000 // stage.timeframe.ms
-    happened = _run(
-        stage.bars, stage.first, stage.last, gathered, owner, spot, terms, tiers, rules, account.limits, account.cash,
-        account.isolated, pessimistic, account.trail, reset, events, intent_of, equity, exposure, refused, cut, halts,
+    _run(
+        stage.bars, stage.closes, stage.first, stage.last, decided, owner, wishes, _orders(gathered, account.trail),
+        spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
+        account.reset_halt * 86_400_000 // stage.timeframe.ms, every, equity, exposure, refused, cut, halts,
     )  # fmt: skip
+    events = books.named()
     return PortfolioRun(
-        stage, gathered, owner, events[:happened], intent_of[:happened], equity, exposure,
+        stage, gathered, owner, events, events["order"].copy(), equity, exposure,
         dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
         stage.first + np.flatnonzero(halts), account, pessimistic,
     )  # fmt: skip
 
 
 def bounds(
-    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account
+    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account, *, every: int = 1
 ) -> tuple[PortfolioRun, PortfolioRun]:
     """Run it pessimistic and optimistic about the order of prices inside bars."""
-    return run(stage, intents, account), run(stage, intents, account, pessimistic=False)
+    return run(stage, intents, account, every=every), run(stage, intents, account, pessimistic=False, every=every)
 
 
 def _gather(stage: Stage, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.ndarray, NDArray[np.int64]]:
@@ -210,99 +229,60 @@ def _tier_tables(tiers: list[Tiers]) -> Array:
     return tables
 
 
-@njit(cache=True)
+def _orders(intents: np.ndarray, trail: float) -> Array:
+    """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS)."""
+    orders = np.zeros((len(intents), ORDER_COLUMNS))
+    market = np.isnan(intents["entry"])
+    orders[:, LIMIT], orders[:, ORDER_STOP] = intents["entry"], intents["stop"]
+    orders[:, EXPIRES] = np.where(market, intents["number"] + NEXT_OPEN, intents["expires"])
+    price = np.where(market, intents["price"], intents["entry"])
+    orders[:, ORDER_TRAIL] = trail * np.abs(price - intents["stop"]) if trail > 0.0 else np.nan
+    orders[:, RANK] = np.arange(len(intents))
+    orders[:, ORDER_TARGET : ORDER_TARGET + 3], orders[:, ORDER_SHARE : ORDER_SHARE + 3] = (
+        intents["target"], intents["size"],
+    )  # fmt: skip
+    return orders
+
+
+@njit(cache=True, error_model="numpy")
 def _run(
-    bars: Array, first: int, last: NDArray[np.int64], intents: np.ndarray, owner: NDArray[np.int64],
-    spot: NDArray[np.bool_], terms: Array, tiers: Array, rules: Array, limits: Limits, cash: float, isolated: bool,
-    pessimistic: bool, trail: float, reset: int, events: np.ndarray, intent_of: NDArray[np.int64], equity: Array,
-    exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64], halts: NDArray[np.bool_],
-) -> int:  # fmt: skip
-    """Step through all bars; gives the number of events."""
-    n_bars, n = bars.shape[0], bars.shape[1]
-    positions, orders = no_positions(n), no_orders(n)
-    waiting, held = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-    wallet, prices = np.array([cash]), np.full(n, np.nan)
-    happened, at, peak, halted_at = 0, 0, cash, -1
-    for t in range(n_bars):
-        before = happened
-        happened = step(
-            first + t, bars[t], orders, positions, terms, tiers, wallet, isolated, pessimistic, events, happened
-        )
-        for i in range(n):
-            if not np.isnan(bars[t, i, contract.MARK_CLOSE]):
-                prices[i] = bars[t, i, contract.MARK_CLOSE]
-            if t == last[i] and t < n_bars - 1 and positions[i, SIZE] != 0.0:  # delisted: settled at its last price
-                happened = contract._leave(
-                    first + t, i, CLOSED, positions[i, SIZE], bars[t, i, contract.CLOSE], bars[t, i, contract.SLIPPAGE],
-                    terms[i, contract.TAKER], positions[i], wallet, False, events, happened,
-                )  # fmt: skip
-        _attribute(events, before, happened, waiting, held, intent_of)
-        equity[t], exposure[t] = _marked(positions, prices, wallet[0])
+    bars: Array, closes: Array, first: int, last: NDArray[np.int64], decided: NDArray[np.int64],
+    owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_], terms: Array, tiers: Array,
+    rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool, pessimistic: bool, reset: int,
+    every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
+    halts: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1]."""
+    positions, peak, halted_at = books.positions, books.wallet[0], -1
+    for t in range(len(bars)):
+        step(first + t, bars[t], terms, tiers, books, isolated, pessimistic)
+        for i in range(len(prices)):
+            if not np.isnan(bars[t, i, MARK_CLOSE]):
+                prices[i] = bars[t, i, MARK_CLOSE]
+            if t == last[i] and t < len(bars) - 1 and positions[i, SIZE] != 0.0:  # delisted: settled at its last mark
+                leave(first + t, i, float(CLOSED), positions[i, SIZE], prices[i], 0.0, terms[i, TAKER], books,
+                      isolated)  # fmt: skip
+            exposure[t] += abs(positions[i, SIZE]) * positions[i, MARK]
+        equity[t] = books.wallet[0] + unrealised(positions)
         peak = max(peak, equity[t])
         if halted_at >= 0 and reset > 0 and t - halted_at >= reset:
             halted_at, peak = -1, equity[t]
         if halted_at < 0 and equity[t] <= (1.0 - limits.max_drawdown) * peak:
             halted_at = t
             halts[t] = True
-        while at < len(intents) and intents[at]["number"] <= first + t:
-            if intents[at]["number"] == first + t:
-                _decide(t, at, bars, intents[at], owner[at], spot, positions, orders, prices, limits, rules, equity[t],
-                        halted_at >= 0, trail, refused, cut, waiting)  # fmt: skip
-            at += 1
-    return happened
-
-
-@njit(cache=True)
-def _decide(
-    t: int, row: int, bars: Array, intent: np.ndarray, i: int, spot: NDArray[np.bool_], positions: Array,
-    orders: Array, prices: Array, limits: Limits, rules: Array, equity: float, halted: bool, trail: float,
-    refused: NDArray[np.int64], cut: NDArray[np.int64], waiting: NDArray[np.int64],
-) -> None:  # fmt: skip
-    """Turn one intent into an order for the next open, as far as the rules of risk admit it."""
-    side, order = float(intent["side"]), orders[i]
-    if side * positions[i, SIZE] > 0.0:
-        return  # it is there already, with its own stop and targets
-    order[:] = 0.0
-    order[LIMIT] = np.nan
-    order[OUT] = 1.0 if positions[i, SIZE] != 0.0 else 0.0
-    if side == 0.0 or (spot[i] and side < 0.0):
-        return
-    limit = float(intent["entry"])
-    price = limit if not np.isnan(limit) else float(intent["price"])
-    since = max(0, t + 1 - CORRELATION_BARS)
-    size = admitted(
-        i, side, price, float(intent["stop"]), float(intent["reliability"]), equity, halted,
-        bars[since : t + 1, :, contract.CLOSE], prices, orders, positions, limits, rules, refused, cut,
-    )  # fmt: skip
-    if size == 0.0:
-        return
-    order[QUANTITY], order[LIMIT], order[ORDER_STOP] = size, intent["entry"], intent["stop"]
-    order[EXPIRES] = intent["expires"] if not np.isnan(intent["entry"]) else intent["number"] + NEXT_OPEN
-    order[ORDER_TRAIL] = trail * abs(price - intent["stop"]) if trail > 0.0 else np.nan
-    for k in range(3):
-        order[ORDER_TARGET + k], order[ORDER_SHARE + k] = intent["target"][k], intent["size"][k]
-    waiting[i] = row
-
-
-@njit(cache=True)
-def _marked(positions: Array, prices: Array, wallet: float) -> tuple[float, float]:
-    """Equity, and the notional of all positions, at the last known marks."""
-    equity, exposure = wallet, 0.0
-    for i in range(len(positions)):
-        if positions[i, SIZE] != 0.0 and not np.isnan(prices[i]):
-            equity += positions[i, SIZE] * (prices[i] - positions[i, contract.ENTRY])
-            exposure += abs(positions[i, SIZE]) * prices[i]
-    return equity, exposure
-
-
-@njit(cache=True)
-def _attribute(
-    events: np.ndarray, before: int, happened: int, waiting: NDArray[np.int64], held: NDArray[np.int64],
-    intent_of: NDArray[np.int64],
-) -> None:  # fmt: skip
-    """Say which intent is behind each new event: what entered took the one that waited."""
-    for k in range(before, happened):
-        i, kind = events[k]["instrument"], events[k]["kind"]
-        if kind == contract.ENTERED:
-            held[i] = waiting[i]
-        intent_of[k] = waiting[i] if kind in (contract.LAPSED, contract.REJECTED) else held[i]
+        for row in range(decided[t], decided[t + 1]):
+            i, side = owner[row], wishes[row, 0]
+            if side * positions[i, SIZE] > 0.0:
+                books.orders[i, OUT] = 0.0  # it is there already, and a way out that still waited is called off
+                continue
+            size = 0.0
+            books.orders[i, QUANTITY] = 0.0
+            if side != 0.0 and not (spot[i] and side < 0.0):
+                since = t % every if t < CORRELATION_BARS * every else t - (CORRELATION_BARS - 1) * every
+                size = admitted(
+                    i, side, wishes[row, 1], wanted[row, ORDER_STOP], wishes[row, 2], equity[t], halted_at >= 0,
+                    closes[since : t + 1 : every], prices, books.orders, positions, limits, rules, refused, cut,
+                )  # fmt: skip
+            for k in range(ORDER_COLUMNS):
+                books.orders[i, k] = wanted[row, k]
+            books.orders[i, OUT], books.orders[i, QUANTITY] = 1.0 if positions[i, SIZE] != 0.0 else 0.0, size

@@ -201,6 +201,18 @@ class BacktestResult:
 
         return page(self)
 
+    def configuration(self) -> dict[str, Any]:
+        """Terms of trading and settings in force."""
+        from virtuoso.research.run_folder import configuration
+
+        return configuration(self)
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of the files of the run folder, by name."""
+        from virtuoso.research.run_folder import run_files
+
+        return run_files(self)
+
     def save(self, folder: Path | str, *, replace: bool = False) -> Path:
         """Write a run folder with everything needed to repeat this, whole or not at all.
 

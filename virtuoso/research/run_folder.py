@@ -23,16 +23,41 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from virtuoso.errors import ConfigError
 from virtuoso.market.disk import Disk
-from virtuoso.research.results import BacktestResult
+
+if TYPE_CHECKING:
+    from virtuoso.research.results import BacktestResult
 
 
-def save(result: BacktestResult, folder: Path, *, replace: bool = False) -> Path:
+class Result(Protocol):
+    """What a run folder is made from."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where every number came from."""
+        ...
+
+    def configuration(self) -> dict[str, Any]:
+        """Terms of trading and settings in force."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of the files, by name."""
+        ...
+
+
+def holds_run(folder: Path, result: Result) -> bool:
+    """Whether a run folder was made from the same data, configuration, code and terms."""
+    expected = {"config.json": as_json(result.configuration()), "provenance.json": as_json(result.provenance)}
+    return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
+
+
+def save(result: Result, folder: Path, *, replace: bool = False) -> Path:
     """Write the run folder beside its final place, then move it there in one step.
 
     Raises
@@ -47,7 +72,7 @@ def save(result: BacktestResult, folder: Path, *, replace: bool = False) -> Path
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        for name, data in run_files(result).items():
+        for name, data in result.files().items():
             disk.write(fresh / name, data)
         _put_in_place(fresh, folder)
     finally:
@@ -90,7 +115,7 @@ def run_files(result: BacktestResult) -> dict[str, bytes]:
         "metrics.json": as_json(metrics),
         "trades.parquet": as_parquet(result.trades_table()),
         "equity.parquet": as_parquet(_equity_table(result)),
-        "intents.parquet": as_parquet(_intents_table(result.intents)),
+        "intents.parquet": as_parquet(intents_table(result.intents)),
         "score_buckets.parquet": as_parquet({name: result.buckets[name] for name in result.buckets.dtype.names or ()}),
         "summary.txt": (result.summary() + "\n").encode(),
         "results.html": result.page().html().encode(),
@@ -107,7 +132,8 @@ def _equity_table(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def _intents_table(intents: np.ndarray) -> dict[str, Any]:
+def intents_table(intents: np.ndarray) -> dict[str, Any]:
+    """Columns of `intents.parquet`, one row an intent; each target and its size is a column."""
     columns: dict[str, Any] = {}
     for name in intents.dtype.names or ():
         values = intents[name]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.contract import (
+from virtuoso.account.books import (
     BAR_COLUMNS,
     CLOSE,
     FUNDING_INSIDE,

@@ -4,7 +4,7 @@
    what it compares is not known. `INSIGHTS` lists the rules in the order in which they are read.
 2. `ACTIONS` says what follows: bias, risk, key levels, timing, strategy.
 
-Nothing here is a forecast: until reliability is calibrated no sentence speaks of chances.
+Nothing here is a forecast: where reliability is not calibrated no sentence speaks of chances.
 """
 
 from __future__ import annotations
@@ -250,6 +250,11 @@ def level_in_the_way(m: Moment) -> str | None:
     return f"In the way: {word} at {m.shown(between[0])} stands before the first target {m.shown(m.trade.targets[0])}."
 
 
+def market_regime(m: Moment) -> str | None:
+    """Trend or range, calm or volatile."""
+    return f"Regime: {m.regime} on {m.regime_timeframe}." if m.regime else None
+
+
 def unseen_faces(m: Moment) -> str | None:
     """What the score does not rest on."""
     if not m.unseen:
@@ -279,6 +284,7 @@ INSIGHTS: tuple[Rule, ...] = (
     squeeze,
     wall,
     level_in_the_way,
+    market_regime,
     unseen_faces,
     independent_inputs,
 )
@@ -291,7 +297,11 @@ def bias(m: Moment) -> str:
     """Which way, how strongly, how surely."""
     if m.state == NEUTRAL:
         return f"Bias: neutral, {m.reason}."
-    return f"Bias: {_word(m.state)}, {m.reason}; reliability {m.reliability:.2f} (heuristic)."
+    if m.basis == "calibrated":
+        sure = f"{m.reliability:.0%} of past signals like it reached their first target before their stop (calibrated)"
+    else:
+        sure = f"reliability {m.reliability:.2f} (heuristic{f': {m.misfit}' if m.misfit else ''})"
+    return f"Bias: {_word(m.state)}, {m.reason}; {sure}."
 
 
 def risk(m: Moment) -> str:
@@ -315,6 +325,12 @@ def key_levels(m: Moment) -> str:
     return f"Key levels: {'; '.join(named)}." if named else f"Key levels: none is confirmed on {m.structure_timeframe}."
 
 
+def no_entry_in(m: Moment) -> str:
+    """Why the regime stops an entry."""
+    is_so = f"is {m.regime}" if m.regime else "is not known"
+    return f"the regime on {m.regime_timeframe} {is_so} and entries are made in {' and '.join(m.entered_in)} only"
+
+
 def timing(m: Moment) -> str:
     """From when, and until when."""
     if m.state == NEUTRAL:
@@ -326,6 +342,8 @@ def strategy(m: Moment) -> str:
     """What to do, with prices."""
     if m.state == NEUTRAL:
         return f"Strategy: be out until confluence reaches {m.enter[0]:g} or {m.enter[1]:g}."
+    if m.is_stopped:
+        return f"Strategy: no entry, since {no_entry_in(m)}."
     if m.trade is None:
         return f"Strategy: no entry, since entry, stop and targets are not known on {m.structure_timeframe}."
     verb = "buy" if m.state == BULLISH else "sell short"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from virtuoso.prism.scores import Explanation, Row, lean
 from virtuoso.signals.decision import Decisions
-from virtuoso.signals.insights import actionable_insights, insights
+from virtuoso.signals.insights import actionable_insights, insights, no_entry_in
 from virtuoso.signals.moment import Moment, gather
 from virtuoso.signals.provenance import provenance
 from virtuoso.signals.rule import NEUTRAL, WORDS
@@ -75,7 +75,8 @@ def issue(decided: Decisions, j: int, config: str | None = None) -> Signal:
         signal=WORDS[moment.state],
         reason=moment.reason,
         score=points(explanation.confluence),
-        reliability=share(explanation.reliability),
+        reliability_basis=moment.basis,
+        reliability=share(moment.reliability),
         coverage=min(explanation.coverage, 1.0),
         agreement=share(explanation.agreement),
         effective_inputs=known(explanation.effective_inputs),
@@ -110,6 +111,8 @@ def _unknown(explanation: Explanation, moment: Moment) -> dict[str, str]:
         reason = "NEUTRAL: there is no entry"
         if moment.state != NEUTRAL:
             reason = f"ATR of {moment.structure_timeframe} or a price is not known, so no level is"
+        if moment.is_stopped:
+            reason = no_entry_in(moment)
         reasons |= dict.fromkeys(("entry_price", "entry_type", "stop_loss", "targets"), reason)
     if moment.trade is None or not moment.trade.is_limit:
         reasons["entry_expires_at"] = "there is no limit entry"

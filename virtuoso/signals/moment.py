@@ -25,6 +25,8 @@ from virtuoso.prism.views import columns_of
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.participants import Institutions, MarketMakers, institutions, market_makers
+from virtuoso.signals.regime import Regime, clock_of, name_of
+from virtuoso.signals.reliability import Basis, misfit
 from virtuoso.signals.rule import NEUTRAL
 
 BREAK_BARS = 3
@@ -89,6 +91,10 @@ class Moment:
         Why.
     price, atr, confluence, reliability, coverage, effective_inputs : float
         NaN where not known; ATR of the structure timeframe.
+    basis : str
+        Whether reliability is a probability ('calibrated') or 'heuristic'.
+    misfit : str
+        Why a calibration that there is does not apply; empty where there is none or it fits.
     decided, lapses : int, ms
     enter : tuple of float
         Confluence at which BULLISH and BEARISH begin.
@@ -106,6 +112,12 @@ class Moment:
     supports, resistances : tuple of float
         Nearest first.
     trade : Trade or None
+    regime, regime_timeframe : str
+        Empty where it is not known.
+    entered_in : tuple of str
+        Regimes in which positions are entered.
+    is_stopped : bool
+        Whether the regime stops an entry that the rule would make.
     institutions : Institutions
     market_makers : MarketMakers
     squeezes : tuple of SqueezePoint
@@ -122,6 +134,8 @@ class Moment:
     atr: float = float("nan")
     confluence: float = float("nan")
     reliability: float = float("nan")
+    basis: Basis = "heuristic"
+    misfit: str = ""
     coverage: float = 0.0
     effective_inputs: float = float("nan")
     decided: int = 0
@@ -139,6 +153,10 @@ class Moment:
     supports: tuple[float, ...] = ()
     resistances: tuple[float, ...] = ()
     trade: Trade | None = None
+    regime: str = ""
+    regime_timeframe: str = ""
+    entered_in: tuple[str, ...] = ()
+    is_stopped: bool = False
     institutions: Institutions = field(default_factory=Institutions)
     market_makers: MarketMakers = field(default_factory=MarketMakers)
     squeezes: tuple[SqueezePoint, ...] = ()
@@ -176,6 +194,7 @@ def looks_at(prism: Prism, base: Timeframe) -> list[tuple[Node, Timeframe, int]]
         (components[name], slow, SLOPE_BARS) for name in MOMENTUM if name in components
     ]
     found += [(Structure(), timeframe, BREAK_BARS - 1) for timeframe, _ in prism.ladder(base)]
+    found.append((Regime(), clock_of(prism, base), 0))
     return found
 
 
@@ -205,7 +224,9 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         price=float(chart.price[j]),
         atr=float(chart.atr[j]),
         confluence=explanation.confluence,
-        reliability=explanation.reliability,
+        reliability=float(decided.reliability[j]),
+        basis="calibrated" if decided.calibrated[j] else "heuristic",
+        misfit=_misfit(decided, j),
         coverage=explanation.coverage,
         effective_inputs=explanation.effective_inputs,
         decided=explanation.time,
@@ -225,6 +246,10 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         supports=_finite(chart.supports[j]),
         resistances=_finite(chart.resistances[j]),
         trade=_trade(decided, j),
+        regime=name_of(int(decided.regime[j])),
+        regime_timeframe=clock_of(scores.prism, base).name,
+        entered_in=decided.settings.regimes,
+        is_stopped=bool(decided.stopped[j]),
         institutions=institutions(scores.workspace, number),
         market_makers=market_makers(scores.workspace, number),
         squeezes=tuple(squeezes_at(scores.workspace, number)),
@@ -232,6 +257,13 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         ask_wall=_last(scores.workspace, "ask_wall", number),
         decimals=_decimals_at(scores.workspace, number),
     )
+
+
+def _misfit(decided: Decisions, j: int) -> str:
+    """Why the reliability of a plan is a heuristic although there is a calibration."""
+    if decided.settings.calibration is None or decided.calibrated[j] or not decided.plans.known[j]:
+        return ""
+    return misfit(decided.scores, decided.settings) or "the calibration had learned nothing by then"
 
 
 def _last(workspace: Workspace, name: str, number: int) -> float:

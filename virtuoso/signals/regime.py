@@ -5,6 +5,8 @@
 2. Stretch is the mean true range of the last bars over that of the last many. The market is volatile from
    `volatile_enter` on until it falls below `volatile_leave`.
 3. Either state lapses `age` bars after it was last entered, so that its memory is bounded and obeys the one law.
+4. It is told on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
+   those in which positions are entered; where the regime is not known and not all are named, none is.
 
 Nothing here looks ahead, and nothing is smoothed afterwards: what is called a trend is one that could be seen.
 
@@ -13,6 +15,7 @@ Source: Kaufman (1995), Smarter Trading, ch. 7, for the ratio; states and hyster
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,16 +23,15 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import steps, wsum
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import ratio
 from virtuoso.signals.rule import alive
+from virtuoso.signals.settings import REGIMES, RegimeName
 
-REGIMES = ("calm range", "volatile range", "calm trend", "volatile trend")
-"""Names by code: trending x 2 + volatile."""
 UNKNOWN_REGIME = -1
 
 Codes = NDArray[np.int8]
@@ -93,26 +95,54 @@ def clock_of(prism: Prism, base: Timeframe) -> Timeframe:
 
 
 def regimes(prism: Prism, workspace: Workspace, start: int, stop: int, regime: Regime | None = None) -> Codes:
-    """Regime at the close of each base bar numbered [start, stop).
+    """Regime at the close of each base bar numbered [start, stop); see `regimes_at`."""
+    return regimes_at(prism, workspace, np.arange(start, stop, dtype=np.int64), regime)
+
+
+def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], regime: Regime | None = None) -> Codes:
+    """Regime at the close of some base bars.
 
     Parameters
     ----------
     prism : Prism
         Whose ladder says which timeframes there are.
     workspace : Workspace
-    start, stop : int
+    numbers : array of int64, shape (n,)
+        Increasing.
     regime : Regime, optional
 
     Returns
     -------
-    array of int8, shape (stop - start,)
+    array of int8, shape (n,)
         Codes of REGIMES; UNKNOWN_REGIME where it is not known.
+
+    Raises
+    ------
+    NotLoadedError
+        If bars that it looks at exist but were not loaded.
     """
     base = workspace.frame.timeframe
-    own, node = clock_of(prism, base), regime or Regime()
-    if own == base:
-        code = workspace.values(node, own, start, stop)[RegimeState._fields.index("code")]
-    else:
-        arrays, seen = workspace.aligned(node, own, base, start, stop)
-        code = np.where(seen, arrays[RegimeState._fields.index("code")], np.nan)
-    return np.where(np.isnan(code), UNKNOWN_REGIME, code).astype(np.int8)
+    own, found = clock_of(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
+    bars, seen = workspace.clock(own).bars, visible(numbers, base, own)
+    there = np.flatnonzero((seen >= bars.first) & (seen < bars.end))
+    if len(numbers):
+        workspace.insist_loaded(own, int(seen[0]))
+    if len(there):
+        low, end = int(seen[there[0]]), int(seen[there[-1]]) + 1
+        code = workspace.values(regime or Regime(), own, low, end)[RegimeState._fields.index("code")]
+        code = code[seen[there] - low]
+        found[there] = np.where(np.isnan(code), UNKNOWN_REGIME, code).astype(np.int8)
+    return found
+
+
+def name_of(code: int) -> str:
+    """Name of a regime; empty where it is not known."""
+    return "" if code == UNKNOWN_REGIME else REGIMES[code]
+
+
+def admits(names: Sequence[RegimeName], code: Codes) -> NDArray[np.bool_]:
+    """Whether positions are entered, array of the shape of `code`: where the regime is named, or all of them are."""
+    if set(names) == set(REGIMES):
+        return np.ones(len(code), dtype=bool)
+    named: NDArray[np.bool_] = np.isin(code, [REGIMES.index(name) for name in names])
+    return named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,8 +11,12 @@ from pydantic_core import PydanticCustomError
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.settings import Folder, RoomSettings, SpanSetting, sums_to_one
+from virtuoso.signals.reliability import Calibration
 
 Three = tuple[float, float, float]
+RegimeName = Literal["calm range", "volatile range", "calm trend", "volatile trend"]
+REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
+"""Names by code: trending x 2 + volatile."""
 
 
 class LevelSettings(RoomSettings):
@@ -94,6 +98,12 @@ class SignalSettings(RoomSettings):
         0.40, ge=0, le=1, description="Share of weight known, below which the signal is NEUTRAL."
     )
     max_age: SpanSetting = Field(Span("4h"), description="How long a signal lives; also the memory of the rule.")
+    regimes: tuple[RegimeName, ...] = Field(
+        REGIMES, min_length=1, description="Regimes in which positions are entered; elsewhere none is."
+    )
+    calibration: Calibration | None = Field(
+        None, description="File with the table that makes reliability a probability; it is a heuristic without one."
+    )
     levels: LevelSettings = Field(default_factory=LevelSettings, description="Entry, stop and targets.")
     reports: Folder = Field(Path("reports"), description="Folder for the JSON, chart and PDF of signals.")
 

@@ -2,7 +2,7 @@
 
 1. The rule gives each bar its state (rule.py). Where the state changes something is to be done.
 2. On a change to BULLISH or BEARISH levels are drawn (levels.py) and an intent to be long or short carries them.
-   Without known levels the intent is to be out.
+   Without known levels, or in a regime that `signals.regimes` does not name, the intent is to be out.
 3. On a change to NEUTRAL the intent is to be out.
 
 Intents are decided at the close of their bar; backtest, paper and live act on the same records, `NEXT_OPEN` later at
@@ -61,7 +61,7 @@ def intents_of(decided: Decisions) -> Intents:
     made["target"] = np.where(trades[:, None], plan.target, np.nan)
     made["size"] = np.where(trades[:, None], plan.size, 0.0)
     made["score"] = scores.confluence[at]
-    made["reliability"] = scores.reliability[at]
+    made["reliability"] = decided.reliability
     return made
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numba import njit
 
 from virtuoso.market.columns import BANDS, Array
-from virtuoso.prism.features.positioning import known_mean
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import known_mean, wsum
 from virtuoso.prism.scale import ratio
 
 REACHES = tuple(BANDS.values())
@@ -131,6 +132,7 @@ def share_gap(bid_part: Array, bid_taken: Array, ask_part: Array, ask_taken: Arr
     return ratio(4.0 * (bid_part * ask_taken - ask_part * bid_taken), total * total)
 
 
+@cache
 def decay_weights(half: int, length: int) -> Array:
     """Weights that halve every `half` bars, the newest last, summing to 1, shape (length,).
 

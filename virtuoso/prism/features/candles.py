@@ -11,7 +11,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import true_range
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import unknown, wsum
 
 LONGEST_HOLE = 5
 """Unknown bars in a row that are drawn flat; from the next one on the chart is cut."""
@@ -46,6 +46,7 @@ class Candles(Feature):
     """
 
     outputs = CandleBars
+    windowed = True
     holes = True
 
     period: int = Int(30, low=5, high=500)
@@ -61,9 +62,9 @@ class Candles(Feature):
     def value(self, open: Array, high: Array, low: Array, close: Array, first: int, wanted: int) -> CandleBars:
         """Candles and their unit. Uses `x[: t + 1]` only."""
         start = max(0, wanted - self.period - LONGEST_HOLE - 1)
-        prices, bridged, unit = (open, high, low, close), np.zeros(len(close)), np.full(len(close), np.nan)
+        prices, bridged, unit = (open, high, low, close), np.zeros(len(close)), unknown(len(close))
         if not all(np.isfinite(x[start:]).all() for x in prices):
-            drawn = np.full((4, len(close)), np.nan)
+            drawn = unknown(4, len(close))
             _bridge(open, high, low, close, start, drawn, bridged)
             prices = (drawn[0], drawn[1], drawn[2], drawn[3])
         reach = true_range(*(x[start:] for x in prices[1:]))

@@ -15,7 +15,8 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import NEUTRAL_FUNDING, Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.positioning import PUBLISHED, joined, known_mean, not_faster, squashed
+from virtuoso.prism.features.positioning import PUBLISHED, joined, not_faster, squashed
+from virtuoso.prism.features.windows import known_mean
 from virtuoso.prism.scale import ratio
 
 HOUR, SETTLED = Timeframe("1h"), Timeframe("8h")

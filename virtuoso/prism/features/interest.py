@@ -15,9 +15,9 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.columns import NEUTRAL_FUNDING, Array
 from virtuoso.prism.component import Component, Feature, Float, Int
 from virtuoso.prism.divergence import HIDDEN_WEIGHT, MARGIN_HALF, PRICE_HALF, DivergenceState
-from virtuoso.prism.features.positioning import known_mean
 from virtuoso.prism.features.swings import SwingPoints, Swings
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
+from virtuoso.prism.features.windows import known_mean, unknown
 from virtuoso.prism.scale import Squash, ratio
 
 STILL = 0.0001
@@ -40,7 +40,7 @@ def change(x: Array, bars: int = 1) -> Array:
 
     A price that is a quotient differs from itself by rounding: what is that small is no change.
     """
-    moved = np.full(len(x), np.nan)
+    moved = unknown(len(x))
     np.subtract(x[bars:], x[:-bars], out=moved[bars:])
     return np.where(np.abs(moved) <= ROUNDING * np.abs(x), 0.0, moved)
 

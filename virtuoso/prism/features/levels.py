@@ -19,6 +19,7 @@ from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
+from virtuoso.prism.features.windows import unknown
 
 LIFE = "20d"
 """However slow the clock, what is drawn into a chart is forgotten after this span."""
@@ -57,6 +58,7 @@ class Levels(Feature):
     """Clustered confirmed swings. Source: Virtuoso, docs/faces/price_structure.md."""
 
     outputs = LevelMap
+    windowed = True
     sparse = True
     swings = WeightedSwings(reach=5)
     candles = Candles()
@@ -80,7 +82,7 @@ class Levels(Feature):
 
     def value(self, candles: CandleBars, swings: Pivots, wanted: int, timeframe: Timeframe) -> LevelMap:
         """Levels and their pull. Uses `x[: t + 1]` only."""
-        out = np.full((6, len(candles.close)), np.nan)
+        out = unknown(6, len(candles.close))
         _levels(candles.close, candles.unit, *swings,
                 self.lifetime(timeframe), self.near, self.width, self.weakest, wanted, out)  # fmt: skip
         return LevelMap(*out)

@@ -14,7 +14,7 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.windows import KNOWN_SHARE, wsum
+from virtuoso.prism.features.windows import known_mean, unknown
 from virtuoso.prism.scale import ratio
 
 PUBLISHED = Timeframe("5m")
@@ -30,28 +30,6 @@ def not_faster(own: Timeframe, timeframe: Timeframe) -> Timeframe:
     return own if own.ms % timeframe.ms == 0 else timeframe
 
 
-def known_mean(x: Array, period: int, first: int) -> Array:
-    """Mean of the known among the last `period` values, as long as three quarters of them are known.
-
-    Parameters
-    ----------
-    x : Array, shape (n_bars,)
-    period : int, bars
-    first : int
-        Absolute number of the first bar.
-
-    Returns
-    -------
-    Array, unit of `x`, shape (n_bars,)
-        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
-    """
-    there = np.isfinite(x)
-    count = wsum(there.astype(np.float64), period, first)
-    mean = ratio(wsum(np.where(there, x, 0.0), period, first), count)
-    known: Array = np.where(count >= KNOWN_SHARE * period, mean, np.nan)
-    return known
-
-
 def usual_size(x: Array, period: int, first: int) -> Array:
     """Root mean square of the known among the last `period` values; see `known_mean`."""
     size: Array = np.sqrt(known_mean(x * x, period, first))
@@ -60,7 +38,7 @@ def usual_size(x: Array, period: int, first: int) -> Array:
 
 def change(x: Array, bars: int) -> Array:
     """Change of each value from the one `bars` before it, shape (n_bars,); of the first ones it is not known."""
-    difference = np.full(len(x), np.nan)
+    difference = unknown(len(x))
     np.subtract(x[bars:], x[:-bars], out=difference[bars:])
     return difference
 
@@ -117,7 +95,7 @@ class PositionMoves(Feature):
         """Moves of the window that ends at each bar. Uses `x[: t + 1]` only."""
         bars = self.window(timeframe)
         moved = change(close, bars)
-        before = np.full(len(close), np.nan)
+        before = unknown(len(close))
         before[bars:] = open_interest[:-bars]
         grown = ratio(change(open_interest, bars), before)
         turned = ratio(known_mean(volume, bars, first), known_mean(volume, self.history, first))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import unknown, wsum
 
 LADDER = tuple(Timeframe(name) for name in ("1m", "5m", "30m", "2h", "4h"))
 KNOWN_SHARE = 0.9
@@ -51,6 +51,7 @@ class ValueArea(Feature):
     """
 
     outputs = ProfileLevels
+    windowed = True
     holes = True
 
     period: int = Int(96, low=10, high=500)
@@ -76,7 +77,7 @@ class ValueArea(Feature):
         density = np.where(boxes, volume / np.where(boxes, width, 1.0), 0.0)
         enough = wsum(counted, self.period, first) >= KNOWN_SHARE * self.period
         start = max(wanted, self.period + SMEAR_BARS - 2)
-        levels = ProfileLevels(*(np.full(len(high), np.nan) for _ in range(3)))
+        levels = ProfileLevels(*(unknown(len(high)) for _ in range(3)))
         _profile(low - smear, high + smear, density, enough, self.period, self.share, start, *levels)
         return levels
 

@@ -10,6 +10,7 @@ from numba import njit
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
+from virtuoso.prism.features.windows import unknown
 
 HOUR = Timeframe("1h")
 WEEK_MS = 7 * UNIT_MS["d"]
@@ -40,6 +41,7 @@ class UsualVolume(Feature):
     """
 
     outputs = Usual
+    windowed = True
     holes = True
 
     weeks: int = Int(4, low=2, high=12, unit="weeks")
@@ -52,18 +54,18 @@ class UsualVolume(Feature):
         """The weeks, the neighbour before, and a first bar that may have begun before the history."""
         return self.weeks * (WEEK_MS // timeframe.ms) + 2
 
-    def value(self, volume: Array, timeframe: Timeframe) -> Usual:
+    def value(self, volume: Array, timeframe: Timeframe, wanted: int = 0) -> Usual:
         """Usual volume of each bar and the one after it. Uses `x[: t + 1]` only."""
-        usual = np.full(len(volume) + 1, np.nan)
-        _usual(volume, WEEK_MS // timeframe.ms, self.weeks, int(timeframe == HOUR), usual)
+        usual = unknown(len(volume) + 1)
+        _usual(volume, WEEK_MS // timeframe.ms, self.weeks, int(timeframe == HOUR), wanted, usual)
         return Usual(usual[:-1], usual[1:])
 
 
 @njit(cache=True)
-def _usual(volume: Array, week: int, weeks: int, reach: int, out: Array) -> None:
+def _usual(volume: Array, week: int, weeks: int, reach: int, wanted: int, out: Array) -> None:
     """Write the median of the same bars of past weeks and their neighbours; bar t uses `volume[: t]` only."""
     past = np.empty(weeks * (2 * reach + 1))
-    for t in range(len(out)):
+    for t in range(wanted, len(out)):
         known = 0
         for k in range(1, weeks + 1):
             for i in range(t - k * week - reach, t - k * week + reach + 1):

@@ -10,6 +10,7 @@ from numba import njit
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature
+from virtuoso.prism.features.windows import unknown
 
 DAY_MS = UNIT_MS["d"]
 LONG_BAR_MS = 4 * UNIT_MS["h"]
@@ -74,7 +75,7 @@ class SessionVWAP(Feature):
     ) -> SessionPrice:
         """Price and deviation. Uses `x[: t + 1]` only."""
         session = Session.of(timeframe)
-        vwap, deviation = np.full(len(close), np.nan), np.full(len(close), np.nan)
+        vwap, deviation = unknown(len(close)), unknown(len(close))
         start = (session.offset - first) % session.length
         _session_vwap((high + low + close) / 3.0, volume, start, session.length, vwap, deviation)
         return SessionPrice(vwap, deviation)

@@ -27,6 +27,7 @@ from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
+from virtuoso.prism.features.windows import unknown
 
 FAILED = 4.0
 """How much faster conviction fades once the close is an ATR back on the wrong side of the broken level."""
@@ -99,7 +100,7 @@ class Structure(Feature):
     def value(self, candles: CandleBars, swings: Pivots, wanted: int) -> StructureState:
         """Structure at each bar. Uses `x[: t + 1]` only."""
         _, high, low, close, unit, _ = candles
-        out = np.full((8, len(close)), np.nan)
+        out = unknown(8, len(close))
         sides = np.array([[np.nan, np.nan, -self.age, 0.0, -np.inf, -np.inf]] * 2)
         reach, age, guard = self.swings.reach, self.age, self.guard
         _structure(high, low, close, unit, *swings, sides, reach, age, guard, self.full, self.step, wanted, out)

@@ -11,6 +11,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
+from virtuoso.prism.features.windows import unknown
 
 TIE = 0.02
 """Share of the height of the bars around a swing within which two tops are about equal."""
@@ -54,8 +55,8 @@ class Swings(Feature):
 
     def value(self, high: Array, low: Array) -> SwingPoints:
         """Confirmed swings. Uses `x[: t + 1]` only."""
-        tops, top_margins = np.full(len(high), np.nan), np.full(len(high), np.nan)
-        bottoms, bottom_margins = np.full(len(low), np.nan), np.full(len(low), np.nan)
+        tops, top_margins = unknown(len(high)), unknown(len(high))
+        bottoms, bottom_margins = unknown(len(low)), unknown(len(low))
         _swings(high, 1.0, self.reach, tops, top_margins)
         _swings(low, -1.0, self.reach, bottoms, bottom_margins)
         return SwingPoints(tops, top_margins, bottoms, bottom_margins)
@@ -120,7 +121,7 @@ class WeightedSwings(Feature):
     def value(self, candles: CandleBars, wanted: int) -> Pivots:
         """Confirmed swings. Uses `x[: t + 1]` only."""
         high, low = candles.high, candles.low
-        out = np.full((6, len(high)), np.nan)
+        out = unknown(6, len(high))
         _pivots(high, low, 1.0, self.reach, wanted, out[0], out[1], out[2])
         _pivots(low, high, -1.0, self.reach, wanted, out[3], out[4], out[5])
         return Pivots(*out)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import talib
+from numba import njit
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import unknown, wsum
+from virtuoso.prism.scale import NOT_KNOWN
 
 WILDER_MEMORY = 46
 """Wilder's average forgets (1 - 1/n)^k; 46 n leaves 1e-20, and the memory law checks what that means in points."""
@@ -37,7 +39,7 @@ class ATR(Feature):
     def value(self, high: Array, low: Array, close: Array) -> Array:
         """Average true range, price units, shape (n_bars,). Uses `x[: t + 1]` only."""
         if len(close) <= self.period:
-            return np.full(len(close), np.nan)
+            return unknown(len(close))
         atr: Array = talib.ATR(high, low, close, self.period)
         return atr
 
@@ -77,12 +79,22 @@ def true_range(high: Array, low: Array, close: Array) -> Array:
     Uses `x[: t + 1]` only.
     """
     reach = np.empty(len(close))
-    reach[:1] = np.nan
-    np.subtract(np.maximum(high[1:], close[:-1]), np.minimum(low[1:], close[:-1]), out=reach[1:])
+    _true_range(high, low, close, reach)
     return reach
+
+
+@njit(cache=True)
+def _true_range(high: Array, low: Array, close: Array, out: Array) -> None:
+    """Write what lies between the outermost of high, low and the close before; NaN where one of them is."""
+    before = np.nan
+    for t in range(len(close)):
+        top = high[t] if high[t] > before or high[t] != high[t] else before
+        bottom = low[t] if low[t] < before or low[t] != low[t] else before
+        out[t] = top - bottom
+        before = close[t]
 
 
 def moving(value: Array, unit: Array) -> Array:
     """The value where the market moves at all; not known where its mean range is 0."""
-    known: Array = np.where(unit > 0.0, value, np.nan)
-    return known
+    moves = unit > 0.0
+    return value if np.count_nonzero(moves) == len(moves) else np.where(moves, value, NOT_KNOWN)

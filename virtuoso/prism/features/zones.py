@@ -22,6 +22,7 @@ from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import LIFE
 from virtuoso.prism.features.volatility import FLOOR
+from virtuoso.prism.features.windows import unknown
 
 LOOK_BACK = 6
 """Bars before a displacement among which the last opposite candle is looked for."""
@@ -63,6 +64,7 @@ class _Zones(Feature):
     """What order blocks and gaps share: how zones are kept, filled and forgotten."""
 
     outputs = ZoneMap
+    windowed = True
     sparse = True
     candles = Candles()
 
@@ -85,7 +87,7 @@ class _Zones(Feature):
     def _kept(self, bull: Array, bear: Array, candles: CandleBars, wanted: int, age: int) -> ZoneMap:
         """Keep the zones made at each bar (strength, bottom, top); a bearish one is bullish in negative prices."""
         _, high, low, close, atr, _ = candles
-        up, down = np.full((2, 4, len(close)), np.nan)
+        up, down = unknown(2, 4, len(close))
         _zones(bull, low, close, atr, age, self.near, self.weakest, wanted, up)
         _zones(bear, -high, -close, atr, age, self.near, self.weakest, wanted, down)
         return ZoneMap(up[0], up[1], up[2], up[3], down[0], -down[2], -down[1], down[3])

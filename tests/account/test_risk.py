@@ -1,0 +1,246 @@
+"""Risk: every limit binds, none is stepped over, and the halt stays until it is lifted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.builders import START
+from virtuoso.account.books import (
+    BAR_COLUMNS,
+    CLOSE,
+    ENTERED,
+    FUNDING_INSIDE,
+    FUNDING_OPEN,
+    HIGH,
+    LOW,
+    MARK_CLOSE,
+    MARK_OPEN,
+    OPEN,
+    OUT,
+    QUANTITY,
+    REJECTED,
+    SIZE,
+    SLIPPAGE,
+    Books,
+)
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.intent import INTENT
+from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
+from virtuoso.clock import Timeframe
+from virtuoso.research.portfolio import Account, run
+from virtuoso.research.stage import Stage
+
+WORLDS, BARS = 300, 160
+NAN = float("nan")
+
+
+def stage_of(closes, names, reach=0.0) -> Stage:
+    """A stage of closes, shape (n_bars, n_instruments): each bar opens where the last one closed."""
+    bars = np.zeros((*closes.shape, BAR_COLUMNS))
+    bars[:, :, CLOSE] = closes
+    bars[:, :, OPEN] = np.concatenate((closes[:1], closes[:-1]))
+    bars[:, :, HIGH] = np.maximum(bars[:, :, OPEN], closes) * (1.0 + reach)
+    bars[:, :, LOW] = np.minimum(bars[:, :, OPEN], closes) * (1.0 - reach)
+    bars[:, :, MARK_OPEN : MARK_CLOSE + 1] = bars[:, :, OPEN : CLOSE + 1]
+    bars[:, :, SLIPPAGE] = 0.0002
+    bars[:, :, [FUNDING_OPEN, FUNDING_INSIDE]] = 0.0
+    instruments = tuple(Instrument("simulated", name) for name in names)
+    n = closes.shape[1]
+    return Stage(
+        instruments, Timeframe("1h"), START // 60, bars, np.zeros(closes.shape, bool), np.full(n, len(closes) - 1)
+    )
+
+
+def asks(stage, i, rows):
+    """Intents of one instrument as (bar, side, distance to the stop as a share of price, reliability)."""
+    made = np.zeros(len(rows), dtype=INTENT)
+    made["entry"], made["target"] = NAN, NAN
+    for one, (bar, side, wide, reliability) in zip(made, rows, strict=True):
+        close = stage.bars[bar, i, CLOSE]
+        one["number"], one["side"], one["price"] = stage.first + bar, side, close
+        one["stop"], one["reliability"] = close * (1.0 - side * wide), reliability
+    return made
+
+
+def world(seed):
+    """Up to six instruments that share a factor, traded at random on an account with limits drawn at random."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(2, 7))
+    common, own = random.normal(0.0, 0.01, (BARS, 1)), random.normal(0.0, 0.01, (BARS, n))
+    loading = random.uniform(0.0, 2.0)
+    closes = 100.0 * np.cumprod(1.0 + 0.6 * (loading * common + own), axis=0)
+    stage = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.002)
+    made = {}
+    for i, name in enumerate(stage.instruments):
+        when = np.sort(random.choice(np.arange(40, BARS - 1), size=12, replace=False))
+        rows = [(int(t), int(random.choice([-1, 0, 1])), random.uniform(0.004, 0.05), random.uniform()) for t in when]
+        made[name] = asks(stage, i, rows)
+        made[name]["stop"][random.random(12) < 0.03] = NAN
+    limits = Limits(
+        base_size=float(random.choice([0.005, 0.02])),
+        max_positions=int(random.integers(1, n + 1)),
+        max_leverage=float(random.choice([1.0, 3.0])),
+        heat=float(random.choice([0.02, 0.25])),
+        correlation=float(random.choice([0.3, 0.7])),
+        max_drawdown=float(random.choice([0.03, 0.15])),
+    )
+    rules = {name: Rules(0.1, 0.1, float(random.choice([0.0, 500.0]))) for name in stage.instruments}
+    return stage, made, Account(cash=float(random.choice([1_000.0, 10_000.0])), limits=limits, rules=rules)
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    made = [world(seed) for seed in range(WORLDS)]
+    return [(*one, run(*one)) for one in made]
+
+
+class TestRandomWorlds:
+    """What never binds is not tested; what binds, holds."""
+
+    @pytest.mark.parametrize("name", LIMITS)
+    def test_each_limit_binds_in_at_least_one_world_in_a_hundred(self, worlds, name):
+        bound = sum(result.refused[name] + result.cut[name] > 0 for *_, result in worlds)
+        assert bound >= 0.01 * WORLDS, f"{name} bound in {bound} of {WORLDS} worlds"
+
+    def test_no_position_is_entered_beyond_a_limit(self, worlds):
+        entries = 0
+        for stage, _, account, result in worlds:
+            held = np.zeros((len(stage), len(stage.instruments)))
+            for event in result.events[result.events["kind"] != REJECTED]:
+                held[event["instant"] - stage.first :, event["instrument"]] += event["size"]
+            counted = (np.abs(held) > 1e-9).sum(axis=1)
+            assert counted.max() <= account.limits.max_positions
+            opened = result.events[result.events["kind"] == ENTERED]
+            entries += len(opened)
+            for t in np.unique(opened["instant"] - stage.first):
+                notional = np.abs(held[t] * stage.bars[t, :, OPEN]).sum()
+                assert notional <= account.limits.max_leverage * result.equity[t - 1] * 1.05  # the mark has moved
+            steps = np.abs(opened["size"]) / 0.1
+            np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+        assert entries > WORLDS
+
+    def test_after_a_halt_nothing_is_entered(self, worlds):
+        halted = 0
+        for stage, _, account, result in worlds:
+            if not len(result.halts):
+                continue
+            halted += 1
+            entries = result.events[result.events["kind"] == ENTERED]["instant"]
+            assert (entries <= result.halts[0]).all()
+            before = result.equity[: result.halts[0] - stage.first + 1]
+            assert before[-1] <= (1.0 - account.limits.max_drawdown) * max(account.cash, before.max())
+            assert len(result.halts) == 1
+        assert halted > 10
+
+    def test_the_same_world_gives_the_same_bytes(self, worlds):
+        stage, made, account, result = worlds[0]
+        again = run(stage, made, account)
+        assert again.events.tobytes() == result.events.tobytes()
+        assert again.equity.tobytes() == result.equity.tobytes()
+
+    def test_other_names_change_nothing(self, worlds):
+        """Turned round, the symbols stand in another order; only equal reliabilities would notice."""
+        for stage, made, account, result in worlds[:60]:
+            names = [str(name.symbol) for name in stage.instruments]
+            turned = stage_of(stage.closes[:, ::-1], names, reach=0.002)
+            pairs = list(zip(turned.instruments, stage.instruments[::-1], strict=True))
+            given = {name: made[other] for name, other in pairs}
+            rules = {name: account.rules[other] for name, other in pairs}
+            mirrored = run(turned, given, replace(account, rules=rules))
+            np.testing.assert_allclose(mirrored.equity, result.equity, rtol=1e-9)
+            assert mirrored.refused == result.refused
+
+
+class TestTheHalt:
+    """Latched at the fall that was agreed, until it is lifted."""
+
+    CLOSES = np.concatenate((np.full(60, 100.0), np.linspace(100.0, 60.0, 20), np.full(100, 60.0)))[:, None]
+
+    def trade(self, **how):
+        stage = stage_of(self.CLOSES, ["AAAUSDT"])
+        rows = [(50, 1, 0.5, 1.0), (81, 0, 0.1, 1.0), (85, 1, 0.1, 1.0), (150, 0, 0.1, 1.0), (151, 1, 0.1, 1.0)]
+        limits = Limits(base_size=0.5, max_leverage=1.0, heat=1.0, max_drawdown=0.15)
+        return stage, run(stage, {stage.instruments[0]: asks(stage, 0, rows)}, Account(limits=limits, **how))
+
+    def test_is_latched_at_the_close_at_which_equity_has_fallen_so_far(self):
+        stage, result = self.trade()
+        t = int(result.halts[0]) - stage.first
+        assert result.equity[t] <= 0.85 * 10_000.0 < result.equity[t - 1]
+        assert result.refused["halted"] == 2
+
+    def test_stays_though_prices_stand_still(self):
+        _, result = self.trade()
+        assert (result.events["kind"] == ENTERED).sum() == 1
+
+    def test_is_lifted_after_the_days_that_were_asked_for(self):
+        _, result = self.trade(reset_halt=2)
+        assert result.refused["halted"] == 1
+        assert (result.events["kind"] == ENTERED).sum() == 2
+
+
+class TestSizes:
+    """Base currency: equity x share x scale over the distance to the stop, rounded down to the step."""
+
+    def size(self, *, price=100.0, stop=95.0, reliability=1.0, limits=None, rules=(0.0, 0.0, 0.0), books=None):
+        equity = 10_000.0
+        books = books or Books.opened(2, equity, 1)
+        self.refused, self.cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
+        return admitted(
+            0, 1.0 if price > stop else -1.0, price, stop, reliability, equity, False, np.full((40, 2), NAN),
+            np.array([price, 100.0]), books.orders, books.positions, limits or Limits(), np.array([rules] * 2),
+            self.refused, self.cut,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(("reliability", "scale"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0), (7.0, 1.0)])
+    def test_what_is_lost_at_the_stop_is_the_share_of_equity(self, reliability, scale):
+        size = self.size(reliability=reliability)
+        assert size * (100.0 - 95.0) == pytest.approx(10_000.0 * 0.01 * scale)
+
+    def test_shorts_are_negative(self):
+        assert self.size(stop=105.0) == pytest.approx(-20.0)
+
+    def test_prices_in_another_unit_give_the_size_in_that_unit(self):
+        assert self.size(price=0.1, stop=0.095) == pytest.approx(1_000.0 * self.size())
+
+    def test_leverage_cuts_the_notional(self):
+        assert self.size(stop=99.9, limits=Limits(max_leverage=2.0)) * 100.0 == pytest.approx(20_000.0)
+        assert self.cut[LIMITS.index("leverage")] == 1
+
+    @pytest.mark.parametrize(("rules", "expected"), [((0.3, 0.0, 0.0), 19.8), ((0.1, 0.0, 0.0), 20.0)])
+    def test_rounds_down_to_the_step(self, rules, expected):
+        assert self.size(rules=rules) == pytest.approx(expected)
+
+    @pytest.mark.parametrize(
+        ("rules", "limit"),
+        [((0.0, 21.0, 0.0), "size_step"), ((30.0, 0.0, 0.0), "size_step"), ((0.0, 0.0, 2_001.0), "min_notional")],
+    )
+    def test_refuses_what_the_venue_would(self, rules, limit):
+        assert self.size(rules=rules) == 0.0
+        assert self.refused[LIMITS.index(limit)] == 1
+
+    def test_what_leaves_at_the_next_open_takes_no_place(self):
+        books = Books.opened(2, 10_000.0, 1)
+        books.positions[1, SIZE] = 5.0
+        one = Limits(max_positions=1)
+        assert self.size(limits=one, books=books) == 0.0
+        books.orders[1, OUT] = 1.0
+        assert self.size(limits=one, books=books) > 0.0
+        books.orders[1, QUANTITY] = -5.0  # it turns round, and is there again
+        assert self.size(limits=one, books=books) == 0.0
+
+
+class TestCorrelation:
+    """Of returns that both instruments have, over bars up to the decision."""
+
+    def test_agrees_with_numpy(self):
+        closes = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 2)), axis=0)
+        returns = closes[1:] / closes[:-1] - 1.0
+        assert correlation(closes, 0, 1) == pytest.approx(np.corrcoef(returns.T)[0, 1])
+
+    def test_is_not_known_over_few_shared_bars_or_without_movement(self):
+        closes = np.full((200, 2), 100.0)
+        assert np.isnan(correlation(closes, 0, 1))
+        assert np.isnan(correlation(closes[:20], 0, 1))

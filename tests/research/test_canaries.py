@@ -1,0 +1,235 @@
+"""Canaries: what must always hold of a backtest, and that each of them can die."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.research.scenes import bars, intents, random_intents, walk
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.intent import INTENT
+from virtuoso.account.risk import Rules
+from virtuoso.errors import LawBrokenError
+from virtuoso.research import canaries
+from virtuoso.research.portfolio import Account, run
+from virtuoso.research.stage import FundingTerms, Stage
+
+TERMS = FundingTerms(assume=0.0003, mark_is_last=True)
+NAMES = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+
+
+def frames(n=1_500, count=2, venue="simulated", step=0.002):
+    return [replace(walk(k + 1, n, step=step), instrument=Instrument(venue, NAMES[k])) for k in range(count)]
+
+
+def stage(*given, **how):
+    return Stage.of(given or frames(**how), terms=TERMS)
+
+
+def strategy(on, seed=5):
+    """Random intents with stops and targets, of distinct reliability."""
+    random = np.random.default_rng(seed)
+    made = dict(canaries.random_intents(on, random, 60))
+    for one in made.values():
+        one["stop"] = one["price"] * (1.0 - 0.02 * one["side"])
+        one["target"][:, 0], one["size"][:, 0] = one["price"] * (1.0 + 0.03 * one["side"]), 1.0
+        one["reliability"] = random.random(len(one))
+    return made
+
+
+def breakout(frame) -> np.ndarray:
+    """Go with closes beyond those of the last ten bars: knows the past alone."""
+    close = frame.base.columns["close"]
+    before = np.lib.stride_tricks.sliding_window_view(close, 11)
+    side = np.where(close[10:] >= before.max(axis=1), 1, np.where(close[10:] <= before.min(axis=1), -1, 0))
+    return intents(frame, *[(bar + 10, int(s)) for bar, s in enumerate(side) if s])
+
+
+def prophecy(frame) -> np.ndarray:
+    """Go where the next bar goes."""
+    close = frame.base.columns["close"]
+    made = breakout(frame)
+    at = made["number"] - frame.base.first
+    following = close[np.minimum(at + 1, len(close) - 1)]
+    made["side"] = np.where(following > close[at], 1, -1)
+    return made
+
+
+class TestAllOfThem:
+    """The engine as it is keeps every canary alive."""
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_on_perpetuals(self, count):
+        on = stage(count=count)
+        found = canaries.examine(on, strategy(on), Account())
+        assert {canary.name for canary in found} >= {"idle", "luckless", "held", "fees", "inverted"}
+        assert ("renamed" in {canary.name for canary in found}) == (count > 1)
+        for canary in found:
+            canary.insist()
+
+    def test_on_spot(self):
+        on = stage(venue="binance-spot")
+        found = canaries.examine(on, strategy(on), Account())
+        assert {canary.name for canary in found} == {"idle", "held", "fees", "renamed"}
+        for canary in found:
+            canary.insist()
+
+    def test_a_dead_one_raises(self):
+        with pytest.raises(LawBrokenError, match="fees BROKEN: dearer"):
+            canaries.Canary("fees", False, "dearer").insist()
+
+
+class TestForesight:
+    """Perfect foresight is flagged; knowing the past is not."""
+
+    def test_an_honest_strategy_is_clean(self):
+        assert canaries.foresight(walk(1, 800), breakout).holds
+
+    def test_a_prophet_is_flagged_on_every_cut(self):
+        found = canaries.foresight(walk(1, 800), prophecy)
+        assert not found.holds
+        assert "know of later ones" in found.detail
+
+    def test_it_earns_what_nobody_earns(self):
+        frame = walk(1, 800)
+        gained = run(stage(frame), {frame.instrument: _with_stops(prophecy(frame))}, Account(maker=0.0, taker=0.0))
+        past = run(stage(frame), {frame.instrument: _with_stops(breakout(frame))}, Account(maker=0.0, taker=0.0))
+        assert gained.equity[-1] > past.equity[-1]
+
+    def test_a_scale_over_the_whole_history_is_flagged(self):
+        def standardised(frame):
+            close = frame.base.columns["close"]
+            made = breakout(frame)
+            made["score"] = (close[made["number"] - frame.base.first] - close.mean()) / close.std()
+            return made
+
+        assert not canaries.foresight(walk(1, 800), standardised).holds
+
+    def test_a_strategy_that_orders_nothing_proves_nothing(self):
+        found = canaries.foresight(walk(1, 800), lambda frame: np.empty(0, INTENT))
+        assert not found.holds
+        assert "proves nothing" in found.detail
+
+
+def _with_stops(made):
+    made["stop"] = made["price"] * (1.0 - 0.05 * made["side"])
+    return made
+
+
+class TestIdle:
+    """Zero trades are not testable."""
+
+    def test_keeps_its_cash(self):
+        found = canaries.idle(stage(), Account())
+        assert found.holds
+        assert "not testable: no trade was closed" in found.detail
+
+
+class TestLuckless:
+    """Random signals lose exactly their costs."""
+
+    def test_over_200_seeds(self):
+        assert canaries.luckless(stage(n=800), Account()).holds
+
+    def test_costs_are_all_that_is_lost(self):
+        on = stage(n=800)
+        nets, paid = [], []
+        for seed in range(100):
+            done = run(on, canaries.random_intents(on, np.random.default_rng(seed)), canaries._small(Account()))
+            nets.append(done.equity[-1] - 10_000.0)
+            paid.append(canaries.price_gain(done) - nets[-1])
+        rest = np.array(nets) + np.array(paid)
+        assert min(paid) > 0.0
+        assert abs(rest.mean()) < 3.0 * rest.std(ddof=1) / np.sqrt(len(rest))
+
+    def test_fills_better_than_the_market_are_found_out(self):
+        on = stage(n=800, count=1)
+        kind = on.bars.copy()
+        kind[:, :, canaries.SLIPPAGE] = -0.01
+        assert not canaries.luckless(replace(on, bars=kind), Account()).holds
+
+
+class TestHeld:
+    """Buying and holding is arithmetic."""
+
+    def test_through_funding_and_a_gap(self):
+        frame = bars(
+            *[(100.0 + k % 7, 108.0, 99.0, 100.0 + k % 5) for k in range(60)], missing=(20, 21), timeframe="4h"
+        )
+        found = canaries.held(stage(frame), Account())
+        assert found.holds
+        assert "1 held" in found.detail
+
+    @pytest.mark.parametrize("rate", [-0.001, 0.001])
+    def test_what_is_entered_at_a_settlement_pays_and_never_receives(self, rate):
+        frame = bars(*[(100.0, 101.0, 99.0, 100.0)] * 40, missing=range(7), timeframe="1h")
+        settled = Stage.of([frame], terms=FundingTerms(assume=rate, mark_is_last=True))
+        assert settled.bars[1, 0, canaries.FUNDING_OPEN] == pytest.approx(100.0 * rate)
+        assert canaries.held(settled, Account()).holds
+
+    def test_a_stage_of_two_bars_holds_nothing(self):
+        assert not canaries.held(stage(bars(*[(100.0, 101.0, 99.0, 100.0)] * 2)), Account()).holds
+
+
+class TestInverted:
+    """The opposite of every intent gains what it lost, before costs."""
+
+    def test_negated(self):
+        on = stage()
+        found = canaries.inverted(on, strategy(on), Account())
+        assert found.holds
+        assert int(found.detail.split()[0]) > 50
+
+    def test_a_strategy_without_positions_proves_nothing(self):
+        assert not canaries.inverted(stage(), {}, Account()).holds
+
+
+class TestFees:
+    """Doubling fees never raises the profit."""
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_of_winners_and_losers(self, seed):
+        on = stage(n=800)
+        assert canaries.fees(on, strategy(on, seed), Account()).holds
+
+    def test_a_rebate_is_found_out(self):
+        on = stage(n=800)
+        assert not canaries.fees(on, strategy(on), Account(maker=-0.0002, taker=-0.0005)).holds
+
+
+class TestPermuted:
+    """An edge lies in the times; at each other's times the same intents earn nothing."""
+
+    def test_permuted_times_destroy_the_edge(self):
+        frame = frames(count=1, n=800)[0]
+        gained, drawn = canaries.permuted(stage(frame), {frame.instrument: prophecy(frame)}, Account(), draws=100)
+        assert gained > drawn.max()
+        assert abs(drawn.mean()) < 0.05 * gained
+
+    def test_chance_has_no_edge_to_destroy(self):
+        frame = frames(count=1, n=800)[0]
+        made = random_intents(frame, 3, 100, levels=False)
+        gained, drawn = canaries.permuted(stage(frame), {frame.instrument: made}, Account(), draws=100)
+        assert drawn.min() < gained < drawn.max()
+
+
+class TestRenamed:
+    """Names decide nothing but ties."""
+
+    def test_three_instruments_with_rules_of_their_own(self):
+        on = stage(count=3)
+        account = Account(rules={on.instruments[0]: Rules(0.5, 0.5, 5.0), on.instruments[2]: Rules(0.1, 0.1, 5.0)})
+        made = strategy(on)
+        assert canaries.renamed(on, made, account).holds
+        assert not np.array_equal(run(on, made, account).equity, run(on, made, Account()).equity)
+
+    def test_a_tie_in_reliability_goes_by_name_and_is_seen(self):
+        on = stage(count=3)
+        made = strategy(on)
+        numbers = made[on.instruments[0]]["number"]
+        for i, name in enumerate(on.instruments):
+            made[name]["number"], made[name]["reliability"] = numbers, 0.5
+            made[name]["price"] = on.bars[numbers - on.first, i, canaries.CLOSE]
+            made[name]["stop"] = made[name]["price"] * (1.0 - 0.02 * made[name]["side"])
+        crowded = Account(limits=Account().limits._replace(max_positions=1))
+        assert not canaries.renamed(on, made, crowded).holds

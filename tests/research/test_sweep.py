@@ -1,0 +1,411 @@
+"""The sweep: what it decides and trades is what the full path decides and trades, whatever it leaves out on the way."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.builders import market
+from tests.research.scenes import PRISM, bars, with_confluence
+from virtuoso.account.risk import Limits
+from virtuoso.account.trades import OPEN as STILL_OPEN
+from virtuoso.clock import Env
+from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.prism.prism import Prism
+from virtuoso.research import portfolio
+from virtuoso.research.backtest import backtest
+from virtuoso.research.configurations import Configurations
+from virtuoso.research.panel import Panel
+from virtuoso.research.portfolio import Account
+from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.sweep import Sweep, sweep
+from virtuoso.research.sweep_kernel import confluence, guard_of, reliability
+from virtuoso.research.sweep_plan import FOUND, PLAN_COLUMNS, Rule, draw
+from virtuoso.research.sweep_walk import DEEPEST, HALTED_AT, PEAK, RECORD_COLUMNS, TOP, ground_of, mark, next_event
+from virtuoso.signals.decision import decide
+from virtuoso.signals.levels import DEPTH, Charts, plans
+from virtuoso.signals.settings import LevelSettings, SignalSettings
+from virtuoso.signals.strategy import intents_of
+
+SETTINGS = SignalSettings(min_coverage=0.1, max_age="2h")
+ASSUMED = FundingTerms(assume=0.0003, mark_is_last=True)
+BARS = 5_000
+
+
+@cache
+def scored(seed=7, lit=False):
+    return Prism.standard().score(market(seed, bars=BARS, lit=lit))
+
+
+@cache
+def stage_of(seed=7, lit=False):
+    return Stage.of([scored(seed, lit).frame], terms=ASSUMED)
+
+
+def around(scores, n, seed=3, settings=SETTINGS, points=12.0):
+    return Configurations.around(scores.prism, settings, n, Env(seed=seed), points=points)
+
+
+def tight(tried):
+    """The same configurations with near stops and targets: more happens."""
+    n = len(tried)
+    near = {"stop_min": 0.1, "stop_max": 0.5, "min_target_r": 0.5, "target_gap_r": 0.2, "target1_r": 0.8}
+    columns = dict(tried.columns) | {name: np.full(n, value) for name, value in near.items()}
+    return Configurations.of(tried.given, tried.settings, columns)
+
+
+def decided(scores, tried, row):
+    """Decisions of the full path: the prism assembled again with the weights of a row."""
+    own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+    return decide(own, tried.signal_settings(row))
+
+
+def events_in_full(scores, tried, row, stage, account, pessimistic=True):
+    made = intents_of(decided(scores, tried, row))
+    return portfolio.run(stage, {scores.frame.instrument: made}, account, pessimistic=pessimistic)
+
+
+class TestTheSameDecisions:
+    """Weights, coverage, thresholds, hysteresis, age: bit for bit those of prism and rule."""
+
+    @pytest.mark.parametrize("lit", [False, True])
+    def test_confluence_and_reliability_have_the_bits_of_the_prism(self, lit):
+        scores = scored(7, lit)
+        tried, panel = around(scores, 6), Panel.of(scores, SETTINGS)
+        shares = np.ascontiguousarray(tried.shares[:, panel.columns])
+        run = np.repeat(np.arange(len(panel.coverage)), np.diff(panel.edges))
+        compared = 0
+        for row in range(len(tried)):
+            own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+            for i in range(0, len(scores), 37):
+                t = i + panel.lead
+                args = (panel.face, shares[row], tried.face_weights[row])
+                if not own.coverage[i] > 0.0:
+                    assert not panel.coverage[run[t]].any()
+                    continue
+                found = confluence(panel.points[t], panel.coverage[run[t]], *args)
+                assert found == (own.confluence[i], own.coverage[i])
+                assert reliability(panel.points[t], panel.coverage[run[t]], panel.gates[t], *args) == own.reliability[i]
+                compared += 1
+        assert compared > 600
+
+    @pytest.mark.parametrize(("seed", "lit"), [(7, False), (8, False), (7, True)])
+    def test_every_change_of_state_is_found_at_its_bar(self, seed, lit):
+        scores = scored(seed, lit)
+        tried = around(scores, 12, seed)
+        swept, changes = Sweep(scores, tried, "vectorbt"), 0
+        for row in range(len(tried)):
+            at, to, _ = swept.decisions(row, row + 1)
+            full = decided(scores, tried, row)
+            np.testing.assert_array_equal(at, full.at)
+            np.testing.assert_array_equal(to, full.state)
+            changes += len(at)
+        assert changes > 300
+
+    def test_many_at_once_decide_as_each_alone(self):
+        scores = scored()
+        swept = Sweep(scores, around(scores, 20), "vectorbt")
+        at, to, offsets = swept.decisions(0, 20)
+        for row in range(20):
+            alone = swept.decisions(row, row + 1)
+            np.testing.assert_array_equal(at[offsets[row] : offsets[row + 1]], alone[0])
+            np.testing.assert_array_equal(to[offsets[row] : offsets[row + 1]], alone[1])
+
+    def test_a_threshold_that_a_bar_meets_exactly_is_reached(self):
+        """Single precision cannot tell; the bar is decided again."""
+        scores = scored()
+        high = np.sort(scores.confluence[np.isfinite(scores.confluence) & (scores.confluence > 60.0)])
+        met = np.unique(high)[:: max(1, len(np.unique(high)) // 40)]
+        exact = np.concatenate((met, np.nextafter(met, 100.0)))
+        tried = Configurations.of(scores.prism, SETTINGS, {"bull_enter": exact})
+        swept = Sweep(scores, tried, "vectorbt")
+        for row in range(len(tried)):
+            at, _, _ = swept.decisions(row, row + 1)
+            np.testing.assert_array_equal(at, decided(scores, tried, row).at)
+
+    def test_the_guard_is_wider_than_any_error_of_single_precision(self):
+        random = np.random.default_rng(5)
+        for n in (3, 24, 60):
+            weights, points = random.dirichlet(np.ones(n), 400), random.uniform(0.0, 100.0, (n, 400))
+            single = np.dot(weights.astype(np.float32), points.astype(np.float32))
+            assert np.abs(single - weights @ points).max() < guard_of(n) / 2.0
+
+    def test_a_later_window_remembers_the_bars_before_it(self):
+        scores = scored()
+        ms = scores.frame.timeframe.ms
+        window = scores.frame.within((scores.start + 2_000) * ms, (scores.start + 4_000) * ms)
+        part = scores.prism.score(window)
+        tried = around(part, 8)
+        swept = Sweep(part, tried, "vectorbt")
+        assert swept.panel.lead == 120
+        for row in range(len(tried)):
+            at, to, _ = swept.decisions(row, row + 1)
+            full = decided(part, tried, row)
+            np.testing.assert_array_equal(at, full.at)
+            np.testing.assert_array_equal(to, full.state)
+
+
+class TestTheSamePlans:
+    """Entry, stop and targets are those of `levels.plans`."""
+
+    @pytest.mark.parametrize("entry", ["market", "retest"])
+    def test_random_charts(self, entry):
+        random = np.random.default_rng(11)
+        n, settings = 600, LevelSettings(entry=entry, min_target_r=0.8, target_gap_r=0.3)
+        price = random.uniform(1.0, 100.0, n)
+        away = np.sort(random.exponential(0.4, (2, n, DEPTH)), axis=2) * price[:, None] * 0.2
+        away[:, random.random((n, DEPTH)) < 0.3] = np.nan
+        atr = price * random.uniform(0.01, 0.5, n)
+        atr[::29] = np.nan
+        chart = Charts(None, np.arange(n), price, atr, price[:, None] - away[0], price[:, None] + away[1])
+        side = random.choice([-1, 1], n).astype(np.int8)
+        full = plans(chart, side, settings, scored().frame.timeframe)
+        measures = np.array(
+            [settings.stop_buffer, settings.stop_min, settings.stop_max, settings.min_target_r, settings.target_gap_r,
+             settings.retest_reach, *settings.target_r]
+        )  # fmt: skip
+        rule = Rule(np.array(settings.target_sizes), entry == "retest", 60, True)
+        table, plan = np.column_stack((price, atr, chart.supports, chart.resistances)), np.empty(PLAN_COLUMNS)
+        for i in range(n):
+            assert draw(table[i], float(side[i]), measures, rule, plan) == full.known[i]
+            if full.known[i]:
+                own = [full.limit[i], full.stop[i], *full.target[i], *full.size[i]]
+                np.testing.assert_array_equal(plan, own)
+        assert 0.5 < full.known.mean() < 1.0
+        assert np.isfinite(full.limit).any() == (entry == "retest")
+        assert np.isnan(full.target[full.known]).any()
+
+
+class TestTheSameTradesOnTheContract:
+    """Events of the sweep are those of the portfolio backtest, byte for byte."""
+
+    CASES = {
+        "as it comes": (SETTINGS, Account(limits=Limits(max_drawdown=0.9))),
+        "halted": (SETTINGS, Account(limits=Limits(max_drawdown=0.01))),
+        "halted for a day": (SETTINGS, Account(limits=Limits(max_drawdown=0.01), reset_halt=1)),
+        "liquidated": (SETTINGS, Account(leverage=100.0, limits=Limits(max_drawdown=0.9, max_leverage=60.0, heat=1.0))),
+        "entries wait for a level": (
+            SignalSettings(min_coverage=0.1, levels=LevelSettings(entry="retest")),
+            Account(limits=Limits(max_drawdown=0.9)),
+        ),
+    }
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_on_a_market_with_holes_and_funding(self, case):
+        settings, account = self.CASES[case]
+        scores, stage = scored(), stage_of()
+        tried = tight(around(scores, 8, settings=settings))
+        swept, kinds = Sweep(scores, tried, "contract", stage, account), set()
+        for row in range(len(tried)):
+            full = events_in_full(scores, tried, row, stage, account)
+            own = swept.events(row)
+            assert own.tobytes() == full.events.tobytes()
+            kinds |= set(own["kind"].tolist())
+        wanted = {"liquidated": {4}, "entries wait for a level": {6}}.get(case, {0, 1, 2, 3, 5})
+        assert wanted <= kinds
+
+    def test_optimistic_about_bars(self):
+        scores, stage, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.9))
+        tried = tight(around(scores, 6))
+        swept = Sweep(scores, tried, "contract", stage, account, pessimistic=False)
+        doubted = 0
+        for row in range(6):
+            full = events_in_full(scores, tried, row, stage, account, pessimistic=False)
+            assert swept.events(row).tobytes() == full.events.tobytes()
+            doubted += int(full.events["ambiguous"].sum())
+        assert doubted
+
+    def test_of_an_instrument_that_is_delisted_and_one_that_is_spot(self):
+        scores, stage = scored(), stage_of()
+        tried = around(scores, 8)
+        ended = stage.bars.copy()
+        ended[-700:] = np.nan
+        gone = replace(stage, bars=ended, last=np.array([len(stage) - 701]))
+        account = Account(limits=Limits(max_drawdown=0.9))
+        swept, settled = Sweep(scores, tried, "contract", gone, account), 0
+        for row in range(len(tried)):
+            full = events_in_full(scores, tried, row, gone, account)
+            assert swept.events(row).tobytes() == full.events.tobytes()
+            settled += int((full.events["instant"] == stage.first + len(stage) - 701).any())
+        assert settled
+
+    def test_figures_are_those_of_the_full_run(self):
+        scores, stage, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.05))
+        tried = around(scores, 8)
+        result = sweep(scores, tried, stage=stage, account=account)
+        for row in range(len(tried)):
+            full = events_in_full(scores, tried, row, stage, account)
+            peak = np.maximum.accumulate(np.concatenate(([account.cash], full.equity)))[1:]
+            assert result.column("equity")[row] == full.equity[-1]
+            assert result.column("max_drawdown")[row] == min((full.equity / peak - 1.0).min(), 0.0)
+            assert result.column("held")[row] == np.count_nonzero(full.exposure)
+            assert result.column("halted")[row] == float(len(full.halts) > 0)
+            days = np.arange(1, BARS // 1440 + 1) * 1440 - 1
+            np.testing.assert_array_equal(result.daily[row], full.equity[days])
+            for name, field in (("fees", "fee"), ("funding", "funding"), ("slippage", "slippage")):
+                assert result.column(name)[row] == pytest.approx(full.events[field].sum(), rel=1e-12)
+            assert result.column("gained")[row] - result.column("lost")[row] == pytest.approx(
+                full.equity[-1] - account.cash, abs=50.0 if full.exposure[-1] else 1e-6
+            )
+
+
+class TestTheSameTradesAsVectorbt:
+    """Bars, sides, reasons and prices of the first backtest."""
+
+    @pytest.mark.parametrize("lit", [False, True])
+    def test_on_a_market_with_holes(self, lit):
+        scores = scored(7, lit)
+        tried = around(scores, 5)
+        swept, compared = Sweep(scores, tried, "vectorbt"), 0
+        figures = swept.run().metrics
+        for row in range(len(tried)):
+            full = decided(scores, tried, row)
+            run = backtest(full.scores, intents_of(full))
+            theirs = run.trades[run.trades["reason"] != STILL_OPEN]
+            own = swept.trades(row)
+            start = scores.start
+            for column, name in ((0, "number"), (1, "side"), (2, "entry_number"), (3, "exit_number"), (7, "reason")):
+                shift = start if "number" in name else 0
+                np.testing.assert_array_equal(own[:, column] + shift, theirs[name])
+            for column, name in ((4, "entry_price"), (5, "exit_price"), (6, "size")):
+                np.testing.assert_allclose(own[:, column], theirs[name], rtol=1e-9)
+            assert figures["net_return"][row] == pytest.approx(run.metrics["total_return"], abs=1e-9)
+            assert figures["max_drawdown"][row] == pytest.approx(run.metrics["max_drawdown"], abs=1e-9)
+            assert figures["fees"][row] == pytest.approx(run.metrics["fees"])
+            assert figures["ambiguous"][row] == theirs["ambiguous"].sum()
+            compared += len(own)
+        assert compared > 60
+
+
+class TestWalking:
+    """Summaries of 8 and 64 bars leave out what does not matter, and nothing else."""
+
+    def test_the_next_event_is_that_of_a_loop_over_bars(self):
+        random = np.random.default_rng(2)
+        price = 100.0 + np.cumsum(random.normal(0.0, 0.1, 1_500))
+        reach = np.column_stack((price - 0.1, price + 0.1, price - 0.2, price + 0.2))
+        reach[random.choice(1_500, 90)] = [np.inf, -np.inf, np.inf, -np.inf]
+        ground = ground_of(reach, price, np.empty(0, np.int64))
+        for _ in range(300):
+            t, wide = int(random.integers(0, 1_400)), random.exponential(2.0, 4)
+            stop = int(random.integers(t, 1_500))
+            edges = price[t] + wide * np.array([-1.0, 1.0, -1.2, 1.2])
+            inside = (reach[t:stop, [0, 2]] > edges[[0, 2]]) & (reach[t:stop, [1, 3]] < edges[[1, 3]])
+            hits = np.flatnonzero(~inside.all(axis=1))
+            assert next_event(ground, t, stop, *edges) == (t + hits[0] if len(hits) else stop)
+
+    @pytest.mark.parametrize("size", [-40.0, 0.0, 40.0])
+    def test_equity_is_marked_as_bar_by_bar(self, size):
+        random = np.random.default_rng(4)
+        for _ in range(60):
+            price = 100.0 + np.cumsum(random.normal(0.0, 0.3, 400))
+            price[random.choice(400, 30)] = np.nan
+            price[0] = 100.0
+            ground = ground_of(np.zeros((400, 4)), price, np.array([99, 199, 299, 399]))
+            a, b = sorted(random.choice(401, 2, replace=False).tolist())
+            record, daily = np.zeros(RECORD_COLUMNS), np.zeros(4)
+            record[TOP] = record[PEAK] = 10_050.0
+            record[HALTED_AT] = -1.0
+            mark(ground, a, b, 10_000.0, size, 100.0, 0.02, 50, record, daily)
+            top = peak = 10_050.0
+            deepest, halted = 0.0, -1
+            for t in range(a, b):
+                equity = 10_000.0 + size * (ground.close[t] - 100.0)
+                top, peak = max(top, equity), max(peak, equity)
+                deepest = min(deepest, equity / top - 1.0)
+                if halted >= 0 and t - halted >= 50:
+                    halted, peak = -1, equity
+                if halted < 0 and equity <= 0.98 * peak:
+                    halted = t
+            assert (record[TOP], record[DEEPEST], record[HALTED_AT]) == (top, deepest, halted)
+            for day, last in enumerate((99, 199, 299, 399)):
+                if a <= last < b:
+                    assert daily[day] == 10_000.0 + size * (ground.close[last] - 100.0)
+
+
+class TestTheResult:
+    """A table with a row a configuration, and what luck explains of the best one."""
+
+    def test_is_the_same_for_any_number_of_threads(self):
+        scores, stage = scored(), stage_of()
+        tried = around(scores, 70)
+        first, *others = (sweep(scores, tried, stage=stage, threads=n) for n in (1, 2, 3))
+        for other in others:
+            assert other.found.tobytes() == first.found.tobytes()
+            assert other.daily.tobytes() == first.daily.tobytes()
+
+    def test_the_same_seed_draws_the_same_configurations(self):
+        scores = scored()
+        one, same, other = (around(scores, 5, seed) for seed in (1, 1, 2))
+        assert all((one.columns[name] == same.columns[name]).all() for name in one.columns)
+        assert any((one.columns[name] != other.columns[name]).any() for name in one.columns)
+
+    def test_row_0_is_what_is_in_force(self):
+        scores = scored()
+        tried = around(scores, 5)
+        assert tried.prism(0).fingerprint == scores.prism.fingerprint
+        assert tried.signal_settings(0) == SETTINGS
+
+    def test_ranks_what_is_testable_only(self):
+        result = sweep(scored(), around(scored(), 12), stage=stage_of())
+        assert len(result.best(5)) == 0  # four days are no year
+        rows = result.best(12, "net_return")
+        assert (np.diff(result.metrics["net_return"][rows]) <= 0.0).all()
+        with pytest.raises(ConfigError, match="Did you mean 'sharpe'"):
+            result.best(5, "sharp")
+
+    def test_says_that_so_little_is_not_testable(self):
+        result = sweep(scored(), around(scored(), 4), stage=stage_of())
+        assert "sharpe" in result.honesty(0).why
+
+    def test_its_table_holds_what_each_was_and_did(self):
+        result = sweep(scored(), around(scored(), 4), stage=stage_of())
+        table = result.to_pandas()
+        assert {"configuration", "technical.rsi", "bull_enter", "stop_max", "net_return", "trades"} <= set(table)
+        assert len(table) == 4
+        assert len(FOUND) == result.found.shape[1]
+
+
+class TestWhatIsRefused:
+    """What the sweep cannot express is refused, never approximated."""
+
+    def test_trailing_stops_and_cross_margin(self):
+        for account, named in ((Account(trail=1.0), "trailing stops"), (Account(isolated=False), "cross margin")):
+            with pytest.raises(ConfigError, match=named):
+                sweep(scored(), around(scored(), 2), stage=stage_of(), account=account)
+
+    def test_unknown_columns_and_impossible_rows(self):
+        prism = scored().prism
+        for table, named in (
+            ({"bull_entr": [70.0]}, "Did you mean 'bull_enter'"),
+            ({"bull_enter": [70.0, 101.0]}, "Configuration 1 .* bull_leave < bull_enter <= 100"),
+            ({"technical": [0.5]}, "faces do not sum to 1"),
+            ({"stop_min": [9.0]}, "stop_min <= stop_max"),
+            ({"target2_r": [0.1]}, "target2_r is nearer"),
+            ({"technical.rsi": [-0.1]}, "below 0"),
+            ({"bull_enter": [70.0], "stop_max": [3.0, 4.0]}, "one value a configuration"),
+        ):
+            with pytest.raises(ConfigError, match=named):
+                Configurations.of(prism, SETTINGS, table)
+
+    def test_configurations_of_another_prism(self):
+        with pytest.raises(ConfigError, match="another prism"):
+            sweep(scored(), Configurations.of(PRISM, SETTINGS, {}), stage=stage_of())
+
+    def test_a_stage_of_other_bars_and_none_without_funding(self):
+        with pytest.raises(DataError, match="stage must hold"):
+            sweep(scored(), around(scored(), 2), stage=Stage.of([market(7, bars=100)], terms=ASSUMED))
+        with pytest.raises(NoDataError, match="--mark last"):
+            sweep(scored(), around(scored(), 2))
+
+    def test_fills_of_nobody(self):
+        with pytest.raises(ConfigError, match="'contract' or 'vectorbt'"):
+            sweep(scored(), around(scored(), 2), fills="ideal")
+
+    def test_a_market_of_one_known_bar(self):
+        scores = with_confluence(bars((10, 11, 9, 10)), [50.0])
+        with pytest.raises(NoDataError, match="at least two known bars"):
+            sweep(scores, Configurations.of(PRISM, SignalSettings(), {}), fills="vectorbt")
+
+

@@ -1,0 +1,159 @@
+"""Files of a run folder from which a tear sheet is made later, without the data and without running anything again.
+
+| file | holds |
+|---|---|
+| `words.json` | title, verdict, findings beside the returns, limits, assumptions |
+| `reliability.json` | reliability that signals carried, and the share that was right |
+| `prices.parquet` | bars of the most traded instrument: all of the run slowly, its last trades fast |
+| `honesty.json` | what is left of it after all tries, under stress, and the decision |
+
+`honesty.json` depends on what else was tried so far, so it is not among the files that the same inputs repeat byte by
+byte; `judged` makes it when a run is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from virtuoso.account import metrics
+from virtuoso.clock import Timeframe
+from virtuoso.errors import DataError
+from virtuoso.market.bars import Bars
+from virtuoso.market.columns import PRICES
+from virtuoso.market.gaps import TRADED
+from virtuoso.reports.candles import stretch
+from virtuoso.reports.page import Finding
+from virtuoso.research.calibration import reliability_of
+from virtuoso.research.honesty import Evidence, judge
+from virtuoso.research.run_folder import as_json, as_parquet
+from virtuoso.research.stress import Case, costs, delay
+from virtuoso.research.verdict import Stressed, decide
+
+if TYPE_CHECKING:
+    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.trials import Tried
+
+MOST_BARS = 2_000
+"""Bars of the whole run that are kept, on the fastest clock that has no more."""
+CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
+HONESTY = "honesty.json"
+
+
+def sheet_files(result: PortfolioResult) -> dict[str, bytes]:
+    """Contents of the files that the same inputs repeat, by name."""
+    return {
+        "words.json": as_json(words(result)),
+        "reliability.json": as_json(reliability(result)),
+        "prices.parquet": as_parquet(prices(result)),
+    }
+
+
+def words(result: PortfolioResult) -> dict[str, Any]:
+    """What a reader should know, in sentences."""
+    from virtuoso.research import portfolio_words as said
+
+    return {
+        "title": said.title(result),
+        "verdict": said.verdict(result),
+        "honesty": _findings(said.honesty(result)),
+        "limits": _findings(said.limits(result)),
+        "assumptions": said.assumptions(result),
+    }
+
+
+def _findings(found: list[Finding]) -> list[dict[str, str]]:
+    return [finding._asdict() for finding in found]
+
+
+def reliability(result: PortfolioResult) -> dict[str, Any]:
+    """What reliability told against what was right; a reason instead where that cannot be known."""
+    if result.rule is None:
+        return {"reason": "The intents were handed in, so there are no signals whose reliability could be followed."}
+    try:
+        found = reliability_of(result.scores, result.rule, env=result.env)
+    except DataError as refused:
+        return {"reason": str(refused)}
+    bins, of_bin = found.diagram.bins, found.diagram.bins.dtype.names or ()
+    if not len(bins):
+        return {"reason": "No signal of this run has an outcome that is known."}
+    signals = int(bins["signals"].sum())
+    return {
+        "basis": found.basis,
+        "signals": signals,
+        "right": round(float((bins["right"] * bins["signals"]).sum())),
+        "ambiguous": int(found.outcomes.rows["ambiguous"].sum()),
+        "left_out": found.outcomes.left_out,
+        "brier": found.diagram.brier._asdict(),
+        "calibration_error": found.diagram.calibration_error,
+        "bins": [dict(zip(of_bin, row, strict=True)) for row in bins.tolist()],
+    }
+
+
+def prices(result: PortfolioResult) -> dict[str, Any]:
+    """Columns of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
+    i = result.most_traded
+    trades = result.trades[result.trades["instrument"] == i]
+    parts = {"whole": _whole(result), "last": stretch(result.shown, trades).bars}
+    kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
+    columns: dict[str, Any] = {
+        "view": [view for view, rows in kept.items() for _ in rows],
+        "venue": [result.instruments[i].venue for rows in kept.values() for _ in rows],
+        "symbol": [result.instruments[i].symbol for rows in kept.values() for _ in rows],
+        "timeframe": [parts[view].timeframe.name for view, rows in kept.items() for _ in rows],
+    }
+    columns = {name: np.array(values, dtype=object) for name, values in columns.items()}
+    columns["open_time"] = np.concatenate(
+        [(parts[view].first + rows) * parts[view].timeframe.ms for view, rows in kept.items()]
+    )
+    for name in (*PRICES, "volume"):
+        columns[name] = np.concatenate([parts[view].columns[name][rows] for view, rows in kept.items()])
+    return columns
+
+
+def _published(bars: Bars) -> np.ndarray:
+    whole: np.ndarray = (bars.state == TRADED) & np.isfinite([bars.columns[name] for name in PRICES]).all(axis=0)
+    return whole
+
+
+def _whole(result: PortfolioResult) -> Bars:
+    """Bars of the whole run on the fastest clock that does not need too many."""
+    shown, base = result.shown, result.timeframe
+    clocks = [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
+    clock = next((clock for clock in clocks if len(shown) <= MOST_BARS * clock.ratio(base)), clocks[-1])
+    ratio = clock.ratio(base)
+    bars = result.frames[result.most_traded].bars(clock)
+    return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
+
+
+def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any]:
+    """Content of `honesty.json`: the box, the stress it was put under, and the decision.
+
+    Parameters
+    ----------
+    result : PortfolioResult
+    tried : Tried, optional
+        What the ledger counted on this data, this run included; this run alone if absent.
+    """
+    held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
+    box = judge(Evidence(result.daily_returns, len(result.closed), benchmark=held), tried, env=result.env)
+    (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
+    (late,) = delay(result.stage, result.intents_of, result.account, (1,))
+    bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
+    verdict = decide(box, Stressed(dearer, late, None, bounds))
+    return {
+        "decision": verdict.decision.value,
+        "testable": verdict.testable,
+        "reasons": verdict.reasons,
+        "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
+        "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
+        "gates": [
+            {"name": gate.name, "passed": gate.passed, "needed": gate.needed, "reason": gate.reason}
+            for gate in verdict.gates
+        ],
+    }
+
+
+def _case(name: str, case: Case) -> dict[str, Any]:
+    return {"name": name, "net": case.net, "sharpe": case.sharpe, "drawdown": case.drawdown, "entries": case.entries}

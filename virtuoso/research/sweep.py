@@ -1,0 +1,314 @@
+"""The sweep: thousands of configurations over the component scores of one market, nothing of it materialised.
+
+1. `panel.py` lays out component scores once; `sweep_kernel.py` finds where the state of each configuration's rule
+   changes, with the decisions of the full path bit for bit.
+2. Charts are read at the bars at which any configuration decides; each draws its own plans into them (sweep_plan.py).
+3. Each configuration's account is walked from event to event: by the contract (sweep_contract.py), with the events of
+   `portfolio.run`, or with vectorbt's fills (sweep_vectorbt.py).
+
+What is found is a table with a row a configuration (sweep_result.py). What the sweep cannot express (trailing stops,
+cross margin, several instruments with one wallet) is refused: choose here, then run the chosen ones in full.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account import books
+from virtuoso.account.books import EVENT_COLUMNS, EVENTS_A_BAR, Books
+from virtuoso.account.metrics import DAY_MS
+from virtuoso.account.risk import Rules
+from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.market.columns import Array
+from virtuoso.prism.scores import Scores
+from virtuoso.research.configurations import Configurations
+from virtuoso.research.panel import BLOCK, Panel, Rows
+from virtuoso.research.plan import Tape, Terms
+from virtuoso.research.portfolio import PLAIN_TIERS, Account
+from virtuoso.research.stage import Stage
+from virtuoso.research.sweep_contract import Money, by_contract, contract_batch
+from virtuoso.research.sweep_kernel import decide, guard_of
+from virtuoso.research.sweep_plan import FOUND, Market, Rule
+from virtuoso.research.sweep_result import SweepResult
+from virtuoso.research.sweep_vectorbt import TRADE_COLUMNS, Cash, by_vectorbt, vectorbt_batch
+from virtuoso.research.sweep_walk import Ground, ground_of
+from virtuoso.signals.levels import DEPTH, charts
+from virtuoso.signals.rule import memory
+
+BATCH = 32
+"""Configurations that pass the market together."""
+STRETCH = 128
+"""Blocks of bars after which the changes that were found are gathered."""
+THREADS = 2
+
+Fills = Literal["contract", "vectorbt"]
+Progress = Callable[[int, int], None]
+
+
+def sweep(
+    scores: Scores,
+    configurations: Configurations,
+    *,
+    fills: Fills = "contract",
+    stage: Stage | None = None,
+    account: Account | None = None,
+    terms: Terms | None = None,
+    pessimistic: bool = True,
+    threads: int = THREADS,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Trade every configuration on the scores of one market.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of any weights: what is used are the scores of their components.
+    configurations : Configurations
+    fills : str
+        "contract": the portfolio's account; needs a stage and an account. "vectorbt": the first backtest's fills; needs
+        terms.
+    stage : Stage, optional
+        The bars of the market alone; made from the scores if absent, and refused where funding is not known.
+    account : Account, optional
+        The default one if absent.
+    terms : Terms, optional
+        Of vectorbt's fills; the default ones if absent.
+    pessimistic : bool
+        What the contract assumes of the order of prices inside a bar.
+    threads : int
+        The result is the same for any number.
+    progress : callable, optional
+        Told how many configurations are done and how many there are.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ConfigError
+        The account trails stops or has cross margin, or the configurations are of another prism.
+    DataError
+        The stage is not of these scores.
+    NoDataError
+        If not two bars in a row of what was scored are known.
+
+    Examples
+    --------
+    >>> tried = Configurations.around(scores.prism, settings, 1_000, Env(seed=7))  # doctest: +SKIP
+    >>> sweep(scores, tried).best(5)                                               # doctest: +SKIP
+    """
+    return Sweep(scores, configurations, fills, stage, account, terms, pessimistic).run(threads, progress)
+
+
+class Sweep:
+    """A market made ready to be swept; `run` sweeps it, `events` and `trades` re-tell one configuration."""
+
+    def __init__(
+        self,
+        scores: Scores,
+        configurations: Configurations,
+        fills: Fills = "contract",
+        stage: Stage | None = None,
+        account: Account | None = None,
+        terms: Terms | None = None,
+        pessimistic: bool = True,
+    ) -> None:
+        _check(scores, configurations, fills)
+        self.scores, self.configurations, self.fills = scores, configurations, fills
+        self.settings = configurations.settings
+        self.panel = Panel.of(scores, self.settings)
+        self.account, self.terms = account or Account(), terms or Terms()
+        if fills == "contract":
+            bars, first = self._staged(stage), scores.start
+            self.money = self._money(pessimistic)
+            self.cash = self.account.cash
+        else:
+            bars, first = self._taped(), scores.start
+            self.cash = self.terms.cash
+        self.days, ground, last = self._ground(bars)
+        lead = self.panel.lead
+        run = np.repeat(np.arange(len(self.panel.coverage)), np.diff(self.panel.edges))[lead:]
+        self.market = Market(
+            ground, bars, first, last, self.panel.points[lead:], self.panel.coverage, self.panel.gates[lead:], run,
+            self.panel.face,
+        )  # fmt: skip
+        levels = self.settings.levels
+        self.rule = Rule(
+            np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
+            not scores.frame.instrument.is_spot,
+        )  # fmt: skip
+        self._charts, self._chart_of = np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int64)
+        self._drawing = threading.Lock()
+        self._shares = np.ascontiguousarray(configurations.shares[:, self.panel.columns])
+
+    def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
+        """Sweep every configuration."""
+        n, done = len(self.configurations), 0
+        found, daily = np.zeros((n, len(FOUND))), np.empty((n, len(self.days)))
+        starts = range(0, n, BATCH)
+
+        def batch(a: int) -> int:
+            b = min(a + BATCH, n)
+            self._book(a, b, found[a:b], daily[a:b])
+            return b - a
+
+        with ThreadPoolExecutor(max(threads, 1)) as pool:
+            for part in pool.map(batch, starts):
+                done += part
+                if progress is not None:
+                    progress(done, n)
+        return SweepResult(self.scores, self.configurations, self.fills, self.cash, found, daily)
+
+    def events(self, row: int) -> np.ndarray:
+        """Events of one configuration with the contract's fills, array of EVENT: those of `portfolio.run`."""
+        at, to, _ = self.decisions(row, row + 1)
+        table, chart_of = self._charts_at(at[to != 0])
+        room = EVENTS_A_BAR * (len(at) + 2) + 3 * int(np.isinf(self.market.ground.reach[:, 0]).sum())
+        happened = np.empty((room, EVENT_COLUMNS))
+        written = by_contract(
+            self.market, self.rule, self.money, self._shares[row], self.configurations.face_weights[row],
+            self.configurations.measures[row], at, to, table, chart_of, happened, np.empty(len(FOUND)),
+            np.empty(len(self.days)),
+        )  # fmt: skip
+        return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), happened, np.array([written])).named()
+
+    def trades(self, row: int) -> Array:
+        """Closed trades of one configuration with vectorbt's fills, shape (n_trades, TRADE_COLUMNS)."""
+        at, to, _ = self.decisions(row, row + 1)
+        table, chart_of = self._charts_at(at[to != 0])
+        trades = np.empty((len(at) + 1, TRADE_COLUMNS))
+        closed = by_vectorbt(
+            self.market, self.rule, Cash(*self._cash()), self.configurations.measures[row], at, to, table, chart_of,
+            trades, np.empty(len(FOUND)), np.empty(len(self.days)),
+        )  # fmt: skip
+        return trades[:closed]
+
+    def decisions(self, a: int, b: int) -> tuple[Rows, NDArray[np.int8], Rows]:
+        """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
+        c, panel = self.configurations, self.panel
+        shares, n = self._shares[a:b], b - a
+        states, counts = np.zeros((n, 2), dtype=np.int64), np.zeros(n, dtype=np.int64)
+        blocks = len(panel.singles)
+        room = min(STRETCH, blocks) * BLOCK
+        at, to = np.empty((n, room), dtype=np.int32), np.empty((n, room), dtype=np.int8)
+        parts: list[list[tuple[NDArray[np.int32], NDArray[np.int8]]]] = [[] for _ in range(n)]
+        for first in range(0, blocks, STRETCH):
+            decide(
+                panel.points, panel.singles, panel.edges, panel.coverage, panel.face, shares, c.face_weights[a:b],
+                c.thresholds[a:b], memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names)), first,
+                min(first + STRETCH, blocks), states, at, to, counts,
+            )  # fmt: skip
+            for k, part in enumerate(parts):
+                part.append((at[k, : counts[k]].copy(), to[k, : counts[k]].copy()))
+        times = [np.concatenate([when for when, _ in part]).astype(np.int64) - panel.lead for part in parts]
+        sides = [np.concatenate([side for _, side in part])[when >= 0] for part, when in zip(parts, times, strict=True)]
+        times = [when[when >= 0] for when in times]
+        offsets = np.concatenate(([0], np.cumsum([len(when) for when in times])))
+        return np.concatenate(times), np.concatenate(sides), offsets
+
+    def _book(self, a: int, b: int, found: Array, daily: Array) -> None:
+        """Find what becomes of the configurations a to b."""
+        c = self.configurations
+        at, to, offsets = self.decisions(a, b)
+        table, chart_of = self._charts_at(at[to != 0])
+        if self.fills == "contract":
+            contract_batch(
+                self.market, self.rule, self.money, self._shares[a:b], c.face_weights[a:b], c.measures[a:b], offsets, at,
+                to, table, chart_of, found, daily,
+            )  # fmt: skip
+        else:
+            vectorbt_batch(
+                self.market, self.rule, Cash(*self._cash()), c.measures[a:b], offsets, at, to, table, chart_of, found,
+                daily,
+            )  # fmt: skip
+
+    def _charts_at(self, bars: Rows) -> tuple[Array, Rows]:
+        """Charts at some bars and of which bar each is; every bar's is read once, by whoever comes first."""
+        with self._drawing:
+            new = np.unique(bars[self._chart_of[bars] < 0])
+            if len(new):
+                read = charts(self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels)
+                table = np.column_stack((read.price, read.atr, read.supports, read.resistances))
+                self._chart_of[new] = len(self._charts) + np.arange(len(new))
+                self._charts = np.concatenate((self._charts, table))
+            return self._charts, self._chart_of
+
+    def _staged(self, stage: Stage | None) -> Array:
+        """Bars as the contract takes them; refuses what the sweep cannot express."""
+        account, instrument = self.account, self.scores.frame.instrument
+        if account.trail > 0.0 or not account.isolated:
+            what = "trailing stops" if account.trail > 0.0 else "cross margin"
+            raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
+        stage = stage or Stage.of([self.scores.frame])
+        same = stage.instruments == (instrument,) and stage.timeframe == self.scores.frame.timeframe
+        if not same or (stage.first, len(stage)) != (self.scores.start, len(self.scores)):
+            raise DataError(
+                f"The stage must hold the {len(self.scores):,} scored bars of {instrument} and nothing else, holds "
+                f"{len(stage):,} of {', '.join(str(one) for one in stage.instruments)}. Make it of the scored frame."
+            )
+        return stage.bars
+
+    def _money(self, pessimistic: bool) -> Money:
+        account, instrument = self.account, self.scores.frame.instrument
+        leverage = 1.0 if instrument.is_spot else account.leverage
+        terms = np.array([[account.maker, account.taker, account.liquidation_fee, leverage]])
+        tiers = account.tiers.get(instrument, PLAIN_TIERS).table[None]
+        rules = np.array([account.rules.get(instrument, Rules())], dtype=np.float64)
+        reset = account.reset_halt * DAY_MS // self.scores.frame.timeframe.ms
+        return Money(account.cash, terms, tiers, rules, account.limits, reset, pessimistic)
+
+    def _taped(self) -> Array:
+        """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
+        tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
+        bars = np.full((len(self.scores), 1, books.BAR_COLUMNS), np.nan)
+        at = tape.numbers - self.scores.start
+        columns = ((books.OPEN, tape.open), (books.HIGH, tape.high), (books.LOW, tape.low), (books.CLOSE, tape.close))
+        for column, values in (*columns, (books.MARK_CLOSE, tape.close)):
+            bars[at, 0, column] = values
+        return bars
+
+    def _cash(self) -> tuple[float, float, float, float]:
+        return self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk
+
+    def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
+        """What is walked over, the ends of days, and the position of the last known bar."""
+        one, ms = bars[:, 0], self.scores.frame.timeframe.ms
+        known = np.flatnonzero(np.isfinite(one[:, books.OPEN]))
+        if len(known) < 2:
+            instrument = self.scores.frame.instrument
+            raise NoDataError(f"A sweep of {instrument} needs at least two known bars, found {len(known)}.")
+        last = int(known[-1])
+        begin, end = (0, len(one)) if self.fills == "contract" else (int(known[0]), last + 1)
+        days = np.arange(1, (end - begin) * ms // DAY_MS + 1) * DAY_MS // ms + begin - 1
+        nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
+        reach = np.tile(nothing, (len(one), 1))
+        for low, high, column in ((books.LOW, books.HIGH, 0), (books.MARK_LOW, books.MARK_HIGH, 2)):
+            opened = one[:, books.OPEN if column == 0 else books.MARK_OPEN]
+            reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
+            reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
+        settles = np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1)
+        settles[last] |= last < len(one) - 1  # delisted: what is held is settled there
+        reach[settles] = -nothing
+        return days, ground_of(reach, one[:, books.MARK_CLOSE], days), last
+
+
+def _check(scores: Scores, configurations: Configurations, fills: str) -> None:
+    """Refuse what does not belong together."""
+    if fills not in ("contract", "vectorbt"):
+        raise ConfigError(f"fills are 'contract' or 'vectorbt', was {fills!r}.")
+    ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
+    theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
+    if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):
+        raise ConfigError(
+            "The configurations are of another prism than the scores: its components, their parameters or its "
+            "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
+        )
+    if len(scores) == 0:
+        raise NoDataError("Nothing was scored, so there is nothing to sweep.")

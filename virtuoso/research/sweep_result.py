@@ -1,0 +1,153 @@
+"""What a sweep found: one row a configuration, and how much of the best one luck explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from virtuoso.account import metrics
+from virtuoso.errors import ConfigError, did_you_mean
+from virtuoso.market.columns import Array
+from virtuoso.prism.scores import Scores
+from virtuoso.research.configurations import Configurations
+from virtuoso.research.panel import Rows
+from virtuoso.research.sweep_plan import FOUND
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from virtuoso.research.honesty import Honesty
+    from virtuoso.research.trials import Tried
+
+RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
+"""What configurations may be ranked by, the larger the better."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep, all of it: print it, rank it, turn it into pandas.
+
+    Attributes
+    ----------
+    scores : Scores
+    configurations : Configurations
+    fills : str
+        "contract" or "vectorbt".
+    cash : float, quote currency
+    found : Array, shape (n_configurations, len(FOUND))
+    daily : Array, quote currency, shape (n_configurations, n_days)
+        Equity at the end of each whole day.
+    """
+
+    scores: Scores = field(repr=False)
+    configurations: Configurations
+    fills: str
+    cash: float
+    found: Array = field(repr=False)
+    daily: Array = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __repr__(self) -> str:
+        density = float(self.column("trades").mean())
+        return (
+            f"<Sweep of {self.scores.frame.instrument} {self.scores.frame.timeframe}: {len(self):,} configurations over "
+            f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {self.fills} fills>"
+        )
+
+    def column(self, name: str) -> Array:
+        """A column of `FOUND`, shape (n_configurations,)."""
+        values: Array = self.found[:, FOUND.index(name)]
+        return values
+
+    @cached_property
+    def daily_returns(self) -> Array:
+        """Return of each whole day, shape (n_days, n_configurations): what the statistics of a search take."""
+        before = np.column_stack((np.full(len(self), self.cash), self.daily[:, :-1]))
+        return np.ascontiguousarray((self.daily / before[:, : self.daily.shape[1]] - 1.0).T)
+
+    @cached_property
+    def metrics(self) -> dict[str, Array]:
+        """Figures of every configuration; NaN is *not testable*."""
+        trades, lost = self.column("trades"), self.column("lost")
+        few = trades < metrics.LEAST_TRADES
+        return {
+            "trades": trades,
+            "net_return": self.column("equity") / self.cash - 1.0,
+            "sharpe": np.where(few, np.nan, self._sharpes()),
+            "max_drawdown": self.column("max_drawdown"),
+            "profit_factor": _ratio(self.column("gained"), np.where(few, 0.0, lost)),
+            "hit_rate": _ratio(self.column("won"), np.where(few, 0.0, trades)),
+            "exposure": self.column("held") / len(self.scores),
+            "ambiguous": self.column("ambiguous"),
+            "fees": self.column("fees"),
+            "funding": self.column("funding"),
+            "slippage": self.column("slippage"),
+            "halted": self.column("halted"),
+        }
+
+    def _sharpes(self) -> Array:
+        """Annual Sharpe ratios of the daily returns; NaN below a month of days, and where nothing moves."""
+        returns = self.daily_returns
+        if len(returns) < metrics.LEAST_DAYS:
+            return np.full(len(self), np.nan)
+        spread = returns.std(axis=0, ddof=1)
+        return _ratio(returns.mean(axis=0) * np.sqrt(metrics.DAYS_A_YEAR), np.where(np.ptp(returns, axis=0) > 0.0, spread, 0.0))
+
+    def best(self, n: int = 5, by: str = "sharpe") -> Rows:
+        """Rows of the best configurations, the best first; what is not testable is never among them.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot be ranked by that.
+        """
+        if by not in RANKED:
+            raise ConfigError(f"A sweep cannot be ranked by {by!r}. {did_you_mean(by, RANKED)}")
+        values = self.metrics[by]
+        order = np.argsort(-values, kind="stable")  # NaN comes last
+        rows: Rows = order[np.isfinite(values[order])][:n]
+        return rows
+
+    def honesty(self, row: int, tried: Tried | None = None) -> Honesty:
+        """Measure what one configuration is worth, after all that it was chosen from.
+
+        Parameters
+        ----------
+        row : int
+        tried : Tried, optional
+            What the ledger of trials counts; this sweep alone if absent.
+        """
+        from virtuoso.research.honesty import Evidence, judge
+
+        trades = self.column("trades").astype(np.int64)
+        search = self.daily_returns
+        return judge(Evidence(search[:, row].copy(), int(trades[row]), search, trades), tried)
+
+    def table(self) -> dict[str, Array]:
+        """Columns of `trials.parquet`, one row a configuration: what it is, then what it did."""
+        rows = {"configuration": np.arange(len(self), dtype=np.int64)}
+        return rows | dict(self.configurations.columns) | self.metrics
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a configuration."""
+        import pandas as pd
+
+        return pd.DataFrame(self.table())
+
+    def lines(self, n: int = 5, by: str = "sharpe") -> Iterator[dict[str, Any]]:
+        """Give the best configurations and what is in force, as plain values."""
+        for row in dict.fromkeys([*self.best(n, by).tolist(), 0]):
+            yield {"configuration": row, **{name: float(values[row]) for name, values in self.metrics.items()}}
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """NaN where b is 0."""
+    out = np.full(len(a), np.nan)
+    np.divide(a, b, out=out, where=b != 0.0)
+    return out
