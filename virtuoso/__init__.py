@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.prism.scores import Scores
     from virtuoso.research.information import information
-    from virtuoso.verbs import backtest, issued, load, score, verify
+    from virtuoso.verbs import backtest, issued, load, score, sweep, verify
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,7 @@ _HOMES = {
     "load": "virtuoso.verbs",
     "ratio": "virtuoso.prism.scale",
     "score": "virtuoso.verbs",
+    "sweep": "virtuoso.verbs",
     "verify": "virtuoso.verbs",
 }
 
@@ -83,6 +84,7 @@ __all__ = [
     "load",
     "ratio",
     "score",
+    "sweep",
     "verify",
 ]
 

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.research.configurations import Configurations
+    from virtuoso.research.honesty import Honesty
     from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.results import BacktestResult
+    from virtuoso.research.sweep import Fills
+    from virtuoso.research.sweep_result import SweepResult
     from virtuoso.signals.folder import SignalFolder
     from virtuoso.signals.signal import Signal
 
@@ -590,6 +594,149 @@ def save_run(
     if holds_run(target, result):
         return target, False
     return result.save(target), True
+
+
+def sweep(
+    scores: Scores,
+    configurations: int | Configurations = 1_000,
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    fills: Fills = "contract",
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    progress: Progress | None = None,
+    **terms: Any,
+) -> SweepResult:
+    """Trade many weights, thresholds and levels on the component scores of one instrument.
+
+    Parameters
+    ----------
+    scores : Scores
+    configurations : int or Configurations
+        How many to draw around what is in force, itself included; or the ones that are given.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the draws.
+    fills : str
+        contract, or vectorbt for the fills of the cross-check.
+    slippage, assume_funding, mark
+        As for `backtest`.
+    progress : callable, optional
+    **terms
+        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    """
+    from virtuoso.research.configurations import Configurations
+    from virtuoso.research.plan import Terms
+    from virtuoso.research.stage import Stage
+    from virtuoso.research.sweep import sweep as run
+    from virtuoso.research.terms import account_from, funding_terms, rules_at
+
+    chosen, instrument = _settings(settings), scores.frame.instrument
+    tried = configurations
+    if isinstance(tried, int):
+        tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
+    told = None if progress is None else lambda done, total: progress("configurations", done, total)
+    kept = {
+        "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **terms},
+        "settings": _config_of_run(chosen),
+    }
+    also = {"config": kept, "provenance": _provenance_of_run(scores.prism, chosen, seed), "progress": told}
+    if fills == "vectorbt":
+        terms.setdefault("risk", chosen.trading.base_position_size)
+        return run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also)
+    home = lake(data, chosen)
+    known = rules_at(home.events("instruments", instrument), scores.start * scores.frame.timeframe.ms)
+    rules = {} if known is None else {instrument: known}
+    stage = Stage.of(
+        [scores.frame],
+        slippage=slippage,
+        funding={instrument: home.events("funding", instrument)},
+        terms=funding_terms(assume_funding, mark),
+    )
+    account = account_from(chosen.trading, chosen.risk, [instrument], rules=rules, **terms)
+    result = run(scores, tried, fills=fills, stage=stage, account=account, **also)
+    log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
+    return result
+
+
+def save_sweep(
+    result: SweepResult, row: int, folder: str | Path | None = None, *, settings: Settings | None = None
+) -> tuple[Honesty, bool, Path]:
+    """Write the run folder of a sweep, unless this very sweep is there already, and judge the chosen configuration.
+
+    Parameters
+    ----------
+    result : SweepResult
+    row : int
+        Which configuration is chosen.
+    folder : str or Path, optional
+        Below `runs/` among the reports if absent, named by what went into it.
+    settings : Settings, optional
+
+    Returns
+    -------
+    tuple of Honesty, bool and Path
+        What the chosen one is worth; whether the folder was written now; the folder.
+    """
+    from virtuoso.research.run_folder import as_json, holds_run
+
+    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
+    instrument = result.scores.frame.instrument
+    name = f"{instrument.venue}_{instrument.symbol}_{result.timeframe}_sweep_{went_in[:RUN_DIGITS]}"
+    target = Path(folder) if folder is not None else _settings(settings).signals.reports / "runs" / name
+    fresh = not holds_run(target, result)
+    if fresh:
+        result.save(target)
+    return result.honesty(row), fresh, target
+
+
+def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
+    """Write the tear sheet of a run, as one HTML page and as PDF, from its run folder alone.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder, or its name below `runs/` among the reports.
+    out : str or Path, optional
+        Where to write; into the run folder if absent.
+    settings : Settings, optional
+
+    Returns
+    -------
+    list of Path
+        The page and the PDF.
+
+    Raises
+    ------
+    NoDataError
+        There is no such run.
+    UnreadableFileError
+        A file of the run is not what its name says.
+    """
+    from virtuoso.errors import NoDataError, did_you_mean
+    from virtuoso.reports.tearsheet import write_tearsheet
+
+    home = _settings(settings).signals.reports / "runs"
+    folder = Path(run) if Path(run).is_dir() else home / run
+    if not folder.is_dir():
+        known = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
+        remedy = did_you_mean(str(run), known) if known else "Run `virtuoso backtest`: it writes run folders."
+        raise NoDataError(f"There is no run {run}, neither here nor in {home}. {remedy}")
+    return write_tearsheet(folder, out)
 
 
 def verify(

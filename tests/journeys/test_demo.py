@@ -76,7 +76,7 @@ class TestTheFolderOfTheDemo:
         assert len(documents) > 3 * len(SYMBOLS)
         for document in documents:
             found = json.loads(document.read_text(), parse_constant=_refuse)
-            assert found.get("simulated") is True or found["instrument"].endswith(" simulated")
+            assert found.get("simulated") is True or found["instruments"].endswith(" simulated")
 
     def test_holds_signals_that_say_so_in_their_names_too(self, project: Path):
         files = sorted((project / "reports" / "demo" / "json").iterdir())

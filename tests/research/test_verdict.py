@@ -149,6 +149,7 @@ class TestStressed:
     def test_are_those_of_the_tables(self):
         frame = walk(3, 600, step=0.01)
         made = {frame.instrument: random_intents(frame, 5, 60)}
+        made[frame.instrument]["size"][:, 0] = 1.0  # all of it leaves at the target, often in a bar that holds the stop
         stage, account = Stage.of([frame], terms=FundingTerms(assume=0.0, mark_is_last=True)), Account()
         found = Stressed.of(stage, made, account)
         assert found.costs_doubled is not None

@@ -46,7 +46,8 @@ def calibrate(
     saved = study.save(file, force=force) if study.is_better or force else None
     data = {"instruments": [about(of_one.frame) for of_one in scores], **_facts(study), "file": saved}
     following = next_about(call, "backtest", frame, timerange=timerange)
-    return Answer(data, lambda: _calibrated(study, file, saved), following)
+    simulated = any(of_one.frame.instrument.is_simulated for of_one in scores)
+    return Answer(data, lambda: _calibrated(study, file, saved, simulated), following)
 
 
 def _facts(study: Study) -> dict[str, Any]:
@@ -65,15 +66,18 @@ def _facts(study: Study) -> dict[str, Any]:
     }
 
 
-def _calibrated(study: Study, file: Path, saved: Path | None) -> Iterator[RenderableType]:
+def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -> Iterator[RenderableType]:
     from virtuoso.cli.show import heading, pairs, prose, table
     from virtuoso.reports.numbers import percent, whole
 
     learned, rows = study.calibration, study.outcomes.rows
     left_out = ", ".join(f"{n:,} {reason}" for reason, n in study.outcomes.left_out.items())
+    marked = "SIMULATED DATA  " if simulated else ""
+    yield f"{marked}Outcomes of the signals of {', '.join(learned.instruments)} on {learned.timeframe}"
+    yield ""
     yield pairs(
         (
-            ("signals", f"{len(rows):,} of {len(learned.instruments)} instruments, {learned.first} to {learned.last}"),
+            ("signals", f"{len(rows):,}, {learned.first} to {learned.last}"),
             ("right", f"{percent(learned.right / learned.signals)}, first target before stop in time"),
             ("ambiguous", f"{int(rows['ambiguous'].sum()):,}, counted as wrong"),
             ("left out", left_out or "none"),
@@ -86,7 +90,7 @@ def _calibrated(study: Study, file: Path, saved: Path | None) -> Iterator[Render
             whole(row["signals"]),
             percent(row["told"]),
             percent(row["right"]),
-            f"{percent(row['low_right'])} to {percent(row['high_right'])}",
+            _interval(row["low_right"], row["high_right"]),
         )
         for row in study.diagram.bins
     )
@@ -97,3 +101,9 @@ def _calibrated(study: Study, file: Path, saved: Path | None) -> Iterator[Render
         yield f"{file} was not written; --force writes it anyway."
     else:
         yield f"written: {saved}; name it in signals.calibration"
+
+
+def _interval(low: float, high: float) -> str:
+    from virtuoso.reports.numbers import percent
+
+    return f"{percent(low)} to {percent(high)}" if low == low else percent(low)

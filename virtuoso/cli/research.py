@@ -14,6 +14,8 @@ from virtuoso.cli.about import about, next_about
 from virtuoso.cli.backtest import backtest
 from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.call import Answer, Call, verb, written
+from virtuoso.cli.report import report
+from virtuoso.cli.sweep import sweep
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def add_research(app: typer.Typer) -> None:
     verb(app, "score")(score)
     verb(app, "explain")(explain)
     verb(app, "backtest")(backtest)
+    verb(app, "report")(report)
+    verb(app, "sweep")(sweep)
     verb(app, "calibrate")(calibrate)
     verb(app, "verify")(verify)
 

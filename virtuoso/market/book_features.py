@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from virtuoso.compiled import inner
 from virtuoso.errors import DataError
-from virtuoso.market.book_levels import inner
 from virtuoso.market.book_sampling import LEAN_REACH
 from virtuoso.market.columns import BANDS, Array
 

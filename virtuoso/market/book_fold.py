@@ -34,6 +34,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.errors import DataError
 from virtuoso.market.book import Gap, drained, open_gap
 from virtuoso.market.book_levels import (
@@ -42,7 +43,6 @@ from virtuoso.market.book_levels import (
     Integers,
     Record,
     Rows,
-    inner,
     message_end,
     new_state,
     rows_of,

@@ -6,13 +6,13 @@ most changes move only the few levels before the end, and the mirrored market gi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.market.events import Events
 from virtuoso.market.kinds import NO_ID
@@ -32,15 +32,6 @@ REASONS = ("no snapshot yet", "gap in the sequence", "crossed or locked", "impos
 _BEGINNING, _GAP, _CROSSED, _IMPOSSIBLE, _SILENT = range(len(REASONS))
 NEVER = np.iinfo(np.int64).min
 _LEAVE_OUT, _APPLY, _HOLD = range(3)
-
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-
-
-def inner(kernel: _Kernel) -> _Kernel:
-    """Compile a kernel that only other kernels call: without doors to Python, which take a third of the time."""
-    compiled: _Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
-    return compiled
-
 
 STANDING = np.dtype(
     [

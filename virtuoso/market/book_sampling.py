@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from virtuoso.market.book_levels import SILENCE_MS, BookState, Record, inner
+from virtuoso.compiled import inner
+from virtuoso.market.book_levels import SILENCE_MS, BookState, Record
 from virtuoso.market.book_tally import (
     ABSORBED,
     BEST_PRICE,

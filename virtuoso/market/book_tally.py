@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.book_levels import BookState, Record, Rows, inner
+from virtuoso.compiled import inner
+from virtuoso.market.book_levels import BookState, Record, Rows
 from virtuoso.market.columns import BANDS, Array
 
 TOP = 10

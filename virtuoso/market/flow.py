@@ -29,6 +29,7 @@ import numpy as np
 from numba import njit
 
 from virtuoso.clock import Timeframe, iso
+from virtuoso.compiled import inner
 from virtuoso.errors import DataError
 from virtuoso.market.columns import BAR_COLUMNS, FLOW_COLUMNS, Array
 from virtuoso.market.events import Events, Times, no_events
@@ -185,11 +186,12 @@ def _folded(
 ) -> Array:
     """All columns of the bars [first, end), shape (n_bars, n_columns); NaN where not known."""
     out = np.full((end - first, len(_NAMES)), np.nan)
-    source = [np.ascontiguousarray(values) for values in (when, trades.event_time)]
-    said = [np.ascontiguousarray(trades[name]) for name in ("price", "size", "side", "count")]
+    # read-only arrays would compile every kernel a second time
+    given = (when, trades.event_time, *(trades[name] for name in ("price", "size", "side", "count")))
+    read = [np.require(values, requirements=["C", "W"]) for values in given]
     remembered = (state.counts, state.price, state.notionals, state.waits)
     fold: Callable[..., None] = _fold
-    fold(*source, *said, first, timeframe.ms, flow, *remembered, out)
+    fold(*read, first, timeframe.ms, flow, *remembered, out)
     return out
 
 
@@ -200,7 +202,8 @@ def _fold(
     counts: Times, last_price: Array, notionals: Array, waits: Times, out: Array,
 ) -> None:  # fmt: skip
     """Fold bar after bar; bars before the first one leave their mark on the state alone."""
-    n, b = len(when), 0
+    n = len(when)
+    b: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
     cells = np.empty((2, MOST_LEVELS))
     buy, sell = cells
     buy_stacked, sell_stacked = np.empty(MOST_LEVELS, np.bool_), np.empty(MOST_LEVELS, np.bool_)
@@ -234,7 +237,7 @@ def _fold(
             row[_LARGE_SELL] = np.nan
 
 
-@njit(cache=True)
+@inner
 def _sum(
     when: Times, price: Array, size: Array, side: Sides, count: Array, a: int, b: int, close: int,
     counts: Times, last_price: Array, row: Array,
@@ -276,7 +279,7 @@ def _sum(
     return whole and close - last <= limit
 
 
-@njit(cache=True)
+@inner
 def _orders(
     when: Times, event_time: Times, price: Array, size: Array, side: Sides, a: int, b: int, border: float,
     counts: Times, notionals: Array, waits: Times, row: Array,
@@ -306,7 +309,7 @@ def _orders(
     counts[_SEEN], counts[_WAITED], counts[_ORDERED] = seen, waited, ordered
 
 
-@njit(cache=True)
+@inner
 def _border(notionals: Array, n: int) -> float:
     """The largest of the smallest nine tenths: a tenth of n, rounded down, is larger, unless they are equal."""
     values = notionals[:n].copy()

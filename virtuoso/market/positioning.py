@@ -24,6 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS, Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import POSITIONING_COLUMNS, Array
 from virtuoso.market.events import Events, Times, no_events
 from virtuoso.market.kinds import KINDS
@@ -155,7 +156,7 @@ def _settle(event_time: Times, rate: Array, hours: Array, state: Times, per_eigh
         hold[i] = step * OVERDUE[0] // OVERDUE[1]
 
 
-@njit(cache=True)
+@inner
 def _interval(since: int, state: Times) -> int:
     """Interval that ends with a settlement so long after the one before it, ms; 0 if it is not known."""
     whole = (since + HOUR_MS // 2) // HOUR_MS

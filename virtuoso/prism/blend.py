@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 
 BONUS_LIMIT = 10.0
@@ -107,7 +108,7 @@ def blend_timeframes(
                 _add_bonus(room, mean, score[c][begin:end], bonus[c][begin:end], kind[c][begin:end])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _blend_scores(
     points: Array, at: Seen, begin: int, weights: Array, room: Array, mean: Array, coverage: Array
 ) -> None:
@@ -131,7 +132,7 @@ def _blend_scores(
         slow[t] = across if there else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _blend_divergence(
     strengths: Array, kinds: Array, row: int, at: Seen, begin: int, end: int, weights: Array, room: Array
 ) -> None:
@@ -153,14 +154,14 @@ def _blend_divergence(
         classic[t] = BONUS_LIMIT * classic[t] / known[t] if known[t] > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _see(values: Array, at: Seen, out: Array) -> None:
     """Fetch what each bar sees; alone, so that the arithmetic after it has its values side by side."""
     for t in range(len(at)):
         out[t] = values[at[t]]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _add(x: Array, weight: float, total: Array, known: Array) -> None:
     """Add what is known, weighted, and its weight."""
     for t in range(len(x)):
@@ -169,7 +170,7 @@ def _add(x: Array, weight: float, total: Array, known: Array) -> None:
         known[t] += weight if there else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _add_bonus(room: Array, mean: Array, score: Array, bonus: Array, kind: Codes) -> None:
     """Add both kinds of divergence within their limit and the bounds of a score, and name the larger one."""
     n = len(mean)
@@ -324,7 +325,7 @@ def participation_of(scores: Array, rows: Rows, first: int, block: int, out: Arr
         out[b] = varies * varies / squares if varies else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _correlate(centred: Array, i: int, j: int, out: Array) -> None:
     """Correlation of row i with the eight rows from j on; eight sums at once, each in order of time."""
     a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0

@@ -3,8 +3,8 @@
 1. Bars of a timeframe are numbered from the epoch and grouped into blocks of fixed length.
 2. The values of a block are computed on exactly the bars [block start - memory, t]: the arrays always start at the
    same absolute bar, so a causal function gives the same bits however the history is cut.
-   A node whose bits do not depend on where its window starts may say so (`windowed`): then it is fed from
-   `memory` bars before the first bar that is wanted, which is the block's start in batch.
+   A node whose bits do not depend on where its window starts may say so (`windowed`): then it is fed the `memory`
+   bars that end with the first one that is wanted, and what follows.
 3. A hole cuts: with r the start of the known run that holds t, the function sees [max(block start - memory, r), t],
    and its value counts once t - r >= warmup - 1, else NaN.
 4. `Workspace.values` extends what is there up to the bar asked for. Asked for five years at once it walks over whole
@@ -117,7 +117,7 @@ class Workspace:
         node, bars = series.node, clock.bars
         first = bars.first
         wanted = series.done[block - clock.first_block]
-        anchor = wanted if node.windowed else block * clock.block
+        anchor = wanted + 1 if node.windowed else block * clock.block
         origin = anchor - series.memory - self._extra_memory
         low = origin if origin > first else first
         inputs, mask = self._inputs(series, clock, low, end)
@@ -182,7 +182,8 @@ class Workspace:
             return
         slower.values, seen = self.aligned(slower.node, slower.own, timeframe, low, end)
         slower.known = None if seen.all() else seen
-        slower.kept = (newest if oldest == newest else -1, end - low)
+        closed = oldest == newest < self.clock(slower.own).bars.end
+        slower.kept = (newest if closed else -1, end - low)
 
     def _insist_carried(self, series: Series, clock: Clock) -> None:
         carried = clock.bars.columns

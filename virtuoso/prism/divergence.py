@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Feature, Int, Node, Of
 from virtuoso.prism.features.swings import SwingPoints, Swings
@@ -89,14 +90,14 @@ class ClassicDivergence(Feature):
         return DivergenceState(strength, kind)
 
 
-@njit(cache=True)
+@inner
 def _grown(x: float, half: float) -> float:
     """From 0 at 0 towards 1: x / sqrt(half^2 + x^2)."""
     grown: float = x / np.sqrt(half * half + x * x)
     return grown
 
 
-@njit(cache=True)
+@inner
 def _strength(price: float, points: float, margin: float, older_margin: float) -> float:
     """How much a pair of swings says: 0 where any part of it is negligible."""
     swing = _grown(margin, MARGIN_HALF) * _grown(older_margin, MARGIN_HALF)

@@ -11,6 +11,7 @@ import talib
 from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
@@ -262,7 +263,7 @@ def _trend(close: Array, unit: Array, bridged: Array, alpha: Array, half: Array,
             out[t] = total / 9.0
 
 
-@njit(cache=True)
+@inner
 def _squashed(x: float, half: float) -> float:
     """A distance between -1 and 1, 0.71 at `half`: x / sqrt(half^2 + x^2)."""
     squashed: float = x / np.sqrt(half * half + x * x)
@@ -326,7 +327,7 @@ def _range(
         out[t] = _squashed(position, 1.0) + spring - upthrust
 
 
-@njit(cache=True)
+@inner
 def _taken_back(beyond: float, inside: float, unit: float) -> float:
     """Worth of a sweep, 0..1: how far it went beyond the edge, times how far inside the close is again."""
     return beyond / (beyond + SWEPT * unit) * min(max(inside / (TAKEN_BACK * unit), 0.0), 1.0)

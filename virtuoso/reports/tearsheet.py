@@ -357,9 +357,12 @@ class TearSheet:
 
     @property
     def price_words(self) -> str:
-        """How to read the trades on price."""
+        """How to read the trades on price, or why there is nothing to read."""
+        if self.traded is None:
+            there = "trades.parquet" in self.run.tables
+            return "Nothing was traded." if there else "This run folder holds no trades."
         words = "▲ long, ▼ short, at the price and time of entry; a line leads to where the trade ended."
-        if self.traded is not None and "whole" not in self.traded.bars:
+        if "whole" not in self.traded.bars:
             words += " The run folder holds no bars: what lies between the trades is not drawn."
         return words
 

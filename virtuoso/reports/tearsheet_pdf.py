@@ -274,7 +274,7 @@ def _cells(found: Any) -> list[dict[str, str]]:
 def _trades(sheet: TearSheet) -> list[Flowable]:
     chart, last = sheet.trades_chart(FULL), sheet.last_chart(FULL)
     if chart is None:
-        return [_words("Trades on price", HEAD), _words("Nothing was traded.", NOTE)]
+        return [_words("Trades on price", HEAD), _words(sheet.price_words, NOTE)]
     parts = [
         CondPageBreak(260),
         _words("Trades on price", HEAD),
@@ -398,11 +398,15 @@ def _pairs(found: Any) -> Table:
 # --- pages ------------------------------------------------------------------------------------------------------
 
 
+def footer(sheet: TearSheet) -> str:
+    """What stands at the foot of every page."""
+    made = "Made by Virtuoso from a run folder. A statement about the past under the assumptions in it; not advice."
+    return f"SIMULATED DATA: nobody traded at these prices. {made}" if sheet.simulated else made
+
+
 def _pages(sheet: TearSheet) -> type[Canvas]:
     """A canvas that knows how many pages there are before it numbers them, and marks what nobody traded."""
-    foot = "Made by Virtuoso from a run folder. A statement about the past under the assumptions in it; not advice."
-    if sheet.simulated:
-        foot = f"SIMULATED DATA: nobody traded at these prices. {foot}"
+    foot = footer(sheet)
 
     class Numbered(Canvas):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:

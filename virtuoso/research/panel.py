@@ -122,4 +122,3 @@ def _component(parts: list[Scores], face: str, name: str) -> tuple[Array, Array]
     """Score and coverage of one component over all parts, copied."""
     blended = [part.faces[face].components[name].blended() for part in parts]
     return np.concatenate([one.score for one in blended]), np.concatenate([one.coverage for one in blended])
-

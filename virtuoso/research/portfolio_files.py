@@ -11,6 +11,7 @@
 | `equity.parquet` | equity at each close, its bound and what it is compared with |
 | `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and way out |
 | `score_buckets.parquet` | forward returns by score |
+| `words.json`, `reliability.json`, `prices.parquet` | what else a tear sheet is made from, see sheet_files.py |
 | `summary.txt`, `results.html` | the same for people |
 
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written.
@@ -28,6 +29,7 @@ from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.clock import iso
 from virtuoso.research.lives import REASONS
 from virtuoso.research.run_folder import as_json, as_parquet, intents_table
+from virtuoso.research.sheet_files import sheet_files
 
 if TYPE_CHECKING:
     from virtuoso.research.portfolio_result import PortfolioResult
@@ -45,6 +47,7 @@ def run_files(result: PortfolioResult) -> dict[str, bytes]:
         "equity.parquet": as_parquet(equity_table(result)),
         "breakdowns.parquet": as_parquet(_fields(result.breakdowns)),
         "score_buckets.parquet": as_parquet(_fields(result.buckets)),
+        **sheet_files(result),
         "summary.txt": (result.summary() + "\n").encode(),
         "results.html": result.page().html().encode(),
     }

@@ -13,8 +13,9 @@ cross margin, several instruments with one wallet) is refused: choose here, then
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -62,6 +63,8 @@ def sweep(
     pessimistic: bool = True,
     threads: int = THREADS,
     progress: Progress | None = None,
+    config: Mapping[str, object] | None = None,
+    provenance: Mapping[str, str] | None = None,
 ) -> SweepResult:
     """Trade every configuration on the scores of one market.
 
@@ -85,6 +88,10 @@ def sweep(
         The result is the same for any number.
     progress : callable, optional
         Told how many configurations are done and how many there are.
+    config : mapping, optional
+        Terms and settings in force, kept with the result.
+    provenance : mapping of str to str, optional
+        Digests of configuration and code, kept with the result.
 
     Returns
     -------
@@ -104,7 +111,8 @@ def sweep(
     >>> tried = Configurations.around(scores.prism, settings, 1_000, Env(seed=7))  # doctest: +SKIP
     >>> sweep(scores, tried).best(5)                                               # doctest: +SKIP
     """
-    return Sweep(scores, configurations, fills, stage, account, terms, pessimistic).run(threads, progress)
+    result = Sweep(scores, configurations, fills, stage, account, terms, pessimistic).run(threads, progress)
+    return replace(result, config=dict(config or {}), given_provenance=dict(provenance or {}))
 
 
 class Sweep:
@@ -202,8 +210,8 @@ class Sweep:
         for first in range(0, blocks, STRETCH):
             decide(
                 panel.points, panel.singles, panel.edges, panel.coverage, panel.face, shares, c.face_weights[a:b],
-                c.thresholds[a:b], memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names)), first,
-                min(first + STRETCH, blocks), states, at, to, counts,
+                c.thresholds[a:b], memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names)),
+                first, min(first + STRETCH, blocks), states, at, to, counts,
             )  # fmt: skip
             for k, part in enumerate(parts):
                 part.append((at[k, : counts[k]].copy(), to[k, : counts[k]].copy()))
@@ -220,8 +228,8 @@ class Sweep:
         table, chart_of = self._charts_at(at[to != 0])
         if self.fills == "contract":
             contract_batch(
-                self.market, self.rule, self.money, self._shares[a:b], c.face_weights[a:b], c.measures[a:b], offsets, at,
-                to, table, chart_of, found, daily,
+                self.market, self.rule, self.money, self._shares[a:b], c.face_weights[a:b], c.measures[a:b], offsets,
+                at, to, table, chart_of, found, daily,
             )  # fmt: skip
         else:
             vectorbt_batch(

@@ -199,9 +199,10 @@ def _decide(
     if side != 0.0 and (rule.shorts or side > 0.0):
         price = close if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
         equity = books.wallet[0] + own[SIZE] * (prices[0] - own[ENTRY]) if own[SIZE] != 0.0 else books.wallet[0]
+        refused, cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
         size = admitted(
             0, side, price, plan[PLAN_STOP], trusted, equity, halted, np.zeros((0, 1)), prices, books.orders,
-            books.positions, money.limits, money.rules, np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64),
+            books.positions, money.limits, money.rules, refused, cut,
         )  # fmt: skip
     order[:] = 0.0
     order[LIMIT], order[ORDER_STOP], order[ORDER_TRAIL], order[RANK] = np.nan, np.nan, np.nan, rank

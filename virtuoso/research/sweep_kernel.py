@@ -163,9 +163,7 @@ def _heat(sums: Single, n: int, most: float, least: float, hot: NDArray[np.bool_
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def confluence(
-    points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array
-) -> tuple[float, float]:
+def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array) -> tuple[float, float]:
     """Confluence and known weight of one bar by the prism's own arithmetic (`blend_faces`, `blend_confluence`)."""
     total, whole, c = 0.0, 0.0, 0
     for f in range(len(face_weights)):
@@ -183,9 +181,7 @@ def confluence(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reliability(
-    points: Array, coverage: Array, gates: Array, face: Rows, shares: Array, face_weights: Array
-) -> float:
+def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares: Array, face_weights: Array) -> float:
     """Reliability of one bar by the prism's own arithmetic (`blend_confluence`)."""
     centre, whole = confluence(points, coverage, face, shares, face_weights)
     spread, open_share, c = 0.0, 0.0, 0

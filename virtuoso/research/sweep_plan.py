@@ -1,7 +1,7 @@
 """What every configuration of a sweep shares: the market it trades on, the charts, and how a plan is drawn into one.
 
-A chart (close, ATR, levels on both sides) does not depend on weights, thresholds or measures, so a bar has one chart for
-all configurations. The plan does: entry, stop and targets are drawn where a configuration wants to enter, by the
+A chart (close, ATR, levels on both sides) does not depend on weights, thresholds or measures, so a bar has one chart
+for all configurations. The plan does: entry, stop and targets are drawn where a configuration wants to enter, by the
 arithmetic of `virtuoso.signals.levels.plans`.
 """
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from virtuoso.account import metrics
+from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Scores
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from virtuoso.research.honesty import Honesty
-    from virtuoso.research.trials import Tried
+    from virtuoso.research.trials import Trial, Tried
 
 RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
 """What configurations may be ranked by, the larger the better."""
+MOST_DAILY = 2_000
+"""Configurations up to which the equity of every day is written too, a column each."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class SweepResult:
     found : Array, shape (n_configurations, len(FOUND))
     daily : Array, quote currency, shape (n_configurations, n_days)
         Equity at the end of each whole day.
+    config : mapping
+        Terms and settings in force, kept with the result.
+    given_provenance : mapping of str to str
     """
 
     scores: Scores = field(repr=False)
@@ -49,14 +56,16 @@ class SweepResult:
     cash: float
     found: Array = field(repr=False)
     daily: Array = field(repr=False)
+    config: Mapping[str, object] = field(default_factory=dict, repr=False)
+    given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.found)
 
     def __repr__(self) -> str:
-        density = float(self.column("trades").mean())
+        frame, density = self.scores.frame, float(self.column("trades").mean())
         return (
-            f"<Sweep of {self.scores.frame.instrument} {self.scores.frame.timeframe}: {len(self):,} configurations over "
+            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} configurations over "
             f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {self.fills} fills>"
         )
 
@@ -97,7 +106,9 @@ class SweepResult:
         if len(returns) < metrics.LEAST_DAYS:
             return np.full(len(self), np.nan)
         spread = returns.std(axis=0, ddof=1)
-        return _ratio(returns.mean(axis=0) * np.sqrt(metrics.DAYS_A_YEAR), np.where(np.ptp(returns, axis=0) > 0.0, spread, 0.0))
+        return _ratio(
+            returns.mean(axis=0) * np.sqrt(metrics.DAYS_A_YEAR), np.where(np.ptp(returns, axis=0) > 0.0, spread, 0.0)
+        )
 
     def best(self, n: int = 5, by: str = "sharpe") -> Rows:
         """Rows of the best configurations, the best first; what is not testable is never among them.
@@ -133,6 +144,74 @@ class SweepResult:
         """Columns of `trials.parquet`, one row a configuration: what it is, then what it did."""
         rows = {"configuration": np.arange(len(self), dtype=np.int64)}
         return rows | dict(self.configurations.columns) | self.metrics
+
+    def trial(self, command: str, row: int) -> Trial:
+        """Give the entry of this sweep in the ledger of trials, of which one configuration was chosen."""
+        from virtuoso.research.trials import Trial
+
+        frame, told = self.scores.frame, self.provenance
+        ends = (int(self.scores.close_times[0]) - frame.timeframe.ms, int(self.scores.close_times[-1]))
+        trial = Trial(command, (str(frame.instrument),), *ends, told["data"], told["configurations"])
+        return trial.seen(self.daily_returns, row)
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The base clock."""
+        return self.scores.frame.timeframe
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """Where every number came from: digests of data and configurations, and what else was told."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        for name, values in self.configurations.columns.items():
+            digest.update(name.encode() + values.tobytes())
+        frame = self.scores.frame
+        return {
+            "instrument": str(frame.instrument),
+            "timeframe": frame.timeframe.name,
+            "from": iso(int(self.scores.close_times[0]) - frame.timeframe.ms),
+            "to": iso(int(self.scores.close_times[-1])),
+            "data": frame.fingerprint,
+            "configurations": digest.hexdigest(),
+            **self.given_provenance,
+        }
+
+    def configuration(self) -> dict[str, Any]:
+        """Terms of trading and settings in force; says whether the market was simulated."""
+        simulated = self.scores.frame.instrument.is_simulated
+        return {"simulated": simulated, "fills": self.fills, "cash": self.cash, **self.config}
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of the files of a run, by name: every configuration is a row of `trials.parquet`."""
+        from virtuoso.research.run_folder import as_json, as_parquet
+
+        row = int(self.best(1)[0]) if len(self.best(1)) else 0
+        text = [repr(self).strip("<>"), "", *self.honesty(row).lines()]
+        days = {f"{k}": values for k, values in enumerate(self.daily)} if len(self) <= MOST_DAILY else {}
+        files = {
+            "config.json": as_json(self.configuration()),
+            "provenance.json": as_json(self.provenance),
+            "best.json": as_json(
+                {"simulated": self.scores.frame.instrument.is_simulated, "best": list(self.lines(10))}
+            ),
+            "trials.parquet": as_parquet(self.table()),
+            "summary.txt": ("\n".join(text) + "\n").encode(),
+        }
+        return files | ({"daily.parquet": as_parquet(days)} if days else {})
+
+    def save(self, folder: Path | str, *, replace: bool = False) -> Path:
+        """Write a run folder, whole or not at all.
+
+        Raises
+        ------
+        ConfigError
+            If the folder exists and may not be replaced.
+        """
+        from virtuoso.research.run_folder import save
+
+        return save(self, Path(folder), replace=replace)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a configuration."""

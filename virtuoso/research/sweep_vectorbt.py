@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.account.books import CLOSE, HIGH, LOW, OPEN
+from virtuoso.account.books import HIGH, LOW, OPEN
 from virtuoso.account.trades import SIGNAL
 from virtuoso.account.trades import STOP as BY_STOP
 from virtuoso.account.trades import TARGET as BY_TARGET
@@ -185,6 +185,4 @@ def vectorbt_batch(
     trades = np.empty((0, TRADE_COLUMNS))
     for k in range(len(found)):
         mine = slice(offsets[k], offsets[k + 1])
-        by_vectorbt(
-            market, rule, terms, measures[k], at[mine], to[mine], charts, chart_of, trades, found[k], daily[k]
-        )
+        by_vectorbt(market, rule, terms, measures[k], at[mine], to[mine], charts, chart_of, trades, found[k], daily[k])

@@ -82,10 +82,16 @@ def _summary(table: Array, length: int) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def next_event(ground: Ground, t: int, stop: int, below: float, above: float, mark_below: float, mark_above: float) -> int:
+def next_event(
+    ground: Ground, t: int, stop: int, below: float, above: float, mark_below: float, mark_above: float
+) -> int:
     """First bar from t on that reaches one of four prices, or `stop`."""
     while t < stop:
-        if t % LONG == 0 and t + LONG <= stop and _calm(ground.long_reach[t // LONG], below, above, mark_below, mark_above):
+        if (
+            t % LONG == 0
+            and t + LONG <= stop
+            and _calm(ground.long_reach[t // LONG], below, above, mark_below, mark_above)
+        ):
             t += LONG
         elif t % SHORT == 0 and t + SHORT <= stop and _calm(
             ground.short_reach[t // SHORT], below, above, mark_below, mark_above
@@ -135,7 +141,11 @@ def mark(
         if size == 0.0 and t < wakes:
             _look(t, wallet, limit, record)
             t = wakes
-        elif t % LONG == 0 and t + LONG <= wakes and _dull(ground.long_close[t // LONG], wallet, size, entry, limit, record):
+        elif (
+            t % LONG == 0
+            and t + LONG <= wakes
+            and _dull(ground.long_close[t // LONG], wallet, size, entry, limit, record)
+        ):
             t += LONG
         elif t % SHORT == 0 and t + SHORT <= wakes and _dull(
             ground.short_close[t // SHORT], wallet, size, entry, limit, record

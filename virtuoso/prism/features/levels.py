@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -97,7 +98,8 @@ def _levels(
     """Keep the swings that have not expired, oldest first, and weigh them at each bar. Uses `x[: t + 1]` only."""
     start = max(0, wanted - 2 * age)
     levels = np.empty((2 * (len(close) - start), 4))
-    oldest, n = 0, 0
+    oldest: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
+    n: Any = np.int64(0)
     for t in range(start, len(close)):
         while oldest < n and t - levels[oldest, BORN] >= age:
             oldest += 1
@@ -111,7 +113,7 @@ def _levels(
             _weigh(levels, oldest, n, t, close[t], PEAK_U / (near * unit[t]), 1.0 / age, weakest, out)
 
 
-@njit(cache=True)
+@inner
 def _join(levels: Array, oldest: int, n: int, t: int, price: float, own: float, age: int, width: float) -> int:
     """Add a swing; it strengthens its neighbours and they, as far as they are fresh, strengthen it."""
     cluster = own
@@ -124,7 +126,7 @@ def _join(levels: Array, oldest: int, n: int, t: int, price: float, own: float, 
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def _weigh(
     levels: Array, oldest: int, n: int, t: int, close: float, scale: float, per_age: float, weakest: float, out: Array
 ) -> None:

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.windows import unknown, wsum
@@ -90,7 +91,8 @@ def _profile(
     """Keep the edges of all boxes sorted, and climb the staircase anew at each bar. Uses `x[: t + 1]` only."""
     edges, rises = np.empty(2 * period), np.empty(2 * period)
     volumes = np.empty(2 * period)
-    count, oldest = 0, start - period + 1
+    oldest = start - period + 1
+    count: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
     for t in range(oldest, len(low)):
         gone = t - period
         leaves, comes = gone >= oldest and density[gone] > 0.0, density[t] > 0.0
@@ -108,7 +110,7 @@ def _profile(
             control[t], bottom[t], top[t] = _climb(edges, rises, count, share, volumes)
 
 
-@njit(cache=True)
+@inner
 def _rank(edges: Array, rises: Array, count: int, edge: float, rise: float) -> int:
     """How many edges lie before this one; falls come before rises. Counting them all beats a search: no branches."""
     before = 0
@@ -117,7 +119,7 @@ def _rank(edges: Array, rises: Array, count: int, edge: float, rise: float) -> i
     return before
 
 
-@njit(cache=True)
+@inner
 def _move(edges: Array, rises: Array, a: int, b: int) -> None:
     """Close the place `a` and open the place before `b`, moving only what lies between."""
     for j in range(a, b - 1):
@@ -126,7 +128,7 @@ def _move(edges: Array, rises: Array, a: int, b: int) -> None:
         edges[j], rises[j] = edges[j - 1], rises[j - 1]
 
 
-@njit(cache=True)
+@inner
 def _climb(edges: Array, rises: Array, count: int, share: float, volumes: Array) -> tuple[float, float, float]:
     """Point of control and edges of the value area of one staircase, given its sorted edges."""
     steepness = 1.0 / (NARROW * (edges[count - 1] - edges[0]))
@@ -148,7 +150,7 @@ def _climb(edges: Array, rises: Array, count: int, share: float, volumes: Array)
     return control, low, high
 
 
-@njit(cache=True)
+@inner
 def _price_of(edges: Array, volumes: Array, count: int, volume: float) -> float:
     """Price below which a volume was traded, straight within each step."""
     a, b = 0, count - 1

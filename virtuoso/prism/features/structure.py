@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -159,14 +160,14 @@ def _structure(
             out[7, t] = np.nan if trend < 0 else protected * (2.0 * trend - 1.0)
 
 
-@njit(cache=True)
+@inner
 def _reach_out(sides: Array, high: float, low: float) -> None:
     """Take a bar into the furthest prices of each side."""
     sides[0, LEG], sides[1, LEG] = max(sides[0, LEG], high), max(sides[1, LEG], -low)
     sides[0, BEHIND], sides[1, BEHIND] = max(sides[0, BEHIND], -low), max(sides[1, BEHIND], high)
 
 
-@njit(cache=True)
+@inner
 def _confirm(sides: Array, side: int, t: int, price: float, counts: float, behind: float) -> None:
     """Let a swing take the place of the last one, as far as it counts; half a swing is one to be broken."""
     if np.isnan(sides[side, LAST]):
@@ -178,7 +179,7 @@ def _confirm(sides: Array, side: int, t: int, price: float, counts: float, behin
         sides[side, ARMED], sides[side, BEHIND] = 1.0, behind
 
 
-@njit(cache=True)
+@inner
 def _beyond(y: float, level: float, clear: float) -> float:
     """How far a close is beyond a level, from 0 at the level to 1 at the clear distance and further out."""
     if clear <= 0.0 or not y > level:
@@ -186,7 +187,7 @@ def _beyond(y: float, level: float, clear: float) -> float:
     return min((y - level) / clear, 1.0)
 
 
-@njit(cache=True)
+@inner
 def _highest(x: Array, t: int, reach: int) -> float:
     """Largest of the bars t - reach to t."""
     highest: float = x[t]
@@ -195,7 +196,7 @@ def _highest(x: Array, t: int, reach: int) -> float:
     return highest
 
 
-@njit(cache=True)
+@inner
 def _lowest(x: Array, t: int, reach: int) -> float:
     """Smallest of the bars t - reach to t."""
     lowest: float = x[t]
@@ -204,7 +205,7 @@ def _lowest(x: Array, t: int, reach: int) -> float:
     return lowest
 
 
-@njit(cache=True)
+@inner
 def _rise(sides: Array, side: int, t: int, age: int, unit: float) -> float:
     """How much further the last swing of a side reaches than the one before it, -1..1, fading with age."""
     fresh = 1.0 - (t - sides[side, SEEN]) / age

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -180,7 +181,8 @@ def _zones(
         lowest[s - start] = deepest
         if s < wanted:
             deepest = min(deepest, low[s])
-    oldest, n = 0, 0
+    oldest: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
+    n: Any = np.int64(0)
     for t in range(start, len(close)):
         if t >= wanted:
             while oldest < n and t - zones[oldest, BORN] >= age:
@@ -196,7 +198,7 @@ def _zones(
             _weigh(zones, oldest, n, t, close[t], 1.0 / (near * atr[t]), 1.0 / age, weakest, out)
 
 
-@njit(cache=True)
+@inner
 def _left(zones: Array, j: int) -> float:
     """What is left of a zone: its strength, times the share of it that price has not come back to."""
     share: float = (zones[j, DEEPEST] - zones[j, EDGE]) / (zones[j, TOP] - zones[j, EDGE])
@@ -204,7 +206,7 @@ def _left(zones: Array, j: int) -> float:
     return left
 
 
-@njit(cache=True)
+@inner
 def _fill(zones: Array, oldest: int, n: int, low: float) -> int:
     """Take from the open zones what a low has reached; drop those of which nothing is left, say how many remain."""
     filled = False
@@ -224,7 +226,7 @@ def _fill(zones: Array, oldest: int, n: int, low: float) -> int:
     return kept
 
 
-@njit(cache=True)
+@inner
 def _weigh(
     zones: Array, oldest: int, n: int, t: int, close: float, per_near: float, per_age: float, weakest: float, out: Array
 ) -> None:

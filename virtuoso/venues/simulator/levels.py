@@ -6,9 +6,9 @@ Kernels of orders.py call these; they are apart so that both files can be read o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import inner
 from virtuoso.venues.simulator.state import (
     ACCOUNTS,
     BEST,
@@ -36,7 +36,7 @@ from virtuoso.venues.simulator.state import (
 )  # fmt: skip
 
 
-@njit(cache=True)
+@inner
 def uniform(seed: NDArray[np.uint64]) -> float:
     """A number in (0, 1): xorshift64*."""
     z = seed[0]
@@ -47,7 +47,7 @@ def uniform(seed: NDArray[np.uint64]) -> float:
     return (float((z * np.uint64(2685821657736338717)) >> np.uint64(12)) + 0.5) / 4503599627370496.0
 
 
-@njit(cache=True)
+@inner
 def set_level(s: State, tape: Tape, time: int, side: int, i: int, size: int) -> None:
     """Change the size of level i; none is left of it at 0."""
     at = tape.used[DEPTH]
@@ -63,7 +63,7 @@ def set_level(s: State, tape: Tape, time: int, side: int, i: int, size: int) -> 
         s.book[COUNT, side, 0] = n - 1
 
 
-@njit(cache=True)
+@inner
 def write_book(s: State, tape: Tape, time: int) -> None:
     """Write the whole book down."""
     for side in range(2):
@@ -81,7 +81,7 @@ def write_book(s: State, tape: Tape, time: int) -> None:
                 tape.used[DEPTH] = at + 1
 
 
-@njit(cache=True)
+@inner
 def quote(s: State, tape: Tape, time: int, side: int, price: int, size: int) -> None:
     """Put a limit order into the book, behind the other side's best price if it would meet it."""
     sign = 1 - 2 * side
@@ -112,7 +112,7 @@ def quote(s: State, tape: Tape, time: int, side: int, price: int, size: int) -> 
     set_level(s, tape, time, side, i, size)
 
 
-@njit(cache=True)
+@inner
 def open_or_close(s: State, side: int, whale: float, price: int, size: float, opening: float) -> None:
     """One party of a fill: a buyer (side 0) opens a long or closes a short, a seller the reverse."""
     other = 1 - side

@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import inner
 from virtuoso.venues.simulator.factors import SLICES
 from virtuoso.venues.simulator.levels import open_or_close, quote, set_level, uniform, write_book
 from virtuoso.venues.simulator.state import (
@@ -72,7 +73,7 @@ from virtuoso.venues.simulator.state import (
 )  # fmt: skip
 
 
-@njit(cache=True)
+@inner
 def _take(s: State, tape: Tape, time: int, t: int, side: int, size: int, limit: int, whale: float) -> int:
     """Send a market order of a buyer (side 0) or seller; it takes no price beyond `limit`. Gives what was filled.
 
@@ -112,7 +113,7 @@ def _take(s: State, tape: Tape, time: int, t: int, side: int, size: int, limit: 
     return size - left
 
 
-@njit(cache=True)
+@inner
 def _call_in(s: State, side: int, k: int, share: float) -> None:
     """Let a share of the positions of one step of the ladder wait for their liquidation."""
     found = s.at_risk[side, k] * s.x[SHRUNK + side] * share
@@ -121,7 +122,7 @@ def _call_in(s: State, side: int, k: int, share: float) -> None:
         s.at_risk[side, k] *= 1.0 - share
 
 
-@njit(cache=True)
+@inner
 def liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float) -> None:
     """Find the positions that the mark price has reached, and sell or buy what is waiting, as far as the book goes."""
     at = int(np.searchsorted(s.at_risk[PRICES], mark))
@@ -157,7 +158,7 @@ def liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float)
             tape.used[FORCED_ROWS] = n + 1
 
 
-@njit(cache=True)
+@inner
 def _make(s: State, tape: Tape, time: int, side: int, fair: float, half: float, made: int) -> None:
     """One limit order of a maker; the first two of a slice are the quotes of a market maker."""
     u = uniform(s.seed)
@@ -179,7 +180,7 @@ def _make(s: State, tape: Tape, time: int, side: int, fair: float, half: float, 
     quote(s, tape, time, side, price, 1 + int(min(size, 40.0 * s.x[UNIT])))
 
 
-@njit(cache=True)
+@inner
 def _open_book(s: State, tape: Tape, time: int, value: float, usual: float) -> None:
     """Fill the book before the market opens; nobody has recorded that."""
     room = tape.room[DEPTH]
@@ -189,13 +190,13 @@ def _open_book(s: State, tape: Tape, time: int, value: float, usual: float) -> N
     tape.room[DEPTH] = room
 
 
-@njit(cache=True)
+@inner
 def _half_spread(value: float, usual: float) -> float:
     """Least distance from the fair price at which makers quote: wider when a slice usually moves more."""
     return max(0.000012 * value + 0.12 * usual, 0.5)
 
 
-@njit(cache=True)
+@inner
 def _cancel(s: State, tape: Tape, time: int, fair: float) -> None:
     """One order is taken back; the nearer it lies, the likelier."""
     i = int((s.book[COUNT, BID, 0] + s.book[COUNT, ASK, 0]) * uniform(s.seed))
@@ -211,7 +212,7 @@ def _cancel(s: State, tape: Tape, time: int, fair: float) -> None:
         set_level(s, tape, time, side, i, size - order if size > 2 * order else 0)
 
 
-@njit(cache=True)
+@inner
 def _noise(s: State, tape: Tape, time: int, t: int, reach: float) -> None:
     """One taker who knows nothing: a piece of a large order, or someone of the crowd who trades against the trend."""
     trend = s.x[TREND] / (1.0 + abs(s.x[TREND]))
@@ -238,7 +239,7 @@ def _noise(s: State, tape: Tape, time: int, t: int, reach: float) -> None:
     s.x[LEAN] += 0.00008 * (sign * min(pressure, 4.0) - s.x[LEAN])
 
 
-@njit(cache=True)
+@inner
 def _news(s: State, tape: Tape, time: int, t: int, fair: float) -> None:
     """Quotes on the wrong side of the fair price: makers take some back, quick takers hit the rest."""
     for book in range(2):
@@ -256,7 +257,7 @@ def _news(s: State, tape: Tape, time: int, t: int, fair: float) -> None:
             _take(s, tape, time + 40, t, 1 - book, stale, s.book[PRICE, book, i - 1], 0.5)
 
 
-@njit(cache=True)
+@inner
 def _remember(s: State, moved: float, usual: float) -> None:
     """Let impact, dislocation, trend and appetite fade; a slice is ten seconds."""
     s.x[IMPACT] *= 0.97  # half of it is gone after four minutes
@@ -337,7 +338,7 @@ def trade(
     return end
 
 
-@njit(cache=True)
+@inner
 def _trade_a_slice(
     s: State, tape: Tape, start: int, t: int, n_takers: int, fair: float, half: float, usual: float
 ) -> None:
@@ -361,7 +362,7 @@ def _trade_a_slice(
             n_takers -= 1
 
 
-@njit(cache=True)
+@inner
 def _tell(s: State, tape: Tape, t: int, value: float, settles: bool) -> None:
     """Write down what the venue publishes at the end of a minute."""
     told = tape.told[t]

@@ -1,0 +1,35 @@
+"""`virtuoso report`: the tear sheet of a run, made again from its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from virtuoso.cli import options
+from virtuoso.cli.call import Answer, Call
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def report(
+    call: Call,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name among the runs.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
+) -> Answer:
+    """Write the tear sheet of a run as one HTML page and as PDF; only its run folder is needed."""
+    from virtuoso import verbs
+
+    page, pdf = verbs.report(run, out, settings=call.settings)
+    data = {"run": run, "html": page, "pdf": pdf}
+    return Answer(data, lambda: _reported([page, pdf]))
+
+
+def _reported(files: list[Path]) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import size
+
+    for file in files:
+        yield f"-> {file} ({size(file.stat().st_size)})"

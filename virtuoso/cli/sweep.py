@@ -1,0 +1,110 @@
+"""`virtuoso sweep`: many configurations at once, and what the best of so many is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from virtuoso.cli import options
+from virtuoso.cli.about import about, next_about
+from virtuoso.cli.backtest import CONTRACT, scores_of
+from virtuoso.cli.call import Answer, Call
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from virtuoso.research.honesty import Honesty
+    from virtuoso.research.sweep_result import SweepResult
+
+
+def sweep(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    configurations: Annotated[
+        int, typer.Option("--configurations", metavar="N", min=1, help="How many; the first is what is in force.")
+    ] = 1_000,
+    seed: options.Seed = 0,
+    by: Annotated[str, typer.Option("--by", metavar="FIGURE", help="What they are ranked by.")] = "sharpe",
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many are shown.")] = 5,
+    cash: options.Cash = None,
+    risk: options.Risk = None,
+    leverage: options.Leverage = None,
+    fees: options.Fees = None,
+    maker: options.Maker = None,
+    taker: options.Taker = None,
+    slippage: options.Slippage = None,
+    mark: options.Mark = None,
+    assume_funding: options.AssumeFunding = None,
+    reset_halt: options.ResetHalt = None,
+    fills: options.Fills = CONTRACT,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
+) -> Answer:
+    """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
+    from virtuoso import verbs
+
+    told = {
+        "cash": cash, "risk": risk, "leverage": leverage, "fees": fees, "maker": maker, "taker": taker,
+        "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "reset_halt": reset_halt,
+    }  # fmt: skip
+    terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    scores = scores_of(call, symbol, timeframe, timerange, venue)
+    with call.progress("sweeping") as tick:
+        result = verbs.sweep(
+            scores, configurations, settings=call.settings, seed=seed, fills=fills, progress=tick, **terms
+        )
+    rows = result.best(top, by).tolist()
+    honesty, fresh, folder = verbs.save_sweep(result, rows[0] if rows else 0, out, settings=call.settings)
+    if not fresh:
+        call.note(f"This very sweep is there already; {folder} was left as it is.")
+    data = {
+        **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by,
+        "best": list(result.lines(top, by)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
+    }  # fmt: skip
+    following = next_about(call, "backtest", scores.frame, timerange=timerange)
+    return Answer(data, lambda: _swept(result, honesty, top, by, folder), following)
+
+
+def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
+    """The box by name; null is *not testable*."""
+    yield "tries", honesty.tried.configurations
+    yield "effective_tries", honesty.tried.effective
+    names = ("sharpe", "psr", "deflated", "luck", "days_needed", "overfitting", "loss", "superior", "inside", "outside")
+    for name in names:
+        yield name, getattr(honesty, name)
+    yield "not_testable", dict(honesty.why)
+
+
+def _swept(result: SweepResult, honesty: Honesty, top: int, by: str, folder: Path) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import heading, prose, table
+    from virtuoso.reports.numbers import number, percent, whole
+
+    yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
+    shown = list(result.lines(top, by))
+    yield heading(f"The best {len(shown) - 1} by {by.replace('_', ' ')}, and 0, which is in force")
+    cells = (
+        (
+            whole(row["configuration"]),
+            whole(row["trades"]),
+            percent(row["net_return"]),
+            number(row["sharpe"]),
+            percent(row["max_drawdown"]),
+            number(row["profit_factor"]),
+            percent(row["exposure"]),
+        )
+        for row in shown
+    )
+    yield table(("CONFIGURATION", "TRADES", "RETURN", "SHARPE", "DRAWDOWN", "PROFIT FACTOR", "EXPOSURE"), cells, left=0)
+    yield heading("What the best of so many is worth")
+    yield from (f"  {line}" for line in honesty.lines())
+    yield ""
+    yield prose(
+        "The best of many is lucky before it is good. Before it is believed, run it in full on data that it was not "
+        "chosen from."
+    )
+    yield f"run folder: {folder}/ (every configuration is a row of trials.parquet)"
