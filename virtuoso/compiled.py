@@ -24,6 +24,5 @@ def inner(kernel: _Kernel) -> _Kernel:
 
     It divides as NumPy does, without asking whether by zero. Python must not call it: there is no way in.
     """
-    options = {"cache": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled: _Kernel = njit(**options)(kernel)
+    compiled: _Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
     return compiled

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from virtuoso.research.honesty import Honesty
     from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.results import BacktestResult
-    from virtuoso.research.sweep import Fills
     from virtuoso.research.sweep_result import SweepResult
     from virtuoso.signals.folder import SignalFolder
     from virtuoso.signals.signal import Signal
@@ -574,9 +573,23 @@ def _scores_of(result: PortfolioResult | BacktestResult) -> Sequence[Scores]:
 
 
 def save_run(
-    result: PortfolioResult | BacktestResult, folder: str | Path | None = None, *, settings: Settings | None = None
+    result: PortfolioResult | BacktestResult,
+    folder: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    trials: str | Path | None = None,
 ) -> tuple[Path, bool]:
-    """Write the run folder of a backtest, unless this very run is there already.
+    """Write the run folder of a backtest and its tear sheet, unless this very run is there already.
+
+    Parameters
+    ----------
+    result : PortfolioResult or BacktestResult
+        That of vectorbt, a cross-check, gets no tear sheet and is no try.
+    folder : str or Path, optional
+        See `run_folder` for where it is written if absent.
+    settings : Settings, optional
+    trials : str or Path, optional
+        Folder of the trial ledger: the run is recorded there and judged against all tries; alone if absent.
 
     Returns
     -------
@@ -588,12 +601,18 @@ def save_run(
     ConfigError
         Another run lies in `folder`; a run is never overwritten.
     """
+    from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.run_folder import holds_run
+    from virtuoso.research.sheet_files import write_sheet
+    from virtuoso.research.trials import TrialLedger
 
     target = run_folder(result, settings) if folder is None else Path(folder)
     if holds_run(target, result):
         return target, False
-    return result.save(target), True
+    result.save(target)
+    if isinstance(result, PortfolioResult):
+        write_sheet(result, target, None if trials is None else TrialLedger(Path(trials)))
+    return target, True
 
 
 def sweep(
@@ -603,7 +622,7 @@ def sweep(
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
-    fills: Fills = "contract",
+    fills: str = "contract",
     slippage: float = 0.0002,
     assume_funding: float | None = None,
     mark: str | None = None,
@@ -654,7 +673,11 @@ def sweep(
         "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **terms},
         "settings": _config_of_run(chosen),
     }
-    also = {"config": kept, "provenance": _provenance_of_run(scores.prism, chosen, seed), "progress": told}
+    also: dict[str, Any] = {
+        "config": kept,
+        "provenance": _provenance_of_run(scores.prism, chosen, seed),
+        "progress": told,
+    }
     if fills == "vectorbt":
         terms.setdefault("risk", chosen.trading.base_position_size)
         return run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also)

@@ -117,7 +117,7 @@ class TestWhatItSays:
 
     def test_what_is_not_known_says_why(self, page):
         assert "no data for it in the store" in page
-        assert re.search(r"Nothing is known of [^.]*Orderflow", page)
+        assert re.search(r"Nothing is known of [^.]*Orderbook", page)
 
     def test_it_tells_where_the_numbers_come_from(self, result, page):
         assert result.provenance["data"] in page

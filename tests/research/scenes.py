@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism import orderflow
+from virtuoso.prism import orderbook
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.prism import Prism
@@ -22,7 +22,7 @@ from virtuoso.prism.technical import RSI
 
 NAN = float("nan")
 PRISM = Prism(
-    (Face("technical", "Technical", {RSI(): 1.0}), orderflow.FACE), {"technical": 0.6, "orderflow": 0.4}, {"1m": 1.0}
+    (Face("technical", "Technical", {RSI(): 1.0}), orderbook.FACE), {"technical": 0.6, "orderbook": 0.4}, {"1m": 1.0}
 )
 """One component that is quick to score, and a face of which nothing is known."""
 

@@ -179,7 +179,7 @@ class TestAFaceAlone:
 
     def test_is_what_a_prism_of_that_face_alone_scores(self, scores):
         alone = face_alone(scores, "technical")
-        again = scores.prism.reweighted({"technical": 1.0, "orderflow": 0.0}).score(scores.frame)
+        again = scores.prism.reweighted({"technical": 1.0, "orderbook": 0.0}).score(scores.frame)
         for name in ("confluence", "coverage", "reliability", "agreement"):
             assert getattr(alone, name).tobytes() == getattr(again, name).tobytes(), name
 

@@ -119,7 +119,7 @@ class TestOneWallet:
 
     def test_scores_of_two_prisms_are_refused(self):
         scores, made = two(n=500)
-        other = replace(scores[1], prism=scores[1].prism.reweighted({"technical": 0.9, "orderflow": 0.1}))
+        other = replace(scores[1], prism=scores[1].prism.reweighted({"technical": 0.9, "orderbook": 0.1}))
         with pytest.raises(DataError, match="one prism"):
             trade([scores[0], other], made)
 

@@ -15,7 +15,20 @@ Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken
 Errors are two lines on stderr: what is wrong, what to do.
 """
 
-ORDER = ("demo", "data", "score", "explain", "backtest", "report", "calibrate", "verify", "signals", "config", "doctor")
+ORDER = (
+    "demo",
+    "data",
+    "score",
+    "explain",
+    "backtest",
+    "sweep",
+    "report",
+    "calibrate",
+    "verify",
+    "signals",
+    "config",
+    "doctor",
+)
 
 
 class InOrder(TyperGroup):

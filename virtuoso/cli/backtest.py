@@ -50,6 +50,7 @@ def backtest(
 ) -> Answer:
     """Trade the signals of one or many instruments with one wallet; write a run folder with a results page."""
     from virtuoso import verbs
+    from virtuoso.research.trials import FOLDER as TRIALS
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
@@ -66,11 +67,12 @@ def backtest(
     else:
         result = verbs.backtest(scores, settings=call.settings, seed=seed, **terms)
         summary = result.summary(bounds=bounds)
-    folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    folder, fresh = verbs.save_run(result, out, settings=call.settings, trials=TRIALS)
     if not fresh:
         call.note(f"This very run is there already; {folder} was left as it is.")
     markets = [about(of_one.frame) for of_one in scores]
     data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
+    data["honesty"] = _honesty(folder)
     following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
     return Answer(data, lambda: _backtested(result, summary, folder), following)
 
@@ -118,6 +120,16 @@ def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
     }
 
 
+def _honesty(folder: Path) -> dict[str, Any] | None:
+    """What the run was judged to be worth; None where it was not judged."""
+    import json
+
+    from virtuoso.reports.tearsheet import HONESTY
+
+    file = folder / HONESTY
+    return json.loads(file.read_bytes()) if file.is_file() else None
+
+
 def _rows(table: Any) -> list[dict[str, Any]]:
     """Rows of a structured array, for --json."""
     names = table.dtype.names or ()
@@ -125,11 +137,17 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: Path) -> Iterator[RenderableType]:
+    from virtuoso.cli.show import prose
+
     yield summary
     yield from _buckets(result)
     yield ""
     yield f"run folder: {folder}/"
     yield f"results page: {folder / 'results.html'}"
+    judged = _honesty(folder)
+    if judged:
+        yield f"tear sheet: {folder / 'tearsheet.html'}, {folder / 'tearsheet.pdf'}"
+        yield prose(f"verdict: {judged['decision']}: {'; '.join(judged['reasons'])}")
 
 
 def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:

@@ -171,7 +171,17 @@ def fold_events(
         now = opened
         while now < opened + length:
             now = min((now // _SECOND + 1) * _SECOND, opened + ((now - opened) // step + 1) * step)
-            i, j = advance(book, tally, rows, trades, old, gaps, i, j, now)
+            while True:
+                message = rows.arrived[i] if i < len(rows.arrived) else _LATER
+                trade = trades.arrived[j] if j < len(trades.arrived) else _LATER
+                if min(message, trade) > now:
+                    break
+                if trade <= message:
+                    take_trade(tally, trade, trades.side[j], trades.price[j], trades.size[j])
+                    j += 1
+                else:
+                    i = take_rows(book, tally, rows, old, gaps, i)
+            settle(book, tally, now)
             if now % _SECOND == 0:
                 look_over(book, tally, now)
             if (now - opened) % step == 0:
@@ -180,38 +190,23 @@ def fold_events(
 
 
 @inner
-def advance(
-    book: BookState, tally: Record, rows: Rows, trades: Trades, old: Array, gaps: Integers, i: int, j: int, until: int,
-) -> tuple[int, int]:  # fmt: skip
-    """Take the events that arrived up to a moment; give where the rest begins."""
-    while True:
-        message = rows.arrived[i] if i < len(rows.arrived) else _LATER
-        trade = trades.arrived[j] if j < len(trades.arrived) else _LATER
-        if min(message, trade) > until:
-            break
-        if trade <= message:
-            if trades.side[j] != 0:
-                take_trade(tally, trade, 0 if trades.side[j] < 0 else 1, trades.price[j], trades.size[j])
-            j += 1
-        else:
-            settle(book, tally, message - 1)
-            end = message_end(rows, i)
-            applied = take_message(book, rows, i, end, old, gaps)
-            tally.sums[UPDATES] += 1.0
-            if rows.kind[i] == CHANGE:
-                tally.changes += 1
-            else:
-                tally.snapshots += 1
-            if applied and rows.kind[i] == CHANGE:
-                watch_large(tally, rows, old, i, end)
-            if applied:
-                compare_tops(book, tally, message)
-            elif book.now[0].in_sync == 0:
-                tally.has_top, tally.large = 0, 0
-                tally.wall_count[:] = 0
-            i = end
-    settle(book, tally, until)
-    return i, j
+def take_rows(book: BookState, tally: Record, rows: Rows, old: Array, gaps: Integers, start: int) -> int:
+    """Take the message that starts at a row; give where the next one does."""
+    now, change = rows.arrived[start], rows.kind[start] == CHANGE
+    settle(book, tally, now - 1)
+    end = message_end(rows, start)
+    applied = take_message(book, rows, start, end, old, gaps)
+    tally.sums[UPDATES] += 1.0
+    tally.changes += 1 if change else 0
+    tally.snapshots += 0 if change else 1
+    if applied and change:
+        watch_large(tally, rows, old, start, end)
+    if applied:
+        compare_tops(book, tally, now)
+    elif book.now[0].in_sync == 0:
+        tally.has_top, tally.large = 0, 0
+        tally.wall_count[:] = 0
+    return end
 
 
 def _trades_of(trades: Events) -> Trades:

@@ -6,7 +6,7 @@ most changes move only the few levels before the end, and the mirrored market gi
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numba import njit
@@ -29,7 +29,7 @@ HELD_ROWS = 16_384
 CHANGE, WHOLE, CUT = 0, 1, 2
 """What a message is: changes, the whole book, the best levels of one (kinds.py, column `snapshot`)."""
 REASONS = ("no snapshot yet", "gap in the sequence", "crossed or locked", "impossible level", "silence")
-_BEGINNING, _GAP, _CROSSED, _IMPOSSIBLE, _SILENT = range(len(REASONS))
+_BEGINNING, _GAP, _CROSSED, _IMPOSSIBLE, _SILENT = cast(list[int], [np.int64(i) for i in range(len(REASONS))])
 NEVER = np.iinfo(np.int64).min
 _LEAVE_OUT, _APPLY, _HOLD = range(3)
 
@@ -155,12 +155,12 @@ def take_message(book: BookState, rows: Rows, start: int, end: int, old: Array, 
     now.last_id, now.seen_at = rows.last[start], arrived
     if kind != CHANGE:
         for side in range(2):
-            known = book.now[0].count[side] > 0
+            known = now.count[side] > 0
             now.reach[side] = -np.inf if kind == WHOLE else book.key[side, 0] if known else np.inf
         if not apply_held(book):
             lose_sync(book, arrived, _GAP)
             return False
-    bid, ask = book.now[0].count[0] - 1, book.now[0].count[1] - 1
+    bid, ask = now.count[0] - 1, now.count[1] - 1
     if bid >= 0 and ask >= 0 and book.key[0, bid] + book.key[1, ask] >= 0.0:
         lose_sync(book, arrived, _CROSSED)
         return False
@@ -277,8 +277,11 @@ def apply_held(book: BookState) -> bool:
     """Apply the held changes that the snapshot does not contain; give whether they follow it without a gap."""
     now = book.now[0]
     count, start = now.held, now.held_from
-    follows, old = False, np.empty(HELD_ROWS)
+    follows = False
+    # as rows of their own: with the ring itself, everything that puts rows would be compiled once more
+    side, price, size, old = np.empty(1, dtype=np.int8), np.empty(1), np.empty(1), np.empty(1)
     changes: Any = np.int8(CHANGE)
+    only: Any = np.int64(0)
     for k in range(count if now.last_id != NO_ID else 0):
         at = (start + k) % HELD_ROWS
         last = now.held_last[at]
@@ -290,7 +293,8 @@ def apply_held(book: BookState) -> bool:
             follows = last > now.last_id
         if follows:
             now.last_id = last
-            put_rows(book.key, book.size, now, now.held_side, now.held_price, now.held_size, at, at + 1, changes, old)
+            side[0], price[0], size[0] = now.held_side[at], now.held_price[at], now.held_size[at]
+            put_rows(book.key, book.size, now, side, price, size, only, only + 1, changes, old)
     now.held = 0
     return True
 

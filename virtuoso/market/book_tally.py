@@ -8,7 +8,7 @@ A side is 0 for bids and 1 for asks; keys are prices, of asks negated, so that b
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,10 @@ _LARGES = 256
 MOST_WALLS = 64
 MOST_LOOKED_AT = 2_000  # levels a side near the middle, at most
 
-SPREAD, MICRO, LEAN, DEPTH = 0, 1, 2, 3
+SPREAD, MICRO, LEAN, DEPTH = cast(list[int], [np.int64(i) for i in range(4)])
 OFI_BEST, OFI_DEEP, TAKEN, REFILL, ABSORBED, FLEETING, UPDATES = 0, 1, 2, 4, 6, 8, 10
 BEST_PRICE, BEST_SIZE, WALL_AT, WALL_SIZE = 0, 2, 4, 6
+CAME_AT, SIDE, KEY, BEFORE, SIZE, TRADED = range(6)
 
 
 TALLY = np.dtype(
@@ -56,11 +57,8 @@ TALLY = np.dtype(
         # trades of the last second, a ring: when they are settled
         ("pending_from", np.int64), ("pending", np.int64), ("due", np.int64, (_ROOM,)),
         ("due_side", np.int64, (_ROOM,)), ("due_key", np.float64, (_ROOM,)), ("due_notional", np.float64, (_ROOM,)),
-        # large orders: when they came, their level, its size before, theirs, what was traded there since
-        ("usual", np.float64), ("large", np.int64), ("large_at", np.int64, (_LARGES,)),
-        ("large_side", np.int64, (_LARGES,)),
-        ("large_key", np.float64, (_LARGES,)), ("large_before", np.float64, (_LARGES,)),
-        ("large_size", np.float64, (_LARGES,)), ("large_traded", np.float64, (_LARGES,)),
+        # large orders, a column each: when they came, their level, its size before, theirs, what was traded there since
+        ("usual", np.float64), ("large", np.int64), ("larges", np.float64, (6, _LARGES)),
         # levels that stand out, the best first, and since when; now and a second before
         ("wall_count", np.int64, (2,)), ("wall_key", np.float64, (2, MOST_WALLS)),
         ("wall_since", np.int64, (2, MOST_WALLS)), ("wall_key_before", np.float64, (MOST_WALLS,)),
@@ -88,51 +86,55 @@ def new_tally() -> NDArray[Any]:
 
 
 @inner
-def take_trade(tally: Record, now: int, side: int, price: float, size: float) -> None:
-    """Count a trade against a side; whether its price holds is settled later."""
+def take_trade(tally: Record, now: int, taker: int, price: float, size: float) -> None:
+    """Count a trade against the side that the taker met; whether its price holds is settled later."""
+    if taker == 0:  # not known
+        return
+    side = 0 if taker < 0 else 1
     if tally.trading == 0:
         tally.trading, tally.source_changed = 1, 1
     tally.traded_at = now
     notional, key = price * size, price if side == 0 else -price
     tally.sums[TAKEN + side] += notional
     remember_taken(tally, now, side, notional)
+    due, due_side, due_key, due_notional = tally.due, tally.due_side, tally.due_key, tally.due_notional
     last = (tally.pending_from + tally.pending - 1) % _ROOM
-    merged = tally.pending > 0 and tally.due[last] == now + HELD_MS and tally.due_side[last] == side
-    if merged and tally.due_key[last] == key:
-        tally.due_notional[last] += notional
+    merged = tally.pending > 0 and due[last] == now + HELD_MS and due_side[last] == side
+    if merged and due_key[last] == key:
+        due_notional[last] += notional
     else:
         if tally.pending == _ROOM:  # more prices traded in a second than there is room for: the oldest is forgotten
             tally.pending_from = (tally.pending_from + 1) % _ROOM
             tally.pending -= 1
         last = (tally.pending_from + tally.pending) % _ROOM
         tally.pending += 1
-        tally.due[last] = now + HELD_MS
-        tally.due_side[last] = side
-        tally.due_key[last] = key
-        tally.due_notional[last] = notional
+        due[last], due_side[last], due_key[last], due_notional[last] = now + HELD_MS, side, key, notional
+    larges = tally.larges
     for k in range(tally.large):
-        if tally.large_side[k] == side and tally.large_key[k] == key:
-            tally.large_traded[k] += notional
+        if larges[SIDE, k] == side and larges[KEY, k] == key:
+            larges[TRADED, k] += notional
 
 
 @inner
 def remember_taken(tally: Record, now: int, side: int, notional: float) -> None:
     """Remember what may be put back within the next seconds."""
+    taken, slots = tally.taken, tally.taken_slot
     slot = now // SLOT_MS
     k = slot % _SLOTS
-    if tally.taken_slot[side, k] != slot:
-        tally.taken_slot[side, k], tally.taken[side, k] = slot, 0.0
-    tally.taken[side, k] += notional
+    if slots[side, k] != slot:
+        slots[side, k], taken[side, k] = slot, 0.0
+    taken[side, k] += notional
 
 
 @inner
 def settle(book: BookState, tally: Record, until: int) -> None:
     """Count the trades that are due as absorbed where the best price is still no worse than theirs."""
+    now = book.now[0]
     while tally.pending > 0 and tally.due[tally.pending_from] <= until:
         k = tally.pending_from
         side = tally.due_side[k]
-        best = book.now[0].count[side] - 1
-        if book.now[0].in_sync != 0 and best >= 0 and book.key[side, best] >= tally.due_key[k]:
+        best = now.count[side] - 1
+        if now.in_sync != 0 and best >= 0 and book.key[side, best] >= tally.due_key[k]:
             tally.sums[ABSORBED + side] += tally.due_notional[k]
         tally.pending_from = (k + 1) % _ROOM
         tally.pending -= 1
@@ -143,62 +145,56 @@ def watch_large(tally: Record, rows: Rows, old: Array, start: int, end: int) -> 
     """Note large orders near the middle as they come, and count those that leave again at once, untraded."""
     if tally.has_top == 0 or tally.usual <= 0.0:
         return
-    now = rows.arrived[start]
+    now, larges, usual, middle = rows.arrived[start], tally.larges, tally.usual, tally.middle
     for i in range(start, end):
         added = rows.size[i] - old[i]  # NaN of a row without a level is neither
         price = rows.price[i]
         side = 0 if rows.side[i] > 0 else 1
         key = price if side == 0 else -price
-        if added * price >= LARGE * tally.usual and abs(price - tally.middle) <= LARGE_NEAR * tally.middle:
-            if tally.large < _LARGES:
-                k = tally.large
-                tally.large += 1
-                tally.large_at[k] = now
-                tally.large_side[k] = side
-                tally.large_key[k] = key
-                tally.large_before[k] = old[i]
-                tally.large_size[k] = added
-                tally.large_traded[k] = 0.0
+        if added * price >= LARGE * usual and abs(price - middle) <= LARGE_NEAR * middle:
+            k = tally.large
+            if k < _LARGES:
+                tally.large = k + 1
+                larges[CAME_AT, k], larges[SIDE, k], larges[KEY, k] = now, side, key
+                larges[BEFORE, k], larges[SIZE, k], larges[TRADED, k] = old[i], added, 0.0
         elif added < 0.0:
-            kept = 0
+            kept: Any = np.int64(0)
             for k in range(tally.large):
-                order = tally.large_size[k]
-                gone = rows.size[i] <= tally.large_before[k] + 0.2 * order
-                if tally.large_side[k] == side and tally.large_key[k] == key and gone:
-                    left = order * price - tally.large_traded[k]
-                    if now - tally.large_at[k] <= LARGE_MS and left > 0.5 * order * price:
+                order = larges[SIZE, k]
+                gone = rows.size[i] <= larges[BEFORE, k] + 0.2 * order
+                if larges[SIDE, k] == side and larges[KEY, k] == key and gone:
+                    left = order * price - larges[TRADED, k]
+                    if now - larges[CAME_AT, k] <= LARGE_MS and left > 0.5 * order * price:
                         tally.sums[FLEETING + side] += left
                 else:
-                    keep_large(tally, k, kept)
+                    keep_large(larges, k, kept)
                     kept += 1
             tally.large = kept
 
 
 @inner
-def keep_large(tally: Record, k: int, at: int) -> None:
+def keep_large(larges: Array, k: int, at: int) -> None:
     """Move a watched order to another place."""
-    tally.large_at[at] = tally.large_at[k]
-    tally.large_side[at] = tally.large_side[k]
-    tally.large_key[at] = tally.large_key[k]
-    tally.large_before[at] = tally.large_before[k]
-    tally.large_size[at] = tally.large_size[k]
-    tally.large_traded[at] = tally.large_traded[k]
+    for what in range(len(larges)):
+        larges[what, at] = larges[what, k]
 
 
 @inner
 def compare_tops(book: BookState, tally: Record, now: int) -> None:
     """Compare the best levels with those before the message, and remember them."""
-    if book.now[0].count[0] == 0 or book.now[0].count[1] == 0:
+    counts = book.now[0].count
+    if counts[0] == 0 or counts[1] == 0:
         tally.has_top = 0
         return
+    top_key, top_size = tally.top_key, tally.top_size
     for side in range(2):
-        keys, sizes, n = book.key[side], book.size[side], book.now[0].count[side]
+        keys, sizes, n = book.key[side], book.size[side], counts[side]
         if tally.has_top != 0:
             deep, sign = 0.0, 1.0 - 2.0 * side
             for r in range(min(n, tally.top_count[side])):
-                key, before = keys[n - 1 - r], tally.top_key[side, r]
+                key, before = keys[n - 1 - r], top_key[side, r]
                 flow = abs(key) * sizes[n - 1 - r] if key >= before else 0.0
-                flow -= abs(before) * tally.top_size[side, r] if key <= before else 0.0
+                flow -= abs(before) * top_size[side, r] if key <= before else 0.0
                 deep += flow / (r + 1.0)
                 if r == 0:
                     tally.sums[OFI_BEST] += sign * flow
@@ -207,10 +203,10 @@ def compare_tops(book: BookState, tally: Record, now: int) -> None:
         count = min(n, TOP)
         tally.top_count[side] = count
         for r in range(count):
-            tally.top_key[side, r], tally.top_size[side, r] = keys[n - 1 - r], sizes[n - 1 - r]
+            top_key[side, r], top_size[side, r] = keys[n - 1 - r], sizes[n - 1 - r]
     tally.has_top = 1
-    tally.middle = (tally.top_key[0, 0] - tally.top_key[1, 0]) / 2.0
-    tally.spread_high = max(tally.spread_high, -tally.top_key[1, 0] - tally.top_key[0, 0])
+    tally.middle = (top_key[0, 0] - top_key[1, 0]) / 2.0
+    tally.spread_high = max(tally.spread_high, -top_key[1, 0] - top_key[0, 0])
 
 
 @inner
@@ -235,13 +231,13 @@ def count_refill(tally: Record, now: int, side: int, keys: Array, sizes: Array, 
             came += abs(key) * max(sizes[n - 1 - r] - size, 0.0)
         if key <= best:
             break
-    slot = now // SLOT_MS
+    slot, taken, slots = now // SLOT_MS, tally.taken, tally.taken_slot
     for s in range(slot - REFILL_MS // SLOT_MS, slot + 1):
         if came <= 0.0:
             break
         k = s % _SLOTS
-        if tally.taken_slot[side, k] == s:
-            back = min(tally.taken[side, k], came)
-            tally.taken[side, k] -= back
+        if slots[side, k] == s:
+            back = min(taken[side, k], came)
+            taken[side, k] -= back
             tally.sums[REFILL + side] += back
             came -= back

@@ -80,7 +80,7 @@ class Feed:
                 folded = fold_bars(_from(base, start), timeframe)
                 for i in range(len(folded)):
                     row = np.array([column[i] for column in folded.columns.values()])
-                    slow.append(row, int(folded.state[i]), float(folded.share[i]))
+                    slow.append(row, folded.state.item(i), folded.share.item(i))
         return self.frame
 
     def _completed(

@@ -24,6 +24,7 @@ same from there on as soon as so many orders have passed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit

@@ -22,6 +22,8 @@ Mask = NDArray[np.bool_]
 
 KNOWN_SHARE = 0.9
 BRIDGED_SHARE = 0.2
+SHORT = 4_096
+"""Base bars that are copied side by side to be folded at once."""
 _RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4, "mean": 5}
 
 
@@ -48,12 +50,23 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     share = np.empty(count)
     state: State = np.empty(count, dtype=np.int8)
     _fold_state(base.state, offset, ratio, share, state)
-    columns: dict[str, Array] = {}
-    for name, values in base.columns.items():
-        columns[name] = np.empty(count)
-        rule = _RULES[COLUMNS[name].fold]
-        _fold(np.ascontiguousarray(values), usable, offset, ratio, rule, state, columns[name])
-    return Bars(timeframe, first, columns, state, share, base.complete)
+    rules = [_RULES[COLUMNS[name].fold] for name in base.columns]
+    folded = np.empty((len(rules), count))
+    if len(base) <= SHORT:
+        _fold_all(np.array(list(base.columns.values())), usable, offset, ratio, np.array(rules), state, folded)
+    else:
+        for values, rule, out in zip(base.columns.values(), rules, folded, strict=True):
+            _fold(np.ascontiguousarray(values), usable, offset, ratio, rule, state, out)
+    return Bars(timeframe, first, dict(zip(base.columns, folded, strict=True)), state, share, base.complete)
+
+
+@njit(cache=True)
+def _fold_all(
+    values: Array, usable: Mask, offset: int, ratio: int, rules: NDArray[np.int64], state: State, out: Array
+) -> None:
+    """Fold a column a row: for the slow bar that closes live, one call instead of one for each of sixty columns."""
+    for c in range(len(rules)):
+        _fold(values[c], usable, offset, ratio, rules[c], state, out[c])
 
 
 @njit(cache=True)

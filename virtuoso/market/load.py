@@ -9,12 +9,11 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
 from virtuoso.market import choose
 from virtuoso.market.attach import attached, bars_of_trades
+from virtuoso.market.bar_cache import bars_of, bars_until
 from virtuoso.market.bars import Bars
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import policy_for
 from virtuoso.market.manifest import Manifest, Series
-from virtuoso.market.rows import Rows
 
 if TYPE_CHECKING:
     from virtuoso.market.store import Lake
@@ -60,16 +59,16 @@ def _stored_bars(
 ) -> tuple[Bars | None, Series]:
     """Stored bars, folded if need be, and the series they come from."""
 
-    def read(manifest: Manifest) -> tuple[Series, Rows]:
+    def read(manifest: Manifest) -> tuple[Bars | None, Series]:
         series = choose.best_series(manifest, instrument, clock, *wanted)
-        return series, lake.read(series, choose.memory_start(series, wanted[0]), wanted[1], as_of)
+        start = choose.memory_start(series, wanted[0])
+        if start is None and as_of is None:
+            return bars_until(lake, series, wanted[1]), series
+        rows = lake.read(series, start, wanted[1], as_of)
+        return bars_of(series, rows) if len(rows) else None, series
 
-    series, rows = lake.consistently(read)
-    if len(rows) == 0:
-        return None, series
-    policy = policy_for(instrument.venue, series.clock.ms)
-    bars = Bars.from_rows(series.clock, rows.open_time, rows.columns, policy, rows.state)
-    return bars if series.clock == clock else fold_bars(bars, clock), series
+    bars, series = lake.consistently(read)
+    return bars if bars is None or series.clock == clock else fold_bars(bars, clock), series
 
 
 def _bars_of_trades(

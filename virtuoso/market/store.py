@@ -7,7 +7,8 @@
       manifests/bars/manifest-000012.json     which of these files are the lake, a folder a kind (manifest.py)
       revisions/  quarantine/                 earlier versions of rows, and rows that were refused
       retired/  damaged/                      files replaced a moment ago, and files that were not what was written
-      derived/                                columns folded from events (attach.py); deleting it loses nothing
+      derived/                                columns folded from events (attach.py), bars ready to be mapped
+                                              (bar_cache.py); deleting it loses nothing
 
 1. Files never change. An import writes new ones (writer.py) and then the next manifest; until then nobody sees them.
 2. A reader opens exactly the files of one generation. Where a writer has replaced one meanwhile, it starts again on
@@ -68,7 +69,7 @@ class Lake:
     Parameters
     ----------
     path : str or Path
-        The lake's folder, such as `data/lake`. Reading creates nothing.
+        The lake's folder, such as `data/lake`. Reading creates nothing but what `derived/` keeps.
     env : Env, optional
         Where the present comes from.
     disk : Disk, optional

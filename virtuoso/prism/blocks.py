@@ -103,7 +103,7 @@ class Workspace:
         begun, ended = series.ready
         if (begun <= start and stop <= ended) or stop <= start:
             return
-        if len(series.known) < clock.n or len(series.done) < clock.blocks:
+        if series.room < clock.n or len(series.done) < clock.blocks:
             series.make_room(clock)
         length, done = clock.block, series.done
         for block in range(start // length, (stop - 1) // length + 1):

@@ -369,7 +369,11 @@ class Scores:
     def _face_row(self, face: FaceScores, i: int) -> Row:
         score, coverage = float(face.score[i]), float(self.coverage[i])
         weight = face.weight * float(face.coverage[i]) / coverage if coverage > 0.0 and score == score else 0.0
-        reason = "" if score == score else ("no data for it in the store" if not face.components else "not known")
+        reason = (
+            ""
+            if score == score
+            else ("no data for it in the store" if all(p.missing for p in face.components.values()) else "not known")
+        )
         return Row(
             face.name,
             face.title,

@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError
 from virtuoso.market.bars import Bars
+from virtuoso.market.columns import Array
 from virtuoso.market.gaps import UNKNOWN
 from virtuoso.prism.component import RESERVED, Feature, Node
 
 Mask = NDArray[np.bool_]
+
+STEP = 1_024
+"""Bars for which a growing series makes room at once."""
 
 
 class Known:
@@ -105,13 +109,15 @@ class Series:
         Number after the last bar computed in each block; the block's start if none.
     clear : int
         Number from which on the node answered at every bar that was computed.
+    room : int
+        Positions that hold a value or NaN; what lies behind them is not written yet.
     ready : tuple of int
         Numbers of a stretch, from inclusive, to exclusive, that is known to be computed.
     """
 
     __slots__ = (
         "arity", "clear", "columns", "columns_known", "done", "inner", "known", "memory", "node", "outputs",
-        "ready", "reserved", "slower", "warmup",
+        "ready", "reserved", "room", "slower", "warmup",
     )  # fmt: skip
 
     def __init__(self, node: Node, clock: Clock) -> None:
@@ -126,6 +132,7 @@ class Series:
         self.done: list[int] = []
         self.clear = clock.bars.first
         self.ready = (0, 0)
+        self.room = 0
         self.arity = len(node.arguments)
         self.columns: list[tuple[int, str]] = []
         self.columns_known: Known | None = None
@@ -142,12 +149,20 @@ class Series:
                 self.slower.append(Slower(place, given, given.clock(timeframe), _outputs(given)))
 
     def make_room(self, clock: Clock) -> None:
-        """Have room for all bars, and for half as many again where the series grows, so that growing stays cheap."""
-        have = len(self.known)
-        if clock.n > have:
-            room = _room(have, clock.n)
-            self.outputs = [_padded(values, room, np.nan) for values in self.outputs]
-            self.known = _padded(self.known, room, False)
+        """Have room for all bars, and where the series grows for STEP more.
+
+        Behind it half as much is held free: what nobody has written to yet costs an address and no memory, and the
+        first bar after a long history need not move it.
+        """
+        if clock.n > self.room:
+            was, self.room = self.room, clock.n if self.room == 0 else clock.n + STEP
+            if self.room > len(self.known):
+                free = self.room + self.room // 2
+                self.outputs = [_moved(values, was, free) for values in self.outputs]
+                self.known = _moved(self.known, was, free)
+            for values in self.outputs:
+                values[was : self.room] = np.nan
+            self.known[was : self.room] = False
         for block in range(clock.first_block + len(self.done), clock.first_block + clock.blocks):
             self.done.append(max(block * clock.block, clock.bars.first))
 
@@ -199,6 +214,13 @@ class Clock:
 def _outputs(node: Node) -> type[tuple[Any, ...]] | None:
     """The named arrays a node gives, None where it gives one."""
     return node.outputs if isinstance(node, Feature) else None
+
+
+def _moved(values: NDArray[Any], used: int, room: int) -> NDArray[Any]:
+    """The values that are used, with room behind them that is not written to."""
+    out = np.empty(room, dtype=values.dtype)
+    out[:used] = values[:used]
+    return out
 
 
 def _room(have: int, n: int) -> int:

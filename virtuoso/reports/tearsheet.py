@@ -20,10 +20,10 @@ import numpy as np
 from virtuoso.clock import iso
 from virtuoso.market.disk import Disk
 from virtuoso.reports import sheet_charts
-from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows, span
+from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows
 from virtuoso.reports.charts import FULL, NARROW, WIDE
 from virtuoso.reports.numbers import DASH, NOT_TESTABLE, number, percent, plural, whole
-from virtuoso.reports.page import METRICS, Finding
+from virtuoso.reports.page import METRICS, Finding, Metric
 from virtuoso.reports.palette import DARK, LIGHT
 from virtuoso.reports.run_parts import PARTS, RunParts, read_run
 from virtuoso.reports.sheet_charts import Chart, Traded
@@ -125,7 +125,7 @@ class TearSheet:
         """From, to, and how many bars."""
         times = self.run.close_times
         first = iso(int(times[0]) - self.run.bar_ms)
-        return f"{first} to {iso(int(times[-1]))}, {plural(len(times), 'bar')} of {span(self.run.bar_ms)}"
+        return f"{first} to {iso(int(times[-1]))}, {plural(len(times), 'bar')}"
 
     @property
     def decision(self) -> str:
@@ -212,8 +212,9 @@ class TearSheet:
         for metric in METRICS:
             if metric.name not in told["strategy"]:
                 continue
-            title = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
-            rows.append((title, *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values())))
+            rows.append(
+                (_named(metric), *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values()))
+            )
         return Figures(("", *(COMPARED[name] for name in told)), rows)
 
     @property
@@ -246,7 +247,7 @@ class TearSheet:
         worse, better = self.run.figures_of("strategy"), self.run.figures_of("optimistic")
         titles = {metric.name: metric for metric in METRICS}
         rows = [
-            (titles[name].title, titles[name].text(worse[name]), titles[name].text(better[name]))
+            (_named(titles[name]), titles[name].text(worse[name]), titles[name].text(better[name]))
             for name in BOUNDED
             if name in worse and name in better
         ]
@@ -427,6 +428,10 @@ def write_tearsheet(folder: Path | str, out: Path | str | None = None) -> list[P
 def _nan(value: float | None) -> float:
     """A figure of a JSON file; null is NaN."""
     return float("nan") if value is None else float(value)
+
+
+def _named(metric: Metric) -> str:
+    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
 
 
 def _finding(told: Mapping[str, str]) -> Finding:

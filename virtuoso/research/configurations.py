@@ -115,9 +115,9 @@ class Configurations:
         columns["bull_enter"] = np.clip(defaults["bull_enter"] + enter, columns["bull_leave"] + 1.0, 100.0)
         columns["bear_leave"] = np.clip(defaults["bear_leave"] - leave / 2.0, 2.0, 50.0)
         columns["bear_enter"] = np.clip(defaults["bear_enter"] - enter, 0.0, columns["bear_leave"] - 1.0)
-        for names in (("stop_buffer",), ("stop_min", "stop_max"), ("min_target_r", "target_gap_r", *TARGETS)):
+        for scaled in (["stop_buffer"], ["stop_min", "stop_max"], ["min_target_r", "target_gap_r", *TARGETS]):
             factor = random.uniform(1.0 - stretch, 1.0 + stretch, n)
-            columns |= {name: defaults[name] * factor for name in names}
+            columns |= {name: defaults[name] * factor for name in scaled}
         for name, values in columns.items():
             values[0] = defaults[name]
         made = cls(prism, settings, columns)

@@ -96,8 +96,8 @@ class Panel:
         for c, (changed, values) in enumerate(coverage):
             table[:, c] = values[np.searchsorted(changed, starts, side="right") - 1]
         gates = np.ones((n, len(scores.prism.faces)))
-        for f, face in enumerate(scores.prism.faces):
-            gates[:, f] = np.concatenate([part.faces[face.name].gate for part in parts])
+        for f, own in enumerate(scores.prism.faces):
+            gates[:, f] = np.concatenate([part.faces[own.name].gate for part in parts])
         return cls(
             first, lead, tuple(f"{face}.{name}" for _, _, face, name in known),
             np.array([column for column, _, _, _ in known], dtype=np.int64),

@@ -6,6 +6,7 @@ What takes time (benchmarks, breakdowns, the optimistic bound) is worked out whe
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +31,8 @@ from virtuoso.research.lives import STILL_OPEN, lives
 from virtuoso.research.measure import across_gap, capacity, close_times, counts, measure, repaired_share
 from virtuoso.research.portfolio import Account, PortfolioRun
 from virtuoso.research.stage import Stage
-from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.decision import stopped_entries
+from virtuoso.signals.settings import REGIMES, SignalSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +154,16 @@ class PortfolioResult:
     @cached_property
     def counts(self) -> dict[str, int]:
         """How often each thing happened that a reader should know of."""
-        return counts(self.run, self.trades)
+        return counts(self.run, self.trades) | self._stopped_by_regime()
+
+    def _stopped_by_regime(self) -> dict[str, int]:
+        """Entries that `signals.regimes` stopped; none where every regime is named."""
+        found: Counter[str] = Counter()
+        if self.rule is None or set(self.rule.regimes) == set(REGIMES):
+            return {}
+        for of_one in self.scores:
+            found.update(stopped_entries(of_one, self.rule))
+        return {f"refused: in a {name}" if name else "refused: regime not known": n for name, n in found.items()}
 
     # bounds
 

@@ -13,6 +13,8 @@ byte; `judged` makes it when a run is written.
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,23 +24,24 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.columns import PRICES
+from virtuoso.market.disk import Disk
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.candles import stretch
 from virtuoso.reports.page import Finding
+from virtuoso.reports.tearsheet import HONESTY, write_tearsheet
 from virtuoso.research.calibration import reliability_of
 from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.run_folder import as_json, as_parquet
 from virtuoso.research.stress import Case, costs, delay
+from virtuoso.research.trials import Trial, TrialLedger, Tried
 from virtuoso.research.verdict import Stressed, decide
 
 if TYPE_CHECKING:
     from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.trials import Tried
 
 MOST_BARS = 2_000
 """Bars of the whole run that are kept, on the fastest clock that has no more."""
 CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
-HONESTY = "honesty.json"
 
 
 def sheet_files(result: PortfolioResult) -> dict[str, bytes]:
@@ -153,6 +156,48 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
             for gate in verdict.gates
         ],
     }
+
+
+def trial_of(result: PortfolioResult) -> Trial:
+    """A run as the trial ledger counts it: one configuration on the data of its stage."""
+    from virtuoso.research.portfolio_files import configuration
+
+    chosen = as_json(configuration(result)) + result.provenance["prism"].encode() + result.run.intents.tobytes()
+    return Trial(
+        command="backtest",
+        instruments=tuple(map(str, result.instruments)),
+        first=result.start_ms,
+        stop=int(result.close_times[-1]),
+        data=result.provenance["stage"],
+        config=hashlib.sha256(chosen).hexdigest(),
+    ).seen(result.daily_returns)
+
+
+def write_sheet(result: PortfolioResult, folder: Path, ledger: TrialLedger | None = None) -> dict[str, Any]:
+    """Judge a run that was just written, and write its honesty and its tear sheet into its folder.
+
+    Parameters
+    ----------
+    result : PortfolioResult
+    folder : Path
+        Its run folder.
+    ledger : TrialLedger, optional
+        Where the run is recorded, and which says what else was tried; without it the run is judged alone.
+
+    Returns
+    -------
+    dict of str to Any
+        Content of `honesty.json`.
+    """
+    tried = None
+    if ledger is not None:
+        trial = trial_of(result)
+        ledger.record(trial)
+        tried = ledger.tried(trial)
+    found = judged(result, tried)
+    Disk().write(folder / HONESTY, as_json(found))
+    write_tearsheet(folder)
+    return found
 
 
 def _case(name: str, case: Case) -> dict[str, Any]:

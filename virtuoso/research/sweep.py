@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from virtuoso.account import books
 from virtuoso.account.books import EVENT_COLUMNS, EVENTS_A_BAR, Books
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
-from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.errors import ConfigError, DataError, NoDataError, did_you_mean
 from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Scores
 from virtuoso.research.configurations import Configurations
@@ -48,7 +47,7 @@ STRETCH = 128
 """Blocks of bars after which the changes that were found are gathered."""
 THREADS = 2
 
-Fills = Literal["contract", "vectorbt"]
+FILLS = ("contract", "vectorbt")
 Progress = Callable[[int, int], None]
 
 
@@ -56,7 +55,7 @@ def sweep(
     scores: Scores,
     configurations: Configurations,
     *,
-    fills: Fills = "contract",
+    fills: str = "contract",
     stage: Stage | None = None,
     account: Account | None = None,
     terms: Terms | None = None,
@@ -122,7 +121,7 @@ class Sweep:
         self,
         scores: Scores,
         configurations: Configurations,
-        fills: Fills = "contract",
+        fills: str = "contract",
         stage: Stage | None = None,
         account: Account | None = None,
         terms: Terms | None = None,
@@ -301,16 +300,16 @@ class Sweep:
             opened = one[:, books.OPEN if column == 0 else books.MARK_OPEN]
             reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
             reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
-        settles = np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1)
-        settles[last] |= last < len(one) - 1  # delisted: what is held is settled there
-        reach[settles] = -nothing
+        reach[np.flatnonzero(np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1))] = -nothing
+        if last < len(one) - 1:  # delisted: what is held is settled there
+            reach[last] = -nothing
         return days, ground_of(reach, one[:, books.MARK_CLOSE], days), last
 
 
 def _check(scores: Scores, configurations: Configurations, fills: str) -> None:
     """Refuse what does not belong together."""
-    if fills not in ("contract", "vectorbt"):
-        raise ConfigError(f"fills are 'contract' or 'vectorbt', was {fills!r}.")
+    if fills not in FILLS:
+        raise ConfigError(f"fills are 'contract' or 'vectorbt', was {fills!r}. {did_you_mean(fills, FILLS)}")
     ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
     if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):

@@ -141,7 +141,7 @@ def by_contract(
     record, plan, life, prices = np.zeros(RECORD_COLUMNS), np.zeros(PLAN_COLUMNS), np.zeros(3), np.zeros(1)
     record[TOP], record[PEAK], record[HALTED_AT] = money.cash, money.cash, -1.0
     found[:], daily[:] = 0.0, money.cash
-    d, t, only = 0, np.int64(0), np.int64(0)  # typed: numba would compile what they are handed to for a literal as well
+    d, t, only = 0, int(np.int64(0)), int(np.int64(0))  # for literals numba would compile everything again
     while t < n:
         decision = at[d] if d < len(at) else n
         if record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:

@@ -121,7 +121,7 @@ def _follow(
         return count
     bull_enter, bull_leave = thresholds[BULL_ENTER], thresholds[BULL_LEAVE]
     bear_leave, bear_enter = thresholds[BEAR_LEAVE], thresholds[BEAR_ENTER]
-    _heat(sums, n, np.float32((bull_enter - guard) * known), np.float32((bear_enter + guard) * known), hot)
+    _heat(sums, n, (bull_enter - guard) * known, (bear_enter + guard) * known, hot)
     words, i, inverse = hot.view(np.uint64), 0, 1.0 / known
     while i < n:
         if side == 0:
@@ -157,8 +157,9 @@ def _follow(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _heat(sums: Single, n: int, most: float, least: float, hot: NDArray[np.bool_]) -> None:
     """Say which bars may enter; those after the last one may not."""
+    high, low = np.float32(most), np.float32(least)
     for i in range(n):
-        hot[i] = (sums[i] >= most) | (sums[i] <= least)
+        hot[i] = (sums[i] >= high) | (sums[i] <= low)
     hot[n:] = False
 
 
@@ -199,4 +200,4 @@ def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares
     agreement = 1.0 - min(np.sqrt(spread / whole) / 50.0, 1.0)
     far = abs(centre - 50.0)
     conviction = RELUCTANCE + (1.0 - RELUCTANCE) * far / np.sqrt(CONVICTION_HALF * CONVICTION_HALF + far * far)
-    return min(whole, 1.0) * agreement * (open_share / whole) * conviction
+    return float(min(whole, 1.0) * agreement * (open_share / whole) * conviction)

@@ -118,4 +118,4 @@ def draw(chart: Array, side: float, measures: Array, rule: Rule, plan: Array) ->
         if plan[PLAN_TARGET + k] <= 0.0:
             plan[PLAN_SIZE + k - 1] += plan[PLAN_SIZE + k]
             plan[PLAN_SIZE + k], plan[PLAN_TARGET + k] = 0.0, np.nan
-    return plan[PLAN_STOP] > 0.0 and plan[PLAN_TARGET] > 0.0
+    return bool(plan[PLAN_STOP] > 0.0 and plan[PLAN_TARGET] > 0.0)

@@ -140,9 +140,9 @@ class SweepResult:
         search = self.daily_returns
         return judge(Evidence(search[:, row].copy(), int(trades[row]), search, trades), tried)
 
-    def table(self) -> dict[str, Array]:
+    def table(self) -> dict[str, np.ndarray]:
         """Columns of `trials.parquet`, one row a configuration: what it is, then what it did."""
-        rows = {"configuration": np.arange(len(self), dtype=np.int64)}
+        rows: dict[str, np.ndarray] = {"configuration": np.arange(len(self), dtype=np.int64)}
         return rows | dict(self.configurations.columns) | self.metrics
 
     def trial(self, command: str, row: int) -> Trial:

@@ -79,7 +79,7 @@ def by_vectorbt(
     own, plan, wallet, record = np.zeros(7), np.zeros(PLAN_COLUMNS), np.array([terms.cash]), np.zeros(RECORD_COLUMNS)
     record[TOP], record[PEAK], record[HALTED_AT] = terms.cash, terms.cash, -1.0
     found[:], daily[:] = 0.0, terms.cash
-    d, t, leaves_long, leaves_short, wanted = 0, np.int64(0), False, False, 0.0
+    d, t, leaves_long, leaves_short, wanted = 0, int(np.int64(0)), False, False, 0.0
     while t < n:
         decision = at[d] if d < len(at) else n
         stop, event = min(decision + 1, n), min(decision + 1, n)

@@ -106,7 +106,7 @@ def next_event(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _calm(reach: Array, below: float, above: float, mark_below: float, mark_above: float) -> bool:
-    return reach[0] > below and reach[1] < above and reach[2] > mark_below and reach[3] < mark_above
+    return bool(reach[0] > below and reach[1] < above and reach[2] > mark_below and reach[3] < mark_above)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -17,7 +17,7 @@ was started. The memory law checks that.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numba import njit
@@ -34,6 +34,8 @@ FAILED = 4.0
 """How much faster conviction fades once the close is an ATR back on the wrong side of the broken level."""
 BOS, CHOCH = 1.0, 2.0
 """Codes of the events; negative where they point down."""
+UP, DOWN = cast(int, np.int64(0)), cast(int, np.int64(1))
+"""Rows of the sides; typed, since a bare 0 would compile what is given it once more, for the number 0."""
 LAST, PRIOR, SEEN, ARMED, BEHIND, LEG = range(6)
 """Columns of a side: its last two swings, when the last was confirmed and whether it is unbroken, the furthest price on
 the other side since it was made, the furthest price on its own side since the last event."""
@@ -123,10 +125,10 @@ def _structure(
         _reach_out(sides, high[t], low[t])
         counts = standing(top_weight[t], top_height[t], atr[t])
         if counts > 0.0:
-            _confirm(sides, 0, t, top[t], counts, -_lowest(low, t, reach))
+            _confirm(sides, UP, t, top[t], counts, _furthest(low, -1.0, t, reach))
         counts = standing(bottom_weight[t], bottom_height[t], atr[t])
         if counts > 0.0:
-            _confirm(sides, 1, t, -bottom[t], counts, _highest(high, t, reach))
+            _confirm(sides, DOWN, t, -bottom[t], counts, _furthest(high, 1.0, t, reach))
         lost = _beyond(base, (1.0 - 2.0 * trend) * close[t], atr[t]) if trend >= 0 else 0.0
         conviction *= 1.0 - (1.0 + FAILED * lost) * 4.0 / age
         event, broken = 0.0, np.nan
@@ -153,7 +155,7 @@ def _structure(
             conviction = sign * max(sign * conviction, reached)
         if t >= wanted and atr[t] > 0.0:
             out[0, t] = conviction
-            out[1, t] = 0.5 * (_rise(sides, 0, t, age, step * atr[t]) - _rise(sides, 1, t, age, step * atr[t]))
+            out[1, t] = 0.5 * (_rise(sides, UP, t, age, step * atr[t]) - _rise(sides, DOWN, t, age, step * atr[t]))
             out[2, t] = 0.0 if trend < 0 else 1.0 - 2.0 * trend
             out[3, t], out[4, t] = event, broken
             out[5, t], out[6, t] = sides[0, LAST], -sides[1, LAST]
@@ -188,21 +190,12 @@ def _beyond(y: float, level: float, clear: float) -> float:
 
 
 @inner
-def _highest(x: Array, t: int, reach: int) -> float:
-    """Largest of the bars t - reach to t."""
-    highest: float = x[t]
+def _furthest(x: Array, sign: float, t: int, reach: int) -> float:
+    """Largest of the bars t - reach to t, times a sign."""
+    furthest: float = sign * x[t]
     for i in range(max(t - reach, 0), t):
-        highest = max(highest, x[i])
-    return highest
-
-
-@inner
-def _lowest(x: Array, t: int, reach: int) -> float:
-    """Smallest of the bars t - reach to t."""
-    lowest: float = x[t]
-    for i in range(max(t - reach, 0), t):
-        lowest = min(lowest, x[i])
-    return lowest
+        furthest = max(furthest, sign * x[i])
+    return furthest
 
 
 @inner
