@@ -30,8 +30,11 @@ from virtuoso.config import Settings
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob(".github/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PASSING = re.compile(r"\d+(?:\.\d+)? (?:s|ms)\b|(?<=_)[0-9a-f]{10}(?=/|$)|\b[0-9a-f]{24,64}\b", re.MULTILINE)
-"""What differs from run to run, and with every line of code: durations, and digests of code in names and provenance."""
+PASSING = re.compile(
+    r"\d+(?:\.\d+)? (?:s|ms)\b|(?<=_)[0-9a-f]{10}(?=/|$)|\b[0-9a-f]{24,64}\b|\b\d+ (?:try|tries)\b", re.MULTILINE
+)
+"""What differs from run to run, and with every line of code: durations, digests of code in names and provenance, how
+often the market of the pages was tried."""
 ELISION = "…"
 
 

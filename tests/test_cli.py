@@ -665,6 +665,36 @@ class TestBacktest:
         assert "Did you mean 'vectorbt'?" in refused.err
 
 
+class TestSweep:
+    """Many configurations at once; what the best of so many is worth; and the best one run in full."""
+
+    SWEPT = ("sweep", "BTCUSDT", *SAME, "--configurations", "40", "--assume-funding", "0.0001", "--mark", "last")
+
+    def test_the_full_backtest_of_the_best_finds_the_same(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        swept = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--by", "net_return", "--json").json
+        full = virtuoso(*shlex.split(swept["next"])[1:], "--json").json["metrics"]
+        best = swept["best"][0]
+        assert best["trades"] > 0
+        assert (full["total_return"], full["max_drawdown"]) == (best["net_return"], best["max_drawdown"])
+        assert full["trades"] == best["trades"]
+
+    def test_the_same_sweep_is_found_again(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        first, again = (virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--json").json for _ in range(2))
+        assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_sweep_")
+        assert (first["fresh"], again["fresh"]) == (True, False)
+        assert (first["folder"], first["best"]) == (again["folder"], again["best"])
+
+    def test_says_how_many_were_tried_and_what_luck_explains(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        shown = virtuoso(*self.SWEPT, "--data", stored, "-c", few).out
+        for words in ("SIMULATED DATA", "tries so far", "deflated", "overfitting (PBO)", "lucky before it is good"):
+            assert words in shown
+
+    def test_what_cannot_be_ranked_is_refused(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        refused = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--by", "sharp")
+        assert refused.code == 2
+        assert "Did you mean 'sharpe'" in refused.err
+
+
 class TestVerify:
     """A certificate on the user's own data; exit code 4 where a law is broken."""
 

@@ -1,20 +1,23 @@
-"""How functions are compiled that only other compiled functions call.
+"""How kernels are compiled at a price that the first run on a machine can bear.
 
-The first run on a machine compiles every kernel, and waits for it. What that costs grows with the number of functions
-and of the arguments they are given: each array is taken apart and put together at the doors to Python, and a function
-is compiled again for every combination of types that it meets. Hence two habits:
+That run compiles every kernel and waits for it. What it costs grows with the number of functions, of the arguments they
+are given, and of the places at which they read a record. Hence:
 
-- what only kernels call has no doors (`inner`);
+- what only kernels call has no doors to Python (`inner`);
 - a counter that starts at 0 and is handed on starts at `np.int64(0)`: a bare 0 is a type of its own to numba, and
-  everything that is given it would be compiled once more.
+  everything that is given it would be compiled once more. Read-only arrays are another type too;
+- a field of a record that is read more than once is fetched once;
+- the garbage collector waits meanwhile: it would look through the compiler's many objects again and again.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from numba import njit
+from numba.core import event
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -26,3 +29,25 @@ def inner(kernel: _Kernel) -> _Kernel:
     """
     compiled: _Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
     return compiled
+
+
+class _Undisturbed(event.Listener):
+    """Lets the garbage collector wait while numba compiles: one kernel at a time, callees inside callers."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._collects = False
+
+    def on_start(self, event: event.Event) -> None:
+        if self._open == 0:
+            self._collects = gc.isenabled()
+            gc.disable()
+        self._open += 1
+
+    def on_end(self, event: event.Event) -> None:
+        self._open -= 1
+        if self._open == 0 and self._collects:
+            gc.enable()
+
+
+event.register("numba:compile", _Undisturbed())  # type: ignore[no-untyped-call]

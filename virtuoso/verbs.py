@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Explanation, Scores
     from virtuoso.research.configurations import Configurations
-    from virtuoso.research.honesty import Honesty
     from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.results import BacktestResult
     from virtuoso.research.sweep_result import SweepResult
@@ -623,6 +622,7 @@ def sweep(
     data: str | Path | None = None,
     seed: int = 0,
     fills: str = "contract",
+    by: str = "sharpe",
     slippage: float = 0.0002,
     assume_funding: float | None = None,
     mark: str | None = None,
@@ -643,6 +643,8 @@ def sweep(
         Of the draws.
     fills : str
         contract, or vectorbt for the fills of the cross-check.
+    by : str
+        What configurations are ranked by.
     slippage, assume_funding, mark
         As for `backtest`.
     progress : callable, optional
@@ -662,6 +664,7 @@ def sweep(
     from virtuoso.research.plan import Terms
     from virtuoso.research.stage import Stage
     from virtuoso.research.sweep import sweep as run
+    from virtuoso.research.sweep_result import ranking
     from virtuoso.research.terms import account_from, funding_terms, rules_at
 
     chosen, instrument = _settings(settings), scores.frame.instrument
@@ -680,7 +683,9 @@ def sweep(
     }
     if fills == "vectorbt":
         terms.setdefault("risk", chosen.trading.base_position_size)
-        return run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also)
+        return replace(
+            run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
+        )
     home = lake(data, chosen)
     known = rules_at(home.events("instruments", instrument), scores.start * scores.frame.timeframe.ms)
     rules = {} if known is None else {instrument: known}
@@ -693,27 +698,30 @@ def sweep(
     account = account_from(chosen.trading, chosen.risk, [instrument], rules=rules, **terms)
     result = run(scores, tried, fills=fills, stage=stage, account=account, **also)
     log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
-    return result
+    return replace(result, ranked_by=ranking(by))
 
 
 def save_sweep(
-    result: SweepResult, row: int, folder: str | Path | None = None, *, settings: Settings | None = None
-) -> tuple[Honesty, bool, Path]:
-    """Write the run folder of a sweep, unless this very sweep is there already, and judge the chosen configuration.
+    result: SweepResult, folder: str | Path | None = None, *, settings: Settings | None = None
+) -> tuple[Path, bool]:
+    """Write the run folder of a sweep, unless this very sweep is there already.
 
     Parameters
     ----------
     result : SweepResult
-    row : int
-        Which configuration is chosen.
     folder : str or Path, optional
         Below `runs/` among the reports if absent, named by what went into it.
     settings : Settings, optional
 
     Returns
     -------
-    tuple of Honesty, bool and Path
-        What the chosen one is worth; whether the folder was written now; the folder.
+    tuple of Path and bool
+        The folder, and whether it was written now.
+
+    Raises
+    ------
+    ConfigError
+        Another run lies in `folder`; a run is never overwritten.
     """
     from virtuoso.research.run_folder import as_json, holds_run
 
@@ -724,7 +732,7 @@ def save_sweep(
     fresh = not holds_run(target, result)
     if fresh:
         result.save(target)
-    return result.honesty(row), fresh, target
+    return target, fresh
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import market
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
@@ -26,3 +27,9 @@ def year() -> MarketFrame:
     times = columns.pop("open_time")
     bars = Bars.from_rows(Timeframe("1m"), times, columns, policy_for("simulated", 60_000))
     return MarketFrame(Instrument("simulated", "BTCUSDT"), bars)
+
+
+@pytest.fixture(scope="session")
+def lit() -> MarketFrame:
+    """A made-up quarter of minutes with every column of the data dictionary: all six faces see something."""
+    return market(seed=7, bars=90 * 1440, gaps=False, lit=True)

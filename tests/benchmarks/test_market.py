@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,8 +44,15 @@ def lake(year, tmp_path_factory):
 
 
 def test_load_a_symbol_year(benchmark, lake):
+    """From the kept bars (bar_cache.py), every column added up."""
     frame = benchmark.pedantic(lake.frame, args=("BTCUSDT", "1m"), rounds=5, warmup_rounds=1)
     assert len(frame) == 525_600
+
+
+def test_load_a_symbol_year_from_parquet(benchmark, lake):
+    """As the first read does it: every checksum verified, bars made of the rows and kept."""
+    setup = partial(shutil.rmtree, lake.path / "derived", ignore_errors=True)
+    benchmark.pedantic(lake.frame, args=("BTCUSDT", "1m"), setup=setup, rounds=3)
 
 
 def test_peer_pandas_read_parquet(benchmark, lake):

@@ -82,7 +82,7 @@ class TestTheFirstScreen:
         assert page.index('class="honesty"') < page.index("<h2>Months</h2>")
 
     def test_the_decision_stands_on_it_with_its_reasons(self, text):
-        assert "Before you believe it iterate after 1204 tries its Sharpe ratio is real with 61.0 %" in text
+        assert "Before you believe it iterate After 1204 tries its Sharpe ratio is real with 61.0 %" in text
 
     def test_tries_stress_and_trades_are_in_the_box(self, sheet):
         told = {finding.title: finding.value for finding in sheet.honesty}
@@ -92,6 +92,12 @@ class TestTheFirstScreen:
 
     def test_what_is_not_testable_for_one_reason_is_said_once(self, sheet):
         assert "Overfitting (PBO), walk forward" in [finding.title for finding in sheet.honesty]
+
+    def test_what_a_run_says_before_it_is_judged_is_not_repeated(self, tmp_path):
+        folder = run_folder(tmp_path / "run")
+        untested = {"title": "Not tested here", "value": "-", "words": "deflated Sharpe: absent"}
+        (folder / "words.json").write_text(json.dumps({**WORDS, "honesty": [*WORDS["honesty"], untested]}))
+        assert [finding.title for finding in sheet_of(folder).beside] == ["Funding"]
 
     def test_a_run_that_nobody_judged_says_so(self, tmp_path):
         made = sheet_of(run_folder(tmp_path / "run", without=("honesty.json",)))

@@ -146,8 +146,11 @@ def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: 
     yield f"results page: {folder / 'results.html'}"
     judged = _honesty(folder)
     if judged:
-        yield f"tear sheet: {folder / 'tearsheet.html'}, {folder / 'tearsheet.pdf'}"
-        yield prose(f"verdict: {judged['decision']}: {'; '.join(judged['reasons'])}")
+        yield f"tear sheet: {folder / 'tearsheet.html'}"
+        yield f"            {folder / 'tearsheet.pdf'}"
+        yield ""
+        yield f"verdict: {judged['decision']}"
+        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"])
 
 
 def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,18 +57,19 @@ def sweep(
     scores = scores_of(call, symbol, timeframe, timerange, venue)
     with call.progress("sweeping") as tick:
         result = verbs.sweep(
-            scores, configurations, settings=call.settings, seed=seed, fills=fills, progress=tick, **terms
+            scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, progress=tick, **terms
         )
-    rows = result.best(top, by).tolist()
-    honesty, fresh, folder = verbs.save_sweep(result, rows[0] if rows else 0, out, settings=call.settings)
+    folder, fresh = verbs.save_sweep(result, out, settings=call.settings)
+    honesty = result.honesty(result.chosen)
     if not fresh:
         call.note(f"This very sweep is there already; {folder} was left as it is.")
     data = {
         **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by,
-        "best": list(result.lines(top, by)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
+        "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
     }  # fmt: skip
-    following = next_about(call, "backtest", scores.frame, timerange=timerange)
-    return Answer(data, lambda: _swept(result, honesty, top, by, folder), following)
+    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **terms)
+    following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
+    return Answer(data, lambda: _swept(result, honesty, top, folder), following)
 
 
 def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
@@ -80,13 +82,13 @@ def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
     yield "not_testable", dict(honesty.why)
 
 
-def _swept(result: SweepResult, honesty: Honesty, top: int, by: str, folder: Path) -> Iterator[RenderableType]:
+def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Iterator[RenderableType]:
     from virtuoso.cli.show import heading, prose, table
     from virtuoso.reports.numbers import number, percent, whole
 
     yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
-    shown = list(result.lines(top, by))
-    yield heading(f"The best {len(shown) - 1} by {by.replace('_', ' ')}, and 0, which is in force")
+    shown = list(result.lines(top))
+    yield heading(f"The best {len(shown) - 1} by {result.ranked_by.replace('_', ' ')}, and 0, which is in force")
     cells = (
         (
             whole(row["configuration"]),
@@ -107,4 +109,5 @@ def _swept(result: SweepResult, honesty: Honesty, top: int, by: str, folder: Pat
         "The best of many is lucky before it is good. Before it is believed, run it in full on data that it was not "
         "chosen from."
     )
-    yield f"run folder: {folder}/ (every configuration is a row of trials.parquet)"
+    yield f"run folder: {folder}/"
+    yield "Every configuration is a row of trials.parquet; best.yaml holds the best one as settings."

@@ -103,7 +103,7 @@ class Workspace:
         begun, ended = series.ready
         if (begun <= start and stop <= ended) or stop <= start:
             return
-        if series.room < clock.n or len(series.done) < clock.blocks:
+        if len(series.known) < clock.n or len(series.done) < clock.blocks:
             series.make_room(clock)
         length, done = clock.block, series.done
         for block in range(start // length, (stop - 1) // length + 1):
@@ -127,9 +127,11 @@ class Workspace:
                 f"{iso(bars.timeframe.open_time(wanted))}, but only those from "
                 f"{iso(bars.timeframe.open_time(first))} are loaded. Load an earlier start."
             )
+        for output in series.outputs:
+            output[wanted - first : end - first] = np.nan
         if mask is None:
             _run(series, clock, inputs, low, end, wanted, fresh=low > origin)
-        else:
+        elif end > wanted + 1 or mask[-1]:  # else the one bar that is wanted is not known
             for r, e in _runs(mask):
                 part = [_cut(value, r, e) for value in inputs]
                 _run(series, clock, part, low + r, low + e, wanted, fresh=low + r > origin)

@@ -29,7 +29,7 @@ from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
 from virtuoso.prism.fingerprint import node_fingerprint
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.series import Clock
+from virtuoso.prism.series import Clock, Series
 from virtuoso.prism.views import columns_of
 
 SEGMENT = 65_536
@@ -262,7 +262,7 @@ class ScoreCache:
             whole = [series.done[b - clock.first_block] >= (b + 1) * clock.block for b in blocks]
             if not any(whole):
                 continue
-            columns[entry.column] = series.outputs[entry.output][start - clock.bars.first : stop - clock.bars.first]
+            columns[entry.column] = _computed(series, clock, entry.output, start, stop)
             key = keys[entry.column]
             footer["nodes"][entry.column] = key.node
             footer["keys"][entry.column] = [
@@ -276,6 +276,15 @@ class ScoreCache:
         pq.write_table(table, temporary, compression="none", use_dictionary=False, write_statistics=False)
         temporary.replace(file)
         return 1
+
+
+def _computed(series: Series, clock: Clock, output: int, start: int, stop: int) -> Array:
+    """Values of the bars [start, stop), NaN where they were not computed."""
+    values = series.outputs[output][start - clock.bars.first : stop - clock.bars.first].copy()
+    for block in range(start // clock.block, (stop - 1) // clock.block + 1):
+        done = max(series.done[block - clock.first_block], start)
+        values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
+    return values
 
 
 def _footer(file: Path) -> object:

@@ -22,9 +22,6 @@ from virtuoso.prism.component import RESERVED, Feature, Node
 
 Mask = NDArray[np.bool_]
 
-STEP = 1_024
-"""Bars for which a growing series makes room at once."""
-
 
 class Known:
     """Where all of some columns are known on one clock; extended, not recomputed, when bars were added.
@@ -102,22 +99,20 @@ class Series:
     Attributes
     ----------
     outputs : list of Array, shape (capacity,)
-        Value of bar `first + i` at position i, NaN where not known.
+        Value of bar `first + i` at position i, NaN where not known; only what is computed was ever written.
     known : array of bool, shape (capacity,)
         Where the node answered.
     done : list of int
         Number after the last bar computed in each block; the block's start if none.
     clear : int
         Number from which on the node answered at every bar that was computed.
-    room : int
-        Positions that hold a value or NaN; what lies behind them is not written yet.
     ready : tuple of int
         Numbers of a stretch, from inclusive, to exclusive, that is known to be computed.
     """
 
     __slots__ = (
         "arity", "clear", "columns", "columns_known", "done", "inner", "known", "memory", "node", "outputs",
-        "ready", "reserved", "room", "slower", "warmup",
+        "ready", "reserved", "slower", "warmup",
     )  # fmt: skip
 
     def __init__(self, node: Node, clock: Clock) -> None:
@@ -132,7 +127,6 @@ class Series:
         self.done: list[int] = []
         self.clear = clock.bars.first
         self.ready = (0, 0)
-        self.room = 0
         self.arity = len(node.arguments)
         self.columns: list[tuple[int, str]] = []
         self.columns_known: Known | None = None
@@ -149,20 +143,15 @@ class Series:
                 self.slower.append(Slower(place, given, given.clock(timeframe), _outputs(given)))
 
     def make_room(self, clock: Clock) -> None:
-        """Have room for all bars, and where the series grows for STEP more.
+        """Have room for all bars and for half as many again.
 
-        Behind it half as much is held free: what nobody has written to yet costs an address and no memory, and the
-        first bar after a long history need not move it.
+        Nothing is written to it here: a block is blanked when it is computed, so that what nobody asks for costs an
+        address and no memory, and the first bar after a long history need not move it.
         """
-        if clock.n > self.room:
-            was, self.room = self.room, clock.n if self.room == 0 else clock.n + STEP
-            if self.room > len(self.known):
-                free = self.room + self.room // 2
-                self.outputs = [_moved(values, was, free) for values in self.outputs]
-                self.known = _moved(self.known, was, free)
-            for values in self.outputs:
-                values[was : self.room] = np.nan
-            self.known[was : self.room] = False
+        if clock.n > len(self.known):
+            used, room = len(self.known), clock.n + clock.n // 2
+            self.outputs = [_moved(values, used, np.empty(room)) for values in self.outputs]
+            self.known = _moved(self.known, used, np.zeros(room, dtype=bool))
         for block in range(clock.first_block + len(self.done), clock.first_block + clock.blocks):
             self.done.append(max(block * clock.block, clock.bars.first))
 
@@ -216,11 +205,10 @@ def _outputs(node: Node) -> type[tuple[Any, ...]] | None:
     return node.outputs if isinstance(node, Feature) else None
 
 
-def _moved(values: NDArray[Any], used: int, room: int) -> NDArray[Any]:
-    """The values that are used, with room behind them that is not written to."""
-    out = np.empty(room, dtype=values.dtype)
-    out[:used] = values[:used]
-    return out
+def _moved(values: NDArray[Any], used: int, room: NDArray[Any]) -> NDArray[Any]:
+    """The room, with the values at its beginning."""
+    room[:used] = values
+    return room
 
 
 def _room(have: int, n: int) -> int:

@@ -126,7 +126,7 @@ def _equity(figure: Figure, run: RunParts) -> None:
     calendar(below, ticks=9 if width >= WIDE else 5)
     below.set_xlim(times[0], times[-1] if len(times) > 1 else times[0] + 1)
     right = 136 if width >= WIDE else 92
-    figure.subplots_adjust(left=50 / width, right=1 - right / width, top=0.945, bottom=0.065)
+    figure.subplots_adjust(left=60 / width, right=1 - right / width, top=0.945, bottom=0.065)
 
 
 def _curves(run: RunParts) -> dict[str, Array]:

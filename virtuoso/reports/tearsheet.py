@@ -33,6 +33,8 @@ HTML, PDF = "tearsheet.html", "tearsheet.pdf"
 HONESTY = "honesty.json"
 IN_THE_BOX = ("Closed trades", "Order within bars", "Ambiguous")
 """What the box says of the run itself, after what is left of it."""
+SAID_BY_THE_BOX = ("Sharpe", "Not tested here", "Not tested yet")
+"""What a run says of itself before it is judged."""
 COMPARED = {
     "strategy": "strategy",
     "optimistic": "better order",
@@ -137,7 +139,8 @@ class TearSheet:
     def reasons(self) -> str:
         """What the decision rests on."""
         judged = self.run.fact(HONESTY)
-        return "; ".join(judged.get("reasons", ())) if judged else NOT_JUDGED
+        words = "; ".join(judged.get("reasons", ())) if judged else NOT_JUDGED
+        return words[:1].upper() + words[1:]
 
     @property
     def verdict(self) -> str:
@@ -173,7 +176,8 @@ class TearSheet:
         """What else stands beside the returns, where the box is full."""
         if not self.run.fact(HONESTY):
             return []
-        return [finding for finding in self._told if finding.title not in (*IN_THE_BOX, "Sharpe")]
+        said = (*IN_THE_BOX, *SAID_BY_THE_BOX)
+        return [finding for finding in self._told if finding.title not in said]
 
     @cached_property
     def _told(self) -> list[Finding]:

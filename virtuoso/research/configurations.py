@@ -155,6 +155,22 @@ class Configurations:
         except ValueError as refused:
             raise ConfigError(f"Configuration {row} of the sweep cannot be: {refused}") from None
 
+    def written(self, row: int) -> str:
+        """Write one configuration as YAML: laid over the settings in force, the full backtest is this configuration."""
+        import yaml
+
+        def of(name: str) -> float:
+            return float(self.columns[name][row])
+
+        faces = {}
+        for face in self.given.faces:
+            own = {component.name: of(f"{face.name}.{component.name}") for component in face.components}
+            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.waiting)}
+        levels: dict[str, object] = {name: of(name) for name in MEASURES}
+        levels["target_r"] = [of(name) for name in TARGETS]
+        settings = {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
+        return yaml.safe_dump(settings, sort_keys=False)
+
     @cached_property
     def face_weights(self) -> Array:
         """Weights of the faces, shape (n, n_faces)."""

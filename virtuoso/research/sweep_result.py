@@ -48,6 +48,8 @@ class SweepResult:
     config : mapping
         Terms and settings in force, kept with the result.
     given_provenance : mapping of str to str
+    ranked_by : str
+        One of RANKED.
     """
 
     scores: Scores = field(repr=False)
@@ -58,6 +60,7 @@ class SweepResult:
     daily: Array = field(repr=False)
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ranked_by: str = "sharpe"
 
     def __len__(self) -> int:
         return len(self.found)
@@ -110,7 +113,13 @@ class SweepResult:
             returns.mean(axis=0) * np.sqrt(metrics.DAYS_A_YEAR), np.where(np.ptp(returns, axis=0) > 0.0, spread, 0.0)
         )
 
-    def best(self, n: int = 5, by: str = "sharpe") -> Rows:
+    @property
+    def chosen(self) -> int:
+        """Row of the best configuration; of what is in force where none can be ranked."""
+        best = self.best(1)
+        return int(best[0]) if len(best) else 0
+
+    def best(self, n: int = 5, by: str | None = None) -> Rows:
         """Rows of the best configurations, the best first; what is not testable is never among them.
 
         Raises
@@ -118,9 +127,7 @@ class SweepResult:
         ConfigError
             If they cannot be ranked by that.
         """
-        if by not in RANKED:
-            raise ConfigError(f"A sweep cannot be ranked by {by!r}. {did_you_mean(by, RANKED)}")
-        values = self.metrics[by]
+        values = self.metrics[ranking(by or self.ranked_by)]
         order = np.argsort(-values, kind="stable")  # NaN comes last
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
@@ -181,14 +188,16 @@ class SweepResult:
     def configuration(self) -> dict[str, Any]:
         """Terms of trading and settings in force; says whether the market was simulated."""
         simulated = self.scores.frame.instrument.is_simulated
-        return {"simulated": simulated, "fills": self.fills, "cash": self.cash, **self.config}
+        return {"simulated": simulated, "fills": self.fills, "ranked_by": self.ranked_by, **self.config}
 
     def files(self) -> dict[str, bytes]:
-        """Contents of the files of a run, by name: every configuration is a row of `trials.parquet`."""
+        """Contents of the files of a run, by name.
+
+        Every configuration is a row of `trials.parquet`; `best.yaml` holds the best one as settings.
+        """
         from virtuoso.research.run_folder import as_json, as_parquet
 
-        row = int(self.best(1)[0]) if len(self.best(1)) else 0
-        text = [repr(self).strip("<>"), "", *self.honesty(row).lines()]
+        text = [repr(self).strip("<>"), "", *self.honesty(self.chosen).lines()]
         days = {f"{k}": values for k, values in enumerate(self.daily)} if len(self) <= MOST_DAILY else {}
         files = {
             "config.json": as_json(self.configuration()),
@@ -196,6 +205,7 @@ class SweepResult:
             "best.json": as_json(
                 {"simulated": self.scores.frame.instrument.is_simulated, "best": list(self.lines(10))}
             ),
+            "best.yaml": self.configurations.written(self.chosen).encode(),
             "trials.parquet": as_parquet(self.table()),
             "summary.txt": ("\n".join(text) + "\n").encode(),
         }
@@ -219,10 +229,23 @@ class SweepResult:
 
         return pd.DataFrame(self.table())
 
-    def lines(self, n: int = 5, by: str = "sharpe") -> Iterator[dict[str, Any]]:
+    def lines(self, n: int = 5) -> Iterator[dict[str, Any]]:
         """Give the best configurations and what is in force, as plain values."""
-        for row in dict.fromkeys([*self.best(n, by).tolist(), 0]):
+        for row in dict.fromkeys([*self.best(n).tolist(), 0]):
             yield {"configuration": row, **{name: float(values[row]) for name, values in self.metrics.items()}}
+
+
+def ranking(by: str) -> str:
+    """Give what configurations are to be ranked by.
+
+    Raises
+    ------
+    ConfigError
+        If they cannot be ranked by that.
+    """
+    if by not in RANKED:
+        raise ConfigError(f"A sweep cannot be ranked by {by!r}. {did_you_mean(by, RANKED)}")
+    return by
 
 
 def _ratio(a: Array, b: Array) -> Array:

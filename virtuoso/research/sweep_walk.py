@@ -86,18 +86,13 @@ def next_event(
     ground: Ground, t: int, stop: int, below: float, above: float, mark_below: float, mark_above: float
 ) -> int:
     """First bar from t on that reaches one of four prices, or `stop`."""
+    reach, short, long = ground.reach, ground.short_reach, ground.long_reach
     while t < stop:
-        if (
-            t % LONG == 0
-            and t + LONG <= stop
-            and _calm(ground.long_reach[t // LONG], below, above, mark_below, mark_above)
-        ):
+        if t % LONG == 0 and t + LONG <= stop and _calm(long, t // LONG, below, above, mark_below, mark_above):
             t += LONG
-        elif t % SHORT == 0 and t + SHORT <= stop and _calm(
-            ground.short_reach[t // SHORT], below, above, mark_below, mark_above
-        ):  # fmt: skip
+        elif t % SHORT == 0 and t + SHORT <= stop and _calm(short, t // SHORT, below, above, mark_below, mark_above):
             t += SHORT
-        elif _calm(ground.reach[t], below, above, mark_below, mark_above):
+        elif _calm(reach, t, below, above, mark_below, mark_above):
             t += 1
         else:
             return t
@@ -105,8 +100,10 @@ def next_event(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _calm(reach: Array, below: float, above: float, mark_below: float, mark_above: float) -> bool:
-    return bool(reach[0] > below and reach[1] < above and reach[2] > mark_below and reach[3] < mark_above)
+def _calm(reach: Array, i: int, below: float, above: float, mark_below: float, mark_above: float) -> bool:
+    """Whether a row reaches none of four prices; it is not cut out of the table, since that costs more than to look."""
+    low, high = reach[i, 0] > below and reach[i, 2] > mark_below, reach[i, 1] < above and reach[i, 3] < mark_above
+    return bool(low and high)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -131,6 +128,7 @@ def mark(
     daily : Array, quote currency, shape (n_days,)
         Written: equity at the end of each day.
     """
+    close, short, long = ground.close, ground.short_close, ground.long_close
     if size != 0.0:
         record[HELD] += b - a
     t = a
@@ -141,18 +139,12 @@ def mark(
         if size == 0.0 and t < wakes:
             _look(t, wallet, limit, record)
             t = wakes
-        elif (
-            t % LONG == 0
-            and t + LONG <= wakes
-            and _dull(ground.long_close[t // LONG], wallet, size, entry, limit, record)
-        ):
+        elif t % LONG == 0 and t + LONG <= wakes and _dull(long, t // LONG, wallet, size, entry, limit, record):
             t += LONG
-        elif t % SHORT == 0 and t + SHORT <= wakes and _dull(
-            ground.short_close[t // SHORT], wallet, size, entry, limit, record
-        ):  # fmt: skip
+        elif t % SHORT == 0 and t + SHORT <= wakes and _dull(short, t // SHORT, wallet, size, entry, limit, record):
             t += SHORT
         else:
-            equity = wallet + size * (ground.close[t] - entry) if size != 0.0 else wallet
+            equity = wallet + size * (close[t] - entry) if size != 0.0 else wallet
             if record[HALTED_AT] >= 0.0 and reset > 0 and t - int(record[HALTED_AT]) >= reset:
                 record[HALTED_AT], record[PEAK] = -1.0, equity
             _look(t, equity, limit, record)
@@ -177,9 +169,9 @@ def _look(t: int, equity: float, limit: float, record: Array) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _dull(ends: Array, wallet: float, size: float, entry: float, limit: float, record: Array) -> bool:
+def _dull(ends: Array, i: int, wallet: float, size: float, entry: float, limit: float, record: Array) -> bool:
     """Whether no close of a stretch can deepen the drawdown or halt; the peaks are then raised to its highest."""
-    least, most = wallet + size * (ends[0] - entry), wallet + size * (ends[1] - entry)
+    least, most = wallet + size * (ends[i, 0] - entry), wallet + size * (ends[i, 1] - entry)
     if size < 0.0:
         least, most = most, least
     top, peak = max(record[TOP], most), max(record[PEAK], most)

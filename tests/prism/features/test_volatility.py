@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from virtuoso.prism.features.volatility import MeanRange, mean_range, moving, true_range
 
@@ -14,6 +15,13 @@ class TestTrueRange:
 
     def test_of_the_first_bar_is_not_known(self):
         assert np.isnan(true_range(np.ones(1), np.ones(1), np.ones(1))).all()
+
+    @pytest.mark.parametrize("lost", range(3))
+    def test_is_not_known_where_one_of_its_prices_is_not(self, lost):
+        prices = np.array([[10.0, 15.0, 9.0, 9.0], [9.0, 14.0, 8.0, 8.0], [9.5, 14.5, 8.5, 8.5]])
+        prices[lost, 1] = np.nan
+        known = np.isfinite(true_range(*prices)).tolist()
+        assert known == [False, lost == 2, lost < 2, True]
 
 
 class TestTheMeanRange:

@@ -122,7 +122,7 @@ def _call_in(s: State, side: int, k: int, share: float) -> None:
         s.at_risk[side, k] *= 1.0 - share
 
 
-@inner
+@njit(cache=True, nogil=True)
 def liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float) -> None:
     """Find the positions that the mark price has reached, and sell or buy what is waiting, as far as the book goes."""
     at = int(np.searchsorted(s.at_risk[PRICES], mark))
