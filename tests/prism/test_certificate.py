@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from tests.builders import market
 from tests.laws.leaks import NextClose
 from virtuoso.errors import LawBrokenError
+from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.certificate import Certificate, bar_by_bar, certify
 from virtuoso.prism.component import Component, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import ATR
+from virtuoso.prism.orderbook import MPI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash, ratio
 from virtuoso.prism.technical import RSI
@@ -124,3 +127,18 @@ def test_bar_by_bar_is_the_whole_across_an_outage_where_only_trades_are_publishe
     assert frame.stop - 1_000 < outage
     finding, _ = bar_by_bar(Prism.standard(), frame, 1_000)
     assert finding.holds, str(finding)
+
+
+class TestAComponentThatIsHardlyKnown:
+    """Is not tested, and named with the share that is known: what proves nothing neither accuses nor acquits."""
+
+    def test_is_listed_with_its_share(self):
+        frame = market(seed=5, bars=4_000, lit=True, gaps=False)
+        lean = frame.base.columns["micro_lean"].copy()
+        lean[: len(lean) * 2 // 3] = np.nan
+        columns = {**frame.base.columns, "micro_lean": lean}
+        dark = MarketFrame(frame.instrument, replace(frame.base, columns=columns))
+        prism = Prism((Face("book", "Book", {MPI(): 1.0}),), {"book": 1.0}, {"1m": 1.0})
+        found = certify(prism, dark, live_bars=0)
+        assert any("known on only 3" in reason for reason in found.untested)
+        assert found.holds

@@ -11,6 +11,7 @@ can scale a market (prices x 8, volumes x 4) and mirror it (p -> 2c - p, buying 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -294,5 +295,10 @@ def scaled(columns: Columns, price: float, base: float) -> dict[str, Array]:
 
 
 def mirrored(columns: Columns, pivot: float) -> dict[str, Array]:
-    """The market seen from the other side: prices 2c - p, highs and lows exchanged, buying and selling exchanged."""
-    return {name: COLUMNS[name].mirror(columns, pivot) for name in columns}
+    """The market seen from the other side: prices 2c - p, highs and lows exchanged, buying and selling exchanged.
+
+    A column whose other side is not carried is not known there.
+    """
+    unknown = np.full(len(columns["close"]), np.nan)
+    carried = defaultdict(lambda: unknown, columns)
+    return {name: COLUMNS[name].mirror(carried, pivot) for name in columns}

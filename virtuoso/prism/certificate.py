@@ -92,6 +92,10 @@ class Certificate:
         return "\n".join(lines)
 
 
+LEAST_KNOWN = 0.6
+"""Share of the bars on which a component must be known: the laws ask for half of any stretch that they compare."""
+
+
 def certify(
     prism: Prism, frame: MarketFrame, *, live_bars: int = 3_000, progress: Progress | None = None
 ) -> Certificate:
@@ -145,7 +149,10 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
         return f"missing column {', '.join(missing)}"
     bars = frame.bars(timeframe)
     needed = total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
-    return f"{len(bars)} bars are fewer than the {needed} it takes" if len(bars) < needed else ""
+    if len(bars) < needed:
+        return f"{len(bars)} bars are fewer than the {needed} it takes"
+    known = float(np.isfinite(laws.outputs(component, frame, timeframe)[0]).mean())
+    return f"known on only {known:.0%} of the bars, which proves nothing" if known < LEAST_KNOWN else ""
 
 
 def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, str]:
