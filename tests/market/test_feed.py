@@ -9,7 +9,7 @@ from tests.builders import market, rows
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.feed import Feed
-from virtuoso.market.gaps import GapPolicy
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, GapPolicy
 
 SLOWER = [Timeframe("5m"), Timeframe("30m"), Timeframe("4h")]
 
@@ -42,3 +42,27 @@ def test_a_bar_out_of_turn_is_refused():
     frame = market(bars=500)
     with pytest.raises(DataError, match="is number"):
         Feed(frame, SLOWER, GapPolicy("bridge", 5)).close(frame.base.end + 1, None)
+
+
+class TestACalmBar:
+    """A source that was recording says that nothing traded: a flat bar that is a fact, not a bridge."""
+
+    def test_is_no_trade_at_a_venue_that_publishes_every_bar(self):
+        frame = market(bars=300, gaps=False, flats=False, lit=True)
+        last = {name: float(values[-1]) for name, values in frame.base.columns.items()}
+        flat = {**last, **dict.fromkeys(("open", "high", "low"), last["close"]), "volume": 0.0}
+        grown = Feed(frame, [], GapPolicy("bridge", 5)).close(frame.stop, flat, calm=True).base
+        assert (grown.state[-1], grown.share[-1]) == (NO_TRADE, 1.0)
+        assert grown.columns["volume"][-1] == 0.0
+
+    def test_does_not_end_a_silence(self):
+        frame = market(bars=300, gaps=False, flats=False)
+        feed, last = Feed(frame, [], GapPolicy("bridge", 1)), {n: float(v[-1]) for n, v in frame.base.columns.items()}
+        feed.close(frame.stop, last, calm=True)
+        assert feed.close(frame.stop + 1, None).base.state[-1] == UNKNOWN
+
+    def test_columns_of_events_are_taken_beside_a_bar_that_is_missing(self):
+        frame = market(bars=300, gaps=False, flats=False, lit=True)
+        grown = Feed(frame, [], GapPolicy("bridge", 5)).close(frame.stop, None, {"open_interest": 7.0}).base
+        assert grown.state[-1] == BRIDGED
+        assert grown.columns["open_interest"][-1] == 7.0

@@ -47,7 +47,12 @@ class Feed:
         return MarketFrame(self.instrument, self._base.bars, None, folded)
 
     def close(
-        self, number: int, values: Mapping[str, float] | None, beside: Mapping[str, float] | None = None
+        self,
+        number: int,
+        values: Mapping[str, float] | None,
+        beside: Mapping[str, float] | None = None,
+        *,
+        calm: bool = False,
     ) -> MarketFrame:
         """Take the bar that has just closed, or None where none was published for it.
 
@@ -58,6 +63,9 @@ class Feed:
         values : mapping of str to float, or None
         beside : mapping of str to float, optional
             Columns of events (attach.py), which are known whether or not a bar was published.
+        calm : bool
+            Whether the values are those of a bar in which nothing traded, as a source says that was recording: flat,
+            and a fact.
 
         Returns
         -------
@@ -70,8 +78,8 @@ class Feed:
                 f"The next {base.timeframe} bar of {self.instrument} is number {base.end}, was {number}. Hand in None "
                 "for bars that were not published."
             )
-        self._silence = 0 if values is not None else self._silence + 1
-        self._base.append(*self._completed(base, values, beside or {}))
+        self._silence = 0 if values is not None and not calm else self._silence + 1
+        self._base.append(*self._completed(base, values, beside or {}, calm))
         base = self._base.bars
         for slow in self._slow:
             timeframe = slow.bars.timeframe
@@ -84,12 +92,12 @@ class Feed:
         return self.frame
 
     def _completed(
-        self, base: Bars, values: Mapping[str, float] | None, beside: Mapping[str, float]
+        self, base: Bars, values: Mapping[str, float] | None, beside: Mapping[str, float], calm: bool
     ) -> tuple[Array, int, float]:
         """Values, state and known share of a bar, flat where it is silent."""
         if values is not None:
             given = {**values, **beside}
-            return np.array([given.get(name, np.nan) for name in base.columns]), TRADED, 1.0
+            return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if calm else TRADED, 1.0
         short = NO_TRADE if self.policy.meaning == "no_trade" else BRIDGED
         state = short if self._silence <= self.policy.bars else UNKNOWN
         if state == UNKNOWN:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from virtuoso.clock import Timeframe, iso
+from virtuoso.market.columns import BAR_COLUMNS
 from virtuoso.market.feed import Feed
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import TRADED, policy_for
+from virtuoso.market.gaps import NO_TRADE, TRADED, policy_for
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
@@ -223,9 +224,12 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
         i = number - base.first
-        published = base.state[i] == TRADED  # a minute without a trade is not published: the feed must tell by itself
-        values = {name: float(column[i]) for name, column in base.columns.items()} if published else None
-        workspace.grow(feed.close(number, values))
+        row = {name: float(column[i]) for name, column in base.columns.items()}
+        beside = {name: value for name, value in row.items() if name not in BAR_COLUMNS}
+        # where only bars with trades are published, the feed must tell a minute without one by itself
+        calm = base.state[i] == NO_TRADE and policy.meaning != "no_trade"
+        published = base.state[i] == TRADED or calm
+        workspace.grow(feed.close(number, row if published else None, beside, calm=bool(calm)))
         for name, array in prism.assemble(workspace, number, number + 1).arrays().items():
             found.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in found.items()}
