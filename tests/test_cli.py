@@ -689,6 +689,18 @@ class TestSweep:
         for words in ("SIMULATED DATA", "tries so far", "deflated", "overfitting (PBO)", "lucky before it is good"):
             assert words in shown
 
+    def test_is_counted_once_among_all_tries_on_the_same_data(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        counts = [virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--json").json["honesty"]["tries"] for _ in (1, 2)]
+        more = virtuoso(*self.SWEPT, "--seed", "5", "--data", stored, "-c", few, "--json").json["honesty"]["tries"]
+        assert counts == [40, 40]
+        assert more == 80
+
+    def test_what_it_cannot_express_is_refused(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        (tmp_path / "calm.yaml").write_text("signals: {regimes: [calm range]}")
+        refused = virtuoso(*self.SWEPT, "--data", stored, "-c", tmp_path / "calm.yaml")
+        assert refused.code == 2
+        assert "calm range" in refused.err
+
     def test_what_cannot_be_ranked_is_refused(self, virtuoso: Virtuoso, stored: Path, few: Path):
         refused = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--by", "sharp")
         assert refused.code == 2

@@ -48,6 +48,7 @@ def sweep(
 ) -> Answer:
     """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
     from virtuoso import verbs
+    from virtuoso.research.trials import TrialLedger
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "fees": fees, "maker": maker, "taker": taker,
@@ -60,7 +61,9 @@ def sweep(
             scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, progress=tick, **terms
         )
     folder, fresh = verbs.save_sweep(result, out, settings=call.settings)
-    honesty = result.honesty(result.chosen)
+    ledger, trial = TrialLedger(), result.trial("sweep", result.chosen)
+    ledger.record(trial)
+    honesty = result.honesty(result.chosen, ledger.tried(trial))
     if not fresh:
         call.note(f"This very sweep is there already; {folder} was left as it is.")
     data = {

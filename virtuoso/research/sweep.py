@@ -40,6 +40,7 @@ from virtuoso.research.sweep_vectorbt import TRADE_COLUMNS, Cash, by_vectorbt, v
 from virtuoso.research.sweep_walk import Ground, ground_of
 from virtuoso.signals.levels import DEPTH, charts
 from virtuoso.signals.rule import memory
+from virtuoso.signals.settings import REGIMES
 
 BATCH = 32
 """Configurations that pass the market together."""
@@ -253,6 +254,11 @@ class Sweep:
         if account.trail > 0.0 or not account.isolated:
             what = "trailing stops" if account.trail > 0.0 else "cross margin"
             raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
+        if set(self.settings.regimes) != set(REGIMES):
+            raise ConfigError(
+                f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
+                "Sweep without, and run what it chose with it."
+            )
         stage = stage or Stage.of([self.scores.frame])
         same = stage.instruments == (instrument,) and stage.timeframe == self.scores.frame.timeframe
         if not same or (stage.first, len(stage)) != (self.scores.start, len(self.scores)):
