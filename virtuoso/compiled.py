@@ -25,9 +25,25 @@ _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 def inner(kernel: _Kernel) -> _Kernel:
     """Compile a function that only kernels call: without doors to Python, which take a third of the time.
 
-    It divides as NumPy does, without asking whether by zero. Python must not call it: there is no way in.
+    It divides as NumPy does, without asking whether by zero. Python cannot call it; where it tries, it is told so
+    instead of falling through the door that is not there.
+
+    Raises
+    ------
+    TypeError
+        When it is called by Python.
     """
+
+    def refuse(*given: object, **named: object) -> None:
+        raise TypeError(
+            f"{kernel.__module__}.{kernel.__qualname__} is for other kernels and cannot be called by Python. "
+            "To call it from a test, compile it with @njit(cache=True) instead of @inner."
+        )
+
     compiled: _Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
+    dispatcher: Any = compiled  # where Python looks for a compiled form it finds none, and asks for one
+    dispatcher._insert = lambda *given, **named: None
+    dispatcher._compile_for_args = refuse
     return compiled
 
 

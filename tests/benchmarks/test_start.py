@@ -49,7 +49,7 @@ def test_peer_python_itself(benchmark):
 
 
 def test_all_compilation_of_the_demo(benchmark, tmp_path):
-    """Runs a short demo with an empty numba cache, and tells what of it was compiling: everything a fresh clone does."""
+    """Runs a short demo with an empty numba cache, as on a fresh clone, and tells what of it was compiling."""
     command = (sys.executable, "-c", DEMO, str(tmp_path))
     told = benchmark.pedantic(run, args=command, kwargs={"NUMBA_CACHE_DIR": str(tmp_path / "cache")}, rounds=1)
     seconds = json.loads(told.splitlines()[-1])

@@ -23,7 +23,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
 from virtuoso.market.columns import Array
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
@@ -190,7 +189,7 @@ def _map(
         _nearest(mark[:n], worth[:n], price[i], 1.0, width, weakest, out[1, i])
 
 
-@inner
+@njit(cache=True)
 def _nearest(mark: Array, worth: Array, price: float, side: float, width: float, weakest: float, out: Array) -> None:
     """Write the levels on one side of a price, nearest first, at least `width` from each other."""
     reached, step = 0.0, 0.0

@@ -1,0 +1,98 @@
+"""How kernels are compiled."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from numba import njit
+from numba.core import event
+
+from virtuoso.compiled import inner
+
+
+@inner
+def doubled(x: float) -> float:
+    return x + x
+
+
+@inner
+def share(x: float, of: float) -> float:
+    return x / of
+
+
+@njit
+def fourfold(x: float) -> float:
+    return doubled(doubled(x))
+
+
+@njit
+def shared(x: float, of: float) -> float:
+    return share(x, of)
+
+
+class Collecting(event.Listener):
+    """Whether the collector was on while a function was compiled."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def on_start(self, event: event.Event) -> None:
+        self.seen.append(gc.isenabled())
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+class TestInner:
+    """A function that only kernels call."""
+
+    def test_kernels_call_it(self):
+        assert fourfold(1.5) == 6.0
+
+    def test_python_that_calls_it_is_told_so(self):
+        with pytest.raises(TypeError, match=r"tests\.test_compiled\.doubled is for other kernels.*@njit"):
+            doubled(1.5)
+
+    def test_it_divides_as_numpy_does(self):
+        assert shared(1.0, 0.0) == np.inf
+
+
+class TestCollector:
+    """The garbage collector waits while kernels are compiled, and not longer."""
+
+    def test_it_waits_for_a_kernel_and_those_that_it_calls(self):
+        @inner
+        def below(x: float) -> float:
+            return x - 1.0
+
+        @njit
+        def above(x: float) -> float:
+            return below(x)
+
+        with event.install_listener("numba:compile", Collecting()) as collecting:
+            assert above(2.0) == 1.0
+        assert collecting.seen == [False, False]
+        assert gc.isenabled()
+
+    def test_it_is_back_after_a_kernel_that_cannot_be_compiled(self):
+        @njit
+        def wrong(x: float) -> float:
+            return x.nothing
+
+        with pytest.raises(Exception, match="nothing"):
+            wrong(2.0)
+        assert gc.isenabled()
+
+    def test_where_it_was_off_it_stays_off(self):
+        @njit
+        def other(x: float) -> float:
+            return x - 2.0
+
+        gc.disable()
+        try:
+            other(2.0)
+            assert not gc.isenabled()
+        finally:
+            gc.enable()
