@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 import virtuoso as vt
+from virtuoso.reports.numbers import DASH
 from virtuoso.research.information import Information
 from virtuoso.verbs import import_files
 
@@ -73,10 +76,10 @@ def section(found: Information, title: str, horizons: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def cell(row) -> str:
+def cell(row: np.ndarray) -> str:
     """Coefficient and interval."""
     if len(row) == 0 or row["ic"][0] != row["ic"][0]:
-        return "–"
+        return DASH
     if row["low"][0] != row["low"][0]:
         return f"{row['ic'][0]:+.3f} (too short)"
     text = f"{row['ic'][0]:+.3f} ({row['low'][0]:+.3f} to {row['high'][0]:+.3f})"

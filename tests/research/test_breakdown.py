@@ -4,15 +4,22 @@ import numpy as np
 import pytest
 
 from tests.builders import START
-from tests.research.scenes import scored
 from tests.research.test_portfolio_backtest import trade, two
 from virtuoso.account.books import STOPPED
 from virtuoso.clock import Env
+from virtuoso.prism import orderflow
+from virtuoso.prism.face import Face
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.technical import RSI
 from virtuoso.research.breakdown import breakdowns, labels_of
 from virtuoso.research.lives import LIFE
 from virtuoso.signals.regime import regimes
 from virtuoso.signals.settings import REGIMES
 
+TWO_FACES = Prism(
+    (Face("technical", "Technical", {RSI(): 1.0}), orderflow.FACE), {"technical": 0.6, "orderflow": 0.4}, {"1m": 1.0}
+)
+"""Both of which bars alone can tell something of."""
 MINUTE = 60_000
 DAY = 1_440
 
@@ -37,7 +44,7 @@ class TestGroups:
     @pytest.fixture(scope="class")
     @classmethod
     def result(cls):
-        return trade(*two(3, n=8_000, score=scored))
+        return trade(*two(3, n=8_000, score=TWO_FACES.score))
 
     def test_the_parts_sum_to_the_whole(self, result):
         table = result.breakdowns

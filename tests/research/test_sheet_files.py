@@ -1,6 +1,7 @@
 """From a backtest to its tear sheet: the files it is made from hold what the result holds, and nothing is run again."""
 
 import json
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -92,12 +93,12 @@ class TestTries:
     """Each run is recorded once, and judged against all that were made on its data."""
 
     def test_a_second_configuration_raises_the_count(self, result, folder, tmp_path):
-        ledger = TrialLedger(tmp_path / "trials")
-        first = write_sheet(result, folder, ledger)
-        again = write_sheet(result, folder, ledger)
+        ledger, own = TrialLedger(tmp_path / "trials"), copytree(folder, tmp_path / "one")
+        first = write_sheet(result, own, ledger)
+        again = write_sheet(result, own, ledger)
         other = backtest(result.scores, COSTLY, slippage=0.001, funding_terms=FundingTerms(0.0001, True))
         assert trial_of(other).identity != trial_of(result).identity
-        second = write_sheet(other, folder, ledger)
+        second = write_sheet(other, own, ledger)
         assert [found["rows"][0][1] for found in (first, again, second)] == ["1", "1", "2"]
 
     def test_the_files_that_repeat_do_not_hold_the_count(self, result):

@@ -299,6 +299,6 @@ def mirrored(columns: Columns, pivot: float) -> dict[str, Array]:
 
     A column whose other side is not carried is not known there.
     """
-    unknown = np.full(len(columns["close"]), np.nan)
+    unknown = np.full(len(next(iter(columns.values()), ())), np.nan)
     carried = defaultdict(lambda: unknown, columns)
     return {name: COLUMNS[name].mirror(carried, pivot) for name in columns}

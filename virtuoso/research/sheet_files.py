@@ -47,8 +47,8 @@ CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
 def sheet_files(result: PortfolioResult) -> dict[str, bytes]:
     """Contents of the files that the same inputs repeat, by name."""
     return {
-        "words.json": as_json(words(result)),
-        "reliability.json": as_json(reliability(result)),
+        "words.json": as_json({"simulated": result.is_simulated, **words(result)}),
+        "reliability.json": as_json({"simulated": result.is_simulated, **reliability(result)}),
         "prices.parquet": as_parquet(prices(result)),
     }
 
@@ -195,7 +195,7 @@ def write_sheet(result: PortfolioResult, folder: Path, ledger: TrialLedger | Non
         ledger.record(trial)
         tried = ledger.tried(trial)
     found = judged(result, tried)
-    Disk().write(folder / HONESTY, as_json(found))
+    Disk().write(folder / HONESTY, as_json({"simulated": result.is_simulated, **found}))
     write_tearsheet(folder)
     return found
 

@@ -182,7 +182,8 @@ def _both_hours(column: Any, name: str, read: FileTimes, hours: NDArray[np.float
 
 def _off_grid(ms: Times, step: Times) -> Times:
     rest = ms % step
-    return np.minimum(rest, step - rest)
+    off: Times = np.minimum(rest, step - rest)
+    return off
 
 
 def _refuse_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], asked: Asked) -> None:

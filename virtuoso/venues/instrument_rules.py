@@ -44,4 +44,4 @@ def _is_ours(market: Any) -> bool:
         compact(market["symbol"])
     except AmbiguousError:
         return False
-    return market.get("contractType", "PERPETUAL") == "PERPETUAL"
+    return bool(market.get("contractType", "PERPETUAL") == "PERPETUAL")

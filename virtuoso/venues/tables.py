@@ -179,9 +179,10 @@ def open_table(path: Path, names: tuple[str, ...] = ()) -> Table:
         The file is damaged, empty, differs from its checksum or is not what its name says.
     """
     data, sha256 = checked_bytes(path)
+    broken: tuple[tuple[int, str], ...] = ()
     try:
         if path.name.lower().endswith((".parquet", ".pq")):
-            table, skip, broken = _parquet(data), 0, ()
+            table, skip = _parquet(data), 0
         else:
             table, skip, broken = _csv(path, unpacked(path, data), names)
         simulated = is_simulated(path, data)
