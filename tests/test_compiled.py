@@ -73,7 +73,8 @@ class TestCollector:
 
         with event.install_listener("numba:compile", Collecting()) as collecting:
             assert above(2.0) == 1.0
-        assert collecting.seen == [False, False]
+        assert collecting.seen  # the caller, and the callee where no cache holds it
+        assert not any(collecting.seen)
         assert gc.isenabled()
 
     def test_it_is_back_after_a_kernel_that_cannot_be_compiled(self):
