@@ -21,7 +21,7 @@ from virtuoso.signals.signal import Signal
 SHOWN_SIGNALS = 12
 NOT_YET = (
     ("Tuning", "no weights were searched; they are the configured ones"),
-    ("Trades, order book, derivatives", "the simulator makes bars only, so three of the six faces are not known here"),
+    ("Trades and order book of every day", "they are recorded for the last days only; before them two faces know less"),
     ("PDF and chart of a signal", "signals are written as JSON"),
     ("Live and paper trading, the signals API", "nothing listens and nothing trades"),
 )
@@ -130,8 +130,8 @@ class DemoPage:
         began = [int(s.close_times[int(np.argmax(e))]) for s, e in zip(first, enough, strict=True) if e.any()]
         when = f"here from {iso(min(began))[:10]} on" if began else f"which {self.days} days are too few for"
         return (
-            f"Nothing is signalled before {share} of the weight is known. With three of six faces, that takes the slow "
-            f"timeframes some weeks: {when}."
+            f"Nothing is signalled before {share} of the weight is known, and slow timeframes know nothing for some "
+            f"weeks: {when}."
         )
 
     @property
