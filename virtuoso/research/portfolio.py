@@ -54,8 +54,6 @@ CORRELATION_BARS = 500
 PLAIN_TIERS = Tiers.of([0.0], [0.005])
 """Maintenance margin where the venue's tiers are not known: half a percent."""
 
-ORDERED = np.dtype([("number", np.int64), ("instrument", np.int64), ("row", np.int64)])
-
 
 @dataclass(frozen=True)
 class Account:

@@ -3,7 +3,8 @@
 1. Every instrument stands at its own bars' numbers; where its bar is not known (before listing, after delisting, in a
    gap, bridged) there is NaN, and nothing is filled.
 2. Funding settles at its own times, against the mark price. Where a perpetual has none over the stretch, or has no mark
-   price, there is no stage: `FundingTerms` must say what to assume, and everything that is shown says so.
+   price, there is no stage: `FundingTerms` must say what to assume, and everything that is shown says so. What settles
+   in a bar that is not known is paid at the next one that is: who held through a gap held through its settlements.
 3. Slippage is half the recorded spread where the book is known, and never less than the configured share.
 """
 
@@ -141,7 +142,7 @@ class Stage:
             known = _prices(frame, part)
             part[:, SLIPPAGE] = _slippage(frame, slippage)
             said += _mark(frame, part, allowed)
-            said += _funding(frame, part, given.get(frame.instrument), allowed)
+            said += _funding(frame, part, known, given.get(frame.instrument), allowed)
             part[~known] = np.nan
             repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
         there = np.isfinite(bars[:, :, OPEN])
@@ -210,30 +211,33 @@ def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
     return ["the last price stands for the mark price"]
 
 
-def _funding(frame: MarketFrame, part: Array, events: Events | None, terms: FundingTerms) -> list[str]:
+def _funding(
+    frame: MarketFrame, part: Array, known: NDArray[np.bool_], events: Events | None, terms: FundingTerms
+) -> list[str]:
     """Write funding rate times mark price where it settles: at the open of a bar, or inside it."""
     part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
     if frame.instrument.is_spot or len(frame) == 0:
         return []
     ms, start = frame.timeframe.ms, frame.start * frame.timeframe.ms
     stop = frame.stop * ms
+    hole: int | None = start
+    recorded = np.empty(0, dtype=np.int64)
     if events is not None and len(events):
-        times, rates = _on_the_hour(events.event_time), events["rate"]
-        inside = (times >= start) & (times < stop)
-        hole = _hole(times, start, stop)
-        if hole is None:
-            _write(part, times[inside], rates[inside], events["mark"][inside], start, ms)
-            return []
-    else:
-        hole = start
+        recorded = _on_the_hour(events.event_time)
+        inside = (recorded >= start) & (recorded < stop)
+        _write(part, known, recorded[inside], events["rate"][inside], events["mark"][inside], start, ms)
+        hole = _hole(recorded, start, stop)
+    if hole is None:
+        return []
     if terms.assume is None:
         raise NoDataError(
             f"Funding of {frame.instrument} is not known from {iso(hole)} on. Import it, or pass --assume-funding RATE "
             "(per eight hours, such as 0.0001) to assume it where it is missing."
         )
     times = np.arange(-(-start // USUAL_INTERVAL) * USUAL_INTERVAL, stop, USUAL_INTERVAL, dtype=np.int64)
-    unknown = np.full(len(times), np.nan)
-    _write(part, times, np.full(len(times), terms.assume), unknown, start, ms)
+    before, upto = np.searchsorted(recorded, times - USUAL_INTERVAL, "right"), np.searchsorted(recorded, times, "right")
+    times = times[before == upto]  # what was recorded stays as it was
+    _write(part, known, times, np.full(len(times), terms.assume), np.full(len(times), np.nan), start, ms)
     return [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
 
 
@@ -253,10 +257,16 @@ def _hole(times: NDArray[np.int64], start: int, stop: int) -> int | None:
     return int(max(edges[apart[0]], start)) if len(apart) else None
 
 
-def _write(part: Array, times: NDArray[np.int64], rates: Array, marks: Array, start: int, ms: int) -> None:
-    """Add settlements to the bars they fall in; the mark is the recorded one, or that of the bar."""
-    bar = (times - start) // ms
-    at_open = times % ms == 0
+def _write(
+    part: Array, known: NDArray[np.bool_], times: NDArray[np.int64], rates: Array, marks: Array, start: int, ms: int
+) -> None:
+    """Add settlements to the bars they fall in, or to the next known one; the mark is recorded, or that of the bar."""
+    fell, there = (times - start) // ms, np.flatnonzero(known)
+    following = np.searchsorted(there, fell)
+    paid = following < len(there)  # after the last known bar nothing is held any more
+    times, fell, rates, marks = times[paid], fell[paid], rates[paid], marks[paid]
+    bar = there[following[paid]]
+    at_open = (times % ms == 0) | (bar != fell)
     opened = np.where(np.isfinite(marks), marks, part[bar, MARK_OPEN])
     closed = np.where(np.isfinite(marks), marks, part[bar, MARK_CLOSE])
     np.add.at(part[:, FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])

@@ -116,7 +116,10 @@ def institutional_share(m: Moment) -> str | None:
     side = "on both sides alike"
     if abs(found.lean) >= TELLING_LEAN:
         side = f"mostly {'buying' if found.lean > 0 else 'selling'} ({found.lean:+.0%})"
-    return f"Institutions: large orders are {found.share:.0%} of the last hour's volume, {side}, at {m.shown(m.price)}."
+    return (
+        f"Institutions: large orders are {found.share:.0%} of the last {found.over}'s volume, {side}, at "
+        f"{m.shown(m.price)}."
+    )
 
 
 def market_maker_behaviour(m: Moment) -> str | None:

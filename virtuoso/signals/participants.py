@@ -1,5 +1,6 @@
-"""Participants: what large orders and market makers did over the last hour, for insights; they have no weight.
+"""Participants: what large orders and market makers did over the last hour, or bar if that is longer; for insights.
 
+They have no weight.
 Everything is a share or a ratio of sums over closed bars, known only where every column it names is known on at least
 half of them. Nothing here is a direction by itself: it says who was there.
 """
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virtuoso.clock import Span
 from virtuoso.market.columns import Array
 from virtuoso.prism.blocks import Workspace
 
 WINDOW = "1h"
 """What is 'now'; a day of such windows before it is 'usual'."""
 USUAL_WINDOWS = 24
-LEAST_BARS = 20
 LEAST_KNOWN = 0.5
 NAN = float("nan")
 
@@ -31,10 +32,13 @@ class Institutions:
         Of all volume; NaN where not known.
     lean : float, -1..1
         Bought minus sold over both.
+    over : str
+        What 'now' is: 'hour', or 'bar' where a bar is longer.
     """
 
     share: float = NAN
     lean: float = NAN
+    over: str = "hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ def institutions(workspace: Workspace, number: int) -> Institutions:
     """Read the share and the side of large trades at the close of a base bar."""
     now = _Window.of(workspace, number)
     bought, sold, volume = (now.total(name) for name in ("large_buy_volume", "large_sell_volume", "volume"))
-    return Institutions(_over(bought + sold, volume), _over(bought - sold, bought + sold))
+    over = "hour" if workspace.frame.timeframe.ms <= Span(WINDOW).ms else "bar"
+    return Institutions(_over(bought + sold, volume), _over(bought - sold, bought + sold), over)
 
 
 def market_makers(workspace: Workspace, number: int) -> MarketMakers:
@@ -93,7 +98,7 @@ class _Window:
     @classmethod
     def of(cls, workspace: Workspace, number: int, windows: int = 1) -> _Window:
         base = workspace.frame.base
-        bars = windows * max(base.timeframe.bars(WINDOW), LEAST_BARS)
+        bars = windows * base.timeframe.bars(WINDOW)
         workspace.insist_loaded(base.timeframe, number - bars + 1)
         return cls(workspace, number - bars + 1, number + 1)
 
