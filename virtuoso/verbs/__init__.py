@@ -1,0 +1,39 @@
+"""The verbs: import, load, score, explain, backtest, sweep, report, verify.
+
+Notebooks call them as `vt.load`, `vt.score` and so on; every command of the command line is a thin caller of one.
+Nothing heavy is imported before it is needed.
+"""
+
+from virtuoso.verbs.history import checks, event_checks, find, import_files, load
+from virtuoso.verbs.home import Progress, block_cache, lake, scores_file, signal_folder
+from virtuoso.verbs.runs import report, run_folder, save_run, save_sweep
+from virtuoso.verbs.scoring import explain, issued, known_shares, open_interest, save_certificate, score, verify
+from virtuoso.verbs.trading import assumptions_needed, backtest, cross_check, sweep
+
+__all__ = [
+    "Progress",
+    "assumptions_needed",
+    "backtest",
+    "block_cache",
+    "checks",
+    "cross_check",
+    "event_checks",
+    "explain",
+    "find",
+    "import_files",
+    "issued",
+    "known_shares",
+    "lake",
+    "load",
+    "open_interest",
+    "report",
+    "run_folder",
+    "save_certificate",
+    "save_run",
+    "save_sweep",
+    "score",
+    "scores_file",
+    "signal_folder",
+    "sweep",
+    "verify",
+]

@@ -1,0 +1,182 @@
+"""Run folders: what went into a run, where it is written, and its tear sheet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.verbs.home import NAME_DIGITS, settings_of
+
+if TYPE_CHECKING:
+    from virtuoso.config import Settings
+    from virtuoso.prism.prism import Prism
+    from virtuoso.prism.scores import Scores
+    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.results import BacktestResult
+    from virtuoso.research.sweep_result import SweepResult
+
+
+def config_of_run(settings: Settings) -> dict[str, Any]:
+    """Settings that a backtest runs by."""
+    config = {name: part for name, part in settings.masked().items() if name in ("prism", "signals", "trading", "risk")}
+    del config["signals"]["reports"]  # where things are written changes no result
+    return config
+
+
+def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+    """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
+    from virtuoso.prism.fingerprint import environment
+    from virtuoso.signals.provenance import config_digest
+
+    return {
+        "config": config_digest(prism, settings.signals),
+        "prism": prism.fingerprint,
+        "code": _code_digest(prism),
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
+def _code_digest(prism: Prism) -> str:
+    """Digest of the sources that a backtest runs through, from scoring to the trades."""
+    from virtuoso.signals.provenance import code_digest
+
+    digest = hashlib.sha256(code_digest(prism).encode())
+    package = Path(__file__).parents[1]
+    for file in sorted(file for room in ("account", "research") for file in (package / room).glob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def run_folder(result: PortfolioResult | BacktestResult, settings: Settings | None = None) -> Path:
+    """Where a backtest is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
+
+    The same data, configuration, code and terms give the same name, so that a run never meets another one there.
+    """
+    from virtuoso.research.run_folder import as_json
+
+    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
+    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
+    return settings_of(settings).signals.reports / "runs" / f"{traded}_{result.timeframe}_{went_in[:NAME_DIGITS]}"
+
+
+def _scores_of(result: PortfolioResult | BacktestResult) -> Sequence[Scores]:
+    from virtuoso.research.portfolio_result import PortfolioResult
+
+    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
+
+
+def save_run(
+    result: PortfolioResult | BacktestResult,
+    folder: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    trials: str | Path | None = None,
+) -> tuple[Path, bool]:
+    """Write the run folder of a backtest and its tear sheet, unless this very run is there already.
+
+    Parameters
+    ----------
+    result : PortfolioResult or BacktestResult
+        That of vectorbt, a cross-check, gets no tear sheet and is no try.
+    folder : str or Path, optional
+        See `run_folder` for where it is written if absent.
+    settings : Settings, optional
+    trials : str or Path, optional
+        Folder of the trial ledger: the run is recorded there and judged against all tries; alone if absent.
+
+    Returns
+    -------
+    tuple of Path and bool
+        The folder, and whether it was written now.
+
+    Raises
+    ------
+    ConfigError
+        Another run lies in `folder`; a run is never overwritten.
+    """
+    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.run_folder import holds_run
+    from virtuoso.research.sheet_files import write_sheet
+    from virtuoso.research.trials import TrialLedger
+
+    target = run_folder(result, settings) if folder is None else Path(folder)
+    if holds_run(target, result):
+        return target, False
+    result.save(target)
+    if isinstance(result, PortfolioResult):
+        write_sheet(result, target, None if trials is None else TrialLedger(Path(trials)))
+    return target, True
+
+
+def save_sweep(
+    result: SweepResult, folder: str | Path | None = None, *, settings: Settings | None = None
+) -> tuple[Path, bool]:
+    """Write the run folder of a sweep, unless this very sweep is there already.
+
+    Parameters
+    ----------
+    result : SweepResult
+    folder : str or Path, optional
+        Below `runs/` among the reports if absent, named by what went into it.
+    settings : Settings, optional
+
+    Returns
+    -------
+    tuple of Path and bool
+        The folder, and whether it was written now.
+
+    Raises
+    ------
+    ConfigError
+        Another run lies in `folder`; a run is never overwritten.
+    """
+    from virtuoso.research.run_folder import as_json, holds_run
+
+    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
+    instrument = result.scores.frame.instrument
+    name = f"{instrument.venue}_{instrument.symbol}_{result.timeframe}_sweep_{went_in[:NAME_DIGITS]}"
+    target = Path(folder) if folder is not None else settings_of(settings).signals.reports / "runs" / name
+    fresh = not holds_run(target, result)
+    if fresh:
+        result.save(target)
+    return target, fresh
+
+
+def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
+    """Write the tear sheet of a run, as one HTML page and as PDF, from its run folder alone.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder, or its name below `runs/` among the reports.
+    out : str or Path, optional
+        Where to write; into the run folder if absent.
+    settings : Settings, optional
+
+    Returns
+    -------
+    list of Path
+        The page and the PDF.
+
+    Raises
+    ------
+    NoDataError
+        There is no such run.
+    UnreadableFileError
+        A file of the run is not what its name says.
+    """
+    from virtuoso.errors import NoDataError, did_you_mean
+    from virtuoso.reports.tearsheet import write_tearsheet
+
+    home = settings_of(settings).signals.reports / "runs"
+    folder = Path(run) if Path(run).is_dir() else home / run
+    if not folder.is_dir():
+        known = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
+        remedy = did_you_mean(str(run), known) if known else "Run `virtuoso backtest`: it writes run folders."
+        raise NoDataError(f"There is no run {run}, neither here nor in {home}. {remedy}")
+    return write_tearsheet(folder, out)

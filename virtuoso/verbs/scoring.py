@@ -1,0 +1,232 @@
+"""Scores and what they say: score, explain, signals issued, and the examination of a prism by every law."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtuoso.verbs.history import frame_at
+from virtuoso.verbs.home import NAME_DIGITS, Progress, settings_of
+
+if TYPE_CHECKING:
+    from virtuoso.config import Settings
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.prism.certificate import Certificate
+    from virtuoso.prism.interest_report import OpenInterest
+    from virtuoso.prism.prism import Prism
+    from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.signals.signal import Signal
+
+log = logging.getLogger(__name__)
+
+
+def score(
+    frame: MarketFrame,
+    prism: Prism | None = None,
+    *,
+    settings: Settings | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every bar of a frame's window.
+
+    Parameters
+    ----------
+    frame : MarketFrame
+    prism : Prism, optional
+        The one that settings describe if absent.
+    settings : Settings, optional
+    cache : str or Path, optional
+        Folder that keeps finished blocks between runs.
+    progress : callable, optional
+
+    Returns
+    -------
+    Scores
+    """
+    chosen = prism if prism is not None else prism_of(settings)
+    told = None if progress is None else lambda done, total: progress("bars", done, total)
+    scores = chosen.score(frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
+    fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
+    log.info("scored", extra=fields)
+    return scores
+
+
+def prism_of(settings: Settings | None) -> Prism:
+    """The prism that settings describe."""
+    from virtuoso.prism.registry import prism_from
+
+    return prism_from(settings_of(settings).prism)
+
+
+def known_shares(scores: Scores) -> dict[str, dict[str, float]]:
+    """Share of the scored bars on which each component is known, on each timeframe of the ladder.
+
+    Returns
+    -------
+    dict of dotted name to dict of timeframe to float
+        NaN where the stretch holds no bar of the timeframe; empty for a component whose data is not there.
+    """
+    import numpy as np
+
+    frame, found = scores.frame, {}
+    for face in scores.faces.values():
+        for name, part in face.components.items():
+            shares: dict[str, float] = {}
+            for timeframe, _ in () if part.missing else scores.prism.ladder(frame.timeframe):
+                bars, ratio = frame.bars(timeframe), timeframe.ratio(frame.timeframe)
+                first = max(-(-scores.start // ratio), bars.first)
+                end = min((scores.start + len(scores)) // ratio, bars.end)
+                values = scores.workspace.values(part.component, timeframe, first, max(first, end))[0]
+                shares[timeframe.name] = float(np.isfinite(values).mean()) if len(values) else float("nan")
+            found[f"{face.name}.{name}"] = shares
+    return found
+
+
+def explain(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Explanation:
+    """Explain one moment from the lake: the last bar closed by then is scored, and nothing else.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    Explanation
+    """
+    chosen = settings_of(settings)
+    frame, moment = frame_at(symbol, timeframe, at, venue=venue, data=data, settings=chosen)
+    clock, number = frame.timeframe, frame.number_at(moment)
+    one = frame.within(clock.open_time(number), clock.close_time(number))
+    return score(one, settings=chosen).explain(moment)
+
+
+def open_interest(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> OpenInterest:
+    """Explain what open interest says at one moment, from the lake.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    OpenInterest
+        `to_dict` gives the keys of the API and the reports.
+    """
+    from virtuoso.prism.open_interest import analyse
+
+    frame, moment = frame_at(symbol, timeframe, at, venue=venue, data=data, settings=settings_of(settings))
+    return analyse(frame, moment)
+
+
+def issued(scores: Scores, *, settings: Settings | None = None, last: int | None = None) -> list[Signal]:
+    """Every signal that was issued over the scored bars, oldest first.
+
+    Parameters
+    ----------
+    scores : Scores
+    settings : Settings, optional
+    last : int, optional
+        Only as many as these, counted from the end.
+    """
+    from virtuoso.signals.decision import decide
+    from virtuoso.signals.issue import issue
+
+    chosen = settings_of(settings)
+    decided = decide(scores, chosen.signals)
+    first = 0 if last is None else max(len(decided) - last, 0)
+    made = [issue(decided, j) for j in range(first, len(decided))]
+    log.info("issued", extra={"instrument": str(scores.frame.instrument), "signals": len(made)})
+    return made
+
+
+def verify(
+    frame: MarketFrame,
+    prism: Prism | None = None,
+    *,
+    settings: Settings | None = None,
+    live_bars: int = 3_000,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Examine a prism by every law on a market: parity of batch and live, no look-ahead, and the rest.
+
+    Parameters
+    ----------
+    frame : MarketFrame
+        Where it is asked about a window, history is taken to begin with it.
+    prism : Prism, optional
+    settings : Settings, optional
+    live_bars : int
+        Bars at the end that another process scores one by one.
+    progress : callable, optional
+        Called with what is examined, how many are done and how many there are.
+
+    Returns
+    -------
+    Certificate
+        `certificate.holds`, `certificate.broken`; prints with the first offending bars.
+    """
+    from virtuoso.prism.certificate import certify
+
+    return certify(prism or prism_of(settings), _alone(frame), live_bars=live_bars, progress=progress)
+
+
+def _alone(frame: MarketFrame) -> MarketFrame:
+    """The window of a frame as a market of its own."""
+    from virtuoso.market.frame import MarketFrame
+
+    if frame.window is None:
+        return frame
+    base = frame.base.since(frame.start).until(frame.stop)
+    return MarketFrame(frame.instrument, replace(base, complete=True))
+
+
+def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]:
+    """Write a certificate as JSON and as text; the file names say instrument, timeframe and what was examined.
+
+    Returns
+    -------
+    list of Path
+    """
+    from virtuoso.market.disk import Disk
+    from virtuoso.research.run_folder import as_json
+
+    found = asdict(certificate)
+    examined = hashlib.sha256("|".join((certificate.data, certificate.prism, certificate.code)).encode()).hexdigest()
+    symbol, venue = certificate.instrument.split()
+    name = f"{venue}_{symbol}_{certificate.timeframe}_{examined[:NAME_DIGITS]}_certificate"
+    disk, home = Disk(), Path(folder)
+    disk.make_folder(home)
+    written = []
+    for suffix, data in (
+        ("json", as_json({"holds": certificate.holds, **found})),
+        ("txt", f"{certificate}\n".encode()),
+    ):
+        disk.write(home / f"{name}.{suffix}", data)
+        written.append(home / f"{name}.{suffix}")
+    return written

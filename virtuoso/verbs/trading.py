@@ -1,0 +1,233 @@
+"""Trading the past: a backtest by the contract, its cross-check through vectorbt, a sweep of many configurations."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.clock import Env
+from virtuoso.verbs.history import find
+from virtuoso.verbs.home import Progress, lake, settings_of
+from virtuoso.verbs.runs import config_of_run, provenance_of_run
+
+if TYPE_CHECKING:
+    from virtuoso.config import Settings
+    from virtuoso.prism.scores import Scores
+    from virtuoso.research.configurations import Configurations
+    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.results import BacktestResult
+    from virtuoso.research.sweep_result import SweepResult
+
+USUAL_FUNDING = "0.0001"
+"""Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
+
+log = logging.getLogger(__name__)
+
+
+def backtest(
+    scores: Scores | Sequence[Scores],
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    **terms: Any,
+) -> PortfolioResult:
+    """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
+
+    Parameters
+    ----------
+    scores : Scores or sequence of Scores
+        One an instrument, on one clock.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the bootstraps behind intervals, and of random entries.
+    slippage : float
+        Of the price of each market fill, at least; half the recorded spread where the book is known.
+    assume_funding : float, optional
+        Rate per eight hours where funding is not known; without it such a run is refused.
+    mark : str, optional
+        `last` lets the last price stand for mark prices that are not known; without it such a run is refused.
+    **terms
+        cash, risk, fees, maker, taker, leverage, margin, trail, reset_halt: see `virtuoso.research.terms.account_from`.
+
+    Returns
+    -------
+    PortfolioResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    """
+    from virtuoso.prism.scores import Scores as OneInstrument
+    from virtuoso.research.portfolio_backtest import backtest as run
+    from virtuoso.research.terms import account_from, funding_terms, rules_at
+
+    chosen = settings_of(settings)
+    many = [scores] if isinstance(scores, OneInstrument) else list(scores)
+    home = lake(data, chosen)
+    funding, rules = {}, {}
+    for one in many:
+        instrument = one.frame.instrument
+        funding[instrument] = home.events("funding", instrument)
+        known = rules_at(home.events("instruments", instrument), one.start * one.frame.timeframe.ms)
+        if known is not None:
+            rules[instrument] = known
+    result = run(
+        many,
+        account_from(chosen.trading, chosen.risk, funding, rules=rules, **terms),
+        settings=chosen.signals,
+        slippage=slippage,
+        funding=funding,
+        funding_terms=funding_terms(assume_funding, mark),
+        config=config_of_run(chosen),
+        provenance=provenance_of_run(many[0].prism, chosen, seed),
+        env=Env(seed=seed),
+    )
+    traded = ", ".join(str(one) for one in result.instruments)
+    log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
+    return result
+
+
+def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
+    """Trade the signals of one instrument through vectorbt, as far as vectorbt models them.
+
+    Parameters
+    ----------
+    scores : Scores
+    settings : Settings, optional
+    seed : int
+        Of the bootstrap behind the intervals of the score buckets.
+    **terms
+        fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
+        `trading.base_position_size` if absent.
+
+    Returns
+    -------
+    BacktestResult
+    """
+    from virtuoso.research.backtest import backtest as run
+    from virtuoso.signals.strategy import intents
+
+    chosen = settings_of(settings)
+    provenance = {"data": scores.frame.fingerprint, **provenance_of_run(scores.prism, chosen, seed)}
+    terms.setdefault("risk", chosen.trading.base_position_size)
+    given = intents(scores, chosen.signals)
+    result = run(
+        scores, given, config=config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms
+    )  # fmt: skip
+    log.info("cross-checked", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
+    return result
+
+
+def assumptions_needed(
+    symbol: str, *, venue: str | None = None, data: str | Path | None = None, settings: Settings | None = None
+) -> dict[str, str]:
+    """Options without which a backtest of an instrument would be refused: it has no funding, or no mark prices.
+
+    Returns
+    -------
+    dict of str to str
+        Names and values of options; empty where the lake holds both, and for spot.
+    """
+    home = lake(data, settings)
+    instrument = find(symbol, venue=venue, data=data, settings=settings)
+    if instrument.is_spot:
+        return {}
+    wanted = {"funding": ("assume_funding", USUAL_FUNDING), "prices": ("mark", "last")}
+    return dict(option for kind, option in wanted.items() if home.event_series(kind, instrument) is None)
+
+
+def sweep(
+    scores: Scores,
+    configurations: int | Configurations = 1_000,
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    fills: str = "contract",
+    by: str = "sharpe",
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    progress: Progress | None = None,
+    **terms: Any,
+) -> SweepResult:
+    """Trade many weights, thresholds and levels on the component scores of one instrument.
+
+    Parameters
+    ----------
+    scores : Scores
+    configurations : int or Configurations
+        How many to draw around what is in force, itself included; or the ones that are given.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the draws.
+    fills : str
+        contract, or vectorbt for the fills of the cross-check.
+    by : str
+        What configurations are ranked by.
+    slippage, assume_funding, mark
+        As for `backtest`.
+    progress : callable, optional
+    **terms
+        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    """
+    from virtuoso.research.configurations import Configurations
+    from virtuoso.research.plan import Terms
+    from virtuoso.research.stage import Stage
+    from virtuoso.research.sweep import sweep as run
+    from virtuoso.research.sweep_result import ranking
+    from virtuoso.research.terms import account_from, funding_terms, rules_at
+
+    chosen, instrument = settings_of(settings), scores.frame.instrument
+    tried = configurations
+    if isinstance(tried, int):
+        tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
+    told = None if progress is None else lambda done, total: progress("configurations", done, total)
+    kept = {
+        "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **terms},
+        "settings": config_of_run(chosen),
+    }
+    also: dict[str, Any] = {
+        "config": kept,
+        "provenance": provenance_of_run(scores.prism, chosen, seed),
+        "progress": told,
+    }
+    if fills == "vectorbt":
+        terms.setdefault("risk", chosen.trading.base_position_size)
+        return replace(
+            run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
+        )
+    home = lake(data, chosen)
+    known = rules_at(home.events("instruments", instrument), scores.start * scores.frame.timeframe.ms)
+    rules = {} if known is None else {instrument: known}
+    stage = Stage.of(
+        [scores.frame],
+        slippage=slippage,
+        funding={instrument: home.events("funding", instrument)},
+        terms=funding_terms(assume_funding, mark),
+    )
+    account = account_from(chosen.trading, chosen.risk, [instrument], rules=rules, **terms)
+    result = run(scores, tried, fills=fills, stage=stage, account=account, **also)
+    log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
+    return replace(result, ranked_by=ranking(by))
