@@ -183,7 +183,7 @@ class TestFinerBars:
         made["target"][:, 0] = np.round(made["price"] * (1.0 + 0.0012 * made["side"]), 2)
         account, given = Account(leverage=1.0, limits=SMALL), {slow.instrument: made}
         by_slow = bounds(Stage.of([slow], terms=FREE), given, account)
-        return by_slow, bounds(Stage.of([fine], terms=FREE), given, account, every=self.EVERY)
+        return by_slow, bounds(Stage.of([slow], terms=FREE, inside={fine.instrument: fine}), given, account)
 
     def test_ambiguous_trades_become_few_and_the_bounds_close_in(self):
         doubted, apart = np.zeros(2), np.zeros(2)

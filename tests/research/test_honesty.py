@@ -13,6 +13,7 @@ from virtuoso.research.overfitting import (
     min_track_record,
     overfitting_probability,
     psr,
+    sharpe_error,
     superior_ability,
 )
 from virtuoso.research.trials import Trial, Tried
@@ -70,11 +71,32 @@ class TestTheLedgerCounts:
         runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(50 + k, 0.0)) for k in range(others)]
         return Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
 
-    def test_deflation_is_that_of_the_paper(self):
-        tried = self.tried(30)
+    def test_deflation_is_that_of_the_paper_with_the_variance_of_the_others(self):
+        others = [0.05 * k * daily(50 + k, 4.0 * (-1.0) ** k) for k in range(1, 31)]
+        runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(returns) for k, returns in enumerate(others)]
+        tried = Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
         found = judge(Evidence(daily(), 100), tried)
-        assert found.deflated == deflated_sharpe(Moments.of(daily()), tried.effective, tried.variance)
+        variance = np.var([Moments.of(returns).sharpe for returns in others], ddof=1)
+        assert found.deflated == pytest.approx(deflated_sharpe(Moments.of(daily()), tried.effective, variance))
         assert found.luck == pytest.approx(1.0 - found.psr**tried.effective)
+
+    def test_what_is_judged_does_not_raise_its_own_bar(self):
+        low, high = (judge(Evidence(daily(sharpe=s), 100), self.beside(daily(sharpe=s))) for s in (3.0, 6.0))
+        assert low.deflated < high.deflated
+
+    def test_tries_that_resemble_each_other_by_chance_are_no_excuse(self):
+        """Ratios of tries without skill scatter at least as much as one is uncertain."""
+        record = Moments.of(daily())
+        alike = self.beside(daily())
+        found = judge(Evidence(daily(), 100), alike)
+        assert alike.variance_beside(record.sharpe) < 1e-12
+        assert found.deflated == deflated_sharpe(record, alike.effective, sharpe_error(record) ** 2)
+
+    def beside(self, chosen):
+        """Nine others of the very same Sharpe ratio, 0."""
+        drawn = [daily(50 + k, 0.0) for k in range(9)]
+        runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(returns - returns.mean()) for k, returns in enumerate(drawn)]
+        return Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(chosen)])
 
     def test_more_tries_make_less_of_the_same_result(self):
         found = [judge(Evidence(daily(), 100), self.tried(n)) for n in (0, 5, 40)]

@@ -14,7 +14,6 @@ from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
 from virtuoso.research import stress
-from virtuoso.research.lives import lives
 from virtuoso.research.portfolio import Account, run
 from virtuoso.research.stage import FundingTerms, Stage
 
@@ -129,50 +128,6 @@ class TestPlateau:
             stress.neighbours({"threshold": 68.0}, steps)
 
 
-class TestTradesReshuffled:
-    """The same trades in another order, and others drawn from them."""
-
-    GAINS = np.array([0.05, -0.02, 0.03, -0.04, 0.01, 0.02, -0.01] * 20)
-
-    def test_the_real_figures_stand_beside(self):
-        order, total, drawn = stress.reshuffled(self.GAINS, 200)
-        growth = np.cumprod(1.0 + self.GAINS)
-        assert total.real == pytest.approx(growth[-1] - 1.0)
-        assert order.real == drawn.real == pytest.approx((growth / np.maximum.accumulate(growth)).min() - 1.0)
-
-    def test_quantiles_are_in_order_and_enclose_a_usual_history(self):
-        random = np.random.default_rng(5)
-        for spread in stress.reshuffled(random.permutation(self.GAINS), 500):
-            assert spread.low <= spread.middle <= spread.high
-            assert spread.low <= spread.real <= spread.high
-
-    def test_the_middle_of_what_is_drawn_is_near_what_was(self):
-        _, total, _ = stress.reshuffled(self.GAINS, 1_000)
-        assert total.middle == pytest.approx(total.real, rel=0.1)
-
-    def test_a_loss_at_the_very_start_is_a_drawdown(self):
-        order, *_ = stress.reshuffled(np.array([-0.1, 0.5]), 50)
-        assert order.real == pytest.approx(-0.1)
-        assert order.low == order.high == pytest.approx(-0.1)
-
-    def test_no_trades_are_not_testable(self):
-        assert all(np.isnan(spread.middle) for spread in stress.reshuffled(np.empty(0)))
-
-    def test_many_trades_are_drawn_in_parts(self, monkeypatch):
-        whole = stress.reshuffled(self.GAINS, 300)[1].middle
-        monkeypatch.setattr(stress, "AT_ONCE", 5 * len(self.GAINS))
-        assert stress.reshuffled(self.GAINS, 300)[1].middle == pytest.approx(whole, rel=0.1)
-
-    def test_shares_of_equity_compound_to_the_account(self):
-        frame, made = scene(2, every=12)
-        made[frame.instrument]["side"][1::2] = 0  # in and out, never turned around
-        done = run(stage_of(frame), made, ACCOUNT)
-        kept = lives(done)
-        gained = stress.shares(kept["pnl"], kept["entry_number"], done)
-        assert len(gained) > 20
-        assert np.prod(1.0 + gained) == pytest.approx(done.equity[-1] / ACCOUNT.cash, rel=1e-4)
-
-
 class TestPaths:
     """Histories put together from blocks of the real one."""
 
@@ -215,9 +170,9 @@ class TestPaths:
         assert np.array_equal(one.base.columns["close"], two.base.columns["close"])
 
     def test_blocks_are_as_long_as_asked(self):
-        picks = stress._blocks(50_000, 25, Env(seed=1))
+        picks = stress.picked(50_000, 25, Env(seed=1).random())
         assert 50_000 / (1 + np.count_nonzero((np.diff(picks) % 50_000) != 1)) == pytest.approx(25, rel=0.1)
-        assert len(np.unique(stress._blocks(50_000, 1, Env(seed=1)))) == pytest.approx(
+        assert len(np.unique(stress.picked(50_000, 1, Env(seed=1).random()))) == pytest.approx(
             50_000 * (1 - 1 / np.e), rel=0.02
         )
 

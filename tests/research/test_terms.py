@@ -9,7 +9,7 @@ from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.errors import ConfigError
 from virtuoso.market.events import events_of, no_events
 from virtuoso.market.kinds import KINDS
-from virtuoso.research.terms import MARGIN_ROOM, account_from, funding_terms, rules_at
+from virtuoso.research.terms import MARGIN_ROOM, account_from, funding_terms, rules_at, tiers_at
 
 PERPETUAL, SPOT = Instrument("binance-usdm", "BTCUSDT"), Instrument("binance-spot", "BTCUSDT")
 
@@ -89,3 +89,23 @@ class TestRules:
 
     def test_are_none_where_the_venue_is_silent(self):
         assert rules_at(no_events(KINDS["instruments"]), 0) is None
+
+
+class TestTiers:
+    """Maintenance tiers as they were in force: a table is replaced as a whole."""
+
+    def events(self):
+        columns = {"floor": [50.0, 0.0, 80.0, 0.0], "rate": [0.01, 0.005, 0.02, 0.01], "leverage": [50.0] * 4}
+        times = np.array([1_000, 1_000, 2_000, 2_000])
+        return events_of(KINDS["tiers"], times, {name: np.array(values) for name, values in columns.items()})
+
+    @pytest.mark.parametrize(
+        ("at", "floors", "rates"),
+        [(500, [0.0, 50.0], [0.005, 0.01]), (1_999, [0.0, 50.0], [0.005, 0.01]), (2_000, [0.0, 80.0], [0.01, 0.02])],
+    )
+    def test_are_those_of_the_last_answer_then_or_of_the_first_ever(self, at, floors, rates):
+        found = tiers_at(self.events(), at)
+        assert (found.floor.tolist(), found.rate.tolist()) == (floors, rates)
+
+    def test_are_none_where_the_venue_is_silent(self):
+        assert tiers_at(no_events(KINDS["tiers"]), 0) is None

@@ -162,6 +162,13 @@ class TestWhatTheyAmountTo:
         assert found.configurations == 10
         assert found.variance == pytest.approx(np.var([Moments.of(x).sharpe for x in noise(2, 5).T], ddof=1))
 
+    def test_the_variance_of_the_others_leaves_one_out(self):
+        found = Tried.of([trial(returns=noise(4, 4)), trial("b", noise(4, 6)[:, 4:])])
+        ratios = [Moments.of(x).sharpe for x in np.column_stack((noise(4, 4), noise(4, 6)[:, 4:])).T]
+        for k, own in enumerate(ratios):
+            assert found.variance_beside(own) == pytest.approx(np.var(np.delete(ratios, k), ddof=1))
+        assert np.isnan(Tried.of_search(noise(4, 2)).variance_beside(0.1))
+
     def test_the_variance_of_one_try_is_not_known(self):
         assert np.isnan(Tried.of([trial()]).variance)
         assert Tried.of([trial()]).effective == 1.0

@@ -110,6 +110,8 @@ def shipped(world: World, worlds: int, seed: int = 0) -> float:
 NOISE = (
     World(),
     World(configurations=1),
+    World(configurations=1, days=365),
+    World(configurations=3, days=365),
     World(configurations=3),
     World(configurations=10),
     World(configurations=200),
@@ -122,13 +124,9 @@ NOISE = (
     World(one_by_one=True, correlation=0.9, days=365),
 )
 SKILL = (
-    World(skill=3.0),
-    World(skill=3.0, tails=4),
-    World(skill=3.0, configurations=1),
-    World(skill=3.0, configurations=1, days=730),
-    World(skill=3.0, configurations=1, days=365),
-    World(skill=3.0, configurations=10, days=730),
+    *(World(days, count, 3.0) for days in (365, 730, 1_200) for count in (1, 3, 10, 50)),
     World(skill=3.0, configurations=200),
+    World(skill=3.0, tails=4),
     World(skill=3.0, one_by_one=True),
     World(skill=2.0),
     World(skill=1.0),

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from virtuoso.account.margin import Tiers
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.venues.derivative_files import read_derivatives, recognises
 from virtuoso.venues.instrument_rules import rules_of
@@ -33,6 +34,21 @@ RULES = {
         {"symbol": "ETHBTC", "filters": [{"filterType": "NOTIONAL", "minNotional": "0.0001"}]},
     ],
 }
+
+BRACKETS = [
+    {"symbol": symbol, "brackets": [
+        {"bracket": k + 1, "initialLeverage": str(leverage), "notionalFloor": str(floor), "notionalCap": "0",
+         "maintMarginRatio": str(rate), "cum": str(cum)}
+        for k, (leverage, floor, rate, cum) in enumerate(tiers)
+    ]}
+    for symbol, tiers in {
+        "1000BONKUSDC": [(50, 0, 0.01, 0.0), (25, 5_000, 0.02, 50.0), (20, 50_000, 0.025, 300.0),
+                         (10, 600_000, 0.05, 15_300.0), (5, 1_200_000, 0.1, 75_300.0), (4, 3_000_000, 0.125, 150_300.0),
+                         (2, 4_000_000, 0.25, 650_300.0), (1, 6_000_000, 0.5, 2_150_300.0)],
+        "BTCUSDT_250926": [(50, 0, 0.01, 0.0)],
+    }.items()
+]  # fmt: skip
+"""Tiers as Binance published them, of one perpetual; and of a future that expires."""
 
 
 def kept(path, body):
@@ -187,6 +203,29 @@ class TestRulesOfInstruments:
         raw = read(kept(tmp_path / "exchangeInfo.json", RULES))["instruments", "ETHBTC"]
         assert raw.event_time.tolist() == [JANUARY]
         assert raw.columns["min_notional"].tolist() == [0.0001]
+
+
+class TestMaintenanceTiers:
+    """The venue's own table, dated by the file's name, since the answer carries no time."""
+
+    def read(self, tmp_path, name="leverageBracket-2024-01-01.json"):
+        return read(kept(tmp_path / name, BRACKETS), venue="binance-usdm")
+
+    def test_are_a_row_each_of_the_day_in_the_name(self, tmp_path):
+        found = self.read(tmp_path)
+        assert set(found) == {("tiers", "1000BONKUSDC")}
+        raw = found["tiers", "1000BONKUSDC"]
+        assert raw.event_time.tolist() == [JANUARY] * 8
+        assert raw.columns["leverage"].tolist() == [50, 25, 20, 10, 5, 4, 2, 1]
+
+    def test_their_deductions_are_those_that_the_venue_publishes(self, tmp_path):
+        columns = self.read(tmp_path)["tiers", "1000BONKUSDC"].columns
+        published = [float(tier["cum"]) for tier in BRACKETS[0]["brackets"]]
+        assert Tiers.of(columns["floor"], columns["rate"]).deduction.tolist() == pytest.approx(published, abs=1e-6)
+
+    def test_a_file_without_a_day_is_refused(self, tmp_path):
+        with pytest.raises(AmbiguousError, match="leverageBracket-2025-07-01"):
+            self.read(tmp_path, "brackets.json")
 
 
 @pytest.mark.real_data

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from virtuoso.prism.scores import Scores
     from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.results import BacktestResult
+    from virtuoso.research.vectorbt_result import BacktestResult
 
 CONTRACT, VECTORBT = "contract", "vectorbt"
 CROSS_CHECKED = ("cash", "risk", "fees", "slippage")
@@ -43,6 +43,7 @@ def backtest(
     assume_funding: options.AssumeFunding = None,
     trail: options.Trail = None,
     reset_halt: options.ResetHalt = None,
+    inside: options.Inside = None,
     bounds: options.Bounds = False,
     fills: options.Fills = CONTRACT,
     seed: options.Seed = 0,
@@ -55,7 +56,7 @@ def backtest(
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
         "taker": taker, "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "trail": trail,
-        "reset_halt": reset_halt,
+        "reset_halt": reset_halt, "inside": inside,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)
@@ -109,7 +110,9 @@ def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
     if isinstance(result, PortfolioResult):
         told = figures(result)
         beside = {name: told[name] for name in ("optimistic", "inverted", "faces_alone", "random_entries", "halted_at")}
-        beside |= {"assumed": list(result.stage.assumptions), "breakdowns": _rows(result.breakdowns)}
+        inside = result.stage.inside
+        told_by = None if inside is None else {"timeframe": inside.timeframe.name, "share": result.told_share}
+        beside |= {"inside": told_by, "assumed": list(result.assumed), "breakdowns": _rows(result.breakdowns)}
     return {
         "metrics": result.metrics,
         "buy_and_hold": result.benchmark_metrics,

@@ -75,6 +75,10 @@ AssumeFunding = Annotated[
 ]
 Trail = Annotated[float | None, typer.Option(metavar="R", help="Distance at which stops trail the best price.")]
 ResetHalt = Annotated[int | None, typer.Option(metavar="DAYS", min=0, help="Lift a halt after so many; 0 never.")]
+Inside = Annotated[
+    str | None,
+    typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
+]
 Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
 Fills = Annotated[
     str, typer.Option(metavar="ENGINE", help="contract, or vectorbt to cross-check one symbol without funding.")

@@ -60,7 +60,7 @@ def sweep(
         result = verbs.sweep(
             scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, progress=tick, **terms
         )
-    folder, fresh = verbs.save_sweep(result, out, settings=call.settings)
+    folder, fresh = verbs.save_run(result, out, settings=call.settings)
     ledger, trial = TrialLedger(), result.trial("sweep", result.chosen)
     ledger.record(trial)
     honesty = result.honesty(result.chosen, ledger.tried(trial))
@@ -70,7 +70,8 @@ def sweep(
         **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by,
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
     }  # fmt: skip
-    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **terms)
+    plain = {"inside": "none"} if fills == CONTRACT else {}  # a sweep knows no finer bars: the same trades need none
+    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **plain, **terms)
     following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
     return Answer(data, lambda: _swept(result, honesty, top, folder), following)
 

@@ -127,6 +127,13 @@ KINDS: dict[str, Kind] = {
             },
             (), 0, 0, "month", "Rules and fees of an instrument, as of a moment.",
         ),
+        Kind(
+            "tiers",
+            {"floor": np.float64, "rate": np.float64, "leverage": np.float64},
+            ("floor",), 0, 0, "month",
+            "Maintenance tiers of an instrument as of a moment, a row each: notional from which it holds, rate, most "
+            "leverage.",
+        ),
     )
 }  # fmt: skip
 

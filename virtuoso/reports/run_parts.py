@@ -8,6 +8,7 @@
 | `words.json` | verdict, findings, limits, assumptions | `summary.txt` is shown as it was written |
 | `honesty.json` | what is left of it after everything that was tried | the box says *not judged* |
 | `reliability.json` | reliability that was told, and what was right | that section says so |
+| `fans.json` | what else the same trades and days might have come to | that section says so |
 | `prices.parquet` | bars that are drawn | trades are drawn without them |
 
 Older runs lack some of them. What is not there is said to be absent and never made up; a file that is there and cannot
@@ -38,6 +39,7 @@ PARTS = {
     "words.json": "verdict and assumptions in words",
     "honesty.json": "what is left of it after everything that was tried",
     "reliability.json": "how often signals kept what their reliability told",
+    "fans.json": "what else the same trades and the same days might have come to",
     "trades.parquet": "trades",
     "breakdowns.parquet": "breakdowns of the trades",
     "score_buckets.parquet": "forward returns by score",

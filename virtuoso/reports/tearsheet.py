@@ -19,7 +19,7 @@ import numpy as np
 
 from virtuoso.clock import iso
 from virtuoso.market.disk import Disk
-from virtuoso.reports import sheet_charts
+from virtuoso.reports import fan_chart, sheet_charts
 from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows
 from virtuoso.reports.charts import FULL, NARROW, WIDE
 from virtuoso.reports.numbers import DASH, NOT_TESTABLE, number, percent, plural, whole
@@ -359,6 +359,15 @@ class TearSheet:
         """Told against right; None where it is not known."""
         there = self.run.fact("reliability.json").get("bins")
         return sheet_charts.reliability(self.run, width) if there else None
+
+    def fan_chart(self, width: int = FULL) -> Chart | None:
+        """What else the same trades and days might have come to; None where it is not known."""
+        return fan_chart.chart(self.run, width)
+
+    @property
+    def fan_words(self) -> str:
+        """What that chart says."""
+        return fan_chart.words(self.run)
 
     @property
     def price_words(self) -> str:

@@ -84,6 +84,7 @@ def _story(sheet: TearSheet) -> list[Flowable]:
         *_first(sheet),
         *_figures(sheet),
         *_months(sheet),
+        *_fans(sheet),
         *_trades(sheet),
         *_buckets(sheet),
         *_breakdowns(sheet),
@@ -269,6 +270,12 @@ def _months(sheet: TearSheet) -> list[Flowable]:
 def _cells(found: Any) -> list[dict[str, str]]:
     cells: list[dict[str, str]] = found
     return cells
+
+
+def _fans(sheet: TearSheet) -> list[Flowable]:
+    chart = sheet.fan_chart(FULL)
+    heading = [_words("What else it might have come to", HEAD), _words(sheet.fan_words, NOTE)]
+    return heading if chart is None else [CondPageBreak(260), *heading, Painted(chart, BREADTH)]
 
 
 def _trades(sheet: TearSheet) -> list[Flowable]:

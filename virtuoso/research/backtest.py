@@ -17,7 +17,7 @@ from virtuoso.prism.scores import Scores
 from virtuoso.research.fills import fill_orders
 from virtuoso.research.ledger import buy_and_hold, check_solvent, equity_of, pair_trades
 from virtuoso.research.plan import Tape, Terms, check_intents, plan_orders
-from virtuoso.research.results import BacktestResult
+from virtuoso.research.vectorbt_result import BacktestResult
 
 
 def backtest(

@@ -32,6 +32,7 @@ from virtuoso.research.overfitting import (
     min_track_record,
     overfitting_probability,
     psr,
+    sharpe_error,
     stepwise,
     superior_ability,
 )
@@ -225,12 +226,18 @@ def _too_little(evidence: Evidence, record: Moments) -> str:
 
 
 def _deflated(record: Moments, tried: Tried, why: dict[str, str]) -> float:
-    """Deflated Sharpe ratio; one try needs no deflation."""
+    """Deflated Sharpe ratio; one try needs no deflation.
+
+    What is judged is no part of its own yardstick: among ten tries one that is real doubles their variance. Nor are
+    tries without skill alike to less than the error of a Sharpe ratio.
+    """
     if tried.configurations <= 1:
         return psr(record)
     if tried.variance != tried.variance:
         why["deflated"] = "of the other tries no Sharpe ratios are known"
-    return deflated_sharpe(record, max(tried.effective, 1.0), tried.variance)
+        return NAN
+    variance = np.fmax(tried.variance_beside(record.sharpe), sharpe_error(record) ** 2)
+    return deflated_sharpe(record, max(tried.effective, 1.0), float(variance))
 
 
 def _of_search(name: str, evidence: Evidence, why: dict[str, str]) -> Array | None:

@@ -21,10 +21,10 @@ from itertools import combinations
 from math import ceil, e, log, sqrt
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Env
+from virtuoso.compiled import kernel
 from virtuoso.errors import ConfigError
 from virtuoso.market.columns import Array
 
@@ -353,7 +353,7 @@ def _bootstrap_means(gains: Array, block: float | None, resamples: int, env: Env
     return means
 
 
-@njit(cache=True)
+@kernel
 def _stationary(starts: NDArray[np.int64], restart: NDArray[np.bool_]) -> Array:
     """How often each period is drawn: go on from the last one, or restart anywhere; the end is joined to the start."""
     n = len(starts)

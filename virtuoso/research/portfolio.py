@@ -1,6 +1,7 @@
 """The portfolio backtest: many instruments, one wallet, the rules of risk, the contract bar by bar.
 
-1. At each instant the contract lets the bars act on orders and positions (account/contract.py).
+1. At each instant the contract lets the bars act on orders and positions (account/contract.py): finer bars one after
+   another where they tell what happens inside one.
 2. At its close equity is marked, and the halt is latched where it has fallen too far from its peak.
 3. Then, once and for all instruments together, the intents decided at this close are gathered, ranked by reliability
    and then by symbol, sized and admitted (account/risk.py); they act at the next open.
@@ -15,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.account.books import (
@@ -45,6 +45,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.account.margin import Tiers
 from virtuoso.account.risk import LIMITS, Limits, Rules, admitted
+from virtuoso.compiled import kernel
 from virtuoso.errors import DataError
 from virtuoso.market.columns import Array
 from virtuoso.research.stage import Stage
@@ -139,7 +140,6 @@ def run(
     account: Account,
     *,
     pessimistic: bool = True,
-    every: int = 1,
 ) -> PortfolioRun:
     """Trade the intents of many instruments with one wallet.
 
@@ -147,14 +147,10 @@ def run(
     ----------
     stage : Stage
     intents : mapping of Instrument to array of INTENT
-        Decided at closes of bars of the stage's clock, or of a clock `every` times as slow.
+        Decided at closes of bars of the stage's clock.
     account : Account
     pessimistic : bool
-        What is assumed of the order of prices inside a bar.
-    every : int
-        Bars of the stage in one bar of the clock of the intents. Finer bars tell the order of prices that a bar hides:
-        what was decided at the close of a slow bar acts at the open of the first fine bar after it, and stops,
-        targets, liquidation and trailing go by the fine ones.
+        What is assumed of the order of prices inside a bar, or inside a finer one where finer ones tell more.
 
     Returns
     -------
@@ -166,10 +162,9 @@ def run(
         Intents of an instrument that is not on the stage, or not of the dtype INTENT.
     """
     gathered, owner = _gather(stage, intents)
-    for name in ("number", "expires"):
-        gathered[name] = (gathered[name] + 1) * every - 1  # the fine bar that closes with the slow one
-    n = len(stage.instruments)
-    names = stage.instruments
+    bars, every = (stage.bars, 1) if stage.inside is None else (stage.inside.bars, stage.inside.every)
+    acts = _at_finer_bars(gathered, every)
+    n, names, first = len(stage.instruments), stage.instruments, stage.first * every
     tiers = _tier_tables([account.tiers.get(name, PLAIN_TIERS) for name in names])
     rules = np.array([account.rules.get(name, Rules()) for name in names], dtype=np.float64)
     spot = np.array([name.is_spot for name in names])
@@ -179,27 +174,37 @@ def run(
     books = Books.opened(n, account.cash, 8 * len(gathered) + 3 * int(settlements) + EVENTS_A_BAR * n)
     price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
     wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
-    decided = np.searchsorted(gathered["number"], stage.first + np.arange(len(stage) + 1))
-    equity, exposure, halts = np.empty(len(stage)), np.zeros(len(stage)), np.zeros(len(stage), dtype=bool)
+    decided = np.searchsorted(acts["number"], first + np.arange(len(bars) + 1))
+    equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
     refused, cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
     _run(
-        stage.bars, stage.closes, stage.first, stage.last, decided, owner, wishes, _orders(gathered, account.trail),
+        bars, stage.closes, first, (stage.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
         spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
-        account.reset_halt * 86_400_000 // stage.timeframe.ms, every, equity, exposure, refused, cut, halts,
+        account.reset_halt * 86_400_000 // stage.timeframe.ms * every, every, equity, exposure, refused, cut, halts,
     )  # fmt: skip
     events = books.named()
+    events["instant"] //= every
     return PortfolioRun(
-        stage, gathered, owner, events, events["order"].copy(), equity, exposure,
+        stage, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
+        exposure[every - 1 :: every],
         dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
-        stage.first + np.flatnonzero(halts), account, pessimistic,
+        stage.first + np.flatnonzero(halts) // every, account, pessimistic,
     )  # fmt: skip
+
+
+def _at_finer_bars(gathered: np.ndarray, every: int) -> np.ndarray:
+    """The same intents at the finer bars that close with those at which they were decided."""
+    acts = gathered.copy()
+    for name in ("number", "expires"):
+        acts[name] = (gathered[name] + 1) * every - 1
+    return acts
 
 
 def bounds(
-    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account, *, every: int = 1
+    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account
 ) -> tuple[PortfolioRun, PortfolioRun]:
     """Run it pessimistic and optimistic about the order of prices inside bars."""
-    return run(stage, intents, account, every=every), run(stage, intents, account, pessimistic=False, every=every)
+    return run(stage, intents, account), run(stage, intents, account, pessimistic=False)
 
 
 def _gather(stage: Stage, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.ndarray, NDArray[np.int64]]:
@@ -242,7 +247,7 @@ def _orders(intents: np.ndarray, trail: float) -> Array:
     return orders
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _run(
     bars: Array, closes: Array, first: int, last: NDArray[np.int64], decided: NDArray[np.int64],
     owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_], terms: Array, tiers: Array,
@@ -250,7 +255,10 @@ def _run(
     every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
     halts: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1]."""
+    """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1].
+
+    `closes` are those of the stage, `every` bars apart.
+    """
     positions, peak, halted_at = books.positions, books.wallet[0], -1
     for t in range(len(bars)):
         step(first + t, bars[t], terms, tiers, books, isolated, pessimistic)
@@ -276,10 +284,10 @@ def _run(
             size = 0.0
             books.orders[i, QUANTITY] = 0.0
             if side != 0.0 and not (spot[i] and side < 0.0):
-                since = t % every if t < CORRELATION_BARS * every else t - (CORRELATION_BARS - 1) * every
+                seen = closes[max(t // every - CORRELATION_BARS + 1, 0) : t // every + 1]
                 size = admitted(
                     i, side, wishes[row, 1], wanted[row, ORDER_STOP], wishes[row, 2], equity[t], halted_at >= 0,
-                    closes[since : t + 1 : every], prices, books.orders, positions, limits, rules, refused, cut,
+                    seen, prices, books.orders, positions, limits, rules, refused, cut,
                 )  # fmt: skip
             for k in range(ORDER_COLUMNS):
                 books.orders[i, k] = wanted[row, k]

@@ -15,6 +15,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
+from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.scores import Scores
 from virtuoso.research.plan import check_intents
 from virtuoso.research.portfolio import Account, run
@@ -36,6 +37,7 @@ def backtest(
     slippage: float = 0.0002,
     funding: Mapping[Instrument, Events] | None = None,
     funding_terms: FundingTerms | None = None,
+    inside: Mapping[Instrument, MarketFrame] | None = None,
     config: Mapping[str, object] | None = None,
     provenance: Mapping[str, str] | None = None,
     env: Env | None = None,
@@ -57,6 +59,8 @@ def backtest(
     funding : mapping of Instrument to Events of kind funding, optional
     funding_terms : FundingTerms, optional
         What to assume where funding or mark prices are not known; nothing if absent.
+    inside : mapping of Instrument to MarketFrame, optional
+        Finer bars that tell the order of prices inside those of the scores, all on one clock.
     config : mapping, optional
         Settings in force, kept with the result.
     provenance : mapping of str to str, optional
@@ -81,7 +85,8 @@ def backtest(
     if len({of_one.prism.fingerprint for of_one in scores}) > 1:
         raise DataError("A portfolio trades the scores of one prism. Score all instruments with the same settings.")
     ordered = tuple(sorted(scores, key=lambda of_one: of_one.frame.instrument))
-    stage = Stage.of([s.frame for s in ordered], slippage=slippage, funding=funding, terms=funding_terms)
+    frames = [s.frame for s in ordered]
+    stage = Stage.of(frames, slippage=slippage, funding=funding, terms=funding_terms, inside=inside)
     if (stage.last < LEAST_BARS - 1).all():
         names = ", ".join(map(str, stage.instruments))
         raise NoDataError(f"A backtest of {names} needs at least two known bars. Choose a longer --timerange.")

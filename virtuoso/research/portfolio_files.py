@@ -11,7 +11,7 @@
 | `equity.parquet` | equity at each close, its bound and what it is compared with |
 | `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and way out |
 | `score_buckets.parquet` | forward returns by score |
-| `words.json`, `reliability.json`, `prices.parquet` | what else a tear sheet is made from, see sheet_files.py |
+| `words.json`, `reliability.json`, `fans.json`, `prices.parquet` | what else a tear sheet needs, see sheet_files.py |
 | `summary.txt`, `results.html` | the same for people |
 
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written.
@@ -28,7 +28,7 @@ from virtuoso.account.books import KINDS
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.clock import iso
 from virtuoso.research.lives import REASONS
-from virtuoso.research.run_folder import as_json, as_parquet, intents_table
+from virtuoso.research.run_folder import as_json, as_parquet, fields_of, intents_table
 from virtuoso.research.sheet_files import sheet_files
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def run_files(result: PortfolioResult) -> dict[str, bytes]:
         "events.parquet": as_parquet(events_table(result)),
         "trades.parquet": as_parquet(trades_table(result)),
         "equity.parquet": as_parquet(equity_table(result)),
-        "breakdowns.parquet": as_parquet(_fields(result.breakdowns)),
-        "score_buckets.parquet": as_parquet(_fields(result.buckets)),
+        "breakdowns.parquet": as_parquet(fields_of(result.breakdowns)),
+        "score_buckets.parquet": as_parquet(fields_of(result.buckets)),
         **sheet_files(result),
         "summary.txt": (result.summary() + "\n").encode(),
         "results.html": result.page().html().encode(),
@@ -63,11 +63,12 @@ def configuration(result: PortfolioResult) -> dict[str, Any]:
         | {
             "margin": "isolated" if account.isolated else "cross",
             "slippage": result.slippage,
+            "inside": None if result.stage.inside is None else result.stage.inside.timeframe.name,
             "limits": account.limits._asdict(),
             "tiers": {str(name): tiers.table.tolist() for name, tiers in sorted(account.tiers.items())},
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
         },
-        "assumed": list(result.stage.assumptions),
+        "assumed": list(result.assumed),
         "settings": result.config,
     }
 
@@ -147,7 +148,3 @@ def _intents(result: PortfolioResult) -> dict[str, Any]:
 def _symbols(result: PortfolioResult, instruments: np.ndarray) -> np.ndarray:
     names: np.ndarray = np.array([one.symbol for one in result.instruments], dtype=object)[instruments]
     return names
-
-
-def _fields(table: np.ndarray) -> dict[str, Any]:
-    return {name: table[name] for name in table.dtype.names or ()}

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from virtuoso.research.buckets import score_buckets
 from virtuoso.research.lives import STILL_OPEN, lives
 from virtuoso.research.measure import across_gap, capacity, close_times, counts, measure, repaired_share
 from virtuoso.research.portfolio import Account, PortfolioRun
+from virtuoso.research.run_folder import Result, trades_frame
 from virtuoso.research.stage import Stage
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PortfolioResult:
+class PortfolioResult(Result):
     """A portfolio backtest, all of it: print it, save it, turn it into pandas.
 
     Attributes
@@ -82,6 +82,20 @@ class PortfolioResult:
     def account(self) -> Account:
         """The terms it was traded on."""
         return self.run.account
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What was assumed since it is not known, in words."""
+        unknown = [one.symbol for one in self.instruments if not one.is_spot and one not in self.account.tiers]
+        named = f" of {', '.join(unknown)}" if self.account.tiers else ""
+        tiers = (f"maintenance tiers{named}: flat 0.5 %",) if unknown else ()
+        return (*self.stage.assumptions, *tiers)
+
+    @property
+    def told_share(self) -> float:
+        """Share of the known bars inside which finer ones tell the order of prices; 0 where there are none."""
+        inside, known = self.stage.inside, np.isfinite(self.stage.closes)
+        return 0.0 if inside is None else float(inside.told[known].mean())
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
@@ -249,14 +263,16 @@ class PortfolioResult:
         """Where every number came from: digests of data, prism, intents, and the versions that computed them."""
         from importlib.metadata import version
 
-        stage = hashlib.sha256(np.ascontiguousarray(self.stage.bars).tobytes()).hexdigest()
+        stage, inside = hashlib.sha256(self.stage.bars.tobytes()), self.stage.inside
+        if inside is not None:
+            stage.update(inside.bars.tobytes())
         return {
             "instruments": ", ".join(map(str, self.instruments)),
             "timeframe": self.timeframe.name,
             "from": iso(self.start_ms),
             "to": iso(int(self.close_times[-1])),
             **{f"data {frame.instrument}": frame.fingerprint for frame in self.frames},
-            "stage": stage,
+            "stage": stage.hexdigest(),
             "prism": self.scores[0].prism.fingerprint,
             "intents": hashlib.sha256(self.run.intents.tobytes() + self.run.instrument_of.tobytes()).hexdigest(),
             **{f"version {name}": version(name) for name in ("virtuoso", "numpy", "numba")},
@@ -273,12 +289,7 @@ class PortfolioResult:
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a trade; times in UTC."""
-        import pandas as pd
-
-        table = pd.DataFrame(self.trades_table())
-        for name in ("decided_at", "entry_time", "exit_bar_time"):
-            table[name] = pd.to_datetime(table[name], unit="ms", utc=True)
-        return table
+        return trades_frame(self.trades_table())
 
     @cached_property
     def across_gap(self) -> NDArray[np.bool_]:
@@ -314,21 +325,3 @@ class PortfolioResult:
         from virtuoso.research.portfolio_files import run_files
 
         return run_files(self)
-
-    def save(self, folder: Path | str, *, replace: bool = False) -> Path:
-        """Write a run folder with everything needed to repeat this, whole or not at all.
-
-        Parameters
-        ----------
-        folder : Path or str
-        replace : bool
-            Whether a run folder that is already there may be replaced.
-
-        Raises
-        ------
-        ConfigError
-            If the folder exists and may not be replaced.
-        """
-        from virtuoso.research.run_folder import save
-
-        return save(self, Path(folder), replace=replace)

@@ -1,6 +1,6 @@
 """What a portfolio backtest is worth, in plain words: verdict, honesty, comparisons, limits, assumptions.
 
-The words are made here once; the terminal, `summary.txt` and the results page show the same sentences.
+findings.py says what every backtest says alike.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from virtuoso.account.metrics import LEAST_DAYS, LEAST_TRADES
+from virtuoso.account.metrics import LEAST_TRADES
 from virtuoso.account.trades import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.clock import iso
 from virtuoso.reports.numbers import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.page import METRICS, Finding, PageTable, ResultsPage
-from virtuoso.research.findings import ENOUGH_TRADES, WIDTH, hanging
+from virtuoso.research import findings
 from virtuoso.research.lives import REASONS
 from virtuoso.research.measure import TAKEN
 
@@ -53,7 +53,7 @@ def _listed(result: PortfolioResult) -> str:
 
 def verdict(result: PortfolioResult) -> str:
     """Say in a sentence what was found, and in a second one if it was not allowed to go on."""
-    words = _found(result)
+    words = findings.verdict(result)
     if not len(result.run.halts) or result.account.reset_halt:
         return words
     at = (int(result.run.halts[0]) + 1) * result.timeframe.ms
@@ -61,29 +61,13 @@ def verdict(result: PortfolioResult) -> str:
     return f"{words} Trading halted {iso(at)[:10]}, after {percent(share, 0)} of the time, and stayed halted."
 
 
-def _found(result: PortfolioResult) -> str:
-    figures = result.metrics
-    n, gained, held = int(figures["trades"]), figures["total_return"], result.benchmark_metrics["total_return"]
-    made = f"{percent(gained, signed=True)} after costs, holding made {percent(held, signed=True)}"
-    if n == 0:
-        return f"Nothing was traded: there is nothing to judge. Holding made {percent(held, signed=True)}."
-    if n < ENOUGH_TRADES:
-        return f"{plural(n, 'closed trade')}, too few to tell skill from chance: {made}."
-    if gained <= 0.0:
-        return f"It lost money: {made}."
-    if gained <= held:
-        return f"It made money, less than doing nothing would have: {made}."
-    return f"It made more than holding on these bars, and was tested on no others: {made}."
-
-
 def honesty(result: PortfolioResult) -> list[Finding]:
     """What stands beside the returns, always."""
     figures, counts = result.metrics, result.counts
-    n, costs = int(figures["trades"]), figures["fees"] + figures["slippage"]
+    costs = figures["fees"] + figures["slippage"]
     before = float(result.trades["pnl"].sum()) + costs - figures["funding"]
-    sharpe = figures["sharpe"]
     return [
-        Finding("Closed trades", whole(n), _trades_words(result)),
+        findings.closed_trades(result),
         Finding("Order within bars", whole(counts["ambiguous trades"]), _bounds_words(result)),
         Finding(
             "Costs paid",
@@ -99,12 +83,7 @@ def honesty(result: PortfolioResult) -> list[Finding]:
             "made the opposite trades on the same terms; direction earned something only if ours made clearly more",
         ),
         Finding("Doubtful data", _share(figures["repaired_share"]), _repaired_words(result)),
-        Finding(
-            "Sharpe",
-            number(sharpe, 2) if sharpe == sharpe else NOT_TESTABLE,
-            f"from {plural(int(figures['days']), 'whole day')} of 24 h, a year of 365, risk-free rate 0"
-            + ("" if sharpe == sharpe else _why_not(result)),
-        ),
+        findings.sharpe(result),
         Finding(
             "Tuning",
             "none",
@@ -114,27 +93,44 @@ def honesty(result: PortfolioResult) -> list[Finding]:
         Finding(
             "Not tested here",
             DASH,
-            "deflated Sharpe, PBO, walk-forward, cost stress: judged in the tear sheet of a run",
+            "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so a run is counted and judged "
+            "when it is saved, in its tear sheet; one that is only printed is neither",
         ),
     ]  # fmt: skip
 
 
-def _trades_words(result: PortfolioResult) -> str:
-    n, counts = int(result.metrics["trades"]), result.counts
-    words = (
-        f"{plural(int(result.metrics['open_trades']), 'more', 'more')} still open; " if n < len(result.trades) else ""
+def _told(result: PortfolioResult) -> str:
+    """Which finer bars told the order of prices inside how many bars; empty where none did."""
+    inside = result.stage.inside
+    if inside is None:
+        return ""
+    some, all_ = int(inside.told.any(axis=0).sum()), len(result.instruments)
+    of = "" if some == all_ else f" ({some} of {all_} instruments)"
+    return f"{inside.timeframe} bars tell it inside {percent(result.told_share)} of the {result.timeframe} bars{of}"
+
+
+def _order_words(result: PortfolioResult) -> str:
+    told = _told(result)
+    if not told:
+        return (
+            "No finer bars tell the order of prices inside a bar: where one holds stop and target, the stop is assumed."
+        )
+    return (
+        f"Where the order of prices inside a bar matters, {told}; inside the others, and inside a finer bar that holds "
+        "stop and target, the stop is assumed."
     )
-    words += f"{plural(counts['intents to open'], 'signal')} asked to open"
-    return words + (f"; under {ENOUGH_TRADES} says little" if n < ENOUGH_TRADES else "")
 
 
 def _bounds_words(result: PortfolioResult) -> str:
     worst, best = result.metrics["total_return"], result.optimistic_metrics["total_return"]
+    told = _told(result)
+    told = f"; {told}" if told else ""
     if worst == best and not result.counts["ambiguous trades"]:
-        return "no bar that decided a trade could have been passed through in another order"
+        return f"no bar that decided a trade could have been passed through in another order{told}"
     return (
         "trades were decided by an order of prices that nobody recorded. Shown is the worse order, "
-        f"{percent(worst, signed=True)}; the better one gives {percent(best, signed=True)}, and the truth lies between"
+        f"{percent(worst, signed=True)}; the better one gives {percent(best, signed=True)}, and the truth lies "
+        f"between{told}"
     )
 
 
@@ -173,12 +169,6 @@ def _repaired_words(result: PortfolioResult) -> str:
         f"{number(result.metrics['repaired_pnl'], 0, signed=True)}; "
         f"{plural(counts['trades across a gap'], 'trade')} held through unknown bars"
     )
-
-
-def _why_not(result: PortfolioResult) -> str:
-    if result.metrics["trades"] < LEAST_TRADES:
-        return f"; needs {LEAST_TRADES} closed trades"
-    return f"; needs {LEAST_DAYS} days" if result.metrics["days"] < LEAST_DAYS else "; the equity never moved"
 
 
 def limits(result: PortfolioResult) -> list[Finding]:
@@ -259,26 +249,24 @@ def assumptions(result: PortfolioResult) -> list[str]:
         f"{percent(account.limits.base_size * account.limits.least_scale)} at none; at most "
         f"{account.limits.max_positions} at a time, {number(account.limits.max_leverage)} times the equity and "
         f"{percent(account.limits.heat, 0)} of it at risk in all.",
-        "Where one bar holds stop and target, the stop is assumed; what opens beyond a stop fills at that open.",
-        "A second signal in the direction of an open position changes nothing; one against it closes the position and "
-        "opens the other at the same open.",
+        f"{_order_words(result)} What opens beyond a stop fills at that open.",
+        f"{findings.ONE_POSITION} and opens the other at the same open.",
     ]
     if perpetual:
         words.append(
             f"Perpetuals are opened at leverage {number(account.leverage, 1)} with "
             f"{'isolated' if account.isolated else 'cross'} margin and are liquidated by the mark price"
-            + (", maintenance margin by the venue's tiers." if account.tiers else "; maintenance margin is 0.5 %.")
+            + (", maintenance margin by the venue's tiers." if account.tiers else ".")
         )
     if spot:
         words.append("Spot is long only: a bearish signal sells what is held, and nothing is borrowed.")
     if account.trail > 0.0:
         words.append(f"Stops trail the best price at {number(account.trail)} R.")
-    words += [_sentence(assumed) for assumed in result.stage.assumptions]
+    words += [_sentence(assumed) for assumed in result.assumed]
     words += [
         "Buying and holding spends equal shares of the cash at the second known open of each instrument, without "
         "leverage, pays funding, and never sells.",
-        "Annual figures use a year of 365 days and returns of whole days of 24 hours; with fewer than "
-        f"{LEAST_DAYS} days or {LEAST_TRADES} closed trades they are {NOT_TESTABLE}.",
+        findings.ANNUAL,
     ]
     return words
 
@@ -292,21 +280,18 @@ def summary(result: PortfolioResult, *, bounds: bool = False) -> str:
     made = "SIMULATED DATA  " if result.is_simulated else ""
     lines = [
         *textwrap.wrap(
-            f"{made}Backtest of {title(result)}, {iso(result.start_ms)} to {iso(int(result.close_times[-1]))}", WIDTH
+            f"{made}Backtest of {title(result)}, {iso(result.start_ms)} to {iso(int(result.close_times[-1]))}",
+            findings.WIDTH,
         ),
-        *textwrap.wrap(verdict(result), WIDTH),
+        *textwrap.wrap(verdict(result), findings.WIDTH),
         "",
         *_figures(result, bounds),
     ]
-    for heading, findings in (("Beside the returns", honesty(result)), ("Limits of the account", limits(result))):
-        lines += ["", heading]
-        for finding in findings:
-            lines += hanging(f"  {finding.title:<20}{finding.value:>14}  ", finding.words)
+    lines += findings.listed("Beside the returns", honesty(result), 20)
+    lines += findings.listed("Limits of the account", limits(result), 20)
     lines += ["", "Compared on the same terms", *_compared(result)]
     lines += [line for by in SHOWN_BREAKDOWNS for line in _broken_down(result, by)]
-    lines += ["", "Assumptions"]
-    for words in assumptions(result):
-        lines += hanging("  - ", words)
+    lines += findings.assumed(assumptions(result))
     return "\n".join(lines)
 
 

@@ -1,16 +1,7 @@
-"""The run folder of a backtest: everything needed to repeat it, written whole or not at all.
+"""The run folder: everything needed to repeat a run, written whole or not at all.
 
-| file | holds |
-|---|---|
-| `config.json` | terms of trading and the settings in force |
-| `provenance.json` | instrument, stretch, digests of data, prism and intents, versions |
-| `metrics.json` | figures, those of buying and holding, counts; null is *not testable* |
-| `intents.parquet` | what was decided, one row an intent |
-| `trades.parquet`, `equity.parquet` | what became of it |
-| `score_buckets.parquet` | forward returns by score |
-| `summary.txt`, `results.html` | the same for people |
-
-The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written.
+What lies in it is told where the result is: vectorbt_result.py, portfolio_files.py, sweep_result.py. The same inputs
+give the same bytes, with the same versions of the libraries: no clock and no path is written.
 """
 
 from __future__ import annotations
@@ -20,10 +11,10 @@ import json
 import math
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,54 +22,64 @@ from virtuoso.errors import ConfigError
 from virtuoso.market.disk import Disk
 
 if TYPE_CHECKING:
-    from virtuoso.research.results import BacktestResult
+    import pandas as pd
 
 
-class Result(Protocol):
-    """What a run folder is made from."""
+class Result(ABC):
+    """What a run found, and what its folder is made from."""
 
     @property
+    @abstractmethod
     def provenance(self) -> dict[str, str]:
         """Where every number came from."""
-        ...
 
+    @abstractmethod
     def configuration(self) -> dict[str, Any]:
-        """Terms of trading and settings in force."""
-        ...
+        """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
 
+    @abstractmethod
     def files(self) -> dict[str, bytes]:
-        """Contents of the files, by name."""
-        ...
+        """Contents of the files of the run folder, by name."""
+
+    def save(self, folder: Path | str, *, replace: bool = False) -> Path:
+        """Write a run folder with everything needed to repeat this, whole or not at all.
+
+        It is written beside its final place, then moved there in one step.
+
+        Parameters
+        ----------
+        folder : Path or str
+        replace : bool
+            Whether a run folder that is already there may be replaced.
+
+        Raises
+        ------
+        ConfigError
+            If the folder exists and may not be replaced.
+        """
+        target = Path(folder)
+        if target.exists() and not replace:
+            raise ConfigError(
+                f"{target} exists already and a run is never overwritten by accident. Name another folder."
+            )
+        disk = Disk()
+        disk.make_folder(target.parent)
+        fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            for name, data in self.files().items():
+                disk.write(fresh / name, data)
+            _put_in_place(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        disk.sync_folder(target.parent)
+        return target
 
 
 def holds_run(folder: Path, result: Result) -> bool:
     """Whether a run folder was made from the same data, configuration, code and terms."""
     expected = {"config.json": as_json(result.configuration()), "provenance.json": as_json(result.provenance)}
     return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
-
-
-def save(result: Result, folder: Path, *, replace: bool = False) -> Path:
-    """Write the run folder beside its final place, then move it there in one step.
-
-    Raises
-    ------
-    ConfigError
-        If the folder exists and may not be replaced.
-    """
-    if folder.exists() and not replace:
-        raise ConfigError(f"{folder} exists already and a run is never overwritten by accident. Name another folder.")
-    disk = Disk()
-    disk.make_folder(folder.parent)
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        for name, data in result.files().items():
-            disk.write(fresh / name, data)
-        _put_in_place(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    disk.sync_folder(folder.parent)
-    return folder
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:
@@ -95,41 +96,19 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def configuration(result: BacktestResult) -> dict[str, Any]:
-    """Terms of trading and settings in force; says whether the market was simulated, as every file of a run does."""
-    simulated = result.frame.instrument.is_simulated
-    return {"simulated": simulated, "terms": asdict(result.terms), "settings": result.config}
+def trades_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns of `trades.parquet` for pandas: one row a trade, times in UTC."""
+    import pandas as pd
+
+    table = pd.DataFrame(columns)
+    for name in ("decided_at", "entry_time", "exit_bar_time"):
+        table[name] = pd.to_datetime(table[name], unit="ms", utc=True)
+    return table
 
 
-def run_files(result: BacktestResult) -> dict[str, bytes]:
-    """Contents of the files of a run, by name."""
-    metrics = {
-        "simulated": result.frame.instrument.is_simulated,
-        "strategy": result.metrics,
-        "buy_and_hold": result.benchmark_metrics,
-        "counts": result.counts,
-    }
-    return {
-        "config.json": as_json(configuration(result)),
-        "provenance.json": as_json(result.provenance),
-        "metrics.json": as_json(metrics),
-        "trades.parquet": as_parquet(result.trades_table()),
-        "equity.parquet": as_parquet(_equity_table(result)),
-        "intents.parquet": as_parquet(intents_table(result.intents)),
-        "score_buckets.parquet": as_parquet({name: result.buckets[name] for name in result.buckets.dtype.names or ()}),
-        "summary.txt": (result.summary() + "\n").encode(),
-        "results.html": result.page().html().encode(),
-    }
-
-
-def _equity_table(result: BacktestResult) -> dict[str, Any]:
-    return {
-        "close_time": result.close_times,
-        "equity": result.equity,
-        "buy_and_hold": result.benchmark,
-        "drawdown": result.drawdown,
-        "position": result.position,
-    }
+def fields_of(table: np.ndarray) -> dict[str, Any]:
+    """Columns of an array of records."""
+    return {name: table[name] for name in table.dtype.names or ()}
 
 
 def intents_table(intents: np.ndarray) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 |---|---|
 | `words.json` | title, verdict, findings beside the returns, limits, assumptions |
 | `reliability.json` | reliability that signals carried, and the share that was right |
+| `fans.json` | equity of the same trades in other orders, and of histories of its own days |
 | `prices.parquet` | bars of the most traded instrument: all of the run slowly, its last trades fast |
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
 
@@ -29,8 +30,9 @@ from virtuoso.market.gaps import TRADED
 from virtuoso.reports.candles import stretch
 from virtuoso.reports.page import Finding
 from virtuoso.reports.tearsheet import HONESTY, write_tearsheet
-from virtuoso.research.calibration import reliability_of
+from virtuoso.research.fans import drawn_days, other_orders, shares
 from virtuoso.research.honesty import Evidence, judge
+from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
 from virtuoso.research.stress import Case, costs, delay
 from virtuoso.research.trials import Trial, TrialLedger, Tried
@@ -49,6 +51,7 @@ def sheet_files(result: PortfolioResult) -> dict[str, bytes]:
     return {
         "words.json": as_json({"simulated": result.is_simulated, **words(result)}),
         "reliability.json": as_json({"simulated": result.is_simulated, **reliability(result)}),
+        "fans.json": as_json({"simulated": result.is_simulated, **fans(result)}),
         "prices.parquet": as_parquet(prices(result)),
     }
 
@@ -92,6 +95,14 @@ def reliability(result: PortfolioResult) -> dict[str, Any]:
         "calibration_error": found.diagram.calibration_error,
         "bins": [dict(zip(of_bin, row, strict=True)) for row in bins.tolist()],
     }
+
+
+def fans(result: PortfolioResult) -> dict[str, Any]:
+    """What else the same trades and the same days might have come to; null where they are too few."""
+    ended = result.closed[np.argsort(result.closed["exit_number"], kind="stable")]
+    of_trades = other_orders(shares(ended["pnl"], ended["entry_number"], result.run), env=result.env)
+    of_days = drawn_days(result.daily_returns, env=result.env)
+    return {name: fan.told() if fan else None for name, fan in (("trades", of_trades), ("days", of_days))}
 
 
 def prices(result: PortfolioResult) -> dict[str, Any]:

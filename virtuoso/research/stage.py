@@ -6,12 +6,14 @@
    price, there is no stage: `FundingTerms` must say what to assume, and everything that is shown says so. What settles
    in a bar that is not known is paid at the next one that is: who held through a gap held through its settlements.
 3. Slippage is half the recorded spread where the book is known, and never less than the configured share.
+4. Where finer bars are given as well, they stand beside it and tell the order of prices inside its bars (inside.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,7 @@ from virtuoso.market.columns import Array
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.research.inside import Inside, prices_of, spread
 
 HOUR = UNIT_MS["h"]
 USUAL_INTERVAL = 8 * HOUR
@@ -79,6 +82,8 @@ class Stage:
         Position of each instrument's last known bar; -1 where there is none.
     assumptions : tuple of str
         What was assumed, in words.
+    inside : Inside or None
+        Finer bars that tell the order of prices inside these; None where there are none.
     """
 
     instruments: tuple[Instrument, ...]
@@ -88,6 +93,7 @@ class Stage:
     repaired: NDArray[np.bool_]
     last: NDArray[np.int64]
     assumptions: tuple[str, ...] = ()
+    inside: Inside | None = None
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -111,6 +117,7 @@ class Stage:
         slippage: float = 0.0002,
         funding: Mapping[Instrument, Events] | None = None,
         terms: FundingTerms | None = None,
+        inside: Mapping[Instrument, MarketFrame] | None = None,
     ) -> Stage:
         """Put frames of one clock beside each other.
 
@@ -122,6 +129,8 @@ class Stage:
             Of the price of each market fill, at least.
         funding : mapping of Instrument to Events of kind funding, optional
         terms : FundingTerms, optional
+        inside : mapping of Instrument to MarketFrame, optional
+            Finer bars, all on one clock, of some instruments or of all.
 
         Raises
         ------
@@ -136,19 +145,34 @@ class Stage:
         bars = np.full((stop - first, len(order), BAR_COLUMNS), np.nan)
         repaired = np.zeros((stop - first, len(order)), dtype=bool)
         given, allowed, said = funding or {}, terms or FundingTerms(), []
+        settled = {}
         for i, frame in enumerate(order):
             here = slice(frame.start - first, frame.stop - first)
             part = bars[here, i]
-            known = _prices(frame, part)
+            part[:, : CLOSE + 1], known = prices_of(frame, frame.start, len(frame))
             part[:, SLIPPAGE] = _slippage(frame, slippage)
             said += _mark(frame, part, allowed)
-            said += _funding(frame, part, known, given.get(frame.instrument), allowed)
+            settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
+            said += words
+            part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
+            _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
             part[~known] = np.nan
             repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
         there = np.isfinite(bars[:, :, OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
-        return cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+        stage = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+        return stage if not inside else replace(stage, inside=_inside(stage, inside, settled))
+
+    def dearer(self, factor: float) -> Stage:
+        """The same with slippage times a factor."""
+        bars = self.bars.copy()
+        bars[:, :, SLIPPAGE] *= factor
+        if self.inside is None:
+            return replace(self, bars=bars)
+        finer = self.inside.bars.copy()
+        finer[:, :, SLIPPAGE] *= factor
+        return replace(self, bars=bars, inside=replace(self.inside, bars=finer))
 
 
 def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
@@ -160,16 +184,6 @@ def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
     if len(set(names)) < len(names):
         raise ConfigError(f"A portfolio holds each instrument once, was given {', '.join(sorted(names))}.")
     return frames[0].timeframe
-
-
-def _prices(frame: MarketFrame, part: Array) -> NDArray[np.bool_]:
-    """Write open, high, low and close; say where they are published."""
-    here = slice(frame.start - frame.base.first, frame.stop - frame.base.first)
-    for column, name in ((OPEN, "open"), (HIGH, "high"), (LOW, "low"), (CLOSE, "close")):
-        part[:, column] = frame.base.columns[name][here]
-    state = frame.base.state[here]
-    known: NDArray[np.bool_] = ((state == TRADED) | (state == NO_TRADE)) & (part[:, : CLOSE + 1] > 0.0).all(axis=1)
-    return known
 
 
 def _slippage(frame: MarketFrame, least: float) -> Array:
@@ -211,24 +225,29 @@ def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
     return ["the last price stands for the mark price"]
 
 
-def _funding(
-    frame: MarketFrame, part: Array, known: NDArray[np.bool_], events: Events | None, terms: FundingTerms
-) -> list[str]:
-    """Write funding rate times mark price where it settles: at the open of a bar, or inside it."""
-    part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
+class Settlements(NamedTuple):
+    """Funding of a perpetual: when it settles, at which rate, and on which mark, NaN for that of the bar."""
+
+    times: NDArray[np.int64]
+    rates: Array
+    marks: Array
+
+
+def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms) -> tuple[Settlements, list[str]]:
+    """Find the settlements of a frame: recorded ones, and assumed ones where none are recorded."""
     if frame.instrument.is_spot or len(frame) == 0:
-        return []
-    ms, start = frame.timeframe.ms, frame.start * frame.timeframe.ms
-    stop = frame.stop * ms
+        return Settlements(np.empty(0, np.int64), np.empty(0), np.empty(0)), []
+    start, stop = frame.start * frame.timeframe.ms, frame.stop * frame.timeframe.ms
     hole: int | None = start
     recorded = np.empty(0, dtype=np.int64)
+    found = Settlements(recorded, np.empty(0), np.empty(0))
     if events is not None and len(events):
         recorded = _on_the_hour(events.event_time)
         inside = (recorded >= start) & (recorded < stop)
-        _write(part, known, recorded[inside], events["rate"][inside], events["mark"][inside], start, ms)
+        found = Settlements(recorded[inside], events["rate"][inside], events["mark"][inside])
         hole = _hole(recorded, start, stop)
     if hole is None:
-        return []
+        return found, []
     if terms.assume is None:
         raise NoDataError(
             f"Funding of {frame.instrument} is not known from {iso(hole)} on. Import it, or pass --assume-funding RATE "
@@ -237,8 +256,9 @@ def _funding(
     times = np.arange(-(-start // USUAL_INTERVAL) * USUAL_INTERVAL, stop, USUAL_INTERVAL, dtype=np.int64)
     before, upto = np.searchsorted(recorded, times - USUAL_INTERVAL, "right"), np.searchsorted(recorded, times, "right")
     times = times[before == upto]  # what was recorded stays as it was
-    _write(part, known, times, np.full(len(times), terms.assume), np.full(len(times), np.nan), start, ms)
-    return [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
+    assumed = Settlements(times, np.full(len(times), terms.assume), np.full(len(times), np.nan))
+    both = Settlements(*(np.concatenate(parts) for parts in zip(found, assumed, strict=True)))
+    return both, [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
 
 
 def _on_the_hour(times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,20 +277,52 @@ def _hole(times: NDArray[np.int64], start: int, stop: int) -> int | None:
     return int(max(edges[apart[0]], start)) if len(apart) else None
 
 
-def _write(
-    part: Array, known: NDArray[np.bool_], times: NDArray[np.int64], rates: Array, marks: Array, start: int, ms: int
-) -> None:
-    """Add settlements to the bars they fall in, or to the next known one; the mark is recorded, or that of the bar."""
-    fell, there = (times - start) // ms, np.flatnonzero(known)
-    following = np.searchsorted(there, fell)
-    paid = following < len(there)  # after the last known bar nothing is held any more
-    times, fell, rates, marks = times[paid], fell[paid], rates[paid], marks[paid]
-    bar = there[following[paid]]
-    at_open = (times % ms == 0) | (bar != fell)
+def _pay(part: Array, known: NDArray[np.bool_], settled: Settlements, start: int, ms: int) -> None:
+    """Add funding rate times mark price where it settles: at the open of a bar, or inside it.
+
+    What settles in a bar that is not known is paid at the next one that is.
+    """
+    bar, at_open = _bars_of(settled, known, start, ms)
+    paid = bar < len(part)  # after the last known bar nothing is held any more
+    bar, at_open, rates, marks = bar[paid], at_open[paid], settled.rates[paid], settled.marks[paid]
     opened = np.where(np.isfinite(marks), marks, part[bar, MARK_OPEN])
     closed = np.where(np.isfinite(marks), marks, part[bar, MARK_CLOSE])
     np.add.at(part[:, FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])
     np.add.at(part[:, FUNDING_INSIDE], bar[~at_open], (rates * closed)[~at_open])
+
+
+def _bars_of(
+    settled: Settlements, known: NDArray[np.bool_], start: int, ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Positions of the bars at which settlements are paid, and whether at their opens; past the end where at none."""
+    fell, there = (settled.times - start) // ms, np.append(np.flatnonzero(known), len(known))
+    bar = there[np.searchsorted(there, fell)]
+    return bar, (settled.times % ms == 0) | (bar != fell)
+
+
+def _inside(stage: Stage, frames: Mapping[Instrument, MarketFrame], settled: Mapping[int, Settlements]) -> Inside:
+    """Put finer bars inside those of a stage."""
+    timeframe = _one_clock(list(frames.values()))
+    if timeframe.ms >= stage.timeframe.ms or stage.timeframe.ms % timeframe.ms:
+        raise ConfigError(
+            f"Bars of {timeframe} tell nothing of what happens inside bars of {stage.timeframe}. Give finer ones that "
+            "divide them."
+        )
+    every, n = stage.timeframe.ratio(timeframe), len(stage)
+    start, first = stage.first * stage.timeframe.ms, stage.first * every
+    bars, told = np.empty((n * every, len(stage.instruments), BAR_COLUMNS)), np.zeros((n, len(stage.instruments)), bool)
+    for i, name in enumerate(stage.instruments):
+        prices, known = np.full((n * every, CLOSE + 1), np.nan), np.zeros(n * every, dtype=bool)
+        if name in frames:
+            prices, known = prices_of(frames[name], first, n * every)
+        slow = stage.bars[:, i]
+        fine, told[:, i] = spread(slow, prices.reshape(n, every, CLOSE + 1), known.reshape(n, every))
+        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, OPEN]), start, stage.timeframe.ms)
+        mine = np.append(told[:, i], False)[bar]
+        bars[:, i] = fine.reshape(n * every, BAR_COLUMNS)
+        paid = Settlements(*(of[mine] for of in settled[i]))
+        _pay(bars[:, i], np.repeat(told[:, i], every), paid, start, timeframe.ms)
+    return Inside(timeframe, bars, told)
 
 
 def _repaired(bars: Bars, start: int, stop: int) -> NDArray[np.bool_]:

@@ -3,10 +3,10 @@
 1. `costs`       fees and slippage times 0, 1, 2, 3.
 2. `delay`       every intent acts some bars later; its levels stay where they were.
 3. `plateau`     neighbours of the chosen parameters: a peak among losses was fitted, a plateau may be real.
-4. `reshuffled`  the trades in another order, and others drawn from them: how deep it might have fallen.
-5. `paths`       the whole strategy on histories put together from blocks of the real one.
+4. `paths`       the whole strategy on histories put together from blocks of the real one.
 
-All of them run the portfolio that is judged (portfolio.py), or the caller's own function that does.
+All of them run the portfolio that is judged (portfolio.py), or the caller's own function that does. What else the same
+trades and days might have come to is in fans.py, and runs nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.account.books import ENTERED, SLIPPAGE
+from virtuoso.account.books import ENTERED
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
@@ -33,10 +33,6 @@ from virtuoso.research.stage import Stage
 
 FACTORS = (0.0, 1.0, 2.0, 3.0)
 DELAYS = (0, 1, 2)
-DRAWS = 1_000
-LEVELS = (0.05, 0.5, 0.95)
-AT_ONCE = 2_000_000
-"""Values of resampled trades that are held at once."""
 
 Intents = Mapping[Instrument, np.ndarray]
 Parameters = Mapping[str, float]
@@ -81,21 +77,6 @@ class Case:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How far a figure spreads over resampled histories: its 5 %, 50 % and 95 % quantiles, and the real one."""
-
-    name: str
-    low: float
-    middle: float
-    high: float
-    real: float
-
-    def __str__(self) -> str:
-        spread = " ".join(f"{percent(x):>9}" for x in (self.low, self.middle, self.high, self.real))
-        return f"{self.name:<28} {spread}"
-
-
 def daily_returns(done: PortfolioRun) -> Array:
     """Return of each whole day of a portfolio, shape (n_days,)."""
     opened = done.stage.open_times
@@ -103,24 +84,18 @@ def daily_returns(done: PortfolioRun) -> Array:
     return metrics.daily_returns(opened + done.stage.timeframe.ms, done.equity, done.account.cash, start)
 
 
-def costs(
-    stage: Stage, intents: Intents, account: Account, factors: Sequence[float] = FACTORS, *, every: int = 1
-) -> list[Case]:
+def costs(stage: Stage, intents: Intents, account: Account, factors: Sequence[float] = FACTORS) -> list[Case]:
     """Trade with fees and slippage times each factor; liquidation fees and funding are the market's and stay."""
     cases = []
     for factor in factors:
-        bars = stage.bars.copy()
-        bars[:, :, SLIPPAGE] *= factor
         dearer = replace(account, maker=account.maker * factor, taker=account.taker * factor)
-        cases.append(Case.of(f"costs x {factor:g}", run(replace(stage, bars=bars), intents, dearer, every=every)))
+        cases.append(Case.of(f"costs x {factor:g}", run(stage.dearer(factor), intents, dearer)))
     return cases
 
 
-def delay(
-    stage: Stage, intents: Intents, account: Account, bars: Sequence[int] = DELAYS, *, every: int = 1
-) -> list[Case]:
+def delay(stage: Stage, intents: Intents, account: Account, bars: Sequence[int] = DELAYS) -> list[Case]:
     """Act so many bars later than decided; stop and targets stay those of the decision."""
-    return [Case.of(f"{late} bars late", run(stage, delayed(intents, late), account, every=every)) for late in bars]
+    return [Case.of(f"{late} bars late", run(stage, delayed(intents, late), account)) for late in bars]
 
 
 def delayed(intents: Intents, late: int) -> dict[Instrument, np.ndarray]:
@@ -194,67 +169,6 @@ def plateau(parameters: Parameters, steps: Parameters, trade: Callable[[Paramete
     return Plateau(Case.of("chosen", trade(parameters)), cases)
 
 
-def shares(pnl: Array, entry_numbers: NDArray[np.int64], done: PortfolioRun) -> Array:
-    """Gain of each trade as a share of the equity before its entry, shape (n_trades,)."""
-    before = np.concatenate(([done.account.cash], done.equity))[entry_numbers - done.stage.first]
-    gained: Array = pnl / before
-    return gained
-
-
-def reshuffled(gained: Array, draws: int = DRAWS, env: Env | None = None) -> list[Spread]:
-    """Put the trades in another order, and draw others from them.
-
-    Parameters
-    ----------
-    gained : Array, shape (n_trades,)
-        Gain of each closed trade as a share of equity, in order.
-    draws : int
-    env : Env, optional
-        Seeded with 0 if absent.
-
-    Returns
-    -------
-    list of Spread
-        Drawdown in other orders; total return and drawdown of drawn histories. It assumes that trades do not know of
-        each other, and counts drawdowns at their ends only.
-    """
-    if len(gained) == 0:
-        return [
-            Spread(name, NAN, NAN, NAN, NAN) for name in ("drawdown, other order", "return, drawn", "drawdown, drawn")
-        ]
-    random = (env or Env(seed=0)).random()
-    found: list[Array] = []
-    for start in range(0, draws, many := max(AT_ONCE // len(gained), 1)):
-        count = min(many, draws - start)
-        ordered = random.permuted(np.broadcast_to(gained, (count, len(gained))), axis=1)
-        drawn = gained[random.integers(0, len(gained), (count, len(gained)))]
-        found.append(np.column_stack((_deepest(ordered), *_outcome(drawn))))
-    table = np.concatenate(found)
-    total, deepest = (float(x[0]) for x in _outcome(gained[None, :]))
-    return [
-        _spread("drawdown, other order", table[:, 0], deepest),
-        _spread("return, drawn", table[:, 1], total),
-        _spread("drawdown, drawn", table[:, 2], deepest),
-    ]
-
-
-def _outcome(gained: Array) -> tuple[Array, Array]:
-    """Total return and drawdown of rows of gains."""
-    return np.prod(1.0 + gained, axis=1) - 1.0, _deepest(gained)
-
-
-def _deepest(gained: Array) -> Array:
-    growth = np.cumprod(1.0 + gained, axis=1)
-    peak = np.maximum(np.maximum.accumulate(growth, axis=1), 1.0)
-    deepest: Array = np.minimum((growth / peak).min(axis=1) - 1.0, 0.0)
-    return deepest
-
-
-def _spread(name: str, found: Array, real: float) -> Spread:
-    low, middle, high = np.quantile(found, LEVELS)
-    return Spread(name, float(low), float(middle), float(high), real)
-
-
 def resampled(frames: Sequence[MarketFrame], block: int, env: Env | None = None) -> list[MarketFrame]:
     """Put histories together from blocks of the real ones, the same blocks for all instruments.
 
@@ -286,13 +200,12 @@ def resampled(frames: Sequence[MarketFrame], block: int, env: Env | None = None)
     rows = np.flatnonzero(known)
     if len(rows) < 2:
         raise DataError("There are not two bars that all instruments know, so that no history can be drawn from them.")
-    picks = _blocks(len(rows), block, env)
+    picks = picked(len(rows), block, (env or Env(seed=0)).random())
     return [_redrawn(frame, rows + first - frame.base.first, picks) for frame in frames]
 
 
-def _blocks(n: int, block: int, env: Env | None) -> NDArray[np.int64]:
+def picked(n: int, block: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Positions of the stationary bootstrap: go on from the last one, or begin anew anywhere."""
-    random = (env or Env(seed=0)).random()
     begins = random.random(n) < 1.0 / max(block, 1)
     begins[0] = True
     at = np.flatnonzero(begins)[np.cumsum(begins) - 1]

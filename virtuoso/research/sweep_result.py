@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Scores
 from virtuoso.research.configurations import Configurations
 from virtuoso.research.panel import Rows
+from virtuoso.research.run_folder import Result, as_json, as_parquet
 from virtuoso.research.sweep_plan import FOUND
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MOST_DAILY = 2_000
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Result):
     """A sweep, all of it: print it, rank it, turn it into pandas.
 
     Attributes
@@ -195,8 +195,6 @@ class SweepResult:
 
         Every configuration is a row of `trials.parquet`; `best.yaml` holds the best one as settings.
         """
-        from virtuoso.research.run_folder import as_json, as_parquet
-
         text = [repr(self).strip("<>"), "", *self.honesty(self.chosen).lines()]
         days = {f"{k}": values for k, values in enumerate(self.daily)} if len(self) <= MOST_DAILY else {}
         files = {
@@ -210,18 +208,6 @@ class SweepResult:
             "summary.txt": ("\n".join(text) + "\n").encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
-
-    def save(self, folder: Path | str, *, replace: bool = False) -> Path:
-        """Write a run folder, whole or not at all.
-
-        Raises
-        ------
-        ConfigError
-            If the folder exists and may not be replaced.
-        """
-        from virtuoso.research.run_folder import save
-
-        return save(self, Path(folder), replace=replace)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a configuration."""

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.margin import Tiers
 from virtuoso.account.risk import Limits, Rules
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.errors import ConfigError, did_you_mean
@@ -35,6 +36,7 @@ def account_from(
     trail: float = 0.0,
     reset_halt: int = 0,
     rules: Mapping[Instrument, Rules] | None = None,
+    tiers: Mapping[Instrument, Tiers] | None = None,
 ) -> Account:
     """Make the account that a backtest trades with.
 
@@ -60,6 +62,8 @@ def account_from(
     reset_halt : int
         Days after which a halt is lifted; 0 never.
     rules : mapping of Instrument to Rules, optional
+    tiers : mapping of Instrument to Tiers, optional
+        Half a percent throughout where there are none.
 
     Raises
     ------
@@ -88,6 +92,7 @@ def account_from(
         isolated=margin == "isolated",
         limits=limits,
         rules=dict(rules or {}),
+        tiers=dict(tiers or {}),
         trail=trail,
         reset_halt=reset_halt,
     )
@@ -118,6 +123,26 @@ def rules_at(events: Events, time_ms: int) -> Rules | None:
     """Rules of an instrument that were in force at a moment, or the first that are known; None where there are none."""
     if len(events) == 0:
         return None
-    row = max(int(np.searchsorted(events.available_at, time_ms, side="right")) - 1, 0)
+    row = _in_force(events, time_ms)
     names = ("size_step", "min_size", "min_notional")
     return Rules(*(float(np.nan_to_num(events[name][row])) for name in names))
+
+
+def tiers_at(events: Events, time_ms: int) -> Tiers | None:
+    """Maintenance tiers that were in force at a moment, or the first that are known; None where there are none.
+
+    Raises
+    ------
+    ConfigError
+        What is stored of that moment is no whole table.
+    """
+    if len(events) == 0:
+        return None
+    rows = np.flatnonzero(events.event_time == events.event_time[_in_force(events, time_ms)])
+    rows = rows[np.argsort(events["floor"][rows])]
+    return Tiers.of(events["floor"][rows].tolist(), events["rate"][rows].tolist())
+
+
+def _in_force(events: Events, time_ms: int) -> int:
+    """Position of the last event that was known at a moment, or of the first one ever."""
+    return max(int(np.searchsorted(events.available_at, time_ms, side="right")) - 1, 0)

@@ -134,14 +134,18 @@ class Tried:
         Mean over all pairs of configurations; within a run as measured, between two runs that of the chosen ones.
     effective : float
         Independent tries they amount to.
-    variance : float
-        Of all Sharpe ratios, per day; NaN where fewer than two are known.
+    moving : int
+        How many Sharpe ratios are known.
+    sharpe, variance : float
+        Mean and variance (n - 1) of them, per day; NaN where fewer than two are known.
     """
 
     runs: int
     configurations: int
     correlation: float
     effective: float
+    moving: int
+    sharpe: float
     variance: float
 
     @classmethod
@@ -149,11 +153,11 @@ class Tried:
         """Take runs together."""
         count = sum(trial.configurations for trial in trials)
         if count == 0:
-            return cls(0, 0, NAN, 0.0, NAN)
+            return cls(0, 0, NAN, 0.0, 0, NAN, NAN)
         correlation = _correlation(trials, count)
         effective = effective_trials(count, correlation) if count > 1 else 1.0
         return cls(len(trials), count, correlation, max(effective, *(t.effective for t in trials), 1.0),
-                   _variance(trials))  # fmt: skip
+                   *_ratios(trials))  # fmt: skip
 
     @classmethod
     def of_search(cls, returns: Array) -> Tried:
@@ -164,6 +168,13 @@ class Tried:
         returns : Array, shape (n_days, n_configurations)
         """
         return cls.of([Trial("", ("any",), 0, 1, "", "").seen(returns)])
+
+    def variance_beside(self, sharpe: float) -> float:
+        """Variance (n - 1) of the Sharpe ratios of all others, of which this is one; NaN of fewer than two others."""
+        if self.moving < 3:
+            return NAN
+        away = (sharpe - self.sharpe) ** 2 * self.moving / (self.moving - 1)
+        return max((self.moving - 1) * self.variance - away, 0.0) / (self.moving - 2)
 
 
 class TrialLedger:
@@ -294,16 +305,16 @@ def _between(trials: Sequence[Trial]) -> Array:
     return np.where(told, np.clip(found, -1.0, 1.0), 0.0)
 
 
-def _variance(trials: Iterable[Trial]) -> float:
-    """Variance (n - 1) of all known Sharpe ratios: that within runs, and that between them."""
+def _ratios(trials: Iterable[Trial]) -> tuple[int, float, float]:
+    """Number, mean and variance (n - 1) of all known Sharpe ratios: that within runs, and that between them."""
     known = [t for t in trials if t.moving and isfinite(t.sharpe)]
     count = sum(t.moving for t in known)
     if count < 2 or any(t.moving > 1 and not isfinite(t.variance) for t in known):
-        return NAN
+        return count, NAN, NAN
     mean = sum(t.moving * t.sharpe for t in known) / count
     within = sum((t.moving - 1) * t.variance for t in known if t.moving > 1)
     between = sum(t.moving * (t.sharpe - mean) ** 2 for t in known)
-    return (within + between) / (count - 1)
+    return count, mean, (within + between) / (count - 1)
 
 
 def _written(trial: Trial) -> bytes:

@@ -25,8 +25,12 @@ from virtuoso.research.stress import Case, Intents, Plateau, costs, delay
 
 CONFIDENCE = 0.95
 """Deflated Sharpe ratio from which it is taken for real."""
-MOST_LUCK = 0.005
-"""Chance of luck up to which it is: it rules where few were tried, the deflated ratio where many were."""
+MOST_LUCK = 0.008
+"""Chance of luck up to which it is: it rules where few were tried, the deflated ratio where many were.
+
+One try without skill is shipped as often as this says, so it keeps the one percent that is allowed, with some room for
+returns that are not normal.
+"""
 MOST_OVERFITTING, HOPELESS_OVERFITTING = 0.20, 0.50
 MOST_SUPERIOR = 0.05
 LEAST_KEPT = 0.5
@@ -118,9 +122,7 @@ class Stressed:
     bounds: tuple[float, float] | None = None
 
     @classmethod
-    def of(
-        cls, stage: Stage, intents: Intents, account: Account, plateau: Plateau | None = None, *, every: int = 1
-    ) -> Stressed:
+    def of(cls, stage: Stage, intents: Intents, account: Account, plateau: Plateau | None = None) -> Stressed:
         """Run the stress tests of a portfolio; the plateau needs the function that makes intents, see `stress.plateau`.
 
         Parameters
@@ -129,12 +131,10 @@ class Stressed:
         intents : mapping of Instrument to array of INTENT
         account : Account
         plateau : Plateau, optional
-        every : int
-            As for `portfolio.run`.
         """
-        (doubled,) = costs(stage, intents, account, (2.0,), every=every)
-        (late,) = delay(stage, intents, account, (1,), every=every)
-        low, high = (float(done.equity[-1]) - account.cash for done in bounds(stage, intents, account, every=every))
+        (doubled,) = costs(stage, intents, account, (2.0,))
+        (late,) = delay(stage, intents, account, (1,))
+        low, high = (float(done.equity[-1]) - account.cash for done in bounds(stage, intents, account))
         return cls(doubled, late, plateau, (low, high))
 
 

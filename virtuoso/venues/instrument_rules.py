@@ -1,6 +1,7 @@
-"""Rules of instruments from Binance's `exchangeInfo`: steps of price and size, least size and notional.
+"""Rules of instruments from Binance's `exchangeInfo` and maintenance tiers from its `leverageBracket`.
 
-The answer says nothing about fees, which depend on the account, so they are not known here.
+`exchangeInfo` says nothing about fees, which depend on the account, so they are not known here. Its field
+`maintMarginPercent` is a relic of the time before tiers and is not read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from virtuoso.account.instrument import compact
 from virtuoso.errors import AmbiguousError
 
 RULES_COLUMNS = ("price_step", "size_step", "min_size", "min_notional", "maker_fee", "taker_fee")
+TIER_COLUMNS = ("floor", "rate", "leverage")
 _FILTERS = {  # our name: filter and its fields, the first that is there
     "price_step": (("PRICE_FILTER", "tickSize"),),
     "size_step": (("LOT_SIZE", "stepSize"),),
@@ -37,6 +39,15 @@ def rules_of(answer: Any) -> dict[str, dict[str, float]]:
             values[name] = said[0] if said and said[0] > 0 else np.nan
         found[compact(market["symbol"])] = values
     return found
+
+
+def tiers_of(market: Any) -> list[dict[str, float]]:
+    """Maintenance tiers of one symbol of an answer.
+
+    Deductions (`cum`) follow from floors and rates, so they are not kept.
+    """
+    fields = {"floor": "notionalFloor", "rate": "maintMarginRatio", "leverage": "initialLeverage"}
+    return [{name: float(tier[field]) for name, field in fields.items()} for tier in market["brackets"]]
 
 
 def _is_ours(market: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Recorded answers of Binance's public REST endpoints: funding, open interest, ratios, mark and index prices, rules.
+"""Recorded answers of Binance's REST endpoints: funding, open interest, ratios, mark and index prices, rules, tiers.
 
 1. A file holds one answer as it came, the endpoint named in the file's name or plain from the answer's fields; or
    many recorded routes: `{"routes": {path: {method: [{"queryString": …, "data": …}]}}}`.
@@ -8,12 +8,14 @@
 3. Of `/futures/data/` rows of five minutes are taken, as in the archives; a day's taker ratio would pass for one. What
    their timestamps mean was never measured, as that of the archives was. They are kept, so that both tell of the same
    event, but count as received five minutes later: if they are starts, nothing leaks.
+4. An answer of `leverageBracket` carries no time: the file's name must say the day on which it was given.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +25,10 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from virtuoso.account.instrument import compact
-from virtuoso.clock import UNIT_MS
+from virtuoso.clock import UNIT_MS, parse_time
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.archive import checked_bytes, unpacked
-from virtuoso.venues.instrument_rules import RULES_COLUMNS, rules_of
+from virtuoso.venues.archive_bytes import checked_bytes, unpacked
+from virtuoso.venues.instrument_rules import RULES_COLUMNS, TIER_COLUMNS, rules_of, tiers_of
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.tables import Asked
 
@@ -37,13 +39,15 @@ COLUMNS = {
     "ratios": ("accounts_ratio", "top_accounts_ratio", "top_positions_ratio", "taker_ratio"),
     "prices": ("mark", "index"),
     "instruments": RULES_COLUMNS,
+    "tiers": TIER_COLUMNS,
 }
 LAG_MS = UNIT_MS["m"]
 PERIOD_MS = 5 * UNIT_MS["m"]
 
 _SUFFIXES = (".json", ".json.gz")
 _KEYS = (b'"routes"', b'"fundingTime"', b'"sumOpenInterest"', b'"longShortRatio"', b'"buySellRatio"', b'"openInterest"')
-_RULES_KEYS = (b'"exchangeFilters"', b'"rateLimits"')
+_RULES_KEYS = (b'"exchangeFilters"', b'"rateLimits"', b'"maintMarginRatio"')
+_DAY = re.compile(r"20\d\d-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class _Answer:
     route: str
     query: dict[str, str]
     rows: list[Any]
+    path: Path
 
     def symbol(self, row: Any) -> str:
         """Symbol of a row, or of the question; empty for a contract that is none of ours."""
@@ -129,7 +134,9 @@ def read_payloads(path: Path, asked: Asked) -> list[RawEvents]:
             except (KeyError, TypeError, ValueError, IndexError):
                 refused.append((number, "not_a_number", json.dumps(row)[:500]))
     if not events:
-        raise UnreadableFileError(f"{path} holds no funding, open interest, ratio, price or rule of {asked.venue}.")
+        raise UnreadableFileError(
+            f"{path} holds no funding, open interest, ratio, price, rule or tier of {asked.venue}."
+        )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
     return _grouped(path, sha256, events, tuple(refused), notes)
 
@@ -143,11 +150,11 @@ def _answers(path: Path, body: Any, asked: Asked) -> Iterator[_Answer]:
         for route, methods in body["routes"].items():
             for recorded in (answer for answers in methods.values() for answer in answers):
                 query = {name: values[0] for name, values in parse_qs(recorded.get("queryString") or "").items()}
-                yield _Answer(route, query, _rows(recorded.get("data")))
+                yield _Answer(route, query, _rows(recorded.get("data")), path)
         return
     rows = _rows(body)
     query = {"symbol": asked.symbol} if asked.symbol else {}
-    yield _Answer(_endpoint(path, rows), query, rows)
+    yield _Answer(_endpoint(path, rows), query, rows, path)
 
 
 def _rows(data: Any) -> list[Any]:
@@ -213,6 +220,17 @@ def _rules(answer: _Answer, row: Any, number: int) -> list[_Event]:
     return [_Event(number, "instruments", symbol, time, values) for symbol, values in rules_of(row).items()]
 
 
+def _tiers(answer: _Answer, row: Any, number: int) -> list[_Event]:
+    day = _DAY.search(answer.path.name)
+    if day is None:
+        raise AmbiguousError(
+            f"{answer.path} does not say when its tiers were in force. Put the day on which the venue gave them into "
+            "the file's name, such as leverageBracket-2025-07-01.json."
+        )
+    time, symbol = parse_time(day.group()), answer.symbol(row)
+    return [_Event(number, "tiers", symbol, time, values) for values in tiers_of(row)] if symbol else []
+
+
 def _event(
     answer: _Answer, row: Any, number: int, kind: str, time: int, values: dict[str, float], delay: int = 0
 ) -> list[_Event]:
@@ -245,6 +263,7 @@ _READERS: dict[str, Callable[[_Answer, Any, int], list[_Event]]] = {
     "markPriceKlines": _kline("mark"),
     "indexPriceKlines": _kline("index"),
     "exchangeInfo": _rules,
+    "leverageBracket": _tiers,
 }
 _FIELDS = (
     ({"fundingRate", "fundingTime"}, "fundingRate"),
@@ -253,6 +272,7 @@ _FIELDS = (
     ({"buySellRatio", "timestamp"}, "takerlongshortRatio"),
     ({"markPrice", "indexPrice", "time"}, "premiumIndex"),
     ({"symbols", "serverTime"}, "exchangeInfo"),
+    ({"symbol", "brackets"}, "leverageBracket"),
 )
 
 

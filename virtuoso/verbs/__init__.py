@@ -6,7 +6,7 @@ Nothing heavy is imported before it is needed.
 
 from virtuoso.verbs.history import checks, event_checks, find, import_files, load
 from virtuoso.verbs.home import Progress, block_cache, lake, scores_file, signal_folder
-from virtuoso.verbs.runs import report, run_folder, save_run, save_sweep
+from virtuoso.verbs.runs import report, run_folder, save_run
 from virtuoso.verbs.scoring import explain, issued, known_shares, open_interest, save_certificate, score, verify
 from virtuoso.verbs.trading import assumptions_needed, backtest, cross_check, sweep
 
@@ -30,7 +30,6 @@ __all__ = [
     "run_folder",
     "save_certificate",
     "save_run",
-    "save_sweep",
     "score",
     "scores_file",
     "signal_folder",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Scores
     from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.results import BacktestResult
     from virtuoso.research.sweep_result import SweepResult
+    from virtuoso.research.vectorbt_result import BacktestResult
 
 
 def config_of_run(settings: Settings) -> dict[str, Any]:
@@ -51,43 +51,46 @@ def _code_digest(prism: Prism) -> str:
     return digest.hexdigest()
 
 
-def run_folder(result: PortfolioResult | BacktestResult, settings: Settings | None = None) -> Path:
-    """Where a backtest is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
+def run_folder(result: PortfolioResult | BacktestResult | SweepResult, settings: Settings | None = None) -> Path:
+    """Where a run is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     from virtuoso.research.run_folder import as_json
+    from virtuoso.research.sweep_result import SweepResult
 
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
     first, *others = (scores.frame.instrument for scores in _scores_of(result))
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
-    return settings_of(settings).signals.reports / "runs" / f"{traded}_{result.timeframe}_{went_in[:NAME_DIGITS]}"
+    kind = "_sweep" if isinstance(result, SweepResult) else ""
+    name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
+    return settings_of(settings).signals.reports / "runs" / name
 
 
-def _scores_of(result: PortfolioResult | BacktestResult) -> Sequence[Scores]:
+def _scores_of(result: PortfolioResult | BacktestResult | SweepResult) -> Sequence[Scores]:
     from virtuoso.research.portfolio_result import PortfolioResult
 
     return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
 
 def save_run(
-    result: PortfolioResult | BacktestResult,
+    result: PortfolioResult | BacktestResult | SweepResult,
     folder: str | Path | None = None,
     *,
     settings: Settings | None = None,
     trials: str | Path | None = None,
 ) -> tuple[Path, bool]:
-    """Write the run folder of a backtest and its tear sheet, unless this very run is there already.
+    """Write the run folder of a backtest or a sweep, unless this very run is there already.
 
     Parameters
     ----------
-    result : PortfolioResult or BacktestResult
-        That of vectorbt, a cross-check, gets no tear sheet and is no try.
+    result : PortfolioResult, BacktestResult or SweepResult
+        A backtest by the contract gets its tear sheet as well; that of vectorbt, a cross-check, is no try.
     folder : str or Path, optional
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
     trials : str or Path, optional
-        Folder of the trial ledger: the run is recorded there and judged against all tries; alone if absent.
+        Folder of the trial ledger: a backtest is recorded there and judged against all tries; alone if absent.
 
     Returns
     -------
@@ -111,40 +114,6 @@ def save_run(
     if isinstance(result, PortfolioResult):
         write_sheet(result, target, None if trials is None else TrialLedger(Path(trials)))
     return target, True
-
-
-def save_sweep(
-    result: SweepResult, folder: str | Path | None = None, *, settings: Settings | None = None
-) -> tuple[Path, bool]:
-    """Write the run folder of a sweep, unless this very sweep is there already.
-
-    Parameters
-    ----------
-    result : SweepResult
-    folder : str or Path, optional
-        Below `runs/` among the reports if absent, named by what went into it.
-    settings : Settings, optional
-
-    Returns
-    -------
-    tuple of Path and bool
-        The folder, and whether it was written now.
-
-    Raises
-    ------
-    ConfigError
-        Another run lies in `folder`; a run is never overwritten.
-    """
-    from virtuoso.research.run_folder import as_json, holds_run
-
-    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    instrument = result.scores.frame.instrument
-    name = f"{instrument.venue}_{instrument.symbol}_{result.timeframe}_sweep_{went_in[:NAME_DIGITS]}"
-    target = Path(folder) if folder is not None else settings_of(settings).signals.reports / "runs" / name
-    fresh = not holds_run(target, result)
-    if fresh:
-        result.save(target)
-    return target, fresh
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:

@@ -14,12 +14,15 @@ from virtuoso.verbs.home import Progress, lake, settings_of
 from virtuoso.verbs.runs import config_of_run, provenance_of_run
 
 if TYPE_CHECKING:
+    from virtuoso.account.instrument import Instrument
     from virtuoso.config import Settings
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.market.store import Lake
     from virtuoso.prism.scores import Scores
     from virtuoso.research.configurations import Configurations
     from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.results import BacktestResult
     from virtuoso.research.sweep_result import SweepResult
+    from virtuoso.research.vectorbt_result import BacktestResult
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -36,6 +39,7 @@ def backtest(
     slippage: float = 0.0002,
     assume_funding: float | None = None,
     mark: str | None = None,
+    inside: str | None = None,
     **terms: Any,
 ) -> PortfolioResult:
     """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
@@ -55,6 +59,9 @@ def backtest(
         Rate per eight hours where funding is not known; without it such a run is refused.
     mark : str, optional
         `last` lets the last price stand for mark prices that are not known; without it such a run is refused.
+    inside : str, optional
+        Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
+        the most instruments, of these the finest.
     **terms
         cash, risk, fees, maker, taker, leverage, margin, trail, reset_halt: see `virtuoso.research.terms.account_from`.
 
@@ -69,25 +76,20 @@ def backtest(
     """
     from virtuoso.prism.scores import Scores as OneInstrument
     from virtuoso.research.portfolio_backtest import backtest as run
-    from virtuoso.research.terms import account_from, funding_terms, rules_at
+    from virtuoso.research.terms import account_from, funding_terms
 
     chosen = settings_of(settings)
     many = [scores] if isinstance(scores, OneInstrument) else list(scores)
     home = lake(data, chosen)
-    funding, rules = {}, {}
-    for one in many:
-        instrument = one.frame.instrument
-        funding[instrument] = home.events("funding", instrument)
-        known = rules_at(home.events("instruments", instrument), one.start * one.frame.timeframe.ms)
-        if known is not None:
-            rules[instrument] = known
+    funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
     result = run(
         many,
-        account_from(chosen.trading, chosen.risk, funding, rules=rules, **terms),
+        account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
         settings=chosen.signals,
         slippage=slippage,
         funding=funding,
         funding_terms=funding_terms(assume_funding, mark),
+        inside=_inside(home, many, inside),
         config=config_of_run(chosen),
         provenance=provenance_of_run(many[0].prism, chosen, seed),
         env=Env(seed=seed),
@@ -95,6 +97,39 @@ def backtest(
     traded = ", ".join(str(one) for one in result.instruments)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
     return result
+
+
+def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
+    """Rules and maintenance tiers of instruments at the start of their scores, where they are known."""
+    from virtuoso.research.terms import rules_at, tiers_at
+
+    found: dict[str, dict[Instrument, Any]] = {"rules": {}, "tiers": {}}
+    for one in many:
+        instrument, start = one.frame.instrument, one.start * one.frame.timeframe.ms
+        for name, kind, read in (("rules", "instruments", rules_at), ("tiers", "tiers", tiers_at)):
+            known = read(home.events(kind, instrument), start)
+            if known is not None:
+                found[name][instrument] = known
+    return found
+
+
+def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Instrument, MarketFrame]:
+    """Finer bars of what was scored, as far as they are stored."""
+    from virtuoso.clock import Timeframe
+    from virtuoso.errors import NoDataError
+    from virtuoso.market.load import finer_frames
+
+    if wanted == "none":
+        return {}
+    clock = many[0].frame.timeframe
+    spans = {one.frame.instrument: (one.start * clock.ms, (one.start + len(one)) * clock.ms) for one in many}
+    found = finer_frames(home, spans, clock, None if wanted is None else Timeframe(wanted))
+    if wanted is not None and not found:
+        raise NoDataError(
+            f"No {wanted} bars that divide those of {clock} are stored of {', '.join(map(str, spans))}. Import them, "
+            "or leave --inside out."
+        )
+    return found
 
 
 def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
@@ -197,7 +232,7 @@ def sweep(
     from virtuoso.research.stage import Stage
     from virtuoso.research.sweep import sweep as run
     from virtuoso.research.sweep_result import ranking
-    from virtuoso.research.terms import account_from, funding_terms, rules_at
+    from virtuoso.research.terms import account_from, funding_terms
 
     chosen, instrument = settings_of(settings), scores.frame.instrument
     tried = configurations
@@ -219,15 +254,13 @@ def sweep(
             run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
         )
     home = lake(data, chosen)
-    known = rules_at(home.events("instruments", instrument), scores.start * scores.frame.timeframe.ms)
-    rules = {} if known is None else {instrument: known}
     stage = Stage.of(
         [scores.frame],
         slippage=slippage,
         funding={instrument: home.events("funding", instrument)},
         terms=funding_terms(assume_funding, mark),
     )
-    account = account_from(chosen.trading, chosen.risk, [instrument], rules=rules, **terms)
+    account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
     result = run(scores, tried, fills=fills, stage=stage, account=account, **also)
     log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
     return replace(result, ranked_by=ranking(by))

@@ -1,11 +1,21 @@
-"""What a backtest found: trades, equity, metrics, and what it is worth."""
+"""What a backtest through vectorbt found: trades, equity, metrics, and what it is worth.
+
+| file of its run folder | holds |
+|---|---|
+| `config.json` | terms of trading and the settings in force |
+| `provenance.json` | instrument, stretch, digests of data, prism and intents, versions |
+| `metrics.json` | figures, those of buying and holding, counts; null is *not testable* |
+| `intents.parquet` | what was decided, one row an intent |
+| `trades.parquet`, `equity.parquet` | what became of it |
+| `score_buckets.parquet` | forward returns by score |
+| `summary.txt`, `results.html` | the same for people |
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +29,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.scores import Scores
 from virtuoso.research.buckets import score_buckets
 from virtuoso.research.plan import Plan, Tape, Terms
+from virtuoso.research.run_folder import Result, as_json, as_parquet, fields_of, intents_table, trades_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BacktestResult:
+class BacktestResult(Result):
     """A backtest, all of it: print it, save it, turn it into pandas.
 
     Attributes
@@ -180,53 +191,53 @@ class BacktestResult:
         columns["reason"] = np.array(REASONS, dtype=object)[trades["reason"]]
         return columns | {name: trades[name] for name in ("ambiguous", "across_gap", "score", "reliability")}
 
+    def equity_table(self) -> dict[str, Any]:
+        """Columns of `equity.parquet`, one row a bar."""
+        return {
+            "close_time": self.close_times,
+            "equity": self.equity,
+            "buy_and_hold": self.benchmark,
+            "drawdown": self.drawdown,
+            "position": self.position,
+        }
+
     def to_pandas(self) -> pd.DataFrame:
         """One row a trade; times in UTC."""
-        import pandas as pd
-
-        table = pd.DataFrame(self.trades_table())
-        for name in ("decided_at", "entry_time", "exit_bar_time"):
-            table[name] = pd.to_datetime(table[name], unit="ms", utc=True)
-        return table
+        return trades_frame(self.trades_table())
 
     def summary(self) -> str:
         """Say what was found and what it is worth, in plain text of at most 100 columns."""
-        from virtuoso.research.findings import summary
+        from virtuoso.research.vectorbt_words import summary
 
         return summary(self)
 
     def page(self) -> ResultsPage:
         """Give the content of the results page; `page().html()` is the page."""
-        from virtuoso.research.findings import page
+        from virtuoso.research.vectorbt_words import page
 
         return page(self)
 
     def configuration(self) -> dict[str, Any]:
-        """Terms of trading and settings in force."""
-        from virtuoso.research.run_folder import configuration
-
-        return configuration(self)
+        """Terms of trading and settings in force; says whether the market was simulated."""
+        simulated = self.frame.instrument.is_simulated
+        return {"simulated": simulated, "terms": asdict(self.terms), "settings": self.config}
 
     def files(self) -> dict[str, bytes]:
         """Contents of the files of the run folder, by name."""
-        from virtuoso.research.run_folder import run_files
-
-        return run_files(self)
-
-    def save(self, folder: Path | str, *, replace: bool = False) -> Path:
-        """Write a run folder with everything needed to repeat this, whole or not at all.
-
-        Parameters
-        ----------
-        folder : Path or str
-        replace : bool
-            Whether a run folder that is already there may be replaced.
-
-        Raises
-        ------
-        ConfigError
-            If the folder exists and may not be replaced.
-        """
-        from virtuoso.research.run_folder import save
-
-        return save(self, Path(folder), replace=replace)
+        figures = {
+            "simulated": self.frame.instrument.is_simulated,
+            "strategy": self.metrics,
+            "buy_and_hold": self.benchmark_metrics,
+            "counts": self.counts,
+        }
+        return {
+            "config.json": as_json(self.configuration()),
+            "provenance.json": as_json(self.provenance),
+            "metrics.json": as_json(figures),
+            "trades.parquet": as_parquet(self.trades_table()),
+            "equity.parquet": as_parquet(self.equity_table()),
+            "intents.parquet": as_parquet(intents_table(self.intents)),
+            "score_buckets.parquet": as_parquet(fields_of(self.buckets)),
+            "summary.txt": (self.summary() + "\n").encode(),
+            "results.html": self.page().html().encode(),
+        }

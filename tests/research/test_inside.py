@@ -1,0 +1,159 @@
+"""Finer bars inside those of a stage: where they tell the order of prices they decide it, elsewhere nothing changes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.builders import market
+from tests.research.scenes import bars, intents, random_intents
+from virtuoso.account.books import CLOSE, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.risk import Limits
+from virtuoso.clock import Timeframe
+from virtuoso.errors import ConfigError
+from virtuoso.market.events import events_of
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.kinds import KINDS
+from virtuoso.research.portfolio import Account, bounds, run
+from virtuoso.research.stage import FundingTerms, Stage
+
+FREE = FundingTerms(assume=0.0, mark_is_last=True)
+HOUR = Timeframe("1h")
+ACCOUNT = Account(limits=Limits(max_drawdown=0.9))
+
+
+def folded(fine, clock=HOUR):
+    return MarketFrame(fine.instrument, fine.bars(clock))
+
+
+def named(frame, symbol):
+    return MarketFrame(Instrument("binance-usdm", symbol), frame.base)
+
+
+def staged(*frames, inside=(), **how):
+    return Stage.of(frames, terms=FREE, inside={frame.instrument: frame for frame in inside}, **how)
+
+
+def same(one, other):
+    assert one.events.tobytes() == other.events.tobytes()
+    assert one.equity.tobytes() == other.equity.tobytes()
+    assert one.exposure.tobytes() == other.exposure.tobytes()
+    assert (one.refused, one.cut, one.halts.tolist()) == (other.refused, other.cut, other.halts.tolist())
+
+
+class TestABarThatIsNotTold:
+    """Is to the contract as if there were no finer clock."""
+
+    FINE = market(5, bars=20_000, gaps=True, venue="binance-usdm")
+
+    def elsewhere(self):
+        """Finer bars of another day, which tell nothing of this one."""
+        return MarketFrame(self.FINE.instrument, replace(self.FINE.base, first=self.FINE.base.first + 2**20))
+
+    @pytest.mark.parametrize(
+        "account", [ACCOUNT, replace(ACCOUNT, isolated=False, trail=1.0), Account(limits=Limits(max_drawdown=0.02),
+                                                                                 reset_halt=1)],
+        ids=("isolated", "cross, trailing", "halted"),
+    )  # fmt: skip
+    def test_trades_like_a_stage_without_finer_bars(self, account):
+        slow = folded(self.FINE)
+        made = {slow.instrument: random_intents(slow, 3, 120)}
+        stage = staged(slow, inside=[self.elsewhere()])
+        assert not stage.inside.told.any()
+        for one, other in zip(bounds(stage, made, account), bounds(staged(slow), made, account), strict=True):
+            same(one, other)
+
+    def test_is_one_that_lacks_a_finer_bar_or_has_other_prices(self):
+        fine = market(6, bars=600, gaps=False, venue="binance-usdm")
+        slow = folded(fine)
+        high = fine.base.columns["high"].copy()
+        high[130] *= 1.5
+        state = fine.base.state.copy()
+        state[70] = UNKNOWN
+        base = replace(fine.base, columns={**fine.base.columns, "high": high}, state=state)
+        told = staged(slow, inside=[MarketFrame(fine.instrument, base)]).inside.told[:, 0]
+        hours = (fine.base.first + np.array([70, 130])) // 60 - slow.start
+        assert np.flatnonzero(~told & np.isfinite(slow.base.columns["close"])).tolist() == hours.tolist()
+
+
+class TestABarThatIsTold:
+    """Its finer bars say what came first."""
+
+    SLOW = bars((100, 100, 100, 100), (100, 104, 97, 101), (101, 101, 101, 101), timeframe="5m")
+
+    def outcome(self, *minutes):
+        """What becomes of a long with stop 98 and target 103 that enters at the open of the second bar."""
+        fine = bars(*[(100, 100, 100, 100)] * 5, *minutes, *[(101, 101, 101, 101)] * 5)
+        made = intents(self.SLOW, (0, 1, 98.0, 103.0))
+        made["size"][:, 0] = 1.0
+        stage = staged(self.SLOW, inside=[fine], slippage=0.0)
+        done = run(stage, {self.SLOW.instrument: made}, ACCOUNT)
+        return [(int(e["kind"]), bool(e["ambiguous"]), int(e["instant"] - stage.first)) for e in done.events[1:]]
+
+    def test_the_target_first(self):
+        path = ((100, 104, 100, 103), (103, 103, 97, 97), (97, 99, 97, 99), (99, 100, 99, 100), (100, 101, 100, 101))
+        assert self.outcome(*path) == [(TARGETED, False, 1)]
+
+    def test_the_stop_first(self):
+        path = ((100, 100, 97, 98), (98, 100, 98, 100), (100, 104, 100, 104), (104, 104, 101, 101), (101,) * 4)
+        assert self.outcome(*path) == [(STOPPED, False, 1)]
+
+    def test_both_in_one_finer_bar_stay_in_doubt(self):
+        path = ((100, 104, 97, 100), (100,) * 4, (100,) * 4, (100,) * 4, (100, 101, 100, 101))
+        assert self.outcome(*path) == [(STOPPED, True, 1)]
+
+
+class TestManyInstruments:
+    """Each is told by its own finer bars, or not."""
+
+    def test_one_with_finer_bars_leaves_the_other_as_it_was(self):
+        fine, other = (
+            market(7, bars=12_000, gaps=False, venue="binance-usdm"),
+            market(8, bars=12_000, gaps=False, venue="binance-usdm"),
+        )
+        slow, beside = named(folded(fine), "BTCUSDT"), named(folded(other), "ETHUSDT")
+        made = {frame.instrument: random_intents(frame, k, 80) for k, frame in enumerate((slow, beside))}
+        stage = staged(slow, beside, inside=[named(fine, "BTCUSDT")])
+        assert stage.inside.told.mean(axis=0).tolist() == [1.0, 0.0]
+        small = replace(ACCOUNT, limits=Limits(max_drawdown=0.9, base_size=1e-6, correlation=1.0))
+        plain, finer = run(staged(slow, beside), made, small), run(stage, made, small)
+        for column in ("kind", "instant", "price"):
+            mine, again = (done.events[column][done.events["instrument"] == 1] for done in (plain, finer))
+            np.testing.assert_array_equal(mine, again)
+
+    def test_all_are_on_one_finer_clock(self):
+        fine = market(7, bars=1_200, venue="binance-usdm")
+        with pytest.raises(ConfigError, match="happens inside bars of 1h"):
+            staged(folded(fine), inside=[folded(fine, Timeframe("2h"))])
+
+
+class TestWhatIsPaid:
+    """Funding settles at its own time, and dearer slippage is dearer inside as well."""
+
+    def test_settlements_inside_a_bar_fall_into_their_finer_bar(self):
+        fine = folded(market(9, bars=5_000, gaps=False, venue="binance-usdm"), Timeframe("1h"))
+        slow = folded(fine, Timeframe("1d"))
+        times = fine.start * HOUR.ms + 8 * HOUR.ms * np.arange(9)
+        rates = {"rate": np.full(9, 0.001), "hours": np.full(9, 8.0), "mark": np.full(9, np.nan)}
+        funding = {fine.instrument: events_of(KINDS["funding"], times, rates)}
+        stage = Stage.of([slow], funding=funding, terms=FundingTerms(0.0, True), inside={fine.instrument: fine})
+        assert stage.inside.told.any()
+        paid = stage.inside.bars[:, 0, FUNDING_OPEN].reshape(-1, 24)[stage.inside.told[:, 0]]
+        assert (np.nan_to_num(paid) > 0.0).sum(axis=1).tolist() == [3] * len(paid)
+        assert (np.nan_to_num(stage.inside.bars[:, 0, FUNDING_INSIDE]) == 0.0).all()
+
+    def test_dearer_slippage(self):
+        fine = market(9, bars=3_000, venue="binance-usdm")
+        slow = folded(fine)
+        stage, made = staged(slow, inside=[fine]), {slow.instrument: random_intents(slow, 3, 30)}
+        once, twice = (run(stage.dearer(k), made, ACCOUNT) for k in (1.0, 2.0))
+        assert twice.events["slippage"].sum() == pytest.approx(2.0 * once.events["slippage"].sum(), rel=0.1)
+        same(once, run(stage, made, ACCOUNT))
+
+    def test_closes_of_the_stage_stay_its_own(self):
+        fine = market(9, bars=3_000, venue="binance-usdm")
+        stage = staged(folded(fine), inside=[fine])
+        assert stage.bars[:, 0, CLOSE].tobytes() == staged(folded(fine)).bars[:, 0, CLOSE].tobytes()
+        assert np.isfinite(stage.inside.bars[:, 0, OPEN]).sum() > 50 * stage.inside.told.sum()
