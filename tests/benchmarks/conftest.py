@@ -31,5 +31,5 @@ def year() -> MarketFrame:
 
 @pytest.fixture(scope="session")
 def lit() -> MarketFrame:
-    """A made-up quarter of minutes with every column of the data dictionary: all six faces see something."""
-    return market(seed=7, bars=90 * 1440, gaps=False, lit=True)
+    """A made-up year of minutes with every column of the data dictionary: all six faces see something."""
+    return market(seed=7, bars=365 * 1440, gaps=False, lit=True)

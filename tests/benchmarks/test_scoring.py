@@ -19,8 +19,8 @@ PARTS = [(name, component) for name, component, _ in PRISM]
 PARTS += [(f"{face.name}.{gate.name}", gate) for face in PRISM.faces for gate in face.gates]
 
 
-def per_bar(benchmark, frame, share=1.0):
-    benchmark.extra_info["ns_per_bar"] = round(benchmark.stats["min"] / len(frame) * 1e9 * share, 1)
+def per_bar(benchmark, frame):
+    benchmark.extra_info["ns_per_bar"] = round(benchmark.stats["min"] / len(frame) * 1e9, 1)
 
 
 def test_peer_one_pass_of_talib(benchmark, year):
@@ -29,12 +29,12 @@ def test_peer_one_pass_of_talib(benchmark, year):
 
 
 @pytest.mark.parametrize(("name", "component"), PARTS, ids=[name for name, _ in PARTS])
-def test_component(benchmark, year, name, component):
+def test_component(benchmark, lit, name, component):
     """Its own cost: the features it builds on are there already, as they are in the prism."""
-    base = year.base
+    base = lit.base
 
     def prepare():
-        workspace = Workspace(year)
+        workspace = Workspace(lit)
         for argument in component.arguments:
             source = getattr(component, argument, None)
             if hasattr(source, "memory"):
@@ -47,12 +47,12 @@ def test_component(benchmark, year, name, component):
         lambda workspace: workspace.values(component, base.timeframe, base.first, base.end),
         setup=prepare, rounds=3, warmup_rounds=1,
     )  # fmt: skip
-    per_bar(benchmark, year)
+    per_bar(benchmark, lit)
 
 
 @pytest.fixture(params=["three_faces", "six_faces"])
 def frame(request):
-    """A year of bars alone, and a quarter with all that events say."""
+    """A year of bars alone, and one with all that events say."""
     return request.getfixturevalue("year" if request.param == "three_faces" else "lit")
 
 

@@ -23,7 +23,7 @@ from virtuoso.signals.decision import decide
 from virtuoso.signals.settings import SignalSettings
 
 ACCOUNT = Account(limits=Limits(max_drawdown=0.999))  # nobody is halted: all the trades of the year are made
-DENSITIES = {"dense": 68.0, "sparse": 74.0}
+DENSITIES = {"dense": 68.0, "ordinary": 71.2, "sparse": 74.0}
 """Thresholds to enter, by how often they are reached."""
 
 

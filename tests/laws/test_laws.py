@@ -14,6 +14,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.prism import laws
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.divergence import ClassicDivergence
+from virtuoso.prism.evidence import digest
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.views import total_warmup
 
@@ -96,9 +97,9 @@ def test_another_process_finds_the_same_bits():
     """Every component of the registry, computed by a fresh interpreter."""
     program = (
         "from tests.laws.test_laws import COMPONENTS, ground\n"
-        "from virtuoso.prism import laws\n"
-        "for node in COMPONENTS: print(repr(node), laws.digest(node, *ground(node), block=64))\n"
+        "from virtuoso.prism.evidence import digest\n"
+        "for node in COMPONENTS: print(repr(node), digest(node, *ground(node), block=64))\n"
     )
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    here = "".join(f"{node!r} {laws.digest(node, *ground(node), block=64)}\n" for node in COMPONENTS)
+    here = "".join(f"{node!r} {digest(node, *ground(node), block=64)}\n" for node in COMPONENTS)
     assert there == here

@@ -11,7 +11,10 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace, block_length, visible
 from virtuoso.prism.component import Component, Feature
+from virtuoso.prism.features.structure import Structure
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
+from virtuoso.prism.views import divergence_of
 
 MINUTE = Timeframe("1m")
 
@@ -70,6 +73,25 @@ class TestWhatTheFunctionIsShown:
                 return close
 
         values(market(bars=3_000), Finite())
+
+    def test_is_several_blocks_at_once_where_the_bits_do_not_depend_on_the_start(self):
+        class Windowed(Probe):
+            windowed = True
+
+        values(market(bars=300, gaps=False), Windowed())
+        assert [first for first, _, _ in Probe.seen] == [START]
+
+    def test_is_what_is_missing_where_a_later_block_is_there(self):
+        class Windowed(Probe):
+            windowed = True
+
+        workspace = Workspace(market(bars=640, gaps=False), 64)
+        workspace.values(Windowed(), MINUTE, START + 320, START + 384)
+        workspace.values(Windowed(), MINUTE, START, START + 640)
+        shown = [(first, first + wanted, first + length) for first, wanted, length in Probe.seen]
+        assert [(wanted, end) for _, wanted, end in shown] == [
+            (START + 320, START + 384), (START + 9, START + 320), (START + 384, START + 640),
+        ]  # fmt: skip
 
     def test_is_computed_only_once(self):
         workspace = Workspace(market(bars=300, gaps=False), 64)
@@ -201,3 +223,44 @@ class TestASlowScoreSeenFromAFastClock:
 
 def test_blocks_shorten_on_slower_clocks():
     assert [block_length(Timeframe(t)) for t in ("1s", "1m", "5m", "30m", "4h")] == [1024, 1024, 512, 256, 256]
+
+
+class TestWhatIsForgotten:
+    """Of a long history features keep its end alone; components stay, since they are what is asked for."""
+
+    def test_is_computed_once_more_with_the_same_bits(self):
+        frame = market(bars=3_000)
+        workspace = Workspace(frame, 64)
+        whole = [array.copy() for array in workspace.values(Structure(), MINUTE, START, START + 3_000)]
+        workspace.forget(START + 3_000, frozenset())
+        assert workspace.clock(MINUTE).series[Structure()].first > START
+        for a, b in ((2_900, 3_000), (1_000, 1_500), (0, 3_000)):
+            again = workspace.values(Structure(), MINUTE, START + a, START + b)
+            assert all(np.array_equal(x[a:b], y, equal_nan=True) for x, y in zip(whole, again, strict=True))
+
+    def test_is_not_what_the_next_bars_look_back_at(self):
+        class Following(Probe):
+            after = Probe()
+
+            def value(self, after, close):
+                return after
+
+        frame = market(bars=1_000, gaps=False)
+        workspace = Workspace(frame, 64)
+        workspace.values(Following(), MINUTE, START, START + 900)
+        workspace.forget(START + 900, frozenset())
+        Probe.seen.clear()
+        workspace.values(Following(), MINUTE, START + 900, START + 1_000)
+        assert min(first + wanted for first, wanted, _ in Probe.seen) == START + 900
+
+    def test_takes_room_that_does_not_grow_with_the_history(self, monkeypatch):
+        monkeypatch.setattr("virtuoso.prism.assembly.CHUNK", 2_048)
+        monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 2_048)
+        prism, room = Prism.standard(), []
+        for bars in (10_000, 20_000):
+            workspace = prism.score(market(bars=bars), block=64).workspace
+            series = workspace.clock(MINUTE).series
+            rows = {component for _, component, _ in prism} | {gate for face in prism.faces for gate in face.gates}
+            kept = rows | {divergence_of(row) for row in rows}
+            room.append(sum(found.known.nbytes for node, found in series.items() if node not in kept))
+        assert 0 < room[1] <= room[0]

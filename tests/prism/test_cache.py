@@ -10,7 +10,8 @@ import pytest
 from tests.builders import market
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.cache import ScoreCache, reach
+from virtuoso.prism.cache import ScoreCache
+from virtuoso.prism.keys import reach
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.technical import RSI
 
@@ -85,6 +86,76 @@ class TestABlockIsNotTaken:
 
     def test_where_the_block_length_is_another(self, folder):
         assert ScoreCache(folder).fill(Workspace(FRAME, 128), PRISM) == 0
+
+
+class TestFacesAndConfluence:
+    """Of a history longer than a chunk they are kept as they were blended, a segment of bars a file."""
+
+    @pytest.fixture(autouse=True)
+    def _short_segments(self, monkeypatch):
+        monkeypatch.setattr("virtuoso.prism.cache.SEGMENT", 2_048)
+        monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 1_024)
+
+    @pytest.fixture
+    def fresh(self):
+        return PRISM.score(FRAME, block=64)
+
+    def score(self, folder, frame=FRAME, prism=PRISM):
+        return prism.score(frame, block=64, cache_folder=folder)
+
+    def files(self, folder):
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("confluence/*.npy")}
+
+    def test_are_read_without_reading_a_component(self, tmp_path, fresh):
+        self.score(tmp_path)
+        again = self.score(tmp_path)
+        assert again.workspace.unread is not None
+        assert np.array_equal(again.confluence, fresh.confluence, equal_nan=True)
+        assert np.array_equal(again.effective_inputs, fresh.effective_inputs, equal_nan=True)
+        assert np.array_equal(again.faces["technical"].score, fresh.faces["technical"].score, equal_nan=True)
+
+    def test_are_of_the_same_components_which_are_read_when_they_are_asked_for(self, tmp_path, fresh):
+        self.score(tmp_path)
+        again = self.score(tmp_path)
+        assert same(fresh.arrays(), again.arrays())
+        assert again.workspace.unread is None
+
+    def test_are_blended_anew_from_the_same_components_with_other_weights(self, tmp_path):
+        other = PRISM.reweighted({"technical": 0.3, "volume": 0.0})
+        self.score(tmp_path)
+        components = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+        assert same(other.score(FRAME, block=64).arrays(), self.score(tmp_path, prism=other).arrays())
+        assert components == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+
+    def test_are_kept_once_a_segment(self, tmp_path):
+        self.score(tmp_path)
+        count = len(self.files(tmp_path))
+        self.score(tmp_path, prism=PRISM.reweighted({"technical": 0.3, "volume": 0.0}))
+        assert len(self.files(tmp_path)) == count > 2
+
+    def test_of_older_segments_stay_when_history_grows(self, tmp_path, fresh):
+        self.score(tmp_path, FRAME.until((FRAME.base.first + 4_500) * 60_000))
+        before = self.files(tmp_path)
+        assert same(fresh.arrays(), self.score(tmp_path).arrays())
+        assert len(before.items() & self.files(tmp_path).items()) == len(before) - 1
+
+    def test_are_blended_anew_where_a_bar_changed_that_they_look_back_at(self, tmp_path):
+        self.score(tmp_path)
+        before = self.files(tmp_path)
+        close = FRAME.base.columns["close"].copy()
+        close[4_800] += 0.01
+        changed = MarketFrame(FRAME.instrument, replace(FRAME.base, columns={**FRAME.base.columns, "close": close}))
+        found = self.score(tmp_path, changed)
+        assert same(changed_fresh := PRISM.score(changed, block=64).arrays(), found.arrays())
+        assert not np.array_equal(changed_fresh["confluence"][4_800:], PRISM.score(FRAME, block=64).confluence[4_800:])
+        assert 0 < len(before.items() & self.files(tmp_path).items()) < len(before)
+
+    def test_are_blended_anew_where_a_file_is_damaged(self, tmp_path, fresh):
+        self.score(tmp_path)
+        for path in self.files(tmp_path):
+            path.write_bytes(path.read_bytes()[:-100])
+        assert same(fresh.arrays(), self.score(tmp_path).arrays())
+        assert self.score(tmp_path).workspace.unread is not None  # and are whole again
 
 
 def test_a_reach_adds_up_the_memories_of_features():

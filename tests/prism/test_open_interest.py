@@ -17,6 +17,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.evidence import differing
 from virtuoso.prism.features.interest import (
     AccountsLean,
     FundingLean,
@@ -372,7 +373,7 @@ class TestTheLaw:
         single = np.array([score(live, number, number + 1)[0] for number in numbers])
         there = whole[np.array(numbers) - self.FRAME.start]
         assert np.isfinite(there).mean() > 0.5
-        assert not laws.differing(there, single).any()
+        assert not differing(there, single).any()
 
     def test_nothing_that_came_later_changes_a_moment(self):
         at = (self.FRAME.base.first + 2_345) * MINUTE.ms

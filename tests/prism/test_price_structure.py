@@ -14,7 +14,7 @@ from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.profile import ProfileLevels
 from virtuoso.prism.features.structure import BOS, CHOCH, Structure, StructureState
-from virtuoso.prism.features.swings import Pivots, WeightedSwings
+from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
 from virtuoso.prism.price_structure import (
     FACE,
@@ -31,7 +31,7 @@ MINUTE = Timeframe("1m")
 
 
 def swings_of(chart: CandleBars) -> Pivots:
-    return WeightedSwings().value(chart, 0)
+    return Swings().value(chart, 0)
 
 
 def levels_of(chart: CandleBars) -> tuple[LevelMap, Array]:
@@ -94,7 +94,7 @@ class TestSwings:
     def test_of_two_equal_tops_the_first_counts(self):
         chart = path([100, 106, 105, 106, 100], bars=2)
         assert chart.high[2] == chart.high[6] == chart.high.max()
-        swings = WeightedSwings(reach=4).value(joined(candles(flat(99.0, 4)), chart, candles(flat(99.0, 6))), 0)
+        swings = Swings(reach=4).value(joined(candles(flat(99.0, 4)), chart, candles(flat(99.0, 6))), 0)
         assert list(np.flatnonzero(swings.high_weight > 0.5)) == [4 + 2 + 4]
         assert np.nansum(swings.high_weight) == pytest.approx(1.0)
 
@@ -102,7 +102,7 @@ class TestSwings:
         totals = []
         for tick in np.linspace(-0.3, 0.3, 13):
             chart = joined(candles(flat(99.0, 4)), path([100, 106, 105, 106 + tick, 100], bars=2), candles(flat(99, 6)))
-            totals.append(np.nansum(WeightedSwings(reach=4).value(chart, 0).high_weight))
+            totals.append(np.nansum(Swings(reach=4).value(chart, 0).high_weight))
         assert totals == pytest.approx([1.0] * 13, abs=0.02)
 
     def test_a_flat_market_has_none(self):

@@ -43,6 +43,16 @@ def waves(drift: float) -> np.ndarray:
     return 1_000.0 + drift * t + 3.0 * np.sin(t / 6.0) + np.sin(t / 2.3)
 
 
+@pytest.mark.parametrize("component", [RSI(), MACD(), ADX()], ids=lambda c: c.name)
+@pytest.mark.parametrize("wanted", [0, 1, 13, 14, 400, BARS - 1])
+def test_what_is_wanted_has_the_bits_it_has_in_the_whole(component, wanted):
+    bars = frame_of(waves(0.1)).base.columns
+    inputs = [bars[name] for name in component.arguments if name in bars]
+    whole, tail = component.value(*inputs, 77), component.value(*inputs, 77, wanted)
+    assert np.isfinite(whole[-1])
+    assert np.array_equal(whole[wanted:], tail[wanted:], equal_nan=True)
+
+
 @pytest.mark.parametrize("component", DIRECTIONAL, ids=lambda c: c.name)
 class TestEveryDirectionalComponent:
     def test_is_bullish_on_average_in_a_rising_market_and_bearish_in_a_falling_one(self, component):

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +27,7 @@ from virtuoso.prism.scale import Linear, Squash
 from virtuoso.prism.views import columns_of, divergence_of, positions, span
 
 if TYPE_CHECKING:
+    from virtuoso.prism.cache import KeptBlends
     from virtuoso.prism.prism import Prism
 
 CHUNK = 16_384
@@ -39,13 +40,15 @@ class Assembled(NamedTuple):
 
     Attributes
     ----------
+    rows : Array, shape (4 n_faces + 6, n_bars)
+        All that follows, one below the other.
     raw_score, score, coverage, gate : Array, shape (n_faces, n_bars)
-    confluence, raw_confluence, known, agreement, reliability : Array, shape (n_bars,)
-    effective_inputs : Array, shape (n_bars,)
+    confluence, raw_confluence, known, agreement, reliability, effective_inputs : Array, shape (n_bars,)
     parts : Blended or None
         Components, then gates, shape (n_rows, n_bars); None where the stretch is long.
     """
 
+    rows: Array
     raw_score: Array
     score: Array
     coverage: Array
@@ -61,8 +64,9 @@ class Assembled(NamedTuple):
     @classmethod
     def empty(cls, faces: int, n: int, parts: Blended | None = None) -> Assembled:
         """Room that is yet to be written."""
-        a, b = np.empty((4, faces, n)), np.empty((6, n))
-        return cls(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], b[4], b[5], parts)
+        rows = np.empty((4 * faces + 6, n))
+        a, b = rows[: 4 * faces].reshape(4, faces, n), rows[4 * faces :]
+        return cls(rows, a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], b[4], b[5], parts)
 
 
 class Sight(NamedTuple):
@@ -118,6 +122,7 @@ class Assembly:
         self._divergences = [
             [clock.open_series(divergence_of(self.rows[row])) for row in self._oscillators] for clock in self._clocks
         ]
+        self._own = frozenset(s for clock in (*self._series, *self._divergences) for s in clock)
         self._computed = [(0, 0)] * len(ladder)
         self._scorers = [_scorer(component) for component in self.rows]
         self._last = self._room(len(ladder) + 1, 1)
@@ -142,41 +147,70 @@ class Assembly:
         return found
 
     def long_stretch(
-        self, workspace: Workspace, start: int, stop: int, progress: Callable[[int, int], None] | None = None
+        self,
+        workspace: Workspace,
+        start: int,
+        stop: int,
+        progress: Callable[[int, int], None] | None = None,
+        kept: KeptBlends | None = None,
     ) -> Assembled:
-        """Faces and confluence of the base bars [start, stop), chunk by chunk.
+        """Faces and confluence of the base bars [start, stop): what another run has kept, and the rest blended."""
+        found = Assembled.empty(len(self.face_weights), stop - start)
+
+        def told(done: int) -> None:
+            if progress is not None:
+                progress(done - start, stop - start)
+
+        for a, b in kept.files if kept is not None else [(start, stop)]:
+            rows = found.rows[:, a - start : b - start]
+            if kept is None or not kept.read(a, b, rows):
+                self._blend_chunks(workspace, a, b, rows, told)
+                if kept is not None:
+                    kept.write(a, b, rows)
+            told(b)
+        return found
+
+    def _blend_chunks(
+        self, workspace: Workspace, start: int, stop: int, rows: Array, told: Callable[[int], None]
+    ) -> None:
+        """Write faces and confluence of the base bars [start, stop), chunk by chunk.
 
         Each chunk is made of its own bars, so a thread may blend one while the next is computed.
         """
-        found = Assembled.empty(len(self.face_weights), stop - start)
 
         def blend(a: int, b: int) -> None:
             chunk = self._blend(self._see(workspace, a, b, self._all), a, b)
-            for target, part in zip(found[:9], chunk[:9], strict=True):
-                target[..., a - start : b - start] = part
+            rows[:-1, a - start : b - start] = chunk.rows[:-1]
 
         with ThreadPoolExecutor(THREADS) as pool:
             blending = []
-            for a, b in _chunks(start, stop):
-                self.compute(workspace, a, b)
+            for a, b in self._computed_chunks(workspace, start, stop):
                 blending.append(pool.submit(blend, a, b))
-                if progress is not None:
-                    progress(b - start, stop - start)
+                told(a)
             for waiting in blending:
                 waiting.result()
-        self._independence(workspace, start, stop, found.effective_inputs)
-        return found
+        self._independence(workspace, start, stop, rows[-1])
 
     def component(self, workspace: Workspace, row: int, start: int, stop: int) -> Blended:
         """One component over the base bars [start, stop)."""
         out = Blended.empty(stop - start)
-        for a, b in _chunks(start, stop):
-            self.compute(workspace, a, b)
+        for a, b in self._computed_chunks(workspace, start, stop):
             divergence = np.array([min(self.divergence[row], 0)])
             part = self._blend_timeframes(self._see(workspace, a, b, [row]), divergence, 1)
             for name, values in part._asdict().items():
                 getattr(out, name)[a - start : b - start] = values[0]
         return out
+
+    def _computed_chunks(self, workspace: Workspace, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The base bars [start, stop) in chunks, each computed; of what features found, the last ones see the end."""
+        workspace.recall()
+        for k, timeframe in enumerate(self.timeframes):
+            for series in (*self._series[k], *self._divergences[k]):
+                series.make_room(self._clocks[k], *span(workspace, timeframe, start, stop))
+        for a, b in _chunks(start, stop):
+            self.compute(workspace, a, b)
+            yield a, b
+            workspace.forget(b, self._own)
 
     def _blend(self, sight: Sight, a: int, b: int) -> Assembled:
         """Everything but the effective inputs of the base bars [a, b), as they see it."""
@@ -212,13 +246,13 @@ class Assembly:
         for k, (timeframe, (start, stop)) in enumerate(zip(self.timeframes, spans, strict=True)):
             position, silent = positions(workspace, timeframe, a, b, start)
             sight.at[k] = np.where(silent, width - 1, position + begin)
-            first = self._clocks[k].bars.first
-            there, here = slice(begin, begin + stop - start), slice(start - first, stop - first)
+            there = slice(begin, begin + stop - start)
             for place, row in enumerate(rows):
-                sight.points[place, there] = self.rows[row].score(self._series[k][row].outputs[0][here])
+                (values,) = self._series[k][row].between(start, stop)
+                sight.points[place, there] = self.rows[row].score(values)
             for place, row in enumerate(oscillators):
-                strength, kind = self._divergences[k][self.divergence[row]].outputs
-                sight.strengths[place, there], sight.kinds[place, there] = strength[here], kind[here]
+                found = self._divergences[k][self.divergence[row]].between(start, stop)
+                sight.strengths[place, there], sight.kinds[place, there] = found
             begin += stop - start
         return sight
 
@@ -230,16 +264,15 @@ class Assembly:
             if start == self._last_numbers[k] and stop > start:
                 continue
             bars = self._clocks[k].bars
-            i = start - bars.first
-            there = stop > start and bars.state[i] != BRIDGED
+            there = stop > start and bars.state[start - bars.first] != BRIDGED
             sight.at[k, 0] = k if there else len(self.timeframes)
             self._last_numbers[k] = start if stop > start else -1
             if there:
                 points, strengths, kinds = sight.points[:, k], sight.strengths[:, k], sight.kinds[:, k]
                 for row, (series, score) in enumerate(zip(self._series[k], self._scorers, strict=True)):
-                    points[row] = score(series.outputs[0].item(i))
+                    points[row] = score(series.outputs[0].item(start - series.first))
                 for d, series in enumerate(self._divergences[k]):
-                    strengths[d], kinds[d] = series.outputs[0][i], series.outputs[1][i]
+                    strengths[d], kinds[d] = (output[start - series.first] for output in series.outputs)
         return sight
 
     def _room(self, width: int, n: int, rows: int | None = None, oscillators: int | None = None) -> Sight:

@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 
 BONUS_LIMIT = 10.0
@@ -73,7 +72,7 @@ class Blended(NamedTuple):
         return cls(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n), np.zeros(n, dtype=np.int8), np.zeros(n))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def blend_timeframes(
     points: Array, strengths: Array, kinds: Array, divergence: Rows, at: Seen, weights: Array, bonused: int,
     raw: Array, score: Array, bonus: Array, kind: Codes, coverage: Array,
@@ -189,7 +188,7 @@ def _add_bonus(room: Array, mean: Array, score: Array, bonus: Array, kind: Codes
         kind[t] = np.int8(0.0 if abs(bonus[t]) < NEGLIGIBLE_BONUS else named)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def blend_faces(
     raw: Array, score: Array, coverage: Array, face: Rows, share: Array, components: int,
     raw_score: Array, face_score: Array, face_coverage: Array, gate: Array,
@@ -234,7 +233,7 @@ def blend_faces(
             face_score[f, t] = face_score[f, t] / known if known > 0.0 else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def blend_confluence(
     raw: Array, score: Array, coverage: Array, gate: Array, weights: Array,
     confluence: Array, raw_confluence: Array, known: Array, agreement: Array, reliability: Array,
@@ -294,7 +293,7 @@ def participation(scores: Array, block: int, out: Array) -> None:
     participation_of(scores, np.arange(len(scores)), 0, block, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def participation_of(scores: Array, rows: Rows, first: int, block: int, out: Array) -> None:
     """Find the participation of some rows in the blocks from column `first` on; see `participation`."""
     centred = np.empty((block, (len(rows) + 7) // 8 * 8))

@@ -1,60 +1,39 @@
 """The cache: finished blocks by the address of their content. Deleting it loses nothing.
 
-1. A block's key is a digest of the node's fingerprint and of every input block that its memory touches, features
-   included: change a bar, a parameter, a source line or a library, and the key is another one.
-2. One uncompressed Parquet file holds a symbol, timeframe, face and segment of 65,536 bars; the keys of its blocks
-   stand in the footer. A file a block would be slower than computing it again.
-3. `fill` puts blocks whose key still holds into a workspace before it is asked; `keep` writes what was computed.
-   The unfinished block at the end is never written.
+1. One uncompressed Parquet file holds the components of a symbol, timeframe, face and segment of 65,536 bars; the
+   keys of its blocks (keys.py) stand in the footer. A file a block would be slower than computing it again.
+2. `fill` puts blocks whose key still holds into a workspace; `keep` writes what was computed. The unfinished block at
+   the end is never written.
+3. Faces and confluence, which most runs ask for alone, lie beside them as they were blended last, a matrix a segment
+   that is named by its key: where it holds, no component is read. Other weights give another key, and are blended
+   from the components.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from virtuoso.clock import Timeframe
 from virtuoso.market.columns import Array
 from virtuoso.prism.assembly import THREADS
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Node
 from virtuoso.prism.divergence import ClassicDivergence
-from virtuoso.prism.fingerprint import node_fingerprint
+from virtuoso.prism.keys import BlockKeys, Key
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.series import Clock, Series
 from virtuoso.prism.views import columns_of
 
 SEGMENT = 65_536
-
-
-def reach(node: Node, timeframe: Timeframe, bars: int = 0) -> dict[str, int]:
-    """How far back a node's inputs lie on each clock it touches, in bars of that clock.
-
-    Parameters
-    ----------
-    node : Node
-    timeframe : Timeframe
-    bars : int
-        How far before a block its own consumer looks back.
-    """
-    own = bars + node.memory(timeframe)
-    found = {timeframe.name: own}
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            clock = source.clock(timeframe)
-            there = -(-own * timeframe.ms // clock.ms) + 1 if clock != timeframe else own
-            for key, value in reach(source, clock, there).items():
-                found[key] = max(found.get(key, 0), value)
-    return found
 
 
 @dataclass(slots=True)
@@ -66,86 +45,46 @@ class Entry:
     output: int
 
 
-class Key(NamedTuple):
-    """What the cached blocks of a series are known by.
+class KeptBlends:
+    """Faces and confluence of a stretch of base bars, a file a segment.
+
+    Parameters
+    ----------
+    place : Path
+        Folder of the files.
+    start, stop : int
+    key : callable
+        Gives what a part of the stretch is known by.
 
     Attributes
     ----------
-    node : str
-        Fingerprint of how it is computed.
-    blocks : list of str
-        Digest of what each block sees, oldest first.
+    files : dict of tuple of int to Path
+        File of the bars [a, b), for each part of the stretch.
     """
 
-    node: str
-    blocks: list[str]
+    def __init__(self, place: Path, start: int, stop: int, key: Callable[[int, int], str]) -> None:
+        edges = [start, *range((start // SEGMENT + 1) * SEGMENT, stop, SEGMENT), stop]
+        self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.npy" for a, b in pairwise(edges)}
 
+    def read(self, a: int, b: int, out: Array) -> bool:
+        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there."""
+        try:
+            out[:] = np.load(self.files[a, b], mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return False  # not there, or damaged: it is blended again
+        return True
 
-class BlockKeys:
-    """Keys of the blocks of one workspace; every block of every column is hashed once."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self._columns: dict[tuple[str, str], list[bytes]] = {}
-        self._inputs: dict[tuple[Any, ...], list[str]] = {}
-        self._found: dict[tuple[str, Node], Key] = {}
-
-    def of(self, node: Node, clock: Clock) -> Key:
-        """What the blocks of a node on a clock are known by, oldest first."""
-        asked = (clock.bars.timeframe.name, node)
-        if asked not in self._found:
-            timeframe, reached = clock.bars.timeframe, []
-            for name, bars in sorted(reach(node, timeframe).items()):
-                length = self.workspace.clock(Timeframe(name)).block
-                reached.append((name, -(-bars // length) * length))  # whole blocks: many nodes look at the same
-            inputs = self._digests(clock, tuple(reached), tuple(sorted(columns_of(node))))
-            self._found[asked] = Key(node_fingerprint(node, timeframe, clock.block), inputs)
-        return self._found[asked]
-
-    def _digests(self, clock: Clock, reached: tuple[tuple[str, int], ...], columns: tuple[str, ...]) -> list[str]:
-        """Digest of all that each block of a clock sees of some columns."""
-        key = (clock.bars.timeframe.name, reached, columns)
-        if key not in self._inputs:
-            parts = [
-                (self.workspace.clock(Timeframe(name)), memory, [self._column(name, column) for column in columns])
-                for name, memory in reached
-            ]
-            self._inputs[key] = [self._digest(parts, clock, block) for block in range(self._blocks(clock))]
-        return self._inputs[key]
-
-    def _digest(self, parts: list[tuple[Clock, int, list[list[bytes]]]], clock: Clock, block: int) -> str:
-        """Digest of the input blocks on every clock that a block and its memory touch."""
-        start = (clock.first_block + block) * clock.block * clock.bars.timeframe.ms
-        end = start + clock.block * clock.bars.timeframe.ms
-        text: list[bytes] = []
-        for other, memory, columns in parts:
-            length = other.block * other.bars.timeframe.ms
-            low = (start - memory * other.bars.timeframe.ms) // length - other.first_block
-            high = -(-end // length) - other.first_block
-            text.append(f"{min(low, 0)} {high} ".encode())
-            for blocks in columns:
-                text += blocks[max(low, 0) : max(high, 0)]
-        return hashlib.sha256(b"".join(text)).hexdigest()
-
-    def _column(self, timeframe: str, name: str) -> list[bytes]:
-        """Digest of each block of a column and the states of its bars."""
-        if (timeframe, name) not in self._columns:
-            clock = self.workspace.clock(Timeframe(timeframe))
-            bars, found = clock.bars, []
-            values = np.ascontiguousarray(bars.columns[name])
-            for block in range(self._blocks(clock)):
-                a = max((clock.first_block + block) * clock.block - bars.first, 0)
-                b = min((clock.first_block + block + 1) * clock.block - bars.first, len(bars))
-                digest = hashlib.sha256(f"{name} {a + bars.first} {b - a}".encode())
-                digest.update(np.ascontiguousarray(bars.state[a:b]).data)
-                digest.update(values[a:b].data)
-                found.append(digest.digest())
-            self._columns[timeframe, name] = found
-        return self._columns[timeframe, name]
-
-    @staticmethod
-    def _blocks(clock: Clock) -> int:
-        return (clock.bars.end - 1) // clock.block - clock.first_block + 1 if len(clock.bars) else 0
+    def write(self, a: int, b: int, rows: Array) -> None:
+        """Keep the bars [a, b) in the place of what was kept of their segment."""
+        file = self.files[a, b]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        with temporary.open("wb") as out:
+            np.save(out, np.ascontiguousarray(rows))
+        temporary.replace(file)
+        for older in file.parent.glob(f"{file.name[:8]}-*.npy"):
+            if older != file:
+                older.unlink(missing_ok=True)
 
 
 class ScoreCache:
@@ -162,9 +101,16 @@ class ScoreCache:
 
     def _keys_of(self, workspace: Workspace) -> BlockKeys:
         """Keys of a workspace's blocks: what is filled and what is kept have the same."""
-        if self._keys is None or self._keys.workspace is not workspace:
-            self._keys = BlockKeys(workspace)
+        frame, block = workspace.frame, workspace.block
+        if self._keys is None or self._keys.frame is not frame or self._keys.block != block:
+            self._keys = BlockKeys(frame, block)
         return self._keys
+
+    def blends(self, workspace: Workspace, prism: Prism) -> KeptBlends:
+        """Faces and confluence of the frame's window, as far as they are kept."""
+        frame = workspace.frame
+        place = self._place(workspace, workspace.clock(frame.timeframe), "confluence")
+        return KeptBlends(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
         """Put every block whose key holds into the workspace; give how many."""
@@ -172,14 +118,14 @@ class ScoreCache:
         work: list[tuple[Path, Clock, list[Entry], dict[str, Key]]] = []
         for clock, face, entries in self._series(workspace, prism):
             for entry in entries:
-                clock.open_series(entry.node).make_room(clock)
+                clock.open_series(entry.node).make_room(clock, clock.bars.first, clock.bars.end)
             wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
             work += [(file, clock, entries, wanted) for file in self._place(workspace, clock, face).glob("*.parquet")]
         with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
             filled = sum(pool.map(lambda task: self._fill_from(*task), work))
         for clock, _, entries in self._series(workspace, prism):
             for entry in entries:
-                clock.series[entry.node].mend(clock.bars.first)
+                clock.series[entry.node].mend()
         return filled
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
@@ -280,7 +226,7 @@ class ScoreCache:
 
 def _computed(series: Series, clock: Clock, output: int, start: int, stop: int) -> Array:
     """Values of the bars [start, stop), NaN where they were not computed."""
-    values = series.outputs[output][start - clock.bars.first : stop - clock.bars.first].copy()
+    values = series.between(start, stop)[output].copy()
     for block in range(start // clock.block, (stop - 1) // clock.block + 1):
         done = max(series.done[block - clock.first_block], start)
         values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
@@ -304,10 +250,11 @@ def _put(clock: Clock, entry: Entry, values: Array, first: int, blocks: list[int
     edges = np.flatnonzero(np.diff(blocks) != 1) + 1
     for stretch in np.split(np.array(blocks), edges):
         a, b = max(int(stretch[0]) * clock.block, bars.first, first), int(stretch[-1] + 1) * clock.block
-        here = slice(a - bars.first, b - bars.first)
+        here = slice(a - series.first, b - series.first)
         series.outputs[entry.output][here] = values[a - first : b - first]
         if entry.output == 0:
             series.known[here] = np.isfinite(series.outputs[0][here])
         if entry.output == len(series.outputs) - 1:
             for block in stretch.tolist():
                 series.done[block - clock.first_block] = (block + 1) * clock.block
+            series.end = max(series.end, b)

@@ -25,8 +25,8 @@ from virtuoso.market.gaps import NO_TRADE, TRADED, policy_for
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
+from virtuoso.prism.evidence import KNOWN_SHARE, Finding, differing, outputs
 from virtuoso.prism.fingerprint import environment, sources_digest
-from virtuoso.prism.laws import Finding
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.views import columns_of, total_warmup
 
@@ -152,7 +152,7 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
     needed = total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
     if len(bars) < needed:
         return f"{len(bars)} bars are fewer than the {needed} it takes"
-    known = float(np.isfinite(laws.outputs(component, frame, timeframe)[0]).mean())
+    known = float(np.isfinite(outputs(component, frame, timeframe)[0]).mean())
     return f"known on only {known:.0%} of the bars, which proves nothing" if known < LEAST_KNOWN else ""
 
 
@@ -169,12 +169,12 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, st
     offending = np.zeros(bars, dtype=bool)
     worst = ""
     for name, values in whole.items():
-        different = laws.differing(values, single[name])
+        different = differing(values, single[name])
         if different.any() and not worst:
             worst = f"{name} differs; "
         offending |= different
     known = float(np.isfinite(whole["confluence"]).mean())
-    vacuous = known < laws.KNOWN_SHARE
+    vacuous = known < KNOWN_SHARE
     if vacuous:
         worst = f"proves nothing, only {known:.0%} of the bars have a confluence; {worst}"
     at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None

@@ -32,7 +32,7 @@ from virtuoso.prism.features.interest import (
     InterestQuadrant,
     counted_at,
 )
-from virtuoso.prism.features.swings import Pivots, WeightedSwings
+from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.interest_report import (
     ABNORMAL,
@@ -287,7 +287,7 @@ class _Reading:
             self.reasons["squeeze_points"] = f"no {chart} bar has closed yet"
             return ()
         unit = self.workspace.values(MeanRange(), chart, a, b)[0]
-        swings = Pivots(*self.workspace.values(WeightedSwings(), chart, a, b))
+        swings = Pivots(*self.workspace.values(Swings(), chart, a, b))
         low, high = bars.columns["low"][here], bars.columns["high"][here]
         above, below = (unbroken_swings(swings, unit, low, high, side) for side in ("above", "below"))
         funding = self._at(FundingLean(), FundingLean().clock(self.base))[0]

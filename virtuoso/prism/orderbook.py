@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Float, Gate, Int
 from virtuoso.prism.face import Face
@@ -17,14 +18,12 @@ from virtuoso.prism.features.book import (
     decay_weights,
     depth_lean,
     in_usual_size,
-    mean,
     near_depth,
     share_gap,
     unusual,
-    usual_size,
 )
 from virtuoso.prism.features.volatility import MeanRange
-from virtuoso.prism.features.windows import steps, weighted, wsum
+from virtuoso.prism.features.windows import deviation, rms, weighted, wmean, wsum
 from virtuoso.prism.scale import Linear, Squash, ratio
 
 
@@ -53,8 +52,8 @@ class Imbalance(Component):
 
     def value(self, book_lean: Array, first: int) -> Array:
         """Mean lean of the book in its usual size, either side, shape (n_bars,). Uses `x[: t + 1]` only."""
-        usual = usual_size(book_lean, self.history, self.floor, first)
-        return mean(book_lean, self.period, first) / usual
+        usual = rms(book_lean, self.history, self.floor, first)
+        return wmean(book_lean, self.period, first) / usual
 
 
 class OFI(Component):
@@ -89,7 +88,7 @@ class OFI(Component):
         Uses `x[: t + 1]` only.
         """
         flow = ratio(ofi_best + ofi_deep, near_depth(bid_depth_10bp, ask_depth_10bp))
-        usual = usual_size(flow, self.history, self.floor, first)
+        usual = rms(flow, self.history, self.floor, first)
         value: Array = wsum(flow, self.period, first) / (np.sqrt(float(self.period)) * usual)
         return value
 
@@ -129,7 +128,7 @@ class Depth(Component):
             (bid_depth_10bp, bid_depth_50bp, bid_depth_100bp, bid_depth_200bp, bid_depth_500bp),
             (ask_depth_10bp, ask_depth_50bp, ask_depth_100bp, ask_depth_200bp, ask_depth_500bp),
         )
-        return unusual(mean(asymmetry, self.period, first), self.history, self.floor, first)
+        return unusual(wmean(asymmetry, self.period, first), self.history, self.floor, first)
 
 
 class MPI(Component):
@@ -157,17 +156,38 @@ class MPI(Component):
 
     def value(self, micro_lean: Array, first: int) -> Array:
         """Mean of microprice minus middle, in spreads, in its usual size, shape (n_bars,). Uses `x[: t + 1]` only."""
-        usual = usual_size(micro_lean, self.history, self.floor, first)
-        return mean(micro_lean, self.period, first) / usual
+        usual = rms(micro_lean, self.history, self.floor, first)
+        return wmean(micro_lean, self.period, first) / usual
 
 
-class Liquidity(Component):
-    """Resilience: which side puts back more of what is taken from it."""
+class _ShareGap(Component):
+    """What bids keep of what is taken from them against what asks keep, in the usual size of that gap."""
 
     windowed = True
+    scale = Squash(half=0.9)
+
+    period: int = Int(20, low=2, high=500)
+    history: int = Int(40, low=10, high=1_000)
+    floor: float = Float(0.05, low=0.001, high=1.0, unit="share")
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """The window, and the history in whose usual size it is told."""
+        return self.period + self.history
+
+    def gap(self, bid_kept: Array, bid_taken: Array, ask_kept: Array, ask_taken: Array, first: int) -> Array:
+        """Kept share of what was taken, bids minus asks, in its usual size, shape (n_bars,).
+
+        Uses `x[: t + 1]` only.
+        """
+        sums = (wsum(x, self.period, first) for x in (bid_kept, bid_taken, ask_kept, ask_taken))
+        return in_usual_size(share_gap(*sums), self.history, self.floor, first)
+
+
+class Liquidity(_ShareGap):
+    """Resilience: which side puts back more of what is taken from it."""
+
     title = "Resilience"
     source = "Large (2007), Journal of Financial Markets 10(1), refilling after a shock; bids against asks"
-    scale = Squash(half=0.9)
     bands = {
         80: "Bids put back far more of what is taken ({value:+.1f} usual gaps)",
         60: "Bids put back more of what is taken ({value:+.1f} usual gaps)",
@@ -176,30 +196,16 @@ class Liquidity(Component):
         0: "Asks put back far more of what is taken ({value:+.1f} usual gaps)",
     }
 
-    period: int = Int(20, low=2, high=500)
-    history: int = Int(40, low=10, high=1_000)
-    floor: float = Float(0.05, low=0.001, high=1.0, unit="share")
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window, and the history in whose usual size it is told."""
-        return self.period + self.history
-
     def value(self, bid_refill: Array, bid_taken: Array, ask_refill: Array, ask_taken: Array, first: int) -> Array:
-        """Refilled share of what was taken, bids minus asks, in its usual size, shape (n_bars,).
-
-        Uses `x[: t + 1]` only.
-        """
-        sums = (wsum(x, self.period, first) for x in (bid_refill, bid_taken, ask_refill, ask_taken))
-        return in_usual_size(share_gap(*sums), self.history, self.floor, first)
+        """Refilled share of what was taken. Uses `x[: t + 1]` only."""
+        return self.gap(bid_refill, bid_taken, ask_refill, ask_taken, first)
 
 
-class AbsorptionExhaustion(Component):
+class AbsorptionExhaustion(_ShareGap):
     """Who holds against aggression: takers who hit a wall are exhausted first."""
 
-    windowed = True
     title = "Absorption"
     source = "Virtuoso, docs/faces/orderbook.md; liquidity that holds against order flow, Bouchaud et al. (2009), ch. 2"
-    scale = Squash(half=0.9)
     bands = {
         80: "Bids absorb selling, asks give way ({value:+.1f} usual gaps)",
         60: "Bids absorb more than asks ({value:+.1f} usual gaps)",
@@ -208,21 +214,9 @@ class AbsorptionExhaustion(Component):
         0: "Asks absorb buying, bids give way ({value:+.1f} usual gaps)",
     }
 
-    period: int = Int(20, low=2, high=500)
-    history: int = Int(40, low=10, high=1_000)
-    floor: float = Float(0.05, low=0.001, high=1.0, unit="share")
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window, and the history in whose usual size it is told."""
-        return self.period + self.history
-
     def value(self, bid_absorbed: Array, bid_taken: Array, ask_absorbed: Array, ask_taken: Array, first: int) -> Array:
-        """Absorbed share of what was taken, bids minus asks, in its usual size, shape (n_bars,).
-
-        Uses `x[: t + 1]` only.
-        """
-        sums = (wsum(x, self.period, first) for x in (bid_absorbed, bid_taken, ask_absorbed, ask_taken))
-        return in_usual_size(share_gap(*sums), self.history, self.floor, first)
+        """Absorbed share of what was taken. Uses `x[: t + 1]` only."""
+        return self.gap(bid_absorbed, bid_taken, ask_absorbed, ask_taken, first)
 
 
 class DOMMomentum(Component):
@@ -253,10 +247,9 @@ class DOMMomentum(Component):
 
         Uses `x[: t + 1]` only.
         """
-        short, usual = mean(book_lean, self.period, first), mean(book_lean, self.history, first)
-        spread = np.maximum(mean(book_lean * book_lean, self.history, first) - usual * usual, 0.0)
-        turn = 2.0 * (short - mean(book_lean, 2 * self.period, first))
-        return turn / np.sqrt(spread + self.floor * self.floor)
+        short, long = wmean(book_lean, self.period, first), wmean(book_lean, 2 * self.period, first)
+        turn = 2.0 * (short - long)
+        return turn / deviation(book_lean, self.history, self.floor, first)[1]
 
 
 class OBPS(Component):
@@ -292,11 +285,22 @@ class OBPS(Component):
     ) -> Array:  # fmt: skip
         """Decayed mean of push minus response, each -1..1 in a bar, shape (n_bars,). Uses `x[: t + 1]` only."""
         flow = ratio(ofi_deep, near_depth(bid_depth_10bp, ask_depth_10bp))
-        usual = usual_size(flow, self.history, self.floor, first)
-        move, unit = steps((bid + ask) / 2.0), np.where(unit > 0.0, unit, np.nan)
-        push = flow / np.sqrt(flow * flow + usual * usual)
-        response = move / np.sqrt(move * move + unit * unit)
-        return weighted(push - self.against * response, decay_weights(self.half, self.length))
+        usual = rms(flow, self.history, self.floor, first)
+        left = np.empty(len(flow))
+        _unanswered(flow, usual, bid, ask, unit, self.against, left)
+        return weighted(left, decay_weights(self.half, self.length))
+
+
+@kernel
+def _unanswered(flow: Array, usual: Array, bid: Array, ask: Array, unit: Array, against: float, out: Array) -> None:
+    """Write what each bar's response has left of its push; not known where price stands still."""
+    before = np.nan
+    for t in range(len(out)):
+        middle = (bid[t] + ask[t]) / 2.0
+        move, reach = middle - before, unit[t] if unit[t] > 0.0 else np.nan
+        before = middle
+        push = flow[t] / np.sqrt(flow[t] * flow[t] + usual[t] * usual[t])
+        out[t] = push - against * (move / np.sqrt(move * move + reach * reach))
 
 
 class Spread(Gate):
@@ -324,7 +328,9 @@ class Spread(Gate):
 
         Uses `x[: t + 1]` only.
         """
-        wide, widest = (ratio(mean(x, self.period, first), mean(x, self.history, first)) for x in (spread, spread_high))
+        wide, widest = (
+            ratio(wmean(x, self.period, first), wmean(x, self.history, first)) for x in (spread, spread_high)
+        )
         return 0.5 * (wide + widest)
 
 
@@ -358,7 +364,7 @@ class Manipulation(Gate):
         Uses `x[: t + 1]` only.
         """
         fleeting = ratio(bid_fleeting + ask_fleeting, near_depth(bid_depth_10bp, ask_depth_10bp))
-        return mean(fleeting, self.period, first) / (mean(fleeting, self.history, first) + self.floor)
+        return wmean(fleeting, self.period, first) / (wmean(fleeting, self.history, first) + self.floor)
 
 
 FACE = Face(

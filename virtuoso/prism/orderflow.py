@@ -10,10 +10,12 @@ docs/faces/orderflow.md shows the formulas and the measured distributions.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
@@ -21,8 +23,8 @@ from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.flow import Delta
 from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.positioning import Quadrant, squashed
-from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
-from virtuoso.prism.features.windows import fading, slope_weights, steps, unknown, weighted, wsum
+from virtuoso.prism.features.volatility import FLOOR, MeanRange
+from virtuoso.prism.features.windows import even, fading, slope_weights, steps, unknown, weighted, wsum
 from virtuoso.prism.scale import Squash, ratio
 
 CALM_SHARE = 0.03
@@ -55,11 +57,18 @@ def lean(net: Array, volume: Array, weights: Array) -> Array:
         Known from bar `period - 1` on, where anything was traded. Uses `x[: t + 1]` only.
     """
     out = np.empty(len(net))
-    _lean(net, volume, weights, (weights * weights).sum(), CALM_SHARE / len(weights), out)
+    _lean(net, volume, weights, _power(weights.tobytes()), CALM_SHARE / len(weights), out)
     return out
 
 
-@njit(cache=True)
+@cache
+def _power(weights: bytes) -> float:
+    """Sum of the squares of weights; they are few, and every bar asks anew."""
+    values = np.frombuffer(weights)
+    return float((values * values).sum())
+
+
+@kernel
 def _lean(net: Array, volume: Array, weights: Array, power: float, calm: float, out: Array) -> None:
     """Weight by weight instead of bar by bar: each bar adds its terms in the same order, in SIMD lanes."""
     head = min(len(weights) - 1, len(net))
@@ -110,7 +119,7 @@ class CVD(Component):
         """
         weights = slope_weights(self.period)
         flow = lean(delta, volume, weights)
-        usual = np.sqrt((weights * weights).sum())
+        usual = np.sqrt(_power(weights.tobytes()))
         moved = squashed(ratio(weighted(steps(close), weights), usual * unit))
         return flow * (1.0 + self.follow * squashed(flow / usual) * moved)
 
@@ -226,12 +235,24 @@ class Pressure(Component):
         self, volume: Array, taker_buy_volume: Array, buy_move: Array, sell_move: Array, unit: Array, first: int
     ) -> Array:
         """Impact of buying minus that of selling over the size of both, -1..1. Uses `x[: t + 1]` only."""
-        total, bought = wsum(volume, self.period, first), wsum(taker_buy_volume, self.period, first)
-        least = LEAST_SIDE * total
-        up = ratio(wsum(buy_move, self.period, first), bought + least)
-        down = ratio(-wsum(sell_move, self.period, first), (total - bought) + least)
-        noise = ratio(FLOOR * unit, total / self.period)
-        return moving(ratio(up - down, np.sqrt(up * up + down * down + noise * noise)), unit)
+        columns = (volume, taker_buy_volume, buy_move, sell_move)
+        total, bought, rise, fall = (wsum(x, self.period, first) for x in columns)
+        out = np.empty(len(unit))
+        _impact(total, bought, rise, fall, unit, self.period, out)
+        return out
+
+
+@kernel
+def _impact(total: Array, bought: Array, rise: Array, fall: Array, unit: Array, period: int, out: Array) -> None:
+    """Write how far a unit bought moves price against a unit sold; not known where price or volume stands still."""
+    for t in range(len(out)):
+        least = LEAST_SIDE * total[t]
+        buying, selling = bought[t] + least, (total[t] - bought[t]) + least
+        out[t] = np.nan
+        if (unit[t] > 0.0) & (buying != 0.0) & (selling != 0.0) & (total[t] != 0.0):
+            up, down, noise = rise[t] / buying, -fall[t] / selling, FLOOR * unit[t] / (total[t] / period)
+            size = np.sqrt(up * up + down * down + noise * noise)
+            out[t] = (up - down) / size if size != 0.0 else np.nan
 
 
 class Liquidity(Component):
@@ -265,8 +286,7 @@ class Liquidity(Component):
         """
         recent = wsum(trades, self.period, first) * self.history
         pace = ratio(recent, wsum(trades, self.history, first) * self.period)
-        even = np.full(self.period, 1.0 / self.period)
-        return pace * lean(delta, volume, even)
+        return pace * lean(delta, volume, even(self.period))
 
 
 class LiquidityZones(Component):
@@ -304,7 +324,7 @@ class LiquidityZones(Component):
         return out
 
 
-@njit(cache=True)
+@kernel
 def _sweeps(
     high: Array, low: Array, close: Array, unit: Array, bridged: Array,
     support: Array, support_strength: Array, resistance: Array, resistance_strength: Array,

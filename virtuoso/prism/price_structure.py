@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import talib
-from numba import njit
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
@@ -21,7 +20,7 @@ from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.profile import ProfileLevels
 from virtuoso.prism.features.structure import Structure, StructureState
 from virtuoso.prism.features.volatility import FLOOR, moving
-from virtuoso.prism.features.windows import unknown, wsum
+from virtuoso.prism.features.windows import unknown, wmean
 from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
 from virtuoso.prism.scale import Linear, ratio
 
@@ -192,7 +191,7 @@ class VolumeProfile(Component):
         half = (high - low) / 2.0 + FLOOR * unit
         away = close - (high + low) / 2.0
         place = ratio(away, np.sqrt(half * half + away * away))
-        accepted = (place + wsum(place, self.stay, first + start) / self.stay) / 2.0
+        accepted = (place + wmean(place, self.stay, first + start)) / 2.0
         out = unknown(len(candles.close))
         out[start:] = moving(accepted, np.where(bridged > 0.0, 0.0, unit))
         return out
@@ -238,7 +237,7 @@ class TrendPosition(Component):
         return out
 
 
-@njit(cache=True)
+@kernel
 def _trend(close: Array, unit: Array, bridged: Array, alpha: Array, half: Array, wanted: int, out: Array) -> None:
     """Write where the close stands among five averages and they among each other. Uses `x[: t + 1]` only.
 
@@ -305,7 +304,7 @@ class RangeAnalysis(Component):
         return out
 
 
-@njit(cache=True)
+@kernel
 def _range(
     high: Array, low: Array, close: Array, unit: Array, bridged: Array,
     top: Array, bottom: Array, highest: Array, lowest: Array, recent: int, wanted: int, out: Array,

@@ -12,8 +12,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
@@ -24,6 +25,9 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.scores import Scores
 from virtuoso.prism.views import clocks_of
+
+if TYPE_CHECKING:
+    from virtuoso.prism.cache import KeptBlends
 
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
@@ -194,25 +198,50 @@ class Prism:
         from virtuoso.prism.cache import ScoreCache
 
         workspace = Workspace(frame, block)
-        cache = ScoreCache(cache_folder) if cache_folder is not None else None
-        if cache is not None:
-            cache.fill(workspace, self)
-        scores = self.assemble(workspace, frame.start, frame.stop, progress)
-        if cache is not None:
+        if cache_folder is None or len(frame) == 0:
+            return self.assemble(workspace, frame.start, frame.stop, progress)
+        cache = ScoreCache(cache_folder)
+        workspace.unread = partial(cache.fill, prism=self)
+        if len(frame) <= CHUNK:
+            workspace.recall()
+            scores = self.assemble(workspace, frame.start, frame.stop)
+        else:
+            kept = cache.blends(workspace, self)
+            scores = self.assemble(workspace, frame.start, frame.stop, progress, kept)
+        if workspace.unread is None:  # else nothing was asked of the components
             cache.keep(workspace, self)
         return scores
 
     def assemble(
-        self, workspace: Workspace, start: int, stop: int, progress: Callable[[int, int], None] | None = None
+        self,
+        workspace: Workspace,
+        start: int,
+        stop: int,
+        progress: Callable[[int, int], None] | None = None,
+        kept: KeptBlends | None = None,
     ) -> Scores:
-        """Scores of the base bars numbered [start, stop): the same for five years and for one bar."""
+        """Scores of the base bars numbered [start, stop): the same for five years and for one bar.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        start, stop : int
+        progress : callable, optional
+            Told how many bars are scored and how many there are.
+        kept : KeptBlends, optional
+            Where faces and confluence of a long stretch are kept between runs.
+
+        Returns
+        -------
+        Scores
+        """
         assembly = workspace.assemblies.get(self.fingerprint)
         if assembly is None:
             assembly = workspace.assemblies[self.fingerprint] = Assembly(self, workspace)
         if stop <= start:
             return Scores.empty(self, workspace, start, stop)
         if stop - start > CHUNK:
-            assembled = assembly.long_stretch(workspace, start, stop, progress)
+            assembled = assembly.long_stretch(workspace, start, stop, progress, kept)
         else:
             assembled = assembly.stretch(workspace, start, stop)
         return Scores.of(self, workspace, start, assembled, assembly)

@@ -11,8 +11,8 @@ from math import sqrt
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 
+from virtuoso.compiled import kernel
 from virtuoso.errors import ParameterError
 from virtuoso.market.columns import Array
 
@@ -102,7 +102,7 @@ class Squash:
         return abs(50.0 / self.half)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _squash(value: Array, centre: float, half: float, out: Array) -> None:
     """Write what `Squash.of` gives of each value: one pass instead of seven over arrays that lie in between."""
     for t in range(len(value)):

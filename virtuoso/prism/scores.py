@@ -229,8 +229,7 @@ class Scores:
         """Scores of which nothing is known, for the base bars [start, stop)."""
         n = max(stop - start, 0)
         assembled = Assembled.empty(len(prism.faces), n)
-        for array in assembled[:-1]:
-            array[:] = np.nan
+        assembled.rows[:] = np.nan
         assembled.coverage[:], assembled.known[:], assembled.gate[:] = 0.0, 0.0, 1.0
         return cls.of(prism, workspace, start, assembled, None)
 

@@ -98,6 +98,10 @@ class Series:
 
     Attributes
     ----------
+    first : int
+        Number of the oldest bar that is held: the first of a block, or of the history.
+    end : int
+        Number after the newest bar that was computed.
     outputs : list of Array, shape (capacity,)
         Value of bar `first + i` at position i, NaN where not known; only what is computed was ever written.
     known : array of bool, shape (capacity,)
@@ -111,18 +115,20 @@ class Series:
     """
 
     __slots__ = (
-        "arity", "clear", "columns", "columns_known", "done", "inner", "known", "memory", "node", "outputs",
-        "ready", "reserved", "slower", "warmup",
+        "arity", "clear", "columns", "columns_known", "done", "end", "first", "inner", "known", "memory", "node",
+        "outputs", "ready", "reserved", "slower", "value", "warmup", "windowed",
     )  # fmt: skip
 
     def __init__(self, node: Node, clock: Clock) -> None:
         timeframe = clock.bars.timeframe
         self.node = node
+        self.value, self.windowed = node.value, node.windowed
         self.memory, self.warmup = node.memory(timeframe), node.warmup(timeframe)
         if self.warmup > self.memory:
             raise DeclarationError(f"{node!r} on {timeframe} has memory {self.memory} below its warm-up {self.warmup}.")
         kind = _outputs(node)
         self.outputs = [np.empty(0) for _ in range(len(kind._fields) if kind is not None else 1)]  # type: ignore[attr-defined]
+        self.first = self.end = clock.bars.first
         self.known: Mask = np.empty(0, dtype=bool)
         self.done: list[int] = []
         self.clear = clock.bars.first
@@ -142,24 +148,46 @@ class Series:
             else:
                 self.slower.append(Slower(place, given, given.clock(timeframe), _outputs(given)))
 
-    def make_room(self, clock: Clock) -> None:
-        """Have room for all bars and for half as many again.
+    def between(self, start: int, stop: int) -> list[Array]:
+        """Values of the bars numbered [start, stop), one array an output; views."""
+        return [values[start - self.first : stop - self.first] for values in self.outputs]
 
-        Nothing is written to it here: a block is blanked when it is computed, so that what nobody asks for costs an
-        address and no memory, and the first bar after a long history need not move it.
-        """
-        if clock.n > len(self.known):
-            used, room = len(self.known), clock.n + clock.n // 2
-            self.outputs = [_moved(values, used, np.empty(room)) for values in self.outputs]
-            self.known = _moved(self.known, used, np.zeros(room, dtype=bool))
+    def make_room(self, clock: Clock, start: int, stop: int) -> None:
+        """Have room for the bars [start, stop) and for half as many again, beside those that are held."""
+        oldest = max(start // clock.block * clock.block, clock.bars.first)
+        first = min(self.first, oldest) if len(self.known) else oldest
+        if first < self.first or stop > self.first + len(self.known):
+            skip, used = max(self.first - first, 0), max(self.end - self.first, 0)
+            room = (max(self.end, stop) - first) * 3 // 2
+            self.outputs = [_moved(values[:used], skip, np.empty(room)) for values in self.outputs]
+            self.known = _moved(self.known[:used], skip, np.zeros(room, dtype=bool))
+            self.first, self.end = first, max(self.end, first)
         for block in range(clock.first_block + len(self.done), clock.first_block + clock.blocks):
             self.done.append(max(block * clock.block, clock.bars.first))
 
-    def mend(self, first: int) -> None:
-        """Find `clear` anew after values were put in from elsewhere; `first` is the number of the first bar."""
-        unknown = np.flatnonzero(~self.known[: max(self.done, default=first) - first])
+    def forget(self, clock: Clock, before: int) -> None:
+        """Let go of the blocks that end at a bar or before it; what is kept moves into their place.
+
+        The same pages are then written again and again: that is quicker than fresh ones, and memory does not grow.
+        """
+        begin, end = self.first // clock.block, min(before // clock.block, clock.first_block + len(self.done))
+        held = end * clock.block - self.first
+        if held <= 0:
+            return
+        stop = max(self.end - self.first, held)
+        for values in (*self.outputs, self.known):
+            values[: stop - held] = values[held:stop]
+        self.known[stop - held : stop] = False
+        for block in range(begin, end):
+            self.done[block - clock.first_block] = max(block * clock.block, clock.bars.first)
+        self.first, self.end = self.first + held, self.first + stop
+        self.ready = (max(self.ready[0], self.first), max(self.ready[1], self.first))
+
+    def mend(self) -> None:
+        """Find `clear` anew after values were put in from elsewhere."""
+        unknown = np.flatnonzero(~self.known[: self.end - self.first])
         if len(unknown):
-            self.clear = max(self.clear, first + int(unknown[-1]) + 1)
+            self.clear = max(self.clear, self.first + int(unknown[-1]) + 1)
 
 
 class Clock:
@@ -175,7 +203,7 @@ class Clock:
     def grow(self, bars: Bars) -> None:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
         self.bars = bars
-        self.n = len(bars)
+        self.first, self.columns, self.n = bars.first, bars.columns, len(bars)
         self._silent: frozenset[str] | None = None
         self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
 
@@ -205,9 +233,9 @@ def _outputs(node: Node) -> type[tuple[Any, ...]] | None:
     return node.outputs if isinstance(node, Feature) else None
 
 
-def _moved(values: NDArray[Any], used: int, room: NDArray[Any]) -> NDArray[Any]:
-    """The room, with the values at its beginning."""
-    room[:used] = values
+def _moved(values: NDArray[Any], skip: int, room: NDArray[Any]) -> NDArray[Any]:
+    """The room, with the values in it after the first few places."""
+    room[skip : skip + len(values)] = values
     return room
 
 

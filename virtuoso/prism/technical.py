@@ -11,11 +11,12 @@ import numpy as np
 import talib
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Gate, Int
 from virtuoso.prism.face import Face
-from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, true_range
-from virtuoso.prism.features.windows import mean_deviation, steps, unknown, wsum
+from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, write_ranges
+from virtuoso.prism.features.windows import mean_deviation, steps, unknown, wmean, write_means, write_sums, wsum
 from virtuoso.prism.scale import Squash, ratio
 
 LAMBERT = 0.015
@@ -49,9 +50,13 @@ class RSI(Component):
         """Measured: the start is worth less than one point in 99.5 % of starts."""
         return 7 * self.period + 1
 
-    def value(self, close: Array, first: int) -> Array:
+    def value(self, close: Array, first: int, wanted: int = 0) -> Array:
         """RSI, 0..100, shape (n_bars,). Uses `x[: t + 1]` only."""
-        return moving(talib.RSI(close, self.period), wsum(np.abs(steps(close)), self.period, first))
+        index: Array = talib.RSI(close, self.period)
+        start = max(wanted - self.period, 0)
+        moved = wsum(np.abs(steps(close[start:])), self.period, first + start)
+        index[start:] = moving(index[start:], moved)
+        return index
 
 
 class AO(Component):
@@ -86,7 +91,7 @@ class AO(Component):
 def awesome(high: Array, low: Array, fast: int, slow: int, first: int) -> Array:
     """Awesome Oscillator as published, price units, shape (n_bars,). Uses `x[: t + 1]` only."""
     median = (high + low) / 2.0
-    return wsum(median, fast, first) / fast - wsum(median, slow, first) / slow
+    return wmean(median, fast, first) - wmean(median, slow, first)
 
 
 class MACD(Component):
@@ -117,12 +122,17 @@ class MACD(Component):
         """Measured: the start is worth less than one point in 99.5 % of starts."""
         return 3 * max(self.fast, self.slow) + 3 * self.signal + self.slope
 
-    def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
+    def value(self, high: Array, low: Array, close: Array, first: int, wanted: int = 0) -> Array:
         """Histogram plus half of its change, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
         histogram = talib.MACD(close, self.fast, self.slow, self.signal)[2]
+        begin, period = max(wanted, self.slope), max(self.fast, self.slow)
         turning = unknown(len(close))
-        turning[self.slope :] = 1.5 * histogram[self.slope :] - 0.5 * histogram[: -self.slope]
-        return ratio(turning, mean_range(high, low, close, max(self.fast, self.slow), first))
+        turning[begin:] = 1.5 * histogram[begin:] - 0.5 * histogram[begin - self.slope : -self.slope]
+        start = max(begin - period, 0)
+        turning[start:] = ratio(
+            turning[start:], mean_range(high[start:], low[start:], close[start:], period, first + start)
+        )
+        return turning
 
 
 class WilliamsR(Component):
@@ -189,7 +199,7 @@ class CCI(Component):
 def channel_index(high: Array, low: Array, close: Array, period: int, first: int, floor: Array | float) -> Array:
     """CCI with something added to the mean deviation; not known where that is 0. Uses `x[: t + 1]` only."""
     typical = (high + low + close) / 3.0
-    mean = wsum(typical, period, first) / period
+    mean = wmean(typical, period, first)
     return ratio(typical - mean, LAMBERT * (mean_deviation(typical, mean, period) + floor))
 
 
@@ -225,14 +235,31 @@ class ATRThrust(Component):
 
         Uses `x[: t + 1]` only.
         """
-        reach, step = true_range(high, low, close), steps(close)
-        unit = wsum(reach, self.usual, first) / self.usual
-        floor = FLOOR * unit
+        room = np.empty((5, len(close)))
+        _thrust(high, low, close, self.period, first % self.period, self.usual, first % self.usual, room)
+        thrust: Array = room[0]
+        return thrust
+
+
+@kernel
+def _thrust(
+    high: Array, low: Array, close: Array, period: int, place: int, usual: int, usual_place: int, room: Array
+) -> None:
+    """Write thrusts into the first row; not known where nothing has moved in the window. Uses `x[: t + 1]` only."""
+    out, reach, unit, moved, signed = room[0], room[1], room[2], room[3], room[4]
+    write_ranges(high, low, close, reach)
+    write_means(reach, usual, usual_place, unit)
+    write_sums(reach, period, place, moved)
+    before = np.nan
+    for t in range(len(out)):
+        step, excess, floor = close[t] - before, reach[t] - unit[t], FLOOR * unit[t]
+        before = close[t]
         size = np.sqrt(step * step + floor * floor)
-        signed = np.zeros(len(close))
-        np.divide(step * np.maximum(reach - unit, 0.0), size, out=signed, where=size != 0.0)
-        thrust = ratio(wsum(signed, self.period, first) / self.period, unit)
-        return moving(thrust, wsum(reach, self.period, first))
+        signed[t] = step * (0.0 if excess < 0.0 else excess) / size if size != 0.0 else 0.0
+    write_means(signed, period, place, out)
+    for t in range(len(out)):
+        known = (moved[t] > 0.0) & (unit[t] != 0.0)
+        out[t] = out[t] / unit[t] if known else np.nan
 
 
 class ADX(Gate):
@@ -257,19 +284,32 @@ class ADX(Gate):
         """Measured: the start is worth less than one point in 99.5 % of starts."""
         return 10 * self.period
 
-    def value(self, high: Array, low: Array, first: int) -> Array:
+    def value(self, high: Array, low: Array, first: int, wanted: int = 0) -> Array:
         """ADX, 0..100, shape (n_bars,). Uses `x[: t + 1]` only."""
-        up, down = steps(high), -steps(low)
-        rise = np.maximum(up - np.maximum(down, 0.0), 0.0)
-        fall = np.maximum(down - np.maximum(up, 0.0), 0.0)
-        return moving(directional_index(rise, fall, self.period), wsum(rise + fall, self.period, first))
+        rise, fall = np.empty((2, len(high)))
+        _movements(high, low, rise, fall)
+        index = directional_index(rise, fall, self.period)
+        start = max(wanted - self.period, 0)
+        index[start:] = moving(index[start:], wsum(rise[start:] + fall[start:], self.period, first + start))
+        return index
+
+
+@kernel
+def _movements(high: Array, low: Array, rise: Array, fall: Array) -> None:
+    """Write directional movements; of a bar that reaches further both ways, what one way has left of the other."""
+    top, bottom = np.nan, np.nan
+    for t in range(len(high)):
+        up, down = high[t] - top, bottom - low[t]
+        risen, fallen = up - (0.0 if down < 0.0 else down), down - (0.0 if up < 0.0 else up)
+        rise[t], fall[t] = 0.0 if risen < 0.0 else risen, 0.0 if fallen < 0.0 else fallen
+        top, bottom = high[t], low[t]
 
 
 def directional_index(rise: Array, fall: Array, period: int) -> Array:
     """Wilder's average of how one-sided Wilder's averages of rises and falls are, 0..100.
 
     An exponential mean of 2 n - 1 bars has Wilder's weight 1 / n. The true range, by which Wilder divides both
-    averages, cancels.
+    averages, cancels. TA-Lib rounds its means once where a loop of our own would twice: they keep their bits.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
@@ -17,7 +18,7 @@ from virtuoso.prism.features.profile import ProfileLevels, ValueArea
 from virtuoso.prism.features.seasonality import Usual, UsualVolume
 from virtuoso.prism.features.session import SessionPrice, SessionVWAP
 from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
-from virtuoso.prism.features.windows import slope_weights, steps, weighted, wsum, zscore
+from virtuoso.prism.features.windows import each, slope_weights, steps, weighted, wsum, zscore
 from virtuoso.prism.scale import Squash, ratio
 
 
@@ -211,11 +212,20 @@ def balance_steps(close: Array, volume: Array, floor: Array | float) -> Array:
     Array, base units, shape (n_bars,)
         Known from the second bar on. Uses `x[: t + 1]` only.
     """
-    step = steps(close)
-    size = np.sqrt(step * step + floor * floor)
-    flow = np.zeros(len(close))
-    np.divide(volume * step, size, out=flow, where=size != 0.0)
+    flow = np.empty(len(close))
+    _balance_steps(close, volume, each(floor, len(close)), flow)
     return flow
+
+
+@kernel
+def _balance_steps(close: Array, volume: Array, floor: Array, out: Array) -> None:
+    """Write steps; none where price does not move and nothing is added."""
+    before = np.nan
+    for t in range(len(out)):
+        step = close[t] - before
+        before = close[t]
+        size = np.sqrt(step * step + floor[t] * floor[t])
+        out[t] = volume[t] * step / size if size != 0.0 else 0.0
 
 
 class VolumeProfile(Component):

@@ -8,7 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from virtuoso.prism.features.windows import mean_deviation, slope_weights, steps, weighted, wsum, zscore
+from virtuoso.prism.features.windows import (
+    deviation,
+    known_deviation,
+    known_mean,
+    known_rms,
+    mean_deviation,
+    rms,
+    slope_weights,
+    steps,
+    weighted,
+    wmean,
+    wsum,
+    zscore,
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +119,35 @@ class TestTheZscore:
 
     def test_of_a_constant_is_nothing_out_of_the_ordinary(self):
         np.testing.assert_allclose(zscore(np.full(300, 0.1), 200, 0)[199:], 0.0, atol=1e-12)
+
+
+class TestSizes:
+    """One kernel each; what they answer is that of the sums they are made of, bit for bit."""
+
+    def test_a_mean_is_the_sum_over_the_window(self, x):
+        assert np.array_equal(wmean(x, 34, 90), wsum(x, 34, 90) / 34, equal_nan=True)
+
+    def test_a_root_mean_square_has_its_floor_under_the_root(self, x):
+        expected = np.sqrt(wsum(x * x, 34, 90) / 34 + 0.3 * 0.3)
+        assert np.array_equal(rms(x, 34, 0.3, 90), expected, equal_nan=True)
+
+    def test_a_deviation_is_the_floor_where_nothing_varies(self):
+        mean, spread = deviation(np.full(20, 7.0), 5, 0.25, 3)
+        assert mean[4:].tolist() == [7.0] * 16
+        assert spread[4:].tolist() == [0.25] * 16
+
+    def test_a_deviation_is_that_of_the_window(self, x):
+        mean, spread = deviation(x - 1e4, 50, 0.0, 11)
+        window = pd.Series(x - 1e4).rolling(50)
+        assert np.allclose(mean[49:], window.mean()[49:], rtol=1e-9, atol=1e-12)
+        assert np.allclose(spread[49:], window.std(ddof=0)[49:], rtol=1e-9)
+
+    def test_the_known_ones_leave_out_what_is_missing(self, x):
+        holed = x - 1e4
+        holed[::7] = np.nan
+        mean, spread = known_deviation(holed, 50, 0.1, 11)
+        assert np.array_equal(mean, known_mean(holed, 50, 11), equal_nan=True)
+        squares = known_mean(holed * holed, 50, 11)
+        assert np.array_equal(known_rms(holed, 50, 0.1, 11), np.sqrt(squares + 0.1 * 0.1), equal_nan=True)
+        assert np.array_equal(spread, np.sqrt(squares - mean * mean + 0.1 * 0.1), equal_nan=True)
+        assert np.isfinite(spread[49:]).all()

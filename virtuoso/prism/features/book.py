@@ -5,21 +5,16 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import BANDS, Array
-from virtuoso.prism.features.windows import known_mean, wsum
-from virtuoso.prism.scale import ratio
+from virtuoso.prism.features.windows import deviation, known_rms
 
 REACHES = tuple(BANDS.values())
 """Distance of each band from the middle, as a share of it, nearest first."""
+PER_REACH = tuple(1.0 / reach for reach in REACHES)
 LEAST_BANDS = 2
 """Bands that make a slope; one alone says what the imbalance says already."""
-
-
-def mean(x: Array, period: int, first: int) -> Array:
-    """Plain mean of the last `period` values, shape (n_bars,); NaN where one of them is. Uses `x[: t + 1]` only."""
-    return wsum(x, period, first) / period
 
 
 def unusual(x: Array, history: int, floor: float, first: int) -> Array:
@@ -40,18 +35,8 @@ def unusual(x: Array, history: int, floor: float, first: int) -> Array:
     Array, standard deviations, shape (n_bars,)
         NaN where one of the values is. Uses `x[: t + 1]` only.
     """
-    usual = mean(x, history, first)
-    spread = np.maximum(mean(x * x, history, first) - usual * usual, 0.0)
-    return (x - usual) / np.sqrt(spread + floor * floor)
-
-
-def usual_size(x: Array, history: int, floor: float, first: int) -> Array:
-    """Root mean square of the last `history` values, at least about `floor`, shape (n_bars,).
-
-    What is divided by it is told in usual sizes on every timeframe, and keeps its side: a lean that lasts stays one.
-    Uses `x[: t + 1]` only.
-    """
-    return np.sqrt(mean(x * x, history, first) + floor * floor)
+    usual, spread = deviation(x, history, floor, first)
+    return (x - usual) / spread
 
 
 def in_usual_size(x: Array, history: int, floor: float, first: int) -> Array:
@@ -59,7 +44,7 @@ def in_usual_size(x: Array, history: int, floor: float, first: int) -> Array:
 
     Uses `x[: t + 1]` only.
     """
-    return x / np.sqrt(known_mean(x * x, history, first) + floor * floor)
+    return x / known_rms(x, history, floor, first)
 
 
 def near_depth(bid_depth: Array, ask_depth: Array) -> Array:
@@ -68,13 +53,17 @@ def near_depth(bid_depth: Array, ask_depth: Array) -> Array:
     The depth D of Cont, Kukanov and Stoikov (2014), with a band in the place of the best level, whose size at one
     moment says little. A snapshot may reach far enough on one side only; as a unit that side will do.
     """
-    both = (bid_depth + ask_depth) / 2.0
-    return np.where(np.isfinite(both), both, np.where(np.isfinite(bid_depth), bid_depth, ask_depth))
+    depth = np.empty(len(bid_depth))
+    _near_depth(bid_depth, ask_depth, depth)
+    return depth
 
 
-def lean(bid: Array, ask: Array) -> Array:
-    """(bid - ask) / (bid + ask), -1..1; NaN where both are 0 or one is not known."""
-    return ratio(bid - ask, bid + ask)
+@kernel
+def _near_depth(bid: Array, ask: Array, out: Array) -> None:
+    """Write the mean of both sides, or the side that is known."""
+    for t in range(len(out)):
+        both = (bid[t] + ask[t]) / 2.0
+        out[t] = both if np.isfinite(both) else bid[t] if np.isfinite(bid[t]) else ask[t]
 
 
 def depth_lean(bids: tuple[Array, ...], asks: tuple[Array, ...]) -> Array:
@@ -94,23 +83,28 @@ def depth_lean(bids: tuple[Array, ...], asks: tuple[Array, ...]) -> Array:
     Array, -1..1, shape (n_bars,)
         NaN where fewer than two bands are known. Uses `x[: t + 1]` only.
     """
-    sums = np.zeros((4, len(bids[0])))
-    for reach, bid, ask in zip(REACHES, bids, asks, strict=True):
-        _add_band(bid, ask, 1.0 / reach, sums)
-    asymmetry = 0.5 * (ratio(sums[0], sums[1]) + lean(sums[2], sums[3]))
-    return np.where(sums[1] >= LEAST_BANDS, asymmetry, np.nan)
+    asymmetry = np.empty(len(bids[0]))
+    _depth_lean(bids, asks, PER_REACH, asymmetry)
+    return asymmetry
 
 
-@njit(cache=True)
-def _add_band(bid: Array, ask: Array, per_reach: float, sums: Array) -> None:
-    """Add a band where it is known: its lean, how many there are, and the slope of each side."""
-    for t in range(len(bid)):
-        both = bid[t] + ask[t]
-        if both > 0.0:
-            sums[0, t] += (bid[t] - ask[t]) / both
-            sums[1, t] += 1.0
-            sums[2, t] += bid[t] * per_reach
-            sums[3, t] += ask[t] * per_reach
+@kernel
+def _depth_lean(bids: tuple[Array, ...], asks: tuple[Array, ...], per_reach: tuple[float, ...], out: Array) -> None:
+    """Add up the bands that are known: their leans, how many there are, and the slope of each side."""
+    for t in range(len(out)):
+        leans, bands, bid_slope, ask_slope = 0.0, 0.0, 0.0, 0.0
+        for k in range(len(bids)):
+            bid, ask = bids[k][t], asks[k][t]
+            both = bid + ask
+            if both > 0.0:
+                leans += (bid - ask) / both
+                bands += 1.0
+                bid_slope += bid * per_reach[k]
+                ask_slope += ask * per_reach[k]
+        if bands >= LEAST_BANDS:
+            out[t] = 0.5 * (leans / bands + (bid_slope - ask_slope) / (bid_slope + ask_slope))
+        else:
+            out[t] = np.nan
 
 
 def share_gap(bid_part: Array, bid_taken: Array, ask_part: Array, ask_taken: Array) -> Array:
@@ -128,8 +122,19 @@ def share_gap(bid_part: Array, bid_taken: Array, ask_part: Array, ask_taken: Arr
     Array, shares, shape (n_bars,)
         NaN where nothing was taken from either side.
     """
-    total = bid_taken + ask_taken
-    return ratio(4.0 * (bid_part * ask_taken - ask_part * bid_taken), total * total)
+    gap = np.empty(len(bid_part))
+    _share_gap(bid_part, bid_taken, ask_part, ask_taken, gap)
+    return gap
+
+
+@kernel
+def _share_gap(bid_part: Array, bid_taken: Array, ask_part: Array, ask_taken: Array, out: Array) -> None:
+    """Write gaps."""
+    for t in range(len(out)):
+        total = bid_taken[t] + ask_taken[t]
+        square = total * total
+        apart = 4.0 * (bid_part[t] * ask_taken[t] - ask_part[t] * bid_taken[t])
+        out[t] = apart / square if square != 0.0 else np.nan
 
 
 @cache

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.volatility import true_range
-from virtuoso.prism.features.windows import unknown, wsum
+from virtuoso.prism.features.volatility import mean_range
+from virtuoso.prism.features.windows import unknown
 
 LONGEST_HOLE = 5
 """Unknown bars in a row that are drawn flat; from the next one on the chart is cut."""
@@ -62,18 +62,14 @@ class Candles(Feature):
     def value(self, open: Array, high: Array, low: Array, close: Array, first: int, wanted: int) -> CandleBars:
         """Candles and their unit. Uses `x[: t + 1]` only."""
         start = max(0, wanted - self.period - LONGEST_HOLE - 1)
-        prices, bridged, unit = (open, high, low, close), np.zeros(len(close)), unknown(len(close))
-        if not all(np.isfinite(x[start:]).all() for x in prices):
-            drawn = unknown(4, len(close))
-            _bridge(open, high, low, close, start, drawn, bridged)
-            prices = (drawn[0], drawn[1], drawn[2], drawn[3])
-        reach = true_range(*(x[start:] for x in prices[1:]))
-        unit[start:] = wsum(reach, self.period, first + start) / self.period
-        unit[: start + self.period] = np.nan  # the first bar of a slice has no close before it
-        return CandleBars(*prices, unit, bridged)
+        drawn, bridged = unknown(5, len(close)), np.zeros(len(close))
+        _bridge(open, high, low, close, start, drawn, bridged)
+        open, high, low, close, unit = drawn
+        unit[start:] = mean_range(high[start:], low[start:], close[start:], self.period, first + start)
+        return CandleBars(open, high, low, close, unit, bridged)
 
 
-@njit(cache=True)
+@kernel
 def _bridge(open: Array, high: Array, low: Array, close: Array, start: int, prices: Array, bridged: Array) -> None:
     """Write known bars as they are and the first of a hole flat. Uses `x[: t + 1]` only."""
     silent, last = 0, np.nan

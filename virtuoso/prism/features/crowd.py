@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import NEUTRAL_FUNDING, Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.positioning import PUBLISHED, joined, not_faster, squashed
-from virtuoso.prism.features.windows import known_mean
+from virtuoso.prism.features.windows import known_deviation, known_mean
 from virtuoso.prism.scale import ratio
 
 HOUR, SETTLED = Timeframe("1h"), Timeframe("8h")
@@ -88,12 +89,10 @@ class UsualShares(Feature):
         first: int, timeframe: Timeframe,
     ) -> Shares:  # fmt: skip
         """Means and deviations. Uses `x[: t + 1]` only."""
-        found, history = [], days_of(self.days, timeframe)
+        found: list[Array] = []
+        history = days_of(self.days, timeframe)
         for column in (accounts_ratio, top_accounts_ratio, top_positions_ratio):
-            share = share_long(column)
-            mean = known_mean(share, history, first)
-            variance = np.maximum(known_mean(share * share, history, first) - mean * mean, 0.0)
-            found += [mean, np.sqrt(variance + LEAST_SPREAD * LEAST_SPREAD)]
+            found += known_deviation(share_long(column), history, LEAST_SPREAD, first)
         return Shares(*found)
 
 
@@ -119,17 +118,21 @@ class CrowdLean(Feature):
         self, accounts_ratio: Array, top_accounts_ratio: Array, top_positions_ratio: Array, usual: Shares
     ) -> Array:
         """Crowd minus the largest, in deviations of their shares, from what is known of them, shape (n_bars,)."""
-        total, weight = np.zeros(len(accounts_ratio)), np.zeros(len(accounts_ratio))
-        for own, column, mean, spread in (
-            (CROWD, accounts_ratio, usual.crowd, usual.crowd_spread),
-            (TOP, top_accounts_ratio, usual.top, usual.top_spread),
-            (POSITIONS, top_positions_ratio, usual.positions, usual.positions_spread),
-        ):
-            apart = (share_long(column) - mean) / spread
-            known = np.isfinite(apart)
-            total += np.where(known, own * apart, 0.0)
-            weight += np.where(known, abs(own), 0.0)
+        total, weight = np.zeros((2, len(accounts_ratio)))
+        _add_lean(accounts_ratio, usual.crowd, usual.crowd_spread, CROWD, total, weight)
+        _add_lean(top_accounts_ratio, usual.top, usual.top_spread, TOP, total, weight)
+        _add_lean(top_positions_ratio, usual.positions, usual.positions_spread, POSITIONS, total, weight)
         return ratio(total, weight)
+
+
+@kernel
+def _add_lean(ratios: Array, mean: Array, spread: Array, own: float, total: Array, weight: Array) -> None:
+    """Add how long one group is against its week, where it is known, and what it counts for."""
+    for t in range(len(ratios)):
+        apart = (ratios[t] / (1.0 + ratios[t]) - mean[t]) / spread[t]
+        if np.isfinite(apart):
+            total[t] += own * apart
+            weight[t] += abs(own)
 
 
 class FundingLevel(NamedTuple):
@@ -168,9 +171,8 @@ class UsualFunding(Feature):
     def value(self, funding_rate: Array, first: int, timeframe: Timeframe) -> FundingLevel:
         """Mean, deviation, and mean distance from neutral. Uses `x[: t + 1]` only."""
         rate, history = funding_rate - NEUTRAL_FUNDING, days_of(self.days, timeframe)
-        mean, away = known_mean(rate, history, first), known_mean(np.abs(rate), history, first)
-        variance = np.maximum(known_mean(rate * rate, history, first) - mean * mean, 0.0)
-        return FundingLevel(mean + NEUTRAL_FUNDING, np.sqrt(variance), away)
+        mean, spread = known_deviation(rate, history, 0.0, first)
+        return FundingLevel(mean + NEUTRAL_FUNDING, spread, known_mean(np.abs(rate), history, first))
 
 
 def extremity(rate: Array, usual: FundingLevel) -> Array:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
-from virtuoso.prism.features.windows import wsum
+from virtuoso.prism.features.windows import each, wsum
 from virtuoso.prism.scale import ratio
 
 
@@ -33,10 +34,17 @@ class MoneyFlow(Feature):
 
 def money_flow(high: Array, low: Array, close: Array, volume: Array, floor: Array | float) -> Array:
     """Signed volume with something added to the range; none where the bar has no range at all."""
-    flow = np.zeros(len(close))
-    reach = high - low + floor
-    np.divide(volume * (2.0 * close - high - low), reach, out=flow, where=reach > 0.0)
+    flow = np.empty(len(close))
+    _money_flow(high, low, close, volume, each(floor, len(close)), flow)
     return flow
+
+
+@kernel
+def _money_flow(high: Array, low: Array, close: Array, volume: Array, floor: Array, out: Array) -> None:
+    """Write signed volumes."""
+    for t in range(len(out)):
+        reach = high[t] - low[t] + floor[t]
+        out[t] = volume[t] * (2.0 * close[t] - high[t] - low[t]) / reach if reach > 0.0 else 0.0
 
 
 class Delta(Feature):

@@ -14,8 +14,8 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.market.columns import NEUTRAL_FUNDING, Array
 from virtuoso.prism.component import Component, Feature, Float, Int
-from virtuoso.prism.divergence import HIDDEN_WEIGHT, MARGIN_HALF, PRICE_HALF, DivergenceState
-from virtuoso.prism.features.swings import SwingPoints, Swings
+from virtuoso.prism.divergence import DivergenceState, disagreements
+from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import known_mean, unknown
 from virtuoso.prism.scale import Squash, ratio
@@ -177,7 +177,7 @@ class InterestDivergence(Feature):
     A trend that is believed in opens contracts, whichever way it goes: a higher high or a lower low on fewer open
     contracts than at the swing before warns of a turn (regular), a lower high or a higher low on more of them speaks
     for going on (hidden). Both are bearish at highs and bullish at lows. Strength grows from nothing with the distance
-    of both in price (ATR) and in contracts (share), and with how clearly each swing stands out; it fades with age.
+    of both in price (ATR) and in contracts (share), and with how much each swing counts; it fades with age.
 
     Source: Murphy (1999), Technical Analysis of the Financial Markets, ch. 7; strength and fading are ours.
     """
@@ -195,37 +195,13 @@ class InterestDivergence(Feature):
         """An event of full age and the older swing it was compared with, by construction."""
         return self.age + self.apart + 2 * self.swings.reach + 2
 
-    def value(self, swings: SwingPoints, atr: Array, open_interest: Array) -> DivergenceState:
+    def value(self, swings: Pivots, atr: Array, open_interest: Array, wanted: int) -> DivergenceState:
         """Strength and kind; not known where open interest is not. Uses `x[: t + 1]` only."""
-        bear, bear_kind = self._side(swings.high, swings.high_margin, atr, open_interest, 1.0)
-        bull, bull_kind = self._side(swings.low, swings.low_margin, atr, open_interest, -1.0)
-        kind = np.where(bull > bear, bull_kind, np.where(bear > bull, bear_kind + 2.0, 0.0))
+        state = DivergenceState(unknown(len(atr)), unknown(len(atr)))
+        disagreements(swings, atr, open_interest, INTEREST_HALF, True, (1.0, -1.0),
+                      self.swings.reach, self.age, self.apart, wanted, state)  # fmt: skip
         known = np.isfinite(open_interest) & np.isfinite(atr)
-        return DivergenceState(np.where(known, bull - bear, np.nan), np.where(known, kind, np.nan))
-
-    def _side(self, mark: Array, margin: Array, atr: Array, interest: Array, side: float) -> tuple[Array, Array]:
-        """Strength of the newest event of highs (side 1) or lows (-1), and 1 for a regular, 2 for a hidden one."""
-        n, reach = len(mark), self.swings.reach
-        strength, kind, born = np.zeros(n), np.zeros(n), np.full(n, -1)
-        at = np.flatnonzero(np.isfinite(mark))
-        older, newer = at[:-1], at[1:]
-        unit, before = atr[newer], interest[older - reach]
-        further = ratio(side * (mark[newer] - mark[older]), unit)
-        joined = ratio(interest[newer - reach] - before, before)
-        clear = _grown(ratio(margin[newer], unit), MARGIN_HALF) * _grown(ratio(margin[older], unit), MARGIN_HALF)
-        size = _grown(np.abs(further), PRICE_HALF) * _grown(np.abs(joined), INTEREST_HALF) * clear
-        size = np.where(further > 0.0, size, HIDDEN_WEIGHT * size)
-        event = (newer - older <= self.apart) & (further * joined < 0.0) & np.isfinite(size)
-        when = newer[event]
-        strength[when], kind[when], born[when] = size[event], np.where(further[event] > 0.0, 1.0, 2.0), when
-        last = np.maximum.accumulate(born)
-        fresh = np.where(last >= 0, np.maximum(1.0 - (np.arange(n) - last) / self.age, 0.0), 0.0)
-        return strength[last] * fresh, kind[last] * (fresh > 0.0)
-
-
-def _grown(x: Array, half: float) -> Array:
-    """From 0 at 0 towards 1: x / sqrt(half^2 + x^2)."""
-    return x / np.sqrt(half * half + x * x)
+        return DivergenceState(*(np.where(known, values, np.nan) for values in state))
 
 
 class FundingLean(Feature):

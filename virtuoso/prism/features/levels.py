@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
-from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
+from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.windows import unknown
 
 LIFE = "20d"
@@ -61,7 +60,7 @@ class Levels(Feature):
     outputs = LevelMap
     windowed = True
     sparse = True
-    swings = WeightedSwings(reach=5)
+    swings = Swings(reach=5)
     candles = Candles()
 
     age: int = Int(240, low=20, high=2000)
@@ -89,7 +88,7 @@ class Levels(Feature):
         return LevelMap(*out)
 
 
-@njit(cache=True)
+@kernel
 def _levels(
     close: Array, unit: Array,
     high: Array, high_weight: Array, high_height: Array, low: Array, low_weight: Array, low_height: Array,

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.windows import known_mean, unknown
+from virtuoso.prism.features.windows import known_mean, known_rms
 from virtuoso.prism.scale import ratio
 
 PUBLISHED = Timeframe("5m")
@@ -32,20 +33,21 @@ def not_faster(own: Timeframe, timeframe: Timeframe) -> Timeframe:
 
 def usual_size(x: Array, period: int, first: int) -> Array:
     """Root mean square of the known among the last `period` values; see `known_mean`."""
-    size: Array = np.sqrt(known_mean(x * x, period, first))
-    return size
-
-
-def change(x: Array, bars: int) -> Array:
-    """Change of each value from the one `bars` before it, shape (n_bars,); of the first ones it is not known."""
-    difference = unknown(len(x))
-    np.subtract(x[bars:], x[:-bars], out=difference[bars:])
-    return difference
+    return known_rms(x, period, 0.0, first)
 
 
 def squashed(x: Array) -> Array:
     """A value between -1 and 1, 0.71 at 1: x / sqrt(1 + x^2)."""
-    return x / np.sqrt(1.0 + x * x)
+    out = np.empty(len(x))
+    _squashed(x, out)
+    return out
+
+
+@kernel
+def _squashed(x: Array, out: Array) -> None:
+    """Write what is left."""
+    for t in range(len(x)):
+        out[t] = x[t] / np.sqrt(1.0 + x[t] * x[t])
 
 
 def joined(growth: Array) -> Array:
@@ -94,16 +96,26 @@ class PositionMoves(Feature):
     def value(self, close: Array, volume: Array, open_interest: Array, first: int, timeframe: Timeframe) -> Moves:
         """Moves of the window that ends at each bar. Uses `x[: t + 1]` only."""
         bars = self.window(timeframe)
-        moved = change(close, bars)
-        before = unknown(len(close))
-        before[bars:] = open_interest[:-bars]
-        grown = ratio(change(open_interest, bars), before)
+        moved, grown = np.empty((2, len(close)))
+        _moves(close, open_interest, bars, moved, grown)
         turned = ratio(known_mean(volume, bars, first), known_mean(volume, self.history, first))
         return Moves(
             ratio(moved, usual_size(moved, self.history, first)),
             ratio(grown, usual_size(grown, self.history, first)),
             turned,
         )
+
+
+@kernel
+def _moves(close: Array, interest: Array, bars: int, moved: Array, grown: Array) -> None:
+    """Write the change of price, and of open interest as a share of what it was, from so many bars before."""
+    for t in range(len(close)):
+        if t < bars:
+            moved[t], grown[t] = np.nan, np.nan
+            continue
+        before = interest[t - bars]
+        moved[t] = close[t] - close[t - bars]
+        grown[t] = (interest[t] - before) / before if before != 0.0 else np.nan
 
 
 class Quadrant(Feature):

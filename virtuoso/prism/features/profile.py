@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
-from virtuoso.prism.features.windows import unknown, wsum
+from virtuoso.prism.features.windows import unknown, write_sums
 
 LADDER = tuple(Timeframe(name) for name in ("1m", "5m", "30m", "2h", "4h"))
 KNOWN_SHARE = 0.9
@@ -69,23 +67,38 @@ class ValueArea(Feature):
 
     def value(self, high: Array, low: Array, volume: Array, first: int, wanted: int) -> ProfileLevels:
         """Levels of the profile. Uses `x[: t + 1]` only."""
-        known = np.isfinite(high) & np.isfinite(low) & np.isfinite(volume)
-        counted = known.astype(np.float64)
-        span = np.where(known, high - low, 0.0)
-        smear = SMEAR * wsum(span, SMEAR_BARS, first) / np.maximum(wsum(counted, SMEAR_BARS, first), 1.0)
-        width = span + 2.0 * smear
-        boxes = known & (volume > 0.0) & (width > 0.0)
-        density = np.where(boxes, volume / np.where(boxes, width, 1.0), 0.0)
-        enough = wsum(counted, self.period, first) >= KNOWN_SHARE * self.period
-        start = max(wanted, self.period + SMEAR_BARS - 2)
-        levels = ProfileLevels(*(unknown(len(high)) for _ in range(3)))
-        _profile(low - smear, high + smear, density, enough, self.period, self.share, start, *levels)
-        return levels
+        room, period = np.empty((8, len(high))), self.period
+        _boxes(high, low, volume, SMEAR_BARS, first % SMEAR_BARS, period, first % period, room)
+        start = max(wanted, period + SMEAR_BARS - 2)
+        levels = unknown(3, len(high))
+        bottom, top, density, known = room[:4]
+        _profile(bottom, top, density, known, period, self.share, start, *levels)
+        return ProfileLevels(*levels)
 
 
-@njit(cache=True)
+@kernel
+def _boxes(
+    high: Array, low: Array, volume: Array, smear_bars: int, smear_place: int, period: int, place: int, room: Array
+) -> None:
+    """Write the smeared box of each bar, its volume per unit of price, and how many bars of the window are known."""
+    bottom, top, density, known = room[0], room[1], room[2], room[3]
+    counted, span, counts, reach = room[4], room[5], room[6], room[7]
+    for t in range(len(high)):
+        there = np.isfinite(high[t]) & np.isfinite(low[t]) & np.isfinite(volume[t])
+        counted[t], span[t] = (1.0, high[t] - low[t]) if there else (0.0, 0.0)
+    write_sums(span, smear_bars, smear_place, reach)
+    write_sums(counted, smear_bars, smear_place, counts)
+    write_sums(counted, period, place, known)
+    for t in range(len(high)):
+        smear = SMEAR * reach[t] / (1.0 if counts[t] < 1.0 else counts[t])
+        width = span[t] + 2.0 * smear
+        bottom[t], top[t] = low[t] - smear, high[t] + smear
+        density[t] = volume[t] / width if (counted[t] > 0.0) & (volume[t] > 0.0) & (width > 0.0) else 0.0
+
+
+@kernel
 def _profile(
-    low: Array, high: Array, density: Array, enough: NDArray[np.bool_], period: int, share: float, start: int,
+    low: Array, high: Array, density: Array, known: Array, period: int, share: float, start: int,
     control: Array, bottom: Array, top: Array,
 ) -> None:  # fmt: skip
     """Keep the edges of all boxes sorted, and climb the staircase anew at each bar. Uses `x[: t + 1]` only."""
@@ -106,7 +119,7 @@ def _profile(
                 b -= a < b
                 edges[b], rises[b] = edge[t], rise
             count += int(comes) - int(leaves)
-        if t >= start and enough[t] and count > 0 and edges[count - 1] > edges[0]:
+        if t >= start and known[t] >= KNOWN_SHARE * period and count > 0 and edges[count - 1] > edges[0]:
             control[t], bottom[t], top[t] = _climb(edges, rises, count, share, volumes)
 
 

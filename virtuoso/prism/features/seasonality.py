@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import UNIT_MS, Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown
@@ -61,7 +61,7 @@ class UsualVolume(Feature):
         return Usual(usual[:-1], usual[1:])
 
 
-@njit(cache=True)
+@kernel
 def _usual(volume: Array, week: int, weeks: int, reach: int, wanted: int, out: Array) -> None:
     """Write the median of the same bars of past weeks and their neighbours; bar t uses `volume[: t]` only."""
     past = np.empty(weeks * (2 * reach + 1))

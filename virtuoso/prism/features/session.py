@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import UNIT_MS, Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature
 from virtuoso.prism.features.windows import unknown
@@ -71,31 +71,35 @@ class SessionVWAP(Feature):
         return 1
 
     def value(
-        self, high: Array, low: Array, close: Array, volume: Array, first: int, timeframe: Timeframe
+        self, high: Array, low: Array, close: Array, volume: Array, first: int, timeframe: Timeframe, wanted: int = 0
     ) -> SessionPrice:
         """Price and deviation. Uses `x[: t + 1]` only."""
         session = Session.of(timeframe)
         vwap, deviation = unknown(len(close)), unknown(len(close))
         start = (session.offset - first) % session.length
-        _session_vwap((high + low + close) / 3.0, volume, start, session.length, vwap, deviation)
+        _session_vwap(high, low, close, volume, start, session.length, wanted, vwap, deviation)
         return SessionPrice(vwap, deviation)
 
 
-@njit(cache=True)
-def _session_vwap(price: Array, volume: Array, start: int, length: int, vwap: Array, deviation: Array) -> None:
+@kernel
+def _session_vwap(
+    high: Array, low: Array, close: Array, volume: Array, start: int, length: int, wanted: int,
+    vwap: Array, deviation: Array,
+) -> None:  # fmt: skip
     """Sum prices from the first one of the session, so that the deviation does not cancel. Uses `x[: t + 1]` only."""
     left = 0
     anchor, total, moment, square = 0.0, 0.0, 0.0, 0.0
-    for t in range(start, len(price)):
+    for t in range(start, len(close)):
+        price = (high[t] + low[t] + close[t]) / 3.0
         if left == 0:
             left = length
-            anchor, total, moment, square = price[t], 0.0, 0.0, 0.0
+            anchor, total, moment, square = price, 0.0, 0.0, 0.0
         left -= 1
-        x = price[t] - anchor
+        x = price - anchor
         total += volume[t]
         moment += volume[t] * x
         square += volume[t] * x * x
-        if total > 0.0:
+        if t >= wanted and total > 0.0:
             mean = moment / total
             vwap[t] = anchor + mean
             deviation[t] = np.sqrt(max(square / total - mean * mean, 0.0))

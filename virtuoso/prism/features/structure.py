@@ -20,14 +20,13 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
-from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
+from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.windows import unknown
 
 FAILED = 4.0
@@ -59,7 +58,7 @@ class StructureState(NamedTuple):
         Level that was broken at this bar, NaN where none was.
     high, low : Array, price units, shape (n_bars,)
         Last confirmed swing high and low, the levels to be broken: the price of a swing that counts fully, and where
-        it counts w a mean of weight w with the swing before it. WeightedSwings has the prices themselves.
+        it counts w a mean of weight w with the swing before it. Swings has the prices themselves.
     protected : Array, price units, shape (n_bars,)
         Level beyond which the character would change.
     """
@@ -84,7 +83,7 @@ class Structure(Feature):
 
     outputs = StructureState
     sparse = True
-    swings = WeightedSwings(reach=5)
+    swings = Swings(reach=5)
     candles = Candles()
 
     age: int = Int(240, low=20, high=2000)
@@ -110,7 +109,7 @@ class Structure(Feature):
         return StructureState(*out)
 
 
-@njit(cache=True)
+@kernel
 def _structure(
     high: Array, low: Array, close: Array, atr: Array,
     top: Array, top_weight: Array, top_height: Array, bottom: Array, bottom_weight: Array, bottom_height: Array,

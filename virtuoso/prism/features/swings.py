@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -17,65 +17,6 @@ TIE = 0.02
 """Share of the height of the bars around a swing within which two tops are about equal."""
 LOWEST, CLEAR = 0.5, 1.5
 """Height in ATR at which a swing begins to count and from which it counts fully."""
-
-
-class SwingPoints(NamedTuple):
-    """What is confirmed at each bar; the swing itself lies `reach` bars back.
-
-    Attributes
-    ----------
-    high, low : Array, price units, shape (n_bars,)
-        Price of the swing high (low) confirmed at this bar, NaN where none is.
-    high_margin, low_margin : Array, price units, shape (n_bars,)
-        By how much it stands out from the second highest (lowest) bar around it: a swing that a tick more would
-        undo weighs about nothing.
-    """
-
-    high: Array
-    high_margin: Array
-    low: Array
-    low_margin: Array
-
-
-class Swings(Feature):
-    """Bars that stand above (below) all `reach` bars on either side, reported once those have closed.
-
-    Source: Williams (1995), Trading Chaos, fractals, with a reach of five instead of two.
-    """
-
-    windowed = True
-    outputs = SwingPoints
-    sparse = True
-
-    reach: int = Int(5, low=1, high=50)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window: `reach` bars on either side."""
-        return 2 * self.reach + 1
-
-    def value(self, high: Array, low: Array) -> SwingPoints:
-        """Confirmed swings. Uses `x[: t + 1]` only."""
-        tops, top_margins = unknown(len(high)), unknown(len(high))
-        bottoms, bottom_margins = unknown(len(low)), unknown(len(low))
-        _swings(high, 1.0, self.reach, tops, top_margins)
-        _swings(low, -1.0, self.reach, bottoms, bottom_margins)
-        return SwingPoints(tops, top_margins, bottoms, bottom_margins)
-
-
-@njit(cache=True)
-def _swings(x: Array, side: float, reach: int, price: Array, margin: Array) -> None:
-    """Write at bar t the swing of bar t - reach, if it stands out strictly. Uses `x[: t + 1]` only."""
-    for t in range(2 * reach, len(x)):
-        top = side * x[t - reach]
-        rival = -np.inf
-        for i in range(t - 2 * reach, t + 1):
-            if i != t - reach:
-                rival = max(rival, side * x[i])
-                if rival >= top:
-                    break
-        if rival < top:
-            price[t] = x[t - reach]
-            margin[t] = top - rival
 
 
 class Pivots(NamedTuple):
@@ -100,7 +41,7 @@ class Pivots(NamedTuple):
     low_height: Array
 
 
-class WeightedSwings(Feature):
+class Swings(Feature):
     """Swings as levels are drawn from: equal highs are one swing, and a tick never makes or breaks one.
 
     A bar counts by how clearly it stands above the `reach` bars before it, times how little the `reach` bars after
@@ -127,7 +68,7 @@ class WeightedSwings(Feature):
         return Pivots(*out)
 
 
-@njit(cache=True)
+@kernel
 def _pivots(
     x: Array, other: Array, side: float, reach: int, wanted: int, price: Array, weight: Array, height: Array
 ) -> None:
@@ -155,7 +96,7 @@ def _pivots(
             height[t] = top - max(left, right)
 
 
-@njit(cache=True)
+@kernel
 def standing(weight: float, height: float, unit: float) -> float:
     """How much a swing counts, 0..1: its weight, times how far it stands out, from nothing at LOWEST on; 0 for NaN."""
     if not height > LOWEST * unit or unit <= 0.0:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import talib
-from numba import njit
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.windows import unknown, wsum
+from virtuoso.prism.features.windows import unknown, write_means
 from virtuoso.prism.scale import NOT_KNOWN
 
 WILDER_MEMORY = 46
@@ -70,7 +70,16 @@ def mean_range(high: Array, low: Array, close: Array, period: int, first: int) -
 
     Known from bar `period` on: the first bar of a slice has no close before it. Uses `x[: t + 1]` only.
     """
-    return wsum(true_range(high, low, close), period, first) / period
+    reach, mean = np.empty((2, len(close)))
+    _mean_range(high, low, close, period, first % period, reach, mean)
+    return mean
+
+
+@kernel
+def _mean_range(high: Array, low: Array, close: Array, period: int, place: int, reach: Array, mean: Array) -> None:
+    """Write ranges and their means."""
+    write_ranges(high, low, close, reach)
+    write_means(reach, period, place, mean)
 
 
 def true_range(high: Array, low: Array, close: Array) -> Array:
@@ -79,12 +88,12 @@ def true_range(high: Array, low: Array, close: Array) -> Array:
     Uses `x[: t + 1]` only.
     """
     reach = np.empty(len(close))
-    _true_range(high, low, close, reach)
+    write_ranges(high, low, close, reach)
     return reach
 
 
-@njit(cache=True)
-def _true_range(high: Array, low: Array, close: Array, out: Array) -> None:
+@kernel
+def write_ranges(high: Array, low: Array, close: Array, out: Array) -> None:
     """Write what lies between the outermost of high, low and the close before; NaN where one of them is."""
     before = np.nan
     for t in range(len(close)):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 
 CALM = 0.1
@@ -38,12 +38,12 @@ def wsum(x: Array, period: int, first: int) -> Array:
         Known from bar `period - 1` on. Uses `x[: t + 1]` only.
     """
     out = np.empty(len(x))
-    _wsum(x, period, first % period, out)
+    write_sums(x, period, first % period, out)
     return out
 
 
-@njit(cache=True)
-def _wsum(x: Array, period: int, place: int, out: Array) -> None:
+@kernel
+def write_sums(x: Array, period: int, place: int, out: Array) -> None:
     """Write windowed sums; `place` is that of the first bar in its chunk."""
     tails = np.zeros(period + 1)
     head = 0.0
@@ -59,6 +59,73 @@ def _wsum(x: Array, period: int, place: int, out: Array) -> None:
         out[t] = head + tails[place] if t >= period - 1 else np.nan
         if place == period:
             place = 0
+
+
+def wmean(x: Array, period: int, first: int) -> Array:
+    """Mean of the last `period` values, this bar included; see `wsum`."""
+    out = np.empty(len(x))
+    write_means(x, period, first % period, out)
+    return out
+
+
+@kernel
+def write_means(x: Array, period: int, place: int, out: Array) -> None:
+    """Write windowed means, as `write_sums` writes sums."""
+    write_sums(x, period, place, out)
+    for t in range(len(out)):
+        out[t] /= period
+
+
+def rms(x: Array, period: int, floor: float, first: int) -> Array:
+    """Root mean square of the last `period` values, at least about `floor`.
+
+    Parameters
+    ----------
+    x : Array, shape (n_bars,)
+    period : int, bars
+    floor : float, unit of `x`
+        Added to it, root of the squares.
+    first : int
+        Absolute number of the first bar.
+
+    Returns
+    -------
+    Array, unit of `x`, shape (n_bars,)
+        Known from bar `period - 1` on. Uses `x[: t + 1]` only.
+    """
+    out = np.empty(len(x))
+    _rms(x * x, period, first % period, floor * floor, out)
+    return out
+
+
+@kernel
+def _rms(squares: Array, period: int, place: int, least: float, out: Array) -> None:
+    """Write roots: over a short window one call of a kernel costs a third of the calls of NumPy."""
+    write_means(squares, period, place, out)
+    for t in range(len(out)):
+        out[t] = np.sqrt(out[t] + least)
+
+
+def each(x: Array | float, n: int) -> Array:
+    """A value for each of n bars, shape (n,), where it is one number for all."""
+    return x if isinstance(x, np.ndarray) else np.full(n, x)
+
+
+def deviation(x: Array, period: int, floor: float, first: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of the last `period` values, the deviation at least about `floor`; see `rms`."""
+    mean, spread = np.empty((2, len(x)))
+    _deviation(x, x * x, period, first % period, floor * floor, mean, spread)
+    return mean, spread
+
+
+@kernel
+def _deviation(x: Array, squares: Array, period: int, place: int, least: float, mean: Array, spread: Array) -> None:
+    """Write both."""
+    write_means(x, period, place, mean)
+    write_means(squares, period, place, spread)
+    for t in range(len(x)):
+        variance = spread[t] - mean[t] * mean[t]
+        spread[t] = np.sqrt((0.0 if variance < 0.0 else variance) + least)
 
 
 def unknown(*shape: int) -> Array:
@@ -88,9 +155,9 @@ def known_mean(x: Array, period: int, first: int) -> Array:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _known_mean(x: Array, period: int, place: int, least: float, out: Array) -> None:
-    """Sums of the known values and of how many there are, as in `_wsum`."""
+    """Sums of the known values and of how many there are, as in `write_sums`."""
     totals, counts = np.zeros(period + 1), np.zeros(period + 1)
     total, count = 0.0, 0.0
     for t in range(len(x)):
@@ -108,6 +175,40 @@ def _known_mean(x: Array, period: int, place: int, least: float, out: Array) -> 
         out[t] = (total + totals[place]) / known if t >= period - 1 and known >= least else np.nan
         if place == period:
             place = 0
+
+
+def known_rms(x: Array, period: int, floor: float, first: int) -> Array:
+    """Root mean square of the known among the last `period` values, at least about `floor`; see `known_mean`."""
+    out = np.empty(len(x))
+    _known_rms(x * x, period, first % period, KNOWN_SHARE * period, floor * floor, out)
+    return out
+
+
+@kernel
+def _known_rms(squares: Array, period: int, place: int, known: float, least: float, out: Array) -> None:
+    """Write roots, as `_rms` does."""
+    _known_mean(squares, period, place, known, out)
+    for t in range(len(out)):
+        out[t] = np.sqrt(out[t] + least)
+
+
+def known_deviation(x: Array, period: int, floor: float, first: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of the known among the last `period` values; see `deviation` and `known_mean`."""
+    mean, spread = np.empty((2, len(x)))
+    _known_deviation(x, x * x, period, first % period, KNOWN_SHARE * period, floor * floor, mean, spread)
+    return mean, spread
+
+
+@kernel
+def _known_deviation(
+    x: Array, squares: Array, period: int, place: int, known: float, least: float, mean: Array, spread: Array
+) -> None:
+    """Write both, as `_deviation` does."""
+    _known_mean(x, period, place, known, mean)
+    _known_mean(squares, period, place, known, spread)
+    for t in range(len(x)):
+        variance = spread[t] - mean[t] * mean[t]
+        spread[t] = np.sqrt((0.0 if variance < 0.0 else variance) + least)
 
 
 def weighted(x: Array, weights: Array) -> Array:
@@ -130,7 +231,7 @@ def weighted(x: Array, weights: Array) -> Array:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _weighted(x: Array, weights: Array, out: Array) -> None:
     """Weight by weight instead of bar by bar: the inner loop is then free of order and runs in SIMD lanes."""
     head = min(len(weights) - 1, len(x))
@@ -151,7 +252,7 @@ def steps(x: Array) -> Array:
     return change
 
 
-@njit(cache=True)
+@kernel
 def _steps(x: Array, out: Array) -> None:
     """Write changes: over a short window one call of a kernel costs a third of the calls of NumPy."""
     before = np.nan
@@ -178,6 +279,12 @@ def fading(period: int) -> Array:
     return np.arange(1.0, period + 1.0) / (period * (period + 1.0) / 2.0)
 
 
+@cache
+def even(period: int) -> Array:
+    """Weights that are all the same; they sum to 1; shape (period,)."""
+    return np.full(period, 1.0 / period)
+
+
 def mean_deviation(x: Array, mean: Array, period: int) -> Array:
     """Mean absolute distance of the last `period` values from a mean given at each bar.
 
@@ -196,7 +303,7 @@ def mean_deviation(x: Array, mean: Array, period: int) -> Array:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _mean_deviation(x: Array, mean: Array, period: int, out: Array) -> None:
     """Distance by distance, as in `_weighted`."""
     head = min(period - 1, len(x))
@@ -234,9 +341,9 @@ def zscore(x: Array, period: int, first: int) -> Array:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _zscore(x: Array, period: int, place: int, least: float, calm: float, out: Array) -> None:
-    """Sums of values, squares and of how many are known, as in `_wsum`."""
+    """Sums of values, squares and of how many are known, as in `write_sums`."""
     values, squares, counts = np.zeros(period + 1), np.zeros(period + 1), np.zeros(period + 1)
     value, square, count = 0.0, 0.0, 0.0
     for t in range(len(x)):

@@ -14,10 +14,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -135,7 +134,7 @@ class GapZones(_Zones):
         return self._kept(bull, bear, candles, wanted, age)
 
 
-@njit(cache=True)
+@kernel
 def _blocks(open: Array, high: Array, low: Array, close: Array, atr: Array, start: int, found: Array) -> None:
     """Write the bullish order block that a bar makes; a bearish one is that of the negative prices."""
     for t in range(max(start, LOOK_BACK), len(close)):
@@ -158,7 +157,7 @@ def _blocks(open: Array, high: Array, low: Array, close: Array, atr: Array, star
             found[BOTTOM, t], found[TOP, t] = bottom, top
 
 
-@njit(cache=True)
+@kernel
 def _gaps(high: Array, low: Array, atr: Array, start: int, found: Array) -> None:
     """Write the bullish gap that three bars leave; a bearish one is that of the negative prices."""
     for t in range(max(start, 2), len(high)):
@@ -168,7 +167,7 @@ def _gaps(high: Array, low: Array, atr: Array, start: int, found: Array) -> None
             found[WHOLE, t], found[BOTTOM, t], found[TOP, t] = x * x / (0.25 + x * x), high[t - 2], low[t]
 
 
-@njit(cache=True)
+@kernel
 def _zones(
     found: Array, low: Array, close: Array, atr: Array, age: int, near: float, weakest: float, wanted: int, out: Array
 ) -> None:
