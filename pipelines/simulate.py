@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from virtuoso.venues.simulator import simulate, write_archive
+from virtuoso.venues.simulator import record, write_recordings
 
 
 def main() -> None:
@@ -16,8 +16,9 @@ def main() -> None:
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     told = params["simulate"]
     shutil.rmtree(Path(told["folder"]) / "simulated", ignore_errors=True)  # they may be links into DVC's cache
-    files = write_archive(told["folder"], simulate(params["symbols"], days=told["days"], seed=told["seed"]))
-    print(f"wrote {len(files)} files of simulated bars to {files[0].parent}")
+    streams = {"trade_days": told["trade_days"], "book_days": told["book_days"]}
+    files = write_recordings(told["folder"], record(params["symbols"], told["days"], told["seed"], **streams))
+    print(f"wrote {len(files)} files of a simulated market to {files[0].parent}")
 
 
 if __name__ == "__main__":

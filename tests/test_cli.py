@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import NamedTuple
 
 import numpy as np
@@ -627,6 +628,37 @@ class TestBacktest:
             assert words in done.out
         page = next(line for line in done.out.splitlines() if line.startswith("results page: "))
         assert "simulated" in (tmp_path / page.removeprefix("results page: ")).read_text()
+
+    def test_stored_finer_bars_tell_the_order_of_prices(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        command = (*self.TRADED, "--data", stored, "-c", few)
+        told, plain = (virtuoso(*command, *how, "--json").json for how in ((), ("--inside", "none")))
+        assert told["inside"]["timeframe"] == "1m"
+        assert told["inside"]["share"] > 0.9
+        assert plain["inside"] is None
+        assert told["folder"] != plain["folder"]
+        assert "1m bars tell it inside" in virtuoso(*command, "--inside", "1m").out
+
+    def test_finer_bars_that_are_not_stored_are_named(self, virtuoso: Virtuoso, stored: Path, few: Path):
+        refused = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--inside", "15s")
+        assert refused.code == 3
+        assert "No 15s bars" in refused.err
+        assert "leave --inside out" in refused.err
+
+    def test_maintenance_tiers_are_the_venues_where_they_were_imported(
+        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
+    ):
+        command = (*self.TRADED, "-c", few, "--json")
+        assert "maintenance tiers: flat 0.5 %" in virtuoso(*command, "--data", stored).json["assumed"]
+        brackets = [{"notionalFloor": 0, "maintMarginRatio": 0.004, "initialLeverage": 125},
+                    {"notionalFloor": 50_000, "maintMarginRatio": 0.01, "initialLeverage": 50}]  # fmt: skip
+        file = tmp_path / "leverageBracket-2024-12-01.json"
+        file.write_text(json.dumps([{"symbol": "BTCUSDT", "brackets": brackets}]))
+        own = copytree(stored, tmp_path / "own")
+        assert virtuoso("data", "import", file, "--venue", "simulated", "--data", own).code == 0
+        found = virtuoso(*command, "--data", own).json
+        assert not [words for words in found["assumed"] if "maintenance" in words]
+        terms = json.loads((tmp_path / found["folder"] / "config.json").read_text())["terms"]
+        assert terms["tiers"] == {"BTCUSDT simulated": [[0.0, 50_000.0], [0.004, 0.01], [0.0, 300.0]]}
 
     def test_many_symbols_share_one_wallet(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
         both = (*self.TRADED[:1], "ETHUSDT", *self.TRADED[1:])

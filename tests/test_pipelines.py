@@ -34,7 +34,7 @@ class Project:
         (folder / ".dvc" / "config.local").write_text(local)
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text())
         self.params["symbols"] = ["BTCUSDT"]
-        self.params["simulate"]["days"] = 40
+        self.params["simulate"] |= {"days": 40, "trade_days": 2, "book_days": 1}
 
     def repro(self) -> str:
         """What `dvc repro` prints."""
@@ -69,9 +69,12 @@ def test_a_research_day_runs_from_nothing_and_only_what_is_out_of_date_runs_agai
 
     data = project.folder / project.params["data"]
     held = json.loads((data / "imported.json").read_text())
-    assert [(one["symbol"], one["timeframe"], one["bars"] + one["missing"]) for one in held] == [
-        ("BTCUSDT", "1m", 40 * 1_440)
-    ]
+    bars, *events = held
+    assert (bars["symbol"], bars["timeframe"], bars["bars"] + bars["missing"]) == ("BTCUSDT", "1m", 40 * 1_440)
+    assert {one["kind"] for one in events} == {
+        *("trades", "depth", "open_interest", "ratios", "funding", "prices", "liquidations", "instruments"),
+    }  # fmt: skip
+    assert len({one["fingerprint"] for one in held}) == len(held)
     assert pq.read_metadata(data / "scores" / "BTCUSDT.parquet").num_rows == 40 * 288
     assert json.loads((data / "backtests" / "BTCUSDT" / "metrics.json").read_text())["counts"]["intents"] > 0
 

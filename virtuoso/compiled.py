@@ -1,13 +1,21 @@
 """How kernels are compiled at a price that the first run on a machine can bear.
 
 That run compiles every kernel and waits for it. What it costs grows with the number of functions, of the arguments they
-are given, and of the places at which they read a record. Hence:
+are given, and of the places at which they read an array or a record; two fifths of it is LLVM's, the rest is Python.
+Hence:
 
-- what only kernels call has no doors to Python (`inner`);
+- what Python calls is a `kernel`: one set of options for all, since those that differ in one do not share what numba
+  compiles of its own library;
+- what only kernels call is `inner`: it has no doors to Python, and its code is linked into its callers', which optimise
+  it with their own. Optimised and made machine code by itself it would be for nothing, once for every level of calls;
 - a counter that starts at 0 and is handed on starts at `np.int64(0)`: a bare 0 is a type of its own to numba, and
   everything that is given it would be compiled once more. Read-only arrays are another type too;
 - a field of a record that is read more than once is fetched once;
-- the garbage collector waits meanwhile: it would look through the compiler's many objects again and again.
+- the garbage collector waits meanwhile: it would look through the compiler's many objects again and again;
+- a first run that makes its data meanwhile can have a second process compile what it will need last (`virtuoso.warm`).
+
+What was tried and does not pay: to compile without counting references, which is optimised away as cheaply, and to
+show arrays to numba's typing before all else. Less optimisation of everything (`NUMBA_OPT=1`) would spare a tenth.
 """
 
 from __future__ import annotations
@@ -18,15 +26,25 @@ from typing import Any, TypeVar
 
 from numba import njit
 from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+"""Kernels do not touch Python's objects, divide as NumPy does, without asking whether by zero, and C calls none."""
 
 
-def inner(kernel: _Kernel) -> _Kernel:
-    """Compile a function that only kernels call: without doors to Python, which take a third of the time.
+def kernel(function: _Kernel) -> _Kernel:
+    """Compile a function that Python calls, and keep what was compiled for the next run."""
+    compiled: _Kernel = njit(cache=True, **_OPTIONS)(function)  # type: ignore[call-overload]
+    return compiled
 
-    It divides as NumPy does, without asking whether by zero. Python cannot call it; where it tries, it is told so
-    instead of falling through the door that is not there.
+
+def inner(function: _Kernel) -> _Kernel:
+    """Compile a function that only kernels call, for them to link.
+
+    Python cannot call it; where it tries, it is told so instead of falling through the door that is not there. It is
+    kept with the kernels that call it, not by itself.
 
     Raises
     ------
@@ -36,15 +54,41 @@ def inner(kernel: _Kernel) -> _Kernel:
 
     def refuse(*given: object, **named: object) -> None:
         raise TypeError(
-            f"{kernel.__module__}.{kernel.__qualname__} is for other kernels and cannot be called by Python. "
-            "To call it from a test, compile it with @njit(cache=True) instead of @inner."
+            f"{function.__module__}.{function.__qualname__} is for other kernels and cannot be called by Python. "
+            "To call it from a test, compile it with @kernel instead of @inner."
         )
 
-    compiled: _Kernel = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
+    def add(made: Any) -> None:
+        made = made._replace(entry_point=object())  # stands for the address that it does not have
+        dispatcher.targetctx.insert_user_function(made.entry_point, made.fndesc, [made.library])
+        dispatcher.overloads[made.signature.args] = made
+
+    compiled: _Kernel = njit(no_cpython_wrapper=True, pipeline_class=_ForLinking, **_OPTIONS)(function)  # type: ignore[call-overload]
     dispatcher: Any = compiled  # where Python looks for a compiled form it finds none, and asks for one
-    dispatcher._insert = lambda *given, **named: None
+    dispatcher.add_overload = add
     dispatcher._compile_for_args = refuse
     return compiled
+
+
+class _ForLinking(CompilerBase):
+    """Compiles as numba does, up to the code that is linked."""
+
+    def define_pipelines(self) -> list[Any]:
+        state = self.state
+        state.flags.no_compile = True
+        state.library = _Linked(state.targetctx.codegen(), state.func_id.func_qualname)  # type: ignore[no-untyped-call]
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]  # type: ignore[no-untyped-call]
+
+
+class _Linked(JITCodeLibrary):
+    """Code that is linked into that of others as it is: neither optimised as a whole nor made machine code."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
+        self._finalized = True
 
 
 class _Undisturbed(event.Listener):

@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, get_args
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUndefined
+from pydantic_core import PydanticCustomError
 
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.config_files import (
@@ -30,7 +30,8 @@ from virtuoso.config_files import (
     read_environment,
     weight_layers,
 )
-from virtuoso.config_layers import KeyPath, Layer, Merged, dotted, pattern
+from virtuoso.config_keys import Key, explained, keys_of, table_of
+from virtuoso.config_layers import KeyPath, Layer, Merged, dotted
 from virtuoso.errors import ConfigError, SecretError, did_you_mean
 from virtuoso.prism.settings import DEFAULT_WEIGHTS, PrismSettings, shipped_weights
 from virtuoso.settings import LITERAL_SECRET, REFERENCE, Folder, RoomSettings, Secret, SecretText, Uri
@@ -38,26 +39,8 @@ from virtuoso.signals.settings import SignalSettings
 
 FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are called linear
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
-WHOLE = frozenset({("prism", "timeframes"), ("signals", "calibration")})  # replaced, not mixed with another
 SHOWN_ERRORS = 10
-LONGEST_SHOWN = 24  # characters; exchange keys are longer
-PLAIN_WORDS = {  # for people who do not speak Python
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be text",
-    "path_type": "must be a path",
-    "tuple_type": "must be a list",
-    "dict_type": "must hold names with values",
-    "model_type": "must hold keys of its own",
-    "missing": "required",
-}
-HOLD_SECRETS = ("exchanges", "alerts", "tracking")  # a misspelt key in them may be a secret
-SENSITIVE = re.compile(r"key|secret|token|pass|auth|credential", re.IGNORECASE)
+WHOLE = frozenset({("prism", "timeframes"), ("signals", "calibration")})  # replaced, not mixed with another
 
 
 class SystemSettings(RoomSettings):
@@ -282,45 +265,14 @@ class Settings(RoomSettings):
         return cls.model_json_schema()
 
 
-class Key(NamedTuple):
-    """One setting: `Key("api.port", "8000", "Port to listen on.", is_secret=False)`."""
-
-    name: str
-    default: str
-    meaning: str
-    is_secret: bool
-
-
 def keys() -> list[Key]:
     """Every setting there is, with its default as JSON; items of a list are written `exchanges[].name`."""
-    return list(_keys(Settings, "", Settings().masked()))
-
-
-def _keys(model: type[RoomSettings], prefix: str, defaults: Mapping[str, Any]) -> Iterator[Key]:
-    for name, field in model.model_fields.items():
-        kind, here = field.annotation, f"{prefix}{name}"
-        if _is_room(kind):
-            yield from _keys(kind, f"{here}.", defaults[name])
-            continue
-        default = defaults.get(name, field.default)
-        text = "required" if default is PydanticUndefined else json.dumps(default)
-        yield Key(here, text, field.description or "", _mentions(kind, SecretText))
-        for item in filter(_is_room, get_args(kind)):
-            yield from _keys(item, f"{here}[].", {})
-
-
-def _is_room(kind: Any) -> TypeGuard[type[RoomSettings]]:
-    return isinstance(kind, type) and issubclass(kind, RoomSettings)
-
-
-def _mentions(kind: Any, wanted: type) -> bool:
-    return kind is wanted or any(_mentions(part, wanted) for part in get_args(kind))
+    return list(keys_of(Settings, Settings().masked()))
 
 
 def reference() -> str:
     """Write the table of docs/guides/configuration.md; a test keeps the page equal to it."""
-    rows = [f"| `{key.name}` | {key.default} | {key.meaning} |" for key in keys()]
-    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+    return table_of(keys())
 
 
 def show(settings: Settings) -> dict[str, Any]:
@@ -398,7 +350,7 @@ def _validated(merged: Merged, env: Mapping[str, str]) -> Settings:
         errors = broken.errors(include_url=False)
         refusal = SecretError if any(error["type"] == "secret" for error in errors) else ConfigError
         # not chained: pydantic's own error carries the values
-        raise refusal("\n".join(_explained(error, merged) for error in errors[:SHOWN_ERRORS])) from None
+        raise refusal("\n".join(explained(error, merged, keys()) for error in errors[:SHOWN_ERRORS])) from None
     settings._origins = {path: layer.where(path) for path, layer in merged.origins()}
     return settings
 
@@ -423,50 +375,3 @@ def _refuse_unknown_components(merged: Merged) -> None:
                         f"{did_you_mean(name, shipped_face['components'])} "
                         "Private components are named in prism.components."
                     )
-
-
-def _explained(error: ErrorDetails, merged: Merged) -> str:
-    """Turn one of pydantic's errors into ours: key, place, value, remedy."""
-    path: KeyPath = error.get("ctx", {}).get("at", error["loc"])
-    place = f"{dotted(path)} {merged.where(path)}"
-    shown = _shown(path, merged.raw(path))
-    if error["type"] == "extra_forbidden":
-        return f"{place}: not a setting{shown}. {_nearest_key(path)}"
-    if error["type"] == "secret":
-        return f"{place}: {error['msg']}."
-    message = PLAIN_WORDS.get(error["type"]) or error["msg"].replace("Input should be", "must be").rstrip(".")
-    return f"{place}: {message}{shown}. {_remedy(path, error)}".rstrip()
-
-
-def _shown(path: KeyPath, value: Any) -> str:
-    """Show a wrong value, unless it could be a secret that landed on the wrong key."""
-    if value is None or isinstance(value, (dict, list)):
-        return ""
-    is_known = any(key.name == pattern(path) for key in keys())
-    is_hidden = (
-        any(SENSITIVE.search(str(part)) for part in path)
-        or len(str(value)) > LONGEST_SHOWN
-        or (path[0] in HOLD_SECRETS and not is_known)
-    )
-    return ", was a value that is not shown" if is_hidden else f", was {value!r}"
-
-
-def _nearest_key(path: KeyPath) -> str:
-    """Suggest a key of the same section, else the section where a key of this name is at home."""
-    names = [key.name for key in keys()]
-    prefix = pattern(path[:-1]) + "." if len(path) > 1 else ""
-    beside = {re.split(r"[.\[]", name.removeprefix(prefix))[0] for name in names if name.startswith(prefix)}
-    near = did_you_mean(str(path[-1]), beside | (set() if prefix else set(Settings.model_fields)))
-    elsewhere = [name for name in names if name.rsplit(".", 1)[-1] == path[-1]]
-    return near if near.startswith("Did you mean") or not elsewhere else f"Did you mean {elsewhere[0]!r}?"
-
-
-def _remedy(path: KeyPath, error: ErrorDetails) -> str:
-    if error["type"] == "literal_error":
-        near = did_you_mean(str(error["input"]), re.findall(r"'([^']+)'", error["ctx"]["expected"]))
-        if near.startswith("Did you mean"):
-            return near
-    known = next((key for key in keys() if key.name == pattern(path)), None)
-    if known is None or known.default.startswith("{"):
-        return ""  # a section or a table: the message has said it all
-    return known.meaning if known.default == "required" else f"{known.meaning} The default is {known.default}."

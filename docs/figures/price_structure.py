@@ -26,7 +26,7 @@ from virtuoso.prism.component import Feature
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import Levels
 from virtuoso.prism.features.structure import CHOCH, Structure
-from virtuoso.prism.features.swings import WeightedSwings, standing
+from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.zones import BlockZones, GapZones
 from virtuoso.prism.price_structure import FACE
 
@@ -59,7 +59,7 @@ def draw_candles(ax: Axes, bars: CandleBars) -> None:
 
 def draw_swings(ax: Axes, workspace: Workspace, bars: CandleBars, start: int, stop: int) -> None:
     """Each confirmed swing at its own bar, as large as it counts."""
-    feature = WeightedSwings()
+    feature = Swings()
     pivots = values(workspace, feature, start, stop)
     for side, marker in (("high", "v"), ("low", "^")):
         price, weight, height = (getattr(pivots, f"{side}{part}") for part in ("", "_weight", "_height"))

@@ -126,7 +126,7 @@ class TestTheOrderOfWriting:
         lake = Lake(tmp_path / "lake", env=env())
         put(lake, 1.0)
         written = [*lake.path.rglob("*.parquet"), *lake.path.rglob("*.json")]
-        assert len(written) == 3
+        assert len(written) == 4
         for path in written:
             assert {path.stat().st_ino, path.parent.stat().st_ino} <= synced
 
@@ -134,8 +134,16 @@ class TestTheOrderOfWriting:
         disk = RecordingDisk()
         put(Lake(tmp_path / "lake", env=env(), disk=disk), 1.0)
         renames = [file for name, file in disk.steps if name == "rename"]
-        assert len(renames) == 3
-        assert renames[-1] == "manifest-000001.json"
+        assert len(renames) == 4
+        assert (renames[0], renames[-1]) == ("manifest-000000.json", "manifest-000001.json")
+
+    def test_E19_a_first_write_that_was_cut_short_is_no_lost_manifest(self, tmp_path):
+        lake = Lake(tmp_path / "lake", env=env())
+        put(lake, 1.0)
+        newest_manifest(lake).unlink()
+        assert Lake(lake.path).manifest().series == {}
+        put(Lake(lake.path, env=env()), 2.0)
+        assert prices(Lake(lake.path)) == [2.0]
 
 
 class TestADiskThatIsFull:

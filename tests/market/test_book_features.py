@@ -37,8 +37,9 @@ def numpy_features(prices, sizes) -> dict[str, np.ndarray]:
 class TestFeatures:
     """Are those of the fold, by the same names."""
 
-    def test_agree_with_numpy(self):
-        prices, sizes = books()
+    @pytest.mark.parametrize("levels", [1, 6, 20, 45], ids="{} levels".format)
+    def test_agree_with_numpy(self, levels):
+        prices, sizes = books(levels=levels)
         found = snapshot_features(prices, sizes)
         for name, expected in numpy_features(prices, sizes).items():
             assert found[name] == pytest.approx(expected, rel=1e-12, abs=1e-12), name
@@ -51,6 +52,13 @@ class TestFeatures:
         alone = [snapshot_features(prices[i : i + 1], sizes[i : i + 1]) for i in range(20)]
         together = snapshot_features(prices, sizes)
         assert all((together[name] == np.concatenate([one[name] for one in alone])).all() for name in FEATURES)
+
+    def test_do_not_change_when_books_are_cut_deeper(self):
+        """Levels that are not there are the same as no levels, whether they are added a row or five at a time."""
+        prices, sizes = books(levels=17)
+        padded = [np.pad(array, ((0, 0), (0, 0), (0, 8)), constant_values=np.nan) for array in (prices, sizes)]
+        short, deep = snapshot_features(prices, sizes), snapshot_features(*padded)
+        assert all((short[name] == deep[name]).all() for name in FEATURES)
 
     def test_are_not_known_of_a_crossed_or_one_sided_book(self):
         prices, sizes = books(n=4)

@@ -32,6 +32,7 @@ GOOD = {
         "price_step": 0.1, "size_step": 0.001, "min_size": 0.001, "min_notional": 5.0, "maker_fee": -0.0001,
         "taker_fee": 0.0005,
     },
+    "tiers": {"floor": 0.0, "rate": 0.004, "leverage": 125.0},
 }  # fmt: skip
 
 
@@ -115,6 +116,9 @@ class TestABadEvent:
             ("prices", {"index": np.inf}, "not_finite"),
             ("liquidations", {"size": 0.0}, "size_not_positive"),
             ("instruments", {"price_step": -0.1}, "negative"),
+            ("tiers", {"floor": -1.0}, "negative"),
+            ("tiers", {"rate": float("nan")}, "not_finite"),
+            ("tiers", {"rate": 2.5}, "impossible_rate"),
         ],
     )
     def test_in_its_values(self, kind, values, rule):
@@ -231,6 +235,31 @@ class TestAJumpOfOpenInterest:
         times = [JANUARY + 2 * MINUTE, JANUARY, JANUARY + MINUTE, JANUARY + 3 * MINUTE]
         found = judged("open_interest", *({"open_interest": v} for v in (102.0, 100.0, 101.0, 1e6)), times=times)
         assert found.events["open_interest"].tolist() == [100, 101, 102]
+
+
+class TestAPriceOfATradeFarOff:
+    """Fifty times off its neighbours it never was one; what holds for three trades is an order that swept the book."""
+
+    def prices(self, *values):
+        trades = ({"id": k, "price": float(value)} for k, value in enumerate(values))
+        return judged("trades", *trades, step=100)
+
+    @pytest.mark.parametrize("wrong", [1e12, 1.0])
+    def test_goes_to_quarantine_as_it_came(self, wrong):
+        found = self.prices(100, 101, wrong, 102, 103)
+        assert found.events["price"].tolist() == [100, 101, 102, 103]
+        (refused,) = found.refused
+        assert (refused.number, refused.reason) == (4, "price_jump")
+        assert json.loads(refused.text)["price"] == wrong
+
+    def test_is_refused_twice_in_a_row(self):
+        assert self.prices(100, 101, 102, 1e12, 1e12, 103).counts == {"price_jump": 2}
+
+    def test_that_holds_is_believed(self):
+        assert not self.prices(317, 316, 317, 0.1, 0.1, 0.1, 315, 316, 317).counts
+
+    def test_of_less_is_a_market(self):
+        assert not self.prices(100, 101, 102, 4_000, 103).counts
 
 
 class TestTheSameEventTwice:

@@ -76,6 +76,20 @@ class TestASlowBar:
         assert fold_bars(quiet, Timeframe("30m")).state.tolist() == [NO_TRADE, NO_TRADE]
 
 
+@pytest.mark.parametrize("name", ["5m", "30m", "4h"])
+def test_bars_folded_alone_are_those_folded_together(name):
+    """To the bit, where all is known and where single values are not: a block of bars is judged as a whole."""
+    base, slow = market(bars=14_400, lit=True).base, Timeframe(name)
+    base.columns["volume"][[7, 5_000, 9_999]] = np.nan
+    base.columns["high"][6_000:6_020] = np.nan
+    together, ratio = fold_bars(base, slow), slow.ratio(base.timeframe)
+    for bar in range(0, len(together), max(len(together) // 60, 1)):
+        first = (together.first + bar) * ratio - base.first
+        alone = fold_bars(base.since(base.first + max(first, 0)).until(base.first + first + ratio), slow)
+        for column, values in together.columns.items():
+            assert alone.columns[column][-1:].tobytes() == values[bar : bar + 1].tobytes(), (column, bar)
+
+
 def test_a_missing_taker_volume_does_not_silence_the_prices():
     frame = market(bars=60, gaps=False)
     frame.base.columns["taker_buy_volume"][:20] = np.nan

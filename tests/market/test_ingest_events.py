@@ -165,6 +165,48 @@ class TestEventsOfAnotherMarket:
 
 
 @pytest.mark.real_data
+class TestTradesToldTwice:
+    """Single trades and the aggregated rows that stand for them are numbered apart; both would count double."""
+
+    def singles(self, folder, n=200, name="BTCUSDT-trades-2024-01-01.csv", since=0):
+        """The trades that `agg_trades` stands for, in two fills each."""
+        rows = [
+            f"{50_000 + 2 * k + fill},{42_000 + k % 7}.5,{(k % 9 + 1) / 20:.2f},1.0,{JANUARY + 300 * k},"
+            f"{'true' if k % 3 else 'false'}"
+            for k in range(since, since + n)
+            for fill in (0, 1)
+        ]
+        (folder / name).write_text("\n".join(rows) + "\n")
+        return folder / name
+
+    def test_are_refused_whichever_comes_first(self, tmp_path):
+        single, aggregated = self.singles(tmp_path), agg_trades(tmp_path)
+        for first, second in ((single, aggregated), (aggregated, single)):
+            lake = Lake(tmp_path / f"lake of {first.stem}", env=env())
+            stored = take(lake, first).files[0].stored
+            (file,) = take(lake, second).files
+            assert (file.status, file.stored) == ("failed", 0)
+            assert "100% of the trades" in file.error
+            assert "each trade would count twice" in file.error
+            assert len(lake.events("trades", PERP)) == stored
+
+    def test_are_refused_where_only_a_stretch_is_there_twice(self, lake, tmp_path):
+        take(lake, self.singles(tmp_path, n=40, since=60))
+        assert take(lake, agg_trades(tmp_path)).files[0].status == "failed"
+
+    def test_of_another_time_are_taken(self, lake, tmp_path):
+        take(lake, self.singles(tmp_path, n=40, since=500))
+        assert take(lake, agg_trades(tmp_path)).files[0].status == "imported"
+
+    def test_of_one_source_in_two_files_are_taken(self, lake, tmp_path):
+        take(
+            lake,
+            self.singles(tmp_path, n=60),
+            self.singles(tmp_path, n=60, since=30, name="BTCUSDT-trades-2024-01-02.csv"),
+        )
+        assert len(lake.events("trades", PERP)) == 180
+
+
 class TestTheRecordedPack:
     """Every kind of the pack is imported, and its defects are where the pack says they are."""
 

@@ -16,6 +16,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, DataError, NoDataError
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
+from virtuoso.market.load import finer_frames
 from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.store import Lake
 
@@ -530,3 +531,44 @@ class TestImportingTheStore:
         code = f"import sys, virtuoso.market.ingest; print([name for name in {heavy} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+
+class TestFinerBars:
+    """What is stored finer than a clock, to tell what happens inside its bars."""
+
+    DAY = 86_400_000
+
+    @pytest.fixture
+    def lake(self, tmp_path) -> Lake:
+        """Five minutes and hours of two symbols, single minutes of one."""
+        lake = Lake(tmp_path / "lake", env=env())
+        for symbol, clocks in (("BTCUSDT", ("1m", "5m", "1h")), ("ETHUSDT", ("5m", "1h"))):
+            for clock in map(Timeframe, clocks):
+                some = slice(None, None, clock.ms // MINUTE)
+                of = Instrument("binance-spot", symbol)
+                put(lake, minutes(2 * 1440)[some], only(bars(2 * 1440), some), of, clock)
+        return lake
+
+    def spans(self, *symbols, days=(0, 2)):
+        start = int(minutes(1)[0])
+        return {
+            Instrument("binance-spot", s): (start + days[0] * self.DAY, start + days[1] * self.DAY) for s in symbols
+        }
+
+    def found(self, lake, *args, **options):
+        return {i.symbol: frame.timeframe.name for i, frame in finer_frames(lake, *args, **options).items()}
+
+    def test_are_of_the_clock_that_most_have_then_of_the_finest(self, lake):
+        hour = Timeframe("1h")
+        assert self.found(lake, self.spans("BTCUSDT", "ETHUSDT"), hour) == {"BTCUSDT": "5m", "ETHUSDT": "5m"}
+        assert self.found(lake, self.spans("BTCUSDT"), hour) == {"BTCUSDT": "1m"}
+        assert self.found(lake, self.spans("BTCUSDT", "ETHUSDT"), hour, finer=Timeframe("1m")) == {"BTCUSDT": "1m"}
+
+    def test_are_finer_and_divide_the_clock(self, lake):
+        assert self.found(lake, self.spans("ETHUSDT"), Timeframe("5m")) == {}
+        assert self.found(lake, self.spans("ETHUSDT"), Timeframe("8m")) == {}
+
+    def test_lie_in_the_span(self, lake):
+        (frame,) = finer_frames(lake, self.spans("ETHUSDT", days=(1, 2)), Timeframe("1h")).values()
+        assert len(frame) == 288
+        assert finer_frames(lake, self.spans("ETHUSDT", days=(5, 6)), Timeframe("1h")) == {}

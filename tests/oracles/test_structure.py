@@ -19,7 +19,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import Levels
 from virtuoso.prism.features.structure import Structure
-from virtuoso.prism.features.swings import Pivots, WeightedSwings
+from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.zones import BlockZones, GapZones
 from virtuoso.prism.price_structure import RangeAnalysis, TrendPosition
 
@@ -52,7 +52,7 @@ def chart(request) -> CandleBars:
 
 @pytest.fixture(scope="module")
 def swings(chart) -> Pivots:
-    return WeightedSwings().value(chart, 0)
+    return Swings().value(chart, 0)
 
 
 def some(chart: CandleBars, count: int = 250) -> list[int]:
@@ -382,7 +382,7 @@ def test_trend_position(chart):
 @pytest.mark.parametrize("name", ["random", *REAL])
 def test_none_of_10_000_starts_of_market_structure_is_felt_after_its_memory(request, name):
     chart = drawn(request, name, 25_000)
-    swings = WeightedSwings().value(chart, 0)
+    swings = Swings().value(chart, 0)
     feature = Structure()
     memory = feature.memory(MINUTE)
     whole = feature.value(chart, swings, 0)
@@ -399,7 +399,7 @@ def test_none_of_10_000_starts_of_market_structure_is_felt_after_its_memory(requ
 @pytest.mark.parametrize("wanted", [1, 119, 500, 1_200, 1_469])
 def test_skipping_what_lies_before_the_first_wanted_bar_changes_no_bit(chart, swings, wanted):
     for run in (
-        lambda w: WeightedSwings().value(chart, w),
+        lambda w: Swings().value(chart, w),
         lambda w: Levels().value(chart, swings, w, MINUTE),
         lambda w: BlockZones().value(chart, w, MINUTE),
         lambda w: GapZones().value(chart, w, MINUTE),

@@ -77,6 +77,7 @@ def run_folder(home: Path, *, without: tuple[str, ...] = (), simulated: bool = F
         "words.json": WORDS,
         "honesty.json": HONESTY,
         "reliability.json": RELIABILITY,
+        "fans.json": {"trades": _fan(random, 40, 1), "days": _fan(random, 60, 4)},
         "equity.parquet": {"close_time": closes, "equity": own, "optimistic": own * np.linspace(1.0, 1.04, HOURS),
                            "buy_and_hold": held, "inverted": other},
         "trades.parquet": _trades(random, closes, price),
@@ -116,6 +117,15 @@ def _trades(random, closes, price):
         "entry_price": price[at], "exit_price": price[end], "stop": price[at] * (1.0 - side * 0.01),
         "target": price[at] * (1.0 + side * 0.02), "pnl": random.normal(10.0, 90.0, 40),
         "r": random.normal(0.1, 1.5, 40), "reason": random.choice(["stop", "target", "signal"], 40).tolist(),
+    }  # fmt: skip
+
+
+def _fan(random, n, block):
+    ways = np.cumprod(1.0 + random.normal(0.001, 0.01, (200, n + 1)), axis=1) / 1.0
+    bands = np.quantile(ways, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
+    return {
+        "draws": 200, "block": block, "steps": list(range(n + 1)), "bands": bands.tolist(), "real": ways[0].tolist(),
+        "fall": {"low": -0.11, "middle": -0.06, "high": -0.02, "real": -0.05}, "losing": 0.234,
     }  # fmt: skip
 
 

@@ -116,7 +116,7 @@ class TestWhatItShows:
         "heading",
         ["Figures", "Both orders of prices inside bars", "Compared on the same terms", "Months", "Trades on price",
          "What prices did after each score", "Broken down", "Reliability, told and kept", "Beside the returns",
-         "What was asked before the verdict", "Assumptions", "Provenance"],
+         "What was asked before the verdict", "Assumptions", "Provenance", "What else it might have come to"],
     )  # fmt: skip
     def test_it_has_every_section(self, text, heading):
         assert heading in text
@@ -127,6 +127,18 @@ class TestWhatItShows:
 
     def test_random_entries_are_told_in_words(self, text):
         assert f"made {MINUS}310 to +280 in 95 % of 1,000 draws; these made +500, more than 98 % of them" in text
+
+    def test_the_fans_tell_how_much_is_luck(self, sheet, text):
+        assert "Of the histories drawn from its own days, 23.4 % end with a loss" in text
+        assert "40 closed trades in 200 other orders" in text
+        assert f"deepest fall {MINUS}11.0 % to {MINUS}2.0 %, middle {MINUS}6.0 %; really {MINUS}5.0 %" in text
+        assert sheet.fan_chart(420).height > sheet.fan_chart(1190).height
+
+    def test_too_few_trades_make_no_fan(self, tmp_path):
+        folder = run_folder(tmp_path / "run")
+        (folder / "fans.json").write_text('{"trades": null, "days": null}')
+        assert sheet_of(folder).fan_chart() is None
+        assert "Too few trades and days" in text_of(sheet_of(folder).html())
 
     def test_a_heuristic_is_called_one(self, text):
         assert "it was never fitted to be a probability" in text

@@ -310,7 +310,7 @@ class TestOnAMarket:
     def moments(self) -> list[Moment]:
         decided = decide(scenes.scores(), scenes.SETTINGS)
         times = scenes.scores().close_times[decided.at]
-        return [gather(decided, j, scenes.scores().explain(int(times[j]))) for j in range(0, len(decided), 4)]
+        return [gather(decided, j, scenes.scores().explain(int(times[j]))) for j in range(0, len(decided), 2)]
 
     def test_it_holds_known_scores_only(self):
         for gathered in self.moments():

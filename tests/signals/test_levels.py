@@ -17,7 +17,7 @@ from virtuoso.errors import NotLoadedError
 from virtuoso.market.columns import mirrored
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.features.swings import WeightedSwings, standing
+from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.levels import Charts, Plans, _nearest, charts, plans, structure_timeframe
@@ -160,7 +160,7 @@ def slow_levels(workspace: Workspace, timeframe: Timeframe, at: int, price: floa
     first = workspace.clock(timeframe).bars.first
     low = max(at - settings.memory + 1, first)
     unit = workspace.values(MeanRange(period=settings.atr_period), timeframe, low, at + 1)[0]
-    high, hw, hh, bottom, lw, lh = workspace.values(WeightedSwings(), timeframe, low, at + 1)
+    high, hw, hh, bottom, lw, lh = workspace.values(Swings(), timeframe, low, at + 1)
     marks = []
     for j in range(len(unit)):
         fresh = 1.0 - (len(unit) - 1 - j) / settings.memory
@@ -245,7 +245,7 @@ class TestTheMap:
     def test_a_swing_is_no_level_before_it_is_confirmed(self):
         workspace, timeframe = scenes.scores().workspace, Timeframe("5m")
         bars = workspace.clock(timeframe).bars
-        tops = workspace.values(WeightedSwings(), timeframe, bars.first, bars.end)[0]
+        tops = workspace.values(Swings(), timeframe, bars.first, bars.end)[0]
         confirmed = bars.first + np.flatnonzero(np.isfinite(tops))
         known_before = 0
         for at in confirmed[20:80]:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnreadableFileError
-from virtuoso.venues.archive import NotBars, RawBars, is_simulated, read_bars
+from virtuoso.venues.archive import NotBars, RawBars, read_bars
+from virtuoso.venues.archive_bytes import is_simulated
 from virtuoso.venues.archive_columns import recognise
 from virtuoso.venues.archive_times import NO_TIME, read_times, time_zone
 

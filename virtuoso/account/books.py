@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from virtuoso.compiled import kernel
 
 Array = NDArray[np.float64]
 
@@ -102,7 +103,7 @@ class Books(NamedTuple):
         return events
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def unrealised(positions: Array) -> float:
     """Profit of all positions at their last marks, quote currency."""
     total = 0.0

@@ -36,7 +36,6 @@ numba only; portfolio.py gives names to what comes out.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.account.books import (
@@ -90,6 +89,7 @@ from virtuoso.account.books import (
     unrealised,
 )
 from virtuoso.account.margin import maintenance
+from virtuoso.compiled import inner, kernel
 
 Array = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ HALVINGS = 60
 """Of the way from open to extreme, to find where equity meets maintenance."""
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def step(
     instant: int, bars: Array, terms: Array, tiers: Array, books: Books, isolated: bool, pessimistic: bool
 ) -> None:
@@ -137,7 +137,7 @@ def step(
         _close(instant, i, bars[i], books)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _settle(instant: int, i: int, bar: Array, books: Books, isolated: bool, phase: int) -> None:
     """Settle funding: at the open whatever it is, inside the bar what costs, afterwards what is received."""
     own = books.positions[i]
@@ -148,7 +148,7 @@ def _settle(instant: int, i: int, bar: Array, books: Books, isolated: bool, phas
         _fund(instant, i, -own[SIZE] * bar[FUNDING_INSIDE], books, isolated)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _call(bars: Array, tiers: Array, books: Books, isolated: bool, phase: int) -> None:
     """Write down at which mark each position is liquidated, at the open or on the way to the adverse extreme."""
     way, whole = 2.0, False
@@ -163,7 +163,7 @@ def _call(bars: Array, tiers: Array, books: Books, isolated: bool, phase: int) -
             own[CALLED] = own[MARK] = _mark_at(bars[i], own, phase, way)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _way(bars: Array, tiers: Array, books: Books, phase: int, alone: int) -> float:
     """Share of the way to the adverse extremes on which equity meets maintenance; 2 if it never does."""
     safe, way = 0.0, 2.0
@@ -178,7 +178,7 @@ def _way(bars: Array, tiers: Array, books: Books, phase: int, alone: int) -> flo
     return way
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _room(bars: Array, tiers: Array, books: Books, phase: int, way: float, alone: int) -> float:
     """Equity less maintenance when all marks have gone so much of their way; what a stop frees is not counted.
 
@@ -196,7 +196,7 @@ def _room(bars: Array, tiers: Array, books: Books, phase: int, way: float, alone
     return float(room)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _mark_at(bar: Array, own: Array, phase: int, way: float) -> float:
     """Mark on the way from where it was last seen to the adverse extreme of the bar; unmoved where there is no way."""
     if phase == AT_OPEN or np.isnan(bar[OPEN]):
@@ -205,7 +205,7 @@ def _mark_at(bar: Array, own: Array, phase: int, way: float) -> float:
     return float(own[MARK] + way * (end - own[MARK]))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _hold(
     instant: int, i: int, bar: Array, term: Array, books: Books, isolated: bool, phase: int, pessimistic: bool
 ) -> None:
@@ -243,7 +243,7 @@ def _hold(
     books.orders[i, OUT] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _enter_all(instant: int, bars: Array, terms: Array, tiers: Array, books: Books, isolated: bool) -> None:
     """Let orders enter by rank: at the open first, then those whose limit price trades through."""
     for inside in (False, True):
@@ -254,7 +254,7 @@ def _enter_all(instant: int, bars: Array, terms: Array, tiers: Array, books: Boo
             i = _next(books.orders, bars, rank, float(i))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _next(orders: Array, bars: Array, rank: float, row: float) -> int:
     """Give the first order after a rank and a row whose bar is known; -1 if there is none."""
     found = -1
@@ -267,7 +267,7 @@ def _next(orders: Array, bars: Array, rank: float, row: float) -> int:
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _enter(
     instant: int, i: int, bar: Array, term: Array, tiers: Array, books: Books, isolated: bool, inside: bool
 ) -> None:
@@ -315,7 +315,7 @@ def _enter(
         _fund(instant, i, -quantity * bar[FUNDING_OPEN], books, isolated)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def leave(
     instant: int, i: int, kind: float, part: float, quoted: float, slippage: float, fee_rate: float, books: Books,
     isolated: bool,
@@ -353,7 +353,7 @@ def leave(
         own[STOP], own[TRAIL], own[CALLED] = np.nan, np.nan, np.nan
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _close(instant: int, i: int, bar: Array, books: Books) -> None:
     """Close the bar: trailing stops follow, to count from the next bar on; orders lapse or rest."""
     own, order = books.positions[i], books.orders[i]
@@ -369,13 +369,13 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
         _take_entry_out(order)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _take_entry_out(order: Array) -> None:
     """Take what an order would enter out of it; a way out stays."""
     order[QUANTITY], order[LIMIT], order[RESTS] = 0.0, np.nan, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _fund(instant: int, i: int, amount: float, books: Books, isolated: bool) -> None:
     """Pay or receive funding; an isolated position pays from, and receives into, its own margin."""
     if amount == 0.0:
@@ -386,7 +386,7 @@ def _fund(instant: int, i: int, amount: float, books: Books, isolated: bool) -> 
     _note(books, instant, i, float(FUNDED), books.positions[i, BY], 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _note(
     books: Books, instant: int, i: int, kind: float, by: float, size: float, price: float, fee: float,
     slippage: float, realised: float, funding: float, ambiguous: float,

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import inner, kernel
 from virtuoso.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ class Tiers:
         return float(maintenance(self.table, notional))
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def tier_of(tiers: Array, notional: float) -> int:
     """Tier of a notional."""
     tier = 0
@@ -82,7 +82,7 @@ def tier_of(tiers: Array, notional: float) -> int:
     return tier
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def maintenance(tiers: Array, notional: float) -> float:
     """Maintenance margin of a notional, quote currency.
 
@@ -97,7 +97,7 @@ def maintenance(tiers: Array, notional: float) -> float:
     return margin
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def liquidation_price(tiers: Array, size: float, entry: float, wallet: float, others: float) -> float:
     """Mark price at which a position is liquidated.
 
@@ -129,7 +129,7 @@ def liquidation_price(tiers: Array, size: float, entry: float, wallet: float, ot
     return float(price)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def bybit_liquidation_price(tiers: Array, size: float, entry: float, leverage: float, extra: float) -> float:
     """Liquidation price of an isolated USDT position at Bybit, where initial and maintenance margin are those at entry.
 

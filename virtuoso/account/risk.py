@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.account.books import ENTRY, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
+from virtuoso.compiled import inner, kernel
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -84,7 +84,7 @@ class Rules(NamedTuple):
     min_notional: float = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def correlation(closes: Array, i: int, k: int) -> float:
     """Correlation of the returns of two instruments over the closes handed in, NaN where they share too few.
 
@@ -112,7 +112,7 @@ def correlation(closes: Array, i: int, k: int) -> float:
     return (xy - x * y / n) / np.sqrt(spread) if spread > 0.0 else np.nan
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def risk_of(size: float, price: float, stop: float) -> float:
     """What a position would lose from a price to its stop, quote currency; all of it without a stop."""
     if np.isnan(stop):
@@ -120,7 +120,7 @@ def risk_of(size: float, price: float, stop: float) -> float:
     return max(size * (price - stop), 0.0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def admitted(
     i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
     prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
@@ -186,7 +186,7 @@ def admitted(
     return side * _as_the_venue_accepts(size, price, rules[i], refused)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _cut(size: float, most: float, limit: int, refused: Counts, cut: Counts) -> float:
     """Cut a size to what a limit leaves; nothing is a refusal."""
     if size <= 0.0 or size <= most:
@@ -198,7 +198,7 @@ def _cut(size: float, most: float, limit: int, refused: Counts, cut: Counts) -> 
     return most
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _as_the_venue_accepts(size: float, price: float, rules: Array, refused: Counts) -> float:
     """Round a size down to the step; refuse what is below the least size or notional."""
     if rules[0] > 0.0:

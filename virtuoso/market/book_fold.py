@@ -30,11 +30,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.errors import DataError
 from virtuoso.market.book import Gap, drained, open_gap
 from virtuoso.market.book_levels import (
@@ -149,7 +148,7 @@ class BookFold(_InOrder):
         return min(max(self.timeframe.number(int(depth.available_at[behind])), at + 1), end)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def fold_events(
     book: BookState,
     tallies: NDArray[Any],
@@ -240,7 +239,7 @@ class TickerFold(_InOrder):
         return {name: out[i, first - start :].copy() for i, name in enumerate(self.columns)}
 
 
-@njit(cache=True)
+@kernel
 def fold_quotes(
     last: Array, arrived: Integers, holds: Integers, quotes: Array, start: int, length: int, out: Array,
 ) -> None:  # fmt: skip

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import Array
 from virtuoso.market.events import Events
 from virtuoso.market.kinds import NO_ID
@@ -106,7 +105,7 @@ def rows_of(depth: Events) -> Rows:
     return Rows(*(np.require(array, requirements=["C", "W"]) for array in arrays))
 
 
-@njit(cache=True)
+@kernel
 def feed_rows(book: BookState, rows: Rows, old: Array, ids: Integers, quotes: Array, gaps: Integers) -> int:
     """Feed rows; write ids, arrivals and best prices after each message, and finished gaps; give how many quotes."""
     made: Any = np.int64(0)

@@ -17,8 +17,8 @@ import numpy as np
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.market.event_rows import EventRows, partition_of
-from virtuoso.market.kinds import NO_ID, Kind
-from virtuoso.market.manifest import FileEntry, Gap
+from virtuoso.market.kinds import NO_ID, Kind, kind_of
+from virtuoso.market.manifest import FileEntry, Gap, Series
 from virtuoso.market.rows import Times
 
 SILENCE_MS = 60_000
@@ -27,6 +27,14 @@ FULL_SHARE = 0.9
 ENOUGH_STEPS = 20
 _STREAMS = ("trades", "depth", "ticker")
 _REGULAR = ("open_interest", "ratios", "prices", "bands")
+
+
+def ledger(series: Series, files: Sequence[FileEntry], changed: dict[str, EventRows]) -> tuple[Gap, ...]:
+    """Gaps of a series whose changed partitions are given: those within them, and between all of them."""
+    kind = kind_of(series.kind)
+    kept = [gap for gap in series.gaps if (inside := is_within(gap, kind)) and inside not in changed]
+    within = [gap for rows in changed.values() for gap in gaps_within(rows)]
+    return tuple(sorted({*kept, *within, *gaps_between(kind, files)}, key=lambda gap: (gap.start, gap.end, gap.status)))
 
 
 def longest_silence(kind: Kind) -> int:

@@ -148,6 +148,43 @@ def _pairs(stored: EventRows, incoming: EventRows) -> tuple[Mask, Places]:
     return there, near[old[np.argsort(new)]]
 
 
+def told_otherwise(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
+    """Find trades that are told by others as well: same time, price and side, under other ids.
+
+    Single trades and the aggregated rows that stand for them are numbered apart, so that both would be stored and every
+    trade count twice.
+
+    Parameters
+    ----------
+    incoming, merged : EventRows
+        New trades, and stored ones after the new ones were merged into them.
+
+    Returns
+    -------
+    tuple of int and float
+        How many times, prices and sides they share, and the share of the trades that have them, of new or of stored
+        ones whichever is larger, in the time that both are of.
+    """
+    if len(merged) == len(incoming):
+        return 0, 0.0
+    _, own = _pairs(merged, incoming)
+    others = merged.take(np.setdiff1d(np.arange(len(merged)), own))
+    low = max(rows.event_time.min() for rows in (incoming, others))
+    high = min(rows.event_time.max() for rows in (incoming, others))
+    sides = [rows.take((rows.event_time >= low) & (rows.event_time <= high)) for rows in (incoming, others)]
+    if min(len(rows) for rows in sides) == 0:
+        return 0, 0.0
+    both = joined_rows(sides, incoming.kind)
+    keys = [both.columns["side"], both.columns["price"], both.event_time]
+    order = np.lexsort(keys)
+    starts = np.append(True, np.any([np.diff(key[order]) != 0 for key in keys], axis=0))
+    group = np.empty(len(both), dtype=np.int64)
+    group[order] = np.cumsum(starts)
+    mine, theirs = group[: len(sides[0])], group[len(sides[0]) :]
+    shared = np.intersect1d(mine, theirs)
+    return len(shared), float(max(np.isin(mine, shared).mean(), np.isin(theirs, shared).mean()))
+
+
 def _differs(new: EventRows, old: EventRows) -> Mask:
     """Tell, row by row, whether a column that both know differs."""
     answer = np.zeros(len(new), dtype=bool)

@@ -9,8 +9,8 @@
    later one in the source is kept and the earlier one is superseded.
 5. If too many events are refused, the file is not what it claims to be, and nothing of it is stored.
 
-Rules read one event at a time, except the jump of open interest, which compares it with its neighbours. It may: what
-is refused was never true, and the events around it are left as they are.
+Rules read one event at a time, except the jumps of open interest and of a trade's price (reliability E33, E40), which
+compare it with its neighbours. They may: what is refused was never true, and the events around it are left as they are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from virtuoso.market.columns import Array
 from virtuoso.market.event_rules import CLEANED, RULES, broken_rules
 from virtuoso.market.events import Events, Times, events_of
 from virtuoso.market.kinds import NO_ID, Kind, kind_of
-from virtuoso.market.quality import EARLIEST_MS, FEW, MAX_BAD_SHARE, describe
+from virtuoso.market.quality import EARLIEST_MS, FEW, LARGEST_JUMP, MAX_BAD_SHARE, describe
 from virtuoso.venues.archive_times import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
@@ -41,8 +41,9 @@ Codes = NDArray[np.int8]
 FUTURE_MS = UNIT_MS["m"]  # clocks of venues run ahead of ours by less
 SKEW_MS = 1_000  # an event that was received so long before it happened shows that a clock is off
 JITTER_MS = 2_000  # settlements are stamped up to 31 ms late in recordings of four years
-JUMP = 1_000.0  # reliability E33
-BELIEVED = 3  # so many events in a row at a new level are a change of the contract, not an error
+JUMPS = {"open_interest": ("open_interest", 1_000.0, "jump"), "trades": ("price", LARGEST_JUMP, "price_jump")}
+"""Column of a kind that goes on from event to event, how many times off its neighbours is an error, and its rule."""
+BELIEVED = 3  # so many events in a row at a new level are not an error
 NO_FAULT = ("outage",)
 """Reasons that tell of the venue's silence, not of a damaged file."""
 _NAMES = tuple(RULES)
@@ -119,9 +120,10 @@ def inspect_events(raw: RawEvents, now_ms: int) -> InspectedEvents:
     code = _first_broken(raw, columns, now_ms)
     empty = (code == 0) & _knows_nothing(kind, columns)
     good = np.flatnonzero((code == 0) & ~empty)
-    if raw.kind == "open_interest":
+    if raw.kind in JUMPS:
+        name, most, rule = JUMPS[raw.kind]
         order = good[np.argsort(times[good], kind="stable")]
-        code[order[_jumps(columns["open_interest"][order])]] = _CODES["jump"]
+        code[order[_jumps(columns[name][order], most)]] = _CODES[rule]
         good = np.flatnonzero((code == 0) & ~empty)
     received = None if raw.received_at is None else raw.received_at[good]
     taken = {name: values[good] for name, values in columns.items()}
@@ -208,31 +210,31 @@ def _knows_nothing(kind: Kind, columns: Mapping[str, NDArray[Any]]) -> Mask:
     return answer
 
 
-def _jumps(values: Array) -> Mask:
-    """Which values, in order of time, are a thousand times off those before them.
+def _jumps(values: Array, most: float) -> Mask:
+    """Which values, in order of time, are more than so many times off those before them.
 
-    A level that holds for three values is believed: the contract has changed. Before the first such level, the first
-    value is believed if there is none at all.
+    A level that holds for three values is believed: the contract has changed, or an order has swept the book. Before
+    the first such level, the first value is believed if there is none at all.
     """
     bad = np.zeros(len(values), dtype=bool)
     known = np.where(np.isnan(values), 0.0, values)
-    far = np.flatnonzero(_off(known[1:], known[:-1])) + 1
+    far = np.flatnonzero(_off(known[1:], known[:-1], most)) + 1
     if len(far) == 0:
         return bad
     starts = [0, *far.tolist()]
     runs = list(zip(starts, [*starts[1:], len(values)], strict=True))
     believed = next((known[a] for a, b in runs if b - a >= BELIEVED), known[0])
     for a, b in runs:
-        if b - a >= BELIEVED or not _off(known[a : a + 1], np.array([believed]))[0]:
+        if b - a >= BELIEVED or not _off(known[a : a + 1], np.array([believed]), most)[0]:
             believed = known[b - 1]
         else:
             bad[a:b] = True
     return bad
 
 
-def _off(values: Array, others: Array) -> Mask:
-    """Which values are a thousand times off others; those that are not known are not."""
-    answer: Mask = (values > 0) & (others > 0) & ((values > JUMP * others) | (others > JUMP * values))
+def _off(values: Array, others: Array, most: float) -> Mask:
+    """Which values are more than so many times off others; those that are not known are not."""
+    answer: Mask = (values > 0) & (others > 0) & ((values > most * others) | (others > most * values))
     return answer
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from virtuoso.market.columns import Array
 from virtuoso.market.kinds import NO_ID
+from virtuoso.market.quality import LARGEST_JUMP
 
 Mask = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]
@@ -33,9 +34,10 @@ RULES = {
     "negative": "an amount is negative",
     "side_unknown": "the side is none of 1, -1 and 0",
     "crossed": "the best bid is not below the best ask",
-    "impossible_rate": "the funding rate is more than the whole notional",
+    "impossible_rate": "the rate is more than the whole notional",
     "impossible_hours": "the funding interval is no part of a day",
     "jump": "the open interest is a thousand times off its neighbours",
+    "price_jump": f"the price is more than {LARGEST_JUMP:.0f} times off its neighbours",
 }
 
 
@@ -155,6 +157,15 @@ def _instruments(columns: Columns) -> dict[str, Mask]:
     }
 
 
+def _tiers(columns: Columns) -> dict[str, Mask]:
+    floor, rate = columns["floor"], columns["rate"]
+    return {
+        "not_finite": ~(np.isfinite(floor) & np.isfinite(rate)) | _infinite(columns, "leverage"),
+        "negative": (floor < 0) | (rate < 0),
+        "impossible_rate": rate >= LARGEST_RATE,
+    }
+
+
 def _infinite(columns: Columns, *names: str) -> Mask:
     answer: Mask = np.any([np.isinf(columns[name]) for name in names], axis=0)
     return answer
@@ -171,4 +182,5 @@ _RULES_OF: dict[str, Callable[[Columns], dict[str, Mask]]] = {
     "prices": _prices,
     "liquidations": _trades,
     "instruments": _instruments,
+    "tiers": _tiers,
 }

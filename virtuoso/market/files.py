@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from virtuoso.market.disk import Disk
-from virtuoso.market.event_rows import EventRows, encode_events, joined_rows
+from virtuoso.market.event_rows import EventRows, encode_events
 from virtuoso.market.gaps import NO_TRADE
-from virtuoso.market.kinds import kind_of
 from virtuoso.market.manifest import BARS, FileEntry, QuarantineEntry, Series
-from virtuoso.market.rows import SCHEMA_VERSION, Rows, Times, encode, joined
+from virtuoso.market.rows import SCHEMA_VERSION, Rows, Times, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +64,13 @@ class LakeFiles:
         """Write one partition of a series, a month or a day."""
         return self._parquet(f"{series.home}/{series.partition}={month}/part", series, month, rows, None, sources)
 
-    def revisions(self, series: Series, versions: Sequence[tuple[Rows, Times]], sources: Sequence[str]) -> FileEntry:
-        """Write superseded versions of bars, each with the moment (ms) it stopped being the truth."""
-        rows = joined([rows for rows, _ in versions])
-        order = np.argsort(rows.open_time, kind="stable")
-        superseded_at = np.concatenate([at for _, at in versions])[order]
-        return self._parquet(f"revisions/{series.home}/rev", series, "", rows.take(order), superseded_at, sources)
-
-    def event_revisions(
-        self, series: Series, versions: Sequence[tuple[EventRows, Times]], sources: Sequence[str]
+    def revisions(
+        self, series: Series, rows: Rows | EventRows, superseded_at: Times, sources: Sequence[str]
     ) -> FileEntry:
-        """Write superseded versions of events, each with the moment (ms) it stopped being the truth."""
-        rows = joined_rows([rows for rows, _ in versions], kind_of(series.kind))
-        order = np.argsort(rows.event_time, kind="stable")
-        superseded_at = np.concatenate([at for _, at in versions])[order]
-        return self._parquet(f"revisions/{series.home}/rev", series, "", rows.take(order), superseded_at, sources)
+        """Write superseded versions, each with the moment (ms) it stopped being the truth."""
+        order = np.argsort(_times_of(rows), kind="stable")
+        stem = f"revisions/{series.home}/rev"
+        return self._parquet(stem, series, "", rows.take(order), superseded_at[order], sources)
 
     def quarantine(self, series: Series, source: str, refused: Refused) -> QuarantineEntry:
         """Write refused rows as lines of JSON; the same rows of the same source are written once."""
@@ -124,7 +115,7 @@ class LakeFiles:
         told = self._about(series, month, sources)
         data = encode(rows, told, extra) if isinstance(rows, Rows) else encode_events(rows, told, extra)
         sha256 = hashlib.sha256(data).hexdigest()
-        times = rows.open_time if isinstance(rows, Rows) else rows.event_time
+        times = _times_of(rows)
         path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
         self._write(path, data)
         return describe(path, series, month, rows, len(data), sha256, told)
@@ -132,6 +123,10 @@ class LakeFiles:
     def _write(self, path: str, data: bytes) -> None:
         self.disk.write(self.root / path, data)
         self.written += len(data)
+
+
+def _times_of(rows: Rows | EventRows) -> Times:
+    return rows.open_time if isinstance(rows, Rows) else rows.event_time
 
 
 def describe(

@@ -27,10 +27,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from virtuoso.clock import Timeframe, iso
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.errors import DataError
 from virtuoso.market.columns import BAR_COLUMNS, FLOW_COLUMNS, Array
 from virtuoso.market.events import Events, Times, no_events
@@ -196,7 +195,7 @@ def _folded(
     return out
 
 
-@njit(cache=True)
+@kernel
 def _fold(
     when: Times, event_time: Times, price: Array, size: Array, side: Sides, count: Array,
     first: int, ms: int, flow: bool,

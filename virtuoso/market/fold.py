@@ -10,10 +10,10 @@ prices.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.bars import Bars
 from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 KNOWN_SHARE = 0.9
 BRIDGED_SHARE = 0.2
 SHORT = 4_096
-"""Base bars that are copied side by side to be folded at once."""
+"""Base bars of a block: so many stay in the first cache; no more than these are copied side by side for one call."""
 _RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4, "mean": 5}
 
 
@@ -46,7 +46,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     first = base.first // ratio if base.complete else -(-base.first // ratio)
     count = max(base.end // ratio - first, 0)
     offset = first * ratio - base.first
-    usable = (base.state == TRADED) | (base.state == NO_TRADE)
+    usable = base.state <= NO_TRADE
     share = np.empty(count)
     state: State = np.empty(count, dtype=np.int8)
     _fold_state(base.state, offset, ratio, share, state)
@@ -60,7 +60,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     return Bars(timeframe, first, dict(zip(base.columns, folded, strict=True)), state, share, base.complete)
 
 
-@njit(cache=True)
+@kernel
 def _fold_all(
     values: Array, usable: Mask, offset: int, ratio: int, rules: NDArray[np.int64], state: State, out: Array
 ) -> None:
@@ -69,44 +69,118 @@ def _fold_all(
         _fold(values[c], usable, offset, ratio, rules[c], state, out[c])
 
 
-@njit(cache=True)
+@kernel
 def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, state: State, out: Array) -> None:
-    """Fold one column; NaN where too few of its base values are known for the state of the bar."""
-    for s in range(len(out)):
-        if state[s] == UNKNOWN:
-            out[s] = np.nan
+    """Fold one column, block by block: most blocks are whole, and nothing has to be asked of their values."""
+    block = max(SHORT // ratio, 1)
+    for s in range(0, len(out), block):
+        bars = min(block, len(out) - s)
+        start, end = offset + s * ratio, offset + (s + bars) * ratio
+        if start >= 0 and _is_whole(values[start:end], usable[start:end]):
+            _fold_whole(values[start:end], ratio, rule, out[s : s + bars])
+        else:
+            for bar in range(s, s + bars):
+                out[bar] = _fold_known(values, usable, offset + bar * ratio, ratio, rule, state[bar])
+
+
+@inner
+def _is_whole(values: Array, usable: Mask) -> bool:
+    known = 0
+    for i in range(len(values)):  # of a slice: where it begins is none of the loop's business
+        known += usable[i] & (values[i] == values[i])
+    return known == len(values)
+
+
+@inner
+def _fold_whole(values: Array, ratio: int, rule: int, out: Array) -> None:
+    """Fold bars of which everything is known, with the bits of `_fold_known`."""
+    if rule == 0 or rule == 3:
+        at = 0 if rule == 0 else ratio - 1
+        for bar in range(len(out)):
+            out[bar] = values[bar * ratio + at]
+    elif rule == 1 or rule == 2:
+        for bar in range(len(out)):
+            most = values[bar * ratio]
+            for i in range(bar * ratio + 1, (bar + 1) * ratio):
+                most = max(most, values[i]) if rule == 1 else min(most, values[i])
+            out[bar] = most
+    else:
+        _add(values, ratio, 1.0 if rule == 4 else float(ratio), out)
+
+
+@inner
+def _add(values: Array, ratio: int, over: float, out: Array) -> None:
+    """Sums of bars over a number, of four bars at a time: an addition waits for the one before it in its bar."""
+    by_four = len(out) // 4 * 4
+    for bar in range(0, by_four, 4):
+        one, two, three, four = bar * ratio, (bar + 1) * ratio, (bar + 2) * ratio, (bar + 3) * ratio
+        in_1, in_2, in_3, in_4 = values[one], values[two], values[three], values[four]
+        for i in range(1, ratio):
+            in_1 += values[one + i]
+            in_2 += values[two + i]
+            in_3 += values[three + i]
+            in_4 += values[four + i]
+        out[bar], out[bar + 1], out[bar + 2], out[bar + 3] = in_1 / over, in_2 / over, in_3 / over, in_4 / over
+    for bar in range(by_four, len(out)):
+        total = values[bar * ratio]
+        for i in range(bar * ratio + 1, (bar + 1) * ratio):
+            total += values[i]
+        out[bar] = total / over
+
+
+@inner
+def _fold_known(values: Array, usable: Mask, start: int, ratio: int, rule: int, state: int) -> float:
+    """Fold what is known of the values of a bar; NaN where that is too little for the state of the bar."""
+    if state == UNKNOWN:
+        return float(np.nan)
+    known = 0
+    folded = np.nan
+    for i in range(start, start + ratio):
+        if i < 0 or not usable[i] or np.isnan(values[i]):
             continue
-        known = 0
-        folded = np.nan
-        for i in range(offset + s * ratio, offset + (s + 1) * ratio):
-            if i < 0 or not usable[i] or np.isnan(values[i]):
-                continue
-            value = values[i]
-            if known == 0 or rule == 3:
-                folded = value
-            elif rule == 1:
-                folded = max(folded, value)
-            elif rule == 2:
-                folded = min(folded, value)
-            elif rule >= 4:
-                folded += value
-            known += 1
-        least = BRIDGED_SHARE if state[s] == BRIDGED else KNOWN_SHARE
-        out[s] = np.nan if known < least * ratio else folded / known if rule == 5 else folded
+        value = values[i]
+        if known == 0 or rule == 3:
+            folded = value
+        elif rule == 1:
+            folded = max(folded, value)
+        elif rule == 2:
+            folded = min(folded, value)
+        elif rule >= 4:
+            folded += value
+        known += 1
+    least = BRIDGED_SHARE if state == BRIDGED else KNOWN_SHARE
+    if known < least * ratio:
+        return float(np.nan)
+    return folded / known if rule == 5 else folded
 
 
-@njit(cache=True)
+@kernel
 def _fold_state(state: State, offset: int, ratio: int, share: Array, out: State) -> None:
     """Share of known base bars, and the state that follows from it."""
-    for s in range(len(out)):
-        known = 0
-        traded = 0
-        for i in range(offset + s * ratio, offset + (s + 1) * ratio):
-            if i >= 0 and state[i] <= NO_TRADE:
-                known += 1
+    block = max(SHORT // ratio, 1)
+    for s in range(0, len(out), block):
+        bars = min(block, len(out) - s)
+        start, end = offset + s * ratio, offset + (s + bars) * ratio
+        is_traded = start >= 0 and _is_traded(state[start:end])
+        for bar in range(s, s + bars):
+            if is_traded:
+                share[bar], out[bar] = 1.0, TRADED
+                continue
+            known = 0
+            traded = 0
+            for i in range(max(offset + bar * ratio, 0), offset + (bar + 1) * ratio):
+                known += state[i] <= NO_TRADE
                 traded += state[i] == TRADED
-        share[s] = known / ratio
-        if known < KNOWN_SHARE * ratio:
-            out[s] = BRIDGED if known >= BRIDGED_SHARE * ratio else UNKNOWN
-        else:
-            out[s] = TRADED if traded else NO_TRADE
+            share[bar] = known / ratio
+            if known < KNOWN_SHARE * ratio:
+                out[bar] = BRIDGED if known >= BRIDGED_SHARE * ratio else UNKNOWN
+            else:
+                out[bar] = TRADED if traded else NO_TRADE
+
+
+@inner
+def _is_traded(state: State) -> bool:
+    traded = 0
+    for i in range(len(state)):
+        traded += state[i] == TRADED
+    return traded == len(state)

@@ -21,9 +21,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.market.events import Events
 
@@ -88,7 +88,7 @@ def footprint(trades: Events) -> Footprint:
     return Footprint(price_of_level, height, buy[:n], sell[:n], stacked[0], stacked[1])
 
 
-@njit(cache=True)
+@kernel
 def fill_levels(
     price: Array, size: Array, side: Sides, a: int, b: int, low: float, high: float, cells: Array
 ) -> tuple[int, float]:
@@ -120,7 +120,7 @@ def fill_levels(
     return levels, per_level * tick
 
 
-@njit(cache=True)
+@kernel
 def mark_stacks(buy: Array, sell: Array, levels: int, buy_stacked: Mask, sell_stacked: Mask) -> None:
     """Mark the levels that belong to a stack of imbalances."""
     total = 0.0

@@ -41,7 +41,8 @@ from virtuoso.market.quality import (
 from virtuoso.market.rows import Mask, Times
 from virtuoso.market.store import Lake
 from virtuoso.market.writer import Writer
-from virtuoso.venues.archive import CHECKSUM, NotBars, RawBars, read_bars
+from virtuoso.venues.archive import NotBars, RawBars, read_bars
+from virtuoso.venues.archive_bytes import CHECKSUM
 from virtuoso.venues.archive_times import NO_TIME, TimeUnit
 from virtuoso.venues.archive_times import time_zone as named_zone
 

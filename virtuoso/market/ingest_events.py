@@ -4,14 +4,15 @@
 2. Its symbol is what the file says, else what the caller says; the venue is the caller's word alone.
 3. The border judges the events (event_quality.py); what it refuses goes to quarantine, or fails the file if it is too
    much.
-4. All kinds and instruments of a file are merged, or none.
+4. Trades are not taken both one by one and aggregated: what is stored of a time stays, the other is refused.
+5. All kinds and instruments of a file are merged, or none.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from virtuoso.market.event_quality import InspectedEvents
 
 HEAD_BYTES = 65_536
+MOST_TOLD_OTHERWISE = 0.5
+"""Share of trades with the time, price and side of stored ones of other ids, beyond which they are the same trades."""
 GZIP = 31  # window bits by which zlib knows gzip's header
 
 
@@ -199,6 +202,7 @@ def import_events(
     for part in parts:
         merged = writer.preview_events(part.instrument, part.judged.events)
         _refuse_another_market(part, merged.values(), wanted)
+        _refuse_told_twice(part, merged)
     for part in parts:
         source = (path.name, part.raw.sha256, len(part.raw) + len(part.raw.refused))
         refused = _refused(part.judged)
@@ -259,6 +263,24 @@ def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: 
             f"{conflicts:,} of {shared:,} {part.raw.kind} differ from those stored of {part.instrument}. Are they of "
             "another market or in another time zone? Nothing was stored. If they are right, raise --max-revised-share."
         )
+
+
+def _refuse_told_twice(part: _Part, merged: Mapping[str, MergedEvents]) -> None:
+    """Refuse single trades where aggregated ones are stored, or the other way round: each would count twice."""
+    from virtuoso.market.event_merge import told_otherwise
+    from virtuoso.market.event_rows import by_partition, rows_of_events
+
+    if part.raw.kind != "trades":
+        return
+    for day, rows in by_partition(rows_of_events(part.judged.events)):
+        shared, share = told_otherwise(rows, merged[day].rows)
+        if shared > FEW_REVISED and share > MOST_TOLD_OTHERWISE:
+            raise AmbiguousError(
+                f"{share:.0%} of the trades that {part.raw.path.name} and the lake both have of {part.instrument} on "
+                f"{day} are the same under other ids: one holds single trades, the other aggregated ones, and each "
+                "trade would count twice. Nothing was stored. Keep to one of them; of a file of several kinds, --kind "
+                "depth takes the book alone."
+            )
 
 
 def _refused(judged: InspectedEvents) -> Refused:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from virtuoso.account.instrument import Instrument
@@ -52,6 +54,40 @@ def load_frame(
     if len(frame) == 0:
         raise NoDataError(choose.nothing_there(source, clock, since, until, as_of))
     return frame
+
+
+def finer_frames(
+    lake: Lake, spans: Mapping[Instrument, tuple[int, int]], clock: Timeframe, finer: Timeframe | None = None
+) -> dict[Instrument, MarketFrame]:
+    """Read stored bars that are finer than a clock, without the columns of events.
+
+    Parameters
+    ----------
+    lake : Lake
+    spans : mapping of Instrument to tuple of int, ms
+        From inclusive, to exclusive.
+    clock : Timeframe
+    finer : Timeframe, optional
+        Which ones; if absent those that the most instruments have, of these the finest.
+
+    Returns
+    -------
+    dict of Instrument to MarketFrame
+        All on one clock; instruments without such bars in their span are left out.
+    """
+
+    def read(manifest: Manifest) -> dict[Instrument, MarketFrame]:
+        stored = [
+            s for s in manifest.readable()
+            if s.instrument in spans and s.clock < clock and clock.ms % s.clock.ms == 0 and finer in (None, s.clock)
+            and s.first < spans[s.instrument][1] and s.last >= spans[s.instrument][0]
+        ]  # fmt: skip
+        counted = Counter(s.clock for s in stored)
+        chosen = min(counted, key=lambda of: (-counted[of], of.ms), default=None)
+        rows = {s: lake.read(s, *spans[s.instrument]) for s in stored if s.clock == chosen}
+        return {s.instrument: MarketFrame(s.instrument, bars_of(s, some)) for s, some in rows.items() if len(some)}
+
+    return lake.consistently(read)
 
 
 def _stored_bars(

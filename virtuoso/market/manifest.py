@@ -283,6 +283,10 @@ def parse(data: bytes, name: str) -> Manifest:
         raise ManifestError(f"{name} is not a manifest ({type(error).__name__}: {error}).") from None
 
 
+def _named(generation: int) -> str:
+    return f"manifest-{generation:06d}.json"
+
+
 class Generations:
     """The folder of generations: `newest` reads, `commit` writes the next one."""
 
@@ -323,6 +327,8 @@ class Generations:
                 log.warning("manifest damaged, falling back: %s Run `virtuoso data verify --rebuild`.", error)
                 damaged.append(name)
                 continue
+            if manifest.generation == 0 and damaged:
+                break  # it says what was before anything was written
             self._seen, self.damaged = (name, manifest), tuple(damaged)
             return manifest
         self.damaged = tuple(damaged)
@@ -333,11 +339,15 @@ class Generations:
             )
         return Manifest(kind=self.kind)
 
+    def begin(self, disk: Disk) -> None:
+        """Write generation 0, empty."""
+        disk.write(self.folder / _named(0), dump(Manifest(kind=self.kind)))
+
     def commit(self, manifest: Manifest, disk: Disk, now_ms: int) -> Manifest:
         """Write the next generation; from this moment on it is what readers see."""
         newest = max((int(match[1]) for name in self.names() if (match := _NAME.fullmatch(name))), default=0)
         following = replace(manifest, generation=max(newest, manifest.generation) + 1, written_at=now_ms)
-        name = f"manifest-{following.generation:06d}.json"
+        name = _named(following.generation)
         disk.write(self.folder / name, dump(following))
         self._seen, self.damaged = (name, following), ()
         return following

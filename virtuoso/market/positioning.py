@@ -20,11 +20,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS, Timeframe
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.market.columns import POSITIONING_COLUMNS, Array
 from virtuoso.market.events import Events, Times, no_events
 from virtuoso.market.kinds import KINDS
@@ -108,7 +107,7 @@ def _own(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(values)
 
 
-@njit(cache=True)
+@kernel
 def _as_of(
     event_time: Times,
     available_at: Times,
@@ -133,7 +132,7 @@ def _as_of(
         out[t] = value_state[0] if closes[t] - time_state[0] <= time_state[1] else np.nan
 
 
-@njit(cache=True)
+@kernel
 def _settle(event_time: Times, rate: Array, hours: Array, state: Times, per_eight: Array, hold: Times) -> None:
     """Rates per eight hours, and how long they hold, ms; NaN where the interval is not known yet.
 
@@ -170,7 +169,7 @@ def _interval(since: int, state: Times) -> int:
     return 0
 
 
-@njit(cache=True)
+@kernel
 def _sum_sides(
     available_at: Times,
     side: NDArray[np.int8],

@@ -41,6 +41,12 @@ class Shelf:
         self.history = {key: (s.first, s.last) for key, s in self.manifest.series.items() if s.files}
         """Extent of each series when writing began, ms: what comes inside it is late."""
 
+    def begin(self) -> None:
+        """Say that nothing is stored yet, before the first file is: cut short, a first write is no lost manifest."""
+        generations = self.lake.generations_of(self.kind)
+        if not generations.names():
+            generations.begin(self.lake.disk)
+
     def take(self, written: Iterable[Series]) -> None:
         """Publish changed series; without a change, nothing is written."""
         manifest = self.manifest
@@ -53,7 +59,7 @@ class Shelf:
         """Write the next generation and retire the files that it does not name any more."""
         now_ms, root, disk = self.lake.env.now_ms(), self.lake.path, self.lake.disk
         before = self.manifest
-        gone = sorted(before.paths() - manifest.paths() | set(self._strays))
+        gone = sorted((before.paths() | set(self._strays)) - manifest.paths())
         waiting = [file for file in manifest.retired if (root / "retired" / file.path).exists()]
         retired = (*waiting, *(Retired(path, before.generation, now_ms) for path in gone))
         generations = self.lake.generations_of(self.kind)

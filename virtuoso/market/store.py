@@ -118,8 +118,9 @@ class Lake:
         ManifestError
             No generation can be read, though files are there.
         """
-        manifest = self.generations_of(kind).newest()
-        if manifest.generation == 0 and any((self.path / kind).rglob("part-*.parquet")):
+        generations = self.generations_of(kind)
+        manifest = generations.newest()
+        if not generations.names() and any((self.path / kind).rglob("part-*.parquet")):
             raise ManifestError(
                 f"{self.path} holds {kind} but no manifest. Run `virtuoso data verify --rebuild` to make one from them."
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, StoreError
 from virtuoso.market.disk import TEMPORARY, writer_lock
-from virtuoso.market.event_draft import ledger
+from virtuoso.market.event_gaps import ledger
 from virtuoso.market.event_rows import decode_events
 from virtuoso.market.files import describe
 from virtuoso.market.kinds import kind_of

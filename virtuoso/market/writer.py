@@ -1,7 +1,7 @@
 """Writing to the lake: gather, merge, commit.
 
-1. `add` merges new bars into the months they touch (merge.py), `add_events` new events into their days or months
-   (event_merge.py), in memory.
+1. `add` merges new bars into the months they touch, `add_events` new events into their days or months, in memory
+   (drafts.py).
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
    (shelf.py). Only the manifest's rename makes any of it visible; a process killed before it leaves files that nobody
    names. Kinds are committed one after the other; importing the same files again completes what a kill cut short.
@@ -12,74 +12,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import StoreError
-from virtuoso.market.event_draft import EventDraft
+from virtuoso.market.drafts import BarDraft, EventDraft
 from virtuoso.market.event_merge import MergedCounts, MergedEvents
 from virtuoso.market.event_rows import rows_of_events
 from virtuoso.market.events import Events
 from virtuoso.market.files import LakeFiles, Refused
-from virtuoso.market.gaps import policy_for
 from virtuoso.market.manifest import BARS, Manifest, Series, Source
-from virtuoso.market.merge import Merged, merge, missing_stretches, same_versions
-from virtuoso.market.rows import Rows, Times, by_month, empty_rows, joined, month_of
+from virtuoso.market.merge import Merged
+from virtuoso.market.rows import Rows
 from virtuoso.market.shelf import Shelf
 
 if TYPE_CHECKING:
     from virtuoso.market.store import Lake
-
-REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
-
-
-@dataclass(slots=True)
-class _Draft:
-    """One series while it is being changed.
-
-    `history` is its extent when writing began, since the files of one import may come in any order.
-    """
-
-    series: Series
-    history: tuple[int, int] | None
-    known_versions: list[Rows]
-    months: dict[str, Rows] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    versions: list[tuple[Rows, Times]] = field(default_factory=list)
-    refused: list[tuple[str, Refused]] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
-
-    def all_versions(self) -> Rows:
-        return joined([*self.known_versions, *(rows for rows, _ in self.versions)])
-
-    def written(self, files: LakeFiles) -> Series:
-        """Write what changed."""
-        series = self.series
-        new = {source.name for source in self.sources}
-        parts = [file for file in series.files if file.month not in self.changed]
-        for month in sorted(self.changed):
-            before = {name for file in series.files if file.month == month for name in file.sources}
-            parts.append(files.part(series, month, self.months[month], sorted(before | new)))
-        parts.sort(key=lambda file: file.min_open_time)
-        revisions = list(series.revisions)
-        if self.versions:
-            revisions.append(files.revisions(series, self.versions, sorted(new)))
-        quarantine = {entry.path: entry for entry in series.quarantine}
-        for source, refused in self.refused:
-            entry = files.quarantine(series, source, refused)
-            quarantine.setdefault(entry.path, entry)
-        return replace(
-            series,
-            files=tuple(parts),
-            revisions=tuple(revisions),
-            quarantine=tuple(quarantine.values()),
-            sources=(*series.sources, *self.sources),
-        )
 
 
 class Writer:
@@ -99,7 +49,7 @@ class Writer:
         self.bytes_written = 0
         self._strays = strays or {}
         self._shelves: dict[str, Shelf] = {}
-        self._drafts: dict[str, _Draft | EventDraft] = {}
+        self._drafts: dict[str, BarDraft | EventDraft] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -122,11 +72,7 @@ class Writer:
         incoming : Rows
             Accepted by the border: in order, one a bar, all traded.
         """
-        draft = self._draft(instrument, timeframe)
-        stored = self._around(draft, incoming.open_time)
-        policy = policy_for(instrument.venue, timeframe.ms)
-        now_ms = self.lake.env.now_ms()
-        return merge(stored, incoming, draft.all_versions(), draft.history, timeframe, policy, now_ms)
+        return self._bar_draft(instrument, timeframe).merged(incoming, self.lake.env.now_ms())
 
     def add(
         self,
@@ -153,25 +99,16 @@ class Writer:
         merged : Merged, optional
             What `preview` gave for the same rows.
         """
-        draft = self._draft(instrument, timeframe)
+        draft = self._bar_draft(instrument, timeframe)
         merged = merged or self.preview(instrument, timeframe, incoming)
+        draft.take(merged)
         if merged.touched.any():
-            self._take(draft, merged)
             rule = "close; late rows at import" if merged.late else "close"
             counts = (merged.stored, merged.revised, merged.late)
             draft.sources.append(Source(*source, *counts, rule, self.lake.env.now_ms()))
         if superseded is not None and len(superseded):
-            new = superseded.take(~same_versions(superseded, draft.all_versions()))
-            merged = replace(
-                merged,
-                revised=merged.revised + len(new),
-                duplicates=merged.duplicates + len(superseded) - len(new),
-            )
-            if len(new):
-                # replaced the moment it came: no reading as of any time shows it
-                draft.versions.append((new, new.available_at))
-        if len(merged.superseded):
-            draft.versions.append((merged.superseded, merged.superseded_at))
+            new = draft.take_superseded(superseded)
+            merged = replace(merged, revised=merged.revised + new, duplicates=merged.duplicates + len(superseded) - new)
         if refused is not None and refused.rows:
             draft.refused.append((source[0], refused))
         self.pending_rows += len(incoming)
@@ -258,64 +195,30 @@ class Writer:
         """Write what changed of one kind."""
         files = LakeFiles(self.lake.path, self.lake.disk, shelf.manifest.generation + 1, self.lake.env.now_ms())
         drafts = [draft for draft in self._drafts.values() if draft.series.kind == shelf.kind]
+        if any(draft.changed or draft.refused or draft.versions for draft in drafts):
+            shelf.begin()
         shelf.take([draft.written(files) for draft in drafts])
         self.bytes_written += files.written
+
+    def _bar_draft(self, instrument: Instrument, timeframe: Timeframe) -> BarDraft:
+        new = Series(instrument.venue, instrument.symbol, timeframe.name)
+        draft = self._drafts.get(new.home)
+        if not isinstance(draft, BarDraft):
+            series, history = self._stored(new)
+            draft = BarDraft(self.lake, series, history, [rows for rows, _ in self.lake.revisions(series)])
+            self._drafts[new.home] = draft
+        return draft
 
     def _event_draft(self, instrument: Instrument, kind: str) -> EventDraft:
         new = Series(instrument.venue, instrument.symbol, "", kind=kind)
         draft = self._drafts.get(new.home)
         if not isinstance(draft, EventDraft):
-            shelf = self.shelf(kind)
-            draft = EventDraft(self.lake, shelf.manifest.series.get(new.key, new), shelf.history.get(new.key))
+            series, history = self._stored(new)
+            draft = EventDraft(self.lake, series, history, [rows for rows, _ in self.lake.event_revisions(series)])
             self._drafts[new.home] = draft
         return draft
 
-    def _draft(self, instrument: Instrument, timeframe: Timeframe) -> _Draft:
-        new = Series(instrument.venue, instrument.symbol, timeframe.name)
-        draft = self._drafts.get(new.home)
-        if not isinstance(draft, _Draft):
-            shelf = self.shelf(BARS)
-            series = shelf.manifest.series.get(new.key, new)
-            versions = [rows for rows, _ in self.lake.revisions(series)]
-            draft = _Draft(series, shelf.history.get(new.key), versions)
-            self._drafts[new.home] = draft
-        return draft
-
-    def _around(self, draft: _Draft, times: Times) -> Rows:
-        """Stored rows that new bars lie among, without a break, and a few on either side."""
-        if len(times) == 0:
-            return empty_rows()
-        first, last = month_of(times[[0, -1]])
-        months = sorted({file.month for file in draft.series.files} | draft.months.keys())
-        inside = joined([self._month(draft, month) for month in months if first <= month <= last])
-        start, stop = np.searchsorted(inside.open_time, times[[0, -1]])
-        parts = [inside.take(slice(max(start - REACH, 0), stop + 1 + REACH))]
-        if start < REACH:  # the month before holds the rest
-            before = [month for month in months if month < first][-1:]
-            parts = [*(self._month(draft, month).take(slice(-REACH, None)) for month in before), *parts]
-        if len(inside) - stop <= REACH:
-            after = [month for month in months if month > last][:1]
-            parts = [*parts, *(self._month(draft, month).take(slice(REACH)) for month in after)]
-        return joined(parts)
-
-    def _month(self, draft: _Draft, month: str) -> Rows:
-        if month not in draft.months:
-            files = [file for file in draft.series.files if file.month == month]
-            draft.months[month] = joined([self.lake.rows_of(file, draft.series.clock) for file in files]).sorted()
-        return draft.months[month]
-
-    def _take(self, draft: _Draft, merged: Merged) -> None:
-        """Let merged rows take the place of the months they were made of, and write their gaps into the ledger."""
-        times, clock = merged.rows.open_time, draft.series.clock
-        changed: NDArray[np.str_] = np.unique(month_of(times[merged.touched]))
-        draft.changed |= set(changed.tolist())
-        for month, rows in by_month(merged.rows):
-            if month in draft.changed:
-                old = self._month(draft, month)
-                untouched = (old.take(old.open_time < times[0]), old.take(old.open_time > times[-1]))
-                draft.months[month] = joined([untouched[0], rows, untouched[1]])
-        ledger = {(gap.start, gap.end): gap for gap in draft.series.gaps}  # a gap that stays as it was keeps its status
-        outside = [gap for gap in draft.series.gaps if gap.end <= times[0] or gap.start > times[-1]]
-        inside = [ledger.get((gap.start, gap.end), gap) for gap in missing_stretches(times, clock)]
-        gaps = sorted([*outside, *inside], key=lambda gap: gap.start)
-        draft.series = replace(draft.series, gaps=tuple(gaps))
+    def _stored(self, new: Series) -> tuple[Series, tuple[int, int] | None]:
+        """What is stored of a series, and its extent when writing began."""
+        shelf = self.shelf(new.kind)
+        return shelf.manifest.series.get(new.key, new), shelf.history.get(new.key)

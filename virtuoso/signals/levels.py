@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.compiled import kernel
 from virtuoso.market.columns import Array
 from virtuoso.prism.blocks import Workspace, visible
-from virtuoso.prism.features.swings import Pivots, WeightedSwings, standing
+from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.candidates import candidates
@@ -107,9 +107,9 @@ def structure_timeframe(prism: Prism, base: Timeframe, settings: LevelSettings) 
     return next((timeframe for timeframe in ladder if timeframe.name == settings.timeframe), ladder[-1])
 
 
-def features(settings: LevelSettings) -> tuple[MeanRange, WeightedSwings]:
+def features(settings: LevelSettings) -> tuple[MeanRange, Swings]:
     """What levels are drawn from: the ATR and the confirmed swings of the structure timeframe."""
-    return MeanRange(period=settings.atr_period), WeightedSwings()
+    return MeanRange(period=settings.atr_period), Swings()
 
 
 def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: LevelSettings) -> Charts:
@@ -158,7 +158,7 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
     return Charts(timeframe, numbers, price, atr, below, above)
 
 
-@njit(cache=True)
+@kernel
 def _map(
     high: Array, high_weight: Array, high_height: Array, low: Array, low_weight: Array, low_height: Array,
     unit: Array, at: Numbers, price: Array, memory: int, weakest: float, apart: float, out: Array,
@@ -189,7 +189,7 @@ def _map(
         _nearest(mark[:n], worth[:n], price[i], 1.0, width, weakest, out[1, i])
 
 
-@njit(cache=True)
+@kernel
 def _nearest(mark: Array, worth: Array, price: float, side: float, width: float, weakest: float, out: Array) -> None:
     """Write the levels on one side of a price, nearest first, at least `width` from each other."""
     reached, step = 0.0, 0.0
@@ -206,7 +206,7 @@ def _nearest(mark: Array, worth: Array, price: float, side: float, width: float,
         reached, step = side * (mark[best] - price), width
 
 
-@njit(cache=True)
+@kernel
 def _join(further: Array, price: Array, width: Array, below: Array, above: Array, at: Numbers) -> None:
     """Put further levels among those of each chart, unless one stands within `width` of them already."""
     for i in range(len(further)):

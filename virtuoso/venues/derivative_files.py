@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import UnreadableFileError
 from virtuoso.venues import funding_files, rest_payloads
-from virtuoso.venues.archive import looks_like_a_table
+from virtuoso.venues.archive_bytes import looks_like_a_table
 from virtuoso.venues.archive_columns import KLINE_COLUMNS
 from virtuoso.venues.archive_times import NO_TIME, TimeUnit
 from virtuoso.venues.raw_events import RawEvents

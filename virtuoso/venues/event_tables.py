@@ -16,8 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import compact
-from virtuoso.errors import AmbiguousError, UnreadableFileError, VirtuosoError
-from virtuoso.venues.archive import checked_bytes, is_simulated, text_table, to_numbers, unpacked
+from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.venues.archive_bytes import (
+    checked_bytes,
+    decoding,
+    is_simulated,
+    row_numbers,
+    text_table,
+    to_numbers,
+    unpacked,
+)
 from virtuoso.venues.archive_times import NO_TIME, TimeUnit, read_times
 from virtuoso.venues.raw_events import RawEvents, Times
 
@@ -148,24 +156,17 @@ def open_table(path: Path, layout: Layout, what: str) -> EventTable:
         The file is damaged, empty, differs from its checksum, or holds something else.
     """
     data, sha256 = checked_bytes(path)
-    try:
+    with decoding(path):
         text = unpacked(path, data).decode("utf-8-sig", "replace")
         if not text.strip():
-            raise UnreadableFileError(f"{path} is empty.")  # noqa: TRY301
+            raise UnreadableFileError(f"{path} is empty.")
         found = laid_out(text, layout)
         if found is None:
-            raise UnreadableFileError(f"{path} holds no {what}: its first line is {text.splitlines()[0][:80]!r}.")  # noqa: TRY301
+            raise UnreadableFileError(f"{path} holds no {what}: its first line is {text.splitlines()[0][:80]!r}.")
         names, header = found
         table, broken = text_table(text, list(names), int(header))
         simulated = is_simulated(path, data)
-    except VirtuosoError:
-        raise
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
-    if len(table) == 0:
-        raise UnreadableFileError(f"{path} holds no row.")
-    lines = np.arange(1 + int(header), 1 + int(header) + len(table) + len(broken))
-    rows = np.setdiff1d(lines, [number for number, _ in broken])
+    rows = row_numbers(path, len(table), 1 + int(header), broken)
     refused = [(number, "broken_line", line) for number, line in broken]
     return EventTable(path, sha256, _trimmed(table), rows, simulated, refused)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import AmbiguousError, did_you_mean
-from virtuoso.venues.archive import to_numbers
+from virtuoso.venues.archive_bytes import to_numbers
 from virtuoso.venues.archive_times import NO_TIME, FileTimes, read_times
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.tables import Asked, Table, raw_events, symbol_in_name

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.venues.archive import LARGEST_BYTES
+from virtuoso.venues.archive_bytes import LARGEST_BYTES
 
 _TIME = re.compile(rb"(\d{9,19})(?:\.(\d+))?:?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([A-Za-z0-9]+)")

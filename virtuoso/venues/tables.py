@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import compact
-from virtuoso.errors import AmbiguousError, UnreadableFileError, VirtuosoError
-from virtuoso.venues.archive import (
+from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.venues.archive_bytes import (
     checked_bytes,
+    decoding,
     is_simulated,
     looks_like_a_table,
+    row_numbers,
     text_table,
     to_numbers,
     unpacked,
@@ -180,20 +182,13 @@ def open_table(path: Path, names: tuple[str, ...] = ()) -> Table:
     """
     data, sha256 = checked_bytes(path)
     broken: tuple[tuple[int, str], ...] = ()
-    try:
+    with decoding(path):
         if path.name.lower().endswith((".parquet", ".pq")):
             table, skip = _parquet(data), 0
         else:
             table, skip, broken = _csv(path, unpacked(path, data), names)
         simulated = is_simulated(path, data)
-    except VirtuosoError:
-        raise
-    except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
-    if len(table) == 0:
-        raise UnreadableFileError(f"{path} holds no row.")
-    lines = np.arange(1 + skip, 1 + skip + len(table) + len(broken), dtype=np.int64)
-    rows = np.setdiff1d(lines, [number for number, _ in broken])
+    rows = row_numbers(path, len(table), 1 + skip, broken)
     columns = {plain_name(name): table[name] for name in table.column_names}
     return Table(path, sha256, columns, rows, broken, simulated)
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from virtuoso.compiled import kernel
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -233,7 +234,7 @@ def factor(streams: Streams, first_minute: int, minutes: int, daily: float, shoc
     return Factor(steps, spread, regime)
 
 
-@njit(cache=True)
+@kernel
 def _decay(bursts: Array, keep: float, start: float, out: Array) -> None:
     """Bursts that are forgotten by the share `1 - keep` a minute. Uses `bursts[: t + 1]` only."""
     level = start
@@ -242,7 +243,7 @@ def _decay(bursts: Array, keep: float, start: float, out: Array) -> None:
         out[t] = level
 
 
-@njit(cache=True)
+@kernel
 def _walk(
     normals: Array,
     mixing: Array,

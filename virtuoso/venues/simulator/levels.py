@@ -6,10 +6,9 @@ Kernels of orders.py call these; they are apart so that both files can be read o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.venues.simulator.state import (
     ACCOUNTS,
     BEST,
@@ -82,7 +81,7 @@ def write_book(s: State, tape: Tape, time: int) -> None:
                 tape.used[DEPTH] = at + 1
 
 
-@njit(cache=True)
+@kernel
 def quote(s: State, tape: Tape, time: int, side: int, price: int, size: int) -> None:
     """Put a limit order into the book, behind the other side's best price if it would meet it."""
     sign = 1 - 2 * side

@@ -21,10 +21,9 @@ and the mark price are those of Binance's contract pages.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 from virtuoso.venues.simulator.factors import SLICES
 from virtuoso.venues.simulator.levels import open_or_close, quote, set_level, uniform, write_book
 from virtuoso.venues.simulator.state import (
@@ -122,7 +121,7 @@ def _call_in(s: State, side: int, k: int, share: float) -> None:
         s.at_risk[side, k] *= 1.0 - share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def liquidate(s: State, tape: Tape, time: int, t: int, mark: float, most: float) -> None:
     """Find the positions that the mark price has reached, and sell or buy what is waiting, as far as the book goes."""
     at = int(np.searchsorted(s.at_risk[PRICES], mark))
@@ -266,7 +265,7 @@ def _remember(s: State, moved: float, usual: float) -> None:
     s.x[APPETITE] = s.x[APPETITE] * 0.9994 + 0.042 * (uniform(s.seed) - 0.5)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def trade(
     s: State,
     tape: Tape,
