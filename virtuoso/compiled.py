@@ -21,8 +21,12 @@ show arrays to numba's typing before all else. Less optimisation of everything (
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+# Before numba is imported: every attempt of its typing that fails, most of them in passing, is told in colour.
+os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
 
 from numba import njit
 from numba.core import event

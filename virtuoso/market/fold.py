@@ -23,7 +23,9 @@ Mask = NDArray[np.bool_]
 KNOWN_SHARE = 0.9
 BRIDGED_SHARE = 0.2
 SHORT = 4_096
-"""Base bars of a block: so many stay in the first cache; no more than these are copied side by side for one call."""
+"""Base bars that are copied side by side to be folded at once."""
+BLOCK = 1_024
+"""Base bars that are looked through, then folded while they are in the first cache."""
 _RULES = {"first": 0, "max": 1, "min": 2, "last": 3, "sum": 4, "mean": 5}
 
 
@@ -72,7 +74,7 @@ def _fold_all(
 @kernel
 def _fold(values: Array, usable: Mask, offset: int, ratio: int, rule: int, state: State, out: Array) -> None:
     """Fold one column, block by block: most blocks are whole, and nothing has to be asked of their values."""
-    block = max(SHORT // ratio, 1)
+    block = max(BLOCK // ratio, 1)
     for s in range(0, len(out), block):
         bars = min(block, len(out) - s)
         start, end = offset + s * ratio, offset + (s + bars) * ratio
@@ -113,13 +115,13 @@ def _add(values: Array, ratio: int, over: float, out: Array) -> None:
     """Sums of bars over a number, of four bars at a time: an addition waits for the one before it in its bar."""
     by_four = len(out) // 4 * 4
     for bar in range(0, by_four, 4):
-        one, two, three, four = bar * ratio, (bar + 1) * ratio, (bar + 2) * ratio, (bar + 3) * ratio
-        in_1, in_2, in_3, in_4 = values[one], values[two], values[three], values[four]
+        inside = values[bar * ratio : (bar + 4) * ratio]
+        in_1, in_2, in_3, in_4 = inside[0], inside[ratio], inside[2 * ratio], inside[3 * ratio]
         for i in range(1, ratio):
-            in_1 += values[one + i]
-            in_2 += values[two + i]
-            in_3 += values[three + i]
-            in_4 += values[four + i]
+            in_1 += inside[i]
+            in_2 += inside[ratio + i]
+            in_3 += inside[2 * ratio + i]
+            in_4 += inside[3 * ratio + i]
         out[bar], out[bar + 1], out[bar + 2], out[bar + 3] = in_1 / over, in_2 / over, in_3 / over, in_4 / over
     for bar in range(by_four, len(out)):
         total = values[bar * ratio]
@@ -157,7 +159,7 @@ def _fold_known(values: Array, usable: Mask, start: int, ratio: int, rule: int, 
 @kernel
 def _fold_state(state: State, offset: int, ratio: int, share: Array, out: State) -> None:
     """Share of known base bars, and the state that follows from it."""
-    block = max(SHORT // ratio, 1)
+    block = max(BLOCK // ratio, 1)
     for s in range(0, len(out), block):
         bars = min(block, len(out) - s)
         start, end = offset + s * ratio, offset + (s + bars) * ratio

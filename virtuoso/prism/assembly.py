@@ -5,8 +5,8 @@
    kernels (blend.py) blend timeframes, faces and confluence. There is no second path: five years are stretches of
    CHUNK bars, one bar live is a stretch of one.
 3. A live bar sees most slow bars again: their scores are kept until the next one closes.
-4. Of a long history only faces and confluence are kept. A component's own arrays are blended when they are asked for,
-   by the same kernel, so memory does not grow with their number.
+4. Of a long history only faces and confluence are blended at once. A component's own arrays are blended when they are
+   asked for, by the same kernel, from its values, which stay; what features found is forgotten on the way.
 """
 
 from __future__ import annotations
