@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from numba import njit
 from numba.core import event
 
-from virtuoso.compiled import inner
+from virtuoso.compiled import inner, kernel
 
 
 @inner
@@ -30,6 +33,30 @@ def fourfold(x: float) -> float:
 @njit
 def shared(x: float, of: float) -> float:
     return share(x, of)
+
+
+@kernel
+def both(x, y):
+    return x + y
+
+
+KEPT = """
+from numba.core import event
+from virtuoso.compiled import inner, kernel
+
+@inner
+def trebled(x):
+    return 3.0 * x
+
+@kernel
+def ninefold(x):
+    return trebled(trebled(x))
+
+if __name__ == "__main__":
+    with event.install_recorder("numba:compile") as compiled:
+        print(ninefold(2.0), len(compiled.buffer) // 2)
+"""
+"""A program of two functions; prints what they make, and how many of them were compiled for it."""
 
 
 class Collecting(event.Listener):
@@ -57,6 +84,29 @@ class TestInner:
 
     def test_it_divides_as_numpy_does(self):
         assert shared(1.0, 0.0) == np.inf
+
+    def test_it_comes_with_a_kernel_that_was_kept(self, tmp_path):
+        program = tmp_path / "program.py"
+        program.write_text(KEPT)
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        told = [subprocess.check_output((sys.executable, str(program)), env=env, text=True) for _ in range(2)]
+        assert told == ["18.0 2\n", "18.0 0\n"]
+
+
+class TestOperators:
+    """What an operator gives is found once for the types that it is given, not once for all."""
+
+    def test_other_types_are_another_question(self):
+        assert isinstance(both(1, 2), int)
+        assert isinstance(both(1, 2.0), float)
+        np.testing.assert_array_equal(both(np.arange(3), 1), [1, 2, 3])
+        assert both("a", "b") == "ab"
+        assert isinstance(both(1, 2), int)
+
+    def test_what_cannot_be_added_is_refused_every_time(self):
+        for _ in range(2):
+            with pytest.raises(Exception, match="No implementation of function"):
+                both("a", 1.0)
 
 
 class TestCollector:

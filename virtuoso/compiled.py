@@ -14,24 +14,23 @@ Hence:
 - the garbage collector waits meanwhile: it would look through the compiler's many objects again and again;
 - a first run that makes its data meanwhile can have a second process compile what it will need last (`virtuoso.warm`).
 
-What was tried and does not pay: to compile without counting references, which is optimised away as cheaply, and to
-show arrays to numba's typing before all else. Less optimisation of everything (`NUMBA_OPT=1`) would spare a tenth.
+What was tried and does not pay: to compile without counting references, which is optimised away as cheaply (where
+kernels run long it does: `uncounted`), and to show arrays to numba's typing before all else. Less optimisation of
+everything (`NUMBA_OPT=1`) would spare a tenth.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-
-# Before numba is imported: every attempt of its typing that fails, most of them in passing, is told in colour.
-os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
 
 from numba import njit
 from numba.core import event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.types import Function
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -55,6 +54,21 @@ def inner(function: _Kernel) -> _Kernel:
     TypeError
         When it is called by Python.
     """
+    return _linked(function)
+
+
+def uncounted(function: _Kernel) -> _Kernel:
+    """Compile an `inner` function that neither makes nor keeps an array, into whoever calls it.
+
+    Numba counts who holds an array, wherever one is handed on or taken out of a record. Each count is an atomic
+    instruction; together they can cost more than the work. Whoever calls such a function holds its arrays until it
+    returns, so there is nothing to count. No array can be made in it, nor in what it calls: numba refuses.
+    """
+    return _linked(function, forceinline=True, _nrt=False)
+
+
+def _linked(function: _Kernel, **options: bool) -> _Kernel:
+    """Compile a function that has no door for Python."""
 
     def refuse(*given: object, **named: object) -> None:
         raise TypeError(
@@ -67,7 +81,7 @@ def inner(function: _Kernel) -> _Kernel:
         dispatcher.targetctx.insert_user_function(made.entry_point, made.fndesc, [made.library])
         dispatcher.overloads[made.signature.args] = made
 
-    compiled: _Kernel = njit(no_cpython_wrapper=True, pipeline_class=_ForLinking, **_OPTIONS)(function)  # type: ignore[call-overload]
+    compiled: _Kernel = njit(no_cpython_wrapper=True, pipeline_class=_ForLinking, **_OPTIONS, **options)(function)  # type: ignore[call-overload]
     dispatcher: Any = compiled  # where Python looks for a compiled form it finds none, and asks for one
     dispatcher.add_overload = add
     dispatcher._compile_for_args = refuse
@@ -95,6 +109,27 @@ class _Linked(JITCodeLibrary):
         self._finalized = True
 
 
+_OFTEN = {abs, bool, float, int, len, max, min, range, *filter(callable, vars(operator).values())}
+
+
+def _remembering(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    """What numba finds when it asks what an operator gives for types, found once: it asks at every use, several times.
+
+    An array that is indexed is tried as a string, a list, a dictionary and three other things before, each time.
+    """
+    found: dict[Any, Any] = {}
+
+    def get_call_type(function: Function, context: Any, args: Sequence[Any], kws: dict[str, Any]) -> Any:
+        if kws or function.typing_key not in _OFTEN:
+            return resolve(function, context, args, kws)
+        asked = function, context, *args
+        if asked not in found:
+            found[asked] = resolve(function, context, args, kws)
+        return found[asked]
+
+    return get_call_type
+
+
 class _Undisturbed(event.Listener):
     """Lets the garbage collector wait while numba compiles: one kernel at a time, callees inside callers."""
 
@@ -114,4 +149,5 @@ class _Undisturbed(event.Listener):
             gc.enable()
 
 
+Function.get_call_type = _remembering(Function.get_call_type)  # type: ignore[method-assign]
 event.register("numba:compile", _Undisturbed())  # type: ignore[no-untyped-call]

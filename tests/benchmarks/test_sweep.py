@@ -114,14 +114,16 @@ def test_peer_vectorbt(benchmark, scored, engine, statistics, density):
     note(benchmark, n, 1, seconds, trades)
 
 
+@pytest.mark.filterwarnings("ignore")  # it uses what pandas 3 deprecates
 def test_peer_backtesting_py(benchmark, scored):
     peer = pytest.importorskip("backtesting", reason="backtesting.py is not installed; it is no dependency of ours")
     import pandas as pd
 
-    flags, _, opened = signals_of(scored, DENSITIES["dense"])
+    flags, _, opened = signals_of(scored, DENSITIES["ordinary"])
     base, n = scored.frame.base, 50_000
     columns = {name.title(): base.columns[name][scored.start - base.first :][:n] for name in ("high", "low", "close")}
     table = pd.DataFrame({"Open": opened[:n], **columns}, pd.DatetimeIndex((np.arange(n) * 60_000).astype("M8[ms]")))
+    table = table.ffill()  # it takes no bar that is not known
 
     class Follow(peer.Strategy):
         def init(self):

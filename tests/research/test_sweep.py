@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from numba import njit
 
 from tests.builders import market
 from tests.research.scenes import PRISM, bars, with_confluence
@@ -21,8 +22,7 @@ from virtuoso.research.portfolio import Account
 from virtuoso.research.stage import FundingTerms, Stage
 from virtuoso.research.sweep import Sweep, sweep
 from virtuoso.research.sweep_kernel import confluence, guard_of, reliability
-from virtuoso.research.sweep_plan import FOUND, PLAN_COLUMNS, Rule, draw
-from virtuoso.research.sweep_walk import DEEPEST, HALTED_AT, PEAK, RECORD_COLUMNS, TOP, ground_of, mark, next_event
+from virtuoso.research.sweep_plan import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
 from virtuoso.signals.decision import decide
 from virtuoso.signals.levels import DEPTH, Charts, plans
 from virtuoso.signals.settings import LevelSettings, SignalSettings
@@ -55,6 +55,17 @@ def tight(tried, widest=0.5):
     return Configurations.of(tried.given, tried.settings, columns)
 
 
+def anything(random, scores, settings, n):
+    """Configurations far from each other: thresholds that are reached all the time, and ones that hardly ever are."""
+    near = Configurations.around(scores.prism, settings, n, Env(seed=int(random.integers(1 << 30))), concentration=4.0)
+    leave, enter = random.uniform(50.0, 58.0, (2, n)), random.uniform(0.5, 20.0, (2, n))
+    columns = dict(near.columns) | {
+        "bull_leave": leave[0], "bull_enter": leave[0] + enter[0],
+        "bear_leave": 100.0 - leave[1], "bear_enter": 100.0 - leave[1] - enter[1],
+    }  # fmt: skip
+    return Configurations.of(near.given, near.settings, columns)
+
+
 def decided(scores, tried, row):
     """Decisions of the full path: the prism assembled again with the weights of a row."""
     own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
@@ -64,6 +75,21 @@ def decided(scores, tried, row):
 def events_in_full(scores, tried, row, stage, account, pessimistic=True):
     made = intents_of(decided(scores, tried, row))
     return portfolio.run(stage, {scores.frame.instrument: made}, account, pessimistic=pessimistic)
+
+
+@njit
+def summed(points, coverage, face, shares, face_weights):
+    return confluence(points, coverage, face, shares, face_weights)
+
+
+@njit
+def trust(points, coverage, gates, face, shares, face_weights):
+    return reliability(points, coverage, gates, face, shares, face_weights)
+
+
+@njit
+def drew(drawn, t, side, measures, rule, plan):
+    return draw(drawn, t, side, measures, rule, plan)
 
 
 class TestTheSameDecisions:
@@ -84,9 +110,10 @@ class TestTheSameDecisions:
                 if not own.coverage[i] > 0.0:
                     assert not panel.coverage[run[t]].any()
                     continue
-                found = confluence(panel.points[t], panel.coverage[run[t]], *args)
+                found = summed(panel.points[t], panel.coverage[run[t]], *args)
                 assert found == (own.confluence[i], own.coverage[i])
-                assert reliability(panel.points[t], panel.coverage[run[t]], panel.gates[t], *args) == own.reliability[i]
+                trusted = trust(panel.points[t], panel.coverage[run[t]], panel.gates[t], *args)
+                assert trusted == own.reliability[i]
                 compared += 1
         assert compared > 600
 
@@ -166,9 +193,10 @@ class TestTheSamePlans:
              settings.retest_reach, *settings.target_r]
         )  # fmt: skip
         rule = Rule(np.array(settings.target_sizes), entry == "retest", 60, True)
-        table, plan = np.column_stack((price, atr, chart.supports, chart.resistances)), np.empty(PLAN_COLUMNS)
+        table = np.column_stack((price, atr, chart.supports, chart.resistances))
+        drawn, plan = Drawn(table, np.arange(n, dtype=np.int32)), np.empty(PLAN_COLUMNS)
         for i in range(n):
-            assert draw(table[i], float(side[i]), measures, rule, plan) == full.known[i]
+            assert drew(drawn, i, float(side[i]), measures, rule, plan) == full.known[i]
             if full.known[i]:
                 own = [full.limit[i], full.stop[i], *full.target[i], *full.size[i]]
                 np.testing.assert_array_equal(plan, own)
@@ -279,50 +307,43 @@ class TestTheSameTradesAsVectorbt:
         assert compared > 60
 
 
-class TestWalking:
-    """Summaries of 8 and 64 bars leave out what does not matter, and nothing else."""
+class TestWhateverIsTried:
+    """Random settings, thresholds and densities: from a trade a week to one every few minutes."""
 
-    def test_the_next_event_is_that_of_a_loop_over_bars(self):
-        random = np.random.default_rng(2)
-        price = 100.0 + np.cumsum(random.normal(0.0, 0.1, 1_500))
-        reach = np.column_stack((price - 0.1, price + 0.1, price - 0.2, price + 0.2))
-        reach[random.choice(1_500, 90)] = [np.inf, -np.inf, np.inf, -np.inf]
-        ground = ground_of(reach, price, np.empty(0, np.int64))
-        for _ in range(300):
-            t, wide = int(random.integers(0, 1_400)), random.exponential(2.0, 4)
-            stop = int(random.integers(t, 1_500))
-            edges = price[t] + wide * np.array([-1.0, 1.0, -1.2, 1.2])
-            inside = (reach[t:stop, [0, 2]] > edges[[0, 2]]) & (reach[t:stop, [1, 3]] < edges[[1, 3]])
-            hits = np.flatnonzero(~inside.all(axis=1))
-            assert next_event(ground, t, stop, *edges) == (t + hits[0] if len(hits) else stop)
+    @pytest.mark.parametrize("seed", range(4))
+    def test_decisions_and_events_are_those_of_the_full_run(self, seed):
+        random, scores, stage = np.random.default_rng(seed), scored(7, seed == 3), stage_of(7, seed == 3)
+        entry, age = random.choice(["market", "retest"]), random.choice(["5m", "40m", "6h"])
+        levels = LevelSettings(entry=entry, retest_expiry=random.choice(["1m", "10m", "2h"]))
+        settings = SignalSettings(min_coverage=float(random.uniform(0.0, 0.5)), max_age=age, levels=levels)
+        limits = Limits(max_drawdown=random.choice([0.02, 0.5]), max_leverage=random.choice([1.0, 20.0]), heat=0.9)
+        account = Account(limits=limits, leverage=random.choice([2.0, 40.0]), reset_halt=int(random.integers(0, 2)))
+        tried, pessimistic = (
+            tight(anything(random, scores, settings, 6), 10.0 ** random.uniform(-1.5, 0.5)),
+            seed % 2 == 0,
+        )
+        swept, traded = Sweep(scores, tried, "contract", stage, account, pessimistic=pessimistic), []
+        for row in range(len(tried)):
+            full = decided(scores, tried, row)
+            at, to, _ = swept.decisions(row, row + 1)
+            assert (at.tobytes(), to.tobytes()) == (full.at.astype(np.int64).tobytes(), full.state.tobytes())
+            whole = events_in_full(scores, tried, row, stage, account, pessimistic)
+            assert swept.events(row).tobytes() == whole.events.tobytes()
+            traded.append(len(at))
+        assert max(traded) > 2 * min(traded)
 
-    @pytest.mark.parametrize("size", [-40.0, 0.0, 40.0])
-    def test_equity_is_marked_as_bar_by_bar(self, size):
-        random = np.random.default_rng(4)
-        for _ in range(60):
-            price = 100.0 + np.cumsum(random.normal(0.0, 0.3, 400))
-            price[random.choice(400, 30)] = np.nan
-            price[0] = 100.0
-            ground = ground_of(np.zeros((400, 4)), price, np.array([99, 199, 299, 399]))
-            a, b = sorted(random.choice(401, 2, replace=False).tolist())
-            record, daily = np.zeros(RECORD_COLUMNS), np.zeros(4)
-            record[TOP] = record[PEAK] = 10_050.0
-            record[HALTED_AT] = -1.0
-            mark(ground, a, b, 10_000.0, size, 100.0, 0.02, 50, record, daily)
-            top = peak = 10_050.0
-            deepest, halted = 0.0, -1
-            for t in range(a, b):
-                equity = 10_000.0 + size * (ground.close[t] - 100.0)
-                top, peak = max(top, equity), max(peak, equity)
-                deepest = min(deepest, equity / top - 1.0)
-                if halted >= 0 and t - halted >= 50:
-                    halted, peak = -1, equity
-                if halted < 0 and equity <= 0.98 * peak:
-                    halted = t
-            assert (record[TOP], record[DEEPEST], record[HALTED_AT]) == (top, deepest, halted)
-            for day, last in enumerate((99, 199, 299, 399)):
-                if a <= last < b:
-                    assert daily[day] == 10_000.0 + size * (ground.close[last] - 100.0)
+    @pytest.mark.parametrize("fills", ["contract", "vectorbt"])
+    def test_is_the_same_however_it_is_cut(self, fills, monkeypatch):
+        scores, stage = scored(), stage_of() if fills == "contract" else None
+        tried = anything(np.random.default_rng(8), scores, SETTINGS, 19)
+        whole = Sweep(scores, tried, fills, stage).run(1)
+        assert whole.column("trades").min() < whole.column("trades").max() > 50
+        for batch, stretch, threads in ((1, 32, 1), (7, 1, 2), (19, 3, 1)):
+            monkeypatch.setattr("virtuoso.research.sweep.BATCH", batch)
+            monkeypatch.setattr("virtuoso.research.sweep.STRETCH", stretch)
+            cut = Sweep(scores, tried, fills, stage).run(threads)
+            assert cut.found.tobytes() == whole.found.tobytes()
+            assert cut.daily.tobytes() == whole.daily.tobytes()
 
 
 class TestTheResult:

@@ -22,6 +22,7 @@ BLOCK = 512
 
 Single = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Steps = NDArray[np.int32]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The sweep: thousands of configurations over the component scores of one market, nothing of it materialised.
 
-1. `panel.py` lays out component scores once; `sweep_kernel.py` finds where the state of each configuration's rule
-   changes, with the decisions of the full path bit for bit.
-2. Charts are read at the bars at which any configuration decides; each draws its own plans into them (sweep_plan.py).
-3. Each configuration's account is walked from event to event: by the contract (sweep_contract.py), with the events of
-   `portfolio.run`, or with vectorbt's fills (sweep_vectorbt.py).
+1. `panel.py` lays out component scores once. A batch of configurations then passes the bars together, stretch by
+   stretch, so that what all of them look at stays in the processor's cache:
+2. `sweep_kernel.py` finds where the state of each one's rule changes, with the decisions of the full path bit for bit.
+3. Charts are read at the bars at which any of them decides; each draws its own plans into them (sweep_plan.py).
+4. Each one's account is walked from event to event (sweep_walk.py): by the contract, with the events of
+   `portfolio.run` (sweep_contract.py), or with vectorbt's fills (sweep_vectorbt.py).
 
 What is found is a table with a row a configuration (sweep_result.py). What the sweep cannot express (trailing stops,
 cross margin, several instruments with one wallet) is refused: choose here, then run the chosen ones in full.
@@ -13,39 +14,38 @@ cross margin, several instruments with one wallet) is refused: choose here, then
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account import books
-from virtuoso.account.books import EVENT_COLUMNS, EVENTS_A_BAR, Books
+from virtuoso.account.books import EVENTS_A_BAR, Books
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
 from virtuoso.errors import ConfigError, DataError, NoDataError, did_you_mean
 from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Scores
 from virtuoso.research.configurations import Configurations
-from virtuoso.research.panel import BLOCK, Panel, Rows
+from virtuoso.research.panel import BLOCK, Panel, Rows, Steps
 from virtuoso.research.plan import Tape, Terms
 from virtuoso.research.portfolio import PLAIN_TIERS, Account
 from virtuoso.research.stage import Stage
-from virtuoso.research.sweep_contract import Money, by_contract, contract_batch
-from virtuoso.research.sweep_kernel import decide, guard_of
-from virtuoso.research.sweep_plan import FOUND, Market, Rule
+from virtuoso.research.sweep_contract import Accounts, Money, by_contract
+from virtuoso.research.sweep_kernel import Changes, Facts, Sides, Tried, decide, guard_of
+from virtuoso.research.sweep_plan import FOUND, TRADES, Drawn, Market, Rule, undrawn
 from virtuoso.research.sweep_result import SweepResult
-from virtuoso.research.sweep_vectorbt import TRADE_COLUMNS, Cash, by_vectorbt, vectorbt_batch
-from virtuoso.research.sweep_walk import Ground, ground_of
+from virtuoso.research.sweep_vectorbt import Cash, Holdings, by_vectorbt
+from virtuoso.research.sweep_walk import LOW, Ground, ground_of
 from virtuoso.signals.levels import DEPTH, charts
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
 
-BATCH = 32
-"""Configurations that pass the market together."""
-STRETCH = 128
-"""Blocks of bars after which the changes that were found are gathered."""
+BATCH = 64
+"""Configurations that pass the market together, at most."""
+STRETCH = 32
+"""Blocks of bars that are decided, then traded while they still lie in the processor's cache."""
 THREADS = 2
 
 FILLS = ("contract", "vectorbt")
@@ -152,23 +152,23 @@ class Sweep:
             np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
             not scores.frame.instrument.is_spot,
         )  # fmt: skip
-        self._charts, self._chart_of = np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int64)
+        self._drawn, self._charts = Drawn(np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int32)), 0
         self._drawing = threading.Lock()
         self._shares = np.ascontiguousarray(configurations.shares[:, self.panel.columns])
 
     def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
         """Sweep every configuration."""
         n, done = len(self.configurations), 0
+        together = min(BATCH, -(-n // max(threads, 1)))
         found, daily = np.zeros((n, len(FOUND))), np.empty((n, len(self.days)))
-        starts = range(0, n, BATCH)
 
         def batch(a: int) -> int:
-            b = min(a + BATCH, n)
+            b = min(a + together, n)
             self._book(a, b, found[a:b], daily[a:b])
             return b - a
 
         with ThreadPoolExecutor(max(threads, 1)) as pool:
-            for part in pool.map(batch, starts):
+            for part in pool.map(batch, range(0, n, together)):
                 done += part
                 if progress is not None:
                     progress(done, n)
@@ -176,77 +176,91 @@ class Sweep:
 
     def events(self, row: int) -> np.ndarray:
         """Events of one configuration with the contract's fills, array of EVENT: those of `portfolio.run`."""
-        at, to, _ = self.decisions(row, row + 1)
-        table, chart_of = self._charts_at(at[to != 0])
-        room = EVENTS_A_BAR * (len(at) + 2) + 3 * int(np.isinf(self.market.ground.reach[:, 0]).sum())
-        happened = np.empty((room, EVENT_COLUMNS))
-        written = by_contract(
-            self.market, self.rule, self.money, self._shares[row], self.configurations.face_weights[row],
-            self.configurations.measures[row], at, to, table, chart_of, happened, np.empty(len(FOUND)),
-            np.empty(len(self.days)),
-        )  # fmt: skip
-        return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), happened, np.array([written])).named()
+        changes = self._changes(row)
+        room = EVENTS_A_BAR * (int(changes.counts[0]) + 2) + 3 * int(np.isinf(self.market.ground.bars[:, LOW]).sum())
+        accounts = Accounts.opened(1, self.cash, room)
+        self._retell(row, changes, accounts)
+        return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), accounts.events, accounts.written).named()
 
     def trades(self, row: int) -> Array:
         """Closed trades of one configuration with vectorbt's fills, shape (n_trades, TRADE_COLUMNS)."""
-        at, to, _ = self.decisions(row, row + 1)
-        table, chart_of = self._charts_at(at[to != 0])
-        trades = np.empty((len(at) + 1, TRADE_COLUMNS))
-        closed = by_vectorbt(
-            self.market, self.rule, Cash(*self._cash()), self.configurations.measures[row], at, to, table, chart_of,
-            trades, np.empty(len(FOUND)), np.empty(len(self.days)),
-        )  # fmt: skip
-        return trades[:closed]
+        changes = self._changes(row)
+        holdings = Holdings.opened(1, self.cash, int(changes.counts[0]) + 1)
+        return holdings.trades[: int(self._retell(row, changes, holdings)[TRADES])]
 
-    def decisions(self, a: int, b: int) -> tuple[Rows, NDArray[np.int8], Rows]:
+    def decisions(self, a: int, b: int) -> tuple[Rows, Sides, Rows]:
         """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
-        c, panel = self.configurations, self.panel
-        shares, n = self._shares[a:b], b - a
-        states, counts = np.zeros((n, 2), dtype=np.int64), np.zeros(n, dtype=np.int64)
-        blocks = len(panel.singles)
-        room = min(STRETCH, blocks) * BLOCK
-        at, to = np.empty((n, room), dtype=np.int32), np.empty((n, room), dtype=np.int8)
-        parts: list[list[tuple[NDArray[np.int32], NDArray[np.int8]]]] = [[] for _ in range(n)]
-        for first in range(0, blocks, STRETCH):
-            decide(
-                panel.points, panel.singles, panel.edges, panel.coverage, panel.face, shares, c.face_weights[a:b],
-                c.thresholds[a:b], memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names)),
-                first, min(first + STRETCH, blocks), states, at, to, counts,
-            )  # fmt: skip
-            for k, part in enumerate(parts):
-                part.append((at[k, : counts[k]].copy(), to[k, : counts[k]].copy()))
-        times = [np.concatenate([when for when, _ in part]).astype(np.int64) - panel.lead for part in parts]
-        sides = [np.concatenate([side for _, side in part])[when >= 0] for part, when in zip(parts, times, strict=True)]
-        times = [when[when >= 0] for when in times]
-        offsets = np.concatenate(([0], np.cumsum([len(when) for when in times])))
-        return np.concatenate(times), np.concatenate(sides), offsets
+        parts: list[list[tuple[Steps, Sides]]] = [[] for _ in range(a, b)]
+        for changes, _, _ in self._stretches(a, b):
+            for k, count in enumerate(changes.counts):
+                parts[k].append((changes.at[k, :count].copy(), changes.to[k, :count].copy()))
+        times = [np.concatenate([at for at, _ in part]).astype(np.int64) for part in parts]
+        sides = [np.concatenate([to for _, to in part]) for part in parts]
+        return np.concatenate(times), np.concatenate(sides), np.cumsum([0, *(len(when) for when in times)])
 
     def _book(self, a: int, b: int, found: Array, daily: Array) -> None:
         """Find what becomes of the configurations a to b."""
-        c = self.configurations
-        at, to, offsets = self.decisions(a, b)
-        table, chart_of = self._charts_at(at[to != 0])
-        if self.fills == "contract":
-            contract_batch(
-                self.market, self.rule, self.money, self._shares[a:b], c.face_weights[a:b], c.measures[a:b], offsets,
-                at, to, table, chart_of, found, daily,
+        books = (Accounts if self.fills == "contract" else Holdings).opened(b - a, self.cash)
+        daily[:] = self.cash
+        for changes, start, stop in self._stretches(a, b):
+            self._walk(a, b, changes, start, stop, books, found, daily)
+
+    def _retell(self, row: int, changes: Changes, books: Accounts | Holdings) -> Array:
+        """Walk one configuration over all bars at once."""
+        found, daily = np.zeros((1, len(FOUND))), np.empty((1, len(self.days)))
+        self._walk(row, row + 1, changes, 0, len(self.scores), books, found, daily)
+        figures: Array = found[0]
+        return figures
+
+    def _changes(self, row: int) -> Changes:
+        """Decisions of one configuration on all bars."""
+        at, to, offsets = self.decisions(row, row + 1)
+        return Changes(np.zeros((1, 2), dtype=np.int64), at.astype(np.int32)[None], to[None], offsets[1:])
+
+    def _stretches(self, a: int, b: int) -> Iterator[tuple[Changes, int, int]]:
+        """Decisions of the configurations a to b, stretch by stretch; those of one are overwritten by the next."""
+        panel, blocks = self.panel, len(self.panel.singles)
+        facts = Facts(panel.points, panel.singles, panel.edges, panel.coverage, panel.face)
+        changes, tried = Changes.none(b - a, min(STRETCH, blocks) * BLOCK), self._tried(a, b)
+        age, guard = memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names))
+        for first in range(0, blocks, STRETCH):
+            last = min(first + STRETCH, blocks)
+            decide(facts, tried, age, guard, first, last, panel.lead, changes)
+            start, stop = max(first * BLOCK - panel.lead, 0), min(last * BLOCK, len(panel)) - panel.lead
+            yield changes, start, max(stop, 0)
+
+    def _walk(
+        self, a: int, b: int, changes: Changes, start: int, stop: int, books: Accounts | Holdings, found: Array,
+        daily: Array,
+    ) -> None:  # fmt: skip
+        """Walk the accounts of the configurations a to b over a stretch of bars."""
+        drawn, measures = self._charts_at(changes), self.configurations.measures[a:b]
+        if isinstance(books, Accounts):
+            by_contract(
+                self.market, self.rule, self.money, drawn, self._tried(a, b), measures, changes, start, stop, books,
+                found, daily,
             )  # fmt: skip
         else:
-            vectorbt_batch(
-                self.market, self.rule, Cash(*self._cash()), c.measures[a:b], offsets, at, to, table, chart_of, found,
-                daily,
-            )  # fmt: skip
+            terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
+            by_vectorbt(self.market, self.rule, terms, drawn, measures, changes, start, stop, books, found, daily)
 
-    def _charts_at(self, bars: Rows) -> tuple[Array, Rows]:
-        """Charts at some bars and of which bar each is; every bar's is read once, by whoever comes first."""
+    def _tried(self, a: int, b: int) -> Tried:
+        c = self.configurations
+        return Tried(self._shares[a:b], c.face_weights[a:b], c.thresholds[a:b])
+
+    def _charts_at(self, changes: Changes) -> Drawn:
+        """Charts at the bars of some decisions; every bar's is read once, by whoever comes first."""
         with self._drawing:
-            new = np.unique(bars[self._chart_of[bars] < 0])
+            new = np.unique(undrawn(changes, self._drawn.row_of))
             if len(new):
                 read = charts(self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels)
-                table = np.column_stack((read.price, read.atr, read.supports, read.resistances))
-                self._chart_of[new] = len(self._charts) + np.arange(len(new))
-                self._charts = np.concatenate((self._charts, table))
-            return self._charts, self._chart_of
+                table, known, end = self._drawn.table, self._charts, self._charts + len(new)
+                if end > len(table):
+                    table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
+                table[known:end] = np.column_stack((read.price, read.atr, read.supports, read.resistances))
+                self._drawn.row_of[new] = np.arange(known, end)
+                self._drawn, self._charts = self._drawn._replace(table=table), end
+            return self._drawn
 
     def _staged(self, stage: Stage | None) -> Array:
         """Bars as the contract takes them; refuses what the sweep cannot express."""
@@ -287,9 +301,6 @@ class Sweep:
             bars[at, 0, column] = values
         return bars
 
-    def _cash(self) -> tuple[float, float, float, float]:
-        return self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk
-
     def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
         """What is walked over, the ends of days, and the position of the last known bar."""
         one, ms = bars[:, 0], self.scores.frame.timeframe.ms
@@ -307,9 +318,9 @@ class Sweep:
             reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
             reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
         reach[np.flatnonzero(np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1))] = -nothing
-        if last < len(one) - 1:  # delisted: what is held is settled there
+        if self.fills == "contract" and last < len(one) - 1:  # delisted: what is held is settled there
             reach[last] = -nothing
-        return days, ground_of(reach, one[:, books.MARK_CLOSE], days), last
+        return days, ground_of(reach, one[:, books.MARK_CLOSE], one[:, books.OPEN], days), last
 
 
 def _check(scores: Scores, configurations: Configurations, fills: str) -> None:

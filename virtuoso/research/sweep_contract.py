@@ -1,8 +1,11 @@
-"""The account of one configuration on the contract, walked from event to event.
+"""The accounts of several configurations on the contract, walked from event to event.
 
-Money moves where it moves in the portfolio backtest: `contract.step` and `risk.admitted` are called, so that events are
-those of `portfolio.run`, bit for bit. Only bars on which `step` would do nothing are left out: nothing waits, nothing
-settles, and neither stop nor target nor liquidation is reached.
+Money moves where it moves in the portfolio backtest, so that events are those of `portfolio.run`, bit for bit:
+
+1. Bars on which `contract.step` would do nothing are left out: nothing waits, nothing settles, and neither stop nor
+   target nor liquidation is reached.
+2. Ordinary bars, nearly all of the others, are passed by the same arithmetic without its detours (sweep_ordinary.py).
+3. For the rest `contract.step` is called, and `risk.admitted` for every order.
 """
 
 from __future__ import annotations
@@ -10,28 +13,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
 from virtuoso.account.books import (
-    CALLED,
     CLOSED,
     ENTERED,
     ENTRY,
-    EVENT,
-    EVENT_COLUMNS,
     EVENTS_A_BAR,
     EXPIRES,
     FUNDED,
     LIMIT,
     MARGIN,
-    ORDER_COLUMNS,
     ORDER_SHARE,
     ORDER_STOP,
     ORDER_TARGET,
     ORDER_TRAIL,
     OUT,
-    POSITION_COLUMNS,
     QUANTITY,
     RANK,
     SHARE,
@@ -39,16 +35,27 @@ from virtuoso.account.books import (
     STOP,
     TAKER,
     TARGET,
-    TRAIL,
     Books,
 )
 from virtuoso.account.contract import leave, step
 from virtuoso.account.intent import NEXT_OPEN
-from virtuoso.account.margin import liquidation_price
 from virtuoso.account.risk import LIMITS, Limits, admitted
+from virtuoso.compiled import inner, kernel, uncounted
 from virtuoso.market.columns import Array
 from virtuoso.research.panel import Rows
-from virtuoso.research.sweep_kernel import reliability
+from virtuoso.research.sweep_kernel import Changes, Tried, reliability
+from virtuoso.research.sweep_ordinary import (
+    E_AMBIGUOUS,
+    E_FEE,
+    E_FUNDING,
+    E_KIND,
+    E_REALISED,
+    E_SIZE,
+    E_SLIPPAGE,
+    Purse,
+    liquidated_at,
+    ordinary,
+)
 from virtuoso.research.sweep_plan import (
     AMBIGUOUS,
     DRAWDOWN,
@@ -68,28 +75,16 @@ from virtuoso.research.sweep_plan import (
     SLIPPED,
     TRADES,
     WON,
+    Drawn,
     Market,
     Rule,
     draw,
 )
-from virtuoso.research.sweep_walk import (
-    DEEPEST,
-    HALTED_AT,
-    HELD,
-    PEAK,
-    RECORD_COLUMNS,
-    TOP,
-    Ground,
-    mark,
-    next_event,
-)
+from virtuoso.research.sweep_walk import DEEPEST, HALTED_AT, HELD, LEAST, Ground, advance, mark, recorded
 
-SLACK = 1e-9
-"""Share of price by which a liquidation is looked for too early: the step itself decides."""
-E_KIND, E_SIZE, E_FEE, E_SLIPPAGE, E_REALISED, E_FUNDING, E_AMBIGUOUS = (
-    (EVENT.names or ()).index(name) for name in ("kind", "size", "fee", "slippage", "realised", "funding", "ambiguous")
-)
 LIFE_SIZE, LIFE_PNL, LIFE_DOUBT = 0, 1, 2
+NOTHING, STEP, ORDER = range(3)
+"""What is due where ordinary bars end: nothing, a step of the contract, an order."""
 
 
 class Money(NamedTuple):
@@ -104,137 +99,227 @@ class Money(NamedTuple):
     pessimistic: bool
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+class Asked(NamedTuple):
+    """What `admitted` is asked with beside the account: the last mark, closes of other instruments, and counters."""
+
+    prices: Array
+    closes: Array
+    refused: Rows
+    cut: Rows
+
+
+class Accounts(NamedTuple):
+    """Accounts of several configurations, one row each: carried from one stretch of bars to the next.
+
+    Attributes
+    ----------
+    positions : Array, shape (n, 1, POSITION_COLUMNS)
+    orders : Array, shape (n, 1, ORDER_COLUMNS)
+    wallet : Array, quote currency, shape (n, 1)
+    record : Array, shape (n, RECORD_COLUMNS)
+    life : Array, shape (n, 3)
+        Size, profit and doubt of the position that is held.
+    decided : array of int64, shape (n,)
+        Decisions so far.
+    events : Array, shape (room, EVENT_COLUMNS)
+        With room for one bar only, those of a bar are overwritten by the next.
+    written, counted : array of int64, shape (1,)
+        Events in `events`, and how many of them are in the figures.
+    """
+
+    positions: Array
+    orders: Array
+    wallet: Array
+    record: Array
+    life: Array
+    decided: Rows
+    events: Array
+    written: Rows
+    counted: Rows
+
+    @classmethod
+    def opened(cls, n: int, cash: float, room: int = EVENTS_A_BAR) -> Accounts:
+        """Open accounts that hold nothing."""
+        books = Books.opened(n, cash, room)
+        return cls(
+            books.positions[:, None].copy(), books.orders[:, None].copy(), np.full((n, 1), cash), recorded(n, cash),
+            np.zeros((n, 3)), np.zeros(n, np.int64), books.events, books.written, books.written.copy(),
+        )  # fmt: skip
+
+
+@kernel
 def by_contract(
-    market: Market, rule: Rule, money: Money, shares: Array, face_weights: Array, measures: Array, at: Rows,
-    to: NDArray[np.int8], charts: Array, chart_of: Rows, events: Array, found: Array, daily: Array,
-) -> int:  # fmt: skip
-    """Trade the decisions of one configuration.
+    market: Market, rule: Rule, money: Money, drawn: Drawn, tried: Tried, measures: Array, changes: Changes, start: int,
+    stop: int, accounts: Accounts, found: Array, daily: Array,
+) -> None:  # fmt: skip
+    """Trade the decisions of several configurations over the bars [start, stop).
 
     Parameters
     ----------
-    market, rule, money
-    shares, face_weights, measures : Array
-        Of the configuration.
-    at, to : shape (n_decisions,)
-        Bars at whose close the state of its rule changes, and to what.
-    charts : Array, shape (n_charts, 2 + 2 * DEPTH)
-    chart_of : array of int64, shape (n_bars,)
-        Row of the chart of each bar.
-    events : Array, shape (room, EVENT_COLUMNS)
-        Written; with room for one bar only, those of a bar are overwritten by the next.
-    found : Array, shape (len(FOUND),)
-        Written.
-    daily : Array, quote currency, shape (n_days,)
+    market, rule, money, drawn, tried
+    measures : Array, shape (n, 9)
+    changes : Changes
+        Over these bars.
+    start, stop : int
+    accounts : Accounts
+        Changed.
+    found : Array, shape (n, len(FOUND))
+        Changed.
+    daily : Array, quote currency, shape (n, n_days)
         Written: equity at the end of each day.
+    """
+    plan, counts = np.zeros(PLAN_COLUMNS), np.zeros(len(LIMITS), np.int64)
+    asked = Asked(np.zeros(1), np.zeros((0, 1)), counts, counts.copy())
+    for k in range(len(measures)):
+        t, d, due = start, 0, NOTHING
+        while t < stop or due != NOTHING:
+            t, d, due = _pass_ordinary(
+                market, rule, money, drawn, measures, changes, k, t, d, due == STEP, stop, accounts, plan, found, daily
+            )
+            if due == STEP:
+                _step(market, money, accounts, k, t)
+            elif due == ORDER:
+                _order(market, money, drawn, tried, accounts, k, t - 1, float(changes.to[k, d]), plan, asked)
+                d += 1
+        accounts.decided[k] += d
+        own, record = accounts.positions[k, 0], accounts.record[k]
+        found[k, HELD_BARS], found[k, DRAWDOWN] = record[HELD], record[DEEPEST]
+        found[k, HALTED], found[k, EQUITY] = 1.0 if record[HALTED_AT] >= 0.0 else 0.0, accounts.wallet[k, 0]
+        if own[SIZE] != 0.0:
+            found[k, EQUITY] += own[SIZE] * (market.ground.bars[stop - 1, LEAST] - own[ENTRY])
+
+
+@uncounted
+def _pass_ordinary(
+    market: Market, rule: Rule, money: Money, drawn: Drawn, measures: Array, changes: Changes, k: int, t: int, d: int,
+    stepped: bool, stop: int, accounts: Accounts, plan: Array, found: Array, daily: Array,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Walk one account from a bar and a decision on; over a bar that has been stepped over, it is closed first.
 
     Returns
     -------
-    int
-        Events in `events`.
+    tuple of int
+        The bar and the decision that were come to, and what is due there: a STEP over the bar, an ORDER for the
+        decision of the close before it, or NOTHING any more.
     """
-    n, ground, limit = len(market.bars), market.ground, money.limits.max_drawdown
-    positions, orders = np.zeros((1, POSITION_COLUMNS)), np.zeros((1, ORDER_COLUMNS))
-    own, order = positions[0], orders[0]
-    own[STOP], own[TRAIL], own[CALLED], order[LIMIT] = np.nan, np.nan, np.nan, np.nan
-    books = Books(positions, orders, np.array([money.cash]), events, np.zeros(1, np.int64))
-    record, plan, life, prices = np.zeros(RECORD_COLUMNS), np.zeros(PLAN_COLUMNS), np.zeros(3), np.zeros(1)
-    record[TOP], record[PEAK], record[HALTED_AT] = money.cash, money.cash, -1.0
-    found[:], daily[:] = 0.0, money.cash
-    d, t, only = 0, int(np.int64(0)), int(np.int64(0))  # for literals numba would compile everything again
-    while t < n:
-        decision = at[d] if d < len(at) else n
+    ground, at, to, count = market.ground, changes.at[k], changes.to[k], changes.counts[k]
+    own, order, wallet = accounts.positions[k, 0], accounts.orders[k, 0], accounts.wallet[k]
+    purse = Purse(own, order, wallet, accounts.events, accounts.written)
+    record, limit = accounts.record[k], money.limits.max_drawdown
+    while True:
+        if stepped:
+            _close(ground, money, accounts, k, t, found, daily)
+            t, stepped = t + 1, False
+        if d < count and at[d] == t - 1:
+            side, rank = float(to[d]), float(accounts.decided[k] + d)
+            if side != 0.0 and not draw(drawn, at[d], side, measures[k], rule, plan):
+                side = 0.0
+            if side * own[SIZE] > 0.0:
+                order[OUT] = 0.0  # it is there already, and a way out that still waited is called off
+            else:
+                _write(order, side, plan, rank, market.first + at[d], rule, 1.0 if own[SIZE] != 0.0 else 0.0)
+                if side > 0.0 or (side < 0.0 and rule.shorts):
+                    return t, d, ORDER
+            d += 1
+        if t >= stop:
+            return t, d, NOTHING
+        until = min(at[d] + 1, stop) if d < count else stop
         if record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:
-            decision = n  # nothing is entered any more
-        stop, event = min(decision + 1, n), min(decision + 1, n)
+            d, until = count, stop  # nothing is entered any more
+        event, least, most, called = until, 0.0, 0.0, 0.0
+        if own[SIZE] != 0.0:
+            called = liquidated_at(money.tiers[0], own[SIZE], own[ENTRY], own[MARGIN])
         if order[QUANTITY] != 0.0 or order[OUT] != 0.0:
             event = t
         elif own[SIZE] != 0.0:
-            event = _event_of(ground, own, money.tiers[0], t, stop)
-        mark(ground, t, event, books.wallet[0], own[SIZE], own[ENTRY], limit, money.reset, record, daily)
+            event, least, most = _event_of(ground, own, called, t, until)
+        mark(ground, t, event, least, most, wallet[0], own[SIZE], own[ENTRY], limit, money.reset, record, daily[k])
         t = event
-        if event < stop:
-            seen = books.written[0]
-            step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
-            if t == market.last and t < n - 1 and own[SIZE] != 0.0:  # delisted: settled at its last mark
-                taker = money.terms[0, TAKER]
-                leave(market.first + t, only, float(CLOSED), own[SIZE], ground.close[t], 0.0, taker, books, True)
-            _count(events, seen, books.written[0], life, found)
-            if len(events) <= EVENTS_A_BAR:
-                books.written[0] = 0
-            mark(ground, t, t + 1, books.wallet[0], own[SIZE], own[ENTRY], limit, money.reset, record, daily)
-            t += 1
-        if t == decision + 1:
-            prices[0] = ground.close[decision]
-            side, trusted = float(to[d]), 0.0
-            known = side != 0.0 and draw(charts[chart_of[decision]], side, measures, rule, plan)
-            if known and side * own[SIZE] <= 0.0:
-                trusted = reliability(
-                    market.points[decision], market.coverage[market.run[decision]], market.gates[decision], market.face,
-                    shares, face_weights,
-                )  # fmt: skip
-            _decide(
-                side if known else 0.0, plan, charts[chart_of[decision], PRICE] if known else np.nan, trusted,
-                market.first + decision, float(d), rule, money, books, prices, record[HALTED_AT] >= 0.0,
-            )  # fmt: skip
-            d += 1
-    found[HELD_BARS], found[DRAWDOWN], found[EQUITY] = record[HELD], record[DEEPEST], books.wallet[0]
-    found[HALTED] = 1.0 if record[HALTED_AT] >= 0.0 else 0.0
-    if own[SIZE] != 0.0:
-        found[EQUITY] += own[SIZE] * (ground.close[n - 1] - own[ENTRY])
-    return int(books.written[0])
+        if event < until:
+            if not ordinary(
+                market.first + t, t, ground, market.bars, money.terms[0], money.tiers[0], called, purse,
+                money.pessimistic,
+            ):  # fmt: skip
+                return t, d, STEP
+            stepped = True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _decide(
-    side: float, plan: Array, close: float, trusted: float, number: int, rank: float, rule: Rule, money: Money,
-    books: Books, prices: Array, halted: bool,
-) -> None:  # fmt: skip
-    """Turn a decision into an order, as the portfolio does with one instrument."""
-    own, order = books.positions[0], books.orders[0]
-    if side * own[SIZE] > 0.0:
-        order[OUT] = 0.0  # it is there already, and a way out that still waited is called off
-        return
-    order[QUANTITY], size = 0.0, 0.0
-    if side != 0.0 and (rule.shorts or side > 0.0):
-        price = close if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
-        equity = books.wallet[0] + own[SIZE] * (prices[0] - own[ENTRY]) if own[SIZE] != 0.0 else books.wallet[0]
-        refused, cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
-        size = admitted(
-            0, side, price, plan[PLAN_STOP], trusted, equity, halted, np.zeros((0, 1)), prices, books.orders,
-            books.positions, money.limits, money.rules, refused, cut,
-        )  # fmt: skip
+@inner
+def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> None:
+    """Let the contract step over a bar that is not ordinary."""
+    books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
+    own, only = books.positions[0], int(np.int64(0))  # a literal would be compiled once more
+    step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
+    if t == market.last and t < len(market.bars) - 1 and own[SIZE] != 0.0:  # delisted: settled at its last mark
+        price, taker = market.ground.bars[t, LEAST], money.terms[0, TAKER]
+        leave(market.first + t, only, float(CLOSED), own[SIZE], price, 0.0, taker, books, True)
+
+
+@uncounted
+def _close(ground: Ground, money: Money, accounts: Accounts, k: int, t: int, found: Array, daily: Array) -> None:
+    """Close a bar on which something may have happened: events are counted, equity is marked."""
+    own, close = accounts.positions[k, 0], ground.bars[t, LEAST]
+    accounts.counted[0] = _count(accounts.events, accounts.counted[0], accounts.written[0], accounts.life[k], found[k])
+    if len(accounts.events) <= EVENTS_A_BAR:
+        accounts.written[0] = accounts.counted[0] = 0
+    limit, record = money.limits.max_drawdown, accounts.record[k]
+    size, entry, wallet = own[SIZE], own[ENTRY], accounts.wallet[k, 0]
+    mark(ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
+
+
+@uncounted
+def _write(order: Array, side: float, plan: Array, rank: float, number: int, rule: Rule, out: float) -> None:
+    """Write an order down as the portfolio does with one instrument; its size is not known yet."""
     order[:] = 0.0
     order[LIMIT], order[ORDER_STOP], order[ORDER_TRAIL], order[RANK] = np.nan, np.nan, np.nan, rank
-    order[EXPIRES] = number + NEXT_OPEN
-    for k in range(3):
-        order[ORDER_TARGET + k] = plan[PLAN_TARGET + k] if side != 0.0 else np.nan
-        order[ORDER_SHARE + k] = plan[PLAN_SIZE + k] if side != 0.0 else 0.0
+    order[EXPIRES], order[OUT] = number + NEXT_OPEN, out
+    for j in range(3):
+        order[ORDER_TARGET + j] = plan[PLAN_TARGET + j] if side != 0.0 else np.nan
+        order[ORDER_SHARE + j] = plan[PLAN_SIZE + j] if side != 0.0 else 0.0
     if side != 0.0:
         order[LIMIT], order[ORDER_STOP] = plan[PLAN_LIMIT], plan[PLAN_STOP]
         if not np.isnan(plan[PLAN_LIMIT]):
             order[EXPIRES] = number + rule.waits
-    order[OUT], order[QUANTITY] = 1.0 if own[SIZE] != 0.0 else 0.0, size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _event_of(ground: Ground, own: Array, tiers: Array, t: int, stop: int) -> int:
-    """First bar on which something may happen to what is held."""
-    called = liquidation_price(tiers, own[SIZE], own[ENTRY], own[MARGIN], 0.0)
+@uncounted
+def _order(
+    market: Market, money: Money, drawn: Drawn, tried: Tried, accounts: Accounts, k: int, t: int, side: float,
+    plan: Array, asked: Asked,
+) -> None:  # fmt: skip
+    """Ask for the size of an order that was decided at the close of a bar."""
+    positions, orders, prices = accounts.positions[k], accounts.orders[k], asked.prices
+    prices[0] = market.ground.bars[t, LEAST]
+    own, equity = positions[0], accounts.wallet[k, 0]
+    if own[SIZE] != 0.0:
+        equity += own[SIZE] * (prices[0] - own[ENTRY])
+    trusted = reliability(
+        market.points[t], market.coverage[market.run[t]], market.gates[t], market.face, tried.shares[k],
+        tried.face_weights[k],
+    )  # fmt: skip
+    price = drawn.table[drawn.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
+    orders[0, QUANTITY] = admitted(
+        0, side, price, plan[PLAN_STOP], trusted, equity, accounts.record[k, HALTED_AT] >= 0.0, asked.closes, prices,
+        orders, positions, money.limits, money.rules, asked.refused, asked.cut,
+    )  # fmt: skip
+
+
+@uncounted
+def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
+    """First bar on which something may happen to what is held; least and greatest close of those before it."""
     nearest = np.inf
     for k in range(3):
         if own[SHARE + k] > 0.0:
             nearest = min(nearest, own[TARGET + k] if own[SIZE] > 0.0 else -own[TARGET + k])
-    if own[SIZE] > 0.0:
-        below = called * (1.0 + SLACK) if not np.isnan(called) else -np.inf
-        return next_event(ground, t, stop, own[STOP], nearest, below, np.inf)
-    above = called * (1.0 - SLACK) if not np.isnan(called) else np.inf
-    return next_event(ground, t, stop, -nearest, own[STOP], -np.inf, above)
+    below, above, mark_below, mark_above = own[STOP], nearest, called, np.inf
+    if own[SIZE] < 0.0:
+        below, above, mark_below, mark_above = -nearest, own[STOP], -np.inf, called
+    return advance(ground, t, stop, below, above, mark_below, mark_above)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _count(events: Array, seen: int, written: int, life: Array, found: Array) -> None:
-    """Add up what new events cost, and what each position brought that ends with them."""
+@uncounted
+def _count(events: Array, seen: int, written: int, life: Array, found: Array) -> int:
+    """Add up what new events cost, and what each position brought that ends with them; gives the events so far."""
     for e in range(seen, written):
         kind = events[e, E_KIND]
         found[FEES] += events[e, E_FEE]
@@ -255,18 +340,4 @@ def _count(events: Array, seen: int, written: int, life: Array, found: Array) ->
             else:
                 found[LOST] -= pnl
             life[:] = 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def contract_batch(
-    market: Market, rule: Rule, money: Money, shares: Array, face_weights: Array, measures: Array, offsets: Rows,
-    at: Rows, to: NDArray[np.int8], charts: Array, chart_of: Rows, found: Array, daily: Array,
-) -> None:  # fmt: skip
-    """Trade the decisions of several configurations; those of the k-th are offsets[k] to offsets[k + 1]."""
-    events = np.empty((EVENTS_A_BAR, EVENT_COLUMNS))
-    for k in range(len(found)):
-        mine = slice(offsets[k], offsets[k + 1])
-        by_contract(
-            market, rule, money, shares[k], face_weights[k], measures[k], at[mine], to[mine], charts, chart_of, events,
-            found[k], daily[k],
-        )  # fmt: skip
+    return written

@@ -3,21 +3,25 @@
 1. The sums of a block of bars (weight x score x coverage) are made for several configurations by one product of
    matrices in single precision. It decides nothing: a sum is trusted only if it lies further from every threshold than
    its rounding can be, whatever the order of summation (`guard_of`).
-2. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order (blend.py).
-3. While a rule is neutral, bars that reach no threshold to enter are passed over eight at a time.
+2. While a rule is neutral, bars that reach no threshold to enter are passed over; while it is not, bars that are
+   certain to stay are. Bars are flagged by vector instructions and passed over eight at a time.
+3. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order (blend.py).
 
-Hysteresis, `max_age` and `min_coverage` are those of `virtuoso.signals.rule`. Nothing is written but changes of state.
+Hysteresis, `max_age` and `min_coverage` are those of `virtuoso.signals.rule`. When the threshold to enter was last
+reached is looked up where an entry may have lapsed, and at the end of a block. Nothing is written but changes of state.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from virtuoso.compiled import kernel, uncounted
 from virtuoso.market.columns import Array
 from virtuoso.prism.blend import CONVICTION_HALF, RELUCTANCE
-from virtuoso.research.panel import BLOCK, Rows, Single
+from virtuoso.research.panel import BLOCK, Rows, Single, Steps
 
 TOGETHER = 8
 """Configurations in one product; with a block of 512 bars small enough for one thread of the library."""
@@ -30,140 +34,277 @@ BULL_ENTER, BULL_LEAVE, BEAR_LEAVE, BEAR_ENTER, MIN_COVERAGE = range(5)
 SIDE, SINCE = 0, 1
 """Columns of a state: the side of the rule, and the last bar that reached the threshold to enter it."""
 
+Flags = NDArray[np.bool_]
+Words = NDArray[np.uint64]
+Sides = NDArray[np.int8]
+
+
+class Facts(NamedTuple):
+    """What is known of every bar; see `Panel`."""
+
+    points: Array
+    singles: Single
+    edges: Rows
+    coverage: Array
+    face: Rows
+
+
+class Tried(NamedTuple):
+    """Configurations, one row each.
+
+    Attributes
+    ----------
+    shares : Array, shape (n, n_components)
+    face_weights : Array, shape (n, n_faces)
+    thresholds : Array, shape (n, 5)
+    """
+
+    shares: Array
+    face_weights: Array
+    thresholds: Array
+
+
+class Changes(NamedTuple):
+    """Where the state of each configuration's rule changes; the states go on from one stretch of blocks to the next.
+
+    Attributes
+    ----------
+    states : array of int64, shape (n, 2)
+        SIDE and SINCE.
+    at, to : array, shape (n, room)
+        Bars of the changes of this stretch, and the sides they change to; with room for every bar.
+    counts : array of int64, shape (n,)
+        How many they are.
+    """
+
+    states: Rows
+    at: Steps
+    to: Sides
+    counts: Rows
+
+    @classmethod
+    def none(cls, n: int, room: int) -> Changes:
+        """Before the first bar every rule is neutral."""
+        at, to = np.empty((n, room), dtype=np.int32), np.empty((n, room), dtype=np.int8)
+        return cls(np.zeros((n, 2), dtype=np.int64), at, to, np.zeros(n, dtype=np.int64))
+
+
+class Desk(NamedTuple):
+    """What is worked on: the sums of a block, and flags of the bars that may enter (hot) or may leave (loose)."""
+
+    sums: Single
+    hot: Flags
+    hot_words: Words
+    loose: Flags
+    loose_words: Words
+
 
 def guard_of(components: int) -> float:
     """Points by which a weighted sum in single precision may be off: every rounding of it, twice."""
     return 2.0 * (components + 8) * EPSILON * 100.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def decide(
-    points: Array, singles: Single, edges: Rows, coverage: Array, face: Rows, shares: Array, face_weights: Array,
-    thresholds: Array, age: int, guard: float, first: int, last: int, states: Rows, at: NDArray[np.int32],
-    to: NDArray[np.int8], counts: Rows,
-) -> None:  # fmt: skip
+    facts: Facts, tried: Tried, age: int, guard: float, first: int, last: int, lead: int, changes: Changes
+) -> None:
     """Find where the state of each configuration changes within some blocks of bars.
 
     Parameters
     ----------
-    points, singles, edges, coverage, face
-        Of the panel.
-    shares : Array, shape (n, n_components)
-    face_weights : Array, shape (n, n_faces)
-    thresholds : Array, shape (n, 5)
+    facts : Facts
+    tried : Tried
     age : int, bars
         How long an entry lives.
     guard : float, points
     first, last : int
         From which block on, and before which one.
-    states : array of int64, shape (n, 2)
-        Side and last entry of each configuration; changed, so that the next blocks go on from there.
-    at, to, counts : shape (n, n_bars of the blocks), (n, n_bars of the blocks), (n,)
-        Written: bars of the changes, the sides they change to, and how many they are.
+    lead : int
+        Bars that are only remembered: changes before it are not written, and bars are counted from it.
+    changes : Changes
+        Written.
     """
-    n, components = shares.shape
-    weights = np.empty((n, components), np.float32)
+    n, components = tried.shares.shape
+    weights, sums = np.empty((n, components), np.float32), np.empty((TOGETHER, BLOCK), np.float32)
     for k in range(n):
         for c in range(components):
-            weights[k, c] = shares[k, c] * face_weights[k, face[c]]
-    counts[:] = 0
-    whole, whole_of = np.empty(n), np.full(n, -1)
-    sums, hot = np.empty((TOGETHER, BLOCK), np.float32), np.zeros(BLOCK, np.bool_)
-    run = np.searchsorted(edges, first * BLOCK, side="right") - 1
+            weights[k, c] = tried.shares[k, c] * tried.face_weights[k, facts.face[c]]
+    hot, loose = np.zeros(BLOCK // WORD, np.uint64), np.zeros(BLOCK // WORD, np.uint64)
+    desk = Desk(sums, hot.view(np.bool_), hot, loose.view(np.bool_), loose)
+    known, known_of, singles = np.empty(n), np.full(n, -1), facts.singles
+    run, edges = int(np.searchsorted(facts.edges, first * BLOCK, side="right")) - 1, facts.edges
+    changes.counts[:] = 0
     for block in range(first, last):
-        stop = min((block + 1) * BLOCK, len(points))
-        for begin in range(0, n, TOGETHER):
-            end = min(begin + TOGETHER, n)
-            np.dot(weights[begin:end], singles[block], sums[: end - begin])
-            for k in range(begin, end):
-                start, r = block * BLOCK, run
-                while start < stop:
-                    until = min(edges[r + 1], stop)
-                    if whole_of[k] != r:
-                        least = thresholds[k, MIN_COVERAGE]
-                        whole[k], whole_of[k] = _weight(coverage[r], face, shares[k], face_weights[k], least), r
-                    counts[k] = _follow(
-                        points, coverage[r], face, shares[k], face_weights[k], thresholds[k], whole[k], age, guard,
-                        start, until, sums[k - begin, start - block * BLOCK :], hot, states[k], at[k], to[k], counts[k],
-                    )  # fmt: skip
-                    start, r = until, r + 1
-        while edges[run + 1] <= stop and run + 2 < len(edges):
+        end = min((block + 1) * BLOCK, len(facts.points))
+        for lot in range(0, n, TOGETHER):
+            np.dot(weights[lot : lot + TOGETHER], singles[block], sums[: min(TOGETHER, n - lot)])
+            _decide_lot(facts, tried, age, guard, block * BLOCK, end, run, lot, lead, known, known_of, desk, changes)
+        while edges[run + 1] <= end and run + 2 < len(edges):
             run += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _weight(coverage: Array, face: Rows, shares: Array, face_weights: Array, least: float) -> float:
+@uncounted
+def _decide_lot(
+    facts: Facts, tried: Tried, age: int, guard: float, begin: int, end: int, run: int, lot: int, lead: int,
+    known: Array, known_of: Rows, desk: Desk, changes: Changes,
+) -> None:  # fmt: skip
+    """Follow the rules of the configurations whose sums over a block were made together."""
+    for k in range(lot, min(lot + TOGETHER, len(tried.shares))):
+        start, r, sums = begin, run, desk.sums[k - lot]
+        while start < end:
+            stop = min(facts.edges[r + 1], end)
+            if known_of[k] != r:
+                known[k], known_of[k] = _weight(facts, tried, k, r), r
+            most, least = tried.thresholds[k, BULL_ENTER] - guard, tried.thresholds[k, BEAR_ENTER] + guard
+            if _heat(sums, most * known[k], least * known[k], desk.hot) or changes.states[k, SIDE] != 0:
+                _follow(facts, tried, desk, sums, changes, k, r, known[k], age, guard, begin, start, stop, lead)
+            start, r = stop, r + 1
+
+
+@uncounted
+def _weight(facts: Facts, tried: Tried, k: int, r: int) -> float:
     """Weight that is known over a run, as the prism sums it; -1 where it is too little to go by."""
-    total, c = 0.0, 0
-    for f in range(len(face_weights)):
+    face, coverage, shares, total, c = facts.face, facts.coverage, tried.shares, 0.0, 0
+    for f in range(tried.face_weights.shape[1]):
         known = 0.0
         while c < len(face) and face[c] == f:
-            known += shares[c] * coverage[c]
+            known += shares[k, c] * coverage[r, c]
             c += 1
         if known > 0.0:
-            total += face_weights[f] * known
-    return total if total > 0.0 and total >= least else -1.0
+            total += tried.face_weights[k, f] * known
+    return total if total > 0.0 and total >= tried.thresholds[k, MIN_COVERAGE] else -1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted
 def _follow(
-    points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array, thresholds: Array,
-    known: float, age: int, guard: float, start: int, stop: int, sums: Single, hot: NDArray[np.bool_], state: Rows,
-    at: NDArray[np.int32], to: NDArray[np.int8], count: int,
-) -> int:  # fmt: skip
-    """Follow the rule of one configuration through bars of one run; gives the number of changes so far."""
-    side, since, n = state[SIDE], state[SINCE], stop - start
+    facts: Facts, tried: Tried, desk: Desk, sums: Single, changes: Changes, k: int, r: int, known: float, age: int,
+    guard: float, begin: int, start: int, stop: int, lead: int,
+) -> None:  # fmt: skip
+    """Follow the rule of one configuration through the bars [start, stop) of one run and one block."""
+    limits, side, since = tried.thresholds[k], changes.states[k, SIDE], changes.states[k, SINCE]
+    i, n = start - begin, stop - begin
     if known < 0.0:
         if side != 0:
-            at[count], to[count] = start, 0
-            count += 1
-        state[SIDE] = 0
-        return count
-    bull_enter, bull_leave = thresholds[BULL_ENTER], thresholds[BULL_LEAVE]
-    bear_leave, bear_enter = thresholds[BEAR_LEAVE], thresholds[BEAR_ENTER]
-    _heat(sums, n, (bull_enter - guard) * known, (bear_enter + guard) * known, hot)
-    words, i, inverse = hot.view(np.uint64), 0, 1.0 / known
-    while i < n:
+            _change(changes, k, start - lead, 0)
+        return
+    if side != 0:
+        _loosen(sums[:n], i, side, limits, known, guard, desk.loose)
+    while True:
         if side == 0:
-            if i % WORD == 0 and words[i // WORD] == 0:
-                i += WORD
-                continue
-            if not hot[i]:
-                i += 1
-                continue
-        value, t, now = sums[i] * inverse, start + i, 0
-        near = min(
-            min(abs(value - bull_enter), abs(value - bull_leave)), min(abs(value - bear_leave), abs(value - bear_enter))
-        )
-        if near <= guard:
-            value = confluence(points[t], coverage, face, shares, face_weights)[0]
-        if value >= bull_enter:
+            i = _next(desk.hot, desk.hot_words, i, n)
+        else:
+            i, since = _stay(facts, tried, desk, sums, k, r, known, age, guard, begin, i, n, side, since)
+        if i >= n:
+            break
+        t, now = begin + i, 0
+        value = _value(facts, tried, k, r, t, sums[i] / known, guard)
+        if value >= limits[BULL_ENTER]:
             now, since = 1, t
-        elif value <= bear_enter:
+        elif value <= limits[BEAR_ENTER]:
             now, since = -1, t
-        elif side > 0 and value >= bull_leave and t - since < age:
+        elif side > 0 and value >= limits[BULL_LEAVE] and t - since < age:
             now = 1
-        elif side < 0 and value <= bear_leave and t - since < age:
+        elif side < 0 and value <= limits[BEAR_LEAVE] and t - since < age:
             now = -1
-        if now != side:
-            at[count], to[count] = t, now
-            count += 1
-            side = now
         i += 1
-    state[SIDE], state[SINCE] = side, since
-    return count
+        if now != side:
+            side = now
+            _change(changes, k, t - lead, side)
+            if side != 0:
+                _loosen(sums[:n], i, side, limits, known, guard, desk.loose)
+    changes.states[k, SINCE] = since
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _heat(sums: Single, n: int, most: float, least: float, hot: NDArray[np.bool_]) -> None:
-    """Say which bars may enter; those after the last one may not."""
-    high, low = np.float32(most), np.float32(least)
-    for i in range(n):
+@uncounted
+def _change(changes: Changes, k: int, t: int, side: int) -> None:
+    """Change the state of a rule; what changes before the first bar is remembered and not written."""
+    changes.states[k, SIDE] = side
+    if t >= 0:
+        changes.at[k, changes.counts[k]], changes.to[k, changes.counts[k]] = t, side
+        changes.counts[k] += 1
+
+
+@uncounted
+def _heat(sums: Single, most: float, least: float, hot: Flags) -> bool:
+    """Flag the bars that may enter; says whether there are any."""
+    high, low, found = np.float32(most), np.float32(least), False
+    for i in range(len(sums)):
         hot[i] = (sums[i] >= high) | (sums[i] <= low)
-    hot[n:] = False
+        found |= hot[i]
+    return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted
+def _loosen(sums: Single, start: int, side: int, limits: Array, known: float, guard: float, loose: Flags) -> None:
+    """Flag the bars from one on that may leave a side."""
+    sign, leave = np.float32(side), limits[BULL_LEAVE] if side > 0 else -limits[BEAR_LEAVE]
+    rest, flags, least = sums[start:], loose[start:], np.float32((leave + guard) * known)
+    for i in range(len(rest)):
+        flags[i] = sign * rest[i] <= least
+
+
+@uncounted
+def _next(flags: Flags, words: Words, i: int, n: int) -> int:
+    """First flagged bar from i on, or n."""
+    while i < n and not flags[i]:
+        i += 1
+        if i % WORD == 0:
+            while i < n and words[i // WORD] == 0:
+                i += WORD
+    return min(i, n)
+
+
+@uncounted
+def _stay(
+    facts: Facts, tried: Tried, desk: Desk, sums: Single, k: int, r: int, known: float, age: int, guard: float,
+    begin: int, i: int, n: int, side: int, since: int,
+) -> tuple[int, int]:  # fmt: skip
+    """First bar from i on that may leave a side, or n; and the last bar that is known to have entered it before."""
+    loose = _next(desk.loose, desk.loose_words, i, n)
+    while True:
+        lapses = since + age - begin
+        if loose < n and loose < lapses:
+            return loose, since
+        end = min(loose, lapses)
+        last = _last_entry(facts, tried, desk, sums, k, r, known, guard, begin, max(since + 1 - begin, i), end, side)
+        if last < 0:
+            return end, since
+        since = begin + last
+        if end == n:
+            return n, since
+
+
+@uncounted
+def _last_entry(
+    facts: Facts, tried: Tried, desk: Desk, sums: Single, k: int, r: int, known: float, guard: float, begin: int,
+    first: int, end: int, side: int,
+) -> int:  # fmt: skip
+    """Last bar of [first, end) that reaches the threshold to enter a side, or -1; no bar may reach the other one."""
+    i = end
+    while i > first:
+        if i % WORD == 0 and i - WORD >= first and desk.hot_words[i // WORD - 1] == 0:
+            i -= WORD
+            continue
+        i -= 1
+        if desk.hot[i]:
+            value = _value(facts, tried, k, r, begin + i, sums[i] / known, guard)
+            if value >= tried.thresholds[k, BULL_ENTER] if side > 0 else value <= tried.thresholds[k, BEAR_ENTER]:
+                return i
+    return -1
+
+
+@uncounted
+def _value(facts: Facts, tried: Tried, k: int, r: int, t: int, value: float, guard: float) -> float:
+    """Confluence of a bar, as the prism has it where single precision cannot tell on which side of a threshold."""
+    limits, near = tried.thresholds[k], np.inf
+    for limit in range(MIN_COVERAGE):
+        near = min(near, abs(value - limits[limit]))
+    if near > guard:
+        return value
+    return confluence(facts.points[t], facts.coverage[r], facts.face, tried.shares[k], tried.face_weights[k])[0]
+
+
+@uncounted
 def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array) -> tuple[float, float]:
     """Confluence and known weight of one bar by the prism's own arithmetic (`blend_faces`, `blend_confluence`)."""
     total, whole, c = 0.0, 0.0, 0
@@ -181,7 +322,7 @@ def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_w
     return total / whole, whole
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted
 def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares: Array, face_weights: Array) -> float:
     """Reliability of one bar by the prism's own arithmetic (`blend_confluence`)."""
     centre, whole = confluence(points, coverage, face, shares, face_weights)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from virtuoso.compiled import kernel, uncounted
 from virtuoso.market.columns import Array
-from virtuoso.research.panel import Rows
+from virtuoso.research.panel import Rows, Steps
+from virtuoso.research.sweep_kernel import Changes
 from virtuoso.research.sweep_walk import Ground
 
 # columns of a chart: close, ATR, then levels below and above, nearest first
@@ -59,6 +60,20 @@ class Market(NamedTuple):
     face: Rows
 
 
+class Drawn(NamedTuple):
+    """Charts that have been read.
+
+    Attributes
+    ----------
+    table : Array, shape (room, 2 + 2 * DEPTH)
+    row_of : array of int32, shape (n_bars,)
+        Row of the chart of each bar, -1 where it has not been read.
+    """
+
+    table: Array
+    row_of: Steps
+
+
 class Rule(NamedTuple):
     """What of levels and orders is not varied.
 
@@ -79,13 +94,15 @@ class Rule(NamedTuple):
     shorts: bool
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def draw(chart: Array, side: float, measures: Array, rule: Rule, plan: Array) -> bool:
+@uncounted
+def draw(drawn: Drawn, t: int, side: float, measures: Array, rule: Rule, plan: Array) -> bool:
     """Draw entry, stop and targets of one entry; says whether there is a plan.
 
     Parameters
     ----------
-    chart : Array, shape (2 + 2 * DEPTH,)
+    drawn : Drawn
+    t : int
+        Bar at whose close it is decided.
     side : float
         1 or -1.
     measures : Array, shape (9,)
@@ -93,6 +110,7 @@ def draw(chart: Array, side: float, measures: Array, rule: Rule, plan: Array) ->
     plan : Array, shape (PLAN_COLUMNS,)
         Written.
     """
+    chart = drawn.table[drawn.row_of[t]]
     depth = (len(chart) - BELOW) // 2
     price, atr = chart[PRICE], chart[ATR]
     if not (np.isfinite(atr) and np.isfinite(price)):
@@ -119,3 +137,16 @@ def draw(chart: Array, side: float, measures: Array, rule: Rule, plan: Array) ->
             plan[PLAN_SIZE + k - 1] += plan[PLAN_SIZE + k]
             plan[PLAN_SIZE + k], plan[PLAN_TARGET + k] = 0.0, np.nan
     return bool(plan[PLAN_STOP] > 0.0 and plan[PLAN_TARGET] > 0.0)
+
+
+@kernel
+def undrawn(changes: Changes, row_of: Steps) -> Rows:
+    """Bars of decisions to enter whose chart has not been read yet; some of them more than once."""
+    at, to, counts = changes.at, changes.to, changes.counts
+    found, n = np.empty(counts.sum(), np.int64), 0
+    for k in range(len(counts)):
+        for d in range(counts[k]):
+            if to[k, d] != 0 and row_of[at[k, d]] < 0:
+                found[n] = at[k, d]
+                n += 1
+    return found[:n]

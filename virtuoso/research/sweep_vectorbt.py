@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from virtuoso.account.books import HIGH, LOW, OPEN
 from virtuoso.account.trades import SIGNAL
 from virtuoso.account.trades import STOP as BY_STOP
 from virtuoso.account.trades import TARGET as BY_TARGET
+from virtuoso.compiled import kernel, uncounted
 from virtuoso.market.columns import Array
-from virtuoso.research.panel import Rows
+from virtuoso.research.panel import Steps
+from virtuoso.research.sweep_kernel import Changes, Sides
 from virtuoso.research.sweep_plan import (
     AMBIGUOUS,
     DRAWDOWN,
@@ -33,14 +32,17 @@ from virtuoso.research.sweep_plan import (
     SLIPPED,
     TRADES,
     WON,
+    Drawn,
     Market,
     Rule,
     draw,
 )
-from virtuoso.research.sweep_walk import DEEPEST, HALTED_AT, HELD, PEAK, RECORD_COLUMNS, TOP, mark, next_event
+from virtuoso.research.sweep_walk import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, mark, recorded
 
-# what is held: signed size, price it was filled at, stop, target, fee paid, bar of the entry, bar of the decision
-SIZE, PRICE, STOP, TARGET, FEE, SINCE, DECIDED = range(7)
+# what is held: signed size, price it was filled at, stop, target, fee paid, bar of the entry, bar of the decision;
+# the wallet; and what the last decision wants: a side to enter at the next bar, longs and shorts to be left
+SIZE, PRICE, STOP, TARGET, FEE, SINCE, DECIDED, WALLET, WANTED, LEAVES_LONG, LEAVES_SHORT = range(11)
+HELD_COLUMNS = 7
 TRADE_COLUMNS = 8
 """Columns of a trade: bar of the decision, side, bars of entry and exit, prices of both, size, reason."""
 NEVER = 2.0
@@ -55,111 +57,151 @@ class Cash(NamedTuple):
     risk: float
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+class Holdings(NamedTuple):
+    """Accounts of several configurations, one row each: carried from one stretch of bars to the next.
+
+    Attributes
+    ----------
+    own : Array, shape (n, 11)
+    plan : Array, shape (n, PLAN_COLUMNS)
+        Of the last decision to enter.
+    record : Array, shape (n, RECORD_COLUMNS)
+    trades : Array, shape (room, TRADE_COLUMNS)
+        Closed trades are written as far as there is room: of one configuration, not of several.
+    """
+
+    own: Array
+    plan: Array
+    record: Array
+    trades: Array
+
+    @classmethod
+    def opened(cls, n: int, cash: float, room: int = 0) -> Holdings:
+        """Open accounts that hold nothing."""
+        own = np.zeros((n, LEAVES_SHORT + 1))
+        own[:, WALLET] = cash
+        return cls(own, np.zeros((n, PLAN_COLUMNS)), recorded(n, cash), np.empty((room, TRADE_COLUMNS)))
+
+
+@kernel
 def by_vectorbt(
-    market: Market, rule: Rule, terms: Cash, measures: Array, at: Rows, to: NDArray[np.int8], charts: Array,
-    chart_of: Rows, trades: Array, found: Array, daily: Array,
-) -> int:  # fmt: skip
-    """Trade the decisions of one configuration.
+    market: Market, rule: Rule, terms: Cash, drawn: Drawn, measures: Array, changes: Changes, start: int, stop: int,
+    holdings: Holdings, found: Array, daily: Array,
+) -> None:  # fmt: skip
+    """Trade the decisions of several configurations over the bars [start, stop).
 
     Parameters
     ----------
-    market, rule, terms
-    measures, at, to, charts, chart_of, found, daily
+    market, rule, terms, drawn
+    measures : Array, shape (n, 9)
+    changes : Changes
+        Over these bars.
+    start, stop : int
+    holdings : Holdings
+        Changed.
+    found, daily
         As for `sweep_contract.by_contract`.
-    trades : Array, shape (room, TRADE_COLUMNS)
-        Written as far as there is room.
-
-    Returns
-    -------
-    int
-        Closed trades.
     """
-    n, ground = len(market.bars), market.ground
-    own, plan, wallet, record = np.zeros(7), np.zeros(PLAN_COLUMNS), np.array([terms.cash]), np.zeros(RECORD_COLUMNS)
-    record[TOP], record[PEAK], record[HALTED_AT] = terms.cash, terms.cash, -1.0
-    found[:], daily[:] = 0.0, terms.cash
-    d, t, leaves_long, leaves_short, wanted = 0, int(np.int64(0)), False, False, 0.0
-    while t < n:
-        decision = at[d] if d < len(at) else n
-        stop, event = min(decision + 1, n), min(decision + 1, n)
-        if leaves_long or leaves_short or wanted != 0.0:
+    for k in range(len(measures)):
+        _trade(
+            market, rule, terms, drawn, measures[k], changes.at[k], changes.to[k], changes.counts[k], start, stop,
+            holdings.own[k], holdings.plan[k], holdings.record[k], holdings.trades, found[k], daily[k],
+        )  # fmt: skip
+
+
+@uncounted
+def _trade(
+    market: Market, rule: Rule, terms: Cash, drawn: Drawn, measures: Array, at: Steps, to: Sides, count: int,
+    start: int, stop: int, own: Array, plan: Array, record: Array, trades: Array, found: Array, daily: Array,
+) -> None:  # fmt: skip
+    """Trade the decisions of one configuration over some bars."""
+    ground, bars, t, d = market.ground, market.ground.bars, start, 0
+    while t < stop:
+        decision = at[d] if d < count else stop
+        until = min(decision + 1, stop)
+        event, least, most, size = until, 0.0, 0.0, own[SIZE]
+        if own[WANTED] != 0.0 or (size > 0.0 and own[LEAVES_LONG] != 0.0) or (size < 0.0 and own[LEAVES_SHORT] != 0.0):
             event = t
-        elif own[SIZE] > 0.0:
-            event = next_event(ground, t, stop, own[STOP], own[TARGET], -np.inf, np.inf)
-        elif own[SIZE] < 0.0:
-            event = next_event(ground, t, stop, own[TARGET], own[STOP], -np.inf, np.inf)
-        mark(ground, t, event, wallet[0], own[SIZE], own[PRICE], NEVER, 0, record, daily)
+        elif size != 0.0:
+            below, above = (own[STOP], own[TARGET]) if size > 0.0 else (own[TARGET], own[STOP])
+            event, least, most = advance(ground, t, until, below, above, -np.inf, np.inf)
+        mark(ground, t, event, least, most, own[WALLET], size, own[PRICE], NEVER, 0, record, daily)
         t = event
-        if event < stop:
-            bar = market.bars[t, 0]
-            if not np.isnan(bar[OPEN]):
-                if own[SIZE] != 0.0 and (leaves_long if own[SIZE] > 0.0 else leaves_short):
-                    _leave(t, bar[OPEN], SIGNAL, False, own, wallet, terms, trades, found)
-                leaves_long, leaves_short = False, False
-                if own[SIZE] != 0.0:
-                    _meet(t, bar[OPEN], bar[OPEN], bar[OPEN], own, wallet, terms, trades, found)
-                if wanted != 0.0 and own[SIZE] == 0.0 and (wanted > 0.0 or rule.shorts):
-                    _enter(t, bar[OPEN], wanted, plan, own, wallet, terms, found)
-                if own[SIZE] != 0.0:
-                    _meet(t, bar[OPEN], bar[LOW], bar[HIGH], own, wallet, terms, trades, found)
-            wanted = 0.0  # a way in does not wait for a bar that is known
-            mark(ground, t, t + 1, wallet[0], own[SIZE], own[PRICE], NEVER, 0, record, daily)
+        if event < until:
+            _pass(t, bars[t, OPENED], bars[t, LOW], bars[t, HIGH], rule, plan, own, terms, trades, found)
+            close = bars[t, LEAST]
+            mark(ground, t, t + 1, close, close, own[WALLET], own[SIZE], own[PRICE], NEVER, 0, record, daily)
             t += 1
         if t == decision + 1:
             side = float(to[d])
-            wanted = side if side != 0.0 and draw(charts[chart_of[decision]], side, measures, rule, plan) else 0.0
-            leaves_long, leaves_short = leaves_long or wanted <= 0.0, leaves_short or wanted >= 0.0
+            wanted = side if side != 0.0 and draw(drawn, decision, side, measures, rule, plan) else 0.0
+            own[WANTED] = wanted
+            own[LEAVES_LONG] = 1.0 if wanted <= 0.0 else own[LEAVES_LONG]
+            own[LEAVES_SHORT] = 1.0 if wanted >= 0.0 else own[LEAVES_SHORT]
             d += 1
-    found[HELD_BARS], found[DRAWDOWN], found[EQUITY] = record[HELD], record[DEEPEST], wallet[0]
+    found[HELD_BARS], found[DRAWDOWN], found[EQUITY] = record[HELD], record[DEEPEST], own[WALLET]
     if own[SIZE] != 0.0:
-        found[EQUITY] += own[SIZE] * (ground.close[n - 1] - own[PRICE])
-    return int(found[TRADES])
+        found[EQUITY] += own[SIZE] * (bars[stop - 1, LEAST] - own[PRICE])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _enter(
-    t: int, quoted: float, side: float, plan: Array, own: Array, wallet: Array, terms: Cash, found: Array
-) -> None:
+@uncounted
+def _pass(
+    t: int, opened: float, low: float, high: float, rule: Rule, plan: Array, own: Array, terms: Cash, trades: Array,
+    found: Array,
+) -> None:  # fmt: skip
+    """Let one bar pass: what was decided happens at its open, stop and target are met at the open and inside."""
+    wanted, own[WANTED] = own[WANTED], 0.0  # a way in does not wait for a bar that is known
+    if np.isnan(opened):
+        return
+    if own[SIZE] != 0.0 and own[LEAVES_LONG if own[SIZE] > 0.0 else LEAVES_SHORT] != 0.0:
+        _leave(t, opened, float(SIGNAL), False, own, terms, trades, found)
+    own[LEAVES_LONG], own[LEAVES_SHORT] = 0.0, 0.0
+    if own[SIZE] != 0.0:
+        _meet(t, opened, opened, opened, False, own, terms, trades, found)
+    if wanted != 0.0 and own[SIZE] == 0.0 and (wanted > 0.0 or rule.shorts):
+        _enter(t, opened, wanted, plan, own, terms, found)
+    if own[SIZE] != 0.0:
+        _meet(t, opened, low, high, True, own, terms, trades, found)
+
+
+@uncounted
+def _enter(t: int, quoted: float, side: float, plan: Array, own: Array, terms: Cash, found: Array) -> None:
     """Enter at an open unless it lies beyond the stop or the fill beyond the target."""
     price = quoted * (1.0 + terms.slippage * side)
     if side * (quoted - plan[PLAN_STOP]) <= 0.0 or side * (plan[PLAN_TARGET] - price) <= 0.0:
         return
     share = min(1.0, terms.risk / (abs(price - plan[PLAN_STOP]) / price))
-    size = share * wallet[0] / (price * (1.0 + terms.fees))
+    size = share * own[WALLET] / (price * (1.0 + terms.fees))
     own[SIZE], own[PRICE], own[STOP], own[TARGET] = side * size, price, plan[PLAN_STOP], plan[PLAN_TARGET]
     own[FEE], own[SINCE], own[DECIDED] = size * price * terms.fees, t, t - 1
-    wallet[0] -= own[FEE]
+    own[WALLET] -= own[FEE]
     found[FEES] += own[FEE]
     found[SLIPPED] += size * abs(price - quoted)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted
 def _meet(
-    t: int, opened: float, low: float, high: float, own: Array, wallet: Array, terms: Cash, trades: Array, found: Array
+    t: int, opened: float, low: float, high: float, inside: bool, own: Array, terms: Cash, trades: Array, found: Array
 ) -> None:
-    """Let prices between two meet the stop first, then the target; an open beyond either fills at the open."""
+    """Let prices meet the stop first, then the target; an open beyond either fills at the open."""
     side = 1.0 if own[SIZE] > 0.0 else -1.0
     worst, best = (low, high) if side > 0.0 else (high, low)
     stopped, reached = side * (worst - own[STOP]) <= 0.0, side * (best - own[TARGET]) >= 0.0
-    if stopped:
-        price = opened if low == high else own[STOP]
-        _leave(t, price, BY_STOP, reached and low != high, own, wallet, terms, trades, found)
-    elif reached:
-        price = opened if low == high else own[TARGET]
-        _leave(t, price, BY_TARGET, False, own, wallet, terms, trades, found)
+    if stopped or reached:
+        price, reason = (own[STOP], float(BY_STOP)) if stopped else (own[TARGET], float(BY_TARGET))
+        _leave(t, price if inside else opened, reason, inside and stopped and reached, own, terms, trades, found)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted
 def _leave(
-    t: int, quoted: float, reason: int, doubted: bool, own: Array, wallet: Array, terms: Cash, trades: Array,
+    t: int, quoted: float, reason: float, doubted: bool, own: Array, terms: Cash, trades: Array,
     found: Array,
 ) -> None:  # fmt: skip
     """Leave whole."""
     side, size = (1.0, own[SIZE]) if own[SIZE] > 0.0 else (-1.0, -own[SIZE])
     price = quoted * (1.0 - terms.slippage * side)
     fee, gained = size * price * terms.fees, own[SIZE] * (price - own[PRICE])
-    wallet[0] += gained - fee
+    own[WALLET] += gained - fee
     pnl, row = gained - fee - own[FEE], int(found[TRADES])
     if row < len(trades):
         trades[row, 0], trades[row, 1], trades[row, 2], trades[row, 3] = own[DECIDED], side, own[SINCE], t
@@ -173,16 +215,4 @@ def _leave(
         found[GAINED] += pnl
     else:
         found[LOST] -= pnl
-    own[:] = 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def vectorbt_batch(
-    market: Market, rule: Rule, terms: Cash, measures: Array, offsets: Rows, at: Rows, to: NDArray[np.int8],
-    charts: Array, chart_of: Rows, found: Array, daily: Array,
-) -> None:  # fmt: skip
-    """Trade the decisions of several configurations; those of the k-th are offsets[k] to offsets[k + 1]."""
-    trades = np.empty((0, TRADE_COLUMNS))
-    for k in range(len(found)):
-        mine = slice(offsets[k], offsets[k + 1])
-        by_vectorbt(market, rule, terms, measures[k], at[mine], to[mine], charts, chart_of, trades, found[k], daily[k])
+    own[:HELD_COLUMNS] = 0.0
