@@ -1,36 +1,39 @@
 """Compile what scoring and trading need, beside a first run that is still making its market.
 
 `make demo` on a fresh clone compiles every kernel, in the order in which it comes to them, on one core. What it needs
-last needs no market of its own: this scores and trades two days of simulated minutes, whose arrays are of the same
-types. numba keeps what it compiled in files that are written whole and then put in place, so that two processes may
-fill one cache; what the demo reaches first it compiles itself, as if this were not there.
+last needs no market of its own: this scores and trades a random walk, whose arrays are of the same types. numba keeps
+what it compiled in files that are written whole and then put in place, so that two processes may fill one cache; what
+the demo reaches first it compiles itself, as if this were not there.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from virtuoso import verbs
 from virtuoso.account.instrument import Instrument
-from virtuoso.clock import Timeframe
+from virtuoso.clock import Env, Timeframe
 
-SYMBOL, DAYS, SEED = "BTCUSDT", 2, 7
+MINUTES = 2_000
 
 
 def warm() -> None:
-    """Score, trade and signal two days of simulated minutes, for the sake of what is compiled on the way."""
+    """Score, trade and signal a random walk with every column there is, for the sake of what is compiled on the way."""
     from virtuoso.market.bars import Bars
+    from virtuoso.market.columns import COLUMNS
     from virtuoso.market.frame import MarketFrame
-    from virtuoso.market.gaps import policy_for
+    from virtuoso.market.gaps import GapPolicy
     from virtuoso.research.portfolio import Account
     from virtuoso.research.portfolio_backtest import backtest
     from virtuoso.research.stage import FundingTerms
-    from virtuoso.venues.simulator import VENUE, simulate
 
-    columns: dict[str, Any] = dict(simulate([SYMBOL], days=DAYS, seed=SEED)[SYMBOL])
-    times, minute = columns.pop("open_time"), Timeframe("1m")
-    bars = Bars.from_rows(minute, times, columns, policy_for(VENUE, minute.ms))
-    scores = verbs.score(MarketFrame(Instrument(VENUE, SYMBOL), bars))
+    random, minute = Env(seed=7).random(), Timeframe("1m")
+    columns = {name: 1e-4 * random.uniform(1.0, 2.0, MINUTES) for name in COLUMNS}
+    close = 100.0 + np.cumsum(0.01 * random.standard_normal(MINUTES))
+    columns |= {"open": close, "high": close + 0.01, "low": close - 0.01, "close": close, "mark": close, "index": close}
+    times = minute.ms * np.arange(MINUTES, dtype=np.int64)
+    frame = MarketFrame(Instrument("simulated", "BTCUSDT"), Bars.from_rows(minute, times, columns, GapPolicy("cut", 0)))
+    scores = verbs.score(frame)
     backtest([scores], Account(), funding_terms=FundingTerms(0.0, mark_is_last=True))
     verbs.issued(scores, last=1)
 
