@@ -350,6 +350,8 @@ class Generations:
         name = _named(following.generation)
         disk.write(self.folder / name, dump(following))
         self._seen, self.damaged = (name, following), ()
+        if (empty := self.folder / _named(0)).exists():
+            disk.remove(empty)  # left alone by a later loss, it would say that nothing is stored
         return following
 
     def prune(self, disk: Disk) -> None:
