@@ -35,6 +35,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.types import Function
 
+from virtuoso.kept_kernels import KeptKernels
+
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 """Kernels do not touch Python's objects, divide as NumPy does, without asking whether by zero, and C calls none."""
@@ -42,7 +44,9 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 def kernel(function: _Kernel) -> _Kernel:
     """Compile a function that Python calls, and keep what was compiled for the next run."""
-    compiled: _Kernel = njit(cache=True, **_OPTIONS)(function)  # type: ignore[call-overload]
+    compiled: _Kernel = njit(**_OPTIONS)(function)  # type: ignore[call-overload]
+    dispatcher: Any = compiled
+    dispatcher._cache = KeptKernels(function)  # type: ignore[no-untyped-call]
     return compiled
 
 

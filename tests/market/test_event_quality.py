@@ -341,7 +341,7 @@ class TestAFileWithTooManyBadEvents:
         refuse_bad_events({"BTCUSDT": many}, max_bad_share=0.6)
 
     def test_fails_without_one_good_event(self):
-        with pytest.raises(UnreadableFileError, match="Nothing was stored"):
+        with pytest.raises(UnreadableFileError, match=r"Nothing was stored. Not one is good: is it the right file"):
             refuse_bad_events(judged("trades", {"price": -1.0}), max_bad_share=1.0)
 
     def test_is_judged_over_all_that_it_holds(self):

@@ -213,5 +213,5 @@ class TestABatchWithTooManyBadRows:
         refuse_bad_batch({"high_below_low": 40}, 100, 60, 0.5, "in row 5")
 
     def test_without_one_good_row_fails_in_any_case(self):
-        with pytest.raises(UnreadableFileError, match="Nothing was stored"):
+        with pytest.raises(UnreadableFileError, match=r"Nothing was stored. Not one is good: is it the right file"):
             refuse_bad_batch({"not_finite": 2}, 2, 0, 1.0, "in row 1")

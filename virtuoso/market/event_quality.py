@@ -30,7 +30,7 @@ from virtuoso.market.columns import Array
 from virtuoso.market.event_rules import CLEANED, RULES, broken_rules
 from virtuoso.market.events import Events, Times, events_of
 from virtuoso.market.kinds import NO_ID, Kind, kind_of
-from virtuoso.market.quality import EARLIEST_MS, FEW, LARGEST_JUMP, MAX_BAD_SHARE, describe
+from virtuoso.market.quality import EARLIEST_MS, FEW, LARGEST_JUMP, MAX_BAD_SHARE, describe, remedy
 from virtuoso.venues.archive_times import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
@@ -168,8 +168,8 @@ def refuse_bad_events(
     listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
     first = describe(str(bad[0].number), RULES.get(bad[0].reason, bad[0].reason), bad[0].event_time)
     raise UnreadableFileError(
-        f"{len(bad):,} of {total:,} events are bad ({listed}), first {first}. Nothing was stored. To keep the good "
-        f"ones and quarantine the bad ones, raise --max-bad-share above {len(bad) / total:.3g}."
+        f"{len(bad):,} of {total:,} events are bad ({listed}), first {first}. Nothing was stored. "
+        f"{remedy(len(bad), total)}"
     )
 
 

@@ -154,10 +154,10 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             yield from (p for p in inside if not p.name.endswith(CHECKSUM))
-        elif path.exists():
-            yield path
-        else:
+        elif not path.exists():
             raise NoDataError(f"{path} does not exist.")
+        elif not path.name.endswith(CHECKSUM) or path.with_name(path.name.removesuffix(CHECKSUM)) not in paths:
+            yield path
 
 
 def _import_file(writer: Writer, path: Path, wanted: Wanted, now_ms: int) -> FileReport:

@@ -245,9 +245,15 @@ def refuse_bad_batch(counts: Mapping[str, int], n_rows: int, accepted: int, max_
         return
     listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
     raise UnreadableFileError(
-        f"{bad:,} of {n_rows:,} rows are bad ({listed}), first {example}. Nothing was stored. "
-        f"To keep the good rows and quarantine the bad ones, raise --max-bad-share above {bad / n_rows:.3g}."
+        f"{bad:,} of {n_rows:,} rows are bad ({listed}), first {example}. Nothing was stored. {remedy(bad, n_rows)}"
     )
+
+
+def remedy(bad: int, total: int) -> str:
+    """Say what to do about a batch that was refused."""
+    if bad == total:
+        return "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
+    return f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {bad / total:.3g}."
 
 
 def describe(row: str, reason: str, open_time: int | None) -> str:
