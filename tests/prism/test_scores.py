@@ -7,12 +7,27 @@ import weakref
 import numpy as np
 import pytest
 
-from tests.builders import market
+from tests.builders import market, rows
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Timeframe
+from virtuoso.market.bars import Bars
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import GapPolicy
 from virtuoso.prism.assembly import CHUNK
 from virtuoso.prism.prism import Prism
 
 PRISM = Prism.standard()
 SCORES = PRISM.score(market(bars=3_000))
+
+
+@pytest.fixture(scope="module")
+def part_recorded():
+    """Trades and book are recorded from the thousandth minute on."""
+    times, made = rows(seed=7, bars=3_000, gaps=False, lit=True)
+    for name in ("large_buy_volume", "book_lean"):
+        made[name][:1_000] = np.nan
+    bars = Bars.from_rows(Timeframe("1m"), times, made, GapPolicy("bridge", 5))
+    return PRISM.score(MarketFrame(Instrument("simulated", "BTCUSDT"), bars))
 
 
 class TestTheReason:
@@ -23,6 +38,15 @@ class TestTheReason:
     def test_is_the_gap_inside_an_outage(self):
         outage = int(np.argmax(SCORES.frame.base.state == 3))
         assert SCORES.reason("technical.rsi", outage) == "gap"
+
+    def test_names_what_was_not_recorded_at_the_bar(self, part_recorded):
+        assert part_recorded.reason("orderflow.trade_flow", 500) == "not recorded here: large_buy_volume"
+        assert part_recorded.reason("orderbook.imbalance", 500) == "not recorded here: book_lean"
+
+    def test_counts_the_warmup_from_when_it_was_recorded(self, part_recorded):
+        assert np.isnan(part_recorded.faces["orderflow"].components["trade_flow"].score[1_010])
+        assert part_recorded.reason("orderflow.trade_flow", 1_010).startswith("warmup (11 of ")
+        assert part_recorded.reason("technical.rsi", 1_010) == ""
 
     def test_is_empty_where_the_score_is_known(self):
         assert SCORES.reason("technical.rsi", 1_500) == ""

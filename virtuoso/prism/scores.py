@@ -21,7 +21,7 @@ from virtuoso.prism.blend import Blended, Codes
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.divergence import KINDS
-from virtuoso.prism.views import missing_columns, seen, seen_scores, total_warmup
+from virtuoso.prism.views import bears_holes, columns_of, missing_columns, seen, seen_scores, total_warmup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -446,20 +446,21 @@ class Scores:
             return ""
         if part.missing:
             return f"missing column {', '.join(part.missing)}"
-        state = self.frame.base.state[self.start + i - self.frame.base.first]
-        if state == UNKNOWN:
+        base, at = self.frame.base, self.start + i - self.frame.base.first
+        if base.state[at] == UNKNOWN:
             return "gap"
-        if state == BRIDGED:
+        if base.state[at] == BRIDGED:
             return "bridged"
-        run = self._run_length(self.start + i)
+        needed = sorted(columns_of(part.component))
+        silent = [name for name in needed if not np.isfinite(base.columns[name][at])]
+        if silent:
+            return f"not recorded here: {', '.join(silent)}"
+        broken = base.state[: at + 1] == UNKNOWN
+        if not bears_holes(part.component):
+            broken = broken | ~np.all([np.isfinite(base.columns[name][: at + 1]) for name in needed], axis=0)
+        run = at - int(np.flatnonzero(broken)[-1]) if broken.any() else at + 1
         warmup = total_warmup(part.component, self.frame.timeframe)
         return f"warmup ({run} of {warmup} bars)" if run < warmup else "degenerate (nothing moved or nothing traded)"
-
-    def _run_length(self, number: int) -> int:
-        """Length of the unbroken run that ends at a bar."""
-        state = self.frame.base.state[: number - self.frame.base.first + 1]
-        gaps = np.flatnonzero(state == UNKNOWN)
-        return int(len(state) - 1 - gaps[-1]) if len(gaps) else len(state)
 
     def to_table(self) -> dict[str, Any]:
         """Columns of the file that `score --out` writes, one row a bar."""

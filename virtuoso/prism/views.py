@@ -41,6 +41,13 @@ def missing_columns(node: Node, carried: frozenset[str]) -> tuple[str, ...]:
 
 
 @cache
+def bears_holes(node: Node) -> bool:
+    """Whether a node, or a feature it builds on, is known though some of its inputs are not."""
+    sources = (getattr(node, name, None) for name in node.arguments)
+    return node.holes or any(bears_holes(source) for source in sources if isinstance(source, Node))
+
+
+@cache
 def divergence_of(component: Component) -> ClassicDivergence:
     """Classic divergence of price and a component."""
     return ClassicDivergence(oscillator=component)
