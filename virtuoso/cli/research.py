@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.certificate import Certificate
-    from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.prism.explanation import Explanation
+    from virtuoso.prism.scores import Scores
 
 SHOWN_FINDINGS = 20
 REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are known too early."

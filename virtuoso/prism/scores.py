@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from virtuoso.clock import iso, parse_time
-from virtuoso.errors import ConfigError, NotLoadedError, did_you_mean
+from virtuoso.errors import NotLoadedError
 from virtuoso.market.columns import Array
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.prism.assembly import CHUNK, Assembled, Assembly
+from virtuoso.prism.assembly import Assembled, Assembly
 from virtuoso.prism.blend import Blended, Codes
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
 from virtuoso.prism.divergence import KINDS
-from virtuoso.prism.views import bears_holes, columns_of, missing_columns, seen, seen_scores, total_warmup
+from virtuoso.prism.views import missing_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from virtuoso.prism.explanation import Explanation
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
 
@@ -110,83 +110,6 @@ class FaceScores:
     score: Array
     coverage: Array
     gate: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a contribution table.
-
-    Attributes
-    ----------
-    name, title : str
-    score, raw_score, impact, bonus : float
-        NaN where not known.
-    weight : float
-        Effective: of what is known.
-    divergence : str
-        Word of divergence.KINDS.
-    words : str
-        The sentence that explains the score.
-    reason : str
-        Why it is not known; empty where it is.
-    timeframes : mapping of str to tuple of float
-        Score and raw value on each timeframe.
-    """
-
-    name: str
-    title: str
-    score: float
-    raw_score: float
-    weight: float
-    impact: float
-    bonus: float
-    divergence: str
-    words: str
-    reason: str = ""
-    timeframes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Everything about one moment: the contribution tables of the faces and of the confluence.
-
-    Attributes
-    ----------
-    symbol, venue, timeframe : str
-    time : int, ms
-        Close of the bar that is explained.
-    price : float
-        Its close, NaN where it is not known.
-    confluence, coverage, agreement, reliability, effective_inputs : float
-    total : list of Row
-        One row a face; their impacts sum to the confluence.
-    faces : mapping of str to list of Row
-        One row a component; their impacts sum to the face's score.
-    """
-
-    symbol: str
-    venue: str
-    timeframe: str
-    time: int
-    price: float
-    confluence: float
-    raw_confluence: float
-    coverage: float
-    agreement: float
-    reliability: float
-    effective_inputs: float
-    total: list[Row]
-    faces: Mapping[str, list[Row]]
-
-    def __repr__(self) -> str:
-        lines = [
-            f"{self.symbol} {self.venue} {self.timeframe} at {iso(self.time)}: confluence {self.confluence:.1f}, "
-            f"coverage {self.coverage:.0%}, reliability {self.reliability:.2f} (heuristic)"
-        ]
-        for row in self.total:
-            shown = row.reason if row.score != row.score else f"{row.score:6.1f} x {row.weight:.3f} = {row.impact:5.1f}"
-            lines.append(f"  {row.name:<16} {shown}")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -343,124 +266,21 @@ class Scores:
                 f"The bar closing at {iso(self.frame.timeframe.close_time(number))} was not scored; scores go from "
                 f"{iso(int(self.close_times[0]))} to {iso(int(self.close_times[-1]))}."
             )
-        return Explanation(
-            symbol=self.frame.instrument.symbol,
-            venue=self.frame.instrument.venue,
-            timeframe=self.frame.timeframe.name,
-            time=int(self.close_times[i]),
-            price=float(self.column("close")[i]),
-            confluence=float(self.confluence[i]),
-            raw_confluence=float(self.raw_confluence[i]),
-            coverage=float(self.coverage[i]),
-            agreement=float(self.agreement[i]),
-            reliability=float(self.reliability[i]),
-            effective_inputs=float(self.effective_inputs[i]),
-            total=[self._face_row(face, i) for face in self.faces.values()],
-            faces=self._by_component(i),
-        )
+        from virtuoso.prism.explanation import explained
+
+        return explained(self, i)
+
+    def reason(self, dotted: str, i: int) -> str:
+        """Say why a component is not known at the i-th scored bar; empty where it is."""
+        from virtuoso.prism.explanation import why_unknown
+
+        return why_unknown(self, dotted, i)
 
     def open_interest(self, at: int | str | None = None) -> OpenInterest:
         """Read the open-interest room at one moment; see `virtuoso.prism.open_interest.analyse`."""
         from virtuoso.prism.open_interest import analyse
 
         return analyse(self.workspace, at)
-
-    def _face_row(self, face: FaceScores, i: int) -> Row:
-        score, coverage = float(face.score[i]), float(self.coverage[i])
-        weight = face.weight * float(face.coverage[i]) / coverage if coverage > 0.0 and score == score else 0.0
-        reason = (
-            ""
-            if score == score
-            else ("no data for it in the store" if all(p.missing for p in face.components.values()) else "not known")
-        )
-        return Row(
-            face.name,
-            face.title,
-            score,
-            float(face.raw_score[i]),
-            weight,
-            weight * score if score == score else float("nan"),
-            score - float(face.raw_score[i]),
-            "none",
-            lean(face.title, score),
-            reason,
-        )
-
-    def _by_component(self, i: int) -> dict[str, list[Row]]:
-        """Rows of every face; one bar of a long history is assembled by itself instead of blending all of it."""
-        if len(self) > CHUNK:
-            number = self.start + i
-            return self.prism.assemble(self.workspace, number, number + 1)._by_component(0)
-        return {face.name: self._component_rows(face, i) for face in self.faces.values()}
-
-    def _component_rows(self, face: FaceScores, i: int) -> list[Row]:
-        total = sum(part.weight for part in face.components.values()) + sum(face.waiting.values())
-        known = float(face.coverage[i])
-        rows = []
-        for name, part in face.components.items():
-            score = float(part.score[i])
-            weight = part.weight / total * float(part.coverage[i]) / known if known > 0.0 and score == score else 0.0
-            timeframes = self._timeframes(part, i)
-            own, value = next(((s, v) for s, v in timeframes.values() if s == s), (float("nan"), float("nan")))
-            rows.append(
-                Row(
-                    name,
-                    part.component.title,
-                    score,
-                    float(part.raw_score[i]),
-                    weight,
-                    weight * score if score == score else float("nan"),
-                    float(part.divergence_bonus[i]),
-                    KINDS[int(part.divergence_kind[i])],
-                    part.component.words(own, value),
-                    "" if score == score else self.reason(f"{face.name}.{name}", i),
-                    timeframes,
-                )
-            )
-        nan = float("nan")
-        for name in face.waiting:
-            rows.append(Row(name, name, nan, nan, 0.0, nan, 0.0, "none", "", "no data for it in the store"))
-        return rows
-
-    def _timeframes(self, part: ComponentScores, i: int) -> dict[str, tuple[float, float]]:
-        """Score and raw value of a component on each timeframe, as bar i sees them."""
-        if part.missing:
-            return {}
-        number = self.start + i
-        found = {}
-        for timeframe, _ in self.prism.ladder(self.frame.timeframe):
-            arrays, known = seen(part.component, self.workspace, timeframe, number, number + 1)
-            score = seen_scores(part.component, self.workspace, timeframe, number, number + 1)
-            found[timeframe.name] = (float(score[0]), float(arrays[0][0]) if known[0] else float("nan"))
-        return found
-
-    def reason(self, dotted: str, i: int) -> str:
-        """Say why a component is not known at the i-th scored bar; empty where it is."""
-        face, _, name = dotted.partition(".")
-        parts = self.faces[face].components if face in self.faces else {}
-        if name not in parts:
-            known = [f"{f}.{c}" for f, found in self.faces.items() for c in found.components]
-            raise ConfigError(f"There is no component {dotted!r}. {did_you_mean(dotted, known)}")
-        part = parts[name]
-        if np.isfinite(part.score[i]):
-            return ""
-        if part.missing:
-            return f"missing column {', '.join(part.missing)}"
-        base, at = self.frame.base, self.start + i - self.frame.base.first
-        if base.state[at] == UNKNOWN:
-            return "gap"
-        if base.state[at] == BRIDGED:
-            return "bridged"
-        needed = sorted(columns_of(part.component))
-        silent = [name for name in needed if not np.isfinite(base.columns[name][at])]
-        if silent:
-            return f"not recorded here: {', '.join(silent)}"
-        broken = base.state[: at + 1] == UNKNOWN
-        if not bears_holes(part.component):
-            broken = broken | ~np.all([np.isfinite(base.columns[name][: at + 1]) for name in needed], axis=0)
-        run = at - int(np.flatnonzero(broken)[-1]) if broken.any() else at + 1
-        warmup = total_warmup(part.component, self.frame.timeframe)
-        return f"warmup ({run} of {warmup} bars)" if run < warmup else "degenerate (nothing moved or nothing traded)"
 
     def to_table(self) -> dict[str, Any]:
         """Columns of the file that `score --out` writes, one row a bar."""
@@ -539,13 +359,3 @@ class Scores:
         writer.close()
         temporary.replace(target)
         return target
-
-
-def lean(title: str, score: float) -> str:
-    """Say which way a face leans."""
-    if score != score:
-        return f"{title} is not known"
-    words = "strongly bullish" if score >= 70 else "bullish" if score >= 56 else "balanced"
-    if score <= 44:
-        words = "strongly bearish" if score <= 30 else "bearish"
-    return f"{title} is {words} at {score:.0f}"

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from virtuoso.clock import iso
-from virtuoso.prism.scores import lean
+from virtuoso.prism.explanation import lean
 from virtuoso.reports.charts import NARROW, equity_chart
 from virtuoso.reports.numbers import DASH, number, percent, price, whole
 from virtuoso.reports.page import ResultsPage

@@ -20,7 +20,8 @@ from virtuoso.account.metrics import r_multiples
 from virtuoso.account.trades import REASONS
 from virtuoso.clock import iso
 from virtuoso.market.columns import Array
-from virtuoso.prism.scores import Explanation, Scores
+from virtuoso.prism.explanation import Explanation
+from virtuoso.prism.scores import Scores
 from virtuoso.reports.candles import candle_chart
 from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows, span
 from virtuoso.reports.charts import FULL, NARROW, WIDE, bucket_chart, equity_chart

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.prism.scores import Explanation, Row
+from virtuoso.prism.explanation import Explanation, Row
 from virtuoso.reports.numbers import DASH, number, price
 from virtuoso.reports.palette import LIGHT, effect, effect_of_change
 

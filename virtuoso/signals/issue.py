@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from virtuoso.prism.scores import Explanation, Row, lean
+from virtuoso.prism.explanation import Explanation, Row, lean
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.insights import actionable_insights, insights, no_entry_in
 from virtuoso.signals.moment import Moment, gather

@@ -16,10 +16,10 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.columns import PRICES, Array
 from virtuoso.prism.blocks import Workspace, visible
 from virtuoso.prism.component import Node
+from virtuoso.prism.explanation import Explanation, Row
 from virtuoso.prism.features.structure import CHOCH, Structure
 from virtuoso.prism.open_interest import squeezes_at
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.scores import Explanation, Row
 from virtuoso.prism.squeeze import SqueezePoint
 from virtuoso.prism.views import columns_of
 from virtuoso.signals.decision import Decisions

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from virtuoso.config import Settings
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.certificate import Certificate
+    from virtuoso.prism.explanation import Explanation
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
-    from virtuoso.prism.scores import Explanation, Scores
+    from virtuoso.prism.scores import Scores
     from virtuoso.signals.signal import Signal
 
 log = logging.getLogger(__name__)
