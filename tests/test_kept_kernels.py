@@ -55,8 +55,8 @@ def room(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(room: Path) -> str:
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(room / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+def told(room: Path, **further: str) -> str:
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(room / "cache"), "PYTHONDONTWRITEBYTECODE": "1", **further}
     return subprocess.check_output((sys.executable, str(room / "program.py")), env=env, text=True).strip()
 
 
@@ -89,6 +89,10 @@ class TestAnEditOfAnotherFile:
         edit(room / "prices.py", "The price itself.", "The price, as it is.")
         edit(room / "rules.py", "SHARE = 0.5", "SHARE = 0.5  # of what was paid")
         assert told(room) == "125.0 kept"
+
+    def test_code_without_checks_of_bounds_is_not_taken_where_they_are_asked_for(self, room):
+        assert told(room) == "125.0 compiled"
+        assert told(room, NUMBA_BOUNDSCHECK="1") == "125.0 compiled"
 
     def test_leaves_no_old_code_behind(self, room):
         told(room)

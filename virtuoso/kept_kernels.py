@@ -3,7 +3,8 @@
 Numba's own cache looks at one file, the kernel's. But functions from other files are linked into the kernels that call
 them, and constants become code: after an update that touched another file only, kernels would go on with the old
 arithmetic, and nobody would notice. Here a kernel is stamped with everything that it takes from elsewhere, found by
-following the names it uses. Comments and docstrings are not compiled, so they change nothing.
+following the names it uses, and with how numba was told to compile it. Comments and docstrings are not compiled, so
+they change nothing.
 
 Numba also counts the files of a kernel's forms (`step.1.nbc`, `step.2.nbc`), so that two processes that compile two
 forms at the same moment may both write number 1, and one of them later runs what was compiled for other arguments. Here
@@ -21,6 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
@@ -43,7 +45,8 @@ class KeptKernels(FunctionCache):
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         if not self._stamped:  # numba looks here before it compiles, when all that is called is there
-            stamp = hashlib.sha256("\n".join([_COMPILER, *ingredients(self._py_func)]).encode()).hexdigest()
+            how = f"{_COMPILER} {config.BOUNDSCHECK} {config.OPT}"  # type: ignore[attr-defined]
+            stamp = hashlib.sha256("\n".join([how, *ingredients(self._py_func)]).encode()).hexdigest()
             self._cache_file = _NamedByContent(self._cache_path, self._impl.filename_base, stamp)  # type: ignore[no-untyped-call]
             self._stamped = True
         return super()._load_overload(sig, target_context)  # type: ignore[no-untyped-call]

@@ -150,13 +150,14 @@ def _wanted(
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     """Files in folders, in order of their names; checksums belong to their files, hidden files to nobody."""
+    named = set(paths)
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             yield from (p for p in inside if not p.name.endswith(CHECKSUM))
         elif not path.exists():
             raise NoDataError(f"{path} does not exist.")
-        elif not path.name.endswith(CHECKSUM) or path.with_name(path.name.removesuffix(CHECKSUM)) not in paths:
+        elif not path.name.endswith(CHECKSUM) or path.with_name(path.name.removesuffix(CHECKSUM)) not in named:
             yield path
 
 
