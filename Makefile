@@ -14,9 +14,9 @@ export UV_PYTHON_DOWNLOADS = never
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-uv.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $(STAMP)
@@ -52,6 +52,7 @@ serve: $(STAMP) ## show the results pages on http://127.0.0.1:8000 until the sig
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory reports
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements.txt
+	echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements-uv.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements.txt
 
 clean: ## delete the environment and caches; data, reports and experiments stay

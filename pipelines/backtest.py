@@ -6,14 +6,13 @@ By hand: `python pipelines/backtest.py BTCUSDT`.
 import sys
 from pathlib import Path
 
-import yaml
-
 from virtuoso import verbs
+from virtuoso.config_files import read_yaml
 
 
 def main(symbol: str) -> None:
     """Write the run folder `backtests/SYMBOL` below the data root."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     root = Path(params["data"])
     frame = verbs.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
     scores = verbs.score(frame, cache=verbs.block_cache(root))

@@ -7,17 +7,16 @@ fingerprints of its contents, and what comes after runs again when they change.
 import json
 from pathlib import Path
 
-import yaml
-
 from virtuoso import verbs
 from virtuoso.account.instrument import Instrument
+from virtuoso.config_files import read_yaml
 
 TOLD = ("kind", "symbol", "timeframe", "start_utc", "end_utc", "bars", "rows", "missing", "gaps")  # not how they lie
 
 
 def main() -> None:
     """Import, then write `imported.json` below the data root."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     venue, root = params["import"]["venue"], Path(params["data"])
     report = verbs.import_files(params["import"]["paths"], venue=venue, data=root)
     if not report.ok:

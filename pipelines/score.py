@@ -6,14 +6,13 @@ By hand: `python pipelines/score.py BTCUSDT`.
 import sys
 from pathlib import Path
 
-import yaml
-
 from virtuoso import verbs
+from virtuoso.config_files import read_yaml
 
 
 def main(symbol: str) -> None:
     """Write `scores/SYMBOL.parquet` below the data root, one row a bar."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     root = Path(params["data"])
     frame = verbs.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
     scores = verbs.score(frame, cache=verbs.block_cache(root))

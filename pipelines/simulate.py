@@ -6,14 +6,13 @@ By hand: `python pipelines/simulate.py`.
 import shutil
 from pathlib import Path
 
-import yaml
-
+from virtuoso.config_files import read_yaml
 from virtuoso.venues.simulator import record, write_recordings
 
 
 def main() -> None:
     """Make the market of a seed; the same seed gives the same bytes."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     told = params["simulate"]
     shutil.rmtree(Path(told["folder"]) / "simulated", ignore_errors=True)  # they may be links into DVC's cache
     streams = {"trade_days": told["trade_days"], "book_days": told["book_days"]}

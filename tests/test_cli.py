@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import logging
 import os
 import resource
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
@@ -24,6 +27,9 @@ from virtuoso import verbs
 from virtuoso.cli import main
 from virtuoso.cli.app import ORDER, app
 from virtuoso.cli.call import Answer, Call, in_two, verb
+from virtuoso.cli.log import log_to_stderr
+from virtuoso.cli.show import leaning, pairs, show, table
+from virtuoso.errors import printable
 from virtuoso.venues.simulator import simulate, write_archive
 
 DAYS = 12
@@ -305,15 +311,41 @@ class TestErrors:
         @verb(scratch, "break")
         def broken(call: Call) -> Answer:
             """Break."""
-            return Answer({"third": 1 / 0}, lambda: ["never"])
+            return Answer({"third": printable(None)}, lambda: ["never"])  # type: ignore[arg-type]
 
         with pytest.raises(SystemExit) as ended:
             scratch([])
         assert ended.value.code == 1
         assert capsys.readouterr().err == (
-            "error: unexpected ZeroDivisionError: division by zero\n"
+            "error: unexpected TypeError: object of type 'NoneType' has no len()\n"
             "This is a fault of Virtuoso: run it again with --debug and report what it prints.\n"
         )
+
+    def test_what_terminals_obey_reaches_none_of_them(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        hostile = "BTC\x1b[31mUSDT\x9b2J\u202e"
+        for arguments in (["score", hostile], ["score", "BTCUSDT", "--venu\x1b[31m", "x"], ["\x1b[31m"]):
+            for as_json in ([], ["--json"]):
+                done = virtuoso(*arguments, *([] if len(arguments) == 1 else ["--data", stored, *as_json]))
+                assert done.code in (2, 3)
+                assert not set("\x1b\x9b\u202e") & set(done.out + done.err)
+
+    def test_nor_through_tables_text_and_log_lines(self, capsys: pytest.CaptureFixture[str]):
+        hostile = "x\x1b]0;gone\x07y"
+        show([hostile, table(["A"], [[hostile]]), pairs([("name", hostile)])], next_command=hostile)
+        Call().note(hostile)
+        Call(as_json=True).give(Answer({"name": "x\x9by\u202e"}, lambda: []))
+        log_to_stderr("INFO")
+        logging.getLogger("virtuoso.test").info("read", extra={"file_name": hostile})
+        done = capsys.readouterr()
+        assert not set("\x1b\x07\x9b\u202e") & set(done.out + done.err)
+        assert done.out.count(r"x\x1b]0;gone") == 4  # rich takes the bell out by itself
+        assert json.loads(done.out[done.out.index("{") :])["name"] == "x\x9by\u202e"
+
+    def test_colours_of_our_own_still_work(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        show([leaning("58.0", 80.0)])
+        assert "\x1b[" in capsys.readouterr().out
 
     def test_debug_adds_the_traceback(self, virtuoso: Virtuoso, stored: Path):
         done = virtuoso("score", "BTCUSTD", "--data", stored, "--debug")
@@ -886,6 +918,85 @@ class TestDoctor:
         newest.write_text(newest.read_text()[:-40])
         done = virtuoso("doctor", "--data", "d")
         assert done.code == 3
+
+
+class TestPrivateCode:
+    """Code of the user's own that fails is named as his: file, line, what Python says; it never ends the program."""
+
+    WEIGHTS = "faces: {technical: {components: {cci: 0.10, tilt: 0.05}}}"
+    BODY = """
+        import sys
+        import virtuoso as vt
+
+        class Tilt(vt.Component):
+            title, source = "Tilt", "own"
+            scale = vt.Linear(zero=-1, hundred=1)
+            bands = {0: "tilted"}
+
+            def memory(self, timeframe):
+                return 10
+
+            def value(self, close):
+                return %s
+    """
+
+    @pytest.fixture
+    def own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+        """Write the module, and say which options of a command name it."""
+        (tmp_path / "own").mkdir()
+        monkeypatch.syspath_prepend(tmp_path / "own")
+
+        def write(text: str) -> list[str]:
+            (tmp_path / "own" / "tilted_ideas.py").write_text(textwrap.dedent(text))
+            (tmp_path / "x.yaml").write_text(f"prism: {{components: ['tilted_ideas:Tilt'], {self.WEIGHTS}}}\n")
+            monkeypatch.delitem(sys.modules, "tilted_ideas", raising=False)
+            importlib.invalidate_caches()
+            return ["-c", "x.yaml"]
+
+        return write
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("def broken(:\n", "line 1: SyntaxError: invalid syntax"),
+            ("\n\nraise SystemExit(0)\n", "line 3: SystemExit: 0"),
+            ("import sys\nsys.exit()\n", "line 2: SystemExit"),
+            ("x = undefined\n", "line 1: NameError: name 'undefined' is not defined"),
+            ("raise ValueError('z' * 50_000_000)\n", "line 1: ValueError: zzz"),
+            ("class Stop(BaseException): ...\nraise Stop('now')\n", "line 2: Stop: now"),
+            ("from virtuoso import NoSuchThing\n", "line 1: ImportError"),
+            ("raise ValueError('\\x1b[2J')\n", r"ValueError: \x1b[2J"),
+        ],
+    )
+    def test_that_cannot_be_imported(self, virtuoso: Virtuoso, stored: Path, own, text: str, said: str):
+        done = virtuoso("score", "BTCUSDT", "--data", stored, *SAME, *own(text))
+        assert (done.code, done.out) == (2, "")
+        assert "prism.components names 'tilted_ideas:Tilt', whose code fails in" in done.err
+        assert "tilted_ideas.py" in done.err
+        assert said in done.err
+        assert "fault of Virtuoso" not in done.err
+        assert len(done.err) < 5_000
+
+    @pytest.mark.parametrize(
+        ("returned", "said"),
+        [
+            ("close.rolling(3)", "AttributeError: 'numpy.ndarray' object has no attribute 'rolling'"),
+            ("sys.exit(0)", "Tilt().value ends the program in"),
+            ("list(close)", "Tilt().value gave a list; it must give a NumPy array"),
+            ("None", "Tilt().value gave a NoneType"),
+            ("close[1:]", "gave an array of shape"),
+        ],
+    )
+    def test_that_fails_on_the_data(self, virtuoso: Virtuoso, stored: Path, own, returned: str, said: str):
+        done = virtuoso("score", "BTCUSDT", "--data", stored, *SAME, *own(self.BODY % returned))
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+        assert "Tilt()" in done.err
+        assert "fault of Virtuoso" not in done.err
+
+    def test_that_works_is_scored(self, virtuoso: Virtuoso, stored: Path, own):
+        works = own(self.BODY % "close * 0.0")
+        assert virtuoso("score", "BTCUSDT", "--data", stored, *SAME, *works).code == 0
 
 
 class TestKnownShares:

@@ -125,12 +125,13 @@ class Settings(RoomSettings):
 
     @model_validator(mode="after")
     def _markets_are_distinct(self) -> Settings:
-        venues = [exchange.venue for exchange in self.exchanges]
-        for venue in venues:
-            if venues.count(venue) > 1:
+        venues: set[str] = set()
+        for venue in (exchange.venue for exchange in self.exchanges):
+            if venue in venues:
                 raise PydanticCustomError(
                     "exchanges", "lists {venue} twice; keep one", {"venue": venue, "at": ("exchanges",)}
                 )
+            venues.add(venue)
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Where settings come from: strict YAML files, the environment and `.env`.
 
-1. `read_yaml` reads one file as a layer: plain values only, no tags, no anchors, no duplicate keys, at most 1 MB.
+1. `read_yaml` reads one file as a layer: plain values only, no tags, no anchors, no duplicate keys, nothing that YAML
+   1.1 and 1.2 read differently, at most 1 MB.
 2. `project_layers` finds the files of a project, `weight_layers` and `calibration_layer` what they name: weights, and
    the table of reliability.
 3. `read_environment` joins `.env` and the environment; `environment_layers` turns VIRTUOSO_SECTION__KEY into layers.
@@ -9,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -30,6 +32,11 @@ OPENING = (
     yaml.FlowSequenceStartToken,
 )
 CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN"
+)
+"""Numbers that every version of YAML takes for the same one: not 1:30 (90 in YAML 1.1), 010 (8) or 1_000."""
+READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
 PREFIX = "VIRTUOSO_"
 OTHERS_MAY_READ = 0o077
 WEIGHT_KEYS = ("timeframes", "faces")
@@ -53,6 +60,12 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             self.lines |= {(*path, i): item.start_mark.line + 1 for i, item in enumerate(node.value)}
             return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        if node.tag in READ_DIFFERENTLY and not PLAIN_NUMBER.fullmatch(node.value):
+            raise ConfigError(
+                f"{dotted(path)} in {self._source}, line {node.start_mark.line + 1}: some readers of YAML take this "
+                "value for a number or a date, others for text or another number. Quote it if it is text; write a "
+                "number in plain digits, such as 90 for 1:30."
+            )
         return self._loader.construct_object(node)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:

@@ -91,19 +91,21 @@ class Merged:
             here = (*path, key)
             if isinstance(value, Mapping) and here not in self._whole:
                 if not isinstance(into.get(key), dict):
-                    self._forget(here)
+                    self._forget(here, into.get(key))
                     into[key] = {}
                 self._merge(into[key], value, here, layer)
                 if not value:
                     self._origins.setdefault(here, layer)
             else:
-                self._forget(here)
+                self._forget(here, into.get(key))
                 into[key] = value
                 self._origins[here] = layer
 
-    def _forget(self, path: KeyPath) -> None:
-        for known in [known for known in self._origins if known[: len(path)] == path]:
-            del self._origins[known]
+    def _forget(self, path: KeyPath, replaced: Any) -> None:
+        """Forget who wrote a value and what lies below it; walking it costs its size, not that of everything."""
+        self._origins.pop(path, None)
+        for key, value in replaced.items() if isinstance(replaced, dict) else ():
+            self._forget((*path, key), value)
 
     def origin(self, path: KeyPath) -> Layer | None:
         """Which layer wrote a key; for a section, the last layer that wrote into it; None for a default."""

@@ -16,21 +16,64 @@ VirtuosoError
       LockedError          another process is writing
   DeclarationError         a component or feature is declared wrongly
     ParameterError         a parameter lies outside its range
+    PrivateCodeError       the code of a private component cannot be imported, or ends the program
   LawBrokenError           a component broke a law of the prism
 
 Every message says what, where, which value, and the remedy. `exit_code` is what the command line returns.
+Values in it come from files and may be anything: `printable` keeps messages short and harmless to a terminal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from traceback import extract_tb
+
+LONGEST_MESSAGE = 4_000
+"""Characters of a message that are kept, the first and the last ones: what is wrong stands first, the remedy last."""
+LONGEST_NAME = 100
+"""Characters above which a name is no misspelling of anything; comparing takes time that grows with its square."""
+LONGEST_SAID = 500
+"""Characters that are kept of what somebody else's error says."""
+_CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
+_DIRECTION = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # they reorder what is read
+_SEPARATORS = {0x2028, 0x2029}
+_ESCAPED = {c: ascii(chr(c))[1:-1] for c in _CONTROL | _DIRECTION | _SEPARATORS}
+
+
+def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    r"""Make a text fit for a terminal: control characters are written out, and of a long one the middle is left out.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[31mred"))
+    \x1b[31mred
+    """
+    if len(text) > longest:
+        left_out = len(text) - longest
+        text = f"{text[: longest * 3 // 4]} ... ({left_out:,} characters left out) ... {text[-(longest // 4) :]}"
+    return text.translate(_ESCAPED)
+
+
+def failure(fault: BaseException) -> str:
+    """Say where code failed and how: `in ema.py, line 7: NameError: name 'pd' is not defined`.
+
+    Of a syntax error the place is that of the text that cannot be read, else that of the innermost call.
+    """
+    if isinstance(fault, SyntaxError) and fault.filename:
+        return f"in {fault.filename}, line {fault.lineno}: {type(fault).__name__}: {fault.msg}"
+    said = f"{type(fault).__name__}: {printable(str(fault), LONGEST_SAID)}".removesuffix(": ")
+    calls = extract_tb(fault.__traceback__)
+    return f"in {calls[-1].filename}, line {calls[-1].lineno}: {said}" if calls else said
 
 
 class VirtuosoError(Exception):
     """Anything Virtuoso refuses to do, with the reason."""
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ConfigError(VirtuosoError):
@@ -99,6 +142,10 @@ class ParameterError(DeclarationError):
     """A parameter lies outside its range."""
 
 
+class PrivateCodeError(DeclarationError):
+    """The code of a private component cannot be imported, or ends the program."""
+
+
 class LawBrokenError(VirtuosoError):
     """A component broke a law of the prism."""
 
@@ -114,7 +161,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     "Did you mean 'close'?"
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= LONGEST_NAME else []
     if near:
         return f"Did you mean {near[0]!r}?"
     return f"Known: {', '.join(names)}." if names else "None is known."

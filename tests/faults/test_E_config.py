@@ -1,11 +1,13 @@
 """E77 and E78: settings that are wrong, secrets that are missing or exposed."""
 
 import os
+import sys
 import traceback
 
 import pytest
 
 from virtuoso.config import Settings
+from virtuoso.config_files import parse_yaml
 from virtuoso.errors import ConfigError, SecretError
 
 CANARY = "canary7f3a"
@@ -220,7 +222,7 @@ class TestE77Files:
             ("api: {port: 1", "not valid YAML"),
             ("api: {host: ${HOST}}", 'write references in quotes: "${NAME}"'),
             ("api:\n\tport: 1\n", "line 2 is not valid YAML"),
-            ("a: 2024-99-99", "not valid YAML"),
+            ("a: 2024-99-99", "a in bad.yaml, line 1: some readers of YAML"),
             ("a: \x00", "not valid YAML"),
             ("[" * 500_000, "line 1 is nested more than 20 deep"),
             ("- " * 50 + "1", "line 1 is nested more than 20 deep"),
@@ -230,6 +232,43 @@ class TestE77Files:
         message = refused(tmp_path, text)
         assert what in message
         assert "bad.yaml" in message
+
+    @pytest.mark.parametrize("number", ["1:30", "-1:30:20.5", "010", "0_1", "1_000", "0b11", "2024-01-01", "190:20:30"])
+    def test_E77_what_versions_of_yaml_read_differently_is_refused_where_it_is_not_quoted(self, tmp_path, number):
+        message = refused(tmp_path, f"api:\n  host: localhost\n  port: {number}\n")
+        assert message.startswith("api.port in bad.yaml, line 3: some readers of YAML")
+        assert "Quote it if it is text" in message
+        assert parse_yaml(f"a: '{number}'", "x")[0] == {"a": number}
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [("90", 90), ("-3", -3), ("0", 0), ("0x1F", 31), ("0.01", 0.01), (".5", 0.5), ("1.5e+3", 1500.0), ("+7", 7)],
+    )
+    def test_E77_plain_numbers_are_what_they_are(self, text, number):
+        assert parse_yaml(f"a: {text}", "x")[0] == {"a": number}
+
+    @pytest.mark.parametrize("wrong", ["signals: {%s}", "exchanges: [%s]"])
+    def test_E77_many_wrong_entries_take_time_in_proportion(self, tmp_path, wrong):
+        """60,000 unknown keys took minutes: each was compared with all before it."""
+        entry = "k{}: 1" if "signals" in wrong else "{{name: x{}, type: spot}}"
+
+        def counted(n: int) -> int:
+            text = wrong % ", ".join(entry.format(i) for i in range(n)) + "\nnothing: 1"
+            steps = 0
+
+            def count(frame, event, argument):
+                nonlocal steps
+                steps += 1
+
+            sys.setprofile(count)
+            try:
+                refused(tmp_path, text)
+            finally:
+                sys.setprofile(None)
+            return steps
+
+        few, many = counted(250), counted(1_000)
+        assert many < 6 * few
 
     def test_E77_a_file_that_is_too_large(self, tmp_path):
         assert "larger than 1,000,000 bytes" in refused(tmp_path, "#" * 1_000_001)

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import typer
 
     from virtuoso.cli.app import app
+    from virtuoso.errors import printable
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as misuse:
         context = getattr(misuse, "ctx", None)
         command = context.command_path if context is not None else "virtuoso"
-        print(f"error: {misuse.format_message()}\nSee: {command} --help", file=sys.stderr)
+        print(printable(f"error: {misuse.format_message()}\nSee: {command} --help"), file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

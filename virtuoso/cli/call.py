@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import typer
 
 from virtuoso.cli import options
-from virtuoso.errors import VirtuosoError
+from virtuoso.errors import VirtuosoError, failure, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,9 +38,11 @@ Tick = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and how many there are."""
 
 UNEXPECTED = 1
+LONGEST_TRACEBACK = 100_000
 CHECK_PATH = "Is the path right, and may it be written? Look at the disk with `virtuoso doctor`."
 SENTENCE_END = re.compile(r"[.?!] +(?=[A-Z])")
 OUR_FAULT = "This is a fault of Virtuoso: run it again with --debug and report what it prints."
+YOUR_CODE = "This is code of your own. Mend it; --debug shows every call."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,11 @@ class Call:
     def note(self, text: str) -> None:
         """Say something beside the answer, on stderr."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            print(printable(text), file=sys.stderr)
 
     def complain(self, what: str, remedy: str) -> None:
         """Say in two lines on stderr what is wrong and what to do."""
-        print(f"error: {what}\n{remedy}", file=sys.stderr)
+        print(printable(f"error: {what}\n{remedy}"), file=sys.stderr)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Tick]:
@@ -157,6 +160,7 @@ class Call:
 
     def fail(self, kind: str, what: str, remedy: str, code: int) -> int:
         """Say what is wrong and what to do, and give the exit code back."""
+        what, remedy = printable(what), printable(remedy)
         self.complain(what, remedy)
         if self.as_json:
             from virtuoso.cli.plain import to_json
@@ -254,13 +258,25 @@ def _answered(call: Call, body: Callable[[], Answer]) -> int:
         # whoever read us has seen enough, such as `| head`; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # what ends the program inside a verb is no success of the verb
         if call.wants_tracebacks:
-            traceback.print_exc()
+            print(printable(traceback.format_exc(), LONGEST_TRACEBACK), file=sys.stderr, end="")
         if isinstance(error, OSError) and error.filename is not None:
             return call.fail(type(error).__name__, f"{error.filename}: {error.strerror}.", CHECK_PATH, UNEXPECTED)
         if not isinstance(error, VirtuosoError):
+            if _is_private(error):
+                notes = " ".join(getattr(error, "__notes__", ()))
+                return call.fail(type(error).__name__, f"Your code fails {failure(error)}. {notes}", YOUR_CODE, 2)
             return call.fail(type(error).__name__, f"unexpected {type(error).__name__}: {error}", OUR_FAULT, UNEXPECTED)
         what, remedy = in_two(str(error))
         return call.fail(type(error).__name__, what, remedy or HINTS[error.exit_code], error.exit_code)
     return answer.exit_code
+
+
+def _is_private(error: BaseException) -> bool:
+    """Whether an error comes out of the user's own code: of the calls that are no library's, the innermost is his."""
+    paths = sysconfig.get_paths()
+    libraries = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    written = [file for file in files if file.is_file() and not any(file.is_relative_to(home) for home in libraries)]
+    return bool(written) and not written[-1].is_relative_to(Path(__file__).parents[1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from virtuoso.errors import printable
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -14,7 +16,7 @@ class EventFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Append what was given as `extra` to the message."""
         fields = [f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD]
-        return " ".join([super().format(record), *fields])
+        return printable(" ".join([super().format(record), *fields]))
 
 
 def log_to_stderr(level: str) -> None:

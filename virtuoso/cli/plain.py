@@ -1,13 +1,17 @@
-"""JSON that any reader takes: one document, NaN and infinity as null, times as they are."""
+"""JSON that any reader takes: one document, NaN and infinity as null, times as they are, nothing a terminal obeys."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON may hold as it is, inside strings alone, and a terminal obeys: escaped, it reads the same."""
 
 
 def plain(value: Any) -> Any:
@@ -33,4 +37,5 @@ def plain(value: Any) -> Any:
 
 def to_json(value: Any) -> str:
     """Write one document, with a newline at its end."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

@@ -9,13 +9,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from virtuoso.clock import iso
+from virtuoso.errors import printable
 from virtuoso.reports.numbers import number
 
 if TYPE_CHECKING:
@@ -26,11 +36,38 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class PipeConsole(Console):
-    """A console that says when its reader is gone, instead of ending the process with an error."""
+    """A console that says when its reader is gone, and writes out control characters in names and values.
+
+    Its own colours are no part of the text, so they still work.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.push_render_hook(_Harmless())
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command."""
         raise BrokenPipeError
+
+
+class _Harmless(RenderHook):
+    """Writes out control characters in what is printed: a name from a file may hold any."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Wrap each part."""
+        return [_Written(part) for part in renderables]
+
+
+class _Written:
+    """A part of an answer whose text holds no control characters but line ends."""
+
+    def __init__(self, part: ConsoleRenderable) -> None:
+        self._part = part
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._part, options):
+            control = segment.control
+            yield segment if control else Segment(printable(segment.text, len(segment.text)), segment.style)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
-from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
+from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError, PrivateCodeError, failure
 from virtuoso.market.columns import COLUMNS, Array
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Node
@@ -288,9 +288,20 @@ def _run(series: Series, clock: Clock, inputs: list[Any], start: int, stop: int,
         return
     for place, name in series.reserved:
         inputs[place] = start if name == "first" else valid - start if name == "wanted" else clock.bars.timeframe
-    result = series.value(*inputs)
+    try:
+        result = series.value(*inputs)
+    except Exception as fault:
+        fault.add_note(f"This happened in {series.node!r} on {clock.bars.timeframe}.")
+        raise
+    except SystemExit as end:  # a component does not end the program that asks for its scores
+        raise PrivateCodeError(f"{series.node!r}.value ends the program {failure(end)}. Let it return NaN.") from end
     answers = result if isinstance(result, tuple) else (result,)
     for array in answers:
+        if not isinstance(array, np.ndarray):
+            raise DeclarationError(
+                f"{series.node!r}.value gave a {type(array).__name__}; it must give a NumPy array, as long as its "
+                "inputs."
+            )
         if array.ndim != 1 or len(array) != stop - start:
             raise DeclarationError(
                 f"{series.node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as "

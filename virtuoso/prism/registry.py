@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 
-from virtuoso.errors import ConfigError, DeclarationError, did_you_mean
+from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
 from virtuoso.prism import orderbook, orderflow, price_structure, sentiment, technical, volume
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
@@ -54,15 +54,29 @@ def prism_from(settings: PrismSettings) -> Prism:
 
 
 def private_component(path: str) -> Component:
-    """Import a component named `package.module:Class` and make it with its defaults."""
+    """Import a component named `package.module:Class` and make it with its defaults.
+
+    Raises
+    ------
+    ConfigError
+        There is no such module.
+    PrivateCodeError
+        Importing it or making the component fails: names the file, the line and what Python says.
+    DeclarationError
+        It is no component.
+    """
     module, _, name = path.partition(":")
     try:
         found = getattr(import_module(module), name, None)
-    except ImportError as missing:
+        if isinstance(found, type) and issubclass(found, Component):
+            return found()
+    except (VirtuosoError, KeyboardInterrupt):
+        raise
+    except ModuleNotFoundError as missing:
         raise ConfigError(f"prism.components names {path!r}, but {missing}. Is it on PYTHONPATH?") from None
-    if not (isinstance(found, type) and issubclass(found, Component)):
-        raise DeclarationError(f"prism.components names {path!r}, which is not a subclass of virtuoso.Component.")
-    return found()
+    except BaseException as fault:  # SystemExit too: a component does not end the program that asks for its scores
+        raise PrivateCodeError(f"prism.components names {path!r}, whose code fails {failure(fault)}.") from fault
+    raise DeclarationError(f"prism.components names {path!r}, which is not a subclass of virtuoso.Component.")
 
 
 def _face(face: Face, settings: FaceSettings, private: list[Component]) -> Face:
