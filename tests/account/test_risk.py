@@ -37,7 +37,7 @@ from virtuoso.errors import ConfigError
 from virtuoso.research.portfolio import Account, run
 from virtuoso.research.stage import Stage
 
-WORLDS, BARS = 300, 160
+WORLDS, BARS, HOLEY = 300, 160, 100
 NAN = float("nan")
 
 
@@ -163,7 +163,7 @@ class TestRandomWorlds:
     def test_no_limit_is_exceeded_where_bars_are_missing(self):
         """What is to leave and has no bar still takes its place: seen were leverage of 6 where 3 is allowed."""
         entries = withdrawn = 0
-        for seed in range(WORLDS):
+        for seed in range(HOLEY):
             stage, made, account = holey(seed)
             result, limits = run(stage, made, account), account.limits
             held, stops = held_of(stage, result)
@@ -179,8 +179,8 @@ class TestRandomWorlds:
                 assert np.abs(held[t] * price).sum() <= limits.max_leverage * slack, seed
                 risked = (held[t] * (price - stops[t])).clip(0.0).sum()
                 assert risked <= limits.heat * slack + 0.004 * np.abs(held[t] * price).sum(), seed
-        assert entries > 5 * WORLDS
-        assert withdrawn > 0.1 * WORLDS
+        assert entries > 5 * HOLEY
+        assert withdrawn > 0.1 * HOLEY
 
     def test_after_a_halt_nothing_is_entered(self, worlds):
         halted = 0
@@ -212,6 +212,36 @@ class TestRandomWorlds:
             mirrored = run(turned, given, replace(account, rules=rules))
             np.testing.assert_allclose(mirrored.equity, result.equity, rtol=1e-9)
             assert mirrored.refused == result.refused
+
+
+class TestWhatIsCalledOff:
+    """A way out that still waits is called off by a signal to be there: its place is taken, its other side forgotten."""
+
+    def scene(self, *rows, missing, limit=None):
+        stage = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
+        stage.bars[missing, 0] = NAN
+        made = [asks(stage, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
+        if limit is not None:
+            made[0]["entry"][1], made[0]["expires"][1] = limit, stage.first + 79
+        stage.bars[70:, :, [OPEN, CLOSE]] = 101.0
+        stage.bars[70:, :, [HIGH, LOW]] = 101.2, 100.9
+        limits = Limits(max_positions=1, correlation=2.0)
+        result = run(stage, dict(zip(stage.instruments, made, strict=True)), Account(limits=limits))
+        told = result.events[["instant", "instrument", "kind"]].tolist()
+        return [(instant - stage.first, i, kind) for instant, i, kind in told], result
+
+    def test_nothing_enters_in_the_place_of_what_stays(self):
+        """Decided at one close, the entry before the signal that calls the way out off."""
+        found, result = self.scene((0, 40, 1, 0.1, 0.5), (0, 50, 0, 0.1, 0.5), (1, 52, 1, 0.1, 0.9), (0, 52, 1, 0.1, 0.5),
+                                   missing=[51, 52, 53])  # fmt: skip
+        assert found == [(41, 0, ENTERED)]
+        assert result.refused["positions"] == 1
+
+    def test_the_other_side_enters_no_more(self):
+        """A short waits at 101 for the long to leave first; then the signal is long again, and the stop is met."""
+        rows = [(0, 40, 1, 0.1, 0.5), (0, 50, -1, 0.1, 0.5), (0, 52, 1, 0.0008, 0.5), (0, 60, 0, 0.1, 0.5)]
+        found, _ = self.scene(*rows[:3], missing=[51, 52], limit=100.8)
+        assert [kind for *_, kind in found] == [ENTERED]
 
 
 class TestTheHalt:
