@@ -23,8 +23,8 @@ from virtuoso.account.books import (
     unrealised,
 )
 from virtuoso.account.contract import lapse_entries, step
-from virtuoso.compiled import kernel
 from virtuoso.account.margin import Tiers
+from virtuoso.compiled import kernel
 
 GRID = 0.5
 TIERS = [(0.0, 0.005), (3_000.0, 0.01), (10_000.0, 0.05)]

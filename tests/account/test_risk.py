@@ -15,11 +15,11 @@ from virtuoso.account.books import (
     FUNDING_INSIDE,
     FUNDING_OPEN,
     HIGH,
+    LAPSED,
     LOW,
     MARK_CLOSE,
     MARK_OPEN,
     OPEN,
-    LAPSED,
     OUT,
     QUANTITY,
     SIZE,
@@ -215,7 +215,7 @@ class TestRandomWorlds:
 
 
 class TestWhatIsCalledOff:
-    """A way out that still waits is called off by a signal to be there: its place is taken, its other side forgotten."""
+    """A way out that still waits is called off by a signal to be there: its place is taken, its turn forgotten."""
 
     def scene(self, *rows, missing, limit=None):
         stage = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
@@ -232,8 +232,8 @@ class TestWhatIsCalledOff:
 
     def test_nothing_enters_in_the_place_of_what_stays(self):
         """Decided at one close, the entry before the signal that calls the way out off."""
-        found, result = self.scene((0, 40, 1, 0.1, 0.5), (0, 50, 0, 0.1, 0.5), (1, 52, 1, 0.1, 0.9), (0, 52, 1, 0.1, 0.5),
-                                   missing=[51, 52, 53])  # fmt: skip
+        rows = [(0, 40, 1, 0.1, 0.5), (0, 50, 0, 0.1, 0.5), (1, 52, 1, 0.1, 0.9), (0, 52, 1, 0.1, 0.5)]
+        found, result = self.scene(*rows, missing=[51, 52, 53])
         assert found == [(41, 0, ENTERED)]
         assert result.refused["positions"] == 1
 

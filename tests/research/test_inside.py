@@ -53,10 +53,14 @@ class TestABarThatIsNotTold:
         return MarketFrame(self.FINE.instrument, replace(self.FINE.base, first=self.FINE.base.first + 2**20))
 
     @pytest.mark.parametrize(
-        "account", [ACCOUNT, replace(ACCOUNT, isolated=False, trail=1.0), Account(limits=Limits(max_drawdown=0.02), halt=True,
-                                                                                 reset_halt=1)],
+        "account",
+        [
+            ACCOUNT,
+            replace(ACCOUNT, isolated=False, trail=1.0),
+            Account(limits=Limits(max_drawdown=0.02), halt=True, reset_halt=1),
+        ],
         ids=("isolated", "cross, trailing", "halted"),
-    )  # fmt: skip
+    )
     def test_trades_like_a_stage_without_finer_bars(self, account):
         slow = folded(self.FINE)
         made = {slow.instrument: random_intents(slow, 3, 120)}

@@ -183,8 +183,8 @@ class TestFigures:
         assert np.isnan(result.metrics["capacity_cash"])
         assert "recorded at none of the entries" in " ".join(result.summary().split())
 
-    def halting(self, limits=NEVER._replace(max_drawdown=0.02, base_size=0.02), **how):
-        frame = walk(3, 4_000)
+    def halting(self, max_drawdown=0.02, **how):
+        frame, limits = walk(3, 4_000), NEVER._replace(max_drawdown=max_drawdown, base_size=0.02)
         return run(frame, random_intents(frame, 3, 200), account=replace(COSTLY, limits=limits, **how))
 
     def test_a_halt_that_is_enforced_is_told_with_its_moment(self):
@@ -197,7 +197,7 @@ class TestFigures:
         assert result.configuration()["terms"]["halt"] is True
 
     def test_a_halt_is_reported_and_ends_nothing(self):
-        result, free = self.halting(), self.halting(NEVER._replace(base_size=0.02))
+        result, free = self.halting(), self.halting(0.99)
         assert result.run.events.tobytes() == free.run.events.tobytes()
         assert str(result.inverted_metrics) == str(free.inverted_metrics)
         assert result.random_entries == free.random_entries

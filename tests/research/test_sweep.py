@@ -287,7 +287,7 @@ class TestTheSameTradesOnTheContract:
             assert result.column("gained")[row] - result.column("lost")[row] == pytest.approx(
                 full.equity[-1] - account.cash, abs=50.0 if full.exposure[-1] else 1e-6
             )
-        assert 0 < result.column("halted").sum()
+        assert result.column("halted").sum() > 0
         assert np.isnan(result.metrics["halted_at"]).sum() == (result.column("halted") == 0.0).sum()
         assert result.configuration()["halt"] is halt
 
@@ -309,7 +309,10 @@ class TestTheSameTradesOnTheContract:
             deepest = turned[fall[turned] >= np.maximum.accumulate(fall)[turned]]
             for t in deepest[:3]:
                 how = replace(free, limits=NEVER._replace(max_drawdown=fall[t] - 1e-9), halt=True)
-                full, swept = events_in_full(scores, tried, row, stage, how), Sweep(scores, tried, "contract", stage, how)
+                full, swept = (
+                    events_in_full(scores, tried, row, stage, how),
+                    Sweep(scores, tried, "contract", stage, how),
+                )
                 assert swept.events(row).tobytes() == full.events.tobytes()
                 lapsed += int(((full.events["kind"] == LAPSED) & (full.events["instant"] == full.halts[0])).sum())
         assert lapsed > 0

@@ -106,7 +106,7 @@ class Account:
     def __post_init__(self) -> None:
         if self.reset_halt > 0 and not self.halt:
             raise ConfigError(
-                f"reset_halt lifts a halt that is enforced, after {self.reset_halt} days, and this one is only reported. "
+                f"reset_halt={self.reset_halt} lifts a halt that is enforced, and this one is only reported. "
                 "Enforce it with --halt (halt=True), or leave reset_halt out."
             )
 

@@ -254,7 +254,9 @@ def sweep(
     if fills == "vectorbt":
         beyond = sorted(set(terms) - {"cash", "risk", "fees"})
         if beyond:
-            raise ConfigError(f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out.")
+            raise ConfigError(
+                f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out."
+            )
         terms.setdefault("risk", chosen.trading.base_position_size)
         return replace(
             run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
