@@ -130,7 +130,8 @@ def room_for(orders: int, bars: Array) -> int:
         Those that `step` is given, not slower ones: each of their settlements is an event of its own.
     """
     settlements = int(np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_OPEN:])))
-    return EVENTS_AN_ORDER * orders + EVENTS_A_SETTLEMENT * settlements + EVENTS_A_BAR * bars.shape[1]
+    room: int = EVENTS_AN_ORDER * orders + EVENTS_A_SETTLEMENT * settlements + EVENTS_A_BAR * bars.shape[1]
+    return room
 
 
 @kernel

@@ -119,7 +119,8 @@ def correlation(closes: Array, i: int, k: int) -> float:
     spread = apart * beside
     if not (apart > LEAST_SPREAD * xx and beside > LEAST_SPREAD * yy and spread > 0.0):
         return np.nan
-    return (xy - x * y / n) / np.sqrt(spread)
+    found: float = (xy - x * y / n) / np.sqrt(spread)
+    return found
 
 
 @inner

@@ -217,8 +217,8 @@ def sweep(
         As for `backtest`.
     progress : callable, optional
     **terms
-        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees. Whether
-        a halt was reached is a column of the result; `halt=True` enforces it.
+        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+        Whether a halt was reached is a column of the result; `halt=True` enforces it.
 
     Returns
     -------
