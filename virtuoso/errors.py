@@ -165,3 +165,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {near[0]!r}?"
     return f"Known: {', '.join(names)}." if names else "None is known."
+
+
+def check_room(what: str, written: int, room: int) -> None:
+    """Refuse a table that overflowed: a kernel counts what does not fit into it, and does not write it.
+
+    Raises
+    ------
+    DataError
+        More was counted than there was room for.
+    """
+    if written > room:
+        raise DataError(
+            f"There was room for {room:,} {what}, and {written:,} came: the result would lack some and is not given. "
+            "This is a fault of Virtuoso, report it with the command and its settings."
+        )

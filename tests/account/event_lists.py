@@ -12,7 +12,9 @@ from virtuoso.account.books import (
     BAR_COLUMNS,
     EVENT_COLUMNS,
     EVENTS_A_BAR,
+    FIRM,
     KINDS,
+    LEANS,
     ORDER_COLUMNS,
     ORDER_SHARE,
     ORDER_TARGET,
@@ -20,8 +22,9 @@ from virtuoso.account.books import (
     Books,
     unrealised,
 )
-from virtuoso.account.contract import step
+from virtuoso.account.contract import lapse_entries, step
 from virtuoso.account.margin import Tiers
+from virtuoso.compiled import kernel
 
 GRID = 0.5
 TIERS = [(0.0, 0.005), (3_000.0, 0.01), (10_000.0, 0.05)]
@@ -30,7 +33,10 @@ LEVERAGES = (1.0, 3.0, 10.0, 25.0)
 
 @dataclass
 class Life:
-    """What happens to an account: bars[t][i], None where not known, and the orders decided before each bar."""
+    """What happens to an account: bars[t][i], None where not known, and the orders decided before each bar.
+
+    At the closes of the bars in `halts` a halt is latched.
+    """
 
     cash: float
     terms: list[Terms]
@@ -38,6 +44,13 @@ class Life:
     orders: list[dict[int, Order]]
     isolated: bool
     pessimistic: bool
+    halts: tuple[int, ...] = ()
+
+
+@kernel
+def latch(instant: int, books: Books) -> None:
+    """Latch a halt: `lapse_entries` for Python."""
+    lapse_entries(instant, books)
 
 
 def life(seed: int) -> Life:
@@ -56,7 +69,8 @@ def life(seed: int) -> Life:
         row = [_bar(draw, closes[i]) if draw.random() > 0.08 else None for i in range(n)]
         closes = [bar.close if bar else closes[i] for i, bar in enumerate(row)]
         bars.append(row)
-    return Life(1_000.0, terms, bars, orders, draw.random() < 0.5, draw.random() < 0.5)
+    halts = tuple(t for t in range(length) if draw.random() < 0.04)
+    return Life(1_000.0, terms, bars, orders, draw.random() < 0.5, draw.random() < 0.5, halts)
 
 
 def _on_grid(price: float) -> float:
@@ -89,9 +103,11 @@ def _order(draw: random.Random, t: int, i: int, close: float) -> Order:
     stop = _on_grid(near * (1.0 - side * draw.uniform(0.005, 0.08))) if draw.random() < 0.8 else NAN
     shares = draw.choice(((), (1.0,), (0.5, 0.5), (0.5, 0.3, 0.2), (0.4, 0.3)))
     targets = [(_on_grid(near * (1.0 + side * (0.01 + 0.02 * k))), share) for k, share in enumerate(shares)]
+    quantity = side * draw.choice((0.5, 2.0, 10.0, 40.0, 150.0))
     return Order(
+        firm=quantity * draw.choice((0.0, 0.5, 1.0)) if draw.random() < 0.7 else None,
         out=draw.random() < 0.4,
-        quantity=side * draw.choice((0.5, 2.0, 10.0, 40.0, 150.0)),
+        quantity=quantity,
         limit=limit,
         expires=t + draw.randint(0, 4),
         stop=stop,
@@ -108,6 +124,8 @@ def lived_slowly(one: Life) -> tuple[list[tuple], SlowAccount]:
         for i, order in orders.items():
             account.orders[i] = Order(**{**vars(order), "targets": list(order.targets)})
         account.live(t, bars)
+        if t in one.halts:
+            account.halt()
     return account.events, account
 
 
@@ -125,6 +143,8 @@ def lived(one: Life) -> tuple[Books, list[float]]:
         for i, order in one.orders[t].items():
             books.orders[i] = _row(order)
         step(t, table[t], terms, tiers, books, one.isolated, one.pessimistic)
+        if t in one.halts:
+            latch(t, books)
         equity.append(books.wallet[0] + unrealised(books.positions))
     return books, equity
 
@@ -135,6 +155,7 @@ def _row(order: Order) -> np.ndarray:
         order.out, order.quantity, order.limit, order.expires, order.stop, order.trail, order.rank,
     )  # fmt: skip
     row[ORDER_TARGET : ORDER_TARGET + 3] = NAN
+    row[LEANS], row[FIRM] = order.firm is not None, order.firm or 0.0
     for k, (price, share) in enumerate(order.targets):
         row[ORDER_TARGET + k], row[ORDER_SHARE + k] = price, share
     return row

@@ -38,6 +38,7 @@ class Order:
     targets: list[tuple[float, float]] = field(default_factory=list)
     rank: int = 0
     rests: bool = False
+    firm: float | None = None  # what remains of it if a way out that it counts on does not come; None: on none
 
 
 @dataclass
@@ -120,6 +121,7 @@ class SlowAccount:
         self.now = now
         known = {i: bar for i, bar in enumerate(bars) if bar is not None}
         self._open(known)
+        self._keep_promises()
         self._enter(known, inside=False)
         self._enter(known, inside=True)
         self._inside(known)
@@ -145,6 +147,29 @@ class SlowAccount:
                     self._leave(i, "signal", held.size, bar.open, bar.slippage, self.terms[i].taker)
             if order:
                 order.out = False
+
+    def _keep_promises(self) -> None:
+        late = [i for i, order in self.orders.items() if order.out and i in self.positions]
+        for i, order in sorted(self.orders.items()):
+            if order.firm is None or order.quantity == 0.0:
+                continue
+            if late and order.firm != order.quantity:
+                given_up, limit = order.quantity - order.firm, order.limit
+                order.quantity = order.firm
+                if order.firm == 0.0:
+                    order.limit, order.rests = NAN, False
+                self._write(i, "withdrawn", order.rank, given_up, limit)
+            order.firm = None
+
+    def halt(self) -> None:
+        """What is latched at a close that has been lived through: nothing waits to enter any more."""
+        for i, order in sorted(self.orders.items()):
+            self._lapse(i, order)
+
+    def _lapse(self, i: int, order: Order) -> None:
+        if order.quantity != 0.0:
+            self._write(i, "lapsed", order.rank, 0.0, order.limit)
+            order.quantity, order.limit, order.rests = 0.0, NAN, False
 
     def _enter(self, known: dict[int, Bar], *, inside: bool) -> None:
         for i in sorted(self.orders, key=lambda i: (self.orders[i].rank, i)):
@@ -245,8 +270,7 @@ class SlowAccount:
             if order.quantity != 0.0:
                 order.rests = True
                 if self.now >= order.expires:
-                    self._write(i, "lapsed", order.rank, 0.0, order.limit)
-                    order.quantity, order.limit = 0.0, NAN
+                    self._lapse(i, order)
 
     # margin
 

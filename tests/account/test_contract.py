@@ -33,11 +33,13 @@ from virtuoso.account.books import (
     SIZE,
     SLIPPAGE,
     TERM_COLUMNS,
+    UNFILLED,
     WHOLE,
     Books,
 )
 from virtuoso.account.contract import step
 from virtuoso.account.margin import Tiers, liquidation_price
+from virtuoso.errors import DataError
 
 LISTS = 10_000
 
@@ -65,7 +67,8 @@ class TestTheReference:
             crosses += (
                 not one.isolated and len(one.terms) > 1 and bool((fast[:, 2] == KINDS.index("liquidation")).any())
             )
-        assert (seen > 0.1 * LISTS).all(), dict(zip(KINDS, seen, strict=True))
+        least = np.where(np.array(KINDS) == "withdrawn", 0.01, 0.1) * LISTS
+        assert (seen > least).all(), dict(zip(KINDS, seen, strict=True))
         assert doubted > 0.1 * LISTS
         assert crosses > 0.005 * LISTS
 
@@ -79,7 +82,7 @@ class TestTheReference:
                 continue  # the venue's insurance may have borne a part
             checked += len(events)
             filled = events[:, 4] != 0.0
-            filled &= events[:, 2] != KINDS.index("rejected")
+            filled &= ~np.isin(events[:, 2], UNFILLED)
             paid = (events[:, 4] * events[:, 5])[filled].sum()
             held = (books.positions[:, SIZE] * books.positions[:, MARK]).sum()
             expected = one.cash - paid - events[:, 6].sum() + events[:, 9].sum() + held
@@ -98,7 +101,7 @@ class TestTheReference:
             turned = Life(
                 one.cash, one.terms[::-1], [row[::-1] for row in one.bars],
                 [{n - 1 - i: order for i, order in orders.items()} for orders in one.orders],
-                one.isolated, one.pessimistic,
+                one.isolated, one.pessimistic, one.halts,
             )  # fmt: skip
             _, equity = lived(one)
             _, mirrored = lived(turned)
@@ -110,7 +113,7 @@ class TestTheReference:
 
 def _check_identity(events, cash, seed):
     """wallet = cash + realised + funding - fees, after every event, to 1e-9 of the turnover."""
-    fills = np.where(events[:, 2] == KINDS.index("rejected"), 0.0, np.abs(events[:, 4] * np.nan_to_num(events[:, 5])))
+    fills = np.where(np.isin(events[:, 2], UNFILLED), 0.0, np.abs(events[:, 4] * np.nan_to_num(events[:, 5])))
     expected = cash + np.cumsum(events[:, 8] + events[:, 9] - events[:, 6])
     assert (np.abs(events[:, 10] - expected) <= 1e-9 * (cash + np.cumsum(fills))).all(), seed
 
@@ -366,6 +369,76 @@ class TestPositions:
         orders = [{1: long_(8.0)}, {0: long_(8.0), 1: Order(out=True)}]
         books, _ = lived(Life(1_000.0, [terms] * 2, [[still(), still()]] * 2, orders, True, True))
         assert kinds(books.named()) == ["entry", "signal", "entry"]
+
+
+class TestWhatDoesNotLeave:
+    """A place is free when it is free: what counts on a way out is cut to what fits beside it if that has no bar."""
+
+    def lived(self, order, second):
+        terms = Terms(0.0, 0.0, 0.0125, 10.0, [(0.0, 0.005)])
+        bars = [[still(), still()], [still(), second], [still(97.0), still()], [still(97.0), still()]]
+        orders = [{1: long_(8.0)}, {0: order, 1: Order(out=True)}, {}, {}]
+        books, _ = lived(Life(1_000.0, [terms] * 2, bars, orders, True, True))
+        events = books.named()
+        return list(zip(events["instant"], events["instrument"], kinds(events), events["size"], strict=True))
+
+    def test_an_entry_takes_the_place_of_what_leaves_at_the_same_open(self):
+        assert self.lived(long_(8.0, firm=0.0), still()) == [
+            (0, 1, "entry", 8.0), (1, 1, "signal", -8.0), (1, 0, "entry", 8.0),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("limit", [NAN, 98.0])
+    def test_an_entry_is_withdrawn_where_that_has_no_bar(self, limit):
+        waiting = long_(8.0, firm=0.0, limit=limit, expires=9)
+        assert self.lived(waiting, None) == [(0, 1, "entry", 8.0), (1, 0, "withdrawn", 8.0), (2, 1, "signal", -8.0)]
+
+    @pytest.mark.parametrize(("limit", "at"), [(NAN, 1), (98.0, 2)])
+    def test_an_entry_is_cut_to_what_fits_beside_it(self, limit, at):
+        found = self.lived(long_(8.0, firm=3.0, limit=limit, expires=9), None)
+        assert (1, 0, "withdrawn", 5.0) in found
+        assert (at, 0, "entry", 3.0) in found
+
+    def test_one_that_counts_on_nothing_is_left_alone(self):
+        assert (1, 0, "entry", 8.0) in self.lived(long_(8.0), None)
+
+
+class TestTheLatch:
+    """At the latch of a halt every waiting entry lapses; ways out stay."""
+
+    def test_a_limit_that_waits_enters_no_more(self):
+        terms = Terms(0.0, 0.0, 0.0125, 10.0, [(0.0, 0.005)])
+        bars = [[still(), still()], [still(), still()], [still(90.0), still()]]
+        orders = [{0: long_(4.0, limit=95.0, expires=9), 1: long_(2.0)}, {}, {}]
+        for halts, expected in (((), [(0, 1, 0), (2, 0, 0)]), ((1,), [(0, 1, 0), (1, 0, 6)])):
+            books, _ = lived(Life(1_000.0, [terms] * 2, bars, orders, True, True, halts))
+            events = books.named()
+            assert list(zip(events["instant"], events["instrument"], events["kind"], strict=True)) == expected
+
+    def test_a_way_out_stays(self):
+        bars = [[still()], [None], [still(99.0)]]
+        terms = Terms(0.0, 0.0, 0.0125, 10.0, [(0.0, 0.005)])
+        orders = [{0: long_(4.0)}, {0: Order(out=True, quantity=-4.0, limit=101.0, expires=9)}, {}]
+        books, _ = lived(Life(1_000.0, [terms], bars, orders, True, True, (1,)))
+        assert kinds(books.named()) == ["entry", "lapsed", "signal"]
+
+
+class TestTheRoomForEvents:
+    """A table that is too small is never written beyond its end, and never believed."""
+
+    def test_what_does_not_fit_is_counted_and_refused(self):
+        books = Books.opened(1, 1_000.0, 2)
+        behind = np.full((5, books.events.shape[1]), 7.0)
+        books = books._replace(events=behind[:2])
+        bars = np.zeros((1, BAR_COLUMNS))
+        bars[0, :SLIPPAGE] = 100.0
+        terms, tiers = np.array([[0.0, 0.0, 0.0, 10.0]]), Tiers.of([0.0], [0.005]).table[None]
+        for t in range(5):
+            books.orders[0, :4] = 1.0, 1.0, NAN, t
+            step(t, bars, terms, tiers, books, True, True)
+        assert books.written[0] == 9
+        assert (behind[2:] == 7.0).all()
+        with pytest.raises(DataError, match="room for 2 events of an account, and 9 came"):
+            books.named()
 
 
 def test_nan_is_no_stop_and_no_limit():

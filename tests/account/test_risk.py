@@ -1,4 +1,4 @@
-"""Risk: every limit binds, none is stepped over, and the halt stays until it is lifted."""
+"""Risk: every limit binds, none is stepped over, and a halt that is enforced stays until it is lifted."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from virtuoso.account.books import (
     FUNDING_INSIDE,
     FUNDING_OPEN,
     HIGH,
+    LAPSED,
     LOW,
     MARK_CLOSE,
     MARK_OPEN,
     OPEN,
     OUT,
     QUANTITY,
-    REJECTED,
     SIZE,
     SLIPPAGE,
+    STOP,
+    UNFILLED,
+    WITHDRAWN,
     Books,
 )
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT
 from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
 from virtuoso.clock import Timeframe
+from virtuoso.errors import ConfigError
 from virtuoso.research.portfolio import Account, run
 from virtuoso.research.stage import Stage
 
-WORLDS, BARS = 300, 160
+WORLDS, BARS, HOLEY = 300, 160, 100
 NAN = float("nan")
 
 
@@ -88,7 +92,43 @@ def world(seed):
         max_drawdown=float(random.choice([0.03, 0.15])),
     )
     rules = {name: Rules(0.1, 0.1, float(random.choice([0.0, 500.0]))) for name in stage.instruments}
-    return stage, made, Account(cash=float(random.choice([1_000.0, 10_000.0])), limits=limits, rules=rules)
+    return stage, made, Account(cash=float(random.choice([1_000.0, 10_000.0])), limits=limits, rules=rules, halt=True)
+
+
+def holey(seed):
+    """Two to five instruments that hardly move and often have no bar, with market and limit entries and few places."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(2, 6))
+    closes = 100.0 * np.cumprod(1.0 + random.normal(0.0, 0.0008, (BARS, n)), axis=0)
+    stage = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.001)
+    missing = random.random((BARS, n)) < random.choice([0.1, 0.4])
+    missing[[0, -1]] = False
+    stage.bars[missing] = NAN
+    made = {}
+    for i, name in enumerate(stage.instruments):
+        when = np.sort(random.choice(np.flatnonzero(~missing[:-1, i]), size=40, replace=False))
+        rows = [(int(t), int(random.choice([-1, 0, 1])), random.uniform(0.004, 0.05), random.uniform()) for t in when]
+        made[name] = mine = asks(stage, i, rows)
+        waits = (random.random(len(mine)) < 0.4) & (mine["side"] != 0)
+        mine["entry"][waits] = (mine["price"] * (1.0 - 0.001 * mine["side"]))[waits]
+        mine["expires"] = mine["number"] + random.integers(1, 12, len(mine))
+    limits = Limits(
+        base_size=float(random.choice([0.005, 0.03])), max_positions=int(random.integers(1, n + 1)),
+        max_leverage=float(random.choice([1.0, 3.0])), heat=float(random.choice([0.02, 1.0])), correlation=2.0,
+        max_drawdown=0.9,
+    )  # fmt: skip
+    return stage, made, Account(leverage=20.0, limits=limits)
+
+
+def held_of(stage, result):
+    """Size and stop of what is held at each close, shape (n_bars, n_instruments)."""
+    held, stops = np.zeros((2, len(stage), len(stage.instruments)))
+    for event in result.events[~np.isin(result.events["kind"], UNFILLED)]:
+        t, i = event["instant"] - stage.first, event["instrument"]
+        held[t:, i] += event["size"]
+        if event["kind"] == ENTERED:
+            stops[t:, i] = result.intents["stop"][event["order"]]
+    return np.where(np.abs(held) > 1e-9, held, 0.0), stops
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +148,8 @@ class TestRandomWorlds:
     def test_no_position_is_entered_beyond_a_limit(self, worlds):
         entries = 0
         for stage, _, account, result in worlds:
-            held = np.zeros((len(stage), len(stage.instruments)))
-            for event in result.events[result.events["kind"] != REJECTED]:
-                held[event["instant"] - stage.first :, event["instrument"]] += event["size"]
-            counted = (np.abs(held) > 1e-9).sum(axis=1)
+            held, _ = held_of(stage, result)
+            counted = (held != 0.0).sum(axis=1)
             assert counted.max() <= account.limits.max_positions
             opened = result.events[result.events["kind"] == ENTERED]
             entries += len(opened)
@@ -121,6 +159,28 @@ class TestRandomWorlds:
             steps = np.abs(opened["size"]) / 0.1
             np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
         assert entries > WORLDS
+
+    def test_no_limit_is_exceeded_where_bars_are_missing(self):
+        """What is to leave and has no bar still takes its place: seen were leverage of 6 where 3 is allowed."""
+        entries = withdrawn = 0
+        for seed in range(HOLEY):
+            stage, made, account = holey(seed)
+            result, limits = run(stage, made, account), account.limits
+            held, stops = held_of(stage, result)
+            assert (held != 0.0).sum(axis=1).max() <= limits.max_positions, seed
+            opened = result.events[result.events["kind"] == ENTERED]
+            entries, withdrawn = entries + len(opened), withdrawn + (result.events["kind"] == WITHDRAWN).sum()
+            price = stage.closes[0]
+            for t in range(1, len(stage)):
+                price = np.where(np.isnan(stage.closes[t]), price, stage.closes[t])
+                if t + stage.first not in opened["instant"]:
+                    continue
+                slack = 1.15 * result.equity[t - 1]  # prices have moved since the decision
+                assert np.abs(held[t] * price).sum() <= limits.max_leverage * slack, seed
+                risked = (held[t] * (price - stops[t])).clip(0.0).sum()
+                assert risked <= limits.heat * slack + 0.004 * np.abs(held[t] * price).sum(), seed
+        assert entries > 5 * HOLEY
+        assert withdrawn > 0.1 * HOLEY
 
     def test_after_a_halt_nothing_is_entered(self, worlds):
         halted = 0
@@ -154,16 +214,46 @@ class TestRandomWorlds:
             assert mirrored.refused == result.refused
 
 
+class TestWhatIsCalledOff:
+    """A way out that still waits is called off by a signal to be there: its place is taken, its turn forgotten."""
+
+    def scene(self, *rows, missing, limit=None):
+        stage = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
+        stage.bars[missing, 0] = NAN
+        made = [asks(stage, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
+        if limit is not None:
+            made[0]["entry"][1], made[0]["expires"][1] = limit, stage.first + 79
+        stage.bars[70:, :, [OPEN, CLOSE]] = 101.0
+        stage.bars[70:, :, [HIGH, LOW]] = 101.2, 100.9
+        limits = Limits(max_positions=1, correlation=2.0)
+        result = run(stage, dict(zip(stage.instruments, made, strict=True)), Account(limits=limits))
+        told = result.events[["instant", "instrument", "kind"]].tolist()
+        return [(instant - stage.first, i, kind) for instant, i, kind in told], result
+
+    def test_nothing_enters_in_the_place_of_what_stays(self):
+        """Decided at one close, the entry before the signal that calls the way out off."""
+        rows = [(0, 40, 1, 0.1, 0.5), (0, 50, 0, 0.1, 0.5), (1, 52, 1, 0.1, 0.9), (0, 52, 1, 0.1, 0.5)]
+        found, result = self.scene(*rows, missing=[51, 52, 53])
+        assert found == [(41, 0, ENTERED)]
+        assert result.refused["positions"] == 1
+
+    def test_the_other_side_enters_no_more(self):
+        """A short waits at 101 for the long to leave first; then the signal is long again, and the stop is met."""
+        rows = [(0, 40, 1, 0.1, 0.5), (0, 50, -1, 0.1, 0.5), (0, 52, 1, 0.0008, 0.5), (0, 60, 0, 0.1, 0.5)]
+        found, _ = self.scene(*rows[:3], missing=[51, 52], limit=100.8)
+        assert [kind for *_, kind in found] == [ENTERED]
+
+
 class TestTheHalt:
     """Latched at the fall that was agreed, until it is lifted."""
 
     CLOSES = np.concatenate((np.full(60, 100.0), np.linspace(100.0, 60.0, 20), np.full(100, 60.0)))[:, None]
 
-    def trade(self, **how):
+    def trade(self, halt=True, **how):
         stage = stage_of(self.CLOSES, ["AAAUSDT"])
         rows = [(50, 1, 0.5, 1.0), (81, 0, 0.1, 1.0), (85, 1, 0.1, 1.0), (150, 0, 0.1, 1.0), (151, 1, 0.1, 1.0)]
         limits = Limits(base_size=0.5, max_leverage=1.0, heat=1.0, max_drawdown=0.15)
-        return stage, run(stage, {stage.instruments[0]: asks(stage, 0, rows)}, Account(limits=limits, **how))
+        return stage, run(stage, {stage.instruments[0]: asks(stage, 0, rows)}, Account(limits=limits, halt=halt, **how))
 
     def test_is_latched_at_the_close_at_which_equity_has_fallen_so_far(self):
         stage, result = self.trade()
@@ -175,6 +265,35 @@ class TestTheHalt:
         _, result = self.trade()
         assert (result.events["kind"] == ENTERED).sum() == 1
 
+    def test_is_reported_and_ends_nothing_unless_it_is_enforced(self):
+        stage, stopped = self.trade()
+        _, reported = self.trade(halt=False)
+        assert reported.halts.tolist() == stopped.halts.tolist()
+        assert reported.halt_equity.tolist() == stopped.halt_equity.tolist()
+        assert reported.halt_equity[0] == reported.equity[reported.halts[0] - stage.first]
+        assert reported.refused["halted"] == 0
+        assert (reported.events["kind"] == ENTERED).sum() == 3
+
+    def test_waiting_entries_lapse_where_it_is_enforced(self):
+        """Two instruments: one falls, and a limit of the other waits meanwhile; 407.9 units entered after the latch."""
+        closes = np.column_stack((self.CLOSES, np.full(len(self.CLOSES), 100.0)))
+        closes[100:, 1] = 90.0
+        stage = stage_of(closes, ["AAAUSDT", "BBBUSDT"])
+        waits = asks(stage, 1, [(55, 1, 0.2, 1.0)])
+        waits["entry"], waits["expires"] = 95.0, stage.first + 150
+        made = dict(zip(stage.instruments, (asks(stage, 0, [(50, 1, 0.5, 1.0)]), waits), strict=True))
+        account = Account(limits=Limits(base_size=0.25, max_leverage=1.0, heat=1.0, max_drawdown=0.1))
+        for halt, entered in ((False, 2), (True, 1)):
+            result = run(stage, made, replace(account, halt=halt))
+            assert len(result.halts) == 1
+            assert (result.events["kind"] == ENTERED).sum() == entered
+            lapsed = result.events[result.events["kind"] == LAPSED]
+            assert lapsed["instant"].tolist() == (result.halts.tolist() if halt else [])
+
+    def test_only_one_that_is_enforced_is_lifted(self):
+        with pytest.raises(ConfigError, match="Enforce it with --halt"):
+            Account(reset_halt=2)
+
     def test_is_lifted_after_the_days_that_were_asked_for(self):
         _, result = self.trade(reset_halt=2)
         assert result.refused["halted"] == 1
@@ -184,14 +303,16 @@ class TestTheHalt:
 class TestSizes:
     """Base currency: equity x share x scale over the distance to the stop, rounded down to the step."""
 
-    def size(self, *, price=100.0, stop=95.0, reliability=1.0, limits=None, rules=(0.0, 0.0, 0.0), books=None):
+    def size(self, *, price=100.0, stop=95.0, reliability=1.0, limits=None, rules=(0.0, 0.0, 0.0), books=None,
+             closes=None, stays=False):  # fmt: skip
         equity = 10_000.0
         books = books or Books.opened(2, equity, 1)
         self.refused, self.cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
+        self.unknown = np.zeros(1, np.int64)
         return admitted(
-            0, 1.0 if price > stop else -1.0, price, stop, reliability, equity, False, np.full((40, 2), NAN),
-            np.array([price, 100.0]), books.orders, books.positions, limits or Limits(), np.array([rules] * 2),
-            self.refused, self.cut,
+            0, 1.0 if price > stop else -1.0, price, stop, reliability, equity, False,
+            np.full((40, 2), NAN) if closes is None else closes, np.array([price, 100.0]), books.orders,
+            books.positions, limits or Limits(), np.array([rules] * 2), stays, self.refused, self.cut, self.unknown,
         )  # fmt: skip
 
     @pytest.mark.parametrize(("reliability", "scale"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0), (7.0, 1.0)])
@@ -231,6 +352,39 @@ class TestSizes:
         books.orders[1, QUANTITY] = -5.0  # it turns round, and is there again
         assert self.size(limits=one, books=books) == 0.0
 
+    def test_what_may_not_leave_after_all_takes_its_place(self):
+        """Place, notional, heat and correlation, each by itself; and of what turns round the worse of both sides."""
+        books = Books.opened(2, 10_000.0, 1)
+        books.positions[1, [SIZE, STOP]] = 190.0, 99.0
+        books.orders[1, OUT] = 1.0
+        alike = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 1)), axis=0) * np.ones(2)
+        for changed, closes, limit in (
+            ({"max_positions": 1}, None, "positions"),
+            ({"max_leverage": 2.0}, None, "leverage"),
+            ({"heat": 0.02}, None, "heat"),
+            ({}, alike, "correlation"),
+        ):
+            limits = Limits()._replace(**changed)
+            free = self.size(limits=limits, books=books, closes=closes)
+            stays = self.size(limits=limits, books=books, closes=closes, stays=True)
+            assert free == pytest.approx(20.0)
+            assert stays < free
+            assert (self.refused + self.cut)[LIMITS.index(limit)] == 1
+        books.orders[1, QUANTITY] = -199.0
+        assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(1.0)
+        books.positions[1, SIZE], books.orders[1, QUANTITY] = 195.0, -1.0
+        assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(5.0)
+
+    def test_a_correlation_that_is_not_known_is_counted(self):
+        books = Books.opened(2, 10_000.0, 1)
+        assert self.size(books=books) > 0.0
+        assert self.unknown[0] == 0
+        books.positions[1, SIZE] = 1.0
+        assert self.size(books=books) > 0.0
+        assert self.unknown[0] == 1
+        assert self.size(books=books, limits=Limits(max_positions=1)) == 0.0
+        assert self.unknown[0] == 0  # only what was let through
+
 
 class TestCorrelation:
     """Of returns that both instruments have, over bars up to the decision."""
@@ -244,3 +398,12 @@ class TestCorrelation:
         closes = np.full((200, 2), 100.0)
         assert np.isnan(correlation(closes, 0, 1))
         assert np.isnan(correlation(closes[:20], 0, 1))
+
+    @pytest.mark.parametrize("rate", [1e-7, 0.0003, 0.01, -0.004])
+    def test_is_not_known_of_what_moves_by_one_rate(self, rate):
+        """Spread of rounding is no spread."""
+        moves = np.random.default_rng(1).normal(0.0, 0.01, 500)
+        closes = 0.0371 * np.cumprod(np.column_stack((np.full(500, 1.0 + rate), 1.0 + moves)), axis=0)
+        assert np.isnan(correlation(closes, 0, 1))
+        assert np.isnan(correlation(closes, 1, 0))
+        assert np.isnan(correlation(closes, 0, 0))

@@ -7,8 +7,8 @@ import pytest
 
 from tests.books import START, depth_of, ladder, living, message, trades_of, whole
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.market.book import Book, Gap
-from virtuoso.market.book_levels import HELD_ROWS, SILENCE_MS
+from virtuoso.market.book import Book, Gap, drained
+from virtuoso.market.book_levels import HELD_ROWS, SILENCE_MS, feed_rows, new_state, rows_of
 from virtuoso.market.events import Events, events_of, joined
 from virtuoso.market.kinds import KINDS, NO_ID
 from virtuoso.venues.binance_streams import read_recording
@@ -127,6 +127,22 @@ class TestASnapshotThatComesLate:
         changes = [message(k, (k + 1, k + 1, k), [(100.0, k + 1.0)]) for k in range(n)]
         assert not book_of(*changes, whole(n, 400, BIDS, ASKS)).in_sync
         assert book_of(*changes, whole(n, 600, BIDS, ASKS)).levels("bid")[1][0] == float(n)
+
+
+class TestATableThatIsTooSmall:
+    """Nothing is written beyond its end, and nothing of it is used."""
+
+    @pytest.mark.parametrize(("capacity", "gaps", "what"), [(4, 9, "levels"), (64, 0, "gaps")])
+    def test_is_refused(self, capacity, gaps, what):
+        book = new_state(capacity)
+        lost = message(100, (50, 51, 49), bids=[(99.0, 1.0)])
+        depth = depth_of(whole(0, 10, *ladder(100.0, levels=9)), lost, whole(500, 60, *ladder(100.0, levels=9)))
+        table = np.empty((gaps, 3), dtype=np.int64)
+        quotes = np.empty((len(depth), 2), dtype=np.int64), np.empty((len(depth), 4))
+        feed_rows(book, rows_of(depth), np.empty(len(depth)), *quotes, table)
+        with pytest.raises(DataError, match=f"{what} of an order book"):
+            drained(book, table)
+        assert (book.now["count"] <= capacity).all()
 
 
 class TestFeedingInPieces:

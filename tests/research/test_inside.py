@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.builders import market
-from tests.research.scenes import bars, intents, random_intents
-from virtuoso.account.books import CLOSE, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
+from tests.research.scenes import bars, flat, intents, random_intents
+from virtuoso.account.books import CLOSE, FUNDED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Timeframe
@@ -53,10 +53,14 @@ class TestABarThatIsNotTold:
         return MarketFrame(self.FINE.instrument, replace(self.FINE.base, first=self.FINE.base.first + 2**20))
 
     @pytest.mark.parametrize(
-        "account", [ACCOUNT, replace(ACCOUNT, isolated=False, trail=1.0), Account(limits=Limits(max_drawdown=0.02),
-                                                                                 reset_halt=1)],
+        "account",
+        [
+            ACCOUNT,
+            replace(ACCOUNT, isolated=False, trail=1.0),
+            Account(limits=Limits(max_drawdown=0.02), halt=True, reset_halt=1),
+        ],
         ids=("isolated", "cross, trailing", "halted"),
-    )  # fmt: skip
+    )
     def test_trades_like_a_stage_without_finer_bars(self, account):
         slow = folded(self.FINE)
         made = {slow.instrument: random_intents(slow, 3, 120)}
@@ -143,6 +147,23 @@ class TestWhatIsPaid:
         paid = stage.inside.bars[:, 0, FUNDING_OPEN].reshape(-1, 24)[stage.inside.told[:, 0]]
         assert (np.nan_to_num(paid) > 0.0).sum(axis=1).tolist() == [3] * len(paid)
         assert (np.nan_to_num(stage.inside.bars[:, 0, FUNDING_INSIDE]) == 0.0).all()
+
+    def test_a_year_of_hourly_settlements_inside_days_is_paid_one_by_one(self):
+        """More events than the days alone would bring: they once were written beyond the end of the table."""
+        fine = flat(n=24 * 300, timeframe="1h")
+        slow = folded(fine, Timeframe("1d"))
+        n = len(fine)
+        rates = {"rate": np.full(n, 1e-5), "hours": np.ones(n), "mark": np.full(n, np.nan)}
+        funding = {fine.instrument: events_of(KINDS["funding"], fine.start * HOUR.ms + HOUR.ms * np.arange(n), rates)}
+        terms, made = FundingTerms(None, True), {fine.instrument: intents(slow, (1, 1, 10.0, 900.0))}
+        days, hours = (
+            run(Stage.of([slow], funding=funding, terms=terms, inside=inside), made, ACCOUNT)
+            for inside in ({}, {fine.instrument: fine})
+        )
+        held = 298 * 24
+        assert (hours.events["kind"] == FUNDED).sum() == held
+        assert hours.events["funding"].sum() == pytest.approx(-held * 1e-5 * hours.events["size"][0] * 100.0)
+        assert days.events["funding"].sum() == pytest.approx(hours.events["funding"].sum())
 
     def test_dearer_slippage(self):
         fine = market(9, bars=3_000, venue="binance-usdm")

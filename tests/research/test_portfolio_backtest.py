@@ -183,13 +183,56 @@ class TestFigures:
         assert np.isnan(result.metrics["capacity_cash"])
         assert "recorded at none of the entries" in " ".join(result.summary().split())
 
-    def test_a_halt_is_told_with_its_moment(self):
-        frame = walk(3, 4_000)
-        account = replace(COSTLY, limits=NEVER._replace(max_drawdown=0.02, base_size=0.02))
-        result = run(frame, random_intents(frame, 3, 200), account=account)
+    def halting(self, max_drawdown=0.02, **how):
+        frame, limits = walk(3, 4_000), NEVER._replace(max_drawdown=max_drawdown, base_size=0.02)
+        return run(frame, random_intents(frame, 3, 200), account=replace(COSTLY, limits=limits, **how))
+
+    def test_a_halt_that_is_enforced_is_told_with_its_moment(self):
+        result = self.halting(halt=True)
         assert result.counts["halts"] == 1
         assert result.counts["refused: halted"] > 0
-        assert "no position was entered from then on, never lifted" in " ".join(result.summary().split())
+        words = " ".join(result.summary().split())
+        assert "no position was entered from then on, never lifted" in words
+        assert "and stayed halted." in words
+        assert result.configuration()["terms"]["halt"] is True
+
+    def test_a_halt_is_reported_and_ends_nothing(self):
+        result, free = self.halting(), self.halting(0.99)
+        assert result.run.events.tobytes() == free.run.events.tobytes()
+        assert str(result.inverted_metrics) == str(free.inverted_metrics)
+        assert result.random_entries == free.random_entries
+        assert result.counts["refused: halted"] == 0
+        told, at = result.halted, result.run.halts[0]
+        close = int(np.flatnonzero(result.close_times == told.at)[0])
+        assert told.equity == result.equity[close] <= 0.98 * max(10_000.0, result.equity[:close].max())
+        assert told.return_after == pytest.approx(result.equity[-1] / told.equity - 1.0)
+        assert told.signals_after == sum(row["side"] != 0 and row["number"] >= at for row in result.run.intents)
+        words = " ".join(result.summary().split())
+        assert "this run reports it and trades on" in words
+        assert f"{told.signals_after} of {result.counts['intents to open']} signals to open" in words
+        assert "it is reported and not enforced, and" in result.page().verdict
+        assert any("reports it and trades on" in finding.words for finding in result.page().limits)
+        assert result.configuration()["terms"]["halt"] is False
+        assert free.halted is None
+
+    def test_faces_alone_are_not_ended_by_a_halt(self):
+        frame = market(7, bars=6_000)
+        limits = NEVER._replace(max_drawdown=0.001)
+        shown = [
+            backtest([scored(frame)], replace(COSTLY, limits=one), funding_terms=NO_FUNDING).faces_alone
+            for one in (limits, limits._replace(max_drawdown=0.99))
+        ]
+        assert str(shown[0]) == str(shown[1])
+        assert sum(figures["trades"] for figures in shown[0].values()) > 0
+
+    def test_what_is_not_known_of_correlations_is_said(self):
+        scores, made = two(n=400)
+        for k, of_one in enumerate(scores):  # few bars lie behind them
+            price = of_one.frame.base.columns["close"][10 + k]
+            made[of_one.frame.instrument] = whole(intents(of_one.frame, (10 + k, 1, 0.9 * price, 2.0 * price)))
+        result = trade(scores, made)
+        assert result.counts["correlation_unknown"] == 1
+        assert "share too few bars (under 30)" in " ".join(result.summary().split())
 
 
 class TestWhatIsRefused:

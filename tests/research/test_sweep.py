@@ -9,6 +9,7 @@ from numba import njit
 
 from tests.builders import market
 from tests.research.scenes import PRISM, bars, with_confluence
+from virtuoso.account.books import CLOSED, ENTERED, LAPSED
 from virtuoso.account.risk import Limits
 from virtuoso.account.trades import OPEN as STILL_OPEN
 from virtuoso.clock import Env
@@ -17,6 +18,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.research import portfolio
 from virtuoso.research.backtest import backtest
 from virtuoso.research.configurations import Configurations
+from virtuoso.research.measure import halted
 from virtuoso.research.panel import Panel
 from virtuoso.research.portfolio import Account
 from virtuoso.research.stage import FundingTerms, Stage
@@ -30,6 +32,7 @@ from virtuoso.signals.strategy import intents_of
 
 SETTINGS = SignalSettings(min_coverage=0.1, max_age="2h")
 ASSUMED = FundingTerms(assume=0.0003, mark_is_last=True)
+NEVER = Limits(max_drawdown=0.99)
 BARS = 5_000
 
 
@@ -210,8 +213,9 @@ class TestTheSameTradesOnTheContract:
 
     CASES = {
         "as it comes": (SETTINGS, Account(limits=Limits(max_drawdown=0.9))),
-        "halted": (SETTINGS, Account(limits=Limits(max_drawdown=0.01))),
-        "halted for a day": (SETTINGS, Account(limits=Limits(max_drawdown=0.01), reset_halt=1)),
+        "halted": (SETTINGS, Account(limits=Limits(max_drawdown=0.01), halt=True)),
+        "reported as halted": (SETTINGS, Account(limits=Limits(max_drawdown=0.01))),
+        "halted for a day": (SETTINGS, Account(limits=Limits(max_drawdown=0.01), halt=True, reset_halt=1)),
         "liquidated": (SETTINGS, Account(leverage=100.0, limits=Limits(max_drawdown=0.9, max_leverage=60.0, heat=1.0))),
         "entries wait for a level": (
             SignalSettings(min_coverage=0.1, levels=LevelSettings(entry="retest")),
@@ -259,8 +263,9 @@ class TestTheSameTradesOnTheContract:
             settled += int((full.events["instant"] == stage.first + len(stage) - 701).any())
         assert settled
 
-    def test_figures_are_those_of_the_full_run(self):
-        scores, stage, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.05))
+    @pytest.mark.parametrize("halt", [False, True])
+    def test_figures_are_those_of_the_full_run(self, halt):
+        scores, stage, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.005), halt=halt)
         tried = around(scores, 8)
         result = sweep(scores, tried, stage=stage, account=account)
         for row in range(len(tried)):
@@ -270,6 +275,11 @@ class TestTheSameTradesOnTheContract:
             assert result.column("max_drawdown")[row] == min((full.equity / peak - 1.0).min(), 0.0)
             assert result.column("held")[row] == np.count_nonzero(full.exposure)
             assert result.column("halted")[row] == float(len(full.halts) > 0)
+            told = halted(full)
+            if told is not None:
+                assert result.metrics["halted_at"][row] == told.at
+                assert result.column("halted_equity")[row] == told.equity
+                assert result.metrics["return_after_halt"][row] == pytest.approx(told.return_after)
             days = np.arange(1, BARS // 1440 + 1) * 1440 - 1
             np.testing.assert_array_equal(result.daily[row], full.equity[days])
             for name, field in (("fees", "fee"), ("funding", "funding"), ("slippage", "slippage")):
@@ -277,6 +287,51 @@ class TestTheSameTradesOnTheContract:
             assert result.column("gained")[row] - result.column("lost")[row] == pytest.approx(
                 full.equity[-1] - account.cash, abs=50.0 if full.exposure[-1] else 1e-6
             )
+        assert result.column("halted").sum() > 0
+        assert np.isnan(result.metrics["halted_at"]).sum() == (result.column("halted") == 0.0).sum()
+        assert result.configuration()["halt"] is halt
+
+    def test_waiting_entries_lapse_at_the_latch(self):
+        """With one instrument: a way out costs enough to halt, and the limit of the other side has begun to wait."""
+        scores, stage, lapsed = scored(), stage_of(), 0
+        levels = LevelSettings(entry="retest", retest_reach=8.0, retest_expiry="1d")
+        turning = {"bull_leave": 50.0, "bull_enter": 50.5, "bear_leave": 50.0, "bear_enter": 49.5}
+        near = around(scores, 4, settings=SignalSettings(min_coverage=0.1, levels=levels))
+        columns = dict(near.columns) | {name: np.full(4, value) for name, value in turning.items()}
+        tried = Configurations.of(near.given, near.settings, columns)
+        free = Account(taker=0.003, limits=NEVER)
+        for row in range(len(tried)):
+            full = events_in_full(scores, tried, row, stage, free)
+            fall = 1.0 - full.equity / np.maximum.accumulate(full.equity)
+            events, limits = full.events, full.intents[np.isfinite(full.intents["entry"])]
+            turned = np.intersect1d(events["instant"][events["kind"] == CLOSED], limits["number"] + 1)
+            turned = np.setdiff1d(turned, events["instant"][events["kind"] == ENTERED]) - stage.first
+            deepest = turned[fall[turned] >= np.maximum.accumulate(fall)[turned]]
+            for t in deepest[:3]:
+                how = replace(free, limits=NEVER._replace(max_drawdown=fall[t] - 1e-9), halt=True)
+                full, swept = (
+                    events_in_full(scores, tried, row, stage, how),
+                    Sweep(scores, tried, "contract", stage, how),
+                )
+                assert swept.events(row).tobytes() == full.events.tobytes()
+                lapsed += int(((full.events["kind"] == LAPSED) & (full.events["instant"] == full.halts[0])).sum())
+        assert lapsed > 0
+
+    def test_a_halt_that_is_reported_ends_nothing(self):
+        scores, stage, tried = scored(), stage_of(), tight(around(scored(), 8))
+        limits = Limits(max_drawdown=0.003)
+        free, reported, enforced = (
+            sweep(scores, tried, stage=stage, account=account)
+            for account in (Account(limits=NEVER), Account(limits=limits), Account(limits=limits, halt=True))
+        )
+        assert reported.daily.tobytes() == free.daily.tobytes()
+        halted = reported.column("halted") > 0.0
+        assert halted.sum() >= 5
+        assert not free.column("halted").any()
+        assert (enforced.column("trades") <= reported.column("trades")).all()
+        assert enforced.column("trades").sum() < reported.column("trades").sum()
+        assert (enforced.column("halted_on") == reported.column("halted_on")).all()
+        assert f"{halted.sum()} of 8 configurations reached the halt. It is reported" in reported.halt_words
 
 
 class TestTheSameTradesAsVectorbt:
@@ -317,7 +372,9 @@ class TestWhateverIsTried:
         levels = LevelSettings(entry=entry, retest_expiry=random.choice(["1m", "10m", "2h"]))
         settings = SignalSettings(min_coverage=float(random.uniform(0.0, 0.5)), max_age=age, levels=levels)
         limits = Limits(max_drawdown=random.choice([0.02, 0.5]), max_leverage=random.choice([1.0, 20.0]), heat=0.9)
-        account = Account(limits=limits, leverage=random.choice([2.0, 40.0]), reset_halt=int(random.integers(0, 2)))
+        reset = int(random.integers(0, 2))
+        halt = seed != 1
+        account = Account(limits=limits, leverage=random.choice([2.0, 40.0]), halt=halt, reset_halt=reset * halt)
         tried, pessimistic = (
             tight(anything(random, scores, settings, 6), 10.0 ** random.uniform(-1.5, 0.5)),
             seed % 2 == 0,

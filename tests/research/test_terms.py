@@ -27,7 +27,8 @@ class TestAccount:
         assert (made.limits.heat, made.limits.correlation, made.limits.max_drawdown) == (0.25, 0.7, 0.15)
 
     def test_what_is_said_wins(self):
-        made = account(risk=0.02, cash=500.0, leverage=2.0, margin="cross", trail=1.5, reset_halt=7)
+        made = account(risk=0.02, cash=500.0, leverage=2.0, margin="cross", trail=1.5, halt=True,
+                       reset_halt=7)  # fmt: skip
         assert (made.limits.base_size, made.cash, made.leverage, made.isolated) == (0.02, 500.0, 2.0, False)
         assert (made.trail, made.reset_halt) == (1.5, 7)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.compiled import kernel
+from virtuoso.errors import check_room
 
 Array = NDArray[np.float64]
 
@@ -29,7 +30,10 @@ OUT, QUANTITY, LIMIT, EXPIRES, ORDER_STOP, ORDER_TRAIL, RANK, RESTS = range(8)
 """Whether to close first; signed size to enter; limit price or NaN for market; last instant of a limit; bracket; who
 comes first, smallest first, then by row; whether it has rested for a bar."""
 ORDER_TARGET, ORDER_SHARE = 8, 11
-ORDER_COLUMNS = 14
+LEANS, FIRM = 14, 15
+"""Whether its size counts on the place of something that is to leave at the next open; what is left of the size if that
+does not leave then."""
+ORDER_COLUMNS = 16
 
 # columns of a bar, one row an instrument
 OPEN, HIGH, LOW, CLOSE, MARK_OPEN, MARK_HIGH, MARK_LOW, MARK_CLOSE, SLIPPAGE, FUNDING_OPEN, FUNDING_INSIDE = range(11)
@@ -41,8 +45,10 @@ MAKER, TAKER, LIQUIDATION_FEE, LEVERAGE = range(4)
 TERM_COLUMNS = 4
 
 # kinds of events
-ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED = range(8)
-KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected")
+ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN = range(9)
+KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn")
+UNFILLED = (LAPSED, REJECTED, WITHDRAWN)
+"""Kinds of events in which nothing is filled or paid."""
 
 EVENT = np.dtype(
     [
@@ -50,7 +56,7 @@ EVENT = np.dtype(
         ("instrument", np.int64),
         ("kind", np.int8),
         ("order", np.int64),  # rank of the order behind it
-        ("size", np.float64),  # signed change of the position, base currency; what was asked for where it is rejected
+        ("size", np.float64),  # signed change of the position, base currency; of an UNFILLED one, what is not entered
         ("price", np.float64),  # of the fill, slippage included
         ("fee", np.float64),  # quote currency
         ("slippage", np.float64),  # quote currency, against the price without it
@@ -64,6 +70,10 @@ EVENT = np.dtype(
 EVENT_COLUMNS = len(EVENT.names or ())
 EVENTS_A_BAR = 12
 """Events that one bar can bring to one instrument, at most."""
+EVENTS_AN_ORDER = 8
+"""Events that one order can bring, at most: withdrawn in part, entered, three targets, a way out; and two to spare."""
+EVENTS_A_SETTLEMENT = 3
+"""Events that one settlement of funding can bring: of what is held, and of what enters at its instant."""
 
 
 class Books(NamedTuple):
@@ -76,9 +86,9 @@ class Books(NamedTuple):
         Decided at the close before; limits that still wait stay in it, everything else is taken out.
     wallet : Array, quote currency, shape (1,)
     events : Array, shape (room, EVENT_COLUMNS)
-        With room for EVENTS_A_BAR an instrument beyond those written.
+        What does not fit is not written, only counted.
     written : array of int64, shape (1,)
-        Events so far.
+        Events so far; more than there is room for where some were not written.
     """
 
     positions: Array
@@ -96,11 +106,32 @@ class Books(NamedTuple):
         return cls(positions, orders, np.array([cash]), np.empty((room, EVENT_COLUMNS)), np.zeros(1, np.int64))
 
     def named(self) -> np.ndarray:
-        """Events so far as an array of EVENT."""
+        """Events so far as an array of EVENT.
+
+        Raises
+        ------
+        DataError
+            There were more of them than there was room for.
+        """
+        check_room("events of an account", int(self.written[0]), len(self.events))
         events = np.empty(int(self.written[0]), dtype=EVENT)
         for column, name in enumerate(EVENT.names or ()):
             events[name] = self.events[: len(events), column]
         return events
+
+
+def room_for(orders: int, bars: Array) -> int:
+    """Events that so many orders can bring, at most, on the bars that are stepped through.
+
+    Parameters
+    ----------
+    orders : int
+    bars : Array, shape (n_bars, n_instruments, BAR_COLUMNS)
+        Those that `step` is given, not slower ones: each of their settlements is an event of its own.
+    """
+    settlements = int(np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_OPEN:])))
+    room: int = EVENTS_AN_ORDER * orders + EVENTS_A_SETTLEMENT * settlements + EVENTS_A_BAR * bars.shape[1]
+    return room
 
 
 @kernel

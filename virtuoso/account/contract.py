@@ -6,18 +6,22 @@ this order:
 1. Funding that settles at the open is paid by what was held before it.
 2. A mark at or beyond the liquidation price at the open liquidates at that mark, even where a stop existed.
 3. A stop that the open is at or beyond fills at the open, not at the stop. Then ways out decided at the close before.
-4. Entries decided at the close before act at the open, by rank: market orders, and limits that the open is at or
+4. An entry that counts on the place of something that was to leave at this open, and does not since its own bar is not
+   known, is cut to what fits beside it, or withdrawn where nothing does.
+5. Entries decided at the close before act at the open, by rank: market orders, and limits that the open is at or
    beyond, at the open and as takers. A limit that has rested since an earlier bar fills at its own price, as a maker,
    where the open is beyond it. What is entered at the instant of a settlement pays it where that costs, and never
    receives it.
-5. A limit entry fills inside the bar where price trades through it; a touch is not enough.
-6. Funding that settles inside the bar is paid at once where it costs, and received only by what is still held at the
+6. A limit entry fills inside the bar where price trades through it; a touch is not enough.
+7. Funding that settles inside the bar is paid at once where it costs, and received only by what is still held at the
    close.
-7. Inside the bar the order of prices is not known. Pessimistic: what is adverse comes first, the nearer of stop and
+8. Inside the bar the order of prices is not known. Pessimistic: what is adverse comes first, the nearer of stop and
    liquidation; a target counts on the bar of a limit entry only if the close lies beyond it. Optimistic: targets come
    first. Once the two differ, what becomes of the position is `ambiguous`.
-8. At the close trailing stops follow the best price since the entry, and orders that have waited long enough lapse; a
+9. At the close trailing stops follow the best price since the entry, and orders that have waited long enough lapse; a
    way out waits for the next bar that is known.
+
+Where a halt is latched at a close, whatever waits to enter lapses (`lapse_entries`); ways out stay.
 
 Stops and market orders pay the taker fee and slippage, against us always; limits and targets pay the maker fee and
 fill at their price, even where the open is beyond it. An entry is rejected where the account cannot set its margin and
@@ -47,12 +51,14 @@ from virtuoso.account.books import (
     ENTERED,
     ENTRY,
     EXPIRES,
+    FIRM,
     FRESH,
     FUNDED,
     FUNDING_INSIDE,
     FUNDING_OPEN,
     HIGH,
     LAPSED,
+    LEANS,
     LEVERAGE,
     LIMIT,
     LIQUIDATED,
@@ -85,6 +91,7 @@ from virtuoso.account.books import (
     TARGETED,
     TRAIL,
     WHOLE,
+    WITHDRAWN,
     Books,
     unrealised,
 )
@@ -132,6 +139,7 @@ def step(
             if not np.isnan(bars[i, OPEN]):
                 _hold(instant, i, bars[i], terms[i], books, isolated, phase, pessimistic)
         if phase == AT_OPEN:
+            _firm(instant, books)
             _enter_all(instant, bars, terms, tiers, books, isolated)
     for i in range(len(bars)):
         _close(instant, i, bars[i], books)
@@ -241,6 +249,31 @@ def _hold(
         if called or stopped or kind == CLOSED:
             leave(instant, i, kind, own[SIZE], price, slippage, fee, books, isolated)
     books.orders[i, OUT] = 0.0
+
+
+@inner
+def _firm(instant: int, books: Books) -> None:
+    """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
+    stays, orders = False, books.orders
+    for i in range(len(orders)):
+        stays = stays or (orders[i, OUT] != 0.0 and books.positions[i, SIZE] != 0.0)
+    for i in range(len(orders)):
+        order = orders[i]
+        if order[LEANS] != 0.0:
+            order[LEANS] = 0.0
+            if stays and order[QUANTITY] != order[FIRM]:
+                missing, price = order[QUANTITY] - order[FIRM], order[LIMIT]
+                order[QUANTITY] = order[FIRM]
+                if order[FIRM] == 0.0:
+                    _take_entry_out(order)
+                _note(books, instant, i, float(WITHDRAWN), order[RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@inner
+def lapse_entries(instant: int, books: Books) -> None:
+    """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
+    for i in range(len(books.orders)):
+        _lapse(instant, i, books)
 
 
 @inner
@@ -364,7 +397,15 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
             own[STOP] = side * (followed if np.isnan(own[STOP]) else max(side * own[STOP], followed))
         own[MARK], own[FRESH] = bar[MARK_CLOSE], 0.0
     order[RESTS] = 1.0 if order[QUANTITY] != 0.0 else 0.0
-    if order[QUANTITY] != 0.0 and instant >= order[EXPIRES]:
+    if instant >= order[EXPIRES]:
+        _lapse(instant, i, books)
+
+
+@inner
+def _lapse(instant: int, i: int, books: Books) -> None:
+    """Let what an order would enter lapse, if it would enter anything."""
+    order = books.orders[i]
+    if order[QUANTITY] != 0.0:
         _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
         _take_entry_out(order)
 
@@ -372,7 +413,7 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
 @inner
 def _take_entry_out(order: Array) -> None:
     """Take what an order would enter out of it; a way out stays."""
-    order[QUANTITY], order[LIMIT], order[RESTS] = 0.0, np.nan, 0.0
+    order[QUANTITY], order[LIMIT], order[RESTS], order[LEANS] = 0.0, np.nan, 0.0, 0.0
 
 
 @inner
@@ -391,10 +432,16 @@ def _note(
     books: Books, instant: int, i: int, kind: float, by: float, size: float, price: float, fee: float,
     slippage: float, realised: float, funding: float, ambiguous: float,
 ) -> None:  # fmt: skip
-    """Write an event; floats only, since numba compiles a function again for each literal integer it is called with."""
-    event = books.events[books.written[0]]
+    """Write an event, or only count it where there is no room: whoever reads the events then refuses them.
+
+    Floats only, since numba compiles a function again for each literal integer it is called with.
+    """
+    row = books.written[0]
+    books.written[0] = row + 1
+    if row >= len(books.events):
+        return
+    event = books.events[row]
     event[0], event[1], event[2], event[3], event[4], event[5] = instant, i, kind, by, size, price
     event[6], event[7], event[8], event[9], event[10], event[11] = (
         fee, slippage, realised, funding, books.wallet[0], ambiguous,
     )  # fmt: skip
-    books.written[0] += 1

@@ -5,6 +5,11 @@
    steps and least sizes. Each refusal and each cut is counted under its name.
 3. The halt is latched: once equity has fallen by `max_drawdown` from its peak no position is entered any more, until
    somebody resets it.
+4. What is to leave at the next open takes no place, so that another can enter at that open. Whether it does leave is
+   not known at the decision: its next bar may be missing. So an order is sized twice (`ordered`), with and without
+   that place, and the contract takes the smaller size if the place is not free when the order could first act.
+5. Where two instruments share too few bars, or one does not move, their correlation is not known. It then refuses
+   nothing, and each such entry is counted.
 
 Heat is what all positions would lose at their stops, as a share of equity; without a stop, all of it.
 """
@@ -16,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.books import ENTRY, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
+from virtuoso.account.books import ENTRY, FIRM, LEANS, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
 from virtuoso.compiled import inner, kernel
 
 Array = NDArray[np.float64]
@@ -38,6 +43,8 @@ LEAST_CUT = 1e-6
 """Share of the wanted size below which what a limit leaves is nothing: rounding of what is spent, not room."""
 LEAST_SHARED = 30
 """Bars that two instruments must share before their correlation counts."""
+LEAST_SPREAD = 1e-12
+"""Share of the mean square of returns below which their spread is rounding: such prices do not move, or by one rate."""
 
 
 class Limits(NamedTuple):
@@ -108,8 +115,12 @@ def correlation(closes: Array, i: int, k: int) -> float:
         xy += a * b
     if n < LEAST_SHARED:
         return np.nan
-    spread = (xx - x * x / n) * (yy - y * y / n)
-    return (xy - x * y / n) / np.sqrt(spread) if spread > 0.0 else np.nan
+    apart, beside = xx - x * x / n, yy - y * y / n
+    spread = apart * beside
+    if not (apart > LEAST_SPREAD * xx and beside > LEAST_SPREAD * yy and spread > 0.0):
+        return np.nan
+    found: float = (xy - x * y / n) / np.sqrt(spread)
+    return found
 
 
 @inner
@@ -123,7 +134,8 @@ def risk_of(size: float, price: float, stop: float) -> float:
 @kernel
 def admitted(
     i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
-    prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
+    prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, stays: bool, refused: Counts,
+    cut: Counts, unknown: Counts,
 ) -> float:  # fmt: skip
     """Size an order may have, signed, in base currency; 0 if it is refused.
 
@@ -147,8 +159,13 @@ def admitted(
     limits : Limits
     rules : Array, shape (n_instruments, 3)
         `Rules` of each.
+    stays : bool
+        Whether what is to leave at the next open counts as if it stayed; whatever then enters beside it counts too, at
+        the worse of both.
     refused, cut : array of int64, shape (len(LIMITS),)
         Counters, added to.
+    unknown : array of int64, shape (1,)
+        Orders that were let through beside one whose correlation is not known, added to.
     """
     if halted or not equity > 0.0:
         refused[HALTED] += 1
@@ -156,24 +173,33 @@ def admitted(
     if not side * (price - stop) > 0.0:
         refused[NO_STOP] += 1
         return 0.0
-    taken, notional, heat = 0, 0.0, 0.0
+    taken, notional, heat, doubtful = 0, 0.0, 0.0, False
     for k in range(len(positions)):
-        if k == i:  # what is held here is closed first
+        if k == i:  # what is held here is closed first: neither happens before this instrument's own next bar
             continue
-        held, waits = positions[k, SIZE], orders[k, QUANTITY]
-        if orders[k, OUT] != 0.0:
+        held, waits, leaves = positions[k, SIZE], orders[k, QUANTITY], orders[k, OUT] != 0.0
+        if leaves and not stays:
             held = 0.0  # it leaves at the next open, before anything enters
         if held == 0.0 and waits == 0.0:
             continue
         taken += 1
-        size = held if held != 0.0 else waits
-        at = prices[k] if held != 0.0 or np.isnan(orders[k, LIMIT]) else orders[k, LIMIT]
-        mark = at if not np.isnan(at) else positions[k, ENTRY]
-        notional += abs(size) * mark
-        heat += risk_of(size, mark, positions[k, STOP] if held != 0.0 else orders[k, ORDER_STOP])
-        if side * size * correlation(closes, i, k) > limits.correlation * abs(size):
-            refused[CORRELATION] += 1
-            return 0.0
+        most, risked, known = 0.0, 0.0, np.nan
+        for entering in (False, True):
+            size = waits if entering else held
+            if size == 0.0 or (entering and held != 0.0 and not leaves):
+                continue
+            at = orders[k, LIMIT] if entering and not np.isnan(orders[k, LIMIT]) else prices[k]
+            mark = at if not np.isnan(at) else positions[k, ENTRY]
+            most = max(most, abs(size) * mark)
+            risked = max(risked, risk_of(size, mark, orders[k, ORDER_STOP] if entering else positions[k, STOP]))
+            if np.isnan(known):
+                known = correlation(closes, i, k)
+            if side * size * known > limits.correlation * abs(size):
+                refused[CORRELATION] += 1
+                return 0.0
+        notional += most
+        heat += risked
+        doubtful = doubtful or np.isnan(known)
     if taken >= limits.max_positions:
         refused[POSITIONS] += 1
         return 0.0
@@ -183,7 +209,37 @@ def admitted(
     size = _cut(size, (limits.heat * equity - heat) / abs(price - stop), HEAT, refused, cut)
     if size <= 0.0:
         return 0.0
-    return side * _as_the_venue_accepts(size, price, rules[i], refused)
+    size = _as_the_venue_accepts(size, price, rules[i], refused)
+    if doubtful and size > 0.0:
+        unknown[0] += 1
+    return side * size
+
+
+@inner
+def ordered(
+    i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
+    prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
+    unknown: Counts, order: Array,
+) -> None:  # fmt: skip
+    """Write the size of an order, and what of it does not count on something that is to leave; see `admitted`.
+
+    `order` is not yet among `orders`.
+    """
+    size = admitted(
+        i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, False,
+        refused, cut, unknown,
+    )  # fmt: skip
+    order[QUANTITY], order[FIRM], order[LEANS] = size, size, 0.0
+    leaves = False
+    for k in range(len(positions)):
+        leaves = leaves or (k != i and orders[k, OUT] != 0.0 and positions[k, SIZE] != 0.0)
+    if leaves and size != 0.0:
+        aside = np.zeros_like(refused)  # an order is counted once
+        order[LEANS] = 1.0
+        order[FIRM] = admitted(
+            i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, True,
+            aside, aside, aside,
+        )  # fmt: skip
 
 
 @inner

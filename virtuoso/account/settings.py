@@ -24,7 +24,8 @@ class RiskSettings(RoomSettings):
         0.15,
         gt=0,
         lt=1,
-        description="Fall of equity from its peak, as a share, at which trading halts and stays halted.",
+        description="Fall of equity from its peak, as a share, at which trading halts and stays halted; research "
+        "reports it, unless `--halt`.",
     )
     position_heat: float = Field(
         0.25, gt=0, le=1, description="Share of equity at risk in all open positions together, at most."

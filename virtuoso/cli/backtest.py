@@ -42,6 +42,7 @@ def backtest(
     mark: options.Mark = None,
     assume_funding: options.AssumeFunding = None,
     trail: options.Trail = None,
+    halt: options.Halt = False,
     reset_halt: options.ResetHalt = None,
     inside: options.Inside = None,
     bounds: options.Bounds = False,
@@ -56,7 +57,7 @@ def backtest(
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
         "taker": taker, "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "trail": trail,
-        "reset_halt": reset_halt, "inside": inside,
+        "halt": halt or None, "reset_halt": reset_halt, "inside": inside,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)
@@ -109,7 +110,8 @@ def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
     beside = {}
     if isinstance(result, PortfolioResult):
         told = figures(result)
-        beside = {name: told[name] for name in ("optimistic", "inverted", "faces_alone", "random_entries", "halted_at")}
+        beside = {name: told[name] for name in ("optimistic", "inverted", "faces_alone", "random_entries")}
+        beside |= {name: told[name] for name in ("halt", "halted_at")}
         inside = result.stage.inside
         told_by = None if inside is None else {"timeframe": inside.timeframe.name, "share": result.told_share}
         beside |= {"inside": told_by, "assumed": list(result.assumed), "breakdowns": _rows(result.breakdowns)}

@@ -121,8 +121,9 @@ class Call:
         """
         parts = ["virtuoso", *verb.split(), *(str(argument) for argument in arguments)]
         for name, value in {**given, "data": self.data, "profile": self.profile}.items():
-            if value is not None:
-                parts += [f"--{name.replace('_', '-')}", str(value)]
+            if value is not None and value is not False:
+                option = f"--{name.replace('_', '-')}"
+                parts += [option] if value is True else [option, str(value)]
         for file in self.config:
             parts += ["--config", str(file)]
         return shlex.join(parts)

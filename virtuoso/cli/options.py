@@ -74,7 +74,12 @@ AssumeFunding = Annotated[
     float | None, typer.Option(metavar="RATE", help="Per eight hours, where funding is not known.")
 ]
 Trail = Annotated[float | None, typer.Option(metavar="R", help="Distance at which stops trail the best price.")]
-ResetHalt = Annotated[int | None, typer.Option(metavar="DAYS", min=0, help="Lift a halt after so many; 0 never.")]
+Halt = Annotated[
+    bool, typer.Option("--halt", help="Stop entering once equity has fallen by risk.max_drawdown; else it is reported.")
+]
+ResetHalt = Annotated[
+    int | None, typer.Option(metavar="DAYS", min=0, help="With --halt: lift it after so many; 0 never.")
+]
 Inside = Annotated[
     str | None,
     typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),

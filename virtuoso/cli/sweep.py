@@ -42,6 +42,7 @@ def sweep(
     slippage: options.Slippage = None,
     mark: options.Mark = None,
     assume_funding: options.AssumeFunding = None,
+    halt: options.Halt = False,
     reset_halt: options.ResetHalt = None,
     fills: options.Fills = CONTRACT,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
@@ -52,7 +53,8 @@ def sweep(
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "fees": fees, "maker": maker, "taker": taker,
-        "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "reset_halt": reset_halt,
+        "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "halt": halt or None,
+        "reset_halt": reset_halt,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     scores = scores_of(call, symbol, timeframe, timerange, venue)
@@ -67,7 +69,7 @@ def sweep(
     if not fresh:
         call.note(f"This very sweep is there already; {folder} was left as it is.")
     data = {
-        **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by,
+        **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by, "halt": result.halt,
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
     }  # fmt: skip
     plain = {"inside": "none"} if fills == CONTRACT else {}  # a sweep knows no finer bars: the same trades need none
@@ -88,7 +90,8 @@ def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
 
 def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Iterator[RenderableType]:
     from virtuoso.cli.show import heading, prose, table
-    from virtuoso.reports.numbers import number, percent, whole
+    from virtuoso.clock import iso
+    from virtuoso.reports.numbers import DASH, number, percent, whole
 
     yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))
@@ -102,10 +105,14 @@ def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Ite
             percent(row["max_drawdown"]),
             number(row["profit_factor"]),
             percent(row["exposure"]),
+            iso(int(row["halted_at"]))[:10] if row["halted"] else DASH,
+            percent(row["return_after_halt"], signed=True) if row["halted"] else DASH,
         )
         for row in shown
     )
-    yield table(("CONFIGURATION", "TRADES", "RETURN", "SHARPE", "DRAWDOWN", "PROFIT FACTOR", "EXPOSURE"), cells, left=0)
+    heads = ("CONFIGURATION", "TRADES", "RETURN", "SHARPE", "DRAWDOWN", "PROFIT FACTOR", "EXPOSURE")
+    yield table((*heads, "HALTED", "AFTER IT"), cells, left=0)
+    yield prose(result.halt_words)
     yield heading("What the best of so many is worth")
     yield from (f"  {line}" for line in honesty.lines())
     yield ""

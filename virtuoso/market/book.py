@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from virtuoso.errors import ConfigError, DataError
+from virtuoso.errors import ConfigError, DataError, check_room
 from virtuoso.market.book_levels import NEVER, REASONS, BookState, Integers, feed_rows, new_state, rows_of, with_room
 from virtuoso.market.columns import Array
 from virtuoso.market.events import Events, events_of
@@ -117,8 +117,16 @@ class Book:
 
 
 def drained(book: BookState, gaps: Integers) -> list[Gap]:
-    """Take the finished gaps that a kernel wrote down."""
-    count = int(book.now["gaps"][0])
+    """Take the finished gaps that a kernel wrote down.
+
+    Raises
+    ------
+    DataError
+        There was no room for all of them, or for all levels of the book.
+    """
+    count, capacity = int(book.now["gaps"][0]), book.key.shape[1]
+    check_room("gaps of an order book", count, len(gaps))
+    check_room("levels of an order book", capacity + int(book.now["without_room"][0]), capacity)
     book.now["gaps"] = 0
     return [Gap(int(start), int(end), REASONS[reason]) for start, end, reason in gaps[:count]]
 

@@ -36,6 +36,8 @@ STANDING = np.dtype(
     [
         ("in_sync", np.int64), ("synced_at", np.int64), ("last_id", np.int64), ("seen_at", np.int64),
         ("unknown_from", np.int64), ("reason", np.int64), ("gaps", np.int64),
+        # levels for which there was no room; see `drained`
+        ("without_room", np.int64),
         # levels a side, and the key of the worst that the last snapshot showed: beyond it only changes are known
         ("count", np.int64, (2,)), ("reach", np.float64, (2,)),
         # changes that wait for a snapshot, a ring
@@ -263,6 +265,8 @@ def put_rows(
             close_up(key[side], low, n - 1)
             close_up(size[side], low, n - 1)
             now.count[side] = n - 1
+        elif new > 0.0 and n == key.shape[1]:
+            now.without_room += 1
         elif new > 0.0:
             make_room(key[side], low, n)
             make_room(size[side], low, n)
@@ -326,8 +330,9 @@ def lose_sync(book: BookState, since: int, reason: int) -> None:
 
 @inner
 def note_gap(book: BookState, since: int, until: int, reason: int, gaps: Integers) -> None:
-    """Write a finished gap into the ledger."""
+    """Write a finished gap into the ledger; where there is no room, it is only counted."""
     now = book.now[0]
     if until > since:
-        gaps[now.gaps, 0], gaps[now.gaps, 1], gaps[now.gaps, 2] = since, until, reason
+        if now.gaps < len(gaps):
+            gaps[now.gaps, 0], gaps[now.gaps, 1], gaps[now.gaps, 2] = since, until, reason
         now.gaps += 1

@@ -11,12 +11,11 @@ from virtuoso.account.books import (
     CLOSED,
     ENTERED,
     FUNDED,
-    LAPSED,
     LIQUIDATED,
     MARK_CLOSE,
-    REJECTED,
     STOPPED,
     TARGETED,
+    UNFILLED,
 )
 from virtuoso.market.columns import Array
 from virtuoso.research.portfolio import PortfolioRun
@@ -73,7 +72,7 @@ def lives(run: PortfolioRun) -> np.ndarray:
 
 def _of_instrument(run: PortfolioRun, i: int) -> list[tuple[object, ...]]:
     """Lives of one instrument, oldest first."""
-    mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], (LAPSED, REJECTED)))
+    mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], UNFILLED))
     held = np.cumsum(run.events["size"][mine])
     ends = np.flatnonzero(_flat(run.events["size"][mine], held) & (run.events["kind"][mine] != FUNDED))
     bounds = [0, *(ends + 1).tolist()]

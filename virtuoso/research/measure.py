@@ -6,12 +6,13 @@ The figures come from `account/metrics.py`; here they are taken from events and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.account.books import LAPSED, LIQUIDATED, OPEN, REJECTED, STOPPED
+from virtuoso.account.books import LAPSED, LIQUIDATED, OPEN, REJECTED, STOPPED, UNFILLED, WITHDRAWN
 from virtuoso.market.frame import MarketFrame
 from virtuoso.research.lives import STILL_OPEN
 from virtuoso.research.portfolio import PortfolioRun
@@ -61,7 +62,7 @@ def close_times(run: PortfolioRun) -> NDArray[np.int64]:
 
 def fills(run: PortfolioRun) -> NDArray[np.bool_]:
     """Which events changed a position."""
-    filled: NDArray[np.bool_] = (run.events["size"] != 0.0) & ~np.isin(run.events["kind"], (LAPSED, REJECTED))
+    filled: NDArray[np.bool_] = (run.events["size"] != 0.0) & ~np.isin(run.events["kind"], UNFILLED)
     return filled
 
 
@@ -102,7 +103,45 @@ def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
         "trades across a gap": int(across_gap(run, lives).sum()),
         "trades on repaired or missing data": int(lives["repaired"].sum()),
         "halts": len(run.halts),
+        "withdrawn": int((kinds == WITHDRAWN).sum()),
+        "correlation_unknown": run.correlation_unknown,
     }
+
+
+class Halted(NamedTuple):
+    """The first time that equity fell so far that trading halts, and what followed.
+
+    Attributes
+    ----------
+    at : int
+        Close of that bar, UTC ms.
+    equity : float, quote currency
+        When it was reached.
+    share : float, 0..1
+        Of the time that had passed.
+    return_after : float
+        Of the equity, from then to the end.
+    signals_after : int
+        Signals to open that were decided at that close or later.
+    """
+
+    at: int
+    equity: float
+    share: float
+    return_after: float
+    signals_after: int
+
+
+def halted(run: PortfolioRun) -> Halted | None:
+    """Say what followed the first halt, whether it was enforced or not; None where none was reached."""
+    if not len(run.halts):
+        return None
+    number, equity = int(run.halts[0]), float(run.halt_equity[0])
+    after = (run.intents["side"] != 0) & (run.intents["number"] >= number)
+    return Halted(
+        (number + 1) * run.stage.timeframe.ms, equity, (number + 1 - run.stage.first) / len(run.stage),
+        float(run.equity[-1]) / equity - 1.0 if equity > 0.0 else float("nan"), int(after.sum()),
+    )  # fmt: skip
 
 
 def across_gap(run: PortfolioRun, lives: np.ndarray) -> NDArray[np.bool_]:

@@ -2,7 +2,9 @@
 
 1. At each instant the contract lets the bars act on orders and positions (account/contract.py): finer bars one after
    another where they tell what happens inside one.
-2. At its close equity is marked, and the halt is latched where it has fallen too far from its peak.
+2. At its close equity is marked, and the halt is latched where it has fallen too far from its peak. Research reports
+   it and trades on; where the account enforces it, as paper and live trading do, all waiting entries lapse and none is
+   admitted any more.
 3. Then, once and for all instruments together, the intents decided at this close are gathered, ranked by reliability
    and then by symbol, sized and admitted (account/risk.py); they act at the next open.
 
@@ -20,9 +22,7 @@ from numpy.typing import NDArray
 
 from virtuoso.account.books import (
     CLOSED,
-    EVENTS_A_BAR,
     EXPIRES,
-    FUNDING_OPEN,
     LEVERAGE,
     LIMIT,
     MARK,
@@ -38,15 +38,16 @@ from virtuoso.account.books import (
     SIZE,
     TAKER,
     Books,
+    room_for,
     unrealised,
 )
-from virtuoso.account.contract import leave, step
+from virtuoso.account.contract import lapse_entries, leave, step
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.account.margin import Tiers
-from virtuoso.account.risk import LIMITS, Limits, Rules, admitted
+from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
 from virtuoso.compiled import kernel
-from virtuoso.errors import DataError
+from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.columns import Array
 from virtuoso.research.stage import Stage
 
@@ -78,8 +79,15 @@ class Account:
         Steps and least sizes; none where the venue's are not known.
     trail : float
         Distance in R at which stops trail the best price; 0 leaves them where they are.
+    halt : bool
+        Whether a halt is enforced, as in paper and live trading; else it is only reported.
     reset_halt : int
-        Days after which a halt is lifted; 0 never.
+        Days after which a halt that is enforced is lifted; 0 never.
+
+    Raises
+    ------
+    ConfigError
+        A halt is to be lifted that is not enforced.
     """
 
     cash: float = 10_000.0
@@ -92,7 +100,15 @@ class Account:
     tiers: Mapping[Instrument, Tiers] = field(default_factory=dict)
     rules: Mapping[Instrument, Rules] = field(default_factory=dict)
     trail: float = 0.0
+    halt: bool = False
     reset_halt: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reset_halt > 0 and not self.halt:
+            raise ConfigError(
+                f"reset_halt={self.reset_halt} lifts a halt that is enforced, and this one is only reported. "
+                "Enforce it with --halt (halt=True), or leave reset_halt out."
+            )
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,11 @@ class PortfolioRun:
     refused, cut : dict of str to int
         How often each limit refused or cut an order.
     halts : array of int64
-        Numbers of the bars at whose close the halt was latched.
+        Numbers of the bars at whose close the halt was latched. One that is not enforced is latched once.
+    halt_equity : Array, quote currency, shape (n_halts,)
+        When it was; inside the bar where finer ones tell more.
+    correlation_unknown : int
+        Entries that were let through beside a position of which it is not known how alike it is.
     pessimistic : bool
     """
 
@@ -130,6 +150,8 @@ class PortfolioRun:
     refused: dict[str, int]
     cut: dict[str, int]
     halts: NDArray[np.int64]
+    halt_equity: Array
+    correlation_unknown: int
     account: Account
     pessimistic: bool = True
 
@@ -170,17 +192,17 @@ def run(
     spot = np.array([name.is_spot for name in names])
     terms = np.tile([account.maker, account.taker, account.liquidation_fee, account.leverage], (n, 1))
     terms[spot, LEVERAGE] = 1.0
-    settlements = np.count_nonzero(np.nan_to_num(stage.bars[:, :, FUNDING_OPEN:]))
-    books = Books.opened(n, account.cash, 8 * len(gathered) + 3 * int(settlements) + EVENTS_A_BAR * n)
+    books = Books.opened(n, account.cash, room_for(len(gathered), bars))
     price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
     wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
     decided = np.searchsorted(acts["number"], first + np.arange(len(bars) + 1))
     equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
-    refused, cut = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64)
+    refused, cut, unknown = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64), np.zeros(1, np.int64)
     _run(
         bars, stage.closes, first, (stage.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
         spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
-        account.reset_halt * 86_400_000 // stage.timeframe.ms * every, every, equity, exposure, refused, cut, halts,
+        account.halt, account.reset_halt * 86_400_000 // stage.timeframe.ms * every, every, equity, exposure, refused,
+        cut, unknown, halts,
     )  # fmt: skip
     events = books.named()
     events["instant"] //= every
@@ -188,7 +210,7 @@ def run(
         stage, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
         exposure[every - 1 :: every],
         dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
-        stage.first + np.flatnonzero(halts) // every, account, pessimistic,
+        stage.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
     )  # fmt: skip
 
 
@@ -251,9 +273,9 @@ def _orders(intents: np.ndarray, trail: float) -> Array:
 def _run(
     bars: Array, closes: Array, first: int, last: NDArray[np.int64], decided: NDArray[np.int64],
     owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_], terms: Array, tiers: Array,
-    rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool, pessimistic: bool, reset: int,
-    every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
-    halts: NDArray[np.bool_],
+    rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool, pessimistic: bool, enforced: bool,
+    reset: int, every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
+    unknown: NDArray[np.int64], halts: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1].
 
@@ -276,19 +298,23 @@ def _run(
         if halted_at < 0 and equity[t] <= (1.0 - limits.max_drawdown) * peak:
             halted_at = t
             halts[t] = True
+            if enforced:
+                lapse_entries(first + t, books)
         for row in range(decided[t], decided[t + 1]):
-            i, side = owner[row], wishes[row, 0]
+            i = owner[row]
+            if wishes[row, 0] * positions[i, SIZE] > 0.0:  # it is there already: what still waited is called off
+                books.orders[i, OUT], books.orders[i, QUANTITY], books.orders[i, LIMIT] = 0.0, 0.0, np.nan
+        for row in range(decided[t], decided[t + 1]):
+            i, side, order = owner[row], wishes[row, 0], wanted[row]
             if side * positions[i, SIZE] > 0.0:
-                books.orders[i, OUT] = 0.0  # it is there already, and a way out that still waited is called off
                 continue
-            size = 0.0
             books.orders[i, QUANTITY] = 0.0
             if side != 0.0 and not (spot[i] and side < 0.0):
                 seen = closes[max(t // every - CORRELATION_BARS + 1, 0) : t // every + 1]
-                size = admitted(
-                    i, side, wishes[row, 1], wanted[row, ORDER_STOP], wishes[row, 2], equity[t], halted_at >= 0,
-                    seen, prices, books.orders, positions, limits, rules, refused, cut,
+                ordered(
+                    i, side, wishes[row, 1], order[ORDER_STOP], wishes[row, 2], equity[t], enforced and halted_at >= 0,
+                    seen, prices, books.orders, positions, limits, rules, refused, cut, unknown, order,
                 )  # fmt: skip
+            order[OUT] = 1.0 if positions[i, SIZE] != 0.0 else 0.0
             for k in range(ORDER_COLUMNS):
-                books.orders[i, k] = wanted[row, k]
-            books.orders[i, OUT], books.orders[i, QUANTITY] = 1.0 if positions[i, SIZE] != 0.0 else 0.0, size
+                books.orders[i, k] = order[k]

@@ -56,7 +56,7 @@ def run_files(result: PortfolioResult) -> dict[str, bytes]:
 def configuration(result: PortfolioResult) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
-    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "reset_halt")
+    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
@@ -75,7 +75,8 @@ def configuration(result: PortfolioResult) -> dict[str, Any]:
 
 def figures(result: PortfolioResult) -> dict[str, Any]:
     """Figures of the run, of its optimistic bound and of what it is compared with."""
-    ms = result.timeframe.ms
+    ms, halted = result.timeframe.ms, result.halted
+    told = {} if halted is None else {**halted._asdict(), "at": iso(halted.at)}
     return {
         "simulated": result.is_simulated,
         "strategy": result.metrics,
@@ -86,6 +87,7 @@ def figures(result: PortfolioResult) -> dict[str, Any]:
         "random_entries": asdict(result.random_entries),
         "months": monthly_returns(result.close_times, result.equity, result.account.cash),
         "counts": result.counts,
+        "halt": {"enforced": result.account.halt, "reached": halted is not None, **told},
         "halted_at": [iso((int(number) + 1) * ms) for number in result.run.halts],
     }
 

@@ -27,7 +27,16 @@ from virtuoso.research.benchmarks import RandomEntries
 from virtuoso.research.breakdown import breakdowns, labels_of
 from virtuoso.research.buckets import score_buckets
 from virtuoso.research.lives import STILL_OPEN, lives
-from virtuoso.research.measure import across_gap, capacity, close_times, counts, measure, repaired_share
+from virtuoso.research.measure import (
+    Halted,
+    across_gap,
+    capacity,
+    close_times,
+    counts,
+    halted,
+    measure,
+    repaired_share,
+)
 from virtuoso.research.portfolio import Account, PortfolioRun
 from virtuoso.research.run_folder import Result, trades_frame
 from virtuoso.research.stage import Stage
@@ -169,6 +178,11 @@ class PortfolioResult(Result):
     def counts(self) -> dict[str, int]:
         """How often each thing happened that a reader should know of."""
         return counts(self.run, self.trades) | self._stopped_by_regime()
+
+    @cached_property
+    def halted(self) -> Halted | None:
+        """When a halt was first reached and what followed, whether it was enforced or not; None where none was."""
+        return halted(self.run)
 
     def _stopped_by_regime(self) -> dict[str, int]:
         """Entries that `signals.regimes` stopped; none where every regime is named."""

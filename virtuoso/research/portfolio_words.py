@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from virtuoso.account.metrics import LEAST_TRADES
+from virtuoso.account.risk import LEAST_SHARED
 from virtuoso.account.trades import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.clock import iso
 from virtuoso.reports.numbers import DASH, NOT_TESTABLE, number, percent, plural, whole
@@ -52,13 +53,17 @@ def _listed(result: PortfolioResult) -> str:
 
 
 def verdict(result: PortfolioResult) -> str:
-    """Say in a sentence what was found, and in a second one if it was not allowed to go on."""
-    words = findings.verdict(result)
-    if not len(result.run.halts) or result.account.reset_halt:
+    """Say in a sentence what was found, and in a second one if paper or live trading would not have gone on."""
+    words, halted = findings.verdict(result), result.halted
+    if halted is None or result.account.reset_halt:
         return words
-    at = (int(result.run.halts[0]) + 1) * result.timeframe.ms
-    share = (at - result.start_ms) / (int(result.close_times[-1]) - result.start_ms)
-    return f"{words} Trading halted {iso(at)[:10]}, after {percent(share, 0)} of the time, and stayed halted."
+    when = f"{iso(halted.at)[:10]}, after {percent(halted.share, 0)} of the time"
+    if result.account.halt:
+        return f"{words} Trading halted {when}, and stayed halted."
+    return (
+        f"{words} The halt was reached {when}; it is reported and not enforced, and "
+        f"{percent(halted.return_after, signed=True)} followed."
+    )
 
 
 def honesty(result: PortfolioResult) -> list[Finding]:
@@ -176,6 +181,20 @@ def limits(result: PortfolioResult) -> list[Finding]:
     counts, figures = result.counts, result.metrics
     refused = {_reason(name): n for name, n in counts.items() if name.startswith("refused: ") and n}
     cut = sum(n for name, n in counts.items() if name.startswith("cut: "))
+    withdrawn, unknown = counts["withdrawn"], counts["correlation_unknown"]
+    sometimes = [
+        Finding(
+            "Not left in time",
+            whole(withdrawn),
+            "entries were left out, or cut, since what was to make room for them had no bar to leave at",
+        ),
+        Finding(
+            "Correlation unknown",
+            whole(unknown),
+            f"entries were let through beside a position with which they share too few bars (under {LEAST_SHARED}), or "
+            "that does not move: the limit on correlation could not judge them",
+        ),
+    ]
     return [
         Finding("Refused", whole(sum(refused.values())), _listed_counts(refused) or "no signal to open was refused"),
         Finding("Held smaller", whole(cut), "positions were cut to the leverage or the heat that was left"),
@@ -192,6 +211,7 @@ def limits(result: PortfolioResult) -> list[Finding]:
             f"were filled; {whole(counts['limit entries that lapsed'])} lapsed",
         ),
         Finding("Capacity", _capacity(result), _capacity_words(result)),
+        *(finding for finding, n in zip(sometimes, (withdrawn, unknown), strict=True) if n),
     ]  # fmt: skip
 
 
@@ -205,13 +225,21 @@ def _listed_counts(found: dict[str, int]) -> str:
 
 
 def _halt_words(result: PortfolioResult) -> str:
-    account, ms = result.account, result.timeframe.ms
+    account, halted = result.account, result.halted
     fall = percent(account.limits.max_drawdown, 0)
-    if not len(result.run.halts):
+    if halted is None:
         return f"equity never fell {fall} from its peak"
+    fell = f"equity fell {fall} from its peak, first at {iso(halted.at)}, to {number(halted.equity, 0)}"
+    followed = (
+        f"{percent(halted.return_after, signed=True)} followed, and {whole(halted.signals_after)} of "
+        f"{plural(result.counts['intents to open'], 'signal')} to open"
+    )
+    if not account.halt:
+        return (
+            f"{fell}. Paper and live trading stop there; this run reports it and trades on (--halt stops): {followed}"
+        )
     reset = f"lifted after {plural(account.reset_halt, 'day')}" if account.reset_halt else "never lifted"
-    first = iso((int(result.run.halts[0]) + 1) * ms)
-    return f"equity fell {fall} from its peak, first at {first}: no position was entered from then on, {reset}"
+    return f"{fell}: no position was entered from then on, {reset}; {followed}"
 
 
 def _capacity(result: PortfolioResult) -> str:

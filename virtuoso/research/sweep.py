@@ -21,10 +21,10 @@ from dataclasses import replace
 import numpy as np
 
 from virtuoso.account import books
-from virtuoso.account.books import EVENTS_A_BAR, Books
+from virtuoso.account.books import Books, room_for
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
-from virtuoso.errors import ConfigError, DataError, NoDataError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NoDataError, check_room, did_you_mean
 from virtuoso.market.columns import Array
 from virtuoso.prism.scores import Scores
 from virtuoso.research.configurations import Configurations
@@ -37,7 +37,7 @@ from virtuoso.research.sweep_kernel import Changes, Facts, Sides, Tried, decide,
 from virtuoso.research.sweep_plan import FOUND, TRADES, Drawn, Market, Rule, undrawn
 from virtuoso.research.sweep_result import SweepResult
 from virtuoso.research.sweep_vectorbt import Cash, Holdings, by_vectorbt
-from virtuoso.research.sweep_walk import LOW, Ground, ground_of
+from virtuoso.research.sweep_walk import Ground, ground_of
 from virtuoso.signals.levels import DEPTH, charts
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
@@ -172,13 +172,15 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(self.scores, self.configurations, self.fills, self.cash, found, daily)
+        return SweepResult(
+            self.scores, self.configurations, self.fills, self.cash, found, daily,
+            halt=self.account.halt if self.fills == "contract" else None,
+        )  # fmt: skip
 
     def events(self, row: int) -> np.ndarray:
         """Events of one configuration with the contract's fills, array of EVENT: those of `portfolio.run`."""
         changes = self._changes(row)
-        room = EVENTS_A_BAR * (int(changes.counts[0]) + 2) + 3 * int(np.isinf(self.market.ground.bars[:, LOW]).sum())
-        accounts = Accounts.opened(1, self.cash, room)
+        accounts = Accounts.opened(1, self.cash, room_for(int(changes.counts[0]), self.market.bars))
         self._retell(row, changes, accounts)
         return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), accounts.events, accounts.written).named()
 
@@ -186,7 +188,9 @@ class Sweep:
         """Closed trades of one configuration with vectorbt's fills, shape (n_trades, TRADE_COLUMNS)."""
         changes = self._changes(row)
         holdings = Holdings.opened(1, self.cash, int(changes.counts[0]) + 1)
-        return holdings.trades[: int(self._retell(row, changes, holdings)[TRADES])]
+        closed = int(self._retell(row, changes, holdings)[TRADES])
+        check_room("trades of a configuration", closed, len(holdings.trades))
+        return holdings.trades[:closed]
 
     def decisions(self, a: int, b: int) -> tuple[Rows, Sides, Rows]:
         """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
@@ -226,6 +230,7 @@ class Sweep:
         for first in range(0, blocks, STRETCH):
             last = min(first + STRETCH, blocks)
             decide(facts, tried, age, guard, first, last, panel.lead, changes)
+            check_room("changes of state in a stretch of bars", int(changes.counts.max()), changes.at.shape[1])
             start, stop = max(first * BLOCK - panel.lead, 0), min(last * BLOCK, len(panel)) - panel.lead
             yield changes, start, max(stop, 0)
 
@@ -240,6 +245,7 @@ class Sweep:
                 self.market, self.rule, self.money, drawn, self._tried(a, b), measures, changes, start, stop, books,
                 found, daily,
             )  # fmt: skip
+            check_room("events of an account", int(books.written[0]), len(books.events))
         else:
             terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
             by_vectorbt(self.market, self.rule, terms, drawn, measures, changes, start, stop, books, found, daily)
@@ -289,7 +295,7 @@ class Sweep:
         tiers = account.tiers.get(instrument, PLAIN_TIERS).table[None]
         rules = np.array([account.rules.get(instrument, Rules())], dtype=np.float64)
         reset = account.reset_halt * DAY_MS // self.scores.frame.timeframe.ms
-        return Money(account.cash, terms, tiers, rules, account.limits, reset, pessimistic)
+        return Money(account.cash, terms, tiers, rules, account.limits, account.halt, reset, pessimistic)
 
     def _taped(self) -> Array:
         """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""

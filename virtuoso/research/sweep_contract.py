@@ -53,6 +53,7 @@ from virtuoso.research.sweep_ordinary import (
     E_SIZE,
     E_SLIPPAGE,
     Purse,
+    lapse_entry,
     liquidated_at,
     ordinary,
 )
@@ -64,6 +65,8 @@ from virtuoso.research.sweep_plan import (
     FUNDING,
     GAINED,
     HALTED,
+    HALTED_EQUITY,
+    HALTED_ON,
     HELD_BARS,
     LOST,
     PLAN_COLUMNS,
@@ -80,7 +83,18 @@ from virtuoso.research.sweep_plan import (
     Rule,
     draw,
 )
-from virtuoso.research.sweep_walk import DEEPEST, HALTED_AT, HELD, LEAST, Ground, advance, mark, recorded
+from virtuoso.research.sweep_walk import (
+    DEEPEST,
+    FIRST_EQUITY,
+    FIRST_HALT,
+    HALTED_AT,
+    HELD,
+    LEAST,
+    Ground,
+    advance,
+    mark,
+    recorded,
+)
 
 LIFE_SIZE, LIFE_PNL, LIFE_DOUBT = 0, 1, 2
 NOTHING, STEP, ORDER = range(3)
@@ -95,6 +109,7 @@ class Money(NamedTuple):
     tiers: Array
     rules: Array
     limits: Limits
+    halt: bool
     reset: int
     pessimistic: bool
 
@@ -106,6 +121,7 @@ class Asked(NamedTuple):
     closes: Array
     refused: Rows
     cut: Rows
+    unknown: Rows
 
 
 class Accounts(NamedTuple):
@@ -122,7 +138,7 @@ class Accounts(NamedTuple):
     decided : array of int64, shape (n,)
         Decisions so far.
     events : Array, shape (room, EVENT_COLUMNS)
-        With room for one bar only, those of a bar are overwritten by the next.
+        With room for one bar only, those of a bar are overwritten by the next. What does not fit is only counted.
     written, counted : array of int64, shape (1,)
         Events in `events`, and how many of them are in the figures.
     """
@@ -169,7 +185,7 @@ def by_contract(
         Written: equity at the end of each day.
     """
     plan, counts = np.zeros(PLAN_COLUMNS), np.zeros(len(LIMITS), np.int64)
-    asked = Asked(np.zeros(1), np.zeros((0, 1)), counts, counts.copy())
+    asked = Asked(np.zeros(1), np.zeros((0, 1)), counts, counts.copy(), counts.copy())
     for k in range(len(measures)):
         t, d, due = start, 0, NOTHING
         while t < stop or due != NOTHING:
@@ -184,7 +200,8 @@ def by_contract(
         accounts.decided[k] += d
         own, record = accounts.positions[k, 0], accounts.record[k]
         found[k, HELD_BARS], found[k, DRAWDOWN] = record[HELD], record[DEEPEST]
-        found[k, HALTED], found[k, EQUITY] = 1.0 if record[HALTED_AT] >= 0.0 else 0.0, accounts.wallet[k, 0]
+        found[k, HALTED], found[k, EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, accounts.wallet[k, 0]
+        found[k, HALTED_ON], found[k, HALTED_EQUITY] = record[FIRST_HALT], record[FIRST_EQUITY]
         if own[SIZE] != 0.0:
             found[k, EQUITY] += own[SIZE] * (market.ground.bars[stop - 1, LEAST] - own[ENTRY])
 
@@ -208,14 +225,14 @@ def _pass_ordinary(
     record, limit = accounts.record[k], money.limits.max_drawdown
     while True:
         if stepped:
-            _close(ground, money, accounts, k, t, found, daily)
+            _close(market, money, accounts, purse, k, t, found, daily)
             t, stepped = t + 1, False
         if d < count and at[d] == t - 1:
             side, rank = float(to[d]), float(accounts.decided[k] + d)
             if side != 0.0 and not draw(drawn, at[d], side, measures[k], rule, plan):
                 side = 0.0
             if side * own[SIZE] > 0.0:
-                order[OUT] = 0.0  # it is there already, and a way out that still waited is called off
+                order[OUT], order[QUANTITY], order[LIMIT] = 0.0, 0.0, np.nan  # it is there already: what waited is off
             else:
                 _write(order, side, plan, rank, market.first + at[d], rule, 1.0 if own[SIZE] != 0.0 else 0.0)
                 if side > 0.0 or (side < 0.0 and rule.shorts):
@@ -224,7 +241,7 @@ def _pass_ordinary(
         if t >= stop:
             return t, d, NOTHING
         until = min(at[d] + 1, stop) if d < count else stop
-        if record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:
+        if money.halt and record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:
             d, until = count, stop  # nothing is entered any more
         event, least, most, called = until, 0.0, 0.0, 0.0
         if own[SIZE] != 0.0:
@@ -256,15 +273,22 @@ def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> N
 
 
 @uncounted
-def _close(ground: Ground, money: Money, accounts: Accounts, k: int, t: int, found: Array, daily: Array) -> None:
-    """Close a bar on which something may have happened: events are counted, equity is marked."""
-    own, close = accounts.positions[k, 0], ground.bars[t, LEAST]
-    accounts.counted[0] = _count(accounts.events, accounts.counted[0], accounts.written[0], accounts.life[k], found[k])
-    if len(accounts.events) <= EVENTS_A_BAR:
+def _close(
+    market: Market, money: Money, accounts: Accounts, purse: Purse, k: int, t: int, found: Array, daily: Array
+) -> None:
+    """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
+
+    A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
+    """
+    own, close, record = purse.own, market.ground.bars[t, LEAST], accounts.record[k]
+    limit, size, entry, wallet = money.limits.max_drawdown, own[SIZE], own[ENTRY], purse.wallet[0]
+    mark(market.ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
+    if money.halt and record[HALTED_AT] >= 0.0:
+        lapse_entry(market.first + t, purse)
+    written, room = accounts.written[0], len(accounts.events)
+    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], found[k])
+    if room <= EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
-    limit, record = money.limits.max_drawdown, accounts.record[k]
-    size, entry, wallet = own[SIZE], own[ENTRY], accounts.wallet[k, 0]
-    mark(ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
 
 
 @uncounted
@@ -299,8 +323,9 @@ def _order(
     )  # fmt: skip
     price = drawn.table[drawn.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
     orders[0, QUANTITY] = admitted(
-        0, side, price, plan[PLAN_STOP], trusted, equity, accounts.record[k, HALTED_AT] >= 0.0, asked.closes, prices,
-        orders, positions, money.limits, money.rules, asked.refused, asked.cut,
+        0, side, price, plan[PLAN_STOP], trusted, equity, money.halt and accounts.record[k, HALTED_AT] >= 0.0,
+        asked.closes, prices, orders, positions, money.limits, money.rules, False, asked.refused, asked.cut,
+        asked.unknown,
     )  # fmt: skip
 
 

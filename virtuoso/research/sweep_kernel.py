@@ -74,7 +74,7 @@ class Changes(NamedTuple):
     at, to : array, shape (n, room)
         Bars of the changes of this stretch, and the sides they change to; with room for every bar.
     counts : array of int64, shape (n,)
-        How many they are.
+        How many they are; more than there is room for where some were not written.
     """
 
     states: Rows
@@ -220,8 +220,10 @@ def _change(changes: Changes, k: int, t: int, side: int) -> None:
     """Change the state of a rule; what changes before the first bar is remembered and not written."""
     changes.states[k, SIDE] = side
     if t >= 0:
-        changes.at[k, changes.counts[k]], changes.to[k, changes.counts[k]] = t, side
-        changes.counts[k] += 1
+        n = changes.counts[k]
+        if n < changes.at.shape[1]:
+            changes.at[k, n], changes.to[k, n] = t, side
+        changes.counts[k] = n + 1
 
 
 @uncounted

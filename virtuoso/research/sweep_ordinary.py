@@ -24,6 +24,7 @@ from virtuoso.account.books import (
     EVENT,
     FRESH,
     HIGH,
+    LAPSED,
     LEVERAGE,
     LIMIT,
     LOW,
@@ -226,14 +227,26 @@ def _leave(
 
 
 @uncounted
+def lapse_entry(instant: int, purse: Purse) -> None:
+    """Let what waits to enter lapse, as `contract.lapse_entries` does; a way out stays."""
+    order = purse.order
+    if order[QUANTITY] != 0.0:
+        _note(purse, instant, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0)
+        order[QUANTITY], order[LIMIT], order[RESTS] = 0.0, np.nan, 0.0
+
+
+@uncounted
 def _note(
     purse: Purse, instant: int, kind: float, by: float, size: float, price: float, fee: float, slippage: float,
     realised: float, ambiguous: float,
 ) -> None:  # fmt: skip
-    """Write an event of the one instrument."""
-    event = purse.events[purse.written[0]]
+    """Write an event of the one instrument, or only count it where there is no room."""
+    row = purse.written[0]
+    purse.written[0] = row + 1
+    if row >= len(purse.events):
+        return
+    event = purse.events[row]
     event[0], event[1], event[2], event[3], event[4], event[5] = instant, 0.0, kind, by, size, price
     event[6], event[7], event[8], event[9], event[10], event[11] = (
         fee, slippage, realised, 0.0, purse.wallet[0], ambiguous,
     )  # fmt: skip
-    purse.written[0] += 1

@@ -26,10 +26,12 @@ PLAN_LIMIT, PLAN_STOP, PLAN_TARGET, PLAN_SIZE, PLAN_COLUMNS = 0, 1, 2, 5, 8
 
 FOUND = (
     "trades", "won", "gained", "lost", "fees", "funding", "slippage", "ambiguous", "held", "equity", "max_drawdown",
-    "halted",
+    "halted", "halted_on", "halted_equity",
 )  # fmt: skip
-"""Columns of what is found of a configuration: closed trades, those that gained, what they gained and lost ..."""
-TRADES, WON, GAINED, LOST, FEES, FUNDING, SLIPPED, AMBIGUOUS, HELD_BARS, EQUITY, DRAWDOWN, HALTED = range(12)
+"""Columns of what is found of a configuration: closed trades, those that gained, what they gained and lost ...; whether
+a halt was reached, at which bar the first one (-1: at none), and what the account was worth then."""
+TRADES, WON, GAINED, LOST, FEES, FUNDING, SLIPPED, AMBIGUOUS, HELD_BARS, EQUITY, DRAWDOWN = range(11)
+HALTED, HALTED_ON, HALTED_EQUITY = range(11, 14)
 
 
 class Market(NamedTuple):

@@ -50,6 +50,8 @@ class SweepResult(Result):
     given_provenance : mapping of str to str
     ranked_by : str
         One of RANKED.
+    halt : bool or None
+        Whether a halt was enforced, or only reported; None where the fills know none.
     """
 
     scores: Scores = field(repr=False)
@@ -61,6 +63,7 @@ class SweepResult(Result):
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
     ranked_by: str = "sharpe"
+    halt: bool | None = None
 
     def __len__(self) -> int:
         return len(self.found)
@@ -101,6 +104,28 @@ class SweepResult(Result):
             "funding": self.column("funding"),
             "slippage": self.column("slippage"),
             "halted": self.column("halted"),
+            **self._halts(),
+        }
+
+    @property
+    def halt_words(self) -> str:
+        """How many reached a halt, and whether it was enforced, in a sentence."""
+        if self.halt is None:
+            return f"Fills of {self.fills} know no halt."
+        reached = f"{int(self.column('halted').sum()):,} of {len(self):,} configurations reached the halt"
+        if self.halt:
+            return f"{reached}. It was enforced: nothing was entered any more, or not before it was lifted."
+        return f"{reached}. It is reported and not enforced: all traded on (--halt enforces it)."
+
+    def _halts(self) -> dict[str, Array]:
+        """When each one's equity first fell so far that it halts (close, UTC ms), and its return from there on."""
+        reached = self.column("halted") > 0.0
+        bar = np.where(reached, self.column("halted_on"), np.nan)
+        equity = np.where(reached, self.column("halted_equity"), 0.0)
+        start = self.scores.close_times[0]
+        return {
+            "halted_at": start + bar * self.timeframe.ms,
+            "return_after_halt": _ratio(self.column("equity") - equity, equity),
         }
 
     def _sharpes(self) -> Array:
@@ -188,14 +213,15 @@ class SweepResult(Result):
     def configuration(self) -> dict[str, Any]:
         """Terms of trading and settings in force; says whether the market was simulated."""
         simulated = self.scores.frame.instrument.is_simulated
-        return {"simulated": simulated, "fills": self.fills, "ranked_by": self.ranked_by, **self.config}
+        how = {"fills": self.fills, "halt": self.halt, "ranked_by": self.ranked_by}
+        return {"simulated": simulated, **how, **self.config}
 
     def files(self) -> dict[str, bytes]:
         """Contents of the files of a run, by name.
 
         Every configuration is a row of `trials.parquet`; `best.yaml` holds the best one as settings.
         """
-        text = [repr(self).strip("<>"), "", *self.honesty(self.chosen).lines()]
+        text = [repr(self).strip("<>"), self.halt_words, "", *self.honesty(self.chosen).lines()]
         days = {f"{k}": values for k, values in enumerate(self.daily)} if len(self) <= MOST_DAILY else {}
         files = {
             "config.json": as_json(self.configuration()),

@@ -27,10 +27,10 @@ LOW, HIGH, MARK_LOW, MARK_HIGH, LEAST, MOST, OPENED = range(7)
 price it opened."""
 ROW_COLUMNS = 8
 
-TOP, DEEPEST, PEAK, HALTED_AT, HELD, DAY = range(6)
+TOP, DEEPEST, PEAK, HALTED_AT, HELD, DAY, FIRST_HALT, FIRST_EQUITY = range(8)
 """Columns of a record: highest equity, deepest drawdown, peak since the last halt was lifted, bar of the halt or -1,
-bars at whose close something was held, days that have ended."""
-RECORD_COLUMNS = 6
+bars at whose close something was held, days that have ended, bar of the first halt or -1, equity then."""
+RECORD_COLUMNS = 8
 
 
 class Ground(NamedTuple):
@@ -84,7 +84,8 @@ def _summary(bars: Array, length: int) -> Array:
 def recorded(n: int, cash: float) -> Array:
     """Records of accounts that have just been opened, shape (n, RECORD_COLUMNS)."""
     records = np.zeros((n, RECORD_COLUMNS))
-    records[:, TOP], records[:, PEAK], records[:, HALTED_AT] = cash, cash, -1.0
+    records[:, TOP], records[:, PEAK] = cash, cash
+    records[:, [HALTED_AT, FIRST_HALT]], records[:, FIRST_EQUITY] = -1.0, np.nan
     return records
 
 
@@ -185,3 +186,5 @@ def _mark_each(
         record[PEAK] = max(record[PEAK], equity)
         if record[HALTED_AT] < 0.0 and equity <= (1.0 - limit) * record[PEAK]:
             record[HALTED_AT] = t
+            if record[FIRST_HALT] < 0.0:
+                record[FIRST_HALT], record[FIRST_EQUITY] = t, equity

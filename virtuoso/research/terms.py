@@ -34,6 +34,7 @@ def account_from(
     leverage: float | None = None,
     margin: str = "isolated",
     trail: float = 0.0,
+    halt: bool = False,
     reset_halt: int = 0,
     rules: Mapping[Instrument, Rules] | None = None,
     tiers: Mapping[Instrument, Tiers] | None = None,
@@ -59,8 +60,10 @@ def account_from(
         isolated or cross.
     trail : float
         Distance in R at which stops trail; 0 leaves them.
+    halt : bool
+        Whether a halt is enforced, as in paper and live trading; else it is only reported.
     reset_halt : int
-        Days after which a halt is lifted; 0 never.
+        Days after which a halt that is enforced is lifted; 0 never.
     rules : mapping of Instrument to Rules, optional
     tiers : mapping of Instrument to Tiers, optional
         Half a percent throughout where there are none.
@@ -68,7 +71,7 @@ def account_from(
     Raises
     ------
     ConfigError
-        A margin mode that there is not.
+        A margin mode that there is not, or a halt to be lifted that is not enforced.
     """
     if margin not in MARGINS:
         raise ConfigError(f"margin is isolated or cross, was {margin!r}. {did_you_mean(margin, MARGINS)}")
@@ -94,6 +97,7 @@ def account_from(
         rules=dict(rules or {}),
         tiers=dict(tiers or {}),
         trail=trail,
+        halt=halt,
         reset_halt=reset_halt,
     )
 

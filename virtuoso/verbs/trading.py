@@ -63,7 +63,8 @@ def backtest(
         Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
         the most instruments, of these the finest.
     **terms
-        cash, risk, fees, maker, taker, leverage, margin, trail, reset_halt: see `virtuoso.research.terms.account_from`.
+        cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt: see
+        `virtuoso.research.terms.account_from`. A halt is reported, and enforced with `halt=True`.
 
     Returns
     -------
@@ -217,6 +218,7 @@ def sweep(
     progress : callable, optional
     **terms
         As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+        Whether a halt was reached is a column of the result; `halt=True` enforces it.
 
     Returns
     -------
@@ -227,6 +229,7 @@ def sweep(
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
     """
+    from virtuoso.errors import ConfigError
     from virtuoso.research.configurations import Configurations
     from virtuoso.research.plan import Terms
     from virtuoso.research.stage import Stage
@@ -240,7 +243,7 @@ def sweep(
         tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
     told = None if progress is None else lambda done, total: progress("configurations", done, total)
     kept = {
-        "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **terms},
+        "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, "halt": False, **terms},
         "settings": config_of_run(chosen),
     }
     also: dict[str, Any] = {
@@ -249,6 +252,11 @@ def sweep(
         "progress": told,
     }
     if fills == "vectorbt":
+        beyond = sorted(set(terms) - {"cash", "risk", "fees"})
+        if beyond:
+            raise ConfigError(
+                f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out."
+            )
         terms.setdefault("risk", chosen.trading.base_position_size)
         return replace(
             run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
