@@ -11,6 +11,7 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
+from virtuoso.project import project
 
 FACES = (
     technical.FACE,
@@ -54,8 +55,15 @@ def prism_from(settings: PrismSettings) -> Prism:
 
 
 def private_component(path: str) -> Component:
-    """Import a component named `package.module:Class` and make it with its defaults."""
+    """Import a component named `package.module:Class` and make it with its defaults.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be imported, or the root of the project belongs to another user.
+    """
     module, _, name = path.partition(":")
+    project()  # refuses a root that another user owns: code of private components runs from it
     try:
         found = getattr(import_module(module), name, None)
     except ImportError as missing:
