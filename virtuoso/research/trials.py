@@ -5,7 +5,7 @@
 2. Tries on *this* data are those on any of the same symbols, whatever the venue, over a stretch that overlaps: one day
    more or less does not reset the count, nor does the same market somewhere else.
 3. Tries of the same *family* count wherever they were made: whoever picks the best of forty symbols, of five venues or
-   of eight years has tried as often. Simulated markets count among themselves alone.
+   of eight years has tried as often.
 4. From the Sharpe ratios of all of them, per day, come their variance and how many independent tries they amount to;
    both are measured, neither is assumed.
 
@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ SHARED_DAYS = 30
 """Days that two chosen configurations must share before their correlation counts."""
 MOST_PAIRED = 2_000
 """Runs whose correlations with each other are measured, the newest; those before them count as independent."""
+MOST_KEPT = 20_000
+"""Runs that are kept in memory between two counts."""
 _THOUSANDS = re.compile(r"^10{3,}(?=[A-Z])")  # some venues quote a thousand or a million of a cheap coin
 
 
@@ -144,11 +147,6 @@ class Trial:
     def symbols(self) -> frozenset[str]:
         """Symbols that were traded, whatever the venue and however it writes them."""
         return frozenset(map(symbol_of, self.instruments))
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether any of the markets was made by the simulator."""
-        return any(re.search(r"(^| )simulated(-|:|$)", instrument) is not None for instrument in self.instruments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +269,7 @@ class TrialLedger:
     def tried(self, trial: Trial) -> Tried:
         """Count what was tried so far on the data of a run and of its family elsewhere, this run included."""
         remove_leftovers(self.folder)
-        alike = [
-            other for other in self.trials()
-            if other.is_simulated == trial.is_simulated and other.identity != trial.identity
-        ]  # fmt: skip
+        alike = [other for other in self.trials() if other.identity != trial.identity]
         here = [other for other in alike if _same_data(other, trial)]
         there = [other for other in alike if not _same_data(other, trial) and _same_family(other, trial)]
         return Tried.of([*here, trial], there)
@@ -421,6 +416,13 @@ def _null(value: Any) -> Any:
 
 
 def _read(path: Path) -> Trial:
+    """Read a run; what was read once is not read again while its file stays the same."""
+    found = path.stat()
+    return _parsed(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _parsed(path: Path, changed: int, size: int) -> Trial:
     try:
         values: dict[str, Any] = orjson.loads(path.read_bytes())
         schema = int(values.pop("schema"))
