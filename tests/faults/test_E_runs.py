@@ -1,4 +1,4 @@
-"""A run that is killed: nothing that was shown is missing from the ledger, and half a run is never taken for a whole one."""
+"""A run that is killed: nothing shown is missing from the ledger, and half a run is never taken for a whole one."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def killed(home: Path, seed: int, count: int, *verbs: str) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_E49_runs_that_are_killed(home):
+def test_E50_runs_that_are_killed(home):
     """No half run is taken for a whole one, no try is missing, nothing is left once the next run has ended."""
     found = killed(home, 5, MANY, "score", "backtest", "sweep") if MANY else killed(home, 5, 10, "sweep")
     *states, end = found

@@ -220,17 +220,25 @@ class TestRunFolders:
         assert (folder / "my notes.md").read_text() == "mine"
 
     def test_it_is_judged_anew_when_more_was_tried(self, scores, project):
+        result = verbs.sweep(scores, 2, **TERMS)
+        folder, _ = verbs.save_run(result)
+        before = {name: (folder / name).read_bytes() for name in result.names}
+        verbs.sweep(scores, 40, **TERMS)
+        assert verbs.save_run(verbs.sweep(scores, 2, **TERMS)) == (folder, False)
+        changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
+        assert changed == {"honesty.json", "honesty.txt"}
+        assert json.loads((folder / "honesty.json").read_bytes())["recording"]["tries"] == 42
+
+    def test_a_backtest_that_was_killed_before_its_tear_sheet_is_completed(self, scores, project):
         result = verbs.backtest(scores, **TERMS)
         folder, _ = verbs.save_run(result)
         assert {path.name for path in folder.iterdir()} == result.names
-        (folder / "tearsheet.pdf").unlink()  # as one that was killed after its folder was named left it once
-        assert verbs.save_run(result) == (folder, True)
         before = {name: (folder / name).read_bytes() for name in result.names}
         verbs.sweep(scores, 40, **TERMS)
-        assert verbs.save_run(verbs.backtest(scores, **TERMS)) == (folder, False)
+        (folder / "tearsheet.pdf").unlink()
+        assert verbs.save_run(verbs.backtest(scores, **TERMS)) == (folder, True)
         changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
         assert changed == {"honesty.json", "tearsheet.html", "tearsheet.pdf"}
-        assert json.loads((folder / "honesty.json").read_bytes())["recording"]["tries"] == 41
 
     def test_what_the_dead_left_is_swept_and_what_the_living_write_is_not(self, scores, project):
         result = verbs.sweep(scores, 2, **TERMS)
