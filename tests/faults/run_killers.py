@@ -1,7 +1,7 @@
 """A nursery of command lines that die: it imports once, then forks a child for every run and kills it with SIGKILL.
 
 `python -m tests.faults.run_killers ROOT SEED KILLS VERB ...` works in a folder with a market below `data/`, prints one
-line of JSON a kill, and one for each run that was let live afterwards. It is a process of its own, since a test runner
+line of JSON a kill, and one for each run that was let live afterwards. A verb that is named twice dies twice as often. It is a process of its own, since a test runner
 may have threads.
 """
 
@@ -124,7 +124,8 @@ def digest() -> str:
 def kills(seed: int, count: int, verbs: list[str]) -> Iterator[dict[str, Any]]:
     """Kill that many runs, in turn, at moments that the seed says."""
     chance, seconds, right = random.Random(seed), {}, {}
-    for verb in verbs:
+    kinds = list(dict.fromkeys(verbs))
+    for verb in kinds:
         with redirect_stdout(io.StringIO()):
             main(arguments(verb, 0))  # so that children inherit what is compiled
         if verb == "score":
@@ -145,7 +146,7 @@ def kills(seed: int, count: int, verbs: list[str]) -> Iterator[dict[str, Any]]:
                "before": before, **state()}  # fmt: skip
         if k % EVERY == 0:
             yield _after(verb, k, before, right)
-    for verb in verbs:  # each sweeps the leftovers of its own kind
+    for verb in kinds:  # each sweeps the leftovers of its own kind
         yield _after(verb, count + 2, state(), right)
     yield {"left": left()}
 

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MANY = int(os.environ.get("VIRTUOSO_KILLS", "0"))
 """Kills over score, backtest and sweep together; a few of sweeps where nobody asks for more."""
 
+SEED = int(os.environ.get("VIRTUOSO_KILLS_SEED", "5"))
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
 
 
@@ -41,7 +43,11 @@ def killed(home: Path, seed: int, count: int, *verbs: str) -> list[dict]:
 
 def test_E50_runs_that_are_killed(home):
     """No half run is taken for a whole one, no try is missing, nothing is left once the next run has ended."""
-    found = killed(home, 5, MANY, "score", "backtest", "sweep") if MANY else killed(home, 5, 10, "sweep")
+    found = (
+        killed(home, SEED, MANY, *["score", "sweep", "score", "sweep", "backtest"])
+        if MANY
+        else killed(home, SEED, 10, "sweep")
+    )
     *states, end = found
     kills = [one for one in states if "lived" not in one]
     assert sum(one["killed"] for one in kills) >= len(kills) // 2
