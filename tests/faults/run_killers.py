@@ -1,8 +1,8 @@
 """A nursery of command lines that die: it imports once, then forks a child for every run and kills it with SIGKILL.
 
 `python -m tests.faults.run_killers ROOT SEED KILLS VERB ...` works in a folder with a market below `data/`, prints one
-line of JSON a kill, and one for each run that was let live afterwards. A verb that is named twice dies twice as often. It is a process of its own, since a test runner
-may have threads.
+line of JSON a kill, and one for each run that was let live afterwards. A verb that is named twice dies twice as often.
+It is a process of its own, since a test runner may have threads.
 """
 
 from __future__ import annotations

@@ -43,11 +43,8 @@ def killed(home: Path, seed: int, count: int, *verbs: str) -> list[dict]:
 
 def test_E50_runs_that_are_killed(home):
     """No half run is taken for a whole one, no try is missing, nothing is left once the next run has ended."""
-    found = (
-        killed(home, SEED, MANY, *["score", "sweep", "score", "sweep", "backtest"])
-        if MANY
-        else killed(home, SEED, 10, "sweep")
-    )
+    verbs = ("score", "sweep", "score", "sweep", "backtest") if MANY else ("sweep",)
+    found = killed(home, SEED, MANY or 10, *verbs)
     *states, end = found
     kills = [one for one in states if "lived" not in one]
     assert sum(one["killed"] for one in kills) >= len(kills) // 2
