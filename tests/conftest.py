@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
-settings.register_profile("dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("nightly", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+KEPT = DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".hypothesis" / "examples")
+"""Examples that failed; named, since tests work in other folders."""
+
+for _name, _examples in (("dev", 25), ("ci", 60), ("nightly", 2_000)):
+    settings.register_profile(
+        _name, max_examples=_examples, deadline=None, database=KEPT, suppress_health_check=[HealthCheck.too_slow]
+    )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
@@ -21,4 +28,26 @@ def real_data() -> Path:
     folder = Path(os.environ.get("VIRTUOSO_REAL_DATA", beside))
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip("the real-data pack is not here; set VIRTUOSO_REAL_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder outside the checkout, so that no test writes into the checkout's ledger of trials."""
+    before, home = Path.cwd(), tmp_path_factory.mktemp("elsewhere")
+    os.chdir(home)
+    yield home
+    os.chdir(before)
+
+
+_NUMBERS = count()
+
+
+@pytest.fixture(autouse=True)
+def working_folder(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder for every test: no project, and a ledger of its own."""
+    folder = elsewhere / f"{next(_NUMBERS)}"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("VIRTUOSO_PROJECT", raising=False)
     return folder

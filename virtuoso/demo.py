@@ -278,7 +278,7 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
             + ", ".join(f"{s.frame.instrument.symbol} {s.confluence[-1]:.1f}" for s in scored)
         )
     with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
-        results = [verbs.backtest(scores, settings=settings, data=root) for scores in scored]
+        results = [verbs.backtest(scores, settings=settings, data=root, record=False) for scores in scored]
         made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
         trades = sum(len(result.trades) for result in results)
         step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())

@@ -1,6 +1,7 @@
 """From a backtest to its tear sheet: the files it is made from hold what the result holds, and nothing is run again."""
 
 import json
+from dataclasses import replace
 from shutil import copytree
 
 import numpy as np
@@ -13,7 +14,6 @@ from virtuoso.reports.tearsheet import TearSheet
 from virtuoso.research.portfolio_backtest import backtest
 from virtuoso.research.sheet_files import MOST_BARS, prices, reliability, trial_of, write_sheet
 from virtuoso.research.stage import FundingTerms
-from virtuoso.research.trials import TrialLedger
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +92,19 @@ class TestReliability:
 class TestTries:
     """Each run is recorded once, and judged against all that were made on its data."""
 
-    def test_a_second_configuration_raises_the_count(self, result, folder, tmp_path):
-        ledger, own = TrialLedger(tmp_path / "trials"), copytree(folder, tmp_path / "one")
-        first = write_sheet(result, own, ledger)
-        again = write_sheet(result, own, ledger)
+    def test_a_second_configuration_raises_the_count_of_both(self, result, folder, tmp_path):
+        mine, own = replace(result), copytree(folder, tmp_path / "one")
+        mine.record()
+        first, again = write_sheet(mine, own), write_sheet(mine, own)
         other = backtest(result.scores, COSTLY, slippage=0.001, funding_terms=FundingTerms(0.0001, True))
+        other.record()
         assert trial_of(other).identity != trial_of(result).identity
-        second = write_sheet(other, own, ledger)
-        assert [found["rows"][0][1] for found in (first, again, second)] == ["1", "1", "2"]
+        told = [found["rows"][0][1] for found in (first, again, write_sheet(other, own), write_sheet(mine, own))]
+        assert told == ["1", "1", "2", "2"]
+
+    def test_one_that_is_not_recorded_says_so(self, result, folder, tmp_path):
+        found = write_sheet(replace(result), copytree(folder, tmp_path / "one"))
+        assert found["recording"]["recorded"] is False
 
     def test_the_files_that_repeat_do_not_hold_the_count(self, result):
         assert "honesty.json" not in result.files()

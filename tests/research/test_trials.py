@@ -22,7 +22,7 @@ def noise(seed, configurations=1, days=DAYS):
 
 def trial(config="a", returns=None, **how) -> Trial:
     given = {"command": "virtuoso backtest", "instruments": ("binance-usdm:BTCUSDT",), "first": 0,
-             "stop": DAYS * DAY_MS, "data": "d", "config": config} | how  # fmt: skip
+             "stop": DAYS * DAY_MS, "data": "d", "config": config, "family": (config,)} | how  # fmt: skip
     return Trial(**given).seen(noise(len(config)) if returns is None else returns)
 
 
@@ -88,7 +88,7 @@ class TestRecording:
     def test_a_newer_schema_is_refused(self, ledger):
         ledger.record(trial())
         path = next(ledger.folder.glob("*.json"))
-        path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+        path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
         with pytest.raises(SchemaVersionError, match="Update"):
             ledger.trials()
 

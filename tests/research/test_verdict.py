@@ -55,7 +55,14 @@ class TestShip:
 
     def test_where_nothing_was_searched_nothing_is_asked_of_it(self):
         asked = {gate.name for gate in decide(honest(), KIND).gates if gate.needed}
-        assert asked == {"gain", "deflated", "luck", "costs", "delay", "ambiguity"}
+        assert asked == {"gain", "deflated", "luck", "costs", "delay", "ambiguity", "recorded"}
+
+    def test_what_is_not_recorded_never_ships(self):
+        honesty = honest()
+        unknown = replace(honesty.tried, recorded=False, reason="record=False")
+        found = decide(replace(honesty, tried=unknown), KIND)
+        assert found.decision is ITERATE
+        assert found.reasons == ["not recorded: record=False"]
 
 
 class TestIterate:

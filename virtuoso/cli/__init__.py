@@ -12,8 +12,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
@@ -31,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import typer
 
     from virtuoso.cli.app import app
+    from virtuoso.cli.call import INTERRUPTED
     from virtuoso.errors import printable
 
     for stream in (sys.stdout, sys.stderr):

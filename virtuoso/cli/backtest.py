@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from virtuoso.prism.scores import Scores
     from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.run_folder import Result
     from virtuoso.research.vectorbt_result import BacktestResult
 
 CONTRACT, VECTORBT = "contract", "vectorbt"
@@ -48,11 +49,12 @@ def backtest(
     bounds: options.Bounds = False,
     fills: options.Fills = CONTRACT,
     seed: options.Seed = 0,
+    no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Trade the signals of one or many instruments with one wallet; write a run folder with a results page."""
     from virtuoso import verbs
-    from virtuoso.research.trials import FOLDER as TRIALS
+    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
@@ -61,20 +63,22 @@ def backtest(
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)
-    scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
+    with said_if_stopped(NOTHING_YET):
+        scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     result: PortfolioResult | BacktestResult
     if fills == VECTORBT:
-        result = verbs.cross_check(scores[0], settings=call.settings, seed=seed, **terms)
+        result = verbs.cross_check(scores[0], settings=call.settings, seed=seed, record=not no_record, **terms)
         summary = result.summary()
     else:
-        result = verbs.backtest(scores, settings=call.settings, seed=seed, **terms)
+        result = verbs.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
         summary = result.summary(bounds=bounds)
-    folder, fresh = verbs.save_run(result, out, settings=call.settings, trials=TRIALS)
+    folder, fresh = verbs.save_run(result, out, settings=call.settings)
     if not fresh:
-        call.note(f"This very run is there already; {folder} was left as it is.")
+        call.note(f"This very run is there already, in {folder}; it was only judged anew.")
     markets = [about(of_one.frame) for of_one in scores]
     data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
+    data["recording"] = recording_of(result)
     following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
     return Answer(data, lambda: _backtested(result, summary, folder), following)
 
@@ -125,6 +129,12 @@ def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
     }
 
 
+def recording_of(result: Result) -> dict[str, Any] | None:
+    """Whether a run is in the ledger of trials, and what that counts by now, for --json."""
+    found = result.recording
+    return None if found is None else found.told()
+
+
 def _honesty(folder: Path) -> dict[str, Any] | None:
     """What the run was judged to be worth; None where it was not judged."""
     import json
@@ -153,6 +163,8 @@ def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: 
     if judged:
         yield f"tear sheet: {folder / 'tearsheet.html'}"
         yield f"            {folder / 'tearsheet.pdf'}"
+    yield from result.recorded_lines()
+    if judged:
         yield ""
         yield f"verdict: {judged['decision']}"
         yield from (prose(f"- {reason}", 2) for reason in judged["reasons"])

@@ -37,7 +37,7 @@ P = ParamSpec("P")
 Tick = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and how many there are."""
 
-UNEXPECTED = 1
+UNEXPECTED, INTERRUPTED = 1, 130
 LONGEST_TRACEBACK = 100_000
 CHECK_PATH = "Is the path right, and may it be written? Look at the disk with `virtuoso doctor`."
 SENTENCE_END = re.compile(r"[.?!] +(?=[A-Z])")
@@ -259,6 +259,9 @@ def _answered(call: Call, body: Callable[[], Answer]) -> int:
         # whoever read us has seen enough, such as `| head`; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt as stopped:
+        print("interrupted", *getattr(stopped, "__notes__", ()), sep="\n", file=sys.stderr)
+        return INTERRUPTED
     except (Exception, SystemExit) as error:  # what ends the program inside a verb is no success of the verb
         if call.wants_tracebacks:
             print(printable(traceback.format_exc(), LONGEST_TRACEBACK), file=sys.stderr, end="")

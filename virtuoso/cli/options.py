@@ -84,6 +84,7 @@ Inside = Annotated[
     str | None,
     typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
 ]
+NoRecord = Annotated[bool, typer.Option("--no-record", help="Keep this out of the ledger of trials; it never ships.")]
 Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
 Fills = Annotated[
     str, typer.Option(metavar="ENGINE", help="contract, or vectorbt to cross-check one symbol without funding.")

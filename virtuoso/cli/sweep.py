@@ -11,7 +11,7 @@ import typer
 
 from virtuoso.cli import options
 from virtuoso.cli.about import about, next_about
-from virtuoso.cli.backtest import CONTRACT, scores_of
+from virtuoso.cli.backtest import CONTRACT, recording_of, scores_of
 from virtuoso.cli.call import Answer, Call
 
 if TYPE_CHECKING:
@@ -45,11 +45,12 @@ def sweep(
     halt: options.Halt = False,
     reset_halt: options.ResetHalt = None,
     fills: options.Fills = CONTRACT,
+    no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
     from virtuoso import verbs
-    from virtuoso.research.trials import TrialLedger
+    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "fees": fees, "maker": maker, "taker": taker,
@@ -57,20 +58,21 @@ def sweep(
         "reset_halt": reset_halt,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-    scores = scores_of(call, symbol, timeframe, timerange, venue)
+    with said_if_stopped(NOTHING_YET):
+        scores = scores_of(call, symbol, timeframe, timerange, venue)
     with call.progress("sweeping") as tick:
         result = verbs.sweep(
-            scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, progress=tick, **terms
-        )
+            scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, record=not no_record,
+            progress=tick, **terms,
+        )  # fmt: skip
     folder, fresh = verbs.save_run(result, out, settings=call.settings)
-    ledger, trial = TrialLedger(), result.trial("sweep", result.chosen)
-    ledger.record(trial)
-    honesty = result.honesty(result.chosen, ledger.tried(trial))
+    honesty = result.honesty(result.chosen)
     if not fresh:
-        call.note(f"This very sweep is there already; {folder} was left as it is.")
+        call.note(f"This very sweep is there already, in {folder}; it was only judged anew.")
     data = {
         **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by, "halt": result.halt,
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
+        "recording": recording_of(result),
     }  # fmt: skip
     plain = {"inside": "none"} if fills == CONTRACT else {}  # a sweep knows no finer bars: the same trades need none
     full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **plain, **terms)
@@ -121,4 +123,5 @@ def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Ite
         "chosen from."
     )
     yield f"run folder: {folder}/"
+    yield from result.recorded_lines()
     yield "Every configuration is a row of trials.parquet; best.yaml holds the best one as settings."

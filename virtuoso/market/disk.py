@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from virtuoso.errors import LockedError
 
 TEMPORARY = ".tmp"
+ASIDE = ".old"
+"""Of a folder that stepped aside for a newer one of its name."""
+_LEFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)(?P<kind>\.tmp|\.old)")
 _LOCK_BYTE = 1 << 30  # far behind the text, which must stay readable while the lock is held
 
 
@@ -76,6 +81,85 @@ class Disk:
         """Delete a file, if it is still there."""
         self.step("remove", path)
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, is_ours: Callable[[Path], bool] = lambda path: True) -> list[Path]:
+    """Remove what writers that were killed left in a folder under temporary names: `.{name}.{pid}.tmp`.
+
+    What stepped aside for a newer one that never came takes its place again.
+
+    Parameters
+    ----------
+    folder : Path
+    is_ours : callable
+        Whether a path with such a name was made by Virtuoso.
+
+    Returns
+    -------
+    list of Path
+        What was removed or put back; nothing of a writer that lives.
+    """
+    removed = []
+    with contextlib.suppress(OSError):  # what is disposable never stops anyone
+        for path in sorted(folder.glob(".*.*")):
+            found = _LEFT.fullmatch(path.name)
+            if found is None or not is_ours(path) or is_alive(int(found["pid"])) or _is_held(path):
+                continue
+            target = folder / found["name"]
+            if found["kind"] == ASIDE and not target.exists():
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number lives; yes where that cannot be told."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Let others know for a while that a folder is being written, in containers that do not see this process, too."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # not every file system locks folders; the number of the process remains
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_held(path: Path) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextlib.contextmanager

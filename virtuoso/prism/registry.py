@@ -11,6 +11,7 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
+from virtuoso.project import project
 
 FACES = (
     technical.FACE,
@@ -59,13 +60,14 @@ def private_component(path: str) -> Component:
     Raises
     ------
     ConfigError
-        There is no such module.
+        There is no such module, or the root of the project belongs to another user.
     PrivateCodeError
         Importing it or making the component fails: names the file, the line and what Python says.
     DeclarationError
         It is no component.
     """
     module, _, name = path.partition(":")
+    project()  # refuses a root that another user owns: code of private components runs from it
     try:
         found = getattr(import_module(module), name, None)
         if isinstance(found, type) and issubclass(found, Component):

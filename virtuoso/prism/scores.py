@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -14,6 +15,7 @@ import numpy as np
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.columns import Array
+from virtuoso.market.disk import TEMPORARY, remove_leftovers
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.assembly import Assembled, Assembly
 from virtuoso.prism.blend import Blended, Codes
@@ -339,23 +341,28 @@ class Scores:
             "data": self.frame.fingerprint,
             "prism": self.prism.fingerprint,
         }
-        temporary = target.with_name(target.name + ".tmp")
+        remove_leftovers(target.parent, lambda path: path.name.startswith(f".{target.name}."))
+        temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
         writer: pq.ParquetWriter | None = None
-        for part in self._stretches():
-            arrays = {}
-            for name, values in part._columns().items():
-                array = pa.array(values, from_pandas=True)  # what is not known is null
-                arrays[name] = pa.DictionaryArray.from_arrays(array, list(KINDS)) if values.dtype == np.int8 else array
-            table = pa.table(arrays).replace_schema_metadata({"virtuoso": json.dumps(about)})
-            if writer is None:
-                # scores repeat no value, so a dictionary of them costs time and space; planes of bytes compress better
-                floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
-                words = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
-                writer = pq.ParquetWriter(
-                    temporary, table.schema, compression="zstd", use_dictionary=words, use_byte_stream_split=floats
-                )
-            writer.write_table(table)
-        assert writer is not None
-        writer.close()
-        temporary.replace(target)
+        try:
+            for part in self._stretches():
+                arrays = {}
+                for name, values in part._columns().items():
+                    array = pa.array(values, from_pandas=True)  # what is not known is null
+                    words = pa.DictionaryArray.from_arrays(array, list(KINDS)) if values.dtype == np.int8 else array
+                    arrays[name] = words
+                table = pa.table(arrays).replace_schema_metadata({"virtuoso": json.dumps(about)})
+                if writer is None:
+                    # scores repeat no value: a dictionary of them costs time and space; planes of bytes compress better
+                    floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
+                    coded = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
+                    writer = pq.ParquetWriter(
+                        temporary, table.schema, compression="zstd", use_dictionary=coded, use_byte_stream_split=floats
+                    )
+                writer.write_table(table)
+            assert writer is not None
+            writer.close()
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
         return target

@@ -149,7 +149,7 @@ class Honesty:
         needed = NAN if not isfinite(self.days_needed) else float(ceil(self.days_needed))
         return [
             ("tries so far", f"{tried.configurations:,}", f"{plural(tried.runs, 'run')}, worth {tried.effective:,.1f} "
-             "independent tries on this data"),
+             f"independent tries {tried.where}"),
             self._row("Sharpe ratio", "sharpe", number(self.sharpe), f"a year, over {plural(self.days, 'day')}"),
             self._row("above 0", "psr", percent(self.psr), "probability, as if nothing else had been tried"),
             self._row("deflated", "deflated", percent(self.deflated), "probability, after all tries"),

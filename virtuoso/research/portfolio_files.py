@@ -13,8 +13,10 @@
 | `score_buckets.parquet` | forward returns by score |
 | `words.json`, `reliability.json`, `fans.json`, `prices.parquet` | what else a tear sheet needs, see sheet_files.py |
 | `summary.txt`, `results.html` | the same for people |
+| `honesty.json`, `tearsheet.html`, `tearsheet.pdf` | what is left of it after everything that was tried |
 
-The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written.
+The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. The last
+row stands apart: it is judged anew when more was tried.
 """
 
 from __future__ import annotations
@@ -27,12 +29,20 @@ import numpy as np
 from virtuoso.account.books import KINDS
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.clock import iso
+from virtuoso.reports.tearsheet import HONESTY, HTML, PDF
 from virtuoso.research.lives import REASONS
 from virtuoso.research.run_folder import as_json, as_parquet, fields_of, intents_table
 from virtuoso.research.sheet_files import sheet_files
 
 if TYPE_CHECKING:
     from virtuoso.research.portfolio_result import PortfolioResult
+
+NAMES = frozenset({
+    "config.json", "provenance.json", "metrics.json", "intents.parquet", "events.parquet", "trades.parquet",
+    "equity.parquet", "breakdowns.parquet", "score_buckets.parquet", "words.json", "reliability.json", "fans.json",
+    "prices.parquet", "summary.txt", "results.html", HONESTY, HTML, PDF,
+})  # fmt: skip
+"""Files of a whole run folder; the last three depend on what else was tried, and repeat no bytes."""
 
 
 def run_files(result: PortfolioResult) -> dict[str, bytes]:

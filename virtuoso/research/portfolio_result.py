@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from virtuoso.reports.page import ResultsPage
+    from virtuoso.research.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,17 @@ class PortfolioResult(Result):
     env: Env = field(repr=False)
 
     def __repr__(self) -> str:
-        return self.summary()
+        return "\n".join((self.summary(), *self.recorded_lines()))
+
+    def recorded_lines(self) -> list[str]:
+        """What is said of it with every result: whether it is recorded, and what is left of it after all tries."""
+        from virtuoso.research.sheet_files import box_of
+
+        found = self.recording
+        if found is None:
+            return []
+        rows = [row for row in box_of(self, found).rows() if row[0] in ("tries so far", "deflated")]
+        return [*super().recorded_lines(), *(f"{name}: {figure}, {note}" for name, figure, note in rows)]
 
     @property
     def stage(self) -> Stage:
@@ -339,3 +351,22 @@ class PortfolioResult(Result):
         from virtuoso.research.portfolio_files import run_files
 
         return run_files(self)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files of a whole run folder, honesty and tear sheet included."""
+        from virtuoso.research.portfolio_files import NAMES
+
+        return NAMES
+
+    def trial(self) -> Trial:
+        """Give its entry in the ledger of trials: one configuration."""
+        from virtuoso.research.sheet_files import trial_of
+
+        return trial_of(self)
+
+    def judge(self, folder: Path) -> None:
+        """Write honesty and tear sheet into a run folder."""
+        from virtuoso.research.sheet_files import write_sheet
+
+        write_sheet(self, folder)

@@ -98,8 +98,8 @@ def honesty(result: PortfolioResult) -> list[Finding]:
         Finding(
             "Not tested here",
             DASH,
-            "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so a run is counted and judged "
-            "when it is saved, in its tear sheet; one that is only printed is neither",
+            "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so they stand apart, in the "
+            "tear sheet; a run is counted when it is made",
         ),
     ]  # fmt: skip
 

@@ -9,12 +9,13 @@
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
 
 `honesty.json` depends on what else was tried so far, so it is not among the files that the same inputs repeat byte by
-byte; `judged` makes it when a run is written.
+byte; `judged` makes it when a run is written, and again when it is met again after more was tried.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,18 @@ from virtuoso.market.disk import Disk
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.candles import stretch
 from virtuoso.reports.page import Finding
-from virtuoso.reports.tearsheet import HONESTY, write_tearsheet
+from virtuoso.reports.tearsheet import HONESTY, HTML, PDF, write_tearsheet
 from virtuoso.research.fans import drawn_days, other_orders, shares
-from virtuoso.research.honesty import Evidence, judge
+from virtuoso.research.honesty import Evidence, Honesty, judge
+from virtuoso.research.recording import Recording
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
 from virtuoso.research.stress import Case, costs, delay
-from virtuoso.research.trials import Trial, TrialLedger, Tried
+from virtuoso.research.trials import HANDED_IN, Trial, family_of
 from virtuoso.research.verdict import Stressed, decide
 
 if TYPE_CHECKING:
+    from virtuoso.research.portfolio import Account
     from virtuoso.research.portfolio_result import PortfolioResult
 
 MOST_BARS = 2_000
@@ -141,17 +144,17 @@ def _whole(result: PortfolioResult) -> Bars:
     return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
 
 
-def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any]:
+def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[str, Any]:
     """Content of `honesty.json`: the box, the stress it was put under, and the decision.
 
     Parameters
     ----------
     result : PortfolioResult
-    tried : Tried, optional
-        What the ledger counted on this data, this run included; this run alone if absent.
+    recording : Recording, optional
+        What the ledger counts now, this run included; without one the run is judged alone and never ships.
     """
-    held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
-    box = judge(Evidence(result.daily_returns, len(result.closed), benchmark=held), tried, env=result.env)
+    known = recording or Recording.alone(trial_of(result))
+    box = box_of(result, known)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
@@ -160,6 +163,7 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
         "decision": verdict.decision.value,
         "testable": verdict.testable,
         "reasons": verdict.reasons,
+        "recording": known.told(),
         "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
         "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
         "gates": [
@@ -169,44 +173,65 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
     }
 
 
+def box_of(result: PortfolioResult, recording: Recording) -> Honesty:
+    """What is left of a run after everything that was tried."""
+    held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
+    evidence = Evidence(result.daily_returns, len(result.closed), benchmark=held)
+    return judge(evidence, recording.tried, env=result.env)
+
+
 def trial_of(result: PortfolioResult) -> Trial:
     """A run as the trial ledger counts it: one configuration on the data of its stage."""
     from virtuoso.research.portfolio_files import configuration
 
-    chosen = as_json(configuration(result)) + result.provenance["prism"].encode() + result.run.intents.tobytes()
+    chosen = {
+        "configuration": configuration(result),
+        "account": account_facts(result.account),
+        "prism": result.provenance["prism"],
+        "intents": hashlib.sha256(result.run.intents.tobytes()).hexdigest(),
+    }
     return Trial(
         command="backtest",
         instruments=tuple(map(str, result.instruments)),
         first=result.start_ms,
         stop=int(result.close_times[-1]),
         data=result.provenance["stage"],
-        config=hashlib.sha256(chosen).hexdigest(),
+        config=hashlib.sha256(as_json(chosen)).hexdigest(),
+        family=family_of(result.scores[0].prism) if result.rule is not None else (HANDED_IN,),
     ).seen(result.daily_returns)
 
 
-def write_sheet(result: PortfolioResult, folder: Path, ledger: TrialLedger | None = None) -> dict[str, Any]:
-    """Judge a run that was just written, and write its honesty and its tear sheet into its folder.
+def account_facts(account: Account) -> dict[str, Any]:
+    """All plain terms of an account by name; a term that is new is among them without being named here."""
+    told = {one.name: getattr(account, one.name) for one in fields(account)}
+    plain = {name: value for name, value in told.items() if isinstance(value, bool | int | float | str)}
+    return plain | {"limits": account.limits._asdict()}
+
+
+def write_sheet(result: PortfolioResult, folder: Path) -> dict[str, Any]:
+    """Judge a run, and write its honesty and its tear sheet into its folder, unless they stand there as they are now.
 
     Parameters
     ----------
     result : PortfolioResult
+        One that nobody recorded is judged alone and never ships.
     folder : Path
         Its run folder.
-    ledger : TrialLedger, optional
-        Where the run is recorded, and which says what else was tried; without it the run is judged alone.
 
     Returns
     -------
     dict of str to Any
         Content of `honesty.json`.
     """
-    tried = None
-    if ledger is not None:
-        trial = trial_of(result)
-        ledger.record(trial)
-        tried = ledger.tried(trial)
-    found = judged(result, tried)
-    Disk().write(folder / HONESTY, as_json({"simulated": result.is_simulated, **found}))
+    found = judged(result, result.recording)
+    told = as_json({"simulated": result.is_simulated, **found})
+    sheets = [folder / HTML, folder / PDF]
+    known = folder / HONESTY
+    if known.is_file() and known.read_bytes() == told and all(sheet.is_file() for sheet in sheets):
+        return found
+    for sheet in sheets:  # where this is cut off in the middle, the folder is seen not to be whole
+        sheet.unlink(missing_ok=True)
+    Disk().write(known, told)
     write_tearsheet(folder)
     return found
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from virtuoso.account import metrics
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.columns import Array
+from virtuoso.market.disk import Disk
 from virtuoso.prism.scores import Scores
 from virtuoso.research.configurations import Configurations
 from virtuoso.research.panel import Rows
@@ -29,6 +32,12 @@ RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
 """What configurations may be ranked by, the larger the better."""
 MOST_DAILY = 2_000
 """Configurations up to which the equity of every day is written too, a column each."""
+HONESTY, HONEST_WORDS = "honesty.json", "honesty.txt"
+"""What the best one is worth after everything that was tried, for programs and for people."""
+NAMES = frozenset({
+    "config.json", "provenance.json", "best.json", "best.yaml", "trials.parquet", "summary.txt", HONESTY, HONEST_WORDS,
+})  # fmt: skip
+"""Files of a whole run folder, `daily.parquet` apart."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,9 @@ class SweepResult(Result):
             f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} configurations over "
             f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {self.fills} fills>"
         )
+
+    def __str__(self) -> str:
+        return "\n".join((repr(self), *self.recorded_lines()))
 
     def column(self, name: str) -> Array:
         """A column of `FOUND`, shape (n_configurations,)."""
@@ -164,27 +176,46 @@ class SweepResult(Result):
         ----------
         row : int
         tried : Tried, optional
-            What the ledger of trials counts; this sweep alone if absent.
+            What was tried; if absent what the ledger counts by now, and this sweep alone where it was not recorded.
         """
         from virtuoso.research.honesty import Evidence, judge
+        from virtuoso.research.recording import Recording
 
         trades = self.column("trades").astype(np.int64)
         search = self.daily_returns
-        return judge(Evidence(search[:, row].copy(), int(trades[row]), search, trades), tried)
+        known = tried or (self.recording or Recording.alone(self.trial())).tried
+        return judge(Evidence(search[:, row].copy(), int(trades[row]), search, trades), known)
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns of `trials.parquet`, one row a configuration: what it is, then what it did."""
         rows: dict[str, np.ndarray] = {"configuration": np.arange(len(self), dtype=np.int64)}
         return rows | dict(self.configurations.columns) | self.metrics
 
-    def trial(self, command: str, row: int) -> Trial:
-        """Give the entry of this sweep in the ledger of trials, of which one configuration was chosen."""
-        from virtuoso.research.trials import Trial
+    def trial(self) -> Trial:
+        """Give the entry of this sweep in the ledger of trials: all its configurations, of which one is chosen.
+
+        By what they are ranked is no part of it: the same configurations on the same terms are the same tries.
+        """
+        from virtuoso.research.trials import Trial, family_of
 
         frame, told = self.scores.frame, self.provenance
         ends = (int(self.scores.close_times[0]) - frame.timeframe.ms, int(self.scores.close_times[-1]))
-        trial = Trial(command, (str(frame.instrument),), *ends, told["data"], told["configurations"])
-        return trial.seen(self.daily_returns, row)
+        given = {name: part for name, part in self.configuration().items() if name != "ranked_by"}
+        chosen = {
+            "configurations": told["configurations"],
+            "prism": self.configurations.given.fingerprint,
+            "signals": self.configurations.settings.model_dump(mode="json", exclude={"reports"}),
+            "configuration": given,
+        }
+        return Trial(
+            command="sweep",
+            instruments=(str(frame.instrument),),
+            first=ends[0],
+            stop=ends[1],
+            data=told["data"],
+            config=hashlib.sha256(as_json(chosen)).hexdigest(),
+            family=family_of(self.configurations.given),
+        ).seen(self.daily_returns, self.chosen)
 
     @property
     def timeframe(self) -> Timeframe:
@@ -194,8 +225,6 @@ class SweepResult(Result):
     @cached_property
     def provenance(self) -> dict[str, str]:
         """Where every number came from: digests of data and configurations, and what else was told."""
-        import hashlib
-
         digest = hashlib.sha256()
         for name, values in self.configurations.columns.items():
             digest.update(name.encode() + values.tobytes())
@@ -221,7 +250,6 @@ class SweepResult(Result):
 
         Every configuration is a row of `trials.parquet`; `best.yaml` holds the best one as settings.
         """
-        text = [repr(self).strip("<>"), self.halt_words, "", *self.honesty(self.chosen).lines()]
         days = {f"{k}": values for k, values in enumerate(self.daily)} if len(self) <= MOST_DAILY else {}
         files = {
             "config.json": as_json(self.configuration()),
@@ -231,9 +259,31 @@ class SweepResult(Result):
             ),
             "best.yaml": self.configurations.written(self.chosen).encode(),
             "trials.parquet": as_parquet(self.table()),
-            "summary.txt": ("\n".join(text) + "\n").encode(),
+            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n".encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files of a whole run folder, honesty included."""
+        return NAMES | ({"daily.parquet"} if len(self) <= MOST_DAILY else set())
+
+    def judge(self, folder: Path) -> None:
+        """Write what the best one is worth into a run folder, unless it stands there as it is now."""
+        from virtuoso.research.recording import Recording
+
+        known = self.recording or Recording.alone(self.trial())
+        box = self.honesty(self.chosen, known.tried)
+        told = {
+            "simulated": self.scores.frame.instrument.is_simulated,
+            "configuration": self.chosen,
+            "recording": known.told(),
+            "rows": [list(row) for row in box.rows()],
+        }
+        words = "\n".join([repr(self).strip("<>"), self.halt_words, "", *box.lines()]) + "\n"
+        for name, data in ((HONEST_WORDS, words.encode()), (HONESTY, as_json(told))):
+            if not (folder / name).is_file() or (folder / name).read_bytes() != data:
+                Disk().write(folder / name, data)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a configuration."""

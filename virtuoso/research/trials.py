@@ -2,40 +2,57 @@
 
 1. A run is one file in a folder, named by what was run on which data: it is written whole or not at all, several
    processes may write beside each other, nothing is ever changed, and the same run twice is one run.
-2. Tries on *this* data are those on any of the same instruments over a stretch that overlaps: one day more or less
-   does not reset the count.
-3. From the Sharpe ratios of all of them, per day, come their variance and how many independent tries they amount to;
+2. Tries on *this* data are those on any of the same symbols, whatever the venue, over a stretch that overlaps: one day
+   more or less does not reset the count, nor does the same market somewhere else.
+3. Tries of the same *family* count wherever they were made: whoever picks the best of forty symbols, of five venues or
+   of eight years has tried as often.
+4. From the Sharpe ratios of all of them, per day, come their variance and how many independent tries they amount to;
    both are measured, neither is assumed.
 
-The best of many is judged by `overfitting.deflated_sharpe` with what `TrialLedger.tried` answers.
+The best of many is judged by `overfitting.deflated_sharpe` with what `TrialLedger.tried` answers; recording.py says
+when a run is recorded, and what becomes of one that cannot be.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.market.columns import Array
-from virtuoso.market.disk import Disk
+from virtuoso.market.disk import Disk, remove_leftovers
+from virtuoso.prism.prism import Prism
 from virtuoso.research.overfitting import LEAST_OBSERVATIONS, NAN, effective_trials
 
 FOLDER = Path("experiments") / "trials"
 """Where the ledger of a project lies, from its root."""
-SCHEMA = 1
+SCHEMA = 2
+"""Schema 1 knew no families; its runs were made by the command line, from components that ship."""
+SHIPPED = "shipped"
+"""Stands for every component that ships with Virtuoso: whatever is made of them is one family."""
+HANDED_IN = "handed in"
+"""Family of intents that were handed in: what made them is not known."""
 MOST_DAYS = 4_000
 """Days of returns that are kept of the chosen configuration; of longer histories none are."""
 SHARED_DAYS = 30
 """Days that two chosen configurations must share before their correlation counts."""
+MOST_PAIRED = 2_000
+"""Runs whose correlations with each other are measured, the newest; those before them count as independent."""
+MOST_KEPT = 20_000
+"""Runs that are kept in memory between two counts."""
+_THOUSANDS = re.compile(r"^10{3,}(?=[A-Z])")  # some venues quote a thousand or a million of a cheap coin
 
 
 @dataclass(frozen=True)
@@ -47,10 +64,11 @@ class Trial:
     command : str
         What was asked for, for people.
     instruments : tuple of str
+        As `str(instrument)` writes them.
     first, stop : int, ms
         The stretch that was traded: open of its first bar, close of its last one.
     data, config : str
-        Digests of the bars, and of everything that was chosen.
+        Digests of the bars, and of everything that was chosen: configuration, prism, terms.
     configurations : int
         How many were looked at.
     moving : int
@@ -61,6 +79,8 @@ class Trial:
         Mean over all pairs of their daily returns; NaN where there is no pair.
     daily : Array, shape (n_days,)
         Return of each whole day since `first`, of the one that was chosen; empty where not kept.
+    family : tuple of str
+        What it is made of, see `family_of`; runs whose families share a name are of one family.
     when : int, ms
         When it was first recorded.
     """
@@ -77,6 +97,7 @@ class Trial:
     variance: float = NAN
     correlation: float = NAN
     daily: Array = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
+    family: tuple[str, ...] = (SHIPPED,)
     when: int = 0
 
     def __post_init__(self) -> None:
@@ -122,14 +143,20 @@ class Trial:
         """Independent tries that its configurations amount to; all of them where their correlation is not known."""
         return effective_trials(self.configurations, 0.0 if self.correlation != self.correlation else self.correlation)
 
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Symbols that were traded, whatever the venue and however it writes them."""
+        return frozenset(map(symbol_of, self.instruments))
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What was tried on some data so far.
+    """What was tried so far, on some data and of some family.
 
     Attributes
     ----------
     runs, configurations : int
+        On this data and of this family elsewhere, together.
     correlation : float
         Mean over all pairs of configurations; within a run as measured, between two runs that of the chosen ones.
     effective : float
@@ -138,6 +165,12 @@ class Tried:
         How many Sharpe ratios are known.
     sharpe, variance : float
         Mean and variance (n - 1) of them, per day; NaN where fewer than two are known.
+    elsewhere : int
+        Configurations among them of the same family on other data.
+    recorded : bool
+        Whether the run that is judged is in the ledger and everything there was counted; else nothing ships.
+    reason : str
+        Why not.
     """
 
     runs: int
@@ -147,17 +180,24 @@ class Tried:
     moving: int
     sharpe: float
     variance: float
+    elsewhere: int = 0
+    recorded: bool = True
+    reason: str = ""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial]) -> Tried:
-        """Take runs together."""
-        count = sum(trial.configurations for trial in trials)
+    def of(cls, trials: Sequence[Trial], elsewhere: Sequence[Trial] = ()) -> Tried:
+        """Take runs together: those on some data, and those of the same family on other data."""
+        every = [*trials, *elsewhere]
+        count = sum(trial.configurations for trial in every)
         if count == 0:
             return cls(0, 0, NAN, 0.0, 0, NAN, NAN)
-        correlation = _correlation(trials, count)
+        correlation = _correlation(every, count)
         effective = effective_trials(count, correlation) if count > 1 else 1.0
-        return cls(len(trials), count, correlation, max(effective, *(t.effective for t in trials), 1.0),
-                   *_ratios(trials))  # fmt: skip
+        largest = max(trial.effective for trial in every)
+        return cls(
+            len(every), count, correlation, max(effective, largest, 1.0), *_ratios(every),
+            elsewhere=sum(trial.configurations for trial in elsewhere),
+        )  # fmt: skip
 
     @classmethod
     def of_search(cls, returns: Array) -> Tried:
@@ -168,6 +208,18 @@ class Tried:
         returns : Array, shape (n_days, n_configurations)
         """
         return cls.of([Trial("", ("any",), 0, 1, "", "").seen(returns)])
+
+    def __str__(self) -> str:
+        tries = f"{self.configurations:,} {'try' if self.configurations == 1 else 'tries'}"
+        return f"{tries}{':' if self.elsewhere else ''} {self.where}"
+
+    @property
+    def where(self) -> str:
+        """Where they were made, in words."""
+        if not self.elsewhere:
+            return "on this data"
+        here = self.configurations - self.elsewhere
+        return f"{here:,} on this data, {self.elsewhere:,} of the same family elsewhere"
 
     def variance_beside(self, sharpe: float) -> float:
         """Variance (n - 1) of the Sharpe ratios of all others, of which this is one; NaN of fewer than two others."""
@@ -215,9 +267,36 @@ class TrialLedger:
         return sorted(found, key=lambda trial: (trial.when, trial.identity))
 
     def tried(self, trial: Trial) -> Tried:
-        """Count what was tried on the data of a run so far, this run included."""
-        others = [t for t in self.trials() if t.identity != trial.identity and _same_data(t, trial)]
-        return Tried.of([*others, trial])
+        """Count what was tried so far on the data of a run and of its family elsewhere, this run included."""
+        remove_leftovers(self.folder)
+        alike = [other for other in self.trials() if other.identity != trial.identity]
+        here = [other for other in alike if _same_data(other, trial)]
+        there = [other for other in alike if not _same_data(other, trial) and _same_family(other, trial)]
+        return Tried.of([*here, trial], there)
+
+
+def family_of(prism: Prism) -> tuple[str, ...]:
+    """Say what a prism is made of, for telling whether two runs are of one family.
+
+    Weights, parameters, thresholds and terms are no part of it, nor does it matter which of the components that ship
+    take part: they are one family. A component of one's own is one by its name, so that a prism with it and a prism
+    with it and others are of one family, too.
+    """
+    own = {c.name for _, c, weight in prism if weight > 0.0 and not type(c).__module__.startswith("virtuoso.")}
+    shipped = any(weight > 0.0 and type(c).__module__.startswith("virtuoso.") for _, c, weight in prism)
+    return (*([SHIPPED] if shipped or not own else []), *sorted(own))
+
+
+def symbol_of(instrument: str) -> str:
+    """Symbol of an instrument as it is compared across venues.
+
+    Examples
+    --------
+    >>> [symbol_of(text) for text in ("BTCUSDT binance-spot", "binance-usdm:BTCUSDT", "1000PEPEUSDT binance-usdm")]
+    ['BTCUSDT', 'BTCUSDT', 'PEPEUSDT']
+    """
+    symbol = instrument.partition(" ")[0].rpartition(":")[2]
+    return _THOUSANDS.sub("", symbol.upper())
 
 
 def sharpes(returns: Array) -> Array:
@@ -264,8 +343,12 @@ def mean_correlation(returns: Array) -> float:
 
 
 def _same_data(one: Trial, other: Trial) -> bool:
-    shared = not set(one.instruments).isdisjoint(other.instruments)
-    return shared and one.first < other.stop and other.first < one.stop
+    overlap = one.first < other.stop and other.first < one.stop
+    return overlap and not one.symbols.isdisjoint(other.symbols)
+
+
+def _same_family(one: Trial, other: Trial) -> bool:
+    return not set(one.family).isdisjoint(other.family)
 
 
 def _correlation(trials: Sequence[Trial], count: int) -> float:
@@ -275,7 +358,9 @@ def _correlation(trials: Sequence[Trial], count: int) -> float:
     sizes = np.array([float(trial.configurations) for trial in trials])
     own = np.array([trial.correlation for trial in trials])
     within = float((np.nan_to_num(own) * sizes * (sizes - 1.0)).sum())
-    between = float((_between(trials) * sizes[:, None] * sizes).sum())
+    paired = sorted(trials, key=lambda trial: (trial.when == 0, trial.when))[-MOST_PAIRED:]  # 0: not yet recorded
+    sizes = np.array([float(trial.configurations) for trial in paired])
+    between = float((_between(paired) * sizes[:, None] * sizes).sum())
     return (within + between) / (count * (count - 1.0))
 
 
@@ -331,12 +416,20 @@ def _null(value: Any) -> Any:
 
 
 def _read(path: Path) -> Trial:
+    """Read a run; what was read once is not read again while its file stays the same."""
+    found = path.stat()
+    return _parsed(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _parsed(path: Path, changed: int, size: int) -> Trial:
     try:
-        values: dict[str, Any] = json.loads(path.read_bytes())
+        values: dict[str, Any] = orjson.loads(path.read_bytes())
         schema = int(values.pop("schema"))
         if schema > SCHEMA:
             raise SchemaVersionError(f"{path} was written by a newer Virtuoso (schema {schema}). Update this one.")
         values["instruments"] = tuple(values["instruments"])
+        values["family"] = tuple(values["family"] if schema > 1 else (SHIPPED,))
         values["daily"] = np.array([NAN if x is None else x for x in values["daily"]], dtype=np.float64)
         numbers = [f.name for f in fields(Trial) if f.type == "float"]
         values |= {name: NAN for name in numbers if values[name] is None}

@@ -13,9 +13,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +37,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from virtuoso.reports.page import ResultsPage
+    from virtuoso.research.trials import Trial
+
+NAMES = frozenset({
+    "config.json", "provenance.json", "metrics.json", "trades.parquet", "equity.parquet", "intents.parquet",
+    "score_buckets.parquet", "summary.txt", "results.html",
+})  # fmt: skip
+"""Files of a whole run folder; a cross-check is a try, and is not judged."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class BacktestResult(Result):
     env: Env = field(repr=False)
 
     def __repr__(self) -> str:
-        return self.summary()
+        return "\n".join((self.summary(), *self.recorded_lines()))
 
     @property
     def frame(self) -> MarketFrame:
@@ -96,6 +105,11 @@ class BacktestResult(Result):
     def close_times(self) -> NDArray[np.int64]:
         """Moments of the marks, ms."""
         return (self.tape.numbers + 1) * self.timeframe.ms
+
+    @property
+    def daily_returns(self) -> Array:
+        """Return of each whole day of 24 hours since the start."""
+        return metrics.daily_returns(self.close_times, self.equity, self.terms.cash, self.start_ms)
 
     @cached_property
     def drawdown(self) -> Array:
@@ -161,7 +175,6 @@ class BacktestResult(Result):
     @cached_property
     def provenance(self) -> dict[str, str]:
         """Where every number came from: digests of data, prism, intents, and the versions that computed them."""
-        import hashlib
         from importlib.metadata import version
 
         return {
@@ -241,3 +254,32 @@ class BacktestResult(Result):
             "summary.txt": (self.summary() + "\n").encode(),
             "results.html": self.page().html().encode(),
         }
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files of a whole run folder."""
+        return NAMES
+
+    def trial(self) -> Trial:
+        """Give its entry in the ledger of trials: one configuration."""
+        from virtuoso.research.trials import Trial, family_of
+
+        told = self.provenance
+        chosen = {
+            "fills": "vectorbt",
+            "configuration": self.configuration(),
+            "prism": told["prism"],
+            "intents": told["intents"],
+        }
+        return Trial(
+            command="cross-check",
+            instruments=(str(self.frame.instrument),),
+            first=self.start_ms,
+            stop=int(self.close_times[-1]),
+            data=told["data"],
+            config=hashlib.sha256(as_json(chosen)).hexdigest(),
+            family=family_of(self.scores.prism),
+        ).seen(self.daily_returns)
+
+    def judge(self, folder: Path) -> None:
+        """Write nothing: a cross-check is a try, and what it is worth the backtest says that it checks."""

@@ -150,7 +150,12 @@ def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
     if "sharpe" in honesty.why:
         return Verdict(Decision.ITERATE, False, (Gate("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
-    gates = (*_chance(honesty), *_search(honesty), *_reality(given, honesty.tried.configurations > 1))
+    gates = (
+        *_chance(honesty),
+        *_search(honesty),
+        *_reality(given, honesty.tried.configurations > 1),
+        _recorded(honesty),
+    )
     if any(gate.damning and gate.passed is False for gate in gates):
         return Verdict(Decision.DISCARD, True, gates)
     done = all(gate.passed for gate in gates if gate.needed)
@@ -164,6 +169,12 @@ def _gate(
     if figure != figure:
         return Gate(name, None, missing, needed)
     return Gate(name, passed, reason, needed, damning)
+
+
+def _recorded(honesty: Honesty) -> Gate:
+    """Ask whether it is counted among the tries: what nobody knows of deflates nothing."""
+    told = "it is in the ledger of trials" if honesty.tried.recorded else f"not recorded: {honesty.tried.reason}"
+    return Gate("recorded", honesty.tried.recorded, told)
 
 
 def _chance(honesty: Honesty) -> Sequence[Gate]:

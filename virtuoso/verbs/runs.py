@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from virtuoso.research.portfolio_result import PortfolioResult
     from virtuoso.research.sweep_result import SweepResult
     from virtuoso.research.vectorbt_result import BacktestResult
+
+log = logging.getLogger(__name__)
 
 
 def config_of_run(settings: Settings) -> dict[str, Any]:
@@ -78,19 +81,19 @@ def save_run(
     folder: str | Path | None = None,
     *,
     settings: Settings | None = None,
-    trials: str | Path | None = None,
 ) -> tuple[Path, bool]:
-    """Write the run folder of a backtest or a sweep, unless this very run is there already.
+    """Write the run folder of a backtest or a sweep, unless this very run is there already, whole.
+
+    A backtest by the contract gets its tear sheet as well, a sweep what its best one is worth. Both are judged against
+    everything that was tried by now; where more was tried since the folder was written, it is judged anew.
 
     Parameters
     ----------
     result : PortfolioResult, BacktestResult or SweepResult
-        A backtest by the contract gets its tear sheet as well; that of vectorbt, a cross-check, is no try.
+        It is recorded in the ledger of trials first, if that was not done yet.
     folder : str or Path, optional
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
-    trials : str or Path, optional
-        Folder of the trial ledger: a backtest is recorded there and judged against all tries; alone if absent.
 
     Returns
     -------
@@ -102,18 +105,34 @@ def save_run(
     ConfigError
         Another run lies in `folder`; a run is never overwritten.
     """
-    from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.run_folder import holds_run
-    from virtuoso.research.sheet_files import write_sheet
-    from virtuoso.research.trials import TrialLedger
+    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
+    from virtuoso.research.run_folder import holds_run, is_whole
 
-    target = run_folder(result, settings) if folder is None else Path(folder)
-    if holds_run(target, result):
-        return target, False
-    result.save(target)
-    if isinstance(result, PortfolioResult):
-        write_sheet(result, target, None if trials is None else TrialLedger(Path(trials)))
+    with said_if_stopped(NOTHING_YET):
+        target = run_folder(result, settings) if folder is None else Path(folder)
+    known = result.record()
+    counted = "The try is in the ledger" if known.recorded else "The try is not recorded"
+    try:
+        if not holds_run(target, result):
+            result.save(target, judged=True)
+        elif not is_whole(target, result):
+            result.complete(target)
+        else:
+            _judge_again(result, target)
+            return target, False
+    except KeyboardInterrupt as stopped:
+        there = "is there, whole" if holds_run(target, result) and is_whole(target, result) else "was not written"
+        stopped.add_note(f"{counted}; its run folder {target} {there}.")
+        raise
     return target, True
+
+
+def _judge_again(result: PortfolioResult | BacktestResult | SweepResult, folder: Path) -> None:
+    """Bring what a whole run folder says of its worth up to date, if it may be written."""
+    try:
+        result.judge(folder)
+    except OSError as refused:
+        log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:

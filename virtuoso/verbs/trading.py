@@ -1,10 +1,15 @@
-"""Trading the past: a backtest by the contract, its cross-check through vectorbt, a sweep of many configurations."""
+"""Trading the past: a backtest by the contract, its cross-check through vectorbt, a sweep of many configurations.
+
+Each of them looks at returns, so each is written into the ledger of the project's trials before it gives anything back;
+see `virtuoso.research.recording`.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.scores import Scores
     from virtuoso.research.configurations import Configurations
     from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.run_folder import Result
     from virtuoso.research.sweep_result import SweepResult
     from virtuoso.research.vectorbt_result import BacktestResult
 
@@ -40,6 +46,7 @@ def backtest(
     assume_funding: float | None = None,
     mark: str | None = None,
     inside: str | None = None,
+    record: bool = True,
     **terms: Any,
 ) -> PortfolioResult:
     """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
@@ -62,6 +69,8 @@ def backtest(
     inside : str, optional
         Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
         the most instruments, of these the finest.
+    record : bool
+        Whether it is counted among the tries of the project before it is given back. What is not can never ship.
     **terms
         cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt: see
         `virtuoso.research.terms.account_from`. A halt is reported, and enforced with `halt=True`.
@@ -74,27 +83,32 @@ def backtest(
     ------
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    ConfigError
+        The root of the project belongs to another user.
     """
     from virtuoso.prism.scores import Scores as OneInstrument
     from virtuoso.research.portfolio_backtest import backtest as run
     from virtuoso.research.terms import account_from, funding_terms
 
+    _check_project(record)
     chosen = settings_of(settings)
     many = [scores] if isinstance(scores, OneInstrument) else list(scores)
     home = lake(data, chosen)
     funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
-    result = run(
-        many,
-        account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
-        settings=chosen.signals,
-        slippage=slippage,
-        funding=funding,
-        funding_terms=funding_terms(assume_funding, mark),
-        inside=_inside(home, many, inside),
-        config=config_of_run(chosen),
-        provenance=provenance_of_run(many[0].prism, chosen, seed),
-        env=Env(seed=seed),
-    )
+    with _stopped_before_it_was_recorded():
+        result = run(
+            many,
+            account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
+            settings=chosen.signals,
+            slippage=slippage,
+            funding=funding,
+            funding_terms=funding_terms(assume_funding, mark),
+            inside=_inside(home, many, inside),
+            config=config_of_run(chosen),
+            provenance=provenance_of_run(many[0].prism, chosen, seed),
+            env=Env(seed=seed),
+        )
+    _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
     return result
@@ -133,7 +147,30 @@ def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Inst
     return found
 
 
-def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int = 0, **terms: Any) -> BacktestResult:
+def _check_project(record: bool) -> None:
+    """Refuse a project of another user before anything is worked out."""
+    from virtuoso.project import project
+
+    if record:
+        project()
+
+
+def _stopped_before_it_was_recorded() -> AbstractContextManager[None]:
+    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
+
+    return said_if_stopped(NOTHING_YET)
+
+
+def _record(result: Result, wanted: bool) -> None:
+    """Write a try down before anybody sees it; say so where that cannot be."""
+    found = result.record(wanted)
+    if wanted and not found.recorded:
+        log.warning("not recorded", extra={"reason": found.reason})
+
+
+def cross_check(
+    scores: Scores, *, settings: Settings | None = None, seed: int = 0, record: bool = True, **terms: Any
+) -> BacktestResult:
     """Trade the signals of one instrument through vectorbt, as far as vectorbt models them.
 
     Parameters
@@ -142,6 +179,8 @@ def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int =
     settings : Settings, optional
     seed : int
         Of the bootstrap behind the intervals of the score buckets.
+    record : bool
+        Whether it is counted among the tries of the project before it is given back. What is not can never ship.
     **terms
         fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
         `trading.base_position_size` if absent.
@@ -153,13 +192,14 @@ def cross_check(scores: Scores, *, settings: Settings | None = None, seed: int =
     from virtuoso.research.backtest import backtest as run
     from virtuoso.signals.strategy import intents
 
+    _check_project(record)
     chosen = settings_of(settings)
     provenance = {"data": scores.frame.fingerprint, **provenance_of_run(scores.prism, chosen, seed)}
     terms.setdefault("risk", chosen.trading.base_position_size)
     given = intents(scores, chosen.signals)
-    result = run(
-        scores, given, config=config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms
-    )  # fmt: skip
+    with _stopped_before_it_was_recorded():
+        result = run(scores, given, config=config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms)
+    _record(result, record)
     log.info("cross-checked", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
     return result
 
@@ -194,6 +234,7 @@ def sweep(
     slippage: float = 0.0002,
     assume_funding: float | None = None,
     mark: str | None = None,
+    record: bool = True,
     progress: Progress | None = None,
     **terms: Any,
 ) -> SweepResult:
@@ -213,8 +254,8 @@ def sweep(
         contract, or vectorbt for the fills of the cross-check.
     by : str
         What configurations are ranked by.
-    slippage, assume_funding, mark
-        As for `backtest`.
+    slippage, assume_funding, mark, record
+        As for `backtest`; every configuration is a try.
     progress : callable, optional
     **terms
         As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
@@ -232,25 +273,19 @@ def sweep(
     from virtuoso.errors import ConfigError
     from virtuoso.research.configurations import Configurations
     from virtuoso.research.plan import Terms
+    from virtuoso.research.sheet_files import account_facts
     from virtuoso.research.stage import Stage
     from virtuoso.research.sweep import sweep as run
     from virtuoso.research.sweep_result import ranking
     from virtuoso.research.terms import account_from, funding_terms
 
+    _check_project(record)
     chosen, instrument = settings_of(settings), scores.frame.instrument
     tried = configurations
     if isinstance(tried, int):
         tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
     told = None if progress is None else lambda done, total: progress("configurations", done, total)
-    kept = {
-        "terms": {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, "halt": False, **terms},
-        "settings": config_of_run(chosen),
-    }
-    also: dict[str, Any] = {
-        "config": kept,
-        "provenance": provenance_of_run(scores.prism, chosen, seed),
-        "progress": told,
-    }
+    how: dict[str, Any]
     if fills == "vectorbt":
         beyond = sorted(set(terms) - {"cash", "risk", "fees"})
         if beyond:
@@ -258,17 +293,30 @@ def sweep(
                 f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out."
             )
         terms.setdefault("risk", chosen.trading.base_position_size)
-        return replace(
-            run(scores, tried, fills=fills, terms=Terms(slippage=slippage, **terms), **also), ranked_by=ranking(by)
+        plain = Terms(slippage=slippage, **terms)
+        how, in_force = {"terms": plain}, asdict(plain)
+    else:
+        home = lake(data, chosen)
+        stage = Stage.of(
+            [scores.frame],
+            slippage=slippage,
+            funding={instrument: home.events("funding", instrument)},
+            terms=funding_terms(assume_funding, mark),
         )
-    home = lake(data, chosen)
-    stage = Stage.of(
-        [scores.frame],
-        slippage=slippage,
-        funding={instrument: home.events("funding", instrument)},
-        terms=funding_terms(assume_funding, mark),
-    )
-    account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
-    result = run(scores, tried, fills=fills, stage=stage, account=account, **also)
+        account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
+        how = {"stage": stage, "account": account}
+        in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
+    with _stopped_before_it_was_recorded():
+        result = run(
+            scores,
+            tried,
+            fills=fills,
+            config={"terms": in_force, "settings": config_of_run(chosen)},
+            provenance=provenance_of_run(scores.prism, chosen, seed),
+            progress=told,
+            **how,
+        )
+    result = replace(result, ranked_by=ranking(by))
+    _record(result, record)
     log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
-    return replace(result, ranked_by=ranking(by))
+    return result
