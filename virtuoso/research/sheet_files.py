@@ -32,10 +32,12 @@ from virtuoso.reports.page import Finding
 from virtuoso.reports.tearsheet import HONESTY, write_tearsheet
 from virtuoso.research.fans import drawn_days, other_orders, shares
 from virtuoso.research.honesty import Evidence, judge
+from virtuoso.research.neighbourhood import plateau_of
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
 from virtuoso.research.stress import Case, costs, delay
 from virtuoso.research.trials import Trial, TrialLedger, Tried
+from virtuoso.research.unseen import Marks, Tail
 from virtuoso.research.verdict import Stressed, decide
 
 if TYPE_CHECKING:
@@ -151,17 +153,26 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
         What the ledger counted on this data, this run included; this run alone if absent.
     """
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
-    box = judge(Evidence(result.daily_returns, len(result.closed), benchmark=held), tried, env=result.env)
+    sizes = np.abs(shares(result.closed["size"] * result.closed["entry_price"], result.closed["entry_number"], result.run))
+    evidence = Evidence(
+        result.daily_returns, len(result.closed), benchmark=held, sizes=sizes, gains=result.closed["pnl"]
+    )  # fmt: skip
+    box = judge(evidence, tried, env=result.env)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
-    verdict = decide(box, Stressed(dearer, late, None, bounds))
+    beside = plateau_of(result)
+    verdict = decide(box, Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage)))
     return {
         "decision": verdict.decision.value,
         "testable": verdict.testable,
         "reasons": verdict.reasons,
         "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
-        "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
+        "stress": [
+            _case("Costs doubled", dearer),
+            _case("One bar late", late),
+            *(_case(f"Beside it: {case.name}", case) for case in beside.neighbours),
+        ],
         "gates": [
             {"name": gate.name, "passed": gate.passed, "needed": gate.needed, "reason": gate.reason}
             for gate in verdict.gates
