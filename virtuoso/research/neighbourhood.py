@@ -8,7 +8,7 @@
 
 The last row scores anew, so it is run up to MOST_SCORED bars, and where the bars before the first are stored. Intents
 that were handed in have no rule: their stops and their targets are moved instead. What was run is in the names of the
-neighbours. They are diagnostics: nothing is chosen among them, so that none counts as a try.
+neighbours; a step that changes nothing tells nothing and is left out. They are diagnostics: nothing is chosen among them, so that none counts as a try.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def plateau_of(result: PortfolioResult) -> Plateau:
     result : PortfolioResult
     """
     chosen = Case.of("chosen", result.run)
-    cases = [
-        Case.of(name, portfolio.run(result.stage, make(), result.account))
-        for name, make in (_handed_in(result) if result.rule is None else _of_rule(result, result.rule))
-    ]
+    cases = []
+    for name, make in _handed_in(result) if result.rule is None else _of_rule(result, result.rule):
+        done = portfolio.run(result.stage, make(), result.account)
+        if not np.array_equal(done.equity, result.run.equity):
+            cases.append(Case.of(name, done))
     return Plateau(chosen, cases)
 
 

@@ -35,6 +35,7 @@ from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.neighbourhood import plateau_of
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
+from virtuoso.research.searched import Search, search_of
 from virtuoso.research.stress import Case, costs, delay
 from virtuoso.research.trials import Trial, TrialLedger, Tried
 from virtuoso.research.unseen import Marks, Tail
@@ -143,7 +144,7 @@ def _whole(result: PortfolioResult) -> Bars:
     return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
 
 
-def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any]:
+def judged(result: PortfolioResult, tried: Tried | None = None, search: Search | None = None) -> dict[str, Any]:
     """Content of `honesty.json`: the box, the stress it was put under, and the decision.
 
     Parameters
@@ -151,12 +152,14 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
     result : PortfolioResult
     tried : Tried, optional
         What the ledger counted on this data, this run included; this run alone if absent.
+    search : Search, optional
+        What it was chosen from, see `searched.search_of`.
     """
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
     sizes = np.abs(shares(result.closed["size"] * result.closed["entry_price"], result.closed["entry_number"], result.run))
     evidence = Evidence(
-        result.daily_returns, len(result.closed), benchmark=held, sizes=sizes, gains=result.closed["pnl"]
-    )  # fmt: skip
+        result.daily_returns, len(result.closed), *(search or (None, None)), held, sizes, result.closed["pnl"]
+    )
     box = judge(evidence, tried, env=result.env)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
@@ -168,11 +171,8 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
         "testable": verdict.testable,
         "reasons": verdict.reasons,
         "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
-        "stress": [
-            _case("Costs doubled", dearer),
-            _case("One bar late", late),
-            *(_case(f"Beside it: {case.name}", case) for case in beside.neighbours),
-        ],
+        "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
+        "plateau": [_case(case.name, case) for case in (beside.chosen, *beside.neighbours)],
         "gates": [
             {"name": gate.name, "passed": gate.passed, "needed": gate.needed, "reason": gate.reason}
             for gate in verdict.gates
@@ -216,7 +216,7 @@ def write_sheet(result: PortfolioResult, folder: Path, ledger: TrialLedger | Non
         trial = trial_of(result)
         ledger.record(trial)
         tried = ledger.tried(trial)
-    found = judged(result, tried)
+    found = judged(result, tried, search_of(result, folder.parent))
     Disk().write(folder / HONESTY, as_json({"simulated": result.is_simulated, **found}))
     write_tearsheet(folder)
     return found

@@ -228,13 +228,17 @@ def _search(honesty: Honesty) -> Sequence[Gate]:
 
 def _reality(stressed: Stressed, chosen: bool) -> Sequence[Gate]:
     """Ask whether it survives costs, delay, other parameters, and what is not known of the bars."""
+    count = plural(len(stressed.plateau.neighbours), "neighbour") if stressed.plateau is not None else ""
     kept = stressed.plateau.kept if stressed.plateau is not None else NAN
-    untried = "its neighbours were not tried" if stressed.plateau is None else "there is no return to keep"
+    if stressed.plateau is None:
+        untried = "its neighbours were not tried"
+    else:
+        untried = "there is no return to keep" if stressed.plateau.neighbours else "no step beside it changes anything"
     return (
         _survives("costs", "with costs doubled", stressed.costs_doubled),
         _survives("delay", "one bar late", stressed.one_bar_late),
-        _gate("plateau", kept, kept >= LEAST_KEPT, f"the median neighbour keeps {percent(kept)} of the return", untried,
-              needed=chosen),
+        _gate("plateau", kept, kept >= LEAST_KEPT, f"the median of {count} keeps {percent(kept)} of the return",
+              untried, needed=chosen),
         _ambiguity(stressed.bounds),
     )  # fmt: skip
 
