@@ -45,10 +45,12 @@ def spread_is_rounding(values: Array, scale: float = 1.0) -> NDArray[np.bool_]:
     array of bool, shape (n_columns,), or of no dimension
     """
     known = np.isfinite(values)
-    low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
-    high = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
-    none = ~known.any(axis=0)
-    low, high = np.where(none, 0.0, low), np.where(none, 0.0, high)
+    if len(values) and known.all():
+        low, high = values.min(axis=0), values.max(axis=0)
+    else:
+        none = ~known.any(axis=0)
+        low = np.where(none, 0.0, np.where(known, values, np.inf).min(axis=0, initial=np.inf))
+        high = np.where(none, 0.0, np.where(known, values, -np.inf).max(axis=0, initial=-np.inf))
     size = np.maximum(np.maximum(np.abs(low), np.abs(high)), scale)
     rounding: NDArray[np.bool_] = high / 2.0 - low / 2.0 <= ROUNDING / 2.0 * size  # halves: no overflow
     return rounding

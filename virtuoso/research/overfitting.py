@@ -21,6 +21,7 @@ estimate of that adds.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from math import ceil, e, log, sqrt
 
@@ -269,12 +270,18 @@ def expected_maximum(trials: float) -> float:
 
 
 def _exact_maximum(trials: float) -> float:
+    weights, below, above = _gauss_legendre()
+    return max(float(weights @ (-np.expm1(trials * below) - np.exp(trials * above))), 0.0)
+
+
+@cache
+def _gauss_legendre() -> tuple[Array, Array, Array]:
+    """Weights of points from 0 to 9, beyond which nothing is left, and the logs of the shares below and above them."""
     from scipy.special import log_ndtr
 
     nodes, weights = np.polynomial.legendre.leggauss(96)
-    x = 4.5 * (nodes + 1.0)  # beyond 9 nothing is left
-    above, below = log_ndtr(x), log_ndtr(-x)
-    return max(4.5 * float(weights @ (-np.expm1(trials * above) - np.exp(trials * below))), 0.0)
+    x = 4.5 * (nodes + 1.0)
+    return 4.5 * weights, log_ndtr(x), log_ndtr(-x)
 
 
 def _quantile_above(share: float) -> float:
@@ -366,9 +373,7 @@ def overfitting_probability(returns: Array, blocks: int = BLOCKS) -> Overfitting
     edges = np.linspace(0, periods, blocks + 1).astype(np.int64)
     sums = np.add.reduceat(returns, edges[:-1], axis=0)
     squares = np.add.reduceat(returns * returns, edges[:-1], axis=0)
-    chosen = np.zeros((_halves(blocks), blocks))
-    for i, picked in enumerate(combinations(range(blocks), blocks // 2)):
-        chosen[i, list(picked)] = 1.0
+    chosen = _picked_halves(blocks)
     size = chosen @ np.diff(edges)
     inside = _sharpes(chosen @ sums, chosen @ squares, size)
     outside = _sharpes((1.0 - chosen) @ sums, (1.0 - chosen) @ squares, periods - size)
@@ -398,6 +403,15 @@ def distinct(returns: Array) -> int:
         return 0
     away = np.abs(returns - returns[:, :1])
     return 2 if (away > ROUNDING * (1.0 + np.abs(returns[:, :1]))).any() else 1
+
+
+@cache
+def _picked_halves(blocks: int) -> Array:
+    """Every half of the blocks: 1 for those in sample, shape (n_splits, blocks)."""
+    chosen = np.zeros((_halves(blocks), blocks))
+    for i, picked in enumerate(combinations(range(blocks), blocks // 2)):
+        chosen[i, list(picked)] = 1.0
+    return chosen
 
 
 def _halves(blocks: int) -> int:
@@ -440,6 +454,7 @@ def superior_ability(
     block: float | None = None,
     resamples: int = RESAMPLES,
     env: Env | None = None,
+    drawn: Array | None = None,
 ) -> Superiority:
     """Test of superior predictive ability.
 
@@ -454,6 +469,8 @@ def superior_ability(
     resamples : int
     env : Env, optional
         Where the bootstrap draws from; seeded with 0 if absent.
+    drawn : Array, shape (resamples, n_periods), optional
+        Resamples that were drawn already, see `resamples_of`; for many tests of as many periods.
 
     Returns
     -------
@@ -463,7 +480,7 @@ def superior_ability(
     kept, reason = _testable(gains, trades)
     if reason:
         return Superiority(NAN, NAN, NAN, reason)
-    draws = _bootstrap_means(kept, block, resamples, env)
+    draws = _bootstrap_means(kept, block, resamples, env, drawn)
     n, mean = len(kept), kept.mean(axis=0)
     scale = np.sqrt(n) / np.sqrt(n * draws.var(axis=0))
     observed = max(float(np.max(scale * mean)), 0.0)
@@ -529,15 +546,33 @@ def _testable(gains: Array, trades: NDArray[np.int64] | None) -> tuple[Array, st
     return gains[:, enough], ""
 
 
-def _bootstrap_means(gains: Array, block: float | None, resamples: int, env: Env | None) -> Array:
-    """Means of the stationary bootstrap's resamples, shape (resamples, n_strategies)."""
+def resamples_of(n: int, length: float, resamples: int = RESAMPLES, env: Env | None = None) -> Array:
+    """How often each resample of the stationary bootstrap draws each period, shape (resamples, n).
+
+    Parameters
+    ----------
+    n : int
+        Periods.
+    length : float
+        Mean length of a block.
+    resamples : int
+    env : Env, optional
+        Where they are drawn from; seeded with 0 if absent.
+    """
     rng = (env or Env(seed=0)).random()
-    n = len(gains)
-    length = _block_of(gains) if block is None else max(block, 1.0)
-    means = np.empty((resamples, gains.shape[1]))
+    counts = np.empty((resamples, n))
     for i in range(resamples):
-        counts = _stationary(rng.integers(0, n, n), rng.random(n) < 1.0 / length)
-        means[i] = counts @ gains / n
+        counts[i] = _stationary(rng.integers(0, n, n), rng.random(n) < 1.0 / length)
+    return counts
+
+
+def _bootstrap_means(
+    gains: Array, block: float | None, resamples: int, env: Env | None, drawn: Array | None = None
+) -> Array:
+    """Means of the stationary bootstrap's resamples, shape (resamples, n_strategies)."""
+    if drawn is None:
+        drawn = resamples_of(len(gains), block_length(gains) if block is None else max(block, 1.0), resamples, env)
+    means: Array = drawn @ gains / len(gains)
     return means
 
 
@@ -553,7 +588,7 @@ def _stationary(starts: NDArray[np.int64], restart: NDArray[np.bool_]) -> Array:
     return counts
 
 
-def _block_of(gains: Array) -> float:
+def block_length(gains: Array) -> float:
     """Mean block length: as long as the mean strategy's gains stay correlated, at least the cube root of n."""
     n = len(gains)
     series = gains.mean(axis=1) - gains.mean()
