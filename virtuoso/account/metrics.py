@@ -27,6 +27,8 @@ LEAST_DAYS = 30
 
 ROUNDING = 1_024 * float(np.finfo(np.float64).eps)
 """Share of what values were computed from, up to which a difference is taken for rounding: 2.3e-13."""
+LARGEST = 1e75
+"""Growth from which a return is not known: its fourth power would be no number."""
 
 
 def spread_is_rounding(values: Array, scale: float = 1.0) -> NDArray[np.bool_]:
@@ -76,7 +78,7 @@ def returns_of(equity: Array, cash: float) -> Array:
     gained = np.full(equity.shape, np.nan)
     with np.errstate(over="ignore", under="ignore"):
         np.divide(equity, before, out=gained, where=told)
-    gained[~np.isfinite(gained)] = np.nan
+    gained[~(np.abs(gained) < LARGEST)] = np.nan
     return gained - 1.0
 
 

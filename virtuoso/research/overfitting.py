@@ -78,12 +78,13 @@ class Moments:
         n = len(known)
         if n < LEAST_OBSERVATIONS or spread_is_rounding(known):
             return cls(n, NAN, NAN, NAN, NAN)
-        away = known - known.mean()
-        spread = float(np.mean(away**2))
-        sharpe = float(known.mean()) / float(known.std(ddof=1))
-        return cls(
-            n, sharpe, float(np.mean(away**3)) / spread**1.5, float(np.mean(away**4)) / spread**2, inflation_of(away)
-        )
+        mean = float(known.mean())
+        away = known - mean
+        square = away * away
+        total = float(square.sum())
+        spread = total / n
+        skew, kurtosis = float(square @ away) / n / spread**1.5, float(square @ square) / n / spread**2
+        return cls(n, mean / sqrt(total / (n - 1)), skew, kurtosis, inflation_of(away))
 
     @property
     def independent(self) -> float:
