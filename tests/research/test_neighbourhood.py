@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.builders import market
-from tests.research.scenes import scored
+from tests.research.scenes import bars, intents, scored, unscored
 from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
+from virtuoso.account.risk import Limits
 from virtuoso.prism.prism import Prism
 from virtuoso.research import neighbourhood
 from virtuoso.research.honesty import NOTHING_CHOSEN
@@ -18,10 +19,11 @@ from virtuoso.research.neighbourhood import LONGER, SHORTER, plateau_of, prism_b
 from virtuoso.research.portfolio import Account
 from virtuoso.research.portfolio_backtest import backtest
 from virtuoso.research.searched import search_of
-from virtuoso.research.sheet_files import judged
+from virtuoso.research.sheet_files import judged, trial_of
 from virtuoso.research.stage import FundingTerms
 from virtuoso.research.stress import Case, Plateau
 from virtuoso.research.sweep import sweep
+from virtuoso.research.trials import Tried
 from virtuoso.research.verdict import Stressed
 from virtuoso.signals.settings import SignalSettings
 
@@ -153,3 +155,39 @@ class TestASearchIsJudgedWithItself:
         alone = judged(given)
         assert not any(row[2] == NOTHING_CHOSEN for row in with_it["rows"])
         assert len(alone["gates"]) <= len(with_it["gates"])
+
+
+class TestAVerdictThatIsReached:
+    """A backtest with an edge, after three tries, is shipped by what the verbs run; it was "iterate" whatever it did."""
+
+    def judged(self, skill):
+        random, days = np.random.default_rng(1), 700
+        close = 100.0 * np.exp(np.cumsum(0.006 * random.standard_normal(24 * days)))
+        before = np.concatenate(([100.0], close[:-1]))
+        rows = zip(before, np.maximum(before, close), np.minimum(before, close), close, strict=True)
+        frame = bars(*rows, timeframe="1h", venue="simulated")
+        at = np.arange(23, 24 * (days - 1), 24)
+        ahead = np.sign(close[at + 24] - close[at])
+        side = np.where(random.random(len(at)) < skill, ahead, -ahead)
+        made = intents(frame, *[(int(bar), int(way)) for bar, way in zip(at, side, strict=True)])
+        made["stop"], made["target"][:, 0] = made["price"] * (1.0 - 0.06 * side), made["price"] * (1.0 + 0.12 * side)
+        made["size"][:, 0] = 1.0
+        result = backtest(
+            [unscored(frame)], Account(limits=Limits(max_drawdown=0.99)), intents_of={frame.instrument: made},
+            funding_terms=FundingTerms(0.0, True),
+        )  # fmt: skip
+        own, noise = trial_of(result), np.random.default_rng(5)
+        others = [0.01 * noise.standard_normal(len(result.daily_returns)) for _ in range(2)]
+        tried = Tried.of([own, *(replace(own, config=str(k)).seen(daily) for k, daily in enumerate(others))])
+        return judged(result, tried)
+
+    def test_it_is_shipped_and_its_plateau_was_asked(self):
+        found = self.judged(0.62)
+        assert found["rows"][0][1] == "3"
+        assert found["decision"] == "ship"
+        assert {"name": "plateau", "passed": True, "needed": True}.items() <= next(
+            gate for gate in found["gates"] if gate["name"] == "plateau"
+        ).items()
+
+    def test_without_an_edge_it_is_not(self):
+        assert self.judged(0.5)["decision"] != "ship"
