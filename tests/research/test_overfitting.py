@@ -4,6 +4,10 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import lfilter
+from scipy.special import ndtr, ndtri
 
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
@@ -12,6 +16,7 @@ from virtuoso.research.overfitting import (
     deflated_sharpe,
     effective_trials,
     expected_maximum,
+    inflation_of,
     min_backtest_length,
     min_track_record,
     overfitting_probability,
@@ -68,6 +73,47 @@ class TestOneTrackRecord:
         assert min_track_record(Moments(100, -0.1)) == float("inf")
 
 
+class TestDaysThatHangTogether:
+    """They are fewer than they look; never more."""
+
+    @staticmethod
+    def overlapping(seed, n=600, over=5):
+        drawn = np.random.default_rng(seed).standard_normal(n + over - 1)
+        return 0.01 * np.convolve(drawn, np.ones(over) / over, "valid")
+
+    @pytest.mark.parametrize("rho", [0.0, 0.15, 0.5, 0.8])
+    def test_an_autoregression_is_known_in_closed_form(self, rho):
+        drawn = lfilter([1.0], [1.0, -rho], np.random.default_rng(1).standard_normal(200_000))
+        assert inflation_of(drawn - drawn.mean()) == pytest.approx((1.0 + rho) / (1.0 - rho), rel=0.03)
+
+    def test_overlap_is_no_independence(self):
+        found = Moments.of(self.overlapping(2))
+        assert found.n == 600
+        assert found.independent < 600 / 4
+
+    @given(st.integers(0, 2**32 - 1), st.floats(-0.9, 0.9), st.integers(12, 200))
+    @settings(max_examples=60)
+    def test_never_amount_to_more_than_there_are(self, seed, rho, n):
+        found = Moments.of(lfilter([1.0], [1.0, -rho], np.random.default_rng(seed).standard_normal(n)))
+        assert 1.0 <= found.inflation < 1e6
+        assert found.independent <= found.n
+        assert not abs(psr(found) - 0.5) > abs(psr(found.plain) - 0.5) + 1e-12
+        assert not min_track_record(found) < min_track_record(found.plain)
+
+    def test_order_is_what_tells(self):
+        returns = self.overlapping(3)
+        assert Moments.of(np.random.default_rng(4).permutation(returns)).inflation < 1.5
+
+    def test_scale_does_not_matter(self):
+        returns = self.overlapping(5)
+        assert Moments.of(returns * 1e-6).inflation == pytest.approx(Moments.of(returns).inflation, rel=1e-9)
+
+    def test_the_track_record_grows_with_them(self):
+        hanging, plain = Moments(400, 0.1, inflation=4.0), Moments(400, 0.1)
+        assert min_track_record(hanging) == pytest.approx(4.0 * min_track_record(plain))
+        assert sharpe_error(hanging) == pytest.approx(sharpe_error(Moments(100, 0.1)))
+
+
 class TestTheBestOfMany:
     """Bailey and Lopez de Prado (2014): an annual Sharpe ratio of 2.5 over five years, after 100 trials."""
 
@@ -93,6 +139,42 @@ class TestTheBestOfMany:
     def test_expected_maximum(self):
         assert expected_maximum(100) == pytest.approx(2.5306028932, abs=1e-9)
         assert expected_maximum(1) == 0.0
+
+    @pytest.mark.parametrize(
+        ("trials", "exact"),
+        [(1, 0.0), (2, 1.0 / sqrt(np.pi)), (3, 1.5 / sqrt(np.pi)), (5, 1.1629644736), (10, 1.5387527308)],
+    )
+    def test_expected_maximum_of_few_is_exact(self, trials, exact):
+        assert expected_maximum(trials) == pytest.approx(exact, abs=1e-9)
+
+    @pytest.mark.parametrize("trials", [1.1, 1.28, 1.5, 2.7, 12.3])
+    def test_expected_maximum_of_shares_of_a_trial(self, trials):
+        at = np.linspace(-10.0, 10.0, 200_001)
+        density = trials * np.exp(-at * at / 2.0) / sqrt(2.0 * np.pi) * ndtr(at) ** (trials - 1.0)
+        assert expected_maximum(trials) == pytest.approx(float((at * density).sum() * (at[1] - at[0])), abs=1e-7)
+
+    @given(st.floats(0.0, 14.0), st.floats(0.0, 3.0))
+    def test_expected_maximum_never_decreases(self, tries, more):
+        assert 0.0 <= expected_maximum(np.exp(tries)) <= expected_maximum(np.exp(tries + more)) + 1e-15
+
+    @pytest.mark.parametrize("trials", [50.0, 1e3, 1e6, 1e12, 1e18])
+    def test_expected_maximum_of_many_is_the_approximation_of_the_paper(self, trials):
+        gamma = 0.5772156649015329
+        expected = -(1.0 - gamma) * ndtri(1.0 / trials) - gamma * ndtri(1.0 / trials / np.e)
+        assert expected_maximum(trials) == pytest.approx(expected, rel=1e-12)
+        assert expected_maximum(trials) > 0.99 * expected_maximum(trials - 1e-9 * trials) > 0.0
+
+    @pytest.mark.parametrize("trials", [0.0, 0.99, -1.0, float("nan"), float("inf")])
+    def test_expected_maximum_of_less_than_one_is_not_known(self, trials):
+        assert np.isnan(expected_maximum(trials))
+
+    def test_a_second_run_never_raises_the_deflated_ratio(self):
+        record = Moments(400, 0.04)
+        found = [
+            deflated_sharpe(record, n, 0.002) for n in (1.0, 1.01, 1.05, 1.1, 1.2, 1.27, 1.5, 2.0, 3.0, 20.0, 46.0)
+        ]
+        assert found[0] == psr(record)
+        assert found == sorted(found, reverse=True)
 
     def test_five_years_allow_45_trials(self):
         assert min_backtest_length(45) == pytest.approx(4.99809, abs=1e-4)

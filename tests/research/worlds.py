@@ -22,10 +22,13 @@ from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.overfitting import Moments
 from virtuoso.research.stress import Case, Plateau
 from virtuoso.research.trials import Trial, Tried, sharpes
+from virtuoso.research.unseen import Tail
 from virtuoso.research.verdict import Decision, Stressed, Verdict, decide
 
 SPREAD = 0.01
 """Standard deviation of every configuration's daily returns."""
+EXPOSURE = SPREAD / 0.03
+"""Share of the equity held: bitcoin moves by 3 % a day."""
 COST = 0.0003
 """What doubled costs take a day; net returns have paid it once."""
 
@@ -75,7 +78,7 @@ def stressed(daily: np.ndarray) -> Stressed:
     net = case("chosen", daily)
     beside = [case("beside", daily - COST / 3.0), case("beside", daily - COST / 2.0)]
     return Stressed(case("costs x 2", daily - COST), case("1 bars late", 0.9 * daily), Plateau(net, beside),
-                    (net.net, 1.05 * net.net))  # fmt: skip
+                    (net.net, 1.05 * net.net), Tail.of_days(daily, EXPOSURE))  # fmt: skip
 
 
 def tried_in(world: World, returns: np.ndarray) -> Tried:

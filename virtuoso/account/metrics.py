@@ -3,6 +3,7 @@
 1. A year is 365 days of 24 hours; what is annualised is annualised by the calendar, never by a count of bars.
 2. Equity begins with the cash, so that a loss on the very first bar counts in the drawdown.
 3. NaN means *not testable*: a ratio of nothing, a mean of one trade. It is never written as 0 or as infinity.
+4. What differs by rounding alone does not differ: `spread_is_rounding` is what every ratio asks before it divides.
 """
 
 from __future__ import annotations
@@ -24,22 +25,61 @@ LEAST_TRADES = 2
 LEAST_DAYS = 30
 """Whole days below which nothing is annualised: a lucky week is not a yearly rate."""
 
+ROUNDING = 1_024 * float(np.finfo(np.float64).eps)
+"""Share of what values were computed from, up to which a difference is taken for rounding: 2.3e-13."""
+LARGEST = 1e75
+"""Growth from which a return is not known: its fourth power would be no number."""
+
+
+def spread_is_rounding(values: Array, scale: float = 1.0) -> NDArray[np.bool_]:
+    """Whether the known values of each column differ by no more than rounding; true where fewer than two are known.
+
+    Parameters
+    ----------
+    values : Array, shape (n,) or (n, n_columns)
+        NaN and infinity are not known.
+    scale : float
+        Size of what they are differences of: 1 for returns, which are quotients less 1, so that the rounding of a
+        return of 0.0003 is that of 1.0003; 0 for values that stand for themselves.
+
+    Returns
+    -------
+    array of bool, shape (n_columns,), or of no dimension
+    """
+    known = np.isfinite(values)
+    if len(values) and known.all():
+        low, high = values.min(axis=0), values.max(axis=0)
+    else:
+        none = ~known.any(axis=0)
+        low = np.where(none, 0.0, np.where(known, values, np.inf).min(axis=0, initial=np.inf))
+        high = np.where(none, 0.0, np.where(known, values, -np.inf).max(axis=0, initial=-np.inf))
+    size = np.maximum(np.maximum(np.abs(low), np.abs(high)), scale)
+    rounding: NDArray[np.bool_] = high / 2.0 - low / 2.0 <= ROUNDING / 2.0 * size  # halves: no overflow
+    return rounding
+
 
 def returns_of(equity: Array, cash: float) -> Array:
     """Return of each step, the first one from the cash.
 
     Parameters
     ----------
-    equity : Array, quote currency, shape (n,)
+    equity : Array, quote currency, shape (n,) or (n, n_accounts)
     cash : float, quote currency
         Equity before the first step.
 
     Returns
     -------
-    Array, shape (n,)
+    Array, shape of `equity`
+        NaN where nothing was left to gain anything from: of 0 or less there is no return.
     """
-    before = np.concatenate(([cash], equity[:-1]))
-    return equity / before - 1.0
+    before = np.empty(equity.shape)
+    before[:1], before[1:] = cash, equity[:-1]
+    told = np.isfinite(before) & np.isfinite(equity) & (before > 0.0)
+    gained = np.full(equity.shape, np.nan)
+    with np.errstate(over="ignore", under="ignore"):
+        np.divide(equity, before, out=gained, where=told)
+    gained[~(np.abs(gained) < LARGEST)] = np.nan
+    return gained - 1.0
 
 
 def total_return(equity: Array, cash: float) -> float:
@@ -57,7 +97,11 @@ def cagr(growth: float, years: float) -> float:
     years : float
         Years of 365 days.
     """
-    return float((1.0 + growth) ** (1.0 / years) - 1.0) if years > 0.0 and growth >= -1.0 else float("nan")
+    if not (years > 0.0 and -1.0 <= growth < float("inf")):
+        return float("nan")
+    with np.errstate(over="ignore", under="ignore"):
+        yearly = float(np.float64(1.0 + growth) ** (1.0 / years) - 1.0)
+    return yearly if np.isfinite(yearly) else float("nan")
 
 
 def volatility(returns: Array, periods: float) -> float:
@@ -71,7 +115,9 @@ def volatility(returns: Array, periods: float) -> float:
         Returns a year.
     """
     known = returns[np.isfinite(returns)]
-    return float(known.std(ddof=1) * np.sqrt(periods)) if len(known) > 1 else float("nan")
+    if len(known) < 2:
+        return float("nan")
+    return 0.0 if spread_is_rounding(known) else float(known.std(ddof=1) * np.sqrt(periods))
 
 
 def sharpe(returns: Array, periods: float) -> float:
@@ -79,8 +125,9 @@ def sharpe(returns: Array, periods: float) -> float:
 
     Source: Sharpe (1994), The Sharpe ratio, Journal of Portfolio Management 21(1), 49-58.
     """
-    spread = volatility(returns, periods)
-    return float(np.nanmean(returns) * periods / spread) if spread > 0.0 else float("nan")
+    known = returns[np.isfinite(returns)]
+    spread = volatility(known, periods)
+    return float(known.mean() * periods / spread) if spread > 0.0 else float("nan")
 
 
 def sortino(returns: Array, periods: float) -> float:
@@ -89,10 +136,10 @@ def sortino(returns: Array, periods: float) -> float:
     Source: Sortino and Price (1994), Performance measurement in a downside risk framework, Journal of Investing 3(3).
     """
     known = returns[np.isfinite(returns)]
-    if len(known) < 2:
-        return float("nan")
+    if len(known) < 2 or spread_is_rounding(np.minimum(known, 0.0)):
+        return float("nan")  # the same loss every time is no more testable than none at all
     downside = float(np.sqrt(np.mean(np.minimum(known, 0.0) ** 2) * periods))
-    return float(known.mean() * periods / downside) if downside > 0.0 else float("nan")
+    return float(known.mean() * periods / downside)
 
 
 def drawdown(equity: Array, cash: float) -> Array:
@@ -104,12 +151,14 @@ def drawdown(equity: Array, cash: float) -> Array:
         -0.10 is a tenth below the peak. Uses `x[: t + 1]` only.
     """
     peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
-    return equity / peak - 1.0
+    fallen = np.full(len(equity), np.nan)
+    np.divide(equity, peak, out=fallen, where=(peak > 0.0) & np.isfinite(peak) & np.isfinite(equity))
+    return fallen - 1.0
 
 
 def max_drawdown(equity: Array, cash: float) -> float:
     """Deepest fall from a peak: returns of -10 % and then +5 % give -0.10."""
-    return float(drawdown(equity, cash).min()) if len(equity) else 0.0
+    return float(drawdown(equity, cash).min()) if len(equity) else 0.0  # NaN if any of it is not known
 
 
 def calmar(yearly: float, deepest: float) -> float:
@@ -117,7 +166,7 @@ def calmar(yearly: float, deepest: float) -> float:
 
     Source: Young (1991), Calmar ratio: a smoother tool, Futures 20(1).
     """
-    return yearly / -deepest if deepest < 0.0 else float("nan")
+    return yearly / -deepest if deepest < -ROUNDING else float("nan")
 
 
 def hit_rate(pnl: Array) -> float:
@@ -127,8 +176,8 @@ def hit_rate(pnl: Array) -> float:
 
 def profit_factor(pnl: Array) -> float:
     """Sum of the gains over the sum of the losses; not testable where nothing was lost."""
-    lost = -float(pnl[pnl < 0.0].sum())
-    return float(pnl[pnl > 0.0].sum()) / lost if len(pnl) >= LEAST_TRADES and lost > 0.0 else float("nan")
+    lost, gained = -float(pnl[pnl < 0.0].sum()), float(pnl[pnl > 0.0].sum())
+    return gained / lost if len(pnl) >= LEAST_TRADES and lost > ROUNDING * gained else float("nan")
 
 
 def expectancy(pnl: Array) -> float:
@@ -142,7 +191,7 @@ def r_multiples(pnl: Array, risk: Array) -> Array:
     Source: Tharp (1998), Trade Your Way to Financial Freedom, ch. 7.
     """
     multiples = np.full(len(pnl), np.nan)
-    np.divide(pnl, risk, out=multiples, where=risk > 0.0)
+    np.divide(pnl, risk, out=multiples, where=(risk > 0.0) & (risk > ROUNDING * np.abs(pnl)))
     return multiples
 
 

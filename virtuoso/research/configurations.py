@@ -64,7 +64,7 @@ class Configurations:
         ConfigError
             An unknown column, columns of different lengths, or a row that no configuration file could hold.
         """
-        defaults = _defaults(prism, settings)
+        defaults = in_force(prism, settings)
         given = {name: np.atleast_1d(np.asarray(values, dtype=np.float64)) for name, values in table.items()}
         for name in given:
             if name not in defaults:
@@ -100,7 +100,7 @@ class Configurations:
         """
         if n < 1:
             raise ConfigError(f"A sweep needs at least one configuration, was asked for {n}.")
-        random, defaults = env.random(), _defaults(prism, settings)
+        random, defaults = env.random(), in_force(prism, settings)
         columns = {name: np.full(n, value) for name, value in defaults.items()}
         groups = [[face.name for face in prism.faces]]
         groups += [[f"{face.name}.{component.name}" for component in face.components] for face in prism.faces]
@@ -223,7 +223,7 @@ class Configurations:
             raise ConfigError(f"Configuration {int(np.flatnonzero(wrong)[0])} of the sweep cannot be: {why}.")
 
 
-def _defaults(prism: Prism, settings: SignalSettings) -> dict[str, float]:
+def in_force(prism: Prism, settings: SignalSettings) -> dict[str, float]:
     """What is in force, by column."""
     levels = settings.levels
     return {

@@ -5,7 +5,8 @@
 2. `judge` measures it against all tries on this data (trials.py): probability that the Sharpe ratio is above 0, after
    deflation for the tries, chance that luck alone finds as much, length of track record that is needed; and of a
    search the probability of overfitting, superior ability, and what walking forward leaves of it.
-3. What cannot be told is NaN, with its reason in `Honesty.why`: *not testable* is an answer.
+3. Days that hang together count as fewer (`Moments.independent`), beside what they would say if they did not.
+4. What cannot be told is NaN, with its reason in `Honesty.why`: *not testable* is an answer.
 
 The statistics and their sources are those of overfitting.py; verdict.py turns the box into a decision.
 """
@@ -18,7 +19,7 @@ from math import ceil, isfinite, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS
+from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS, ROUNDING, spread_is_rounding
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.market.columns import Array
@@ -29,6 +30,9 @@ from virtuoso.research.overfitting import (
     NAN,
     Moments,
     deflated_sharpe,
+    distinct,
+    first_lag,
+    growth_after_losses,
     min_track_record,
     overfitting_probability,
     psr,
@@ -43,7 +47,7 @@ FEWER_BLOCKS = 10
 MOST_COLUMNS = 200
 """Configurations above which CSCV takes 252 splits instead of 12,870, so that its tables stay small."""
 WALKS = 5
-NOTHING_CHOSEN = "one configuration: nothing was chosen from anything"
+NOTHING_CHOSEN = "one configuration, or copies of one: nothing was chosen from anything"
 DAYS_A_WALK = 10
 """Least days of each stretch of a walk forward."""
 
@@ -64,6 +68,9 @@ class Evidence:
         Closed trades of each of them.
     benchmark : Array, shape (n_days,), or None
         What superior ability is measured against, such as buying and holding; doing nothing if None.
+    sizes, gains : Array, shape (n_trades,), or None
+        Share of the equity that each closed trade held, and what it came to, in the order of the entries; days stand
+        for them if None.
     """
 
     daily: Array
@@ -71,6 +78,8 @@ class Evidence:
     search: Array | None = None
     search_trades: NDArray[np.int64] | None = None
     benchmark: Array | None = None
+    sizes: Array | None = None
+    gains: Array | None = None
 
     def __post_init__(self) -> None:
         if self.search is not None and (self.search.ndim != 2 or len(self.search) != len(self.daily)):
@@ -80,6 +89,10 @@ class Evidence:
             )
         if self.benchmark is not None and len(self.benchmark) != len(self.daily):
             raise ConfigError(f"A benchmark of {len(self.benchmark)} days cannot be held against {len(self.daily)}.")
+        if (self.sizes is None) != (self.gains is None) or (
+            self.sizes is not None and self.gains is not None and len(self.sizes) != len(self.gains)
+        ):
+            raise ConfigError("Sizes of trades are judged by what they came to. Give both, one a trade.")
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ class Honesty:
     sharpe : float, a year
     psr : float, 0..1
         Probability that the true Sharpe ratio is above 0, if nothing else had been tried.
+    plain : float, 0..1
+        The same, had every day been independent of the others.
     deflated : float, 0..1
         Probability that it is above what the best of so many tries without skill is expected to show.
     luck : float, 0..1
@@ -112,6 +127,10 @@ class Honesty:
         Sharpe ratio of the winners of a walk forward: where they were chosen, and on what followed.
     halves : tuple of float, a year
         Sharpe ratio of the first and of the second half of the days.
+    lag : float, -1..1
+        Correlation of each day's return with that of the day before.
+    growth : float
+        How much larger bets are after losses than after gains; 1 where they do not care.
     why : dict of str to str
         Why a figure is not testable, by its name.
     """
@@ -121,6 +140,7 @@ class Honesty:
     trades: int
     sharpe: float = NAN
     psr: float = NAN
+    plain: float = NAN
     deflated: float = NAN
     luck: float = NAN
     days_needed: float = NAN
@@ -131,6 +151,8 @@ class Honesty:
     inside: float = NAN
     outside: float = NAN
     halves: tuple[float, float] = (NAN, NAN)
+    lag: float = NAN
+    growth: float = NAN
     why: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -139,9 +161,14 @@ class Honesty:
         return self.record.n
 
     @property
+    def independent(self) -> float:
+        """Independent days that they amount to."""
+        return self.record.independent
+
+    @property
     def decay(self) -> float:
         """Share of the Sharpe ratio in sample that a walk forward keeps out of sample; 1 is all of it."""
-        return self.outside / self.inside if self.inside > 0.0 else NAN
+        return self.outside / self.inside if self.inside > ROUNDING else NAN
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Lines of the box: name, figure, and what it says or why it is not testable."""
@@ -150,8 +177,10 @@ class Honesty:
         return [
             ("tries so far", f"{tried.configurations:,}", f"{plural(tried.runs, 'run')}, worth {tried.effective:,.1f} "
              f"independent tries {tried.where}"),
-            self._row("Sharpe ratio", "sharpe", number(self.sharpe), f"a year, over {plural(self.days, 'day')}"),
-            self._row("above 0", "psr", percent(self.psr), "probability, as if nothing else had been tried"),
+            self._row("Sharpe ratio", "sharpe", number(self.sharpe), f"a year, over {plural(self.days, 'day')} worth "
+                      f"{self.independent:,.0f} independent ones"),
+            self._row("above 0", "psr", percent(self.psr), "probability, as if nothing else had been tried"
+                      f"; {percent(self.plain)} were its days independent"),
             self._row("deflated", "deflated", percent(self.deflated), "probability, after all tries"),
             self._row("luck", "luck", percent(self.luck), "chance that so many tries without skill find as much"),
             self._row("track record needed", "days_needed", "never" if needed != needed else f"{needed:,.0f} days",
@@ -199,10 +228,19 @@ def judge(evidence: Evidence, tried: Tried | None = None, *, env: Env | None = N
     inside, outside = _walked(evidence, why)
     half = len(evidence.daily) // 2
     return Honesty(
-        counted, record, evidence.trades, annual(record.sharpe), above, deflated,
+        counted, record, evidence.trades, annual(record.sharpe), above, psr(record.plain), deflated,
         1.0 - above ** max(counted.effective, 1.0), min_track_record(record), pbo, loss, superior, better, inside,
-        outside, (annual_sharpe(evidence.daily[:half]), annual_sharpe(evidence.daily[half:])), why,
+        outside, (annual_sharpe(evidence.daily[:half]), annual_sharpe(evidence.daily[half:])),
+        first_lag(evidence.daily), _growth(evidence), why,
     )  # fmt: skip
+
+
+def _growth(evidence: Evidence) -> float:
+    """How much bets grow after losses: that of the trades or of the days, whichever grows more."""
+    of_days = growth_after_losses(np.abs(evidence.daily), evidence.daily)
+    if evidence.sizes is None or evidence.gains is None:
+        return of_days
+    return float(np.fmax(growth_after_losses(evidence.sizes, evidence.gains), of_days))
 
 
 def annual(sharpe: float) -> float:
@@ -222,7 +260,7 @@ def _too_little(evidence: Evidence, record: Moments) -> str:
         return f"{closed}, {LEAST_TRADES} are needed"
     if record.n < LEAST_DAYS:
         return f"{plural(record.n, 'day')}, {LEAST_DAYS} are needed"
-    return "the daily returns do not vary" if record.sharpe != record.sharpe else ""
+    return "the daily returns do not vary by more than rounding" if record.sharpe != record.sharpe else ""
 
 
 def _deflated(record: Moments, tried: Tried, why: dict[str, str]) -> float:
@@ -245,20 +283,26 @@ def _of_search(name: str, evidence: Evidence, why: dict[str, str]) -> Array | No
     if evidence.search is None or evidence.search.shape[1] < 2:
         why[name] = NOTHING_CHOSEN
         return None
-    return evidence.search[np.isfinite(evidence.search).all(axis=1)]
+    known = evidence.search[np.isfinite(evidence.search).all(axis=1)]
+    if len(known) and distinct(known) < 2:
+        why[name] = NOTHING_CHOSEN
+        return None
+    return known
 
 
 def _overfitting(evidence: Evidence, why: dict[str, str]) -> tuple[float, float]:
     returns = _of_search("overfitting", evidence, why)
     if returns is None:
         return NAN, NAN
-    moving = returns[:, np.ptp(returns, axis=0) > 0.0] if len(returns) else returns[:, :0]
+    moving = returns[:, ~spread_is_rounding(returns)]
     few = moving.shape[1] > MOST_COLUMNS or len(moving) < 2 * BLOCKS
     blocks = FEWER_BLOCKS if few else BLOCKS
     if moving.shape[1] < 2 or len(moving) < 2 * blocks:
         why["overfitting"] = f"{moving.shape[1]} configurations that trade, {plural(len(moving), 'day')}"
         return NAN, NAN
     found = overfitting_probability(moving, blocks)
+    if found.probability != found.probability:
+        why["overfitting"] = NOTHING_CHOSEN  # those that trade are copies of each other
     return found.probability, found.loss
 
 

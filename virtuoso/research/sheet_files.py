@@ -33,11 +33,14 @@ from virtuoso.reports.page import Finding
 from virtuoso.reports.tearsheet import HONESTY, HTML, PDF, write_tearsheet
 from virtuoso.research.fans import drawn_days, other_orders, shares
 from virtuoso.research.honesty import Evidence, Honesty, judge
+from virtuoso.research.neighbourhood import plateau_of
 from virtuoso.research.recording import Recording
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
+from virtuoso.research.searched import Search, search_of
 from virtuoso.research.stress import Case, costs, delay
 from virtuoso.research.trials import HANDED_IN, Trial, family_of
+from virtuoso.research.unseen import Marks, Tail
 from virtuoso.research.verdict import Stressed, decide
 
 if TYPE_CHECKING:
@@ -144,7 +147,7 @@ def _whole(result: PortfolioResult) -> Bars:
     return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
 
 
-def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[str, Any]:
+def judged(result: PortfolioResult, recording: Recording | None = None, search: Search | None = None) -> dict[str, Any]:
     """Content of `honesty.json`: the box, the stress it was put under, and the decision.
 
     Parameters
@@ -152,13 +155,16 @@ def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[
     result : PortfolioResult
     recording : Recording, optional
         What the ledger counts now, this run included; without one the run is judged alone and never ships.
+    search : Search, optional
+        What it was chosen from, see `searched.search_of`.
     """
     known = recording or Recording.alone(trial_of(result))
-    box = box_of(result, known)
+    box = box_of(result, known, search)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
-    verdict = decide(box, Stressed(dearer, late, None, bounds))
+    beside = plateau_of(result)
+    verdict = decide(box, Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage)))
     return {
         "decision": verdict.decision.value,
         "testable": verdict.testable,
@@ -166,6 +172,7 @@ def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[
         "recording": known.told(),
         "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
         "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
+        "plateau": [_case(case.name, case) for case in (beside.chosen, *beside.neighbours)],
         "gates": [
             {"name": gate.name, "passed": gate.passed, "needed": gate.needed, "reason": gate.reason}
             for gate in verdict.gates
@@ -173,10 +180,12 @@ def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[
     }
 
 
-def box_of(result: PortfolioResult, recording: Recording) -> Honesty:
-    """What is left of a run after everything that was tried."""
+def box_of(result: PortfolioResult, recording: Recording, search: Search | None = None) -> Honesty:
+    """What is left of a run after everything that was tried, and of the search that it was chosen from."""
+    closed, searched = result.closed, search or (None, None)
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
-    evidence = Evidence(result.daily_returns, len(result.closed), benchmark=held)
+    sizes = np.abs(shares(closed["size"] * closed["entry_price"], closed["entry_number"], result.run))
+    evidence = Evidence(result.daily_returns, len(closed), *searched, held, sizes, closed["pnl"])
     return judge(evidence, recording.tried, env=result.env)
 
 
@@ -223,7 +232,7 @@ def write_sheet(result: PortfolioResult, folder: Path) -> dict[str, Any]:
     dict of str to Any
         Content of `honesty.json`.
     """
-    found = judged(result, result.recording)
+    found = judged(result, result.recording, search_of(result, folder.parent))
     told = as_json({"simulated": result.is_simulated, **found})
     sheets = [folder / HTML, folder / PDF]
     known = folder / HONESTY

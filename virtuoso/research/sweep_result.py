@@ -21,6 +21,7 @@ from virtuoso.research.configurations import Configurations
 from virtuoso.research.panel import Rows
 from virtuoso.research.run_folder import Result, as_json, as_parquet
 from virtuoso.research.sweep_plan import FOUND
+from virtuoso.research.trials import sharpes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +96,7 @@ class SweepResult(Result):
     @cached_property
     def daily_returns(self) -> Array:
         """Return of each whole day, shape (n_days, n_configurations): what the statistics of a search take."""
-        before = np.column_stack((np.full(len(self), self.cash), self.daily[:, :-1]))
-        return np.ascontiguousarray((self.daily / before[:, : self.daily.shape[1]] - 1.0).T)
+        return metrics.returns_of(np.ascontiguousarray(self.daily.T), self.cash)
 
     @cached_property
     def metrics(self) -> dict[str, Array]:
@@ -145,10 +145,7 @@ class SweepResult(Result):
         returns = self.daily_returns
         if len(returns) < metrics.LEAST_DAYS:
             return np.full(len(self), np.nan)
-        spread = returns.std(axis=0, ddof=1)
-        return _ratio(
-            returns.mean(axis=0) * np.sqrt(metrics.DAYS_A_YEAR), np.where(np.ptp(returns, axis=0) > 0.0, spread, 0.0)
-        )
+        return sharpes(returns) * np.sqrt(metrics.DAYS_A_YEAR)
 
     @property
     def chosen(self) -> int:

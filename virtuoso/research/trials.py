@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from virtuoso.account.metrics import DAY_MS
+from virtuoso.account.metrics import DAY_MS, ROUNDING, spread_is_rounding
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.market.columns import Array
@@ -315,9 +315,7 @@ def sharpes(returns: Array) -> Array:
     n = known.sum(axis=0)
     mean = np.where(known, returns, 0.0).sum(axis=0) / np.maximum(n, 1)
     away = np.where(known, returns - mean, 0.0)
-    lowest = np.where(known, returns, np.inf).min(axis=0, initial=np.inf)
-    highest = np.where(known, returns, -np.inf).max(axis=0, initial=-np.inf)
-    moves = (n >= LEAST_OBSERVATIONS) & (highest > lowest)
+    moves = (n >= LEAST_OBSERVATIONS) & ~spread_is_rounding(returns)
     spread = np.sqrt((away * away).sum(axis=0) / np.maximum(n - 1, 1))
     ratios: Array = np.where(moves, mean / np.where(moves, spread, 1.0), NAN)
     return ratios
@@ -332,7 +330,7 @@ def mean_correlation(returns: Array) -> float:
         Days on which any is not known are left out.
     """
     known = returns[np.isfinite(returns).all(axis=1)]
-    moving = known[:, np.ptp(known, axis=0) > 0.0] if len(known) else known[:, :0]
+    moving = known[:, ~spread_is_rounding(known)]
     n = moving.shape[1]
     if n < 2 or len(moving) < SHARED_DAYS:
         return NAN
@@ -385,7 +383,7 @@ def _between(trials: Sequence[Trial]) -> Array:
     mean = known.T @ there / n  # of the first of a pair, over the days it shares with the second
     spread = np.maximum((known * known).T @ there / n - mean * mean, 0.0)
     both = np.sqrt(spread * spread.T)
-    told = (shared >= SHARED_DAYS) & (both > 1e-14) & ~np.eye(len(trials), dtype=bool)
+    told = (shared >= SHARED_DAYS) & (both > ROUNDING**2) & ~np.eye(len(trials), dtype=bool)
     found = (known.T @ known / n - mean * mean.T) / np.where(told, both, 1.0)
     return np.where(told, np.clip(found, -1.0, 1.0), 0.0)
 

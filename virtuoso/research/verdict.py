@@ -1,7 +1,8 @@
 """The verdict: ship, iterate or discard, with reasons.
 
 1. Each gate asks one question and is passed, failed, or not testable; the questions are those of the honesty box
-   (honesty.py), of the stress tests (stress.py), and how much hangs on the order of prices inside bars.
+   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, and what the record does not
+   show (unseen.py): the worst day, bets that grow after losses, marks that lag behind.
 2. *Discard* where the evidence speaks against it: it lost, or luck is the better explanation, or its search is
    overfitted. *Ship* where every gate that applies is passed. *Iterate* otherwise, above all where too little is known.
 3. The thresholds are calibrated on simulated worlds (tests/research/worlds.py; figures in docs/guides/honesty.md):
@@ -16,12 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from virtuoso.account.metrics import ROUNDING
 from virtuoso.reports.numbers import NOT_TESTABLE, number, percent, plural
 from virtuoso.research.honesty import NOTHING_CHOSEN, Honesty
 from virtuoso.research.overfitting import NAN
 from virtuoso.research.portfolio import Account, bounds
 from virtuoso.research.stage import Stage
 from virtuoso.research.stress import Case, Intents, Plateau, costs, delay
+from virtuoso.research.unseen import UNSEEN, Marks, Tail
 
 CONFIDENCE = 0.95
 """Deflated Sharpe ratio from which it is taken for real."""
@@ -37,6 +40,12 @@ LEAST_KEPT = 0.5
 """Share of its return that the median neighbour on the plateau keeps."""
 MOST_AMBIGUOUS = 0.20
 """Share of the net profit that may hang on the order of prices inside bars."""
+MOST_GROWTH = 1.5
+"""How much larger bets after losses may be than after gains; doubling after each loss comes to about 2.7."""
+MOST_LAG = 0.3
+"""Correlation of a day's return with that of the day before from which marks, not markets, are the likely reason."""
+LEAST_FOLLOWED = 0.8
+"""Share of a day's move of the market that the marks must show on that day."""
 HOPELESS = 0.5
 """Deflated Sharpe ratio below which luck is the better explanation."""
 
@@ -114,12 +123,18 @@ class Stressed:
         Asked only where something was chosen from several configurations.
     bounds : tuple of float, or None
         Net profit under the pessimistic and the optimistic order of prices inside bars.
+    tail : Tail or None
+        Days as bad as the worst known one, on what was held.
+    marks : Marks or None
+        How the marks moved beside the market; the returns alone are asked without them.
     """
 
     costs_doubled: Case | None = None
     one_bar_late: Case | None = None
     plateau: Plateau | None = None
     bounds: tuple[float, float] | None = None
+    tail: Tail | None = None
+    marks: Marks | None = None
 
     @classmethod
     def of(cls, stage: Stage, intents: Intents, account: Account, plateau: Plateau | None = None) -> Stressed:
@@ -134,8 +149,9 @@ class Stressed:
         """
         (doubled,) = costs(stage, intents, account, (2.0,))
         (late,) = delay(stage, intents, account, (1,))
-        low, high = (float(done.equity[-1]) - account.cash for done in bounds(stage, intents, account))
-        return cls(doubled, late, plateau, (low, high))
+        worse, better = bounds(stage, intents, account)
+        low, high = (float(done.equity[-1]) - account.cash for done in (worse, better))
+        return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(stage))
 
 
 def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
@@ -151,11 +167,9 @@ def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
         return Verdict(Decision.ITERATE, False, (Gate("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
     gates = (
-        *_chance(honesty),
-        *_search(honesty),
-        *_reality(given, honesty.tried.configurations > 1),
-        _recorded(honesty),
-    )
+        *_chance(honesty), *_search(honesty), *_reality(given, honesty.tried.configurations > 1), _tail(given.tail),
+        _size(honesty.growth), _marks(honesty.lag, given.marks), _recorded(honesty),
+    )  # fmt: skip
     if any(gate.damning and gate.passed is False for gate in gates):
         return Verdict(Decision.DISCARD, True, gates)
     done = all(gate.passed for gate in gates if gate.needed)
@@ -220,13 +234,17 @@ def _search(honesty: Honesty) -> Sequence[Gate]:
 
 def _reality(stressed: Stressed, chosen: bool) -> Sequence[Gate]:
     """Ask whether it survives costs, delay, other parameters, and what is not known of the bars."""
+    count = plural(len(stressed.plateau.neighbours), "neighbour") if stressed.plateau is not None else ""
     kept = stressed.plateau.kept if stressed.plateau is not None else NAN
-    untried = "its neighbours were not tried" if stressed.plateau is None else "there is no return to keep"
+    if stressed.plateau is None:
+        untried = "its neighbours were not tried"
+    else:
+        untried = "there is no return to keep" if stressed.plateau.neighbours else "no step beside it changes anything"
     return (
         _survives("costs", "with costs doubled", stressed.costs_doubled),
         _survives("delay", "one bar late", stressed.one_bar_late),
-        _gate("plateau", kept, kept >= LEAST_KEPT, f"the median neighbour keeps {percent(kept)} of the return", untried,
-              needed=chosen),
+        _gate("plateau", kept, kept >= LEAST_KEPT, f"the median of {count} keeps {percent(kept)} of the return",
+              untried, needed=chosen),
         _ambiguity(stressed.bounds),
     )  # fmt: skip
 
@@ -243,5 +261,38 @@ def _ambiguity(bounds: tuple[float, float] | None) -> Gate:
     pessimistic, optimistic = bounds
     if not pessimistic > 0.0:
         return Gate("ambiguity", False, "without luck in the order of prices inside bars there is no profit")
-    share = abs(optimistic - pessimistic) / pessimistic
+    share = abs(optimistic - pessimistic) / pessimistic if pessimistic > ROUNDING * abs(optimistic) else float("inf")
     return Gate("ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit hangs on the order inside bars")
+
+
+def _tail(tail: Tail | None) -> Gate:
+    """Ask for the day that has not come yet: through every stop, on what was held."""
+    if tail is None or tail.left != tail.left:
+        return Gate("tail", None, "the worst known day was not laid on what it held")
+    if not tail.most < 1.0:
+        return Gate("tail", False, f"a day that moves {percent(tail.shock)} against the most it held ends the account")
+    days = f"{UNSEEN:g} days that move {percent(tail.shock)} against what it held"
+    if not tail.left > 0.0:
+        return Gate("tail", False, f"{days}, none of which its record rules out, take {percent(UNSEEN * tail.mean)}; "
+                    f"it gained {percent(tail.gained)}")  # fmt: skip
+    return Gate("tail", True, f"{days} leave {percent(tail.left)} of a gain of {percent(tail.gained)}")
+
+
+def _size(growth: float) -> Gate:
+    """Ask whether bets grow after losses: then the loss that ends it is not in the record."""
+    doubling = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
+    return _gate(
+        "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{doubling}",
+        "too few follow on losses and on gains to compare their sizes", needed=growth == growth,
+    )  # fmt: skip
+
+
+def _marks(lag: float, marks: Marks | None) -> Gate:
+    """Ask whether marks move as the market does: smoothed ones hide losses and let luck look steady."""
+    if marks is not None and marks.follow < LEAST_FOLLOWED:
+        return Gate("marks", False, f"marks show {percent(marks.follow)} of a day's move of the market on that day")
+    return _gate(
+        "marks", lag, lag <= MOST_LAG, f"days follow those before them with a correlation of {number(lag)}"
+        + ("" if lag <= MOST_LAG else ": marks may lag behind the market"), "too few days to see whether marks lag",
+        needed=lag == lag,
+    )  # fmt: skip
