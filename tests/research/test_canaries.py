@@ -88,7 +88,7 @@ class TestForesight:
     def test_a_prophet_is_flagged_on_every_cut(self):
         found = canaries.foresight(walk(1, 800), prophecy)
         assert not found.holds
-        assert "know of later ones" in found.detail
+        assert "know of later bars" in found.detail
 
     def test_it_earns_what_nobody_earns(self):
         frame = walk(1, 800)

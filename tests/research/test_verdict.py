@@ -55,7 +55,7 @@ class TestShip:
 
     def test_where_nothing_was_searched_nothing_is_asked_of_it(self):
         asked = {gate.name for gate in decide(honest(), KIND).gates if gate.needed}
-        assert asked == {"gain", "deflated", "luck", "costs", "delay", "ambiguity"}
+        assert asked == {"gain", "deflated", "luck", "costs", "delay", "ambiguity", "foresight", "plausible"}
 
 
 class TestIterate:
@@ -82,7 +82,7 @@ class TestIterate:
     def test_nothing_is_shipped_untested(self):
         found = decide(honest())
         assert found.decision is ITERATE
-        assert len(found.reasons) == 3
+        assert len(found.reasons) == 5
 
     @pytest.mark.parametrize("change", [None, Plateau(replace(LOSS, net=1.0), [LOSS])])
     def test_what_was_chosen_from_several_needs_a_plateau(self, change):

@@ -31,7 +31,9 @@ from virtuoso.reports.candles import stretch
 from virtuoso.reports.page import Finding
 from virtuoso.reports.tearsheet import HONESTY, write_tearsheet
 from virtuoso.research.fans import drawn_days, other_orders, shares
+from virtuoso.research.foresight import Foresight, check, check_rule
 from virtuoso.research.honesty import Evidence, judge
+from virtuoso.research.plausible import Truth
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
 from virtuoso.research.stress import Case, costs, delay
@@ -155,7 +157,8 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
-    verdict = decide(box, Stressed(dearer, late, None, bounds))
+    truth = Truth.of(result.run, foresight_of(result), result.explained)
+    verdict = decide(box, Stressed(dearer, late, None, bounds, truth))
     return {
         "decision": verdict.decision.value,
         "testable": verdict.testable,
@@ -167,6 +170,14 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
             for gate in verdict.gates
         ],
     }
+
+
+def foresight_of(result: PortfolioResult) -> Foresight | None:
+    """Whether the orders of a run know of later bars; None where what decided them was not handed in."""
+    frames = {frame.instrument: frame for frame in result.frames}
+    if result.rule is not None:
+        return check_rule(result.scores[0].prism, result.rule, frames, result.intents_of)
+    return None if result.decide is None else check(frames, result.decide, orders=result.intents_of)
 
 
 def trial_of(result: PortfolioResult) -> Trial:

@@ -1,9 +1,11 @@
 """The verdict: ship, iterate or discard, with reasons.
 
 1. Each gate asks one question and is passed, failed, or not testable; the questions are those of the honesty box
-   (honesty.py), of the stress tests (stress.py), and how much hangs on the order of prices inside bars.
+   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, whether orders know
+   of later bars (foresight.py), and whether any market pays so much (plausible.py).
 2. *Discard* where the evidence speaks against it: it lost, or luck is the better explanation, or its search is
-   overfitted. *Ship* where every gate that applies is passed. *Iterate* otherwise, above all where too little is known.
+   overfitted, or its orders know of later bars. *Ship* where every gate that applies is passed. *Iterate* otherwise,
+   above all where too little is known.
 3. The thresholds are calibrated on simulated worlds (tests/research/worlds.py; figures in docs/guides/honesty.md):
    of worlds without any skill at most 1 % are shipped.
 
@@ -17,8 +19,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from virtuoso.reports.numbers import NOT_TESTABLE, number, percent, plural
+from virtuoso.research.foresight import Foresight
 from virtuoso.research.honesty import NOTHING_CHOSEN, Honesty
 from virtuoso.research.overfitting import NAN
+from virtuoso.research.plausible import MOST_SHARPE, Truth
 from virtuoso.research.portfolio import Account, bounds
 from virtuoso.research.stage import Stage
 from virtuoso.research.stress import Case, Intents, Plateau, costs, delay
@@ -114,15 +118,26 @@ class Stressed:
         Asked only where something was chosen from several configurations.
     bounds : tuple of float, or None
         Net profit under the pessimistic and the optimistic order of prices inside bars.
+    truth : Truth or None
+        Whether its orders know of later bars, and what of it no market pays.
     """
 
     costs_doubled: Case | None = None
     one_bar_late: Case | None = None
     plateau: Plateau | None = None
     bounds: tuple[float, float] | None = None
+    truth: Truth | None = None
 
     @classmethod
-    def of(cls, stage: Stage, intents: Intents, account: Account, plateau: Plateau | None = None) -> Stressed:
+    def of(
+        cls,
+        stage: Stage,
+        intents: Intents,
+        account: Account,
+        plateau: Plateau | None = None,
+        foresight: Foresight | None = None,
+        explained: str = "",
+    ) -> Stressed:
         """Run the stress tests of a portfolio; the plateau needs the function that makes intents, see `stress.plateau`.
 
         Parameters
@@ -131,11 +146,16 @@ class Stressed:
         intents : mapping of Instrument to array of INTENT
         account : Account
         plateau : Plateau, optional
+        foresight : Foresight, optional
+            What `foresight.check` found of the function that made the intents.
+        explained : str
+            Why a result that no market pays is right all the same.
         """
         (doubled,) = costs(stage, intents, account, (2.0,))
         (late,) = delay(stage, intents, account, (1,))
-        low, high = (float(done.equity[-1]) - account.cash for done in bounds(stage, intents, account))
-        return cls(doubled, late, plateau, (low, high))
+        pessimistic, optimistic = bounds(stage, intents, account)
+        low, high = (float(done.equity[-1]) - account.cash for done in (pessimistic, optimistic))
+        return cls(doubled, late, plateau, (low, high), Truth.of(pessimistic, foresight, explained))
 
 
 def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
@@ -150,7 +170,12 @@ def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
     if "sharpe" in honesty.why:
         return Verdict(Decision.ITERATE, False, (Gate("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
-    gates = (*_chance(honesty), *_search(honesty), *_reality(given, honesty.tried.configurations > 1))
+    gates = (
+        *_chance(honesty),
+        *_search(honesty),
+        *_reality(given, honesty.tried.configurations > 1),
+        *_truth(given.truth, honesty.sharpe),
+    )
     if any(gate.damning and gate.passed is False for gate in gates):
         return Verdict(Decision.DISCARD, True, gates)
     done = all(gate.passed for gate in gates if gate.needed)
@@ -234,3 +259,21 @@ def _ambiguity(bounds: tuple[float, float] | None) -> Gate:
         return Gate("ambiguity", False, "without luck in the order of prices inside bars there is no profit")
     share = abs(optimistic - pessimistic) / pessimistic
     return Gate("ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit hangs on the order inside bars")
+
+
+def _truth(truth: Truth | None, sharpe: float) -> Sequence[Gate]:
+    """Ask whether orders know of later bars, and whether any market pays so much."""
+    asked = truth.foresight if truth is not None else None
+    if asked is None:
+        seen = Gate("foresight", None, "whether orders know of later bars was not tested: hand in what decides them")
+    else:
+        seen = Gate("foresight", asked.holds, asked.detail, damning=asked.damning)
+    odd = [f"a Sharpe ratio of {number(sharpe)} a year"] if sharpe > MOST_SHARPE else []
+    if truth is None:
+        reason = f"{odd[0]} is not explained" if odd else "its fills were not looked at"
+        return seen, Gate("plausible", False if odd else None, reason)
+    odd += truth.oddities
+    if not odd:
+        return seen, Gate("plausible", True, "its costs, fills and trades are such as markets give")
+    told = f"explained: {truth.explained}" if truth.explained else "not explained"
+    return seen, Gate("plausible", bool(truth.explained), f"{'; '.join(odd)} ({told})")

@@ -40,6 +40,7 @@ def backtest(
     assume_funding: float | None = None,
     mark: str | None = None,
     inside: str | None = None,
+    explained: str = "",
     **terms: Any,
 ) -> PortfolioResult:
     """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
@@ -62,6 +63,8 @@ def backtest(
     inside : str, optional
         Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
         the most instruments, of these the finest.
+    explained : str
+        Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     **terms
         cash, risk, fees, maker, taker, leverage, margin, trail, reset_halt: see `virtuoso.research.terms.account_from`.
 
@@ -93,6 +96,7 @@ def backtest(
         config=config_of_run(chosen),
         provenance=provenance_of_run(many[0].prism, chosen, seed),
         env=Env(seed=seed),
+        explained=explained,
     )
     traded = ", ".join(str(one) for one in result.instruments)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})

@@ -1,0 +1,127 @@
+"""A fresh process: it remembers nothing, has another hash seed, and its clocks show another day and hour.
+
+What a function answers there must be what it answers here: it then keeps nothing from call to call that matters,
+iterates over no set whose order matters, and does not look at the time. What it is asked of must be importable: another
+process finds nothing that was typed into a notebook or lives inside another function.
+"""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, ParamSpec, TypeVar
+
+LATER_S = 100 * 86_400 + 7 * 3_600 + 13 * 60
+"""Seconds by which its clocks are ahead: another month, day of the week, hour and minute."""
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def elsewhere(task: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> tuple[Answer | None, str]:
+    """Run a task in a fresh process.
+
+    Parameters
+    ----------
+    task : callable
+        Of a module; it raises nothing that matters.
+    *given, **named
+        What it is given.
+
+    Returns
+    -------
+    tuple of its answer, and str
+        None and the obstacle where there can be no such process; the obstacle is empty otherwise.
+    """
+    obstacle = _unreachable((given, named))
+    if obstacle:
+        return None, obstacle
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_another_time) as pool:
+            return pool.submit(task, *given, **named).result(), ""
+    except BrokenProcessPool:
+        # a fresh process runs the program that started it once more, up to its main guard
+        return None, "another process ended early: does the script keep its calls under __name__ == '__main__'?"
+
+
+class _Nowhere(pickle.Pickler):
+    """Writes nothing; remembers the first function or class that another process would not find."""
+
+    typed: str = ""
+
+    def reducer_override(self, thing: Any) -> Any:
+        main = sys.modules["__main__"]
+        notebook = getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
+        name = getattr(thing, "__qualname__", "")
+        if callable(thing) and notebook and getattr(thing, "__module__", "") == "__main__":
+            self.typed = self.typed or name
+        return NotImplemented
+
+
+class _Void:
+    """Where the bytes go that nobody wants."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _unreachable(given: Any) -> str:
+    """Say what another process could not import; empty if all of it can be."""
+    pickler = _Nowhere(_Void())
+    try:
+        pickler.dump(given)
+    except (pickle.PicklingError, AttributeError, TypeError) as refused:
+        return f"another process could not import it ({refused}): write it into a module of its own"
+    if pickler.typed:
+        return f"another process could not import {pickler.typed}: write it into a module of its own"
+    return ""
+
+
+def _another_time() -> None:
+    """Put the clocks of this process forward, for whatever asks them by their names."""
+    for name in ("time", "time_ns"):
+        shift = LATER_S if name == "time" else LATER_S * 10**9
+        setattr(time, name, _ahead(getattr(time, name), shift))
+    for name in ("localtime", "gmtime"):
+        setattr(time, name, _of_now(getattr(time, name)))
+    datetime.datetime = _Later  # type: ignore[misc]
+
+
+def _ahead(clock: Callable[[], float], shift: int) -> Callable[[], float]:
+    return lambda: clock() + shift
+
+
+def _of_now(part: Callable[[float], time.struct_time]) -> Callable[..., time.struct_time]:
+    return lambda seconds=None: part(time.time() if seconds is None else seconds)
+
+
+_Real = datetime.datetime
+
+
+class _Like(type):
+    """Any moment is one of the class below, whoever made it."""
+
+    def __instancecheck__(cls, thing: object) -> bool:
+        return isinstance(thing, _Real)
+
+
+class _Later(_Real, metaclass=_Like):
+    """Moments as ever, but now is later."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+        return _Real.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Any:
+        return _Real.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+    @classmethod
+    def today(cls) -> Any:
+        return _Real.fromtimestamp(time.time())  # what it stands in for is naive
