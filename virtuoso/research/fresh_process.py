@@ -11,10 +11,12 @@ import datetime
 import multiprocessing
 import pickle
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 LATER_S = 100 * 86_400 + 7 * 3_600 + 13 * 60
@@ -43,8 +45,8 @@ def elsewhere(task: Callable[Given, Answer], *given: Given.args, **named: Given.
     if obstacle:
         return None, obstacle
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_another_time) as pool:
-            return pool.submit(task, *given, **named).result(), ""
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_at_another_time, task, *given, **named).result(), ""
     except BrokenProcessPool:
         # a fresh process runs the program that started it once more, up to its main guard
         return None, "another process ended early: does the script keep its calls under __name__ == '__main__'?"
@@ -83,14 +85,35 @@ def _unreachable(given: Any) -> str:
     return ""
 
 
-def _another_time() -> None:
-    """Put the clocks of this process forward, for whatever asks them by their names."""
-    for name in ("time", "time_ns"):
-        shift = LATER_S if name == "time" else LATER_S * 10**9
-        setattr(time, name, _ahead(getattr(time, name), shift))
-    for name in ("localtime", "gmtime"):
-        setattr(time, name, _of_now(getattr(time, name)))
-    datetime.datetime = _Later  # type: ignore[misc]
+def _at_another_time(task: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
+    """Put the clocks of this process forward, and do it then.
+
+    The clocks of `time` are changed for everybody. `datetime` is compiled into half of the libraries, so it is changed
+    where people's own modules name it.
+    """
+    clocks = {
+        "time": _ahead(time.time, LATER_S), "time_ns": _ahead(time.time_ns, LATER_S * 10**9),
+        "localtime": _of_now(time.localtime), "gmtime": _of_now(time.gmtime),
+    }  # fmt: skip
+    dates = ModuleType("datetime")
+    vars(dates).update({**vars(datetime), "datetime": _Later})
+    changed = {id(getattr(time, name)): clock for name, clock in clocks.items()}
+    changed |= {id(datetime): dates, id(datetime.datetime): _Later}
+    for module in _own_modules():
+        for name, thing in list(vars(module).items()):
+            if id(thing) in changed:
+                setattr(module, name, changed[id(thing)])
+    for name, clock in clocks.items():
+        setattr(time, name, clock)
+    return task(*given, **named)
+
+
+def _own_modules() -> list[ModuleType]:
+    """Modules that came neither with Python nor from its packages."""
+    paths = sysconfig.get_paths()
+    shared = tuple(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    named = [(module, getattr(module, "__file__", None)) for module in list(sys.modules.values())]
+    return [module for module, file in named if file and not file.startswith(shared) and module.__name__ != __name__]
 
 
 def _ahead(clock: Callable[[], float], shift: int) -> Callable[[], float]:
@@ -101,27 +124,24 @@ def _of_now(part: Callable[[float], time.struct_time]) -> Callable[..., time.str
     return lambda seconds=None: part(time.time() if seconds is None else seconds)
 
 
-_Real = datetime.datetime
-
-
 class _Like(type):
     """Any moment is one of the class below, whoever made it."""
 
     def __instancecheck__(cls, thing: object) -> bool:
-        return isinstance(thing, _Real)
+        return isinstance(thing, datetime.datetime)
 
 
-class _Later(_Real, metaclass=_Like):
+class _Later(datetime.datetime, metaclass=_Like):
     """Moments as ever, but now is later."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-        return _Real.fromtimestamp(time.time(), tz)
+        return datetime.datetime.fromtimestamp(time.time(), tz)
 
     @classmethod
     def utcnow(cls) -> Any:
-        return _Real.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+        return datetime.datetime.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
 
     @classmethod
     def today(cls) -> Any:
-        return _Real.fromtimestamp(time.time())  # what it stands in for is naive
+        return datetime.datetime.fromtimestamp(time.time())  # noqa: DTZ006  # what it stands in for is naive
