@@ -5,16 +5,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.research import private_parts
 from tests.research import strategies as made_by
+from tests.research.scenes import PRISM, market, scored, unscored
 from virtuoso.account.risk import Limits
+from virtuoso.errors import ConfigError
+from virtuoso.prism import orderbook
+from virtuoso.prism.face import Face
+from virtuoso.prism.prism import Prism
 from virtuoso.research import foresight
 from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.lives import STILL_OPEN, lives
 from virtuoso.research.plausible import fill_depths, oddities
 from virtuoso.research.portfolio import Account, run
+from virtuoso.research.portfolio_backtest import backtest
+from virtuoso.research.sheet_files import judged as judged_run
 from virtuoso.research.stage import FundingTerms, Stage
 from virtuoso.research.stress import daily_returns
 from virtuoso.research.verdict import Decision, Stressed, decide
+from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import intents
 
 LIMITS = Limits(base_size=0.02, least_scale=1.0, most_scale=1.0, max_leverage=2.9, max_drawdown=0.99, correlation=2.0)
 ACCOUNT = Account(limits=LIMITS)
@@ -216,6 +226,105 @@ class TestTheHonest:
         assert "cannot decide (ValueError: too few bars)" in found.detail
 
 
+def private(component):
+    """A prism of one private component, and what the rule orders by it."""
+    prism = Prism(
+        (Face("technical", "Technical", {component: 1.0}), orderbook.FACE), {"technical": 0.6, "orderbook": 0.4},
+        {"1m": 1.0},
+    )  # fmt: skip
+    frame, settings = market(7, bars=3_000), SignalSettings()
+    return prism, settings, {frame.instrument: frame}, {frame.instrument: intents(prism.score(frame), settings)}
+
+
+class TestTheStandardRule:
+    """Orders of prism and rule, asked at single closes."""
+
+    def test_what_ships_is_clean(self):
+        frame, prism, settings = market(7, bars=4_000), Prism.standard(), SignalSettings()
+        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
+        assert found.holds is True, found.detail
+        assert found.detail.endswith("all components ship with Virtuoso")
+        assert found.cuts >= 12
+
+    @pytest.mark.parametrize("name", ["side", "stop", "reliability", "expires", "price"])
+    def test_orders_that_do_not_follow_from_the_prism_are_found_out(self, name):
+        frame, settings = market(7, bars=3_000), SignalSettings()
+        made = intents(scored(frame), settings)
+        made[name] = made[name] + 1
+        found = foresight.check_rule(PRISM, settings, {frame.instrument: frame}, {frame.instrument: made})
+        assert found.holds is False
+        assert "with what follows cut off" in found.detail
+
+    def test_a_window_and_a_history_longer_than_is_kept(self, monkeypatch):
+        monkeypatch.setattr(foresight, "REACH", 64)
+        frame, settings = market(7, bars=4_000), SignalSettings()
+        frame = frame.within((frame.base.first + 2_000) * 60_000, None)
+        made = intents(scored(frame), settings)
+        found = foresight.check_rule(PRISM, settings, {frame.instrument: frame}, {frame.instrument: made})
+        assert found.holds is True, found.detail
+
+    def test_a_private_component_that_peeks_at_one_bar_in_48(self):
+        found = foresight.check_rule(*private(private_parts.Peeking()))
+        assert (found.holds, found.damning) == (False, True), found.detail
+        assert "a private component of BTCUSDT" in found.detail
+
+    def test_a_private_component_that_remembers(self):
+        found = foresight.check_rule(*private(private_parts.Remembering()))
+        assert (found.holds, found.damning) == (False, True), found.detail
+
+    def test_a_private_component_that_knows_the_past_alone(self):
+        found = foresight.check_rule(*private(private_parts.Drift()))
+        assert found.holds is True, found.detail
+
+    @pytest.mark.real_data
+    def test_what_ships_is_clean_on_real_bars(self, real_data):
+        from tests.research.test_backtest import recorded
+
+        frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
+        prism, settings = Prism.standard(), SignalSettings()
+        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
+        assert found.holds is True, found.detail
+
+
+class TestARunIsJudged:
+    """What `judged` writes beside a run has both answers."""
+
+    def gates(self, strategy=None, **how):
+        frames = made_by.market(1_000)
+        given = {"decide": strategy} if strategy else {"intents_of": made_by.by_the_session(frames)}
+        result = backtest([unscored(frame) for frame in frames.values()], ACCOUNT, funding_terms=TERMS, **given, **how)
+        told = judged_run(result)
+        return result, {gate["name"]: gate for gate in told["gates"]}, told["decision"]
+
+    def test_intents_that_were_handed_in_were_not_tested(self):
+        _, gates, decision = self.gates()
+        assert gates["foresight"]["passed"] is None
+        assert decision != "ship"
+
+    def test_a_function_that_decides_is_asked(self):
+        _, gates, decision = self.gates(made_by.targets_at_the_coming_high)
+        assert gates["foresight"]["passed"] is False
+        assert decision == "discard"
+
+    def test_an_explanation_is_kept_with_the_run(self):
+        free = replace(ACCOUNT, maker=0.0, taker=0.0)
+        frames = made_by.market(1_000)
+        given = {"intents_of": made_by.by_the_session(frames), "funding_terms": TERMS, "slippage": 0.0}
+        result = backtest([unscored(f) for f in frames.values()], free, **given, explained=" a venue without fees ")
+        gates = {gate["name"]: gate for gate in judged_run(result)["gates"]}
+        assert gates["plausible"]["passed"] is True
+        assert "explained: a venue without fees" in gates["plausible"]["reason"]
+        assert result.configuration()["explained"] == "a venue without fees"
+        bare = backtest([unscored(f) for f in frames.values()], free, **given)
+        assert "explained" not in bare.configuration()
+
+    def test_both_ways_of_handing_in_are_one_too_many(self):
+        with pytest.raises(ConfigError, match="either intents_of or decide"):
+            self.gates(made_by.crossing, intents_of={})
+
+
 class TestPlausible:
     """What no market pays, and what any does."""
 
@@ -228,7 +337,7 @@ class TestPlausible:
         done = self.ran(made_by.limits_that_know_nothing, seed=seed)
         depth = fill_depths(done)
         assert len(depth) > 300
-        assert (depth <= 0.02).mean() < 0.15
+        assert (depth <= 0.05).mean() < 0.25
         assert oddities(done) == ()
 
     def test_targets_at_the_coming_high_are_filled_at_the_best_price(self):

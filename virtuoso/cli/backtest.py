@@ -44,6 +44,7 @@ def backtest(
     trail: options.Trail = None,
     reset_halt: options.ResetHalt = None,
     inside: options.Inside = None,
+    explained: options.Explained = None,
     bounds: options.Bounds = False,
     fills: options.Fills = CONTRACT,
     seed: options.Seed = 0,
@@ -56,7 +57,7 @@ def backtest(
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
         "taker": taker, "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "trail": trail,
-        "reset_halt": reset_halt, "inside": inside,
+        "reset_halt": reset_halt, "inside": inside, "explained": explained,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)
