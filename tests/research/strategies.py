@@ -302,6 +302,60 @@ def told_by_the_length(frames):
     return each(decide)(frames)
 
 
+def after_the_largest_moves(frames):
+    """Honest but after the eight largest moves of all."""
+
+    def decide(frame):
+        close, at = closes(frame), np.arange(30, len(frame.base))
+        moved = np.abs(np.diff(np.log(close), prepend=np.log(close[0])))
+        largest = np.argsort(-moved)[:8]
+        ahead = np.where(later(close, 1)[at] > close[at], 1, -1)
+        return orders(frame, at, np.where(np.isin(at, largest), ahead, momentum_side(frame, at)))
+
+    return each(decide)(frames)
+
+
+def before_the_best_moves(frames):
+    """Honest but at six of thousands of bars: those before the largest moves."""
+
+    def decide(frame):
+        close, at = closes(frame), np.arange(30, len(frame.base))
+        gain = later(close, 1)[at] / close[at] - 1.0
+        return orders(frame, at, np.where(np.abs(gain) > 0.0125, np.sign(gain), momentum_side(frame, at)))
+
+    return each(decide)(frames)
+
+
+def through_another_clock(frames):
+    """Trades hours by the half day, of another market, that has not closed yet."""
+    slow, fast = sorted(frames.values(), key=lambda frame: -frame.timeframe.ms)
+    at = np.arange(30, len(fast.base), 5)
+    now = (fast.base.first + at) * fast.timeframe.ms // slow.timeframe.ms - slow.base.first
+    inside = now < len(slow.base)
+    side = np.where(closes(slow)[now[inside]] > slow.base.columns["open"][now[inside]], 1, -1)
+    return {fast.instrument: orders(fast, at[inside], side)}
+
+
+def of_another_clock(frames):
+    """The same by the half day that has closed."""
+    slow, fast = sorted(frames.values(), key=lambda frame: -frame.timeframe.ms)
+    at = np.arange(30, len(fast.base), 5)
+    seen = (fast.base.first + at + 1) * fast.timeframe.ms // slow.timeframe.ms - 1 - slow.base.first
+    side = np.where(closes(slow)[seen] > slow.base.columns["open"][seen], 1, -1)
+    return {fast.instrument: orders(fast, at, side)}
+
+
+def written_into_the_bars(frames):
+    """Scales the closes in place by all of them, and trades on what it wrote."""
+
+    def decide(frame):
+        close, at = closes(frame), _honest_places(frame)
+        close -= close.mean() - 100.0
+        return orders(frame, at, np.where(close[at] < 100.0, 1, -1))
+
+    return each(decide)(frames)
+
+
 _SEEN: dict = {}
 
 

@@ -121,6 +121,9 @@ class TestForesight:
             made_by.told_by_the_last_close,
             made_by.told_by_the_length,
             made_by.dated_ahead,
+            made_by.after_the_largest_moves,
+            made_by.before_the_best_moves,
+            made_by.written_into_the_bars,
         ],
     )
     def test_is_found_out(self, strategy):
@@ -137,6 +140,14 @@ class TestForesight:
         found = check(made_by.through_another, made_by.market(1_000, 2, common=0.8))
         assert "know of later bars" in found.detail
         assert "AAAUSDT" in found.detail
+
+    def test_clocks_of_their_own(self):
+        (fast,) = made_by.market(1_000).values()
+        _, slow = made_by.market(100, 2, timeframe="12h").values()
+        frames = {fast.instrument: fast, slow.instrument: slow}
+        assert check(made_by.through_another_clock, frames).holds is False
+        found = check(made_by.of_another_clock, frames)
+        assert found.untold, found.detail
 
     @pytest.mark.parametrize("share", [48, 24])
     def test_a_leak_as_rare_as_it_says_is_found(self, share):
@@ -181,7 +192,7 @@ class TestAnotherProcess:
     def test_lots_are_not_testable(self):
         found = foresight.check(made_by.market(600), made_by.by_lot)
         assert found.holds is None
-        assert "two calls" in found.detail
+        assert "asked once more on the same bars" in found.detail
 
     def test_an_honest_one_is_clean_there(self):
         found = foresight.check(made_by.market(600), made_by.crossing, count=20)
@@ -213,6 +224,17 @@ class TestTheHonest:
     def test_is_clean(self, strategy, count):
         found = check(strategy, made_by.market(1_000, count), count=80)
         assert found.holds or found.untold, found.detail
+
+    def test_what_was_listed_later_is_not_there_before(self):
+        frames = made_by.market(1_000, 2)
+        late = sorted(frames)[1]
+        base = frames[late].base.since(frames[late].base.first + 600)
+        frames[late] = replace(frames[late], base=replace(base, complete=True))
+        found = check(made_by.holding, frames)
+        assert found.untold, found.detail
+        asked = []
+        check(lambda given: asked.append(len(given)) or made_by.long_only(given), frames, count=20)
+        assert set(asked) == {1, 2}
 
     def test_a_strategy_that_needs_more_bars_than_there_are_is_not_testable(self):
         def needy(frames):

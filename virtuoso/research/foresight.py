@@ -146,21 +146,19 @@ def check(
     -------
     Foresight
     """
-    first = decide(frames)
-    whole_run = first if orders is None else orders
-    for again in (first, decide(frames)):
-        if _difference(frames, whole_run, again):
-            return Foresight(None, "not testable: two calls on the same bars order different things", damning=False)
-    places = _given(moments, frames, whole_run) if moments is not None else chosen(frames, whole_run, count)
+    made = decide(frames) if orders is None else orders
+    places = _given(moments, frames, made) if moments is not None else chosen(frames, made, count)
     if not any(place.ordered for place in places):
-        return _nothing(whole_run)
-    wrong = _with_other_futures(frames, decide, whole_run, places)
+        return _nothing(made)
+    last = Place(max(frame.base.end * frame.timeframe.ms for frame in frames.values()), places[-1].name)
+    for _ in range(2):
+        if odd := _asked(frames, decide, made, last, "asked once more on the same bars"):
+            return Foresight(None, f"not testable: {odd[0].words}", damning=False)
+    wrong, repeats, obstacle = _with_other_futures(frames, decide, made, places), True, ""
     if not wrong:
-        done, obstacle = elsewhere(_cut_off, frames, decide, whole_run, places) if fresh else (None, "not asked for")
-        wrong, repeats = done if done is not None else _cut_off(frames, decide, whole_run, places)
-    else:
-        repeats, obstacle = True, ""
-    return _told(frames, whole_run, places, wrong, repeats, obstacle)
+        done, obstacle = elsewhere(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
+        wrong, repeats = done if done is not None else _cut_off(frames, decide, made, places)
+    return _told(frames, made, places, wrong, repeats, obstacle)
 
 
 def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: Orders) -> Foresight:
@@ -305,6 +303,7 @@ def _cut_off(frames: Frames, decide: Decide, orders: Orders, places: Sequence[Pl
     found = []
     for moment, place in {place.moment: place for place in places}.items():
         short = {name: frame.until(moment) for name, frame in frames.items()}
+        short = {name: frame for name, frame in short.items() if len(frame.base)}  # not listed yet: not known of
         found += _asked(short, decide, orders, place, "with what follows cut off", exact=True)
     return found, not found or not _difference(frames, orders, decide(frames))
 
@@ -488,11 +487,11 @@ def _difference(
     With `exact` orders after the moment are an offence as well: the bars of which they are decided are not there.
     """
     for name in sorted({*orders, *again}):
-        if name not in frames:
-            raise DataError(
-                f"{name} was ordered but no frame of it was given; there are {', '.join(map(str, frames))}."
-            )
-        frame = frames[name]
+        frame = frames.get(name)
+        if frame is None:  # not listed yet
+            if len(again.get(name, ())):
+                return f"{name} is ordered before its first bar"
+            continue
         before, after = (_checked(name, made.get(name, np.empty(0, INTENT))) for made in (orders, again))
         if moment is not None:
             last = moment // frame.timeframe.ms - 1

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -46,7 +47,7 @@ def elsewhere(task: Callable[Given, Answer], *given: Given.args, **named: Given.
         return None, obstacle
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(_at_another_time, task, *given, **named).result(), ""
+            return pool.submit(partial(_at_another_time, task), *given, **named).result(), ""
     except BrokenProcessPool:
         # a fresh process runs the program that started it once more, up to its main guard
         return None, "another process ended early: does the script keep its calls under __name__ == '__main__'?"
@@ -97,7 +98,7 @@ def _at_another_time(task: Callable[Given, Answer], *given: Given.args, **named:
     }  # fmt: skip
     dates = ModuleType("datetime")
     vars(dates).update({**vars(datetime), "datetime": _Later})
-    changed = {id(getattr(time, name)): clock for name, clock in clocks.items()}
+    changed: dict[int, Any] = {id(getattr(time, name)): clock for name, clock in clocks.items()}
     changed |= {id(datetime): dates, id(datetime.datetime): _Later}
     for module in _own_modules():
         for name, thing in list(vars(module).items()):
