@@ -5,6 +5,7 @@ They live in a module of their own so that another process can import them.
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from datetime import datetime
 
@@ -395,14 +396,15 @@ def by_the_clock(frames):
     return each(lambda frame: orders(frame, at := _honest_places(frame), np.where((at + day) % 8 < 4, 1, -1)))(frames)
 
 
-def by_the_date(frames):
-    today = datetime.now().toordinal()  # noqa: DTZ005  # as users write it
-    return each(lambda frame: orders(frame, at := _honest_places(frame), np.where((at + today) % 8 < 4, 1, -1)))(frames)
-
-
-def by_hash(frames):
-    odd = hash("AAAUSDT") % 1_000_003
-    return each(lambda frame: orders(frame, _honest_places(frame), 1, score=float(odd)))(frames)
+def surroundings():
+    """What a process sees that no strategy should look at: day by two clocks, hour, and the hash of a word."""
+    return {
+        "day": int(time.time() // 86_400),
+        "date": datetime.now().toordinal(),  # noqa: DTZ005  # as users write it
+        "dated": dt.datetime.today().toordinal(),  # noqa: DTZ002
+        "hour": time.gmtime().tm_hour,
+        "hash": hash("AAAUSDT"),
+    }
 
 
 def dated_ahead(frames):

@@ -14,6 +14,7 @@ from virtuoso.prism import orderbook
 from virtuoso.prism.face import Face
 from virtuoso.prism.prism import Prism
 from virtuoso.research import foresight
+from virtuoso.research.fresh_process import elsewhere
 from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.lives import STILL_OPEN, lives
 from virtuoso.research.plausible import fill_depths, oddities
@@ -141,6 +142,14 @@ class TestForesight:
         assert "know of later bars" in found.detail
         assert "AAAUSDT" in found.detail
 
+    @pytest.mark.parametrize("strategy", [made_by.left_out_if_it_loses, made_by.only_before_large_moves])
+    def test_another_future_finds_who_keeps_what_it_cannot_know(self, strategy):
+        frames = made_by.market(1_400)
+        orders = strategy(frames)
+        places = [place for place in foresight.chosen(frames, orders) if place.ordered]
+        wrong = foresight._with_other_futures(frames, strategy, orders, places)
+        assert len(wrong) > len(places) // 4
+
     def test_clocks_of_their_own(self):
         (fast,) = made_by.market(1_000).values()
         _, slow = made_by.market(100, 2, timeframe="12h").values()
@@ -149,14 +158,13 @@ class TestForesight:
         found = check(made_by.of_another_clock, frames)
         assert found.untold, found.detail
 
-    @pytest.mark.parametrize("share", [48, 24])
-    def test_a_leak_as_rare_as_it_says_is_found(self, share):
-        """In 40 worlds with one leaking order in so many, 95 % are found; here at least 34."""
-        frames = made_by.market(2_000)
+    def test_a_leak_as_rare_as_it_says_is_found(self):
+        """Of worlds in which one order in 48 leaks at least 95 % are found: 36 of 40, three standard errors below."""
+        frames = made_by.market(1_600)
         (name,) = frames
         caught = 0
         for seed in range(40):
-            leaks = np.random.default_rng(seed).random(2_000) < 1.0 / share
+            leaks = np.random.default_rng(seed).random(1_600) < 1.0 / 48
 
             def strategy(frames, leaks=leaks):
                 frame = frames[name]
@@ -183,11 +191,20 @@ class TestAnotherProcess:
         found = foresight.check(frames, made_by.remembering, count=20)
         assert (found.holds, found.damning) == (False, True), found.detail
 
-    @pytest.mark.parametrize("strategy", [made_by.by_the_clock, made_by.by_hash, made_by.frozen_by_the_first])
+    @pytest.mark.parametrize("strategy", [made_by.by_the_clock, made_by.frozen_by_the_first])
     def test_what_depends_on_the_process_is_not_shipped(self, strategy):
         found = foresight.check(made_by.market(600), strategy, count=10)
         assert (found.holds, found.damning) == (False, False), found.detail
         assert "clock or the process" in found.detail
+
+    def test_it_is_another_day_and_hour_with_another_hash_seed_there(self):
+        here = made_by.surroundings()
+        there, obstacle = elsewhere(made_by.surroundings)
+        assert obstacle == ""
+        assert there["day"] - here["day"] in (100, 101)
+        assert there["date"] - here["date"] == there["dated"] - here["dated"] > 99
+        assert there["hour"] != here["hour"]
+        assert there["hash"] != here["hash"]
 
     def test_lots_are_not_testable(self):
         found = foresight.check(made_by.market(600), made_by.by_lot)
@@ -354,7 +371,7 @@ class TestPlausible:
         frames = made_by.market(**world)
         return run(Stage.of(list(frames.values()), slippage=slippage, terms=TERMS), strategy(frames), account)
 
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("seed", range(3))
     def test_limits_that_know_nothing_are_filled_anywhere(self, seed):
         done = self.ran(made_by.limits_that_know_nothing, seed=seed)
         depth = fill_depths(done)
