@@ -191,6 +191,19 @@ class TestAnotherProcess:
         found = foresight.check(frames, made_by.remembering, count=20)
         assert (found.holds, found.damning) == (False, True), found.detail
 
+    @pytest.mark.parametrize("strategy", [made_by.Remembering(), made_by.remembering_inside()])
+    def test_what_an_object_or_a_closure_remembers_is_found_out_in_this_process(self, strategy):
+        frames = made_by.market(600)
+        found = check(strategy, frames, count=20)
+        assert (found.holds, found.damning) == (False, True), found.detail
+        result = backtest([unscored(f) for f in frames.values()], ACCOUNT, funding_terms=TERMS, decide=strategy)
+        again = check(result.decide, frames, orders=result.intents_of, count=20)
+        assert (again.holds, again.damning) == (False, True), again.detail
+
+    def test_what_an_object_or_a_closure_counts_is_no_offence(self):
+        found = check(made_by.counting(), made_by.market(600), count=20)
+        assert found.untold, found.detail
+
     @pytest.mark.parametrize("strategy", [made_by.by_the_clock, made_by.frozen_by_the_first])
     def test_what_depends_on_the_process_is_not_shipped(self, strategy):
         found = foresight.check(made_by.market(600), strategy, count=10)

@@ -33,7 +33,7 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.views import missing_columns
 from virtuoso.reports.numbers import plural, whole
-from virtuoso.research.fresh_process import elsewhere
+from virtuoso.research.fresh_process import elsewhere, pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
@@ -132,7 +132,8 @@ def check(
     ----------
     frames : mapping of Instrument to MarketFrame
     decide : callable
-        Everything from all frames to the intents of all instruments.
+        Everything from all frames to the intents of all instruments. It is never called itself but in copies, so that
+        what its object or its closure keeps from call to call is as it was handed in.
     orders : mapping of Instrument to array of INTENT, optional
         What was traded; what it decides now if absent.
     moments : sequence of int, optional
@@ -146,18 +147,19 @@ def check(
     -------
     Foresight
     """
-    made = decide(frames) if orders is None else orders
+    made = pristine(decide)(frames) if orders is None else orders
     places = _given(moments, frames, made) if moments is not None else chosen(frames, made, count)
     if not any(place.ordered for place in places):
         return _nothing(made)
     last = Place(max(frame.base.end * frame.timeframe.ms for frame in frames.values()), places[-1].name)
+    once = pristine(decide)
     for _ in range(2):
-        if odd := _asked(frames, decide, made, last, "asked once more on the same bars"):
+        if odd := _asked(frames, once, made, last, "asked once more on the same bars"):
             return Foresight(None, f"not testable: {odd[0].words}", damning=False)
-    wrong, repeats, obstacle = _with_other_futures(frames, decide, made, places), True, ""
+    wrong, repeats, obstacle = _with_other_futures(frames, pristine(decide), made, places), True, ""
     if not wrong:
         done, obstacle = elsewhere(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
-        wrong, repeats = done if done is not None else _cut_off(frames, decide, made, places)
+        wrong, repeats = done if done is not None else _cut_off(frames, pristine(decide), made, places)
     return _told(frames, made, places, wrong, repeats, obstacle)
 
 

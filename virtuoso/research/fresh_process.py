@@ -7,6 +7,7 @@ process finds nothing that was typed into a notebook or lives inside another fun
 
 from __future__ import annotations
 
+import copy
 import datetime
 import multiprocessing
 import pickle
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from types import ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 LATER_S = 100 * 86_400 + 7 * 3_600 + 13 * 60
@@ -51,6 +52,32 @@ def elsewhere(task: Callable[Given, Answer], *given: Given.args, **named: Given.
     except BrokenProcessPool:
         # a fresh process runs the program that started it once more, up to its main guard
         return None, "another process ended early: does the script keep its calls under __name__ == '__main__'?"
+
+
+def pristine(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
+    """Copy a function with whatever it keeps from call to call: what it closes over, its defaults, its object.
+
+    What has no copy, and the names of its module, are shared: of those a fresh process is free.
+    """
+    if isinstance(thing, FunctionType) and id(thing) not in seen:
+        inside = seen | {id(thing)}
+        cells = tuple(CellType(*_content(cell, inside)) for cell in thing.__closure__ or ())
+        defaults = None if thing.__defaults__ is None else tuple(pristine(one, inside) for one in thing.__defaults__)
+        copied = FunctionType(thing.__code__, thing.__globals__, thing.__name__, defaults, cells)
+        if thing.__kwdefaults__ is not None:
+            copied.__kwdefaults__ = {name: pristine(one, inside) for name, one in thing.__kwdefaults__.items()}
+        return copied
+    try:
+        return copy.deepcopy(thing)
+    except Exception:  # whatever refuses to be copied: locks, files, connections
+        return thing
+
+
+def _content(cell: CellType, seen: frozenset[int]) -> tuple[Any, ...]:
+    try:
+        return (pristine(cell.cell_contents, seen),)
+    except ValueError:  # an empty cell
+        return ()
 
 
 class _Nowhere(pickle.Pickler):

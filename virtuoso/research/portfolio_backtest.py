@@ -18,6 +18,7 @@ from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.scores import Scores
 from virtuoso.research.foresight import Decide
+from virtuoso.research.fresh_process import pristine
 from virtuoso.research.plan import check_intents
 from virtuoso.research.portfolio import Account, run
 from virtuoso.research.portfolio_result import PortfolioResult
@@ -101,7 +102,7 @@ def backtest(
     if decide is not None:
         if intents_of is not None:
             raise ConfigError("Hand in either intents_of or decide, which makes them: both were given.")
-        intents_of = decide({frame.instrument: frame for frame in frames})
+        intents_of = pristine(decide)({frame.instrument: frame for frame in frames})  # it is judged as it was handed in
     how = settings or SignalSettings()
     made = intents_of if intents_of is not None else {s.frame.instrument: intents(s, how) for s in ordered}
     for of_one in ordered:
