@@ -30,6 +30,8 @@ from virtuoso.signals.strategy import intents
 LIMITS = Limits(base_size=0.02, least_scale=1.0, most_scale=1.0, max_leverage=2.9, max_drawdown=0.99, correlation=2.0)
 ACCOUNT = Account(limits=LIMITS)
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
+ASKED: list[int] = []
+"""How many markets a strategy was given at each call; of the module, since what it closes over is copied."""
 NEW = {"foresight", "plausible"}
 
 
@@ -150,6 +152,17 @@ class TestForesight:
         wrong = foresight._with_other_futures(frames, strategy, orders, places)
         assert len(wrong) > len(places) // 4
 
+    def test_those_that_it_favours_are_looked_at(self):
+        frames = made_by.market(4_000)
+        (frame,) = frames.values()
+        made = made_by.fading(frames)
+        seen = {place.moment // 3_600_000 - 1 for place in foresight.chosen(frames, made)}
+        (rows,) = made.values()
+        at = rows["number"][:-1] - frame.base.first
+        gained = rows["side"][:-1] * (made_by.closes(frame)[at + 1] / made_by.closes(frame)[at] - 1.0)
+        best = rows["number"][:-1][np.argsort(-gained)[: foresight.POINTED]]
+        assert seen >= set(best.tolist())
+
     def test_clocks_of_their_own(self):
         (fast,) = made_by.market(1_000).values()
         _, slow = made_by.market(100, 2, timeframe="12h").values()
@@ -262,9 +275,19 @@ class TestTheHonest:
         frames[late] = replace(frames[late], base=replace(base, complete=True))
         found = check(made_by.holding, frames)
         assert found.untold, found.detail
-        asked = []
-        check(lambda given: asked.append(len(given)) or made_by.long_only(given), frames, count=20)
-        assert set(asked) == {1, 2}
+        ASKED.clear()
+        check(lambda given: ASKED.append(len(given)) or made_by.long_only(given), frames, count=20)
+        assert set(ASKED) == {1, 2}
+
+    def test_a_strategy_that_refuses_some_made_up_markets_is_clean(self):
+        def careful(frames):
+            for frame in frames.values():
+                if np.abs(np.diff(np.log(made_by.closes(frame)))).max(initial=0.0) > 0.04:
+                    raise ValueError("no market moves so far in an hour")
+            return made_by.crossing(frames)
+
+        found = check(careful, made_by.market(1_000))
+        assert found.untold, found.detail
 
     def test_a_strategy_that_needs_more_bars_than_there_are_is_not_testable(self):
         def needy(frames):

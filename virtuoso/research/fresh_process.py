@@ -67,6 +67,9 @@ def pristine(thing: Any, seen: frozenset[int] = frozenset()) -> Any:
         if thing.__kwdefaults__ is not None:
             copied.__kwdefaults__ = {name: pristine(one, inside) for name, one in thing.__kwdefaults__.items()}
         return copied
+    if isinstance(thing, partial):
+        given = {name: pristine(one, seen) for name, one in thing.keywords.items()}
+        return partial(pristine(thing.func, seen), *(pristine(one, seen) for one in thing.args), **given)
     try:
         return copy.deepcopy(thing)
     except Exception:  # whatever refuses to be copied: locks, files, connections
