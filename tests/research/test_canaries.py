@@ -88,7 +88,7 @@ class TestForesight:
     def test_a_prophet_is_flagged_on_every_cut(self):
         found = canaries.foresight(walk(1, 800), prophecy)
         assert not found.holds
-        assert "know of later ones" in found.detail
+        assert "know of later bars" in found.detail
 
     def test_it_earns_what_nobody_earns(self):
         frame = walk(1, 800)
@@ -104,6 +104,29 @@ class TestForesight:
             return made
 
         assert not canaries.foresight(walk(1, 800), standardised).holds
+
+    def test_a_closure_of_one_frame_that_remembers_is_flagged(self):
+        seen = []
+
+        def remembering(frame):
+            seen.append(frame.base.columns["close"].copy())
+            close, n = seen[0], min(len(frame.base), len(seen[0]))
+            at = np.arange(10, n - 1, 7)
+            return intents(frame, *[(int(k), 1 if close[min(k + 1, n - 1)] > close[k] else -1) for k in at])
+
+        assert not canaries.foresight(walk(1, 800), remembering).holds
+
+    def test_many_frames_on_a_mapping(self):
+        def both(given):
+            return {name: breakout(frame) for name, frame in given.items()}
+
+        assert canaries.foresight(frames(n=600), both, count=30).holds
+        assert canaries.foresight({f.instrument: f for f in frames(n=600)}, both, count=30).holds
+
+    def test_cuts_of_ones_own(self):
+        frame = walk(1, 800)
+        assert not canaries.foresight(frame, prophecy, [int(prophecy(frame)["number"][40]) + 1]).holds
+        assert canaries.foresight(frame, breakout, [frame.start + 400]).holds
 
     def test_a_strategy_that_orders_nothing_proves_nothing(self):
         found = canaries.foresight(walk(1, 800), lambda frame: np.empty(0, INTENT))

@@ -56,7 +56,8 @@ class TestShip:
     def test_where_nothing_was_searched_nothing_is_asked_of_it(self):
         asked = {gate.name for gate in decide(honest(), KIND).gates if gate.needed}
         assert asked == {
-            "gain", "deflated", "luck", "costs", "delay", "ambiguity", "tail", "size", "marks", "recorded",
+            "gain", "deflated", "luck", "costs", "delay", "ambiguity", "tail", "size", "marks", "foresight",
+            "plausible", "recorded",
         }  # fmt: skip
 
     def test_what_is_not_recorded_never_ships(self):
@@ -91,7 +92,7 @@ class TestIterate:
     def test_nothing_is_shipped_untested(self):
         found = decide(honest())
         assert found.decision is ITERATE
-        assert len(found.reasons) == 4
+        assert len(found.reasons) == 6
 
     @pytest.mark.parametrize("change", [None, Plateau(replace(LOSS, net=1.0), [LOSS])])
     def test_what_was_chosen_from_several_needs_a_plateau(self, change):

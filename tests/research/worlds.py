@@ -18,8 +18,10 @@ from math import sqrt
 import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
+from virtuoso.research.foresight import Foresight
 from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.overfitting import Moments
+from virtuoso.research.plausible import Truth
 from virtuoso.research.stress import Case, Plateau
 from virtuoso.research.trials import Trial, Tried, sharpes
 from virtuoso.research.unseen import Tail
@@ -78,7 +80,8 @@ def stressed(daily: np.ndarray) -> Stressed:
     net = case("chosen", daily)
     beside = [case("beside", daily - COST / 3.0), case("beside", daily - COST / 2.0)]
     return Stressed(case("costs x 2", daily - COST), case("1 bars late", 0.9 * daily), Plateau(net, beside),
-                    (net.net, 1.05 * net.net), Tail.of_days(daily, EXPOSURE))  # fmt: skip
+                    (net.net, 1.05 * net.net), Tail.of_days(daily, EXPOSURE), None,
+                    Truth(Foresight(True, "orders know the past alone")))  # fmt: skip
 
 
 def tried_in(world: World, returns: np.ndarray) -> Tried:

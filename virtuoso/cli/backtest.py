@@ -46,6 +46,7 @@ def backtest(
     halt: options.Halt = False,
     reset_halt: options.ResetHalt = None,
     inside: options.Inside = None,
+    explained: options.Explained = None,
     bounds: options.Bounds = False,
     fills: options.Fills = CONTRACT,
     seed: options.Seed = 0,
@@ -59,7 +60,7 @@ def backtest(
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
         "taker": taker, "slippage": slippage, "mark": mark, "assume_funding": assume_funding, "trail": trail,
-        "halt": halt or None, "reset_halt": reset_halt, "inside": inside,
+        "halt": halt or None, "reset_halt": reset_halt, "inside": inside, "explained": explained,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     _check_fills(fills, symbols, terms)

@@ -85,6 +85,9 @@ Inside = Annotated[
     typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
 ]
 NoRecord = Annotated[bool, typer.Option("--no-record", help="Keep this out of the ledger of trials; it never ships.")]
+Explained = Annotated[
+    str | None, typer.Option(metavar="WHY", help="Why a result that no market pays is right; kept with the run.")
+]
 Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
 Fills = Annotated[
     str, typer.Option(metavar="ENGINE", help="contract, or vectorbt to cross-check one symbol without funding.")

@@ -2,7 +2,7 @@
 
 | canary | holds if |
 |---|---|
-| foresight | orders up to any bar stay the same when what follows is cut off or replaced |
+| foresight | orders stay the same when what follows them is cut off or replaced |
 | idle | a strategy that never trades keeps its cash, and is not testable |
 | luckless | random signals gain nothing from prices: over many seeds they lose exactly their costs |
 | held | buying and holding gives the change of price, less fees and funding |
@@ -30,6 +30,7 @@ from virtuoso.clock import Env
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.columns import Array
 from virtuoso.market.frame import MarketFrame
+from virtuoso.research.foresight import CUTS, Decide, OneFrame, check
 from virtuoso.research.honesty import Evidence, judge
 from virtuoso.research.lives import lives
 from virtuoso.research.portfolio import Account, PortfolioRun, run
@@ -37,13 +38,10 @@ from virtuoso.research.stage import Stage
 from virtuoso.research.stress import Intents, daily_returns
 from virtuoso.research.verdict import decide
 
-Decide = Callable[[MarketFrame], np.ndarray]
-
 SEEDS = 200
 RANDOM_INTENTS = 40
 MOST_Z = 3.0
 EXACT = 1e-9
-CUTS = 12
 FREE = Limits(
     base_size=1e-3, least_scale=1.0, most_scale=1.0, max_positions=1_000_000, max_leverage=1e9, heat=1e9,
     correlation=2.0, max_drawdown=1.0,
@@ -97,43 +95,37 @@ def examine(stage: Stage, intents: Intents, account: Account, env: Env | None = 
     return found
 
 
-def foresight(frame: MarketFrame, decide: Decide, cuts: Sequence[int] | None = None) -> Canary:
-    """Cut off what follows a bar, and replace it by other bars: what was ordered up to it must stay the same.
+def foresight(
+    frames: MarketFrame | Sequence[MarketFrame] | Mapping[Instrument, MarketFrame],
+    decide: Callable[[MarketFrame], np.ndarray] | Decide,
+    cuts: Sequence[int] | None = None,
+    *,
+    count: int = CUTS,
+    fresh: bool = True,
+) -> Canary:
+    """Cut off what follows an order, and replace it by another future: what was ordered up to it must stay the same.
 
     Parameters
     ----------
-    frame : MarketFrame
+    frames : MarketFrame, or sequence or mapping of them
+        One frame, or all that are decided on together, on any clocks.
     decide : callable
-        Everything from a frame to its intents.
+        Everything from the frames to the intents: of one frame to an array of INTENT, of many from a mapping of
+        Instrument to MarketFrame to one of Instrument to array. Written in a module, another process is asked as well.
     cuts : sequence of int, optional
-        Numbers of the bars before which to cut; scattered over the later half if absent.
+        Numbers of the bars of the first frame before which to cut; if absent, after orders, spread over all of them.
+    count, fresh : see `foresight.check`, which says what is done
     """
-    ordered = decide(frame)
-    if cuts is None:
-        scattered = Env(seed=len(frame)).random().integers(frame.start + len(frame) // 2, frame.stop, CUTS)
-        cuts = sorted({int(cut) for cut in scattered})
-    known, wrong = 0, []
-    for cut in cuts:
-        before = ordered[ordered["number"] < cut].tobytes()
-        known += len(before)
-        for other in (frame.until(cut * frame.timeframe.ms), _shuffled_after(frame, cut)):
-            again = decide(other)
-            if again[again["number"] < cut].tobytes() != before:
-                wrong.append(cut)
-    if not known:
-        return Canary("foresight", False, "proves nothing: nothing was ordered before the first cut")
-    detail = f"orders before bar {wrong[0]} know of later ones" if wrong else "orders know the past alone"
-    return Canary("foresight", not wrong, f"{detail}; {len(cuts)} cuts")
-
-
-def _shuffled_after(frame: MarketFrame, cut: int) -> MarketFrame:
-    """The same frame, the bars from a number on in another order."""
-    at = cut - frame.base.first
-    order = np.arange(len(frame.base))
-    order[at:] = Env(seed=at).random().permutation(order[at:])
-    columns = {name: values[order] for name, values in frame.base.columns.items()}
-    base = replace(frame.base, columns=columns, state=frame.base.state[order], share=frame.base.share[order])
-    return MarketFrame(frame.instrument, base, frame.window)
+    if isinstance(frames, MarketFrame):
+        given, asked = {frames.instrument: frames}, OneFrame(frames.instrument, decide)  # type: ignore[arg-type]
+    else:
+        many = frames.values() if isinstance(frames, Mapping) else frames
+        given, asked = {frame.instrument: frame for frame in many}, decide  # type: ignore[assignment]
+    ms = next(iter(given.values())).timeframe.ms
+    moments = None if cuts is None else [cut * ms for cut in cuts]
+    found = check(given, asked, moments=moments, count=count, fresh=fresh)
+    # where another process could not be asked, what was asked here still counts, and the detail says so
+    return Canary("foresight", found.holds or found.untold, found.detail)
 
 
 def idle(stage: Stage, account: Account) -> Canary:

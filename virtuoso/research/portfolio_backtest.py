@@ -17,6 +17,8 @@ from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.scores import Scores
+from virtuoso.research.foresight import Decide
+from virtuoso.research.fresh_process import pristine
 from virtuoso.research.plan import check_intents
 from virtuoso.research.portfolio import Account, run
 from virtuoso.research.portfolio_result import PortfolioResult
@@ -34,6 +36,8 @@ def backtest(
     *,
     settings: SignalSettings | None = None,
     intents_of: Mapping[Instrument, Intents] | None = None,
+    decide: Decide | None = None,
+    explained: str = "",
     slippage: float = 0.0002,
     funding: Mapping[Instrument, Events] | None = None,
     funding_terms: FundingTerms | None = None,
@@ -54,6 +58,11 @@ def backtest(
         The rule and levels that make intents; those that ship if absent.
     intents_of : mapping of Instrument to array of INTENT, optional
         What is traded instead of the rule's intents; faces alone are then not compared.
+    decide : callable, optional
+        Makes them instead, from a mapping of Instrument to MarketFrame. Whether its orders know of later bars can
+        then be tested, without which nothing is shipped.
+    explained : str
+        Why a result that no market pays is right all the same; it is kept with the run, see plausible.py.
     slippage : float
         Of the price of each market fill, at least; half the recorded spread where the book is known.
     funding : mapping of Instrument to Events of kind funding, optional
@@ -90,6 +99,10 @@ def backtest(
     if (stage.last < LEAST_BARS - 1).all():
         names = ", ".join(map(str, stage.instruments))
         raise NoDataError(f"A backtest of {names} needs at least two known bars. Choose a longer --timerange.")
+    if decide is not None:
+        if intents_of is not None:
+            raise ConfigError("Hand in either intents_of or decide, which makes them: both were given.")
+        intents_of = pristine(decide)({frame.instrument: frame for frame in frames})  # it is judged as it was handed in
     how = settings or SignalSettings()
     made = intents_of if intents_of is not None else {s.frame.instrument: intents(s, how) for s in ordered}
     for of_one in ordered:
@@ -104,6 +117,8 @@ def backtest(
         config=dict(config or {}),
         given_provenance=dict(provenance or {}),
         env=env or Env(seed=0),
+        decide=decide,
+        explained=explained.strip(),
     )
 
 

@@ -79,6 +79,7 @@ def configuration(result: PortfolioResult) -> dict[str, Any]:
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
         },
         "assumed": list(result.assumed),
+        **({"explained": result.explained} if result.explained else {}),
         "settings": result.config,
     }
 

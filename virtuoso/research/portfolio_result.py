@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from virtuoso.reports.page import ResultsPage
+    from virtuoso.research.foresight import Decide
     from virtuoso.research.trials import Trial
 
 
@@ -70,6 +71,10 @@ class PortfolioResult(Result):
         Settings in force.
     given_provenance : mapping of str to str
     env : Env
+    decide : callable or None
+        What made intents that were not made by the rule, see `foresight.Decide`.
+    explained : str
+        Why a result that no market pays is right all the same, in the user's words.
     """
 
     scores: tuple[Scores, ...] = field(repr=False)
@@ -80,6 +85,8 @@ class PortfolioResult(Result):
     config: Mapping[str, object] = field(repr=False)
     given_provenance: Mapping[str, str] = field(repr=False)
     env: Env = field(repr=False)
+    decide: Decide | None = field(default=None, repr=False)
+    explained: str = ""
 
     def __repr__(self) -> str:
         return "\n".join((self.summary(), *self.recorded_lines()))

@@ -32,8 +32,10 @@ from virtuoso.reports.candles import stretch
 from virtuoso.reports.page import Finding
 from virtuoso.reports.tearsheet import HONESTY, HTML, PDF, write_tearsheet
 from virtuoso.research.fans import drawn_days, other_orders, shares
+from virtuoso.research.foresight import Foresight, check, check_rule
 from virtuoso.research.honesty import Evidence, Honesty, judge
 from virtuoso.research.neighbourhood import plateau_of
+from virtuoso.research.plausible import Truth
 from virtuoso.research.recording import Recording
 from virtuoso.research.reliability_diagram import reliability_of
 from virtuoso.research.run_folder import as_json, as_parquet
@@ -164,7 +166,9 @@ def judged(result: PortfolioResult, recording: Recording | None = None, search: 
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
     beside = plateau_of(result)
-    verdict = decide(box, Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage)))
+    truth = Truth.of(result.run, foresight_of(result), result.explained)
+    stressed = Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage), truth)
+    verdict = decide(box, stressed)
     return {
         "decision": verdict.decision.value,
         "testable": verdict.testable,
@@ -187,6 +191,14 @@ def box_of(result: PortfolioResult, recording: Recording, search: Search | None 
     sizes = np.abs(shares(closed["size"] * closed["entry_price"], closed["entry_number"], result.run))
     evidence = Evidence(result.daily_returns, len(closed), *searched, held, sizes, closed["pnl"])
     return judge(evidence, recording.tried, env=result.env)
+
+
+def foresight_of(result: PortfolioResult) -> Foresight | None:
+    """Whether the orders of a run know of later bars; None where what decided them was not handed in."""
+    frames = {frame.instrument: frame for frame in result.frames}
+    if result.rule is not None:
+        return check_rule(result.scores[0].prism, result.rule, frames, result.intents_of)
+    return None if result.decide is None else check(frames, result.decide, orders=result.intents_of)
 
 
 def trial_of(result: PortfolioResult) -> Trial:

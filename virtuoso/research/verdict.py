@@ -1,10 +1,12 @@
 """The verdict: ship, iterate or discard, with reasons.
 
 1. Each gate asks one question and is passed, failed, or not testable; the questions are those of the honesty box
-   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, and what the record does not
-   show (unseen.py): the worst day, bets that grow after losses, marks that lag behind.
+   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, what the record does
+   not show (unseen.py: the worst day, bets that grow after losses, marks that lag behind), whether orders know of later
+   bars (foresight.py), whether any market pays so much (plausible.py), and whether the ledger counts it.
 2. *Discard* where the evidence speaks against it: it lost, or luck is the better explanation, or its search is
-   overfitted. *Ship* where every gate that applies is passed. *Iterate* otherwise, above all where too little is known.
+   overfitted, or its orders know of later bars. *Ship* where every gate that applies is passed. *Iterate* otherwise,
+   above all where too little is known.
 3. The thresholds are calibrated on simulated worlds (tests/research/worlds.py; figures in docs/guides/honesty.md):
    of worlds without any skill at most 1 % are shipped.
 
@@ -19,8 +21,10 @@ from enum import StrEnum
 
 from virtuoso.account.metrics import ROUNDING
 from virtuoso.reports.numbers import NOT_TESTABLE, number, percent, plural
+from virtuoso.research.foresight import Foresight
 from virtuoso.research.honesty import NOTHING_CHOSEN, Honesty
 from virtuoso.research.overfitting import NAN
+from virtuoso.research.plausible import MOST_SHARPE, Truth
 from virtuoso.research.portfolio import Account, bounds
 from virtuoso.research.stage import Stage
 from virtuoso.research.stress import Case, Intents, Plateau, costs, delay
@@ -127,6 +131,8 @@ class Stressed:
         Days as bad as the worst known one, on what was held.
     marks : Marks or None
         How the marks moved beside the market; the returns alone are asked without them.
+    truth : Truth or None
+        Whether its orders know of later bars, and what of it no market pays.
     """
 
     costs_doubled: Case | None = None
@@ -135,9 +141,18 @@ class Stressed:
     bounds: tuple[float, float] | None = None
     tail: Tail | None = None
     marks: Marks | None = None
+    truth: Truth | None = None
 
     @classmethod
-    def of(cls, stage: Stage, intents: Intents, account: Account, plateau: Plateau | None = None) -> Stressed:
+    def of(
+        cls,
+        stage: Stage,
+        intents: Intents,
+        account: Account,
+        plateau: Plateau | None = None,
+        foresight: Foresight | None = None,
+        explained: str = "",
+    ) -> Stressed:
         """Run the stress tests of a portfolio; the plateau needs the function that makes intents, see `stress.plateau`.
 
         Parameters
@@ -146,12 +161,17 @@ class Stressed:
         intents : mapping of Instrument to array of INTENT
         account : Account
         plateau : Plateau, optional
+        foresight : Foresight, optional
+            What `foresight.check` found of the function that made the intents.
+        explained : str
+            Why a result that no market pays is right all the same.
         """
         (doubled,) = costs(stage, intents, account, (2.0,))
         (late,) = delay(stage, intents, account, (1,))
         worse, better = bounds(stage, intents, account)
         low, high = (float(done.equity[-1]) - account.cash for done in (worse, better))
-        return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(stage))
+        truth = Truth.of(worse, foresight, explained)
+        return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(stage), truth)
 
 
 def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
@@ -167,9 +187,15 @@ def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
         return Verdict(Decision.ITERATE, False, (Gate("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
     gates = (
-        *_chance(honesty), *_search(honesty), *_reality(given, honesty.tried.configurations > 1), _tail(given.tail),
-        _size(honesty.growth), _marks(honesty.lag, given.marks), _recorded(honesty),
-    )  # fmt: skip
+        *_chance(honesty),
+        *_search(honesty),
+        *_reality(given, honesty.tried.configurations > 1),
+        _tail(given.tail),
+        _size(honesty.growth),
+        _marks(honesty.lag, given.marks),
+        *_truth(given.truth, honesty.sharpe),
+        _recorded(honesty),
+    )
     if any(gate.damning and gate.passed is False for gate in gates):
         return Verdict(Decision.DISCARD, True, gates)
     done = all(gate.passed for gate in gates if gate.needed)
@@ -296,3 +322,21 @@ def _marks(lag: float, marks: Marks | None) -> Gate:
         + ("" if lag <= MOST_LAG else ": marks may lag behind the market"), "too few days to see whether marks lag",
         needed=lag == lag,
     )  # fmt: skip
+
+
+def _truth(truth: Truth | None, sharpe: float) -> Sequence[Gate]:
+    """Ask whether orders know of later bars, and whether any market pays so much."""
+    asked = truth.foresight if truth is not None else None
+    if asked is None:
+        seen = Gate("foresight", None, "whether orders know of later bars was not tested: hand in what decides them")
+    else:
+        seen = Gate("foresight", asked.holds, asked.detail, damning=asked.damning)
+    odd = [f"a Sharpe ratio of {number(sharpe)} a year"] if sharpe > MOST_SHARPE else []
+    if truth is None:
+        reason = f"{odd[0]} is not explained" if odd else "its fills were not looked at"
+        return seen, Gate("plausible", False if odd else None, reason)
+    odd += truth.oddities
+    if not odd:
+        return seen, Gate("plausible", True, "its costs, fills and trades are such as markets give")
+    told = f"explained: {truth.explained}" if truth.explained else "not explained"
+    return seen, Gate("plausible", bool(truth.explained), f"{'; '.join(odd)} ({told})")

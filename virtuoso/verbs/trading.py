@@ -46,6 +46,7 @@ def backtest(
     assume_funding: float | None = None,
     mark: str | None = None,
     inside: str | None = None,
+    explained: str = "",
     record: bool = True,
     **terms: Any,
 ) -> PortfolioResult:
@@ -69,6 +70,8 @@ def backtest(
     inside : str, optional
         Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
         the most instruments, of these the finest.
+    explained : str
+        Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     record : bool
         Whether it is counted among the tries of the project before it is given back. What is not can never ship.
     **terms
@@ -107,6 +110,7 @@ def backtest(
             config=config_of_run(chosen),
             provenance=provenance_of_run(many[0].prism, chosen, seed),
             env=Env(seed=seed),
+            explained=explained,
         )
     _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
