@@ -33,7 +33,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Node
 from virtuoso.prism.cuts import stretches
-from virtuoso.prism.evidence import answers, narrowed, others, outputs
+from virtuoso.prism.evidence import answers, changed, narrowed, others, outputs
 
 SHIFT_S = 523 * 86_400 + 7 * 3_600 + 23 * 60 + 41
 """How far the clock is moved: another minute, hour, weekday, month and year."""
@@ -183,7 +183,7 @@ def _move_datetime() -> None:
     class Day(day, metaclass=Any_):
         @classmethod
         def today(cls) -> Any:
-            return (moment.now() + ahead).date()  # noqa: DTZ005 - it stands for what knows no zone
+            return (moment.now() + ahead).date()
 
     datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
 
@@ -249,6 +249,7 @@ def values_of(tasks: Sequence[Task], frame: MarketFrame, block: int | None) -> l
     for task in tasks:
         reply = Reply()
         own = narrowed(frame, task.node)
+        own = changed(own, {name: column.copy() for name, column in own.base.columns.items()})  # it may write to them
         with watch.over(reply.opened):
             try:
                 reply.values = [over(task, market, block) for market in [*others(own), own]]
@@ -273,10 +274,8 @@ class _Watch:
     """Notes what is opened, by whom it is not: compilers and imports may read what they need."""
 
     EVENTS = frozenset({"open", "socket.connect", "subprocess.Popen", "os.system", "os.listdir", "os.scandir"})
-    MACHINERY = frozenset(
-        {"numba", "llvmlite", "importlib._bootstrap", "importlib._bootstrap_external", "virtuoso.kept_kernels", "zoneinfo",
-         "linecache", "inspect", "zipimport"}
-    )  # fmt: skip
+    MACHINERY = frozenset({"numba", "llvmlite", "importlib._bootstrap", "importlib._bootstrap_external", "linecache",
+                           "inspect", "virtuoso.kept_kernels", "zipimport", "zoneinfo"})  # fmt: skip
 
     def __init__(self) -> None:
         self._seen: list[str] | None = None
@@ -345,6 +344,10 @@ class Elsewhere:
         asked = [task for task in self._tasks.values() if task.stretches]
         if asked:
             self._errand = Errand(values_of, asked, MarketFrame(frame.instrument, frame.base), block)
+
+    def obstacle(self, node: Node) -> str:
+        """Why the other process cannot find a node; empty if it can."""
+        return self._obstacles[node]
 
     def reply(self, node: Node, timeframe: Timeframe) -> tuple[Task | None, Reply, str]:
         """What was asked, what the other process found, and why it could not."""

@@ -153,13 +153,14 @@ def judge(
     detail: str,
     tolerated: int = 0,
     also: str = "",
+    seen: NDArray[np.bool_] | None = None,
 ) -> Finding:
     """Make a finding of what offended among bars numbered from `start`.
 
     A difference is evidence however little is known; where there is none, most of what was compared must be known.
-    `also` says what else is wrong, which no bar shows.
+    `also` says what else is wrong, which no bar shows; `seen` which bars were compared, all if absent.
     """
-    compared, count = len(offending), int(offending.sum())
+    compared, count = len(offending) if seen is None else int(seen.sum()), int(offending.sum())
     share = float(known.mean()) if len(known) else 0.0
     sparse = isinstance(node, Feature) and node.sparse
     vacuous = compared == 0 or (share < KNOWN_SHARE and not sparse)
@@ -208,7 +209,7 @@ def distances(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 def narrowed(frame: MarketFrame, node: Node) -> MarketFrame:
-    """The frame with the columns that a node looks at and no others: sixty cost more to copy than the node to compute."""
+    """The frame with the columns that a node looks at: sixty cost more to copy than the node to compute."""
     columns = {name: frame.base.columns[name] for name in sorted(columns_of(node)) if name in frame.base.columns}
     return changed(frame, columns)
 

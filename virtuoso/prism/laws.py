@@ -136,12 +136,13 @@ def cutting(
     whole = answers(node, outputs(node, frame, timeframe, block))
     given = sorted(cuts) if cuts is not None else None
     places = cut_points(frame, timeframe, block) if given is None else given
-    offending = np.zeros(len(bars), dtype=bool)
+    offending, seen = np.zeros((2, len(bars)), dtype=bool)
 
     def compare(workspace: Workspace, start: int, stop: int) -> None:
         part = answers(node, workspace.values(node, timeframe, start, stop))
         here = slice(start - bars.first, stop - bars.first)
         offending[here] |= any_differing([x[here] for x in whole], part)
+        seen[here] = True
 
     for cut in places:
         cut_frame = frame.until(timeframe.open_time(cut))
@@ -154,16 +155,16 @@ def cutting(
     answering = answering_at(whole[0], bars)
     at_random = answering if exhaustive else scattered(answering, RANDOM)
     alone = singles(bars, length, at_random) if given is None else np.array(given) - bars.first - 1
-    _one_by_one(node, Workspace(frame, block), bars, alone, whole, offending)
+    _one_by_one(node, Workspace(frame, block), bars, alone, whole, offending, seen)
     known = np.isfinite(whole[0])[alone]
     detail = f"{len(places)} end cuts, chunks and {len(alone)} single bars"
-    finding = judge("cutting", node, bars, offending, known, float(offending.sum()), bars.first, detail)
+    finding = judge("cutting", node, bars, offending, known, float(offending.sum()), bars.first, detail, seen=seen)
     return replace(finding, rarest=rarest(len(at_random), len(answering)) if given is None else None)
 
 
 def _one_by_one(
     node: Node, workspace: Workspace, bars: Bars, singles: Positions, whole: Sequence[Array],
-    offending: NDArray[np.bool_],
+    offending: NDArray[np.bool_], seen: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Ask for single bars as a live process does, nothing after them being there; note where one differs.
 
@@ -178,6 +179,7 @@ def _one_by_one(
         here = slice(start - bars.first, position + 1)
         for x, y in zip(whole, part, strict=False):  # of a component, the score comes after the values
             offending[here] |= differing(x[here], y)
+        seen[here] = True
         if isinstance(node, Component):
             scored[i] = node.score(part[0][-1:])[0]
         reached = number + 1
@@ -209,8 +211,8 @@ def future(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
                 part = answers(node, other.values(node, timeframe, start, stop))
             offending[here] |= any_differing([x[here] for x in whole], [x[: number - start] for x in part])
     known = np.isfinite(whole[0])[seen]
-    return judge("future", node, bars, offending[seen], known, float(offending.sum()), bars.first + int(np.argmax(seen)),
-                  f"NaN, 1e300 and shuffled bars after {len(places)} places")  # fmt: skip
+    return judge("future", node, bars, offending, known, float(offending.sum()), bars.first,
+                 f"NaN, 1e300 and shuffled bars after {len(places)} places", seen=seen)  # fmt: skip
 
 
 def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | None = None) -> Finding:
@@ -294,8 +296,9 @@ def mirror(component: Component, frame: MarketFrame, timeframe: Timeframe, *, bl
     distance = distances([expected], [other])
     offending = distance > MIRROR_TOLERANCE
     spread = float(np.nanmax(whole, initial=0.0) - np.nanmin(whole, initial=100.0))
-    finding = judge("mirror", component, bars, offending, known_where_told(whole, bars), float(distance.max(initial=0.0)),
-                     bars.first, f"{component.mirror} mirror, scores spread over {spread:.0f} points")  # fmt: skip
+    finding = judge("mirror", component, bars, offending, known_where_told(whole, bars),
+                    float(distance.max(initial=0.0)), bars.first,
+                    f"{component.mirror} mirror, scores spread over {spread:.0f} points")  # fmt: skip
     if finding.holds and spread < MIRROR_SPREAD:
         reason = f"proves nothing, scores spread over only {spread:.0f} points"
         return replace(finding, verdict="not tested", detail=reason)
@@ -392,9 +395,8 @@ def purity_elsewhere(
             also = "another symbol is not computed as it is alone"
         elif reply.opened:
             also = f"while it was computed there was: {', '.join(sorted(set(reply.opened))[:3])}"
-    return judge("purity", node, bars, offending[seen], np.isfinite(own[0]), float(offending.sum()),
-                 bars.first + int(np.argmax(seen)),
-                 "in a fresh process with another hash seed, clock, time zone and folder", also=also)  # fmt: skip
+    return judge("purity", node, bars, offending, np.isfinite(own[0]), float(offending.sum()), bars.first,
+                 "in a fresh process with another hash seed, clock, time zone and folder", also=also, seen=seen)  # fmt: skip
 
 
 def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | None = None) -> Finding:
@@ -407,7 +409,8 @@ def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | 
     whole = points(node, outputs(node, frame, timeframe, block))
     distance = distances(whole, points(node, outputs(node, moved(frame, shift), timeframe, block)))
     return judge("epoch", node, bars, distance > EPOCH_TOLERANCE, known_where_told(whole[0], bars),
-                 float(distance.max(initial=0.0)), bars.first, f"the same bars {shift // WEEK} weeks later")  # fmt: skip
+                 float(distance.max(initial=0.0)), bars.first,
+                 f"the same bars {shift // WEEK} weeks later")  # fmt: skip
 
 
 def _weeks(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None) -> int:
