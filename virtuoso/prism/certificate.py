@@ -24,7 +24,7 @@ from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
 from virtuoso.prism.elsewhere import Elsewhere, Errand, LostError, out_of_reach
-from virtuoso.prism.evidence import KNOWN_SHARE, Finding, Verdict, differing, known_where_told, outputs
+from virtuoso.prism.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
 from virtuoso.prism.exhaustive import at_every_bar
 from virtuoso.prism.fingerprint import environment, sources_digest
 from virtuoso.prism.prism import Prism
@@ -189,13 +189,16 @@ def certify(
     Certificate
     """
     told = progress if progress is not None else lambda what, done, total: None
-    seen = _Examination(prism, frame, [], [])
+    seen, lent = _Examination(prism, copied(frame), [], []), copied(frame)
     tested, hardly = _testable(seen)
     total = len(tested) + len(hardly) + 2
     with Elsewhere([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
         for done, (name, component, timeframe) in enumerate(tested + hardly):
             told(f"{name} {timeframe}", done, total)
-            seen.take(name, laws.within(component, frame, timeframe), only_broken=done >= len(tested))
+            found = laws.within(component, lent, timeframe)
+            seen.take(name, found, only_broken=done >= len(tested))
+            if any(finding.law == "purity" and finding.broken for finding in found):
+                lent = copied(frame)  # it may have written to what others are examined on
         told("in a fresh process", total - 2, total)
         for name, component, timeframe in tested:
             if obstacle := elsewhere.obstacle(component):
@@ -207,7 +210,7 @@ def certify(
     told("bar by bar in another process", total - 1, total)
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
-        live, obstacle = bar_by_bar(prism, frame, bars)
+        live, obstacle = bar_by_bar(prism, copied(frame), bars)
         seen.findings.append(live)
         if obstacle:
             seen.unable(f"another process: {obstacle}")

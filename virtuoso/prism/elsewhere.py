@@ -33,7 +33,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Node
 from virtuoso.prism.cuts import stretches
-from virtuoso.prism.evidence import answers, changed, narrowed, others, outputs
+from virtuoso.prism.evidence import answers, copied, narrowed, others, outputs
 
 SHIFT_S = 523 * 86_400 + 7 * 3_600 + 23 * 60 + 41
 """How far the clock is moved: another minute, hour, weekday, month and year."""
@@ -248,8 +248,7 @@ def values_of(tasks: Sequence[Task], frame: MarketFrame, block: int | None) -> l
     watch, replies = _Watch(), []
     for task in tasks:
         reply = Reply()
-        own = narrowed(frame, task.node)
-        own = changed(own, {name: column.copy() for name, column in own.base.columns.items()})  # it may write to them
+        own = copied(narrowed(frame, task.node))
         with watch.over(reply.opened):
             try:
                 reply.values = [over(task, market, block) for market in [*others(own), own]]
@@ -337,7 +336,7 @@ class Elsewhere:
         self._tasks = {}
         for node, timeframe in pairs:
             if not self._obstacles[node]:
-                own, length = narrowed(frame, node), block or block_length(timeframe)
+                own, length = copied(narrowed(frame, node)), block or block_length(timeframe)
                 value = outputs(node, own, timeframe, block)[0]
                 self._tasks[node, timeframe] = Task(node, timeframe, stretches(value, own.bars(timeframe), length))
         self._errand: Errand | None = None

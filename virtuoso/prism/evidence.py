@@ -5,7 +5,6 @@ The laws (laws.py) are made of it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -115,14 +114,6 @@ def scores(component: Component, frame: MarketFrame, timeframe: Timeframe, block
     return component.score(outputs(component, frame, timeframe, block)[0])
 
 
-def digest(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None = None) -> str:
-    """Digest of all values, to compare with another process or machine."""
-    total = hashlib.sha256()
-    for values in outputs(node, frame, timeframe, block):
-        total.update(_bits(values).tobytes())
-    return total.hexdigest()
-
-
 def _bits(values: NDArray[Any]) -> NDArray[Any]:
     """Bit patterns, every NaN the same one; codes stand for themselves."""
     return np.where(np.isnan(values), np.nan, values).view(np.int64) if values.dtype == np.float64 else values
@@ -206,6 +197,12 @@ def distances(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 # --- disturbed markets ------------------------------------------------------------------------------------------
+
+
+def copied(frame: MarketFrame) -> MarketFrame:
+    """The frame with columns of its own: what is examined may write to them."""
+    columns = {name: values.copy() for name, values in frame.base.columns.items()}
+    return MarketFrame(frame.instrument, replace(frame.base, columns=columns), frame.window)
 
 
 def narrowed(frame: MarketFrame, node: Node) -> MarketFrame:

@@ -21,7 +21,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.elsewhere import Errand, LostError, out_of_reach, tell
-from virtuoso.prism.evidence import Finding, answers, any_differing, judge, known_where_told
+from virtuoso.prism.evidence import Finding, answers, any_differing, copied, judge, known_where_told, narrowed
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.views import divergence_of
 
@@ -95,8 +95,9 @@ class _Singly:
 
     def judged(self, node: Node, frame: MarketFrame, timeframe: Timeframe) -> Finding:
         """Compare what was found of a node with the whole."""
-        bars = frame.bars(timeframe)
-        whole = answers(node, Workspace(frame).values(node, timeframe, bars.first, bars.end))
+        own = copied(narrowed(frame, node))
+        bars = own.bars(timeframe)
+        whole = answers(node, Workspace(own).values(node, timeframe, bars.first, bars.end))
         offending = np.zeros(len(bars), dtype=bool)
         for start, alone in self.found[timeframe, node]:
             here = slice(start - bars.first, start - bars.first + len(alone[0]))

@@ -49,6 +49,7 @@ from virtuoso.prism.evidence import (
     answers,
     any_differing,
     changed,
+    copied,
     differing,
     distances,
     judge,
@@ -380,7 +381,7 @@ def purity_elsewhere(
     task, reply, obstacle = elsewhere.reply(node, timeframe)
     if obstacle or task is None:
         return untested("purity", node, timeframe, f"a fresh process gave no answer: {obstacle}")
-    frame = narrowed(frame, node)
+    frame = copied(narrowed(frame, node))
     bars = frame.bars(timeframe)
     offending, seen = np.zeros((2, len(bars)), dtype=bool)
     here = np.concatenate([np.arange(a, b) for a, b in task.stretches]) - bars.first
@@ -396,7 +397,8 @@ def purity_elsewhere(
         elif reply.opened:
             also = f"while it was computed there was: {', '.join(sorted(set(reply.opened))[:3])}"
     return judge("purity", node, bars, offending, np.isfinite(own[0]), float(offending.sum()), bars.first,
-                 "in a fresh process with another hash seed, clock, time zone and folder", also=also, seen=seen)  # fmt: skip
+                 "in a fresh process with another hash seed, clock, time zone and folder", also=also,
+                 seen=seen)  # fmt: skip
 
 
 def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | None = None) -> Finding:
