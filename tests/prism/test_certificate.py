@@ -152,20 +152,21 @@ def together(*components: Component) -> Prism:
     return Prism((Face("mine", "Mine", weights),), {"mine": 1.0}, {"1m": 1.0})
 
 
+@pytest.fixture(scope="module")
+def several() -> Certificate:
+    return certify(together(Writing(), LongOnly(), Momentum()), FRAME, live_bars=0)
+
+
 class TestACertificateOfSeveral:
     """One writes to its input, one is long-only: only the first is broken, and the third is not accused for it."""
 
-    @pytest.fixture(scope="class")
-    def certificate(self) -> Certificate:
-        return certify(together(Writing(), LongOnly(), Momentum()), FRAME, live_bars=0)
+    def test_what_writes_to_its_input_accuses_nobody_else(self, several):
+        assert {finding.node for finding in several.broken} == {"Writing()"}
 
-    def test_what_writes_to_its_input_accuses_nobody_else(self, certificate):
-        assert {finding.node for finding in certificate.broken} == {"Writing()"}
-
-    def test_what_is_no_look_ahead_is_noted(self, certificate):
-        (noted,) = certificate.noted
+    def test_what_is_no_look_ahead_is_noted(self, several):
+        (noted,) = several.noted
         assert (noted.law, noted.node) == ("mirror", "LongOnly()")
-        assert "mirror noted for LongOnly() 1m first at" in str(certificate)
+        assert "mirror noted for LongOnly() 1m first at" in str(several)
         noted.insist()
         with pytest.raises(LawBrokenError, match="by itself no look-ahead"):
             noted.insist(strictly=True)

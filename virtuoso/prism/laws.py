@@ -1,19 +1,22 @@
 """The laws of the prism: plain functions that accuse or acquit one component on one market.
 
-1. `cutting`     any end cut, any chunks, bar by bar: the same bits.
+1. `cutting`     any end cut, any chunks, bar by bar: the same bits, of values and of scores.
 2. `future`      everything after t replaced by garbage: nothing at or before t changes.
 3. `memory`      feeding more than `memory` changes nothing; past `warmup` a start is worth at most a point.
 4. `units`       prices x 8 and volumes x 4, and powers of two up to 2^+-30: the same bits.
 5. `bounds`      0 <= score <= 100, or NaN.
 6. `mirror`      in the mirrored market a directional component scores 100 - score, a gate the same.
 7. `continuity`  the scale is Lipschitz, and noise of 1e-9 moves at most 0.1 % of bars by more than a point.
-8. `purity`      inputs are not written to, and nothing but the inputs matters.
-9. `arrival`     rows that became available after the decision do not matter.
-10. `silence`    a missing bar is classified by the past alone, never by how long the silence turned out to be.
+8. `purity`      inputs are not written to, and nothing but the inputs matters: other markets in between, and a fresh
+   process with another hash seed, clock, time zone and folder, give the same bits.
+9. `epoch`       the same bars at another time score the same: neither dates nor files are read.
+10. `arrival`    rows that became available after the decision do not matter.
+11. `silence`    a missing bar is classified by the past alone, never by how long the silence turned out to be.
 
-A comparison of mostly unknown values proves nothing, so a law also fails where fewer than half of the values it
-compared are known. `examine` runs 1 to 8; hypothesis and the seeded leaks live in our own tests, and
-`virtuoso verify` runs the same functions on the user's data and components.
+A breach of `memory`, `units`, `mirror` or `continuity` is by itself no look-ahead: it is noted, any other is BROKEN.
+A comparison of mostly unknown values proves nothing: where it finds no difference, the law was not tested. `examine`
+runs 1 to 9; hypothesis and the seeded leaks live in our own tests, and `virtuoso verify` runs the same functions on
+the user's data and components. Of our own components every law is required.
 """
 
 from __future__ import annotations
