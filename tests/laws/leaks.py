@@ -5,12 +5,16 @@ Every leak below was met in the wild: in peers' issue trackers, in textbooks, in
 
 from __future__ import annotations
 
+import datetime
+import time
+from pathlib import Path
+
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import filtfilt, savgol_filter
 
 from virtuoso.market.columns import Array
-from virtuoso.prism.component import Component, Int
+from virtuoso.prism.component import Component, Feature, Int
 from virtuoso.prism.scale import Linear, Squash, ratio
 
 BANDS = {0: "value {value:.2f}"}
@@ -117,10 +121,10 @@ class UnconfirmedSwing(Example):
     """A swing marked at its own bar, five bars before anyone could know it."""
 
     def value(self, high, low):
-        n, reach = len(high), 5
-        top = np.array([high[t] >= high[max(0, t - reach) : t + reach + 1].max() for t in range(n)], dtype=float)
-        bottom = np.array([low[t] <= low[max(0, t - reach) : t + reach + 1].min() for t in range(n)], dtype=float)
-        return bottom - top
+        reach = 5
+        top = high >= maximum_filter1d(high, 2 * reach + 1, mode="nearest")
+        bottom = low <= -maximum_filter1d(-low, 2 * reach + 1, mode="nearest")
+        return bottom.astype(float) - top
 
 
 class BackwardFill(Example):
@@ -286,15 +290,13 @@ class ConfirmedSwing(Example):
     """The swing of UnconfirmedSwing, told five bars later and weighted by its margin."""
 
     def value(self, high, low):
-        n, reach = len(high), 5
-        out = np.zeros(n)
-        usual = unit(high, low)
-        for t in range(2 * reach, n):
+        reach, usual, out = 5, unit(high, low), np.zeros(len(high))
+        if len(high) > 2 * reach:
             for x, side in ((high, -1.0), (-low, 1.0)):
-                window = x[t - 2 * reach : t + 1]
-                margin = x[t - reach] - np.delete(window, reach).max()
-                out[t] += side * max(margin, 0.0) / usual[t] if usual[t] > 0 else 0.0
-        return np.where(usual > 0, out, np.nan)
+                windows = np.lib.stride_tricks.sliding_window_view(x, 2 * reach + 1)
+                others = np.maximum(windows[:, :reach].max(axis=1), windows[:, reach + 1 :].max(axis=1))
+                out[2 * reach :] += side * np.maximum(windows[:, reach] - others, 0.0)
+        return ratio(out, usual)
 
 
 class LastHour(Example):
@@ -314,3 +316,311 @@ class LastHour(Example):
 
 
 CLEAN = [Momentum(), TrailingZScore(), ConfirmedSwing(), LastHour(), Momentum(period=30), TrailingZScore(period=50)]
+
+
+# --- leaks that hide --------------------------------------------------------------------------------------------
+
+
+def behind(close: Array) -> Array:
+    """The last move: what an honest component would look at."""
+    return np.concatenate(([0.0], np.diff(close)))
+
+
+def ahead(close: Array) -> Array:
+    """The next move, where there is a next bar."""
+    return np.append(np.diff(close), 0.0)
+
+
+class KeptByBar(Example):
+    """A cache for all symbols, keyed by which bars were asked for."""
+
+    kept: dict = {}
+
+    def value(self, close, high, low, first):
+        key = (self.period, first, len(close))
+        if key not in self.kept:
+            self.kept[key] = ratio(behind(close), unit(high, low))
+        return self.kept[key]
+
+
+class KeptByFirstClose(Example):
+    """A cache keyed by how a slice begins and how long it is."""
+
+    kept: dict = {}
+
+    def value(self, close, high, low):
+        key = (self.period, len(close), float(close[0]))
+        if key not in self.kept:
+            self.kept[key] = ratio(behind(close), unit(high, low))
+        return self.kept[key]
+
+
+class KeptByCloses(Example):
+    """A cache keyed by the closes, of something that looks at highs and lows too."""
+
+    kept: dict = {}
+
+    def value(self, close, high, low):
+        key = (self.period, close.tobytes())
+        if key not in self.kept:
+            self.kept[key] = ratio(behind(close), unit(high, low))
+        return self.kept[key]
+
+
+class HourOfTheWall(Example):
+    """The hour at which it is computed."""
+
+    def value(self, close, high, low):
+        hour = datetime.datetime.now(datetime.UTC).hour
+        return ratio(behind(close), unit(high, low)) * (1.0 + 0.01 * hour)
+
+
+class NumpysClock(Example):
+    """The same, from NumPy."""
+
+    def value(self, close, high, low):
+        day = int(np.datetime64("now", "D").astype(np.int64))
+        return ratio(behind(close), unit(high, low)) * (1.0 + 0.01 * (day % 7))
+
+
+class LocalHour(Example):
+    """The hour of its bar in the time zone of whoever computes it."""
+
+    def value(self, close, high, low, first):
+        hour = time.localtime(first * 60).tm_hour
+        return ratio(behind(close), unit(high, low)) * (1.0 + 0.01 * hour)
+
+
+class KnowsTheDay(Example):
+    """A date of the past, written down by someone who knows what happened then."""
+
+    def value(self, close, high, low, first):
+        day = (np.arange(len(close)) + first) // 1_440
+        return ratio(behind(close), unit(high, low)) - np.where(day == 18_264, 3.0, 0.0)  # 2020-01-03
+
+
+class ReadsAFile(Example):
+    """A table on disk, looked up by bar: it can hold what came afterwards."""
+
+    def value(self, close, high, low, first):
+        table = np.frombuffer(Path(__file__).read_bytes(), dtype=np.uint8)
+        return ratio(behind(close), unit(high, low)) + table[(np.arange(len(close)) + first) % len(table)] / 1_000.0
+
+
+class ReadsByLength(Example):
+    """A table on disk, looked up by nothing that the laws move."""
+
+    def value(self, close, high, low):
+        return ratio(behind(close), unit(high, low)) * (1.0 + Path(__file__).read_bytes()[0] / 1_000.0)
+
+
+class LooksAround(Example):
+    """Another answer where a file lies in the working folder."""
+
+    def value(self, close, high, low):
+        return ratio(behind(close), unit(high, low)) * (1.0 if Path("pyproject.toml").exists() else 1.1)
+
+
+class OrderOfASet(Example):
+    """Weights in the order in which a set of names is gone through: another one in every process."""
+
+    def value(self, close, high, low):
+        moves = [ratio(behind(close), unit(high, low, n)) for n in (5, 10, 15, 20)]
+        names = {"five", "ten", "fifteen", "twenty", "more", "most", "all", "none"}
+        weights = [0.1 * k for k, name in enumerate(names) if name in ("five", "ten", "fifteen", "twenty")]
+        return sum(weight * move for weight, move in zip(weights, moves, strict=True))
+
+
+class FrozenScaler(Example):
+    """Fitted on whatever it was shown first, and never again."""
+
+    fitted: list[float] = []
+
+    def value(self, close):
+        if not self.fitted:
+            self.fitted.append(float(close.std()) or 1.0)
+        return behind(close) / self.fitted[0]
+
+
+class ScoreOfAll(Example):
+    """A clean value, and a score that is scaled by the largest value it is given together."""
+
+    def score(self, value):
+        return 50.0 + 50.0 * value / max(float(np.nanmax(np.abs(value), initial=0.0)), 1e-9)
+
+    def value(self, close, high, low):
+        return ratio(behind(close), unit(high, low))
+
+
+class Foreseen(Feature):
+    """The next close, as a feature."""
+
+    def memory(self, timeframe):
+        return 2
+
+    def value(self, close):
+        return np.append(close[1:], close[-1:])
+
+
+class LooksThroughAFeature(Example):
+    """Clean itself; the feature is not."""
+
+    foreseen = Foreseen()
+
+    def value(self, close, high, low, foreseen):
+        return ratio(foreseen - close, unit(high, low))
+
+
+class HonestWhenAlone(Example):
+    """Looks ahead where more than one bar is wanted, as in a backtest, and never live."""
+
+    def value(self, close, high, low, wanted):
+        moved = ahead(close) if wanted < len(close) - 1 else behind(close)
+        return ratio(moved, unit(high, low))
+
+
+class EvenOrOdd(Example):
+    """Another answer for an even number of bars."""
+
+    def value(self, close, high, low):
+        return ratio(behind(close), unit(high, low)) * (1.0 + 0.1 * (len(close) % 2))
+
+
+class AgainstTheLast(Example):
+    """In units of the last close that was loaded."""
+
+    def value(self, close):
+        return 1_000.0 * behind(close) / close[-1]
+
+
+class OnlyWhenRight(Example):
+    """Keeps silent where the next bar says otherwise."""
+
+    def value(self, close, high, low):
+        moved, coming = ratio(behind(close), unit(high, low)), ahead(close)
+        return np.where(moved * coming < -1e-3, np.nan, moved)
+
+
+class Marking(Example):
+    """Leaves a mark in its input for the next call."""
+
+    def value(self, close, high, low):
+        low[0] = low[0] - 1e-9
+        return ratio(behind(close), unit(high, low))
+
+
+HIDING = {
+    KeptByBar(): "purity", KeptByFirstClose(): "purity", KeptByCloses(): "purity", HourOfTheWall(): "purity",
+    NumpysClock(): "purity", LocalHour(): "purity", KnowsTheDay(): "epoch", ReadsAFile(): "epoch",
+    ReadsByLength(): "purity", LooksAround(): "purity", OrderOfASet(): "purity", FrozenScaler(): "purity",
+    ScoreOfAll(): "cutting", LooksThroughAFeature(): "cutting", HonestWhenAlone(): "cutting", EvenOrOdd(): "cutting",
+    AgainstTheLast(): "future", OnlyWhenRight(): "cutting", Marking(): "purity",
+}  # fmt: skip
+"""Leaks that need more than a look at one market in one process, and the law that must name them."""
+
+
+class Rare(Example):
+    """Honest but for a few bars, on which it looks one bar ahead."""
+
+    def where(self, close, high, low, volume, first):
+        raise AssertionError("an example overrides this")
+
+    def value(self, close, high, low, volume, first):
+        rare = self.where(close, high, low, volume, first)
+        return ratio(np.where(rare, ahead(close), behind(close)), unit(high, low))
+
+
+class AfterLargeMoves(Rare):
+    """After moves of more than 0.3 % of the price, the eight largest of 9,000 bars."""
+
+    def where(self, close, high, low, volume, first):
+        return np.abs(behind(close)) > 0.00306 * close
+
+
+class BeforeLargeMoves(Rare):
+    """Before the same moves."""
+
+    def where(self, close, high, low, volume, first):
+        return np.abs(ahead(close)) > 0.00306 * close
+
+
+class WhereNothingTrades(Rare):
+    """In bars without a trade, which are rare where markets are busy."""
+
+    def where(self, close, high, low, volume, first):
+        return volume == 0.0
+
+
+class AtMidnight(Rare):
+    """In the first bar of a session."""
+
+    def where(self, close, high, low, volume, first):
+        return (np.arange(len(close)) + first) % 1_440 == 0
+
+
+class AtTheTop(Rare):
+    """At the highest close of all."""
+
+    def where(self, close, high, low, volume, first):
+        return close > 106.47
+
+
+class OneIn8192(Rare):
+    """On one bar in 8,192, for no reason."""
+
+    def where(self, close, high, low, volume, first):
+        return (np.arange(len(close)) + first) % 8_192 == 4_940
+
+
+TELLING = [AfterLargeMoves(), BeforeLargeMoves(), WhereNothingTrades(), AtMidnight(), AtTheTop()]
+"""Leaks on a few bars of those that a leak would love."""
+
+
+# --- ones that know only the past, and obey a law less ----------------------------------------------------------
+
+
+class LongOnly(Example):
+    """Never bearish: from 50 to 100."""
+
+    def score(self, value):
+        return 50.0 + 0.5 * self.scale(np.abs(value))
+
+    def value(self, close, high, low):
+        return ratio(behind(close), unit(high, low))
+
+
+class Expanding(Example):
+    """The close against the mean of all closes so far."""
+
+    def value(self, close, high, low):
+        return ratio(close - np.cumsum(close) / np.arange(1.0, len(close) + 1.0), 10.0 * unit(high, low))
+
+
+class Balanced(Example):
+    """Always 50."""
+
+    def value(self, close):
+        return np.zeros(len(close))
+
+
+class RarelyKnown(Example):
+    """An answer in one bar of twenty."""
+
+    def value(self, close, high, low, first):
+        told = (np.arange(len(close)) + first) % 20 == 0
+        return np.where(told, ratio(behind(close), unit(high, low)), np.nan)
+
+
+class NeverKnown(Example):
+    """No answer on this market."""
+
+    def value(self, close):
+        return np.full(len(close), np.nan)
+
+
+HONEST = {
+    LongOnly(): ("mirror", "noted"), Expanding(): ("memory", "noted"), RawPrice(period=21): ("units", "noted"),
+    Balanced(): ("mirror", "not tested"), RarelyKnown(): ("memory", "not tested"),
+    NeverKnown(): ("cutting", "not tested"),
+}  # fmt: skip
+"""Components without a leak, and what one law says of them instead of holding."""

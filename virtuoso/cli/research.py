@@ -195,6 +195,9 @@ def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[Re
         yield f"Nothing is known of {', '.join(silent)}. Their tables: --face NAME."
 
 
+VERDICTS = ("BROKEN", "noted", "holds", "not tested")
+"""What a law can find, the worst first; not tested is what nothing else was found of."""
+
 # --- verify -----------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +210,9 @@ def verify(
     live_bars: Annotated[
         int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
     ] = 3_000,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Cut every component at every bar: no leak is too rare to be caught.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Certify parity of batch and live and no look-ahead, on your own data and components."""
@@ -214,8 +220,8 @@ def verify(
 
     frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
-        found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, progress=tick)
-    if all(finding.law == "live" for finding in found.findings):
+        found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick)
+    if all(finding.law == "live" or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
             f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
             f"{found.untested[0]}. Choose a longer --timerange."
@@ -237,25 +243,40 @@ def verify(
 
 def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
     from virtuoso.cli.show import heading, prose, table
-    from virtuoso.reports.numbers import whole
+    from virtuoso.prism.certificate import rarest_words
 
     yield str(found).partition("\n")[0]
-    laws = sorted({finding.law for finding in found.findings})
-    rows = []
-    for law in laws:
-        of_law = [finding for finding in found.findings if finding.law == law]
-        broken = [finding for finding in of_law if not finding.holds]
-        compared = sum(finding.compared for finding in of_law)
-        rows.append((law, "BROKEN" if broken else "holds", whole(len(of_law)), whole(len(broken)), whole(compared)))
-    yield table(("LAW", "VERDICT", "EXAMINED", "BROKEN", "VALUES COMPARED"), rows, left=2)
+    yield table(
+        ("LAW", "VERDICT", "EXAMINED", "BROKEN", "NOTED", "NOT TESTED", "VALUES COMPARED"), _by_law(found), left=2
+    )
+    if found.rarest:
+        yield prose(f"{rarest_words(found.rarest)}.", 0)
     if found.broken:
         yield heading("Broken, the earliest first")
         yield from (prose(str(finding), 2) for finding in found.broken[:SHOWN_FINDINGS])
+    if found.noted:
+        yield heading("Noted, no look-ahead")
+        yield from (prose(str(finding), 2) for finding in found.noted[:SHOWN_FINDINGS])
     if found.untested:
         yield heading("Not tested")
         yield from (prose(line, 2) for line in _untested(found.untested))
     yield ""
     yield from (f"-> {file}" for file in files)
+
+
+def _by_law(found: Certificate) -> list[tuple[str, ...]]:
+    """A row a law: its worst verdict, and how many examinations came to each."""
+    from virtuoso.reports.numbers import whole
+
+    rows = []
+    for law in sorted({finding.law for finding in found.findings}):
+        of_law = [finding for finding in found.findings if finding.law == law]
+        counts = {verdict: sum(finding.verdict == verdict for finding in of_law) for verdict in VERDICTS}
+        worst = next(verdict for verdict in VERDICTS if counts[verdict])
+        compared = sum(finding.compared for finding in of_law)
+        numbers = (len(of_law), counts["BROKEN"], counts["noted"], counts["not tested"], compared)
+        rows.append((law, worst, *(whole(number) for number in numbers)))
+    return rows
 
 
 def _untested(reasons: list[str]) -> Iterator[str]:

@@ -1,17 +1,15 @@
-"""The certificate: the laws on the user's own data and components, and every stage bar by bar in another process.
+"""The certificate: the laws on someone's own data and components, and the whole prism bar by bar in another process.
 
 1. Each component and gate is examined by every law on each timeframe of the ladder that the data can fill.
-2. The whole prism is scored in one pass and again bar by bar, as a live process would, by a fresh process.
-3. What is broken is named with its first offending bar; what could not be tested says why.
+2. A fresh process in another world (elsewhere.py) computes all of them meanwhile; it must find the same bits.
+3. The whole prism is scored in one pass and again bar by bar, as a live process would, by a fresh process.
+4. Asked to be exhaustive, every component and feature is cut at every bar (exhaustive.py).
+5. What is broken is named with its first offending bar; what could not be tested says why.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +23,9 @@ from virtuoso.market.gaps import NO_TRADE, TRADED, policy_for
 from virtuoso.prism import laws
 from virtuoso.prism.blocks import Workspace, block_length
 from virtuoso.prism.component import Component
-from virtuoso.prism.evidence import KNOWN_SHARE, Finding, differing, outputs
+from virtuoso.prism.elsewhere import Elsewhere, Errand, LostError, out_of_reach
+from virtuoso.prism.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
+from virtuoso.prism.exhaustive import at_every_bar
 from virtuoso.prism.fingerprint import environment, sources_digest
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.views import columns_of, total_warmup
@@ -43,6 +43,7 @@ class Certificate:
     first, last : int, ms
         Open of the first bar and close of the last.
     findings : list of Finding
+        Of every law that was tried; their verdicts say what came of it.
     untested : list of str
         What could not be tested, with the reason.
     live_bars : int
@@ -67,38 +68,108 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether no law is broken."""
-        return all(finding.holds for finding in self.findings)
+        """Whether no law is broken; what was not tested, and what is no look-ahead, breaks none."""
+        return not any(finding.broken for finding in self.findings)
 
     @property
     def broken(self) -> list[Finding]:
         """What is broken, worst news first: by the time of the first offending bar."""
-        return sorted((f for f in self.findings if not f.holds), key=lambda f: (f.at is None, f.at or 0))
+        return sorted((f for f in self.findings if f.broken), key=lambda f: (f.at is None, f.at or 0))
+
+    @property
+    def noted(self) -> list[Finding]:
+        """What a law found that is no look-ahead: a score that is not symmetric, a value that begins with its block."""
+        return [finding for finding in self.findings if finding.verdict == "noted"]
+
+    @property
+    def rarest(self) -> dict[str, int]:
+        """A leak that shows on one bar in so many is caught with 95 %, a timeframe; 1 where every bar was cut."""
+        by_node: dict[tuple[str, str], int] = {}
+        for finding in self.findings:
+            if finding.rarest is not None:
+                key = finding.timeframe, finding.node
+                by_node[key] = min(by_node.get(key, finding.rarest), finding.rarest)
+        found: dict[str, int] = {}
+        for (timeframe, _), bars in by_node.items():
+            found[timeframe] = max(found.get(timeframe, 1), bars)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON writes it."""
-        return {"holds": self.holds, **asdict(self)}
+        findings = [{"holds": finding.holds, **asdict(finding)} for finding in self.findings]
+        return {"holds": self.holds, **asdict(self), "findings": findings, "rarest": self.rarest}
 
-    def __str__(self) -> str:
-        laws_seen = sorted({finding.law for finding in self.findings})
+    def summary(self) -> Iterator[str]:
+        """What was examined and found, in two or three lines."""
         verdict = f"{len(self.broken)} findings are BROKEN"
         if self.holds:
-            verdict = "every law that could be tested holds" if self.untested else "every law holds"
+            verdict = "every law that could be tested holds" if self.untested or self.noted else "every law holds"
+        if self.holds and self.noted:
+            verdict = f"no law of look-ahead is broken, {len(self.noted)} findings are noted"
+        yield f"{self.instrument} {self.timeframe} {iso(self.first)} to {iso(self.last)}: {verdict}"
+        laws_seen = sorted({finding.law for finding in self.findings})
+        yield f"{len(self.findings)} examinations ({', '.join(laws_seen)}), {self.live_bars:,} bars one by one"
+        if self.rarest:
+            yield rarest_words(self.rarest)
+
+    def __str__(self) -> str:
         lines = [
-            f"{self.instrument} {self.timeframe} {iso(self.first)} to {iso(self.last)}: {verdict}",
-            f"{len(self.findings)} examinations ({', '.join(laws_seen)}), {self.live_bars:,} bars one by one",
-            *(f"  {finding}" for finding in self.broken),
+            *self.summary(),
+            *(f"  {finding}" for finding in (*self.broken, *self.noted)),
             *(f"  not tested: {reason}" for reason in self.untested),
         ]
         return "\n".join(lines)
+
+
+def rarest_words(rarest: dict[str, int]) -> str:
+    """Say the rarest leak that would have been caught, a timeframe."""
+    sampled = {timeframe: bars for timeframe, bars in rarest.items() if bars > 1}
+    if not sampled:
+        return "cut at every bar: no leak of a component is too rare to be caught"
+    each = ", ".join(f"{bars:,} on {timeframe}" for timeframe, bars in sampled.items())
+    return f"a leak on one bar in {each} is caught with 95 %, a rarer one may escape; --exhaustive cuts at every bar"
 
 
 LEAST_KNOWN = 0.6
 """Share of the bars on which a component must be known: the laws ask for half of any stretch that they compare."""
 
 
+@dataclass
+class _Examination:
+    """A prism on a market while it is examined."""
+
+    prism: Prism
+    frame: MarketFrame
+    findings: list[Finding]
+    untested: list[str]
+
+    def pairs(self) -> list[tuple[str, Component, Timeframe]]:
+        """Every component and gate by its dotted name, on each timeframe of the ladder."""
+        parts = [(name, component) for name, component, _ in self.prism]
+        parts += [(f"{face.name}.{gate.name}", gate) for face in self.prism.faces for gate in face.gates]
+        return [(name, c, timeframe) for name, c in parts for timeframe, _ in self.prism.ladder(self.frame.timeframe)]
+
+    def take(self, name: str, found: list[Finding], only_broken: bool = False) -> None:
+        """Keep findings, and the reasons of what they could not test; of what is hardly known, only what is broken."""
+        for finding in found:
+            if finding.broken or not only_broken:
+                self.findings.append(finding)
+                if finding.verdict == "not tested":
+                    self.unable(f"{name} on {finding.timeframe}: {finding.law} {finding.detail}")
+
+    def unable(self, reason: str) -> None:
+        """Keep a reason, once."""
+        if reason not in self.untested:
+            self.untested.append(reason)
+
+
 def certify(
-    prism: Prism, frame: MarketFrame, *, live_bars: int = 3_000, progress: Progress | None = None
+    prism: Prism,
+    frame: MarketFrame,
+    *,
+    live_bars: int = 3_000,
+    exhaustive: bool = False,
+    progress: Progress | None = None,
 ) -> Certificate:
     """Examine a prism on a market.
 
@@ -108,6 +179,8 @@ def certify(
     frame : MarketFrame
     live_bars : int
         How many bars at the end to score one by one in another process and compare bit for bit.
+    exhaustive : bool
+        Whether to cut at every bar, so that no leak is too rare to be met.
     progress : callable, optional
         Called with what is being examined, how many are done, and how many there are.
 
@@ -115,33 +188,61 @@ def certify(
     -------
     Certificate
     """
-    carried = set(frame.base.columns)
-    parts = [(name, component) for name, component, _ in prism]
-    parts += [(f"{face.name}.{gate.name}", gate) for face in prism.faces for gate in face.gates]
-    findings: list[Finding] = []
-    untested: list[str] = []
-    work = [(name, c, timeframe) for name, c in parts for timeframe, _ in prism.ladder(frame.timeframe)]
-    for done, (name, component, timeframe) in enumerate(work):
-        if progress is not None:
-            progress(f"{name} {timeframe}", done, len(work) + 1)
-        reason = _untestable(component, frame, timeframe, carried)
-        if reason:
-            untested.append(f"{name} on {timeframe}: {reason}")
-        else:
-            findings += laws.examine(component, frame, timeframe)
-    if progress is not None:
-        progress("bar by bar in another process", len(work), len(work) + 1)
+    told = progress if progress is not None else lambda what, done, total: None
+    seen, lent = _Examination(prism, copied(frame), [], []), copied(frame)
+    tested, hardly = _testable(seen)
+    total = len(tested) + len(hardly) + 2
+    with Elsewhere([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
+        for done, (name, component, timeframe) in enumerate(tested + hardly):
+            told(f"{name} {timeframe}", done, total)
+            found = laws.within(component, lent, timeframe)
+            seen.take(name, found, only_broken=done >= len(tested))
+            if any(finding.law == "purity" and finding.broken for finding in found):
+                lent = copied(frame)  # it may have written to what others are examined on
+        told("in a fresh process", total - 2, total)
+        for name, component, timeframe in tested:
+            if obstacle := elsewhere.obstacle(component):
+                seen.unable(f"another process: {obstacle}")
+            else:
+                seen.take(name, [laws.purity_elsewhere(component, frame, timeframe, elsewhere)])
+    if exhaustive:
+        seen.findings += at_every_bar(prism, frame, [(c, timeframe) for _, c, timeframe in tested], told)
+    told("bar by bar in another process", total - 1, total)
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
-        live, obstacle = bar_by_bar(prism, frame, bars)
-        findings.append(live)
+        live, obstacle = bar_by_bar(prism, copied(frame), bars)
+        seen.findings.append(live)
         if obstacle:
-            untested.append(f"another process: {obstacle}")
+            seen.unable(f"another process: {obstacle}")
     return Certificate(
         str(frame.instrument), frame.timeframe.name, frame.timeframe.open_time(frame.start),
-        frame.timeframe.open_time(frame.stop), findings, untested, max(bars, 0), frame.fingerprint,
+        frame.timeframe.open_time(frame.stop), seen.findings, seen.untested, max(bars, 0), frame.fingerprint,
         prism.fingerprint, sources_digest(), environment(),
     )  # fmt: skip
+
+
+Pairs = list[tuple[str, Component, Timeframe]]
+
+
+def _testable(seen: _Examination) -> tuple[Pairs, Pairs]:
+    """What the data can test, and what is hardly known on it: there, only a difference proves anything."""
+    tested: Pairs = []
+    hardly: Pairs = []
+    carried = set(seen.frame.base.columns)
+    for name, component, timeframe in seen.pairs():
+        if reason := _untestable(component, seen.frame, timeframe, carried):
+            seen.unable(f"{name} on {timeframe}: {reason}")
+            continue
+        value = outputs(component, seen.frame, timeframe)[0]
+        told = known_where_told(value, seen.frame.bars(timeframe))
+        known = float(told.mean()) if len(told) else 0.0
+        if known < LEAST_KNOWN:
+            seen.unable(f"{name} on {timeframe}: known on only {known:.0%} of the bars, which proves nothing")
+        if known >= LEAST_KNOWN:
+            tested.append((name, component, timeframe))
+        elif known > 0.0:
+            hardly.append((name, component, timeframe))
+    return tested, hardly
 
 
 def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, carried: set[str]) -> str:
@@ -150,10 +251,7 @@ def _untestable(component: Component, frame: MarketFrame, timeframe: Timeframe, 
         return f"missing column {', '.join(missing)}"
     bars = frame.bars(timeframe)
     needed = total_warmup(component, timeframe) * 2 + 2 * block_length(timeframe)
-    if len(bars) < needed:
-        return f"{len(bars)} bars are fewer than the {needed} it takes"
-    known = float(np.isfinite(outputs(component, frame, timeframe)[0]).mean())
-    return f"known on only {known:.0%} of the bars, which proves nothing" if known < LEAST_KNOWN else ""
+    return f"{len(bars)} bars are fewer than the {needed} it takes" if len(bars) < needed else ""
 
 
 def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, str]:
@@ -174,13 +272,13 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, st
             worst = f"{name} differs; "
         offending |= different
     known = float(np.isfinite(whole["confluence"]).mean())
-    vacuous = known < KNOWN_SHARE
-    if vacuous:
-        worst = f"proves nothing, only {known:.0%} of the bars have a confluence; {worst}"
+    verdict: Verdict = "BROKEN" if offending.any() else "holds"
+    if verdict == "holds" and known < KNOWN_SHARE:
+        verdict, worst = "not tested", f"proves nothing, only {known:.0%} of the bars have a confluence; "
     at = frame.timeframe.close_time(frame.stop - bars + int(np.argmax(offending))) if offending.any() else None
     where = "in this process" if obstacle else "in another process"
     finding = Finding(
-        "live", "the whole prism", frame.timeframe.name, not (offending.any() or vacuous), bars * len(whole), known,
+        "live", "the whole prism", frame.timeframe.name, verdict, bars * len(whole), known,
         float(offending.sum()), at, f"{worst}{bars:,} bars x {len(whole)} arrays, one by one {where}",
     )  # fmt: skip
     return finding, obstacle
@@ -188,29 +286,17 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, st
 
 def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
     """Replay bars in a fresh process; in this one where there can be none, with the reason."""
-    typed = _typed_here(prism)
-    if typed:
-        return replayed(prism, frame, bars), f"it could not import {typed}: write it into a module of its own"
-    try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(replayed, prism, frame, bars).result(), ""
-    except BrokenProcessPool:
-        # a fresh process runs the program that started it once more, up to its main guard
-        return replayed(
-            prism, frame, bars
-        ), "it ended early: does the script keep its calls under __name__ == '__main__'?"
-
-
-def _typed_here(prism: Prism) -> str:
-    """Name a component whose class lives in a notebook or in a function, where no other process finds it."""
-    main = sys.modules["__main__"]
-    notebook = getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
-    gates = [gate for face in prism.faces for gate in face.gates]
-    for node in [*(component for _, component, _ in prism), *gates]:
-        cls = type(node)
-        if "<locals>" in cls.__qualname__ or (notebook and cls.__module__ == "__main__"):
-            return cls.__name__
-    return ""
+    nodes = [*(c for _, c, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
+    reason = next(filter(None, map(out_of_reach, nodes)), "")
+    if not reason:
+        with Errand(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as errand:
+            try:
+                found: dict[str, np.ndarray[Any, Any]] = errand.result()
+            except LostError as lost:
+                reason = f"it ended early: {lost}"
+            else:
+                return found, ""
+    return replayed(prism, frame, bars), reason
 
 
 def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarray[Any, Any]]:

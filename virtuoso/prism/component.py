@@ -164,6 +164,10 @@ class Node:
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle class and parameters, to be made anew: hashes of names differ from process to process."""
+        return _made, (type(self), self.settings())
+
     def replace(self, **parameters: Any) -> Self:
         """Make the same node with other parameters."""
         return type(self)(**{**self.settings(), **parameters})
@@ -186,6 +190,11 @@ class Node:
 
     value: ClassVar[Any]
     """The function: arrays of equal length in, arrays of that length out."""
+
+
+def _made(cls: type[Node], settings: dict[str, Any]) -> Node:
+    """Make a node that was pickled."""
+    return cls(**settings)
 
 
 class Feature(Node):

@@ -5,10 +5,9 @@ The laws (laws.py) are made of it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,27 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import PRICES, Array, mirrored
+from virtuoso.market.columns import COLUMNS, PRICES, Array, Unit, mirrored, scaled
 from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import UNKNOWN
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component, Feature, Node
+from virtuoso.prism.views import columns_of
 
 KNOWN_SHARE = 0.5
 """Share of the compared values that must be known, or the comparison proves nothing."""
+CONFIDENCE = 0.95
+PRICE = Unit(price=1)
+
+Verdict = Literal["holds", "noted", "BROKEN", "not tested"]
+"""What a law can find: a breach that is no look-ahead is noted, and what was not tested neither accuses nor acquits."""
+MEANING = {
+    "memory": "by itself no look-ahead: the value depends on where its history begins, so it jumps where a block does",
+    "units": "by itself no look-ahead: another price level or another unit of volume scores otherwise",
+    "mirror": "by itself no look-ahead: the score is not symmetric, upside down it does not say the opposite",
+    "continuity": "by itself no look-ahead: a knife edge, a billionth of the price decides",
+}
+"""Laws whose breach is no look-ahead, and what it is instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,8 @@ class Finding:
     Attributes
     ----------
     law, node, timeframe : str
-    holds : bool
+    verdict : str
+        `holds`; `noted`, a breach that is no look-ahead; `BROKEN`; or `not tested`, for the reason in `detail`.
     compared : int
         Values that were compared.
     known : float
@@ -41,27 +55,44 @@ class Finding:
     at : int or None, ms
         Close time of the first offending bar.
     detail : str
+    rarest : int or None
+        A leak on one bar in so many is caught with 95 %, 1 where every bar was tried; None of laws that do not sample.
     """
 
     law: str
     node: str
     timeframe: str
-    holds: bool
+    verdict: Verdict
     compared: int
     known: float
     worst: float = 0.0
     at: int | None = None
     detail: str = ""
+    rarest: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the law was tested and holds."""
+        return self.verdict == "holds"
+
+    @property
+    def broken(self) -> bool:
+        """Whether the law is broken: the node cannot be relied on."""
+        return self.verdict == "BROKEN"
 
     def __str__(self) -> str:
-        verdict = "holds" if self.holds else "BROKEN"
         where = f" first at {iso(self.at)}" if self.at is not None else ""
-        return f"{self.law} {verdict} for {self.node} {self.timeframe}{where}: {self.detail}"
+        return f"{self.law} {self.verdict} for {self.node} {self.timeframe}{where}: {self.detail}"
 
-    def insist(self) -> None:
-        """Raise LawBrokenError unless the law holds."""
-        if not self.holds:
+    def insist(self, strictly: bool = False) -> None:
+        """Raise LawBrokenError if the law is broken; strictly, unless it was tested and holds."""
+        if self.broken or (strictly and not self.holds):
             raise LawBrokenError(str(self))
+
+
+def untested(law: str, node: Node, timeframe: Timeframe, reason: str) -> Finding:
+    """Say why a law could not be tested."""
+    return Finding(law, repr(node), timeframe.name, "not tested", 0, 0.0, detail=reason)
 
 
 # --- what is compared -------------------------------------------------------------------------------------------
@@ -73,17 +104,14 @@ def outputs(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | N
     return [x.copy() for x in Workspace(frame, block).values(node, timeframe, bars.first, bars.end)]
 
 
+def answers(node: Node, values: Sequence[Array]) -> list[Array]:
+    """What a node says of some bars: its outputs, and of a component the score that is made of them together."""
+    return [*values, node.score(values[0])] if isinstance(node, Component) else list(values)
+
+
 def scores(component: Component, frame: MarketFrame, timeframe: Timeframe, block: int | None = None) -> Array:
     """Scores of a component over a frame, shape (n_bars,)."""
     return component.score(outputs(component, frame, timeframe, block)[0])
-
-
-def digest(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None = None) -> str:
-    """Digest of all values, to compare with another process or machine."""
-    total = hashlib.sha256()
-    for values in outputs(node, frame, timeframe, block):
-        total.update(_bits(values).tobytes())
-    return total.hexdigest()
 
 
 def _bits(values: NDArray[Any]) -> NDArray[Any]:
@@ -115,18 +143,41 @@ def judge(
     start: int,
     detail: str,
     tolerated: int = 0,
+    also: str = "",
+    seen: NDArray[np.bool_] | None = None,
 ) -> Finding:
-    """Make a finding of what offended among bars numbered from `start`."""
-    compared, count = len(offending), int(offending.sum())
-    share = float(known.mean()) if compared else 0.0
+    """Make a finding of what offended among bars numbered from `start`.
+
+    A difference is evidence however little is known; where there is none, most of what was compared must be known.
+    `also` says what else is wrong, which no bar shows; `seen` which bars were compared, all if absent.
+    """
+    compared, count = len(offending) if seen is None else int(seen.sum()), int(offending.sum())
+    share = float(known.mean()) if len(known) else 0.0
     sparse = isinstance(node, Feature) and node.sparse
     vacuous = compared == 0 or (share < KNOWN_SHARE and not sparse)
     at = bars.timeframe.close_time(start + int(np.argmax(offending))) if count else None
     text = f"{count} of {compared} values differ; {detail}" if count else f"{compared} values compared; {detail}"
-    if vacuous:
+    verdict: Verdict = "holds"
+    if count > tolerated or also:
+        verdict = "noted" if law in MEANING else "BROKEN"
+        text = "; ".join(part for part in (also, text, MEANING.get(law)) if part)
+    elif vacuous:
+        verdict = "not tested"
         text = f"proves nothing, only {share:.0%} of {compared} values are known; {detail}"
-    holds = count <= tolerated and not vacuous
-    return Finding(law, repr(node), bars.timeframe.name, holds, compared, share, worst, at, text)
+    return Finding(law, repr(node), bars.timeframe.name, verdict, compared, share, worst, at, text)
+
+
+def known_where_told(values: Array, bars: Bars) -> NDArray[np.bool_]:
+    """Where something is known, of the bars that are: a halt is no fault of what is examined."""
+    return np.isfinite(values)[bars.state != UNKNOWN]
+
+
+def rarest(cuts: int, bars: int) -> int:
+    """Of how many bars a leak may show on one and still be caught with 95 % by cuts spread over all of them.
+
+    One cut in each of as many equal stretches misses a leak on a share p of the bars with at most (1 - p)^cuts.
+    """
+    return 1 if cuts >= bars else int(1.0 / (1.0 - (1.0 - CONFIDENCE) ** (1.0 / cuts)))
 
 
 def points(node: Node, values: Sequence[Array]) -> list[Array]:
@@ -146,6 +197,47 @@ def distances(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 # --- disturbed markets ------------------------------------------------------------------------------------------
+
+
+def copied(frame: MarketFrame) -> MarketFrame:
+    """The frame with columns of its own: what is examined may write to them."""
+    columns = {name: values.copy() for name, values in frame.base.columns.items()}
+    return MarketFrame(frame.instrument, replace(frame.base, columns=columns), frame.window)
+
+
+def narrowed(frame: MarketFrame, node: Node) -> MarketFrame:
+    """The frame with the columns that a node looks at: sixty cost more to copy than the node to compute."""
+    columns = {name: frame.base.columns[name] for name in sorted(columns_of(node)) if name in frame.base.columns}
+    return changed(frame, columns)
+
+
+def moved(frame: MarketFrame, ms: int) -> MarketFrame:
+    """The same bars at another time."""
+    return MarketFrame(frame.instrument, replace(frame.base, first=frame.base.first + ms // frame.timeframe.ms))
+
+
+def others(frame: MarketFrame) -> list[MarketFrame]:
+    """Other symbols on the same clock, each a trap for what is kept by too short a key.
+
+    In order: the later half first; other units; half of the bars others; all but open and close others.
+    """
+    base, random = frame.base, Env(seed=len(frame.base)).random()
+    n, size = len(base), random.uniform(0.5, 2.0, len(base))
+    away = np.where(random.random(n) < 0.5, 0.0, 0.01 * random.standard_normal(n))
+    half, beside = {}, {}
+    for name, values in base.columns.items():
+        price = COLUMNS[name].unit == PRICE
+        half[name] = values * (1.0 + away) if price else np.where(away != 0.0, values * size, values)
+        wider = {"high": 1.001, "low": 0.999, "open": 1.0, "close": 1.0}.get(name)
+        beside[name] = values * (size if wider is None else wider)
+    later = replace(
+        base,
+        columns={name: np.roll(values, n // 2) for name, values in base.columns.items()},
+        state=np.roll(base.state, n // 2),
+        share=np.roll(base.share, n // 2),
+    )
+    in_other_units = changed(frame, scaled(base.columns, 1.25, 3.0))
+    return [MarketFrame(frame.instrument, later), in_other_units, changed(frame, half), changed(frame, beside)]
 
 
 def spoiled(frame: MarketFrame, time_ms: int, garbage: str) -> MarketFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +172,7 @@ def verify(
     *,
     settings: Settings | None = None,
     live_bars: int = 3_000,
+    exhaustive: bool = False,
     progress: Progress | None = None,
 ) -> Certificate:
     """Examine a prism by every law on a market: parity of batch and live, no look-ahead, and the rest.
@@ -184,17 +185,21 @@ def verify(
     settings : Settings, optional
     live_bars : int
         Bars at the end that another process scores one by one.
+    exhaustive : bool
+        Whether to cut every component at every bar, so that no leak is too rare to be met.
     progress : callable, optional
         Called with what is examined, how many are done and how many there are.
 
     Returns
     -------
     Certificate
-        `certificate.holds`, `certificate.broken`; prints with the first offending bars.
+        `certificate.holds`, `certificate.broken`, `certificate.noted` (what is no look-ahead), `certificate.untested`
+        and `certificate.rarest`; prints with the first offending bars.
     """
     from virtuoso.prism.certificate import certify
 
-    return certify(prism or prism_of(settings), _alone(frame), live_bars=live_bars, progress=progress)
+    chosen = prism or prism_of(settings)
+    return certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
 
 
 def _alone(frame: MarketFrame) -> MarketFrame:
@@ -217,7 +222,6 @@ def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]
     from virtuoso.market.disk import Disk
     from virtuoso.research.run_folder import as_json
 
-    found = asdict(certificate)
     examined = hashlib.sha256("|".join((certificate.data, certificate.prism, certificate.code)).encode()).hexdigest()
     symbol, venue = certificate.instrument.split()
     name = f"{venue}_{symbol}_{certificate.timeframe}_{examined[:NAME_DIGITS]}_certificate"
@@ -225,7 +229,7 @@ def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]
     disk.make_folder(home)
     written = []
     for suffix, data in (
-        ("json", as_json({"holds": certificate.holds, **found})),
+        ("json", as_json(certificate.to_dict())),
         ("txt", f"{certificate}\n".encode()),
     ):
         disk.write(home / f"{name}.{suffix}", data)
