@@ -322,29 +322,47 @@ class Lake:
 
         return self.consistently(read)
 
-    def sql(self, query: str) -> pd.DataFrame:
+    def sql(self, query: str, *, seconds: float | None = None, memory_mb: int | None = None) -> pd.DataFrame:
         """Look at what is stored with SQL: a read-only view a kind, on the files of one generation.
 
-        Columns of `bars`: venue, symbol, timeframe, month, open_time (ms), time (the same as a UTC timestamp), those
-        of the data dictionary, state and available_at. Of events: venue, symbol, day or month, event_time (ms), time,
-        available_at, those of their kind, and stored_at where rows came into stored history.
+        Columns of `bars`: time (UTC timestamp), open_time (ms), those of klines in the data dictionary, state,
+        available_at, venue, symbol, timeframe and month. Of events: time, event_time (ms), available_at, those of their
+        kind, rank and stored_at where rows came into stored history, venue, symbol, and day or month.
+
+        Every file that the query needs is compared with its checksum first. Nothing else of the machine is in reach,
+        and nothing can be written.
+
+        Parameters
+        ----------
+        query : str
+            A single SELECT.
+        seconds : float, s, optional
+            How long it may take; a minute if absent.
+        memory_mb : int, MB, optional
+            How much memory it may take; 2,048 if absent.
 
         Raises
         ------
         NoDataError
             The lake is empty.
+        CorruptFileError
+            A file that the query needs is not what was written.
         DataError
-            The query is no single SELECT, or DuckDB refuses it.
+            The query is no single SELECT, DuckDB refuses it, or it takes more than it may.
         """
-        from virtuoso.market.query import run
+        from virtuoso.market.query import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
+
+        longest, most = seconds or MOST_SECONDS, memory_mb or MOST_MEMORY_MB
 
         def read(manifest: Manifest) -> pd.DataFrame:
             manifests = {kind: manifest if kind == BARS else self.manifest(kind) for kind in self.kinds()}
-            files = {kind: [f for s in one.readable() for f in s.files] for kind, one in manifests.items()}
+            files = {
+                kind: [StoredFile(self.locate(f), f.path, f.sha256) for s in one.readable() for f in s.files]
+                for kind, one in manifests.items()
+            }
             if not any(files.values()):
                 raise NoDataError(f"The lake {self.path} is empty. Try: virtuoso data import PATH --venue binance-spot")
-            paths = {kind: [self.locate(file) for file in some] for kind, some in files.items()}
-            return run(query, paths, [self.path / home / kind for home in ("", "retired") for kind in files])
+            return run(query, files, seconds=longest, memory_mb=most)
 
         return self.consistently(read)
 
