@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from virtuoso.errors import CorruptFileError, DataError, VirtuosoError
+from virtuoso.errors import CorruptFileError, DataError
 from virtuoso.market.columns import BAR_COLUMNS
 from virtuoso.market.kinds import KINDS
 from virtuoso.market.manifest import BARS
@@ -107,28 +107,34 @@ def run(
     FileNotFoundError
         A file that it needs is gone.
     """
-    import duckdb
-
     _refuse_all_but_select(query)
     shelf = _Checked(files)
+    found = _asked(shelf, query, seconds, memory_mb)
+    # raised here, where no frame holds a connection that an error would keep alive
+    if shelf.failure is not None:  # DuckDB and Arrow only say that reading failed
+        raise shelf.failure.with_traceback(None)
+    if isinstance(found, Exception):
+        raise found.with_traceback(None)
+    return found
+
+
+def _asked(shelf: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
+    """Run a query on views of the files of a shelf: the answer, or why there is none."""
+    import duckdb
+
     try:
         with closed_connection(memory_mb) as connection:
-            for kind, datasets in shelf.datasets.items():
-                connection.register(f"_{kind}", datasets)
+            for kind, dataset in shelf.datasets.items():
+                connection.register(f"_{kind}", dataset)
                 moment = "open_time" if kind == BARS else "event_time"
-                connection.execute(
-                    f"create view {kind} as select make_timestamp({moment} * 1000) as time, * from _{kind}"
-                )
+                seen = f"select make_timestamp({moment} * 1000) as time, * from _{kind}"
+                connection.execute(f"create view {kind} as {seen}")
             connection.execute("set lock_configuration = true")
             return _answer(connection, query, seconds, memory_mb)
-    except VirtuosoError:
-        raise
+    except duckdb.Error as error:
+        return _explained(error, list(shelf.datasets), seconds, memory_mb)
     except Exception as error:
-        if shelf.failure is not None:  # DuckDB and Arrow only say that reading failed
-            raise shelf.failure from None
-        if not isinstance(error, duckdb.Error):
-            raise
-        raise _explained(error, [kind for kind, some in files.items() if some], seconds, memory_mb) from None
+        return error
 
 
 @contextmanager
@@ -162,7 +168,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, seconds: float, m
             taken += int(part.memory_usage(deep=True).sum())
             if taken > memory_mb * 1_000_000:
                 raise DataError(
-                    f"The answer is larger than {memory_mb:,} MB. Ask for less, such as with `limit`, or raise --memory."
+                    f"The answer is larger than {memory_mb:,} MB. Ask for less, as with `limit`, or raise --memory."
                 )
             if len(part) == 0:
                 break
