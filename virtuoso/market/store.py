@@ -132,8 +132,15 @@ class Lake:
 
     def timeframes(self, instrument: Instrument) -> list[Timeframe]:
         """Timeframes stored of an instrument, the finest first; some that can be folded where it has trades only."""
-        stored = sorted(s.clock for s in self.manifest().readable() if s.instrument == instrument)
-        return stored or list(choose.FOLDED_FROM_TRADES)
+        return sorted(s.clock for s in self._bars_of(instrument)) or list(choose.FOLDED_FROM_TRADES)
+
+    def usual_timeframe(self, instrument: Instrument) -> Timeframe:
+        """The timeframe that is meant where none is named: the finest of which more than a scrap is stored."""
+        stored = self._bars_of(instrument)
+        return choose.usual_clock(stored) if stored else choose.FOLDED_FROM_TRADES[0]
+
+    def _bars_of(self, instrument: Instrument) -> list[Series]:
+        return [series for series in self.manifest().readable() if series.instrument == instrument]
 
     def resolve(self, symbol: str, timeframe: str | Timeframe | None = None, venue: str | None = None) -> Instrument:
         """Find the one instrument that a symbol means.
@@ -203,8 +210,8 @@ class Lake:
         ----------
         symbol : str
         timeframe : str or Timeframe
-            The base clock of the frame. Where it is not stored, bars are folded from the slowest stored timeframe that
-            divides it and covers the range as well as any; where none divides it, from trades.
+            The base clock of the frame. Where a bar of it is not stored, it is folded from the slowest stored timeframe
+            that divides it and knows the bar; where none does, from trades (splice.py).
         start, end : int (ms) or str, optional
             Answers are wanted for bars that open from `start` on and before `end`. Nothing after `end` is loaded.
         venue : str, optional
@@ -316,9 +323,11 @@ class Lake:
         since, until, known = _moment(start), _moment(end), _moment(as_of)
 
         def read(manifest: Manifest) -> str:
-            series = choose.best_series(manifest, instrument, clock, since, until)
-            rows = self.read(series, since, until, known)
-            return hashlib.sha256(f"{series.key} {rows.digest()}".encode()).hexdigest()
+            told = []
+            for series in choose.answering(manifest, instrument, clock):
+                rows = self.read(series, since, until, known)
+                told += [f"{series.key} {rows.digest()}"] if len(rows) else []
+            return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
         return self.consistently(read)
 
