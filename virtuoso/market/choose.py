@@ -16,7 +16,9 @@ from virtuoso.market.manifest import BARS, Manifest, Series
 LONG_GAP_MS = 30 * 86_400_000
 """History before a gap as long as this touches nothing after it: no timeframe's run of known bars spans it."""
 LEAST_OF_HISTORY = 0.1
-"""Share of the longest history of an instrument that a finer clock must cover to be meant where none is named."""
+SCRAP_BARS = 2_000
+"""A clock is not meant where none is named, if less of it is stored than these bars and than this share of the longest
+history of the instrument."""
 FOLDED_FROM_TRADES = (Timeframe("1s"), Timeframe("1m"))
 """Timeframes on which an instrument is offered that has trades and no bars; others can be asked for."""
 
@@ -103,8 +105,8 @@ def covered_ms(series: Series, since: int, until: int) -> int:
 def usual_clock(stored: Sequence[Series]) -> Timeframe:
     """The timeframe that is meant where none is named: the finest stored, unless it is a scrap beside the others."""
     covered = {s.clock: covered_ms(s, s.first, s.last + s.clock.ms) for s in stored}
-    most = max(covered.values())
-    return min(clock for clock, there in covered.items() if there >= most * LEAST_OF_HISTORY)
+    least = max(covered.values()) * LEAST_OF_HISTORY
+    return min(clock for clock, there in covered.items() if there >= min(least, SCRAP_BARS * clock.ms))
 
 
 def memory_start(several: Sequence[Series], since: int | None) -> int | None:
