@@ -21,13 +21,14 @@ from virtuoso.market.flow import bars_from_trades
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
 from virtuoso.market.load import finer_frames
+from virtuoso.market.rows import Rows
 from virtuoso.market.splice import LEAST_BARS
 from virtuoso.market.store import Lake
 from virtuoso.verbs.scoring import prism_of
 
 DAY = 1440
 TRUTH = bars(2 * DAY)
-TAPE = tape(orders=40_000, mean_gap_ms=300.0)
+TAPE = tape(orders=40_000, mean_gap_ms=300.0, latency_ms=400)
 CLOCKS = {name: Timeframe(name) for name in ("1m", "5m", "15m", "1h")}
 COLUMN_SETS = (tuple(BAR_COLUMNS), REQUIRED, (*REQUIRED, "quote_volume", "trades"), (*REQUIRED, "taker_buy_volume"))
 
@@ -166,6 +167,52 @@ class TestTrades:
         frame = lake.frame("BTCUSDT", asked)
         assert_nothing_lost(before, by_number(frame))
         assert ("folded from trades" in frame.sources) == (which != slice(None))
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["1m", "5m"]), st.integers(0, 190), st.integers(1, 190), st.sampled_from(COLUMN_SETS)
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        st.integers(0, 3),
+        st.sampled_from(["1m", "5m"]),
+        st.integers(0, 190),
+        st.integers(1, 190),
+    )
+    def test_and_bars_in_any_order_and_any_range(self, tmp_path_factory, pieces, when, asked, first, length):
+        lake, before, ms = Lake(tmp_path_factory.mktemp("lake"), env=env()), {}, CLOCKS[asked].ms
+        for place, piece in enumerate([*pieces[:when], None, *pieces[when:]]):
+            with lake.writing() as writer:
+                if piece is None:
+                    writer.add_events(SPOT, TAPE)
+                else:
+                    clock, start, long, columns = piece
+                    rows = bars_from_trades(TAPE, CLOCKS[clock])
+                    minute = (rows.open_time - START) // MINUTE
+                    rows = rows.take((minute >= start) & (minute < start + long))
+                    kept = {name: rows.columns[name] for name in columns}
+                    writer.add(SPOT, CLOCKS[clock], Rows(rows.open_time, kept, rows.state, rows.available_at))
+                writer.commit()
+            try:
+                after = by_number(lake.frame("BTCUSDT", asked))
+            except NoDataError:
+                assert not before, place
+                continue
+            if before:
+                assert_nothing_lost(before, after)
+            before = after
+        since, until = (START // ms * ms + k * MINUTE // ms * ms for k in (first, first + length))
+        try:
+            part = by_number(lake.frame("BTCUSDT", asked, since, until))
+        except NoDataError:
+            part = {}
+        for name, values in before.items():
+            wanted = values.loc[since // ms : until // ms - 1]
+            if name in BAR_COLUMNS:
+                now = part.get(name, pd.Series(dtype=float)).reindex(wanted.index)
+                assert np.array_equal(now, wanted, equal_nan=True), name
 
     def test_go_on_where_bars_end(self, lake):
         put(lake, *self.minutes_of(slice(0, 40)))

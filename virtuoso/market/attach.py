@@ -255,7 +255,7 @@ def bars_of_trades(
             f"{series.instrument}, more than {MOST_BARS:,}. Ask for a shorter range, such as --timerange "
             f"{iso(high - DAY_MS)[:10].replace('-', '')}-, or for slower bars."
         )
-    rows = joined(list(rows_of_trades(reader, series, timeframe, low, high, until)))
+    rows = joined(list(rows_of_trades(reader, series, timeframe, low, high)))
     if len(rows) == 0:
         return None
     return Bars.from_rows(timeframe, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
@@ -267,7 +267,6 @@ def rows_of_trades(
     timeframe: Timeframe,
     low: int,
     high: int,
-    until: int | None,
     wanted: Callable[[int, int], bool] = lambda start, end: True,
 ) -> Iterator[Rows]:
     """Bars folded from stored trades, day by day.
@@ -280,9 +279,8 @@ def rows_of_trades(
         Of trades.
     timeframe : Timeframe
     low, high : int, ms
-        Bars that open from then on, and before.
-    until : int, ms, or None
-        What arrives later is not used.
+        Bars that open from then on, and close before or at that. A trade that arrives up to a minute after the close of
+        its bar is of it all the same, as in the bar that a venue publishes: `as_of` leaves it out.
     wanted : callable
         Told the beginning and the end of a stretch of at most a day, ms: whether its bars are needed.
     """
@@ -293,9 +291,7 @@ def rows_of_trades(
         if not files_within(series, start - HOUR_MS, end) or not wanted(start, end):
             continue
         # an hour before tells whether the source was recording when the day began, and what traded last
-        trades = reader.between(start - HOUR_MS, end + LATE_MS if until is None else min(end + LATE_MS, until))[
-            "trades"
-        ]
+        trades = reader.between(start - HOUR_MS, end + LATE_MS)["trades"]
         rows = bars_from_trades(trades, timeframe, until=end if end <= series.last else None)
         yield rows.take((rows.open_time >= max(start, low)) & (rows.open_time < end))
 

@@ -160,7 +160,7 @@ def _add_trades(
             return bool(lacking[max(start // clock.ms - first, 0) : -(-end // clock.ms) - first].any())
 
         reader = EventReader(lake, series.instrument, ["trades"], as_of)
-        for rows in rows_of_trades(reader, series, clock, low, high, wanted[1], needed):
+        for rows in rows_of_trades(reader, series, clock, low, high, needed):
             if len(rows):
                 bars = Bars.from_rows(clock, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
                 history.add(name, bars)
