@@ -247,6 +247,30 @@ class TestABitThatFlipped:
         assert len(found) > 50
         assert all("virtuoso data verify" in text for text in found)
 
+    def test_E21_no_query_ever_returns_the_wrong_value(self, lake):
+        """Sixty bits, anywhere in the files: the right answer, or an error that names the file."""
+        rng = np.random.default_rng(10)
+        query = "select count(*) n, sum(close) a, max(high) b, sum(open_time) t, count(distinct month) m from bars"
+        right = lake.sql(query).to_numpy().tolist()
+        parts = sorted((lake.path / "bars").rglob("part-*.parquet"))
+        for _ in range(60):
+            path = parts[rng.integers(len(parts))]
+            whole = path.read_bytes()
+            data = bytearray(whole)
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            path.write_bytes(data)
+            with pytest.raises(CorruptFileError, match=rf"{path.name} differs from its checksum"):
+                lake.sql(query)
+            path.write_bytes(whole)
+        assert lake.sql(query).to_numpy().tolist() == right
+
+    def test_E21_a_query_reads_no_month_that_it_does_not_need(self, lake):
+        """So damage in another month does not matter to it."""
+        self.flip(part_of(lake, 1), 200)
+        assert lake.sql("select count(*) n from bars where month = '2024-01'")["n"].item() > 0
+        with pytest.raises(CorruptFileError):
+            lake.sql("select max(close) from bars")
+
     def test_E21_a_file_that_is_gone_is_named(self, lake):
         part_of(lake).unlink()
         with pytest.raises(CorruptFileError, match=r"part-.*is not there.*import its source again"):

@@ -14,6 +14,7 @@ from tests.archives import JANUARY, MINUTE, NOW, bars, env, flat_bars, minutes
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, DataError, NoDataError
+from virtuoso.market import query as query_module
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.load import finer_frames
@@ -42,6 +43,10 @@ def only(columns, index):
 def stored(lake: Lake, as_of=None) -> Rows:
     (series,) = lake.manifest().readable()
     return lake.read(series, as_of=as_of)
+
+
+def stored_columns(lake: Lake, name: str) -> np.ndarray:
+    return np.concatenate([lake.read(series).column(name) for series in lake.manifest().readable()])
 
 
 def files_of(lake: Lake) -> set[str]:
@@ -467,6 +472,19 @@ class TestSql:
             "select 1; select 2",
             "pragma database_list",
             "install httpfs",
+            "load httpfs",
+            "export database 'x'",
+            "call pragma_version()",
+            "prepare p as select 1",
+            "execute p",
+            "insert into bars values (1)",
+            "checkpoint",
+            "explain copy bars to 'x.csv'",
+            "explain analyze copy bars to 'x.csv'",
+            "EXPLAIN\n ANALYZE\tcopy bars to 'x.csv'",
+            "explain /* select */ copy bars to 'x.csv'",
+            "explain analyze create table t as select 1",
+            "/* a comment */",
             "",
         ],
     )
@@ -474,10 +492,88 @@ class TestSql:
         with pytest.raises(DataError, match="Only a single SELECT"):
             full.sql(query)
 
-    @pytest.mark.parametrize("query", ["select * from read_text('/etc/passwd')", "select * from glob('/etc/*')"])
-    def test_reaches_no_other_file(self, full, query):
+    @pytest.mark.parametrize(
+        "query", ["from bars", "with x as (from bars) select * from x", "describe bars", "explain analyze from bars"]
+    )
+    def test_may_be_written_in_any_way(self, full, query):
+        assert len(full.sql(query)) > 0
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "copy bars to '{path}' (format parquet)",
+            "explain analyze copy bars to '{path}'",
+            "copy (select 1) to '{path}' (format csv)",
+            "export database '{path}'",
+            "attach '{path}' as other",
+            "pragma enable_profiling = 'json'; pragma profiling_output = '{path}'",
+            "from enable_logging('QueryLog', storage = 'file', storage_config = {{'path': '{path}'}})",
+            "set enable_external_access = true",
+            "set disabled_filesystems = ''",
+            "set temp_directory = '{path}'",
+        ],
+    )
+    def test_could_write_nowhere_if_it_were_no_select(self, full, query, monkeypatch, tmp_path):
+        monkeypatch.setattr(query_module, "_refuse_all_but_select", lambda query: None)
+        before = {path: (full.path / path).read_bytes() for path in files_of(full)}
+        for target in (tmp_path / "new", full.locate(full.manifest().readable()[0].files[0])):
+            with pytest.raises(DataError, match="DuckDB refuses the query"):
+                full.sql(query.format(path=target))
+        assert before == {path: (full.path / path).read_bytes() for path in files_of(full)}
+        assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "select * from read_text('/etc/passwd')",
+            "select * from read_blob('/etc/passwd')",
+            "select * from read_csv('/etc/passwd', sep = ':')",
+            "select * from sniff_csv('/etc/passwd')",
+            "select * from glob('/etc/*')",
+            "select * from '/etc/passwd'",
+            "select * from read_parquet('{lake}/bars/**/*.parquet')",
+            "select * from parquet_metadata('{part}')",
+            "select * from read_csv('https://example.org/x.csv')",
+            "select getenv('HOME')",
+            "select * from secret_of_the_program",
+        ],
+    )
+    def test_reaches_nothing_but_the_views(self, full, query):
+        secret_of_the_program = pd.DataFrame({"a": [1]})
+        assert len(secret_of_the_program) == 1
+        part = full.locate(full.manifest().readable()[0].files[0])
         with pytest.raises(DataError, match="DuckDB refuses the query"):
-            full.sql(query)
+            full.sql(query.format(lake=full.path, part=part))
+
+    def test_knows_what_is_not_known_as_duckdb_does(self, full):
+        """NaN is the largest number to DuckDB, also where Arrow filters the rows."""
+        counted = full.sql("select count(*) n from bars where taker_buy_volume > 1e300")
+        unknown = np.isnan(stored_columns(full, "taker_buy_volume")).sum()
+        assert counted["n"].tolist() == [unknown]
+
+    def test_ends_when_its_time_is_up(self, full):
+        with pytest.raises(DataError, match=r"longer than 0\.2 s.*--timeout"):
+            full.sql("select count(*) from range(100000000000)", seconds=0.2)
+
+    def test_ends_when_it_takes_too_much_memory(self, full):
+        with pytest.raises(DataError, match=r"more than 64 MB of memory.*--memory"):
+            full.sql("select distinct range from range(100000000)", memory_mb=64)
+
+    def test_ends_when_the_answer_is_too_large(self, full):
+        with pytest.raises(DataError, match=r"larger than 64 MB.*--memory"):
+            full.sql("select range from range(100000000)", memory_mb=64)
+
+    def test_gives_long_answers_whole(self, full):
+        found = full.sql("select range n, if(range = 300000, null, range) m from range(500000)")
+        assert found["n"].tolist() == list(range(500_000))
+        assert found["m"].isna().sum() == 1
+
+    def test_may_not_be_a_book(self, full):
+        with pytest.raises(DataError, match="characters"):
+            full.sql(f"select '{'x' * 200_000}'")
+        with pytest.raises(DataError) as told:
+            full.sql(f"select '{'x' * 50_000}' + [1] from bars")
+        assert len(str(told.value)) < 1_000
 
     def test_names_what_is_wrong_with_a_query(self, full):
         with pytest.raises(DataError, match="symbl"):

@@ -291,9 +291,11 @@ def sql(
     call: Call,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the views `bars`, `trades` ...")],
     out: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Write a .csv or .parquet file.")] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.001, help="Longest that it may take.")] = 60.0,
+    memory: Annotated[int, typer.Option(metavar="MB", min=64, help="Most memory that it may take.")] = 2_048,
 ) -> Answer:
     """Look at bars and events with SQL, read-only: one view a kind."""
-    found = call.lake.sql(query)
+    found = call.lake.sql(query, seconds=timeout, memory_mb=memory)
     if out is not None:
         _write(found, out)
     data = {"columns": list(found.columns), "rows": _records(found), "out": out}

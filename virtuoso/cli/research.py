@@ -83,6 +83,7 @@ def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
         "known": float(np.isfinite(scores.confluence).mean()),
         "known_shares": shares,
         "prism": scores.prism.fingerprint,
+        "bars_from": scores.frame.sources,
         "last": {
             "close_time": int(scores.close_times[-1]),
             "confluence": float(scores.confluence[-1]),
@@ -107,6 +108,8 @@ def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[Rende
         f"{facts['components']} components, {number(facts['ns_per_bar_per_component'], 0)} ns a bar a component on all "
         f"timeframes; confluence known on {percent(facts['known'])} of the bars"
     )
+    if len(facts["bars_from"]) > 1:
+        yield f"bars: {frame.made_of}"
     yield f"-> {file} ({size(file.stat().st_size)})"
     yield heading("Share of bars on which each component is known")
     ladder = [timeframe.name for timeframe, _ in scores.prism.ladder(frame.timeframe)]
@@ -221,7 +224,7 @@ def verify(
     frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick)
-    if all(finding.law == "live" or finding.verdict == "not tested" for finding in found.findings):
+    if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
             f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
             f"{found.untested[0]}. Choose a longer --timerange."

@@ -33,7 +33,7 @@ from virtuoso.market.events import EventFold, Events
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
 from virtuoso.market.kinds import KINDS
 from virtuoso.market.manifest import Series
-from virtuoso.market.rows import joined
+from virtuoso.market.rows import Rows, joined
 
 if TYPE_CHECKING:
     from virtuoso.market.store import Lake
@@ -246,8 +246,6 @@ def bars_of_trades(
     DataError
         The stretch is so long that its bars would not fit into memory.
     """
-    from virtuoso.market.flow import bars_from_trades
-
     reader = EventReader(lake, series.instrument, ["trades"], as_of)
     low = series.first if since is None else max(since, series.first)
     high = series.last if until is None else min(until, series.last)
@@ -257,21 +255,45 @@ def bars_of_trades(
             f"{series.instrument}, more than {MOST_BARS:,}. Ask for a shorter range, such as --timerange "
             f"{iso(high - DAY_MS)[:10].replace('-', '')}-, or for slower bars."
         )
-    parts = []
-    for start in range(low - low % DAY_MS, high + 1, DAY_MS):
-        end = min(start + DAY_MS, high)
-        if not files_within(series, start - HOUR_MS, end):
-            continue
-        # an hour before tells whether the source was recording when the day began, and what traded last
-        trades = reader.between(start - HOUR_MS, end + LATE_MS if until is None else min(end + LATE_MS, until))[
-            "trades"
-        ]
-        rows = bars_from_trades(trades, timeframe, until=end if end <= series.last else None)
-        parts.append(rows.take((rows.open_time >= max(start, low)) & (rows.open_time < end)))
-    rows = joined(parts)
+    rows = joined(list(rows_of_trades(reader, series, timeframe, low, high)))
     if len(rows) == 0:
         return None
     return Bars.from_rows(timeframe, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
+
+
+def rows_of_trades(
+    reader: EventReader,
+    series: Series,
+    timeframe: Timeframe,
+    low: int,
+    high: int,
+    wanted: Callable[[int, int], bool] = lambda start, end: True,
+) -> Iterator[Rows]:
+    """Bars folded from stored trades, day by day.
+
+    Parameters
+    ----------
+    reader : EventReader
+        Of trades.
+    series : Series
+        Of trades.
+    timeframe : Timeframe
+    low, high : int, ms
+        Bars that open from then on, and close before or at that. A trade that arrives up to a minute after the close of
+        its bar is of it all the same, as in the bar that a venue publishes: `as_of` leaves it out.
+    wanted : callable
+        Told the beginning and the end of a stretch of at most a day, ms: whether its bars are needed.
+    """
+    from virtuoso.market.flow import bars_from_trades
+
+    for start in range(low - low % DAY_MS, high + 1, DAY_MS):
+        end = min(start + DAY_MS, high)
+        if not files_within(series, start - HOUR_MS, end) or not wanted(start, end):
+            continue
+        # an hour before tells whether the source was recording when the day began, and what traded last
+        trades = reader.between(start - HOUR_MS, end + LATE_MS)["trades"]
+        rows = bars_from_trades(trades, timeframe, until=end if end <= series.last else None)
+        yield rows.take((rows.open_time >= max(start, low)) & (rows.open_time < end))
 
 
 class LiveColumns:

@@ -20,6 +20,7 @@ import hashlib
 import json
 import logging
 import mmap
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 50_000
 """Rows below which a series is not kept: a month of minutes."""
+LONGEST_END_MS = 31 * 86_400_000
+"""Missing bars that are told at the end of a range, ms: more than the slowest bar is long."""
 HEAD = 8_192
 """Bytes before the first column, so that columns begin at the border of a page."""
 WORD = 8
@@ -63,12 +66,21 @@ class Dense(NamedTuple):
     published: NDArray[np.int8]
 
     def until(self, end_ms: int | None) -> Bars | None:
-        """Give the bars up to the last published one that opens before a moment: what its rows alone would make."""
+        """Give the bars that open before a moment, as `bars_before` makes them of the rows."""
         if end_ms is None:
             return self.bars
         number = -(-end_ms // self.bars.timeframe.ms)
         before = np.flatnonzero(self.published[: max(number - self.bars.first, 0)])
-        return self.bars.until(self.bars.first + int(before[-1]) + 1) if len(before) else None
+        return _cut(self.bars, number, self.bars.first + int(before[-1])) if len(before) else None
+
+
+def _cut(bars: Bars, number: int, last: int) -> Bars:
+    """The bars before a number, those included that are missing at the end while history goes on after them.
+
+    At the close of a missing bar nobody knows whether it comes, but its time has passed: a slower bar that needs it is
+    closed, as a live one is. So what is known of it does not depend on whether later bars were asked for.
+    """
+    return bars.until(min(number, last + 1 + LONGEST_END_MS // bars.timeframe.ms))
 
 
 def bars_of(series: Series, rows: Rows) -> Bars:
@@ -97,15 +109,37 @@ def bars_until(lake: Lake, series: Series, end: int | None) -> Bars | None:
     if dense is not None:
         return dense.until(end)
     whole = end is None or end > series.last
-    rows = lake.read(series, None, None if whole else end)
+    if not whole:
+        return bars_before(lake, series, None, end)
+    rows = lake.read(series)
     if len(rows) == 0:
         return None
     bars = bars_of(series, rows)
-    if worth and whole:
+    if worth:
         published = np.zeros(len(bars), dtype=np.int8)
         published[rows.open_time // series.clock.ms - bars.first] = 1
         _keep(lake, series, Dense(bars, published))
     return bars
+
+
+def bars_before(
+    lake: Lake, series: Series, start: int | None, end: int | None, as_of: int | None = None
+) -> Bars | None:
+    """Bars of a series that open from a moment on and before another, made of their rows; None if there are none."""
+    # one row after the end tells that what is missing before it is missing, and not yet to come
+    later = [file.max_open_time for file in series.files if end is not None and file.max_open_time >= end]
+    rows = lake.read(series, start, None if end is None else min(later, default=end - 1) + 1, as_of)
+    if end is None:
+        return bars_of(series, rows) if len(rows) else None
+    before, ms = int(np.searchsorted(rows.open_time, end)), series.clock.ms
+    if before == 0:
+        return None
+    rows = rows.take(slice(0, before + 1))
+    last = int(rows.open_time[before - 1]) // ms
+    if len(rows) > before:  # as early as it can be without being seen: the gap to it may be one of years
+        nearest = min(int(rows.open_time[before]), (last + 1 + LONGEST_END_MS // ms) * ms)
+        rows = replace(rows, open_time=np.append(rows.open_time[:before], nearest))
+    return _cut(bars_of(series, rows), -(-end // ms), last)
 
 
 def _all_there(lake: Lake, series: Series) -> bool:

@@ -1,6 +1,7 @@
-"""Which stored series answers a question: of a symbol, a timeframe and a range, one; or an error that says why none.
+"""Which stored series answer a question about a symbol and a timeframe, in which order; or an error that says why none.
 
-Bars answer on every timeframe that theirs divides. Where no stored bars do, stored trades do, on every timeframe.
+Bars answer on every timeframe that theirs divides, the slowest first; stored trades come after them, on every one.
+What answers at a bar depends on what is stored there, never on the range that is asked (splice.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from virtuoso.market.manifest import BARS, Manifest, Series
 
 LONG_GAP_MS = 30 * 86_400_000
 """History before a gap as long as this touches nothing after it: no timeframe's run of known bars spans it."""
+LEAST_OF_HISTORY = 0.1
+SCRAP_BARS = 2_000
+"""A clock is not meant where none is named, if less of it is stored than these bars and than this share of the longest
+history of the instrument."""
 FOLDED_FROM_TRADES = (Timeframe("1s"), Timeframe("1m"))
 """Timeframes on which an instrument is offered that has trades and no bars; others can be asked for."""
 
@@ -81,35 +86,61 @@ def answers(series: Series, clock: Timeframe) -> bool:
     return series.kind != BARS or clock.ms % series.clock.ms == 0
 
 
-def best_series(
-    manifest: Manifest, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None
-) -> Series:
-    """Choose the slowest stored timeframe that divides the asked one and covers the range as well as any.
+def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> list[Series]:
+    """Series of bars that can answer on a timeframe, in order of precedence: the slowest first, so the stored clock.
 
-    Raises
-    ------
-    NoDataError
-        None divides it.
+    The order does not depend on a range, nor on when something was imported.
     """
     able = [s for s in manifest.readable() if s.instrument == instrument and clock.ms % s.clock.ms == 0]
-    if not able:
-        raise NoDataError(f"No bars of {instrument} that divide {clock} are stored any more. Import them again.")
-
-    def covered(series: Series) -> int:
-        first = series.first if since is None else max(series.first, since)
-        last = series.last + series.clock.ms
-        return max((last if until is None else min(last, until)) - first, 0)
-
-    most = max(covered(series) for series in able)
-    return max((s for s in able if covered(s) > most - clock.ms), key=lambda s: s.clock.ms)
+    return sorted(able, key=lambda s: -s.clock.ms)
 
 
-def memory_start(series: Series, since: int | None) -> int | None:
-    """Where to begin reading: after the last long gap before the range, else at the beginning of history."""
+def covered_ms(series: Series, since: int, until: int) -> int:
+    """How much of a stretch of time the bars of a series fill: what lies in its gaps is not there, ms."""
+    first, end = max(series.first, since), min(series.last + series.clock.ms, until)
+    missing = sum(max(min(gap.end, end) - max(gap.start, first), 0) for gap in series.gaps)
+    return max(end - first - missing, 0)
+
+
+def usual_clock(stored: Sequence[Series]) -> Timeframe:
+    """The timeframe that is meant where none is named: the finest stored, unless it is a scrap beside the others."""
+    covered = {s.clock: covered_ms(s, s.first, s.last + s.clock.ms) for s in stored}
+    least = max(covered.values()) * LEAST_OF_HISTORY
+    return min(clock for clock, there in covered.items() if there >= min(least, SCRAP_BARS * clock.ms))
+
+
+def memory_start(several: Sequence[Series], since: int | None) -> int | None:
+    """Where to begin reading: after the last long gap before the range, else at the beginning of history.
+
+    Parameters
+    ----------
+    several : sequence of Series
+        That answer together: a gap is what none of them fills.
+    since : int, ms, or None
+    """
     if since is None:
         return None
-    ends = [gap.end for gap in series.gaps if gap.end <= since and gap.end - gap.start >= LONG_GAP_MS]
+    ends = [end for start, end in _shared_gaps(several) if end <= since and end - start >= LONG_GAP_MS]
     return max(ends, default=None)
+
+
+def _shared_gaps(several: Sequence[Series]) -> list[tuple[int, int]]:
+    """Stretches between the first and the last bar of several series in which none of them has one, ms."""
+    there = sorted(stretch for series in several for stretch in _stretches(series))
+    gaps, reached = [], there[0][1]
+    for start, end in there:
+        if start > reached:
+            gaps.append((reached, start))
+        reached = max(reached, end)
+    return gaps
+
+
+def _stretches(series: Series) -> list[tuple[int, int]]:
+    """Stretches between the gaps of a series, ms."""
+    end = series.last + (series.clock.ms if series.kind == BARS else 0)
+    gaps = sorted((gap.start, gap.end) for gap in series.gaps if gap.start > series.first and gap.end < end)
+    starts, ends = [series.first, *(b for _, b in gaps)], [*(a for a, _ in gaps), end]
+    return list(zip(starts, ends, strict=True))
 
 
 def recording_start(series: Series, since: int | None) -> int | None:
@@ -120,7 +151,7 @@ def recording_start(series: Series, since: int | None) -> int | None:
     if since is None:
         return None
     ends = [gap.end for gap in series.gaps if gap.start < since < gap.end and gap.end - gap.start >= LONG_GAP_MS]
-    return max(ends, default=memory_start(series, since))
+    return max(ends, default=memory_start([series], since))
 
 
 def nothing_there(series: Series, clock: Timeframe, since: int | None, until: int | None, as_of: int | None) -> str:

@@ -24,6 +24,8 @@ from virtuoso.market.gaps import UNKNOWN, GapPolicy
 if TYPE_CHECKING:
     import pandas as pd
 
+    from virtuoso.market.splice import Origin
+
 
 @dataclass(frozen=True)
 class MarketFrame:
@@ -35,6 +37,8 @@ class MarketFrame:
     base : Bars
     window : tuple of int, or None
         Numbers of the base bars for which answers are wanted, from inclusive, to exclusive; all if None.
+    origin : Origin, or None
+        Which stored series answer at its bars; None if it is not of a lake.
 
     Examples
     --------
@@ -46,6 +50,7 @@ class MarketFrame:
     base: Bars
     window: tuple[int, int] | None = None
     _folded: dict[str, Bars] = field(default_factory=dict, repr=False, compare=False)
+    origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
     def timeframe(self) -> Timeframe:
@@ -69,7 +74,20 @@ class MarketFrame:
         if len(self) == 0:
             return f"<MarketFrame {self.instrument} {self.timeframe} empty>"
         first, last = self.timeframe.open_time(self.start), self.timeframe.close_time(self.stop - 1)
-        return f"<MarketFrame {self.instrument} {self.timeframe} {len(self):,} bars {iso(first)} to {iso(last)}>"
+        made = f", {self.made_of}" if self.origin is not None and self.origin.of is not None else ""
+        return f"<MarketFrame {self.instrument} {self.timeframe} {len(self):,} bars {iso(first)} to {iso(last)}{made}>"
+
+    @property
+    def sources(self) -> dict[str, float]:
+        """Share of the bars for which answers are wanted at which each stored series answers; empty if of no lake."""
+        return {} if self.origin is None else self.origin.shares(self.start, self.stop)
+
+    @property
+    def made_of(self) -> str:
+        """Which stored series answer, in words: `5m stored 98.2 %, folded from 1m 1.8 %`."""
+        if len(self.sources) == 1:
+            return next(iter(self.sources))
+        return ", ".join(f"{name} {100.0 * share:.1f} %" for name, share in self.sources.items())
 
     def bars(self, timeframe: Timeframe) -> Bars:
         """Bars of this or a slower timeframe; only closed ones; fold.py says which are known."""
@@ -81,13 +99,15 @@ class MarketFrame:
 
     def until(self, time_ms: int) -> MarketFrame:
         """What was known at a moment: bars closed by then, and nothing else."""
-        return MarketFrame(self.instrument, self.base.until(time_ms // self.timeframe.ms), self.window)
+        base = self.base.until(time_ms // self.timeframe.ms)
+        return MarketFrame(self.instrument, base, self.window, origin=self.origin)
 
     def within(self, start_ms: int | None, end_ms: int | None) -> MarketFrame:
         """Want answers only for bars that open in a time range; what lies before is kept to be remembered."""
         first = self.base.first if start_ms is None else -(-start_ms // self.timeframe.ms)
         stop = self.base.end if end_ms is None else -(-end_ms // self.timeframe.ms)
-        return MarketFrame(self.instrument, self.base, (max(first, self.start), min(stop, self.stop)), self._folded)
+        window = (max(first, self.start), min(stop, self.stop))
+        return MarketFrame(self.instrument, self.base, window, self._folded, self.origin)
 
     def number_at(self, time_ms: int) -> int:
         """Number of the last base bar that was closed at a moment.

@@ -132,8 +132,15 @@ class Lake:
 
     def timeframes(self, instrument: Instrument) -> list[Timeframe]:
         """Timeframes stored of an instrument, the finest first; some that can be folded where it has trades only."""
-        stored = sorted(s.clock for s in self.manifest().readable() if s.instrument == instrument)
-        return stored or list(choose.FOLDED_FROM_TRADES)
+        return sorted(s.clock for s in self._bars_of(instrument)) or list(choose.FOLDED_FROM_TRADES)
+
+    def usual_timeframe(self, instrument: Instrument) -> Timeframe:
+        """The timeframe that is meant where none is named: the finest of which more than a scrap is stored."""
+        stored = self._bars_of(instrument)
+        return choose.usual_clock(stored) if stored else choose.FOLDED_FROM_TRADES[0]
+
+    def _bars_of(self, instrument: Instrument) -> list[Series]:
+        return [series for series in self.manifest().readable() if series.instrument == instrument]
 
     def resolve(self, symbol: str, timeframe: str | Timeframe | None = None, venue: str | None = None) -> Instrument:
         """Find the one instrument that a symbol means.
@@ -203,8 +210,8 @@ class Lake:
         ----------
         symbol : str
         timeframe : str or Timeframe
-            The base clock of the frame. Where it is not stored, bars are folded from the slowest stored timeframe that
-            divides it and covers the range as well as any; where none divides it, from trades.
+            The base clock of the frame. Where a bar of it is not stored, it is folded from the slowest stored timeframe
+            that divides it and knows the bar; where none does, from trades (splice.py).
         start, end : int (ms) or str, optional
             Answers are wanted for bars that open from `start` on and before `end`. Nothing after `end` is loaded.
         venue : str, optional
@@ -316,35 +323,55 @@ class Lake:
         since, until, known = _moment(start), _moment(end), _moment(as_of)
 
         def read(manifest: Manifest) -> str:
-            series = choose.best_series(manifest, instrument, clock, since, until)
-            rows = self.read(series, since, until, known)
-            return hashlib.sha256(f"{series.key} {rows.digest()}".encode()).hexdigest()
+            told = []
+            for series in choose.answering(manifest, instrument, clock):
+                rows = self.read(series, since, until, known)
+                told += [f"{series.key} {rows.digest()}"] if len(rows) else []
+            return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
         return self.consistently(read)
 
-    def sql(self, query: str) -> pd.DataFrame:
+    def sql(self, query: str, *, seconds: float | None = None, memory_mb: int | None = None) -> pd.DataFrame:
         """Look at what is stored with SQL: a read-only view a kind, on the files of one generation.
 
-        Columns of `bars`: venue, symbol, timeframe, month, open_time (ms), time (the same as a UTC timestamp), those
-        of the data dictionary, state and available_at. Of events: venue, symbol, day or month, event_time (ms), time,
-        available_at, those of their kind, and stored_at where rows came into stored history.
+        Columns of `bars`: time (UTC timestamp), open_time (ms), those of klines in the data dictionary, state,
+        available_at, venue, symbol, timeframe and month. Of events: time, event_time (ms), available_at, those of their
+        kind, rank and stored_at where rows came into stored history, venue, symbol, and day or month.
+
+        Every file that the query needs is compared with its checksum first. Nothing else of the machine is in reach,
+        and nothing can be written.
+
+        Parameters
+        ----------
+        query : str
+            A single SELECT.
+        seconds : float, s, optional
+            How long it may take; a minute if absent.
+        memory_mb : int, MB, optional
+            How much memory it may take; 2,048 if absent.
 
         Raises
         ------
         NoDataError
             The lake is empty.
+        CorruptFileError
+            A file that the query needs is not what was written.
         DataError
-            The query is no single SELECT, or DuckDB refuses it.
+            The query is no single SELECT, DuckDB refuses it, or it takes more than it may.
         """
-        from virtuoso.market.query import run
+        from virtuoso.market.query import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
+
+        longest, most = seconds or MOST_SECONDS, memory_mb or MOST_MEMORY_MB
 
         def read(manifest: Manifest) -> pd.DataFrame:
             manifests = {kind: manifest if kind == BARS else self.manifest(kind) for kind in self.kinds()}
-            files = {kind: [f for s in one.readable() for f in s.files] for kind, one in manifests.items()}
+            files = {
+                kind: [StoredFile(self.locate(f), f.path, f.sha256) for s in one.readable() for f in s.files]
+                for kind, one in manifests.items()
+            }
             if not any(files.values()):
                 raise NoDataError(f"The lake {self.path} is empty. Try: virtuoso data import PATH --venue binance-spot")
-            paths = {kind: [self.locate(file) for file in some] for kind, some in files.items()}
-            return run(query, paths, [self.path / home / kind for home in ("", "retired") for kind in files])
+            return run(query, files, seconds=longest, memory_mb=most)
 
         return self.consistently(read)
 

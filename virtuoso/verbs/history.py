@@ -162,7 +162,7 @@ def load(
         `BTCUSDT` or `BTC/USDT:USDT`.
     timeframe : str, optional
         The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
-        that is stored if absent.
+        of which more than a scrap is stored if absent.
     timerange : str, optional
         `20250704-20251031`: bars for which answers are wanted. Older ones are loaded to be remembered.
     venue : str, optional
@@ -180,7 +180,7 @@ def load(
     start, end = parse_timerange(timerange) if timerange else (None, None)
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
-    clock = timeframe or home.timeframes(instrument)[0].name
+    clock = timeframe or home.usual_timeframe(instrument).name
     frame = home.frame(instrument.symbol, clock, start, end, instrument.venue, as_of)
     log.info("loaded", extra={"instrument": str(instrument), "timeframe": clock, "bars": len(frame.base)})
     return frame
@@ -193,7 +193,7 @@ def frame_at(
     """The frame in which a moment lies, with what is remembered at it, and the moment; the newest close if absent."""
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
-    clock = Timeframe(timeframe) if timeframe else home.timeframes(instrument)[0]
+    clock = Timeframe(timeframe) if timeframe else home.usual_timeframe(instrument)
     moment = parse_time(at) if isinstance(at, str) else at
     if moment is None:
         frame = home.frame(instrument.symbol, clock, venue=instrument.venue)

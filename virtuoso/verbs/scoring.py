@@ -14,12 +14,19 @@ from virtuoso.verbs.home import NAME_DIGITS, Progress, settings_of
 if TYPE_CHECKING:
     from virtuoso.config import Settings
     from virtuoso.market.frame import MarketFrame
+    from virtuoso.market.store import Lake
     from virtuoso.prism.certificate import Certificate
+    from virtuoso.prism.evidence import Finding
     from virtuoso.prism.explanation import Explanation
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.scores import Scores
     from virtuoso.signals.signal import Signal
+
+DOOR_BARS = 300
+"""Bars that are scored from their own range and from all of history."""
+DOOR_TOLERANCE = 1e-6
+"""Points."""
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +206,51 @@ def verify(
     from virtuoso.prism.certificate import certify
 
     chosen = prism or prism_of(settings)
-    return certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
+    found = certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
+    if frame.origin is None:
+        return found
+    at_the_door, untested = _door(frame, chosen)
+    return replace(found, findings=[*found.findings, *at_the_door], untested=[*found.untested, *untested])
+
+
+def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
+    """Examine what the lake answers of the instrument and timeframe of a frame, and how the last bars score."""
+    from virtuoso.market.door import examine
+    from virtuoso.market.store import Lake
+    from virtuoso.prism.evidence import Finding
+
+    assert frame.origin is not None
+    home, clock = Lake(frame.origin.lake), frame.timeframe
+    found, untested = [], []
+    for one in examine(home, frame.instrument, clock):
+        if one.contradiction:
+            untested.append(f"door of {one.what} on {clock}: {one.detail}")
+            continue
+        told = ("holds" if one.holds else "BROKEN", one.compared, one.known, float(one.offending), one.at, one.detail)
+        found.append(Finding("door", one.what, clock.name, *told))
+    found.append(_scored_alike(home, frame, prism))
+    return found, untested
+
+
+def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
+    """Score the last bars of a frame as asked for alone, and with all of history loaded."""
+    import numpy as np
+
+    from virtuoso.prism.evidence import Finding
+
+    clock, venue = frame.timeframe, frame.instrument.venue
+    first = max(frame.stop - DOOR_BARS, frame.start)
+    since, until = clock.open_time(first), clock.open_time(frame.stop)
+    whole = prism.score(home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
+    alone = prism.score(home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
+    n = min(len(whole), len(alone))
+    apart = np.abs(alone[:n] - whole[:n])
+    wrong = (np.isnan(alone[:n]) != np.isnan(whole[:n])) | (apart > DOOR_TOLERANCE)
+    at = clock.close_time(first + int(np.argmax(wrong))) if wrong.any() else None
+    known = float(np.isfinite(whole).mean()) if len(whole) else 0.0
+    detail = f"the last {n:,} bars scored from their own range and from the whole history"
+    verdict = "holds" if not wrong.any() and len(whole) == len(alone) else "BROKEN"
+    return Finding("door", "the whole prism", clock.name, verdict, n, known, float(wrong.sum()), at, detail)
 
 
 def _alone(frame: MarketFrame) -> MarketFrame:
