@@ -43,6 +43,16 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 _NUMBERS = count()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def module_folder(elsewhere: Path) -> Iterator[None]:
+    """Another working folder for what a file of tests makes once."""
+    before, folder = Path.cwd(), elsewhere / f"{next(_NUMBERS)}"
+    folder.mkdir()
+    os.chdir(folder)
+    yield
+    os.chdir(before)
+
+
 @pytest.fixture(autouse=True)
 def working_folder(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder for every test: no project, and a ledger of its own."""

@@ -146,7 +146,7 @@ class TestWhereItCannotBeWritten:
 
     @pytest.mark.parametrize("error", [28, 30], ids=["full", "read-only"])
     def test_a_disk_that_takes_nothing(self, scores, project, monkeypatch, error):
-        def refuse(self, path, data):
+        def refuse(self, path, data, **how):
             raise OSError(error, os.strerror(error), str(path))
 
         with monkeypatch.context() as broken:

@@ -30,8 +30,16 @@ class Disk:
     def step(self, name: str, path: Path) -> None:
         """Be told that a step is about to happen: make, open, write, sync, rename, sync folder, move, remove."""
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Bring a file into being, whole or not at all."""
+    def write(self, path: Path, data: bytes, *, settled: bool = True) -> None:
+        """Bring a file into being, whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+        data : bytes
+        settled : bool
+            Whether its name is durable, too, when this returns; else a power cut may lose the file, never half of it.
+        """
         self.make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
         try:
@@ -48,7 +56,8 @@ class Disk:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        self.sync_folder(path.parent)
+        if settled:
+            self.sync_folder(path.parent)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and the folders above it, durably."""

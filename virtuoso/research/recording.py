@@ -44,6 +44,8 @@ class Recording:
         Whether the root is marked as one; else it is the working folder, and tries made elsewhere are not counted.
     wanted : bool
         Whether it was to be recorded.
+    stamp : tuple of int
+        State of the ledger when that was counted.
     """
 
     trial: Trial = field(repr=False)
@@ -51,6 +53,7 @@ class Recording:
     root: Path | None = None
     is_project: bool = True
     wanted: bool = True
+    stamp: tuple[int, int] = field(default=(0, 0), repr=False)
 
     @property
     def recorded(self) -> bool:
@@ -90,7 +93,7 @@ class Recording:
 
     def renewed(self) -> Recording:
         """Count again: what was tried since counts for this run, too; one that could not be recorded may be by now."""
-        if self.root is None:
+        if self.root is None or (self.recorded and self.stamp == TrialLedger(self.root / FOLDER).stamp):
             return self
         return record(self.trial, wanted=self.wanted, home=Project(self.root, self.is_project))
 
@@ -124,13 +127,14 @@ def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) ->
             ledger.record(trial)
     except OSError as refused:
         reason = f"the ledger cannot be written: {refused.strerror or refused}"
+    stamp = ledger.stamp  # before it is counted: what is recorded meanwhile is counted next time
     try:
         tried = ledger.tried(trial)
     except (DataError, OSError) as unknown:
         tried = Tried.of([trial])
         reason = reason or f"what was tried is not known: {unknown}"
     counted = replace(tried, recorded=not reason, reason=reason)
-    return Recording(trial, counted, home.root, home.is_marked, wanted)
+    return Recording(trial, counted, home.root, home.is_marked, wanted, stamp)
 
 
 @contextmanager

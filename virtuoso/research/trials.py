@@ -48,7 +48,7 @@ MOST_DAYS = 4_000
 """Days of returns that are kept of the chosen configuration; of longer histories none are."""
 SHARED_DAYS = 30
 """Days that two chosen configurations must share before their correlation counts."""
-MOST_PAIRED = 2_000
+MOST_PAIRED = 1_000
 """Runs whose correlations with each other are measured, the newest; those before them count as independent."""
 MOST_KEPT = 20_000
 """Runs that are kept in memory between two counts."""
@@ -250,8 +250,16 @@ class TrialLedger:
         path = self.folder / f"{trial.identity}.json"
         if path.exists():
             return False
-        self._disk.write(path, _written(replace(trial, when=self._env.now_ms())))
+        self._disk.write(path, _written(replace(trial, when=self._env.now_ms())), settled=False)
         return True
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What changes when a run is recorded: how many files there are, and when the folder was last changed."""
+        try:
+            return sum(1 for _ in self.folder.iterdir()), self.folder.stat().st_mtime_ns
+        except OSError:
+            return 0, 0
 
     def trials(self) -> list[Trial]:
         """All runs, in the order in which they were recorded.
