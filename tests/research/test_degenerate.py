@@ -170,7 +170,14 @@ class TestAnything:
     def test_of_one_series(self, drawn, padding):
         returns = np.array([*drawn, *one(days=padding)], dtype=np.float64)
         record = Moments.of(returns)
-        figures = [record.sharpe, record.skew, record.kurtosis, psr(record), sharpe_error(record), annual_sharpe(returns)]
+        figures = [
+            record.sharpe,
+            record.skew,
+            record.kurtosis,
+            psr(record),
+            sharpe_error(record),
+            annual_sharpe(returns),
+        ]
         figures += [metrics.sharpe(returns, 365.0), metrics.sortino(returns, 365.0), metrics.volatility(returns, 365.0)]
         assert not np.isinf(figures).any()
         assert record.sharpe != record.sharpe or abs(record.sharpe) < 1e13

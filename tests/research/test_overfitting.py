@@ -141,7 +141,8 @@ class TestTheBestOfMany:
         assert expected_maximum(1) == 0.0
 
     @pytest.mark.parametrize(
-        ("trials", "exact"), [(1, 0.0), (2, 1.0 / sqrt(np.pi)), (3, 1.5 / sqrt(np.pi)), (5, 1.1629644736), (10, 1.5387527308)]
+        ("trials", "exact"),
+        [(1, 0.0), (2, 1.0 / sqrt(np.pi)), (3, 1.5 / sqrt(np.pi)), (5, 1.1629644736), (10, 1.5387527308)],
     )
     def test_expected_maximum_of_few_is_exact(self, trials, exact):
         assert expected_maximum(trials) == pytest.approx(exact, abs=1e-9)
@@ -169,7 +170,9 @@ class TestTheBestOfMany:
 
     def test_a_second_run_never_raises_the_deflated_ratio(self):
         record = Moments(400, 0.04)
-        found = [deflated_sharpe(record, n, 0.002) for n in (1.0, 1.01, 1.05, 1.1, 1.2, 1.27, 1.5, 2.0, 3.0, 20.0, 46.0)]
+        found = [
+            deflated_sharpe(record, n, 0.002) for n in (1.0, 1.01, 1.05, 1.1, 1.2, 1.27, 1.5, 2.0, 3.0, 20.0, 46.0)
+        ]
         assert found[0] == psr(record)
         assert found == sorted(found, reverse=True)
 

@@ -156,7 +156,9 @@ def judged(result: PortfolioResult, tried: Tried | None = None, search: Search |
         What it was chosen from, see `searched.search_of`.
     """
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
-    sizes = np.abs(shares(result.closed["size"] * result.closed["entry_price"], result.closed["entry_number"], result.run))
+    sizes = np.abs(
+        shares(result.closed["size"] * result.closed["entry_price"], result.closed["entry_number"], result.run)
+    )
     evidence = Evidence(
         result.daily_returns, len(result.closed), *(search or (None, None)), held, sizes, result.closed["pnl"]
     )

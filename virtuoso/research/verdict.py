@@ -1,8 +1,8 @@
 """The verdict: ship, iterate or discard, with reasons.
 
 1. Each gate asks one question and is passed, failed, or not testable; the questions are those of the honesty box
-   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, and what the record does not
-   show (unseen.py): the worst day, bets that grow after losses, marks that lag behind.
+   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, and what the record
+   does not show (unseen.py): the worst day, bets that grow after losses, marks that lag behind.
 2. *Discard* where the evidence speaks against it: it lost, or luck is the better explanation, or its search is
    overfitted. *Ship* where every gate that applies is passed. *Iterate* otherwise, above all where too little is known.
 3. The thresholds are calibrated on simulated worlds (tests/research/worlds.py; figures in docs/guides/honesty.md):
@@ -274,9 +274,9 @@ def _tail(tail: Tail | None) -> Gate:
 
 def _size(growth: float) -> Gate:
     """Ask whether bets grow after losses: then the loss that ends it is not in the record."""
-    doubling = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
+    hides = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
     return _gate(
-        "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{doubling}",
+        "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{hides}",
         "too few follow on losses and on gains to compare their sizes", needed=growth == growth,
     )  # fmt: skip
 
