@@ -1,4 +1,4 @@
-"""Measure how often each statistic of the gate is wrong, and how often it finds what is there: docs/guides/error-rates.md.
+"""Measure how often each statistic of the gate is wrong, and what it finds: docs/guides/error-rates.md.
 
 Run from the repository root: `python docs/guides/error_rates.py [DRAWS] [SEED]`. It draws worlds of which the truth is
 known, replaces `error_rates.json` beside it, and everything below the line `<!-- measured -->` of the page. The suite
@@ -84,7 +84,9 @@ def noise(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.
     if name == "independent":
         return random.standard_normal(shape)
     if name == "autocorrelated":  # by 0.15 from day to day
-        return lfilter([sqrt(1.0 - 0.15**2)], [1.0, -0.15], random.standard_normal((shape[0] + 30, *shape[1:])), axis=0)[30:]
+        return lfilter(
+            [sqrt(1.0 - 0.15**2)], [1.0, -0.15], random.standard_normal((shape[0] + 30, *shape[1:])), axis=0
+        )[30:]
     if name == "overlapping":  # each day holds a fifth of each of five
         summed = np.cumsum(random.standard_normal((shape[0] + 5, *shape[1:])), axis=0)
         return (summed[5:] - summed[:-5]) / sqrt(5.0)
@@ -125,6 +127,7 @@ def singles(table: np.ndarray) -> Tried:
 
 @cache
 def resamples(length: float) -> np.ndarray:
+    """Resamples for blocks of a mean length, drawn once."""
     return resamples_of(DAYS, length, RESAMPLES, Env(seed=0))
 
 
@@ -239,7 +242,10 @@ def measured(draws: int, seed: int) -> dict[str, object]:
 def written(table: dict[str, object]) -> str:
     """The measured part of the page."""
     draws, noises, kinds = table["draws"], table["noises"], table["kinds"]
-    lines = [f"{draws:,} worlds a cell, seed {table['seed']}: passed without skill / with a true Sharpe ratio of {SKILL:g}.", ""]
+    lines = [
+        f"{draws:,} worlds a cell, seed {table['seed']}: passed without skill / with a true Sharpe ratio of {SKILL:g}.",
+        "",
+    ]
     lines += ["| passed | " + " | ".join(NOISES) + " |", "|---|" + "---|" * len(NOISES)]
     for what, words in STATISTICS.items():
         cells = [f"{100 * noises[n]['none'][what]:.1f} / {100 * noises[n]['skill'][what]:.1f} %" for n in NOISES]
@@ -250,6 +256,7 @@ def written(table: dict[str, object]) -> str:
 
 
 def main(draws: int = DRAWS, seed: int = 1) -> None:
+    """Measure, and write table and page."""
     table = measured(draws, seed)
     TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     said, _, _ = PAGE.read_text(encoding="utf-8").partition(LINE)

@@ -94,7 +94,7 @@ class TestThePlateauIsRun:
 
     def test_its_figures_lie_in_the_sheet(self, result):
         found = judged(result)
-        assert [case["name"] for case in found["plateau"]][0] == "chosen"
+        assert found["plateau"][0]["name"] == "chosen"
         assert len(found["plateau"]) > 8
         assert [case["name"] for case in found["stress"]] == ["Costs doubled", "One bar late"]
 
@@ -158,7 +158,7 @@ class TestASearchIsJudgedWithItself:
 
 
 class TestAVerdictThatIsReached:
-    """A backtest with an edge, after three tries, is shipped by what the verbs run; it was "iterate" whatever it did."""
+    """A backtest with an edge is shipped after three tries by what the verbs run; it was "iterate" whatever it did."""
 
     def judged(self, skill):
         random, days = np.random.default_rng(1), 700

@@ -51,7 +51,6 @@ class TestTheWorstDay:
 
     def test_of_fine_bars_is_a_day_long(self):
         price = 100.0 * np.exp(np.linspace(0.0, np.log(0.8), 49))  # a fifth over two days of hours
-        _, stage = daily_stage([])
         frame = bars(*[(p, p, p, p) for p in price], timeframe="1h")
         assert worst_day(Stage.of([frame], terms=TERMS)) == pytest.approx(1.0 - np.sqrt(0.8), abs=0.005)
 

@@ -3,12 +3,13 @@
 | step | of |
 |---|---|
 | 2 points | the score at which a signal begins, of both sides; that at which it ends |
-| a fifth shorter, a quarter longer | the age of a signal; stops; the room behind their levels; targets |
-| a fifth shorter, a quarter longer | every declared parameter of every component together: a faster and a slower prism |
+| x 0.8 and x 1.25 | the age of a signal; stops; the room behind their levels; targets |
+| x 0.8 and x 1.25 | every declared parameter of every component together: a faster and a slower prism |
 
 The last row scores anew, so it is run up to MOST_SCORED bars, and where the bars before the first are stored. Intents
 that were handed in have no rule: their stops and their targets are moved instead. What was run is in the names of the
-neighbours; a step that changes nothing tells nothing and is left out. They are diagnostics: nothing is chosen among them, so that none counts as a try.
+neighbours; a step that changes nothing tells nothing and is left out. They are diagnostics: nothing is chosen among
+them, so that none counts as a try.
 """
 
 from __future__ import annotations

@@ -186,10 +186,11 @@ def judged(result: PortfolioResult, recording: Recording | None = None, search: 
 
 def box_of(result: PortfolioResult, recording: Recording, search: Search | None = None) -> Honesty:
     """What is left of a run after everything that was tried, and of the search that it was chosen from."""
-    closed, searched = result.closed, search or (None, None)
+    closed = result.closed
+    daily, trades = search or (None, None)
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
     sizes = np.abs(shares(closed["size"] * closed["entry_price"], closed["entry_number"], result.run))
-    evidence = Evidence(result.daily_returns, len(closed), *searched, held, sizes, closed["pnl"])
+    evidence = Evidence(result.daily_returns, len(closed), daily, trades, held, sizes, closed["pnl"])
     return judge(evidence, recording.tried, env=result.env)
 
 

@@ -130,7 +130,7 @@ class Marks:
 
 
 def follows(market: Array, marked: Array) -> float:
-    """Coefficient of the same day, of a regression of marked moves on those of the market of that day and of LAGS before.
+    """Coefficient of the same day: marked moves regressed on those of the market of that day and of LAGS before.
 
     Parameters
     ----------

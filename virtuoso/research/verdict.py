@@ -1,9 +1,9 @@
 """The verdict: ship, iterate or discard, with reasons.
 
 1. Each gate asks one question and is passed, failed, or not testable; the questions are those of the honesty box
-   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, what the record does
-   not show (unseen.py: the worst day, bets that grow after losses, marks that lag behind), whether orders know of later
-   bars (foresight.py), whether any market pays so much (plausible.py), and whether the ledger counts it.
+   (honesty.py), of the stress tests (stress.py), how much hangs on the order of prices inside bars, what the record
+   does not show (unseen.py: the worst day, bets that grow after losses, marks that lag behind), whether orders know of
+   later bars (foresight.py), whether any market pays so much (plausible.py), and whether the ledger counts it.
 2. *Discard* where the evidence speaks against it: it lost, or luck is the better explanation, or its search is
    overfitted, or its orders know of later bars. *Ship* where every gate that applies is passed. *Iterate* otherwise,
    above all where too little is known.
@@ -306,9 +306,9 @@ def _tail(tail: Tail | None) -> Gate:
 
 def _size(growth: float) -> Gate:
     """Ask whether bets grow after losses: then the loss that ends it is not in the record."""
-    doubling = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
+    hides = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
     return _gate(
-        "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{doubling}",
+        "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{hides}",
         "too few follow on losses and on gains to compare their sizes", needed=growth == growth,
     )  # fmt: skip
 
