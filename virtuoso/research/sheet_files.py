@@ -157,7 +157,8 @@ def judged(result: PortfolioResult, tried: Tried | None = None) -> dict[str, Any
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
-    truth = Truth.of(result.run, foresight_of(result), result.explained)
+    asked = None if "sharpe" in box.why else foresight_of(result)  # nothing is asked of what is not testable
+    truth = Truth.of(result.run, asked, result.explained)
     verdict = decide(box, Stressed(dearer, late, None, bounds, truth))
     return {
         "decision": verdict.decision.value,
