@@ -190,6 +190,17 @@ class TestForesight:
             caught += any(leaks[place.moment // 3_600_000 - 1 - frames[name].base.first] for place in places)
         assert caught >= 36
 
+    def test_a_single_leak_is_found_where_every_order_is_cut_at(self):
+        def once(frames):
+            (frame,) = frames.values()
+            close, at = made_by.closes(frame), np.arange(10, len(frame.base))
+            side = made_by.momentum_side(frame, at)
+            side[300:301] = np.where(made_by.later(close, 1)[at[300:301]] > close[at[300:301]], 1, -1)
+            return {frame.instrument: made_by.orders(frame, at, side)}
+
+        frames = made_by.market(600)
+        assert check(once, frames, count=1_000_000).holds is False
+
     def test_the_rarest_leak(self):
         assert foresight.rarest(160, 5_000) == pytest.approx(53.9, abs=0.1)
         assert foresight.rarest(59, 59) == float("inf")
@@ -347,6 +358,19 @@ class TestTheStandardRule:
     def test_a_private_component_that_remembers(self):
         found = foresight.check_rule(*private(private_parts.Remembering()))
         assert (found.holds, found.damning) == (False, True), found.detail
+
+    def test_orders_that_do_not_follow_from_private_components_are_found_out(self):
+        class Typed(private_parts.Drift):
+            """One that no other process can import."""
+
+            def value(self, close):
+                return private_parts.drift(close)
+
+        prism, settings, frames, orders = private(Typed())
+        assert foresight.check_rule(prism, settings, frames, orders).untold
+        (made,) = orders.values()
+        made["stop"] *= 0.999
+        assert foresight.check_rule(prism, settings, frames, orders).holds is False
 
     def test_a_private_component_that_knows_the_past_alone(self):
         found = foresight.check_rule(*private(private_parts.Drift()))

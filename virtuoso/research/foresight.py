@@ -259,7 +259,9 @@ def chosen(frames: Frames, orders: Orders, count: int = CUTS, idle: int = IDLE) 
     taken = {places[int(random.integers(a, b))] for a, b in pairwise(edges.tolist())}
     favour = np.array([_favour(frames[place.name], place.moment, side) for place, side in made])
     taken |= {places[int(k)] for k in np.argsort(-favour, kind="stable")[: min(POINTED, count // 4)]}
-    return sorted(taken | set(_idle(frames, places, idle + max(count - len(taken), 0), random)), key=_in_time)
+    return sorted(
+        taken | set(_idle(frames, places, idle + max(min(count, CUTS) - len(taken), 0), random)), key=_in_time
+    )
 
 
 def _in_time(place: Place) -> tuple[int, Instrument]:

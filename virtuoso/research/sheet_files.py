@@ -166,7 +166,8 @@ def judged(result: PortfolioResult, recording: Recording | None = None, search: 
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
     beside = plateau_of(result)
-    truth = Truth.of(result.run, foresight_of(result), result.explained)
+    asked = None if "sharpe" in box.why else foresight_of(result)  # nothing is asked of what is not testable
+    truth = Truth.of(result.run, asked, result.explained)
     stressed = Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage), truth)
     verdict = decide(box, stressed)
     return {
