@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import bottleneck
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,7 +119,9 @@ def _sizes(bars: Bars) -> list[Array]:
         if close is None:
             return [np.abs(np.diff(values, prepend=values[:1])) for values in list(bars.columns.values())[:2]]
         move = np.abs(np.diff(close, prepend=close[:1]))
-        usual = np.roll(bottleneck.move_mean(move, min(USUAL, len(move)), min_count=1), 1)
+        total = np.concatenate(([0.0], np.cumsum(np.nan_to_num(move))))
+        at = np.arange(len(move))
+        usual = total[at] - total[np.maximum(at - USUAL, 0)]  # the moves before each one, but for a factor
         sizes = [move, move / close, move / usual, close, -close]
         if "high" in bars.columns and "low" in bars.columns:
             sizes.append((bars.columns["high"] - bars.columns["low"]) / close)

@@ -150,10 +150,10 @@ def other_world() -> None:
     ctime, strftime = time.ctime, time.strftime
     time.time = lambda: now() + SHIFT_S
     time.time_ns = lambda: now_ns() + SHIFT_S * 1_000_000_000
-    time.localtime = lambda secs=None: local(time.time() if secs is None else secs)  # type: ignore[assignment,misc]
-    time.gmtime = lambda secs=None: gm(time.time() if secs is None else secs)  # type: ignore[assignment,misc]
+    time.localtime = lambda secs=None: local(time.time() if secs is None else secs)
+    time.gmtime = lambda secs=None: gm(time.time() if secs is None else secs)
     time.ctime = lambda secs=None: ctime(time.time() if secs is None else secs)
-    time.strftime = lambda form, t=None: strftime(form, time.localtime() if t is None else t)  # type: ignore[assignment,misc]
+    time.strftime = lambda form, t=None: strftime(form, time.localtime() if t is None else t)
     _move_datetime()
     random.seed(SHIFT_S)
     np.random.seed(SHIFT_S % 2**32)  # noqa: NPY002 - what components must not use is what is seeded
@@ -161,13 +161,15 @@ def other_world() -> None:
 
 def _move_datetime() -> None:
     """Put classes in the place of `datetime` and `date` that know another hour and are the same otherwise."""
-    moment, day, ahead = datetime.datetime, datetime.date, datetime.timedelta(seconds=SHIFT_S)
+    moment: Any = datetime.datetime
+    day: Any = datetime.date
+    ahead = datetime.timedelta(seconds=SHIFT_S)
 
-    class Any_(type):
+    class Kind(type):
         def __instancecheck__(cls, value: object) -> bool:
             return isinstance(value, moment if issubclass(cls, moment) else day)
 
-    class Moment(moment, metaclass=Any_):  # type: ignore[misc]
+    class Moment(moment, metaclass=Kind):  # type: ignore[misc]
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
             return moment.now(tz) + ahead
@@ -180,7 +182,7 @@ def _move_datetime() -> None:
         def today(cls) -> Any:
             return cls.now()
 
-    class Day(day, metaclass=Any_):
+    class Day(day, metaclass=Kind):  # type: ignore[misc]
         @classmethod
         def today(cls) -> Any:
             return (moment.now() + ahead).date()
@@ -190,13 +192,14 @@ def _move_datetime() -> None:
 
 def _move_libraries() -> None:
     """Move the clocks of NumPy, and of pandas where a component has imported it."""
-    genuine, ahead = np.datetime64, np.timedelta64(SHIFT_S, "s")
+    genuine: Any = np.datetime64
+    ahead = np.timedelta64(SHIFT_S, "s")
 
-    class Any_(type):
+    class Kind(type):
         def __instancecheck__(cls, value: object) -> bool:
             return isinstance(value, genuine)
 
-    class Moved(genuine, metaclass=Any_):
+    class Moved(genuine, metaclass=Kind):  # type: ignore[misc]
         def __new__(cls, *given: Any) -> Any:
             now = bool(given) and given[0] in ("now", "today")
             return genuine(genuine("now", "s") + ahead, *given[1:]) if now else genuine(*given)

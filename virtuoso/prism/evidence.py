@@ -169,7 +169,8 @@ def judge(
 
 def known_where_told(values: Array, bars: Bars) -> NDArray[np.bool_]:
     """Where something is known, of the bars that are: a halt is no fault of what is examined."""
-    return np.isfinite(values)[bars.state != UNKNOWN]
+    known: NDArray[np.bool_] = np.isfinite(values)[bars.state != UNKNOWN]
+    return known
 
 
 def rarest(cuts: int, bars: int) -> int:

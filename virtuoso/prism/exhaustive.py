@@ -108,10 +108,10 @@ class _Singly:
 
 
 def _share_out(
-    singly: _Singly, nodes: Nodes, frame: MarketFrame, shares: Sequence[Sequence[Stretch]], told: Callable[[int], None]
-) -> list[Sequence[Stretch]]:
+    singly: _Singly, nodes: Nodes, frame: MarketFrame, shares: Sequence[list[Stretch]], told: Callable[[int], None]
+) -> list[list[Stretch]]:
     """Have fresh processes ask for the bars, a share each; give back the shares of those that were lost."""
-    left: list[Sequence[Stretch]] = []
+    left: list[list[Stretch]] = []
     with ExitStack() as stack:
         bare = MarketFrame(frame.instrument, frame.base)
         errands = [stack.enter_context(Errand(one_by_one, nodes, bare, share)) for share in shares]

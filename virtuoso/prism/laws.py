@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,10 +109,11 @@ def within(
     node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None = None, *, exhaustive: bool = False
 ) -> list[Finding]:
     """Run every law that this process can judge by itself; parameters as for `examine`."""
-    laws = [partial(cutting, exhaustive=exhaustive), future, memory, purity, epoch]
+    found = [cutting(node, frame, timeframe, block=block, exhaustive=exhaustive)]
+    found += [law(node, frame, timeframe, block=block) for law in (future, memory, purity, epoch)]
     if isinstance(node, Component):
-        laws += [units, bounds, mirror, continuity]  # type: ignore[list-item]
-    return [law(node, frame, timeframe, block=block) for law in laws]
+        found += [law(node, frame, timeframe, block=block) for law in (units, bounds, mirror, continuity)]
+    return found
 
 
 def cutting(
