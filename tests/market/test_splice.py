@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.archives import JANUARY, MINUTE, bars, env, minutes
+from tests.market.test_attach import PERP
+from tests.market.test_attach import put as with_events
 from tests.market.test_store import SPOT, only, put
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
@@ -319,6 +321,14 @@ class TestTheLawOfTheDoor:
         found = examine(lake, SPOT, CLOCKS["5m"])
         assert [one.what for one in found] == ["the range that is asked", "bars 5m stored", "bars folded from 1m"]
         assert all(one.holds and one.compared > 1_000 and one.known > 0.5 for one in found)
+
+    def test_holds_for_the_columns_of_events_too(self, tmp_path):
+        lake = with_events(Lake(tmp_path / "events", env=env()))
+        ranges, *more = examine(lake, PERP, CLOCKS["5m"])
+        assert ranges.holds
+        assert ranges.compared > 30_000
+        assert {one.what for one in more} == {"bars 5m stored", "bars folded from trades"}
+        assert all(one.holds for one in more)
 
     def test_counts_where_they_contradict_each_other(self, lake):
         times, values = MARKET["5m"]
