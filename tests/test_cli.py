@@ -549,6 +549,20 @@ class TestDataSql:
         assert done.code == 0
         assert (tmp_path / f"x.{suffix}").stat().st_size > 0
 
+    def test_writes_no_file_of_the_lake(self, virtuoso: Virtuoso, stored: Path):
+        part = next((stored / "lake").rglob("part-*.parquet"))
+        before = part.read_bytes()
+        tries = (["select 1 as n", "--out", part], [f"explain analyze copy (select 1) to '{part}' (format parquet)"])
+        codes = [virtuoso("data", "sql", *arguments, "--data", stored).code for arguments in tries]
+        assert codes == [2, 3]
+        assert part.read_bytes() == before
+
+    def test_ends_when_its_time_is_up(self, virtuoso: Virtuoso, stored: Path):
+        query = "select count(*) from range(100000000000)"
+        done = virtuoso("data", "sql", query, "--data", stored, "--timeout", 0.2)
+        assert done.code == 3
+        assert "took longer than 0.2 s" in done.err
+
 
 class TestScore:
     """One row a bar, in Parquet; the same bits from the cache."""

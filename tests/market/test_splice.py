@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.archives import JANUARY, MINUTE, bars, env, minutes
+from tests.market.test_attach import PERP
+from tests.market.test_attach import put as with_events
 from tests.market.test_store import SPOT, only, put
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
@@ -28,7 +30,7 @@ from virtuoso.verbs.scoring import prism_of
 
 DAY = 1440
 TRUTH = bars(2 * DAY)
-TAPE = tape(orders=40_000, mean_gap_ms=300.0, latency_ms=400)
+TAPE = tape(orders=20_000, mean_gap_ms=300.0, latency_ms=400)
 CLOCKS = {name: Timeframe(name) for name in ("1m", "5m", "15m", "1h")}
 COLUMN_SETS = (tuple(BAR_COLUMNS), REQUIRED, (*REQUIRED, "quote_volume", "trades"), (*REQUIRED, "taker_buy_volume"))
 
@@ -171,16 +173,17 @@ class TestTrades:
     @given(
         st.lists(
             st.tuples(
-                st.sampled_from(["1m", "5m"]), st.integers(0, 190), st.integers(1, 190), st.sampled_from(COLUMN_SETS)
+                st.sampled_from(["1m", "5m"]), st.integers(0, 90), st.integers(1, 90), st.sampled_from(COLUMN_SETS)
             ),
             min_size=1,
             max_size=3,
         ),
         st.integers(0, 3),
         st.sampled_from(["1m", "5m"]),
-        st.integers(0, 190),
-        st.integers(1, 190),
+        st.integers(0, 90),
+        st.integers(1, 90),
     )
+    @settings(max_examples=max(settings().max_examples // 3, 1))
     def test_and_bars_in_any_order_and_any_range(self, tmp_path_factory, pieces, when, asked, first, length):
         lake, before, ms = Lake(tmp_path_factory.mktemp("lake"), env=env()), {}, CLOCKS[asked].ms
         for place, piece in enumerate([*pieces[:when], None, *pieces[when:]]):
@@ -214,8 +217,15 @@ class TestTrades:
                 now = part.get(name, pd.Series(dtype=float)).reindex(wanted.index)
                 assert np.array_equal(now, wanted, equal_nan=True), name
 
+    def test_that_arrive_after_the_close_are_of_their_bar_whatever_range_is_asked(self, lake):
+        whole = by_number(lake.frame("BTCUSDT", "1m"))
+        for minute in range(20, 26):
+            part = by_number(lake.frame("BTCUSDT", "1m", end=START + minute * MINUTE))
+            last = part["volume"].index[-1]
+            assert part["volume"][last] == whole["volume"][last]
+
     def test_go_on_where_bars_end(self, lake):
-        put(lake, *self.minutes_of(slice(0, 40)))
+        put(lake, *self.minutes_of(slice(0, 30)))
         frame = lake.frame("BTCUSDT", "1m")
         assert np.isfinite(frame.base.columns["close"]).sum() > 60
         assert frame.base.state[-1] <= NO_TRADE
@@ -311,6 +321,14 @@ class TestTheLawOfTheDoor:
         found = examine(lake, SPOT, CLOCKS["5m"])
         assert [one.what for one in found] == ["the range that is asked", "bars 5m stored", "bars folded from 1m"]
         assert all(one.holds and one.compared > 1_000 and one.known > 0.5 for one in found)
+
+    def test_holds_for_the_columns_of_events_too(self, tmp_path):
+        lake = with_events(Lake(tmp_path / "events", env=env()))
+        ranges, *more = examine(lake, PERP, CLOCKS["5m"])
+        assert ranges.holds
+        assert ranges.compared > 30_000
+        assert {one.what for one in more} == {"bars 5m stored", "bars folded from trades"}
+        assert all(one.holds for one in more)
 
     def test_counts_where_they_contradict_each_other(self, lake):
         times, values = MARKET["5m"]

@@ -297,13 +297,16 @@ def sql(
     """Look at bars and events with SQL, read-only: one view a kind."""
     found = call.lake.sql(query, seconds=timeout, memory_mb=memory)
     if out is not None:
-        _write(found, out)
+        _write(found, out, call.lake.path)
     data = {"columns": list(found.columns), "rows": _records(found), "out": out}
     return Answer(data, lambda: _answered(found, out), call.next("data list"))
 
 
-def _write(found: pd.DataFrame, out: Path) -> None:
+def _write(found: pd.DataFrame, out: Path, lake: Path) -> None:
     from virtuoso.errors import ConfigError
+
+    if out.resolve().is_relative_to(lake.resolve()):
+        raise ConfigError(f"--out {out} lies in the lake, which only imports write. Name another folder.")
 
     if out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out} ends neither in .csv nor in .parquet. Name one of them.")
