@@ -23,7 +23,7 @@ NARROW = 0.001
 TIE = 0.02
 """Share of the highest step within which another one is about as high: between equals no order of prices decides."""
 THIN = 0.001
-"""Share of the volume that is spread over the whole profile: where nothing was traded, a share of it has a price too."""
+"""Share of the volume that is spread over the whole profile: a stretch without trades then has a middle."""
 
 
 class ProfileLevels(NamedTuple):
