@@ -1,4 +1,4 @@
-"""The laws on a market that hardly trades, where everything ties: no component prefers the lower of two equals."""
+"""The laws on a market that hardly trades, where everything ties, and on starts that overlap."""
 
 from __future__ import annotations
 
@@ -54,3 +54,15 @@ def test_between_two_places_of_trade_the_edge_of_value_is_not_drawn_to_the_upper
     assert here[0] == pytest.approx(there[0])
     assert here[1] == pytest.approx(there[2])
     assert here[2] == pytest.approx(there[1])
+
+
+class TestHowManyStartsMayBeLate:
+    def test_of_starts_that_share_nothing_a_few(self):
+        assert 4 < laws.tolerated_late(200, 0.5) < 5
+
+    def test_of_starts_that_see_the_same_bars_more_since_they_are_late_together(self):
+        """400 bars of warm-up, 200 starts in 4,000 bars: ten stretches, and a late one brings its twenty starts."""
+        assert 14 < laws.tolerated_late(200, 20.0) < 16
+
+    def test_never_what_is_late_everywhere(self):
+        assert laws.tolerated_late(200, 40.0) < 0.15 * 200

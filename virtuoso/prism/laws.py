@@ -184,11 +184,29 @@ def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
         worst = max(worst, float(distance.max(initial=0.0)))
     known = np.isfinite(whole[0])
     late, starts = _late_starts(node, frame, timeframe, block, whole)
-    expected = (1 - WARM_SHARE) * starts
-    cold = starts > 0 and late > expected + 3.0 * np.sqrt(expected)  # a sample of starts scatters
+    alike = starts * total_warmup(node, timeframe) / len(bars)
+    cold = starts > 0 and late > tolerated_late(starts, alike)
     detail = f"{late} of {starts} fresh starts are more than a point off after the warm-up"
     finding = judge("memory", node, bars, offending, known, worst, bars.first, detail)
     return replace(finding, holds=finding.holds and not cold)
+
+
+def tolerated_late(starts: int, alike: float) -> float:
+    """How many late starts a component that is right may have in a sample, within three standard deviations.
+
+    Starts nearer to each other than a warm-up see the same bars: they are late together, and a sample of them scatters
+    as a smaller one would.
+
+    Parameters
+    ----------
+    starts : int
+        How many were tried.
+    alike : float
+        How many of them there are in the length of a warm-up.
+    """
+    expected = (1 - WARM_SHARE) * starts
+    tolerated: float = expected + 3.0 * np.sqrt(expected * max(alike, 1.0))
+    return tolerated
 
 
 def _late_starts(
