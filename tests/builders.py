@@ -119,6 +119,46 @@ def light(seed: int, made: dict[str, Array]) -> dict[str, Array]:
     return made_light
 
 
+def thin(seed: int, bars: int) -> dict[str, Array]:
+    """A market that hardly trades: prices on a coarse tick, lots of a few units, and many bars that are alike.
+
+    Everything ties: highs, lows, walls, the steps of a profile. Prices and sizes are small multiples of a power of
+    two, so that their mirror is exact and what is left of a mirror's difference is a choice between equals.
+    """
+    made = columns(seed, bars)
+    random = np.random.default_rng([seed, 2])
+    tick = 0.5
+    on_tick = {name: np.round(made[name] / tick) * tick for name in ("open", "high", "low", "close")}
+    for name, values in light(seed, made).items():
+        steps = 256.0 if name.startswith("open_interest") else 4.0
+        quantum = 2.0 ** np.round(np.log2(max(float(np.nanmean(np.abs(values))), 1e-12) / steps))
+        made[name] = np.round(values / quantum) * quantum
+    made |= on_tick
+    late = slice(bars // 2, None)  # from here on a step of a tick now and then, and every bar as long as the other
+    made["close"][late] = made["close"][late][0] + tick * np.cumsum(
+        random.choice([-1, 0, 1], bars - bars // 2, p=[0.05, 0.9, 0.05])
+    )
+    made["open"][late] = np.concatenate((made["close"][late][:1], made["close"][late][:-1]))
+    made["high"][late], made["low"][late] = made["close"][late] + tick, made["close"][late] - tick
+    for name in ("accounts_ratio", "top_accounts_ratio", "top_positions_ratio", "taker_ratio"):
+        made[name] = np.exp2(np.round(2.0 * np.log2(np.maximum(made[name], 0.25))) / 2.0)
+    made["bid"], made["ask"] = made["close"] - tick / 4.0, made["close"] + tick / 4.0
+    made["spread"] = np.full(bars, tick / 2.0)
+    for name, sign in (("bid_wall", -1.0), ("ask_wall", 1.0)):
+        made[name] = np.where(np.isnan(made[name]), np.nan, made["close"] + sign * 2.0 * tick)
+    lots = np.floor(1.0 + 2.0 * random.random(bars)) * (made["volume"] > 0.0)
+    lots *= random.random(bars) < np.where(np.arange(bars) < bars * 3 // 4, 0.8, 0.04)
+    bought = np.floor(random.random(bars) * (lots + 1.0))
+    made["volume"], made["taker_buy_volume"], made["trades"] = lots, bought, lots
+    made["taker_buy_trades"] = bought
+    price = (made["high"] + made["low"]) / 2.0
+    made["quote_volume"], made["taker_buy_quote_volume"] = lots * price, bought * price
+    for side, own in (("buy", bought), ("sell", lots - bought)):
+        for name in (f"large_{side}_volume", f"stacked_{side}_volume"):
+            made[name] = own * (random.random(bars) < 0.5)
+    return made
+
+
 def missing(bars: int) -> np.ndarray:
     """Positions without a row: single minutes, a short silence, an outage of 30 minutes and a long one."""
     gone = [bars // 4, bars // 4 + 90, *range(bars // 2, bars // 2 + 4)]
@@ -164,3 +204,13 @@ def hours(seed: int = 11, bars: int = 5_000, lit: bool = False) -> MarketFrame:
         made |= light(seed, made)
     bars_ = Bars.from_rows(Timeframe("1h"), times, made, GapPolicy("cut", 0))
     return MarketFrame(Instrument("simulated", "BTCUSDT"), bars_)
+
+
+def thin_market(seed: int = 5, bars: int = 9_000, timeframe: str = "1m") -> MarketFrame:
+    """Bars of `thin`, with gaps; with every column of the data dictionary."""
+    clock, keep = Timeframe(timeframe), np.ones(bars, dtype=bool)
+    keep[missing(bars)] = False
+    times = (np.arange(bars, dtype=np.int64) + START * 60_000 // clock.ms) * clock.ms
+    made = {name: values[keep] for name, values in thin(seed, bars).items()}
+    policy = GapPolicy("bridge", 5)
+    return MarketFrame(Instrument("simulated", "THIN"), Bars.from_rows(clock, times[keep], made, policy))

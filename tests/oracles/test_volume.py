@@ -146,19 +146,20 @@ class TestSessionVWAP:
 
 
 class TestUsualVolume:
-    def test_is_the_median_of_the_same_hours_of_four_weeks(self):
+    @pytest.mark.parametrize(("timeframe", "day"), [(HOUR, 24), (FOUR_HOURS, 6)])
+    def test_is_the_median_of_the_same_bars_of_a_week_and_those_beside_them(self, timeframe, day):
         volume = np.random.default_rng(2).gamma(2.0, 5.0, 1_200)
         volume[700:720] = np.nan
-        this, following = UsualVolume().value(volume, HOUR)
+        this, following = UsualVolume().value(volume, timeframe)
         for t in range(680, 1_199, 13):
-            past = [volume[t - 168 * k + d] for k in (1, 2, 3, 4) for d in (-1, 0, 1)]
-            assert this[t] == pytest.approx(np.nanmedian(past))
-            assert following[t - 1] == this[t]
+            past = [volume[t - day * k + d] for k in range(1, 8) for d in (-1, 0, 1)]
+            assert this[t] == pytest.approx(np.nanmedian(past)) or np.isnan(past).mean() > 0.5
+            assert following[t - 1] == this[t] or np.isnan(this[t])
 
-    def test_of_slower_bars_takes_no_neighbours(self):
+    def test_of_days_is_the_median_of_the_days_before(self):
         volume = np.random.default_rng(2).gamma(2.0, 5.0, 400)
-        this, _ = UsualVolume().value(volume, FOUR_HOURS)
-        assert this[399] == pytest.approx(np.median([volume[399 - 42 * k] for k in (1, 2, 3, 4)]))
+        this, _ = UsualVolume().value(volume, Timeframe("1d"))
+        assert this[399] == pytest.approx(np.median(volume[392:399]))
 
 
 class TestRelativeVolume:
@@ -171,7 +172,8 @@ class TestRelativeVolume:
             o, h, lo, c, v = (bars[name][t] for name in ("open", "high", "low", "close", "volume"))
             expected = 300.0 if (7 + t + 1) % 60 == 0 else 480.0
             side = ((c - o) + (2 * c - h - lo)) / 2 / (h - lo + 0.1 * unit[t])
-            assert ours[t] == pytest.approx(v / (expected / 60) * side)
+            times = v / (expected / 60)
+            assert ours[t] == pytest.approx(times / np.sqrt(1 + (times / 5) ** 2) * side)
 
 
 class TestValueArea:
@@ -190,11 +192,18 @@ class TestValueArea:
             middle = (a + b) / 2
             height = sum(v / (top - bottom) for bottom, top, v in boxes if bottom < middle < top)
             heights.append(height * min((b - a) / (0.001 * span), 1.0))
-        peak = int(np.argmax(heights))
-        control = (edges[peak] + edges[peak + 1]) / 2
+        total = sum(v for _, _, v in boxes)
+        boxes.append((edges[0], edges[-1], 0.001 * total))  # a little everywhere
 
         def below(price):
             return sum(v * min(max((price - a) / (b - a), 0.0), 1.0) for a, b, v in boxes)
+
+        steps = [
+            (max(h / max(heights) - 0.98, 0.0) * (b - a), a, b)
+            for h, (a, b) in zip(heights, pairwise(edges), strict=True)
+        ]
+        control = sum(w * (a + b) / 2 for w, a, b in steps) / sum(w for w, _, _ in steps)
+        held = sum(w * (below(a) + below(b)) / 2 for w, a, b in steps if w > 0.0) / sum(w for w, _, _ in steps)
 
         def price_of(share):
             a, b = edges[0], edges[-1]
@@ -204,7 +213,6 @@ class TestValueArea:
             return a
 
         total = sum(v for _, _, v in boxes)
-        held = below(control)
         start = held - min(held, max(0.35 * total, 0.70 * total - (total - held)))
         return control, price_of(start), price_of(start + 0.70 * total)
 

@@ -13,10 +13,11 @@ from virtuoso.errors import MissingColumnError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, GapPolicy
-from virtuoso.prism import technical, volume
+from virtuoso.prism import price_structure, technical, volume
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.distribution import distribution, markdown
 from virtuoso.prism.technical import ADX, RSI
+from virtuoso.prism.views import columns_of
 from virtuoso.prism.volume import VolumeDelta
 
 
@@ -73,3 +74,48 @@ class TestTheScalesOfTheFaces:
             assert row.span >= 60.0
             assert row.saturated < 0.05
             assert abs(row.mean - 50.0) < 10.0 or not row.directional
+
+
+UNSEEN = {
+    "JELLYJELLY 1h": ("ohlcv/binance_um_1h_40sym_20250913_20251031.parquet", "JELLYJELLYUSDT", "1h"),
+    "CRV 1h": ("ohlcv/binance_um_1h_40sym_20250913_20251031.parquet", "CRVUSDT", "1h"),
+    "XRP 4h": ("ohlcv/binance_um_4h_8sym_2020_2024.parquet", "XRPUSDT", "4h"),
+    "PEPE 5m": ("ohlcv/binance_um_5m_6sym_20250704_20251031.parquet", "1000PEPEUSDT", "5m"),
+}
+"""Markets that the scales were not fitted on; docs/faces/tables.py names those they were."""
+
+
+@pytest.fixture(scope="module", params=UNSEEN)
+def unseen(request, real_data):
+    file, symbol, clock = UNSEEN[request.param]
+    table = pd.read_parquet(real_data / file, filters=[("symbol", "==", symbol)]).sort_values("open_time_ms")
+    columns = {
+        name: table[name].to_numpy(dtype=float, copy=True) for name in ("open", "high", "low", "close", "volume")
+    }
+    rows = Bars.from_rows(Timeframe(clock), table["open_time_ms"].to_numpy(), columns, GapPolicy("cut", 0))
+    return MarketFrame(Instrument("binance-usdm", symbol), rows)
+
+
+@pytest.mark.real_data
+class TestTheScalesOnMarketsTheyWereNotFittedOn:
+    """Wide on a coin that was pumped as on one that sleeps, and known after a week."""
+
+    FASTER = ("5m", "30m", "1h", "4h")
+    LEAST_KNOWN = 700
+    """Scores from which on their quantiles say something; quieter stretches of a sample are no fault of a scale."""
+    FACES = (technical.FACE, volume.FACE, price_structure.FACE)
+
+    def test_span_sixty_points(self, unseen):
+        carried, compared = set(unseen.base.columns), 0
+        clocks = [name for name in self.FASTER if Timeframe(name).ms >= unseen.timeframe.ms]
+        for component in (c for face in self.FACES for c in face.components if columns_of(c) <= carried):
+            for row in distribution(component, unseen, clocks):
+                if row.known * row.bars >= self.LEAST_KNOWN:
+                    assert row.span >= 59.0, row
+                    assert row.saturated < 0.05, row
+                    compared += 1
+        assert compared >= 15
+
+    def test_relative_volume_is_known_after_a_week(self, unseen):
+        (row,) = distribution(volume.RelativeVolume(), unseen, [unseen.timeframe.name])
+        assert row.known > 0.8

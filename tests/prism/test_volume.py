@@ -141,17 +141,17 @@ class TestRelativeVolume:
     def test_knows_that_some_hours_are_always_busy(self):
         usual = self.last_bar(1_000.0, 1_002.0, 100.0)
         bars = quiet(1_000)
-        for week in range(1, 5):
+        for day in range(1, 8):
             for beside in (-1, 0, 1):
-                bars["volume"][999 - 168 * week + beside] = 100.0
+                bars["volume"][999 - 24 * day + beside] = 100.0
         assert self.last_bar(1_000.0, 1_002.0, 100.0, bars) < usual - 10.0
 
     def test_compares_minutes_with_the_hour_that_runs_and_not_with_the_one_before(self):
-        """The busy hour of the week begins: its own minutes are usual, although the hour seen last was quiet."""
-        bars = 5 * 10_080
+        """The busy hour of the day begins: its own minutes are usual, although the hour seen last was quiet."""
+        bars = 9 * 1_440
         made = columns(seed=2, bars=bars, flats=False)
         made["volume"] = np.ones(bars)
-        busy = (np.arange(bars) + START) // 60 % 168 == 100
+        busy = (np.arange(bars) + START) // 60 % 24 == 10
         beside = [np.roll(busy, 60 * shift) for shift in (-1, 1)]
         made["volume"][busy | beside[0] | beside[1]] = 50.0
         frame = frame_of({name: made[name] for name in ("open", "high", "low", "close", "volume")})
@@ -171,9 +171,9 @@ class TestRelativeVolume:
         assert np.isnan(found[600:605]).all()
         assert np.isfinite(found[700:]).all()
 
-    def test_needs_four_weeks(self):
+    def test_needs_a_week(self):
         found = scores(RelativeVolume(), hours(bars=1_200))
-        assert int(np.argmax(np.isfinite(found))) == 4 * 168 + 1
+        assert int(np.argmax(np.isfinite(found))) == 7 * 24 + 1
 
 
 class TestOBV:

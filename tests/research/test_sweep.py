@@ -30,7 +30,9 @@ from virtuoso.signals.levels import DEPTH, Charts, plans
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents_of
 
-SETTINGS = SignalSettings(min_coverage=0.1, max_age="2h")
+SETTINGS = SignalSettings(
+    min_coverage=0.1, max_age="2h", bull_enter=62.0, bull_leave=53.0, bear_leave=47.0, bear_enter=38.0
+)
 ASSUMED = FundingTerms(assume=0.0003, mark_is_last=True)
 NEVER = Limits(max_drawdown=0.99)
 BARS = 5_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL, Verdicts, judge, judge_bars, memory, states
+from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL, Verdicts, judge, judge_bars, memory, states, widened
 from virtuoso.signals.settings import SignalSettings
 
 MINUTE = Timeframe("1m")
@@ -61,12 +63,38 @@ class TestTheStates:
         assert run(70, NAN, 60) == [1, 0, 0]
 
     def test_too_little_coverage_ends_it_and_begins_nothing(self):
-        assert run(70, 70, 70, coverage=[0.4, 0.39, 0.4]) == [1, 0, 1]
-        assert run(70, 60, 70, coverage=[0.3, 0.9, 0.3]) == [0, 0, 0]
+        assert run(80, 80, 80, coverage=[0.4, 0.39, 0.4]) == [1, 0, 1]
+        assert run(80, 60, 80, coverage=[0.3, 0.9, 0.3]) == [0, 0, 0]
 
     def test_an_age_shorter_than_a_bar_is_one_bar(self):
         settings = SignalSettings(max_age=Span("1m"))
         assert [int(s) for s in states(np.array([70.0, 60.0]), np.ones(2), settings, Timeframe("1h"))] == [1, 0]
+
+
+class TestThresholdsKnowCoverage:
+    """The mean of a quarter of what is independent strays twice as far from 50, and so lie the thresholds."""
+
+    QUARTER = SignalSettings(max_age=Span("4m"), min_coverage=0.1)
+
+    def test_of_a_quarter_they_lie_twice_as_far(self):
+        quarter = [0.25] * 4
+        assert run(85.9, 86, 60, 59.9, coverage=quarter, settings=self.QUARTER) == [0, 1, 1, 0]
+        assert run(14.1, 14, 40, 40.1, coverage=quarter, settings=self.QUARTER) == [0, -1, -1, 0]
+
+    def test_of_all_they_are_those_that_are_set(self):
+        assert widened(68.0, np.ones(1))[0] == 68.0
+
+    @given(st.floats(50.0, 100.0), st.floats(0.1, 1.0), st.floats(0.1, 1.0))
+    def test_both_sides_alike_the_further_the_less_is_known_and_never_by_a_jump(self, threshold, one, other):
+        less, more = sorted((one, other))
+        here, there = widened(threshold, np.array([less, more]))
+        assert here >= there >= threshold - 1e-9
+        assert here - there <= 50.0 * 0.5 * less**-1.5 * (more - less) + 1e-9
+        assert 100.0 - here == pytest.approx(widened(100.0 - threshold, np.array([less]))[0])
+
+    def test_what_cannot_be_reached_is_never_reached(self):
+        far = SignalSettings(max_age=Span("4m"), bull_enter=90.0, bear_enter=10.0)
+        assert run(100, 0, coverage=[0.5, 0.5], settings=far) == [0, 0]
 
 
 def slow_state(confluence: list[float], coverage: list[float], t: int, settings: SignalSettings, age: int) -> int:
@@ -76,9 +104,9 @@ def slow_state(confluence: list[float], coverage: list[float], t: int, settings:
         (BEARISH, settings.bear_enter, settings.bear_leave),
     ):
         for s in range(max(0, t - age + 1), t + 1):
-            entered = side * (confluence[s] - enter) >= 0 and coverage[s] >= settings.min_coverage
+            entered = side * (confluence[s] - _far(enter, coverage[s])) >= 0 and coverage[s] >= settings.min_coverage
             left = any(
-                not (side * (confluence[u] - leave) >= 0) or coverage[u] < settings.min_coverage
+                not (side * (confluence[u] - _far(leave, coverage[u])) >= 0) or coverage[u] < settings.min_coverage
                 for u in range(s + 1, t + 1)
             )
             if entered and not left:
@@ -86,7 +114,11 @@ def slow_state(confluence: list[float], coverage: list[float], t: int, settings:
     return NEUTRAL
 
 
-points = st.sampled_from([20.0, 32.0, 33.0, 45.0, 46.0, 50.0, 54.0, 55.0, 67.0, 68.0, 80.0, NAN])
+def _far(limit: float, coverage: float) -> float:
+    return 50.0 + (limit - 50.0) / math.sqrt(coverage)
+
+
+points = st.sampled_from([14.0, 20.0, 59.0, 79.0, 32.0, 33.0, 45.0, 46.0, 50.0, 54.0, 55.0, 67.0, 68.0, 80.0, NAN])
 bars = st.lists(st.tuples(points, st.sampled_from([0.39, 0.4, 1.0])), min_size=1, max_size=60)
 
 
@@ -141,6 +173,12 @@ class TestReasons:
 
     def test_of_coverage_that_misses_by_a_hair(self):
         assert self.verdicts(70, coverage=[0.3996]).reason(0) == "coverage 0.3996 below 0.40"
+
+    def test_names_the_threshold_of_what_is_known(self):
+        half = [0.5, 0.5]
+        assert self.verdicts(52, coverage=half).reason(0) == "confluence 52.0 has reached neither 75.5 nor 24.5"
+        assert self.verdicts(76, coverage=half).reason(0) == "confluence 76.0 reached 75.5"
+        assert self.verdicts(76, 57, coverage=half).reason(1) == "confluence 57.0 came back past 57.1"
 
     def test_of_knowing_nothing(self):
         assert self.verdicts(NAN, coverage=[0.0]).reason(0) == "confluence is not known"

@@ -309,8 +309,12 @@ class LiquidityZones(Component):
     recent: int = Int(24, low=2, high=200)
 
     def memory(self, timeframe: Timeframe) -> int:
-        """The bars that may have swept, the one before, and half a life for the levels to gather (measured)."""
-        return self.recent + 1 + self.levels.lifetime(timeframe) // 2
+        """The bars that may have swept, the one before, and time for the levels to gather.
+
+        Measured at 5m and 30m: after half a life of theirs 0.4 % of starts are still felt, on one market 1.2 %, after
+        three quarters none of 5,200.
+        """
+        return self.recent + 1 + 3 * self.levels.lifetime(timeframe) // 4
 
     def value(self, levels: LevelMap, candles: CandleBars, wanted: int) -> Array:
         """Sweeps of the last bars, each by depth, age, strength of its level and side of the close.

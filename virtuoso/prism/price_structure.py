@@ -81,7 +81,7 @@ class OrderBlocks(Component):
     windowed = True
     title = "Order blocks"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
-    scale = Linear(zero=-1.2, hundred=1.2)
+    scale = Linear(zero=-1.05, hundred=1.05)
     bands = {
         80: "fresh demand: bullish order blocks at hand, none against ({value:+.2f})",
         60: "bullish order blocks outweigh bearish ones ({value:+.2f})",
@@ -108,7 +108,7 @@ class FairValueGaps(Component):
     windowed = True
     title = "Fair value gaps"
     source = "Virtuoso, docs/faces/price_structure.md, after the smart-money school"
-    scale = Linear(zero=-1.27, hundred=1.27)
+    scale = Linear(zero=-1.2, hundred=1.2)
     bands = {
         80: "open bullish gaps at hand, none against ({value:+.2f})",
         60: "open bullish gaps outweigh bearish ones ({value:+.2f})",
@@ -135,7 +135,7 @@ class MarketStructure(Component):
     windowed = True
     title = "Market structure"
     source = "Virtuoso, docs/faces/price_structure.md; Hamilton (1922), The Stock Market Barometer"
-    scale = Linear(zero=-1.36, hundred=1.36)
+    scale = Linear(zero=-1.3, hundred=1.3)
     bands = {
         80: "uptrend intact: higher highs and lows, structure broken upward ({value:+.2f})",
         60: "structure leans upward ({value:+.2f})",
@@ -162,7 +162,7 @@ class VolumeProfile(Component):
     windowed = True
     title = "Composite profile"
     source = "Dalton (1990), Mind over Markets, ch. 4; Virtuoso, docs/faces/price_structure.md"
-    scale = Linear(zero=-1.4, hundred=1.4)
+    scale = Linear(zero=-1.15, hundred=1.15)
     bands = {
         80: "price is accepted above composite value ({value:+.2f})",
         60: "price trades in the upper part of composite value ({value:+.2f})",
@@ -202,7 +202,7 @@ class TrendPosition(Component):
 
     title = "Trend position"
     source = "Appel (2005), Technical Analysis: Power Tools, ch. 1; distances in ATR are ours"
-    scale = Linear(zero=-0.95, hundred=0.95)
+    scale = Linear(zero=-0.89, hundred=0.89)
     bands = {
         80: "price is above its averages, fast above slow ({value:+.2f})",
         60: "price and averages lean upward ({value:+.2f})",

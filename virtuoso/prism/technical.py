@@ -209,7 +209,7 @@ class ATRThrust(Component):
     windowed = True
     title = "Volatility thrust"
     source = "Virtuoso, docs/faces/technical.md; true range Wilder (1978), ch. 3"
-    scale = Squash(half=0.28)
+    scale = Squash(half=0.22)
     bands = {
         80: "Thrust {value:+.0%} of the usual range: volatility breaks out upward",
         60: "Thrust {value:+.0%} of the usual range: rising bars are the large ones",

@@ -21,6 +21,9 @@ from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
 from virtuoso.prism.features.windows import each, slope_weights, steps, weighted, wsum, zscore
 from virtuoso.prism.scale import Squash, ratio
 
+HEAVIEST = 5.0
+"""Usual volumes that a bar's volume comes near to and never reaches: ten times as heavy is hardly heavier than five."""
+
 
 class VolumeDelta(Component):
     """Who took: taker buying minus taker selling, against its own history."""
@@ -28,7 +31,7 @@ class VolumeDelta(Component):
     windowed = True
     title = "Volume delta"
     source = "Virtuoso, docs/faces/volume.md; aggressor volume Hasbrouck (1991), Journal of Finance 46(1)"
-    scale = Squash(half=2.25)
+    scale = Squash(half=2.1)
     bands = {
         80: "Takers buy far more than usual ({value:+.1f} deviations)",
         60: "Takers buy more than usual ({value:+.1f} deviations)",
@@ -69,7 +72,7 @@ class ADL(Component):
     windowed = True
     title = "Accumulation/distribution"
     source = "Chaikin's accumulation/distribution line; its slope against that of price, Virtuoso, docs/faces/volume.md"
-    scale = Squash(half=1.75)
+    scale = Squash(half=1.5)
     bands = {
         80: "Accumulated well beyond what price shows ({value:+.1f} deviations)",
         60: "Accumulated more than price shows ({value:+.1f} deviations)",
@@ -106,7 +109,7 @@ class CMF(Component):
     windowed = True
     title = "Chaikin Money Flow"
     source = "Chaikin (1980s), with a tenth of the mean true range in each range"
-    scale = Squash(half=0.22)
+    scale = Squash(half=0.2)
     bands = {
         80: "CMF {value:+.2f}: money flows in strongly",
         60: "CMF {value:+.2f}: money flows in",
@@ -130,12 +133,12 @@ class CMF(Component):
 
 
 class RelativeVolume(Component):
-    """Volume against its usual at this hour of the week, signed by the bar."""
+    """Volume against its usual at this hour, signed by the bar."""
 
     windowed = True
     title = "Relative volume"
-    source = "Virtuoso, docs/faces/volume.md; the weekly pattern Admati and Pfleiderer (1988)"
-    scale = Squash(half=1.5)
+    source = "Virtuoso, docs/faces/volume.md; the daily pattern Admati and Pfleiderer (1988)"
+    scale = Squash(half=1.1)
     bands = {
         80: "Heavy volume behind rising bars ({value:+.1f} x usual)",
         60: "Volume leans to the buyers ({value:+.1f} x usual)",
@@ -154,7 +157,7 @@ class RelativeVolume(Component):
         self, open: Array, high: Array, low: Array, close: Array, volume: Array,
         usual: Usual, unit: Array, first: int, timeframe: Timeframe,
     ) -> Array:  # fmt: skip
-        """Volume in usual volumes, times body and close location (-1..1), shape (n_bars,).
+        """Volume in usual volumes, HEAVIEST at most, times body and close location (-1..1), shape (n_bars,).
 
         Uses `x[: t + 1]` only.
         """
@@ -163,7 +166,8 @@ class RelativeVolume(Component):
         closing = slice((-first - 1) % bars, None, bars)  # here the hour has just closed: it is the one that is seen
         expected[closing] = usual.this[closing]
         side = ratio((close - open) + (2.0 * close - high - low), 2.0 * (high - low + FLOOR * unit))
-        return ratio(bars * volume, expected) * side
+        times = ratio(bars * volume, expected)
+        return times / np.sqrt(1.0 + times * times / (HEAVIEST * HEAVIEST)) * side
 
 
 class OBV(Component):
@@ -172,7 +176,7 @@ class OBV(Component):
     windowed = True
     title = "On-Balance Volume"
     source = "Granville (1963), New Key to Stock Market Profits; signed smoothly by the step in mean true ranges"
-    scale = Squash(half=2.3)
+    scale = Squash(half=2.0)
     bands = {
         80: "OBV climbs far faster than usual ({value:+.1f} deviations)",
         60: "OBV climbs ({value:+.1f} deviations)",
@@ -234,7 +238,7 @@ class VolumeProfile(Component):
     windowed = True
     title = "Volume profile"
     source = "Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2"
-    scale = Squash(half=2.3)
+    scale = Squash(half=1.95)
     bands = {
         80: "{value:+.1f} half value areas from the point of control: accepted above value",
         60: "{value:+.1f} half value areas from the point of control: in the upper part of value",
@@ -259,7 +263,7 @@ class VWAP(Component):
     windowed = True
     title = "Session VWAP"
     source = "Berkowitz, Logue and Noser (1988), Journal of Finance 43(1); bands in volume-weighted deviations"
-    scale = Squash(half=1.6)
+    scale = Squash(half=1.4)
     bands = {
         80: "{value:+.1f} deviations from VWAP: buyers of the session are well ahead",
         60: "{value:+.1f} deviations from VWAP: buyers of the session are ahead",

@@ -7,7 +7,8 @@
    certain to stay are. Bars are flagged by vector instructions and passed over eight at a time.
 3. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order (blend.py).
 
-Hysteresis, `max_age` and `min_coverage` are those of `virtuoso.signals.rule`. When the threshold to enter was last
+Hysteresis, `max_age` and `min_coverage` are those of `virtuoso.signals.rule`, and so is where the thresholds of a run
+lie, of which a configuration knows so much (`_widen`). When the threshold to enter was last
 reached is looked up where an entry may have lapsed, and at the end of a block. Nothing is written but changes of state.
 """
 
@@ -131,14 +132,16 @@ def decide(
             weights[k, c] = tried.shares[k, c] * tried.face_weights[k, facts.face[c]]
     hot, loose = np.zeros(BLOCK // WORD, np.uint64), np.zeros(BLOCK // WORD, np.uint64)
     desk = Desk(sums, hot.view(np.bool_), hot, loose.view(np.bool_), loose)
-    known, known_of, singles = np.empty(n), np.full(n, -1), facts.singles
+    known, known_of, limits, singles = np.empty(n), np.full(n, -1), np.empty((n, MIN_COVERAGE)), facts.singles
     run, edges = int(np.searchsorted(facts.edges, first * BLOCK, side="right")) - 1, facts.edges
     changes.counts[:] = 0
     for block in range(first, last):
         end = min((block + 1) * BLOCK, len(facts.points))
         for lot in range(0, n, TOGETHER):
             np.dot(weights[lot : lot + TOGETHER], singles[block], sums[: min(TOGETHER, n - lot)])
-            _decide_lot(facts, tried, age, guard, block * BLOCK, end, run, lot, lead, known, known_of, desk, changes)
+            _decide_lot(
+                facts, tried, age, guard, block * BLOCK, end, run, lot, lead, known, known_of, limits, desk, changes
+            )
         while edges[run + 1] <= end and run + 2 < len(edges):
             run += 1
 
@@ -146,7 +149,7 @@ def decide(
 @uncounted
 def _decide_lot(
     facts: Facts, tried: Tried, age: int, guard: float, begin: int, end: int, run: int, lot: int, lead: int,
-    known: Array, known_of: Rows, desk: Desk, changes: Changes,
+    known: Array, known_of: Rows, limits: Array, desk: Desk, changes: Changes,
 ) -> None:  # fmt: skip
     """Follow the rules of the configurations whose sums over a block were made together."""
     for k in range(lot, min(lot + TOGETHER, len(tried.shares))):
@@ -155,9 +158,12 @@ def _decide_lot(
             stop = min(facts.edges[r + 1], end)
             if known_of[k] != r:
                 known[k], known_of[k] = _weight(facts, tried, k, r), r
-            most, least = tried.thresholds[k, BULL_ENTER] - guard, tried.thresholds[k, BEAR_ENTER] + guard
+                _widen(tried.thresholds[k], known[k], limits[k])
+            most, least = limits[k, BULL_ENTER] - guard, limits[k, BEAR_ENTER] + guard
             if _heat(sums, most * known[k], least * known[k], desk.hot) or changes.states[k, SIDE] != 0:
-                _follow(facts, tried, desk, sums, changes, k, r, known[k], age, guard, begin, start, stop, lead)
+                _follow(
+                    facts, tried, limits[k], desk, sums, changes, k, r, known[k], age, guard, begin, start, stop, lead
+                )
             start, r = stop, r + 1
 
 
@@ -176,12 +182,20 @@ def _weight(facts: Facts, tried: Tried, k: int, r: int) -> float:
 
 
 @uncounted
+def _widen(thresholds: Array, known: float, limits: Array) -> None:
+    """Where the thresholds lie while so much is known (`virtuoso.signals.rule.widened`)."""
+    root = np.sqrt(known) if known > 0.0 else 1.0
+    for limit in range(MIN_COVERAGE):
+        limits[limit] = 50.0 + (thresholds[limit] - 50.0) / root
+
+
+@uncounted
 def _follow(
-    facts: Facts, tried: Tried, desk: Desk, sums: Single, changes: Changes, k: int, r: int, known: float, age: int,
-    guard: float, begin: int, start: int, stop: int, lead: int,
+    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, changes: Changes, k: int, r: int,
+    known: float, age: int, guard: float, begin: int, start: int, stop: int, lead: int,
 ) -> None:  # fmt: skip
     """Follow the rule of one configuration through the bars [start, stop) of one run and one block."""
-    limits, side, since = tried.thresholds[k], changes.states[k, SIDE], changes.states[k, SINCE]
+    side, since = changes.states[k, SIDE], changes.states[k, SINCE]
     i, n = start - begin, stop - begin
     if known < 0.0:
         if side != 0:
@@ -193,11 +207,11 @@ def _follow(
         if side == 0:
             i = _next(desk.hot, desk.hot_words, i, n)
         else:
-            i, since = _stay(facts, tried, desk, sums, k, r, known, age, guard, begin, i, n, side, since)
+            i, since = _stay(facts, tried, limits, desk, sums, k, r, known, age, guard, begin, start, i, n, side, since)
         if i >= n:
             break
         t, now = begin + i, 0
-        value = _value(facts, tried, k, r, t, sums[i] / known, guard)
+        value = _value(facts, tried, limits, k, r, t, sums[i] / known, guard)
         if value >= limits[BULL_ENTER]:
             now, since = 1, t
         elif value <= limits[BEAR_ENTER]:
@@ -258,17 +272,21 @@ def _next(flags: Flags, words: Words, i: int, n: int) -> int:
 
 @uncounted
 def _stay(
-    facts: Facts, tried: Tried, desk: Desk, sums: Single, k: int, r: int, known: float, age: int, guard: float,
-    begin: int, i: int, n: int, side: int, since: int,
+    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, k: int, r: int, known: float, age: int,
+    guard: float, begin: int, start: int, i: int, n: int, side: int, since: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """First bar from i on that may leave a side, or n; and the last bar that is known to have entered it before."""
+    """First bar from i on that may leave a side, or n; and the last bar that is known to have entered it before.
+
+    Entries are looked for from the start of the run on: between them and i there may be a bar that nearly left.
+    """
     loose = _next(desk.loose, desk.loose_words, i, n)
     while True:
         lapses = since + age - begin
         if loose < n and loose < lapses:
             return loose, since
         end = min(loose, lapses)
-        last = _last_entry(facts, tried, desk, sums, k, r, known, guard, begin, max(since + 1 - begin, i), end, side)
+        first = max(since + 1, start) - begin
+        last = _last_entry(facts, tried, limits, desk, sums, k, r, known, guard, begin, first, end, side)
         if last < 0:
             return end, since
         since = begin + last
@@ -278,8 +296,8 @@ def _stay(
 
 @uncounted
 def _last_entry(
-    facts: Facts, tried: Tried, desk: Desk, sums: Single, k: int, r: int, known: float, guard: float, begin: int,
-    first: int, end: int, side: int,
+    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, k: int, r: int, known: float, guard: float,
+    begin: int, first: int, end: int, side: int,
 ) -> int:  # fmt: skip
     """Last bar of [first, end) that reaches the threshold to enter a side, or -1; no bar may reach the other one."""
     i = end
@@ -289,16 +307,18 @@ def _last_entry(
             continue
         i -= 1
         if desk.hot[i]:
-            value = _value(facts, tried, k, r, begin + i, sums[i] / known, guard)
-            if value >= tried.thresholds[k, BULL_ENTER] if side > 0 else value <= tried.thresholds[k, BEAR_ENTER]:
+            value = _value(facts, tried, limits, k, r, begin + i, sums[i] / known, guard)
+            if value >= limits[BULL_ENTER] if side > 0 else value <= limits[BEAR_ENTER]:
                 return i
     return -1
 
 
 @uncounted
-def _value(facts: Facts, tried: Tried, k: int, r: int, t: int, value: float, guard: float) -> float:
+def _value(
+    facts: Facts, tried: Tried, limits: Array, k: int, r: int, t: int, value: float, guard: float
+) -> float:  # fmt: skip
     """Confluence of a bar, as the prism has it where single precision cannot tell on which side of a threshold."""
-    limits, near = tried.thresholds[k], np.inf
+    near = np.inf
     for limit in range(MIN_COVERAGE):
         near = min(near, abs(value - limits[limit]))
     if near > guard:

@@ -344,7 +344,7 @@ def timing(m: Moment) -> str:
 def strategy(m: Moment) -> str:
     """What to do, with prices."""
     if m.state == NEUTRAL:
-        return f"Strategy: be out until confluence reaches {m.enter[0]:g} or {m.enter[1]:g}."
+        return f"Strategy: be out until confluence reaches {m.enter[0]:.3g} or {m.enter[1]:.3g}."
     if m.is_stopped:
         return f"Strategy: no entry, since {no_entry_in(m)}."
     if m.trade is None:

@@ -231,7 +231,7 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         effective_inputs=explanation.effective_inputs,
         decided=explanation.time,
         lapses=explanation.time + decided.settings.max_age.ms,
-        enter=(decided.settings.bull_enter, decided.settings.bear_enter),
+        enter=decided.verdicts.entries(i),
         faces={row.name: row.score for row in explanation.total if row.score == row.score},
         components={name: row.score for name, row in known.items()},
         unseen=tuple(row.title for row in explanation.total if row.score != row.score),

@@ -20,6 +20,10 @@ SMEAR = 0.25
 SMEAR_BARS = 14
 NARROW = 0.001
 """Share of the profile's span below which a step counts less the narrower it is: two edges may just happen to meet."""
+TIE = 0.02
+"""Share of the highest step within which another one is about as high: between equals no order of prices decides."""
+THIN = 0.001
+"""Share of the volume that is spread over the whole profile: a stretch without trades then has a middle."""
 
 
 class ProfileLevels(NamedTuple):
@@ -42,9 +46,10 @@ class ValueArea(Feature):
     """Point of control and value area of a rolling profile without a price grid.
 
     Each bar's volume is spread evenly over its range. The sum of these boxes is a staircase over price: the middle of
-    its highest step is the point of control. The value area holds half of its share of the volume on either side of
-    it; what one side lacks the other gives. Nothing is rounded to bins, so units and mirrors are exact. Built from
-    the next slower bars; unknown bars, at most a tenth, are left out.
+    its highest step is the point of control, and of several that are about as high their mean, each by how near it
+    comes to the highest and by its width. The value area holds half of its share of the volume on either side of it;
+    what one side lacks the other gives. Nothing is rounded to bins and no tie goes to the lower price, so units and
+    mirrors are exact. Built from the next slower bars; unknown bars, at most a tenth, are left out.
 
     Source: Steidlmayer (1984), Market Profile; Dalton (1990), Mind over Markets, ch. 2, for the value area.
     """
@@ -103,7 +108,7 @@ def _profile(
 ) -> None:  # fmt: skip
     """Keep the edges of all boxes sorted, and climb the staircase anew at each bar. Uses `x[: t + 1]` only."""
     edges, rises = np.empty(2 * period), np.empty(2 * period)
-    volumes = np.empty(2 * period)
+    volumes, steps = np.empty(2 * period), np.empty(2 * period)
     oldest = start - period + 1
     count: Any = np.int64(0)  # a bare 0 would compile everything below once more, for the number 0
     for t in range(oldest, len(low)):
@@ -120,7 +125,7 @@ def _profile(
                 edges[b], rises[b] = edge[t], rise
             count += int(comes) - int(leaves)
         if t >= start and known[t] >= KNOWN_SHARE * period and count > 0 and edges[count - 1] > edges[0]:
-            control[t], bottom[t], top[t] = _climb(edges, rises, count, share, volumes)
+            control[t], bottom[t], top[t] = _climb(edges, rises, count, share, volumes, steps)
 
 
 @inner
@@ -142,22 +147,35 @@ def _move(edges: Array, rises: Array, a: int, b: int) -> None:
 
 
 @inner
-def _climb(edges: Array, rises: Array, count: int, share: float, volumes: Array) -> tuple[float, float, float]:
+def _climb(
+    edges: Array, rises: Array, count: int, share: float, volumes: Array, steps: Array
+) -> tuple[float, float, float]:
     """Point of control and edges of the value area of one staircase, given its sorted edges."""
-    steepness = 1.0 / (NARROW * (edges[count - 1] - edges[0]))
-    height, highest, volume, peak = 0.0, 0.0, 0.0, 0
+    span = edges[count - 1] - edges[0]
+    steepness = 1.0 / (NARROW * span)
+    height, highest, volume = 0.0, 0.0, 0.0
     for k in range(count - 1):
         height += rises[k]
         wide = edges[k + 1] - edges[k]
         volumes[k] = volume
         volume += height * wide
-        step = height * min(wide * steepness, 1.0)
-        peak = k if step > highest else peak
-        highest = max(step, highest)
+        steps[k] = height * min(wide * steepness, 1.0)
+        highest = max(steps[k], highest)
+    thin = THIN * volume / span
+    for k in range(count - 1):
+        volumes[k] += thin * (edges[k] - edges[0])
+    volume += THIN * volume
     volumes[count - 1] = volume
-    held = (volumes[peak] + volumes[peak + 1]) / 2.0
+    whole, place, held = 0.0, 0.0, 0.0
+    for k in range(count - 1):
+        near = steps[k] - (1.0 - TIE) * highest
+        if near > 0.0:
+            counts = near * (edges[k + 1] - edges[k])
+            whole += counts
+            place += counts * ((edges[k] - edges[0]) + (edges[k + 1] - edges[0]))
+            held += counts * (volumes[k] + volumes[k + 1])
+    control, held = edges[0] + place / (2.0 * whole), held / (2.0 * whole)
     below = min(held, max(share * volume / 2.0, share * volume - (volume - held)))
-    control = (edges[peak] + edges[peak + 1]) / 2.0
     low = _price_of(edges, volumes, count, held - below)
     high = _price_of(edges, volumes, count, held - below + share * volume)
     return control, low, high

@@ -1,4 +1,4 @@
-"""What is usual at this hour of the week: markets sleep and wake with the people who trade them."""
+"""What is usual at this hour: markets sleep and wake with the people who trade them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown
 
 HOUR = Timeframe("1h")
-WEEK_MS = 7 * UNIT_MS["d"]
+DAY_MS = UNIT_MS["d"]
+APART = 6
+"""Bars of a day from which on the bars beside the same hour are asked as well."""
 LEAST_SHARE = 0.5
 """Share of the past bars that must be known for their median to be called usual."""
 
@@ -32,10 +34,12 @@ class Usual(NamedTuple):
 
 
 class UsualVolume(Feature):
-    """Median volume of the bars at the same time of the week, in the last weeks.
+    """Median volume of the bars at the same time of day, and of those beside it, over the last week.
 
-    Computed on hours (on the asker's clock where it is slower), with the hour before and after: four weeks of one
-    hour are too few to be calm. A hole in the past leaves that bar out instead of silencing four weeks.
+    Computed on hours (on the asker's clock where it is slower). A hole in the past leaves that bar out instead of
+    silencing the week. Measured on 18 markets, it misses the volume that comes by less than the same hour of the week
+    over the last four weeks does (a deviation of the logarithm of 0.76 against 0.77; two weeks of it 0.89), and it is
+    known after one week: docs/faces/volume.md.
 
     Source: Admati and Pfleiderer (1988), Review of Financial Studies 1(1), for the pattern; the median is ours.
     """
@@ -44,31 +48,31 @@ class UsualVolume(Feature):
     windowed = True
     holes = True
 
-    weeks: int = Int(4, low=2, high=12, unit="weeks")
+    days: int = Int(7, low=3, high=84, unit="days")
 
     def clock(self, timeframe: Timeframe) -> Timeframe:
         """Hours, or the asker's own bars where they are longer or do not fill an hour."""
         return HOUR if HOUR.ms % timeframe.ms == 0 else timeframe
 
     def memory(self, timeframe: Timeframe) -> int:
-        """The weeks, the neighbour before, and a first bar that may have begun before the history."""
-        return self.weeks * (WEEK_MS // timeframe.ms) + 2
+        """The days, the neighbour before, and a first bar that may have begun before the history."""
+        return self.days * (DAY_MS // timeframe.ms) + 2
 
     def value(self, volume: Array, timeframe: Timeframe, wanted: int = 0) -> Usual:
         """Usual volume of each bar and the one after it. Uses `x[: t + 1]` only."""
-        usual = unknown(len(volume) + 1)
-        _usual(volume, WEEK_MS // timeframe.ms, self.weeks, int(timeframe == HOUR), wanted, usual)
+        usual, day = unknown(len(volume) + 1), DAY_MS // timeframe.ms
+        _usual(volume, day, self.days, int(day >= APART), wanted, usual)
         return Usual(usual[:-1], usual[1:])
 
 
 @kernel
-def _usual(volume: Array, week: int, weeks: int, reach: int, wanted: int, out: Array) -> None:
-    """Write the median of the same bars of past weeks and their neighbours; bar t uses `volume[: t]` only."""
-    past = np.empty(weeks * (2 * reach + 1))
+def _usual(volume: Array, day: int, days: int, reach: int, wanted: int, out: Array) -> None:
+    """Write the median of the same bars of past days and their neighbours; bar t uses `volume[: t]` only."""
+    past = np.empty(days * (2 * reach + 1))
     for t in range(wanted, len(out)):
         known = 0
-        for k in range(1, weeks + 1):
-            for i in range(t - k * week - reach, t - k * week + reach + 1):
+        for k in range(1, days + 1):
+            for i in range(t - k * day - reach, t - k * day + reach + 1):
                 if i >= 0 and not np.isnan(volume[i]):
                     j = known
                     while j > 0 and past[j - 1] > volume[i]:
