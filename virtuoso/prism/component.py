@@ -164,6 +164,10 @@ class Node:
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be made anew from the class and the parameters where it is unpickled: hashes differ between processes."""
+        return _made, (type(self), self.settings())
+
     def replace(self, **parameters: Any) -> Self:
         """Make the same node with other parameters."""
         return type(self)(**{**self.settings(), **parameters})
@@ -186,6 +190,10 @@ class Node:
 
     value: ClassVar[Any]
     """The function: arrays of equal length in, arrays of that length out."""
+
+
+def _made(cls: type[Node], settings: Mapping[str, Any]) -> Node:
+    return cls(**settings)
 
 
 class Feature(Node):
