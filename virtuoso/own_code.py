@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import inspect
 import re
 import sys
 import sysconfig
@@ -54,6 +55,8 @@ _OF_PYTHON = {
 }
 """Attributes of classes that Python keeps for itself."""
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+_FLAGS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
+"""Those that say what a function does; others change while it is compiled and profiled."""
 _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 _UNRUN = re.compile(r"^if (?:typing\.)?TYPE_CHECKING:\n(?:[ \t]+.*\n|[ \t]*\n)+", re.MULTILINE)
@@ -269,7 +272,7 @@ class _Walk:
                             waiting.append(vars(found)[part])
 
     def _expand_code(self, code: CodeType, words: str | None) -> None:
-        self._say(code.co_name, code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags)
+        self._say(code.co_name, code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags & _FLAGS)
         self._see((code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars))
         self._see((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount))
         for constant in code.co_consts:
