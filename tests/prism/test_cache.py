@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,6 +314,46 @@ class TestDamage:
             (folder / file).unlink()
         assert self.holds(folder, fresh)
         assert [path.exists() for path in left] == [False, True]
+
+
+class TestADiskThatRefuses:
+    """Costs the time of computing, and is no error."""
+
+    def test_that_is_full(self, fresh, tmp_path, monkeypatch):
+        short(monkeypatch)
+        resource = pytest.importorskip("resource")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+        try:
+            made = [FEW.score(SMALL, block=64, cache_folder=tmp_path).arrays() for _ in range(2)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert all(same(fresh, one) for one in made)
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    @pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read only", "unreadable"])
+    @pytest.mark.parametrize("filled", [True, False])
+    @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="who may do what is asked otherwise here")
+    def test_that_is(self, fresh, monkeypatch, mode, filled):
+        short(monkeypatch)
+        root = Path(tempfile.mkdtemp())  # where others may go, too
+        try:
+            if filled:
+                FEW.score(SMALL, block=64, cache_folder=root)
+            for path in [*root.rglob("*"), root]:
+                path.chmod(mode if path.is_dir() else mode & 0o444)
+            if (me := os.geteuid()) == 0:  # whom nothing is forbidden
+                os.seteuid(12_345)
+            try:
+                assert same(fresh, FEW.score(SMALL, block=64, cache_folder=root).arrays())
+            finally:
+                os.seteuid(me)
+        finally:
+            root.chmod(0o700)
+            for path in root.rglob("*"):
+                if path.is_dir():
+                    path.chmod(0o700)
+            shutil.rmtree(root)
 
 
 class TestFacesAndConfluence:
