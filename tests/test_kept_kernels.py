@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import cProfile
+import importlib
 import os
+import pickle
+import stat
 import subprocess
 import sys
+import threading
+from collections import namedtuple
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from numba import typeof
+from numba.core import event
 
+from virtuoso import kept_kernels
 from virtuoso.compiled import inner, kernel
-from virtuoso.kept_kernels import _NamedByContent, ingredients
+from virtuoso.kept_kernels import KeptKernels
+from virtuoso.own_code import compiled_digest
+
+FLIP_ALL = os.environ.get("VIRTUOSO_FLIPS") == "all"
+RACES = 200 if FLIP_ALL else 40
 
 PROGRAM = '''
 from numba.core import event
@@ -94,33 +108,257 @@ class TestAnEditOfAnotherFile:
         assert told(room) == "125.0 compiled"
         assert told(room, NUMBA_BOUNDSCHECK="1") == "125.0 compiled"
 
-    def test_leaves_no_old_code_behind(self, room):
+    def test_leaves_no_old_code_behind_for_long(self, room):
         told(room)
-        before = {path.name for path in (room / "cache").rglob("*kept*.nbc")}
+        (before,) = kernels(room)
+        os.utime(before, (0, 0))
         edit(room / "prices.py", "FEE = 0.25", "FEE = 0.5")
         told(room)
-        after = {path.name for path in (room / "cache").rglob("*kept*.nbc")}
-        assert len(before) == len(after) == 1
+        (after,) = kernels(room)
         assert before != after
 
 
-class TestTwoProcesses:
-    """That compile two forms of one kernel at the same moment."""
+def kernels(room: Path) -> list[Path]:
+    return sorted((room / "cache" / "virtuoso-kernels").glob("*kept*.nbc"))
 
-    def test_never_give_one_the_code_of_the_other(self, tmp_path):
-        one, other = (_NamedByContent(str(tmp_path), "step-1.py311", "stamp") for _ in range(2))
-        save = one._save_data
 
-        def interrupted(name, data):
-            other.save("float64", "code for numbers")
-            save(name, data)
+SEVERAL = """
+import sys
+import numpy as np
+from virtuoso.compiled import kernel
 
-        one._save_data = interrupted
-        one.save("int64", "code for counts")
-        assert one.load("int64") == "code for counts"
-        assert one.load("float64") in (None, "code for numbers")
-        other.save("float64", "code for numbers")
-        assert (one.load("int64"), one.load("float64")) == ("code for counts", "code for numbers")
+@kernel
+def total(x, start):
+    for i in range(len(x)):
+        start += x[i]
+    return start
+
+GIVEN = [
+    (np.arange(4, dtype=np.int64), 1), (np.arange(4.0), 1.5), (np.arange(4, dtype=np.int32), 2), (np.arange(4.0), 1)
+]
+
+def all_right():
+    for x, start in GIVEN:
+        made = total(x, start)
+        assert made == x.sum() + start and isinstance(made, type((x[:1].sum() + start).item())), (made, x, start)
+"""
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    """A kernel of several forms in a module of its own, and a cache that is empty."""
+    (tmp_path / "several_forms.py").write_text(SEVERAL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    kept_kernels.folder.cache_clear()
+    sys.modules.pop("several_forms", None)
+    importlib.invalidate_caches()
+    yield importlib.import_module("several_forms")
+    kept_kernels.folder.cache_clear()
+
+
+def again(several: ModuleType) -> int:
+    """Use every form as another process would, and give how many had to be compiled."""
+    several.total = kernel(several.total.py_func)
+    with event.install_recorder("numba:compile") as compiled:
+        several.all_right()
+    return len(compiled.buffer) // 2
+
+
+def files_of(several: ModuleType) -> list[Path]:
+    return sorted(Path(several.total._cache.cache_path).glob("*.nbc"))
+
+
+class TestDamage:
+    """Is compiled anew, once, and never run."""
+
+    @pytest.mark.parametrize("how", ["cut", "empty", "zeroed", "longer", "a folder", "a link", "swapped"])
+    def test_of_every_file_is_healed(self, several, tmp_path, how):
+        several.all_right()
+        files = files_of(several)
+        assert len(files) == len(several.GIVEN)
+        whole = [file.read_bytes() for file in files]
+        for file, data, other in zip(files, whole, [*whole[1:], whole[0]], strict=True):
+            if how in ("a folder", "a link"):
+                file.unlink()
+            if how == "a folder":
+                file.mkdir()
+            elif how == "a link":
+                (tmp_path / file.name).write_bytes(data)
+                file.symlink_to(tmp_path / file.name)
+            else:
+                told = {"cut": data[:-7], "empty": b"", "zeroed": bytes(len(data)), "longer": data + b"x"}
+                file.write_bytes(told.get(how, other))
+        assert again(several) == len(several.GIVEN)
+        if how != "a folder":  # which nobody here may remove
+            assert again(several) == 0
+
+    def test_a_flipped_bit_of_any_byte_is_noticed_before_anything_is_unpickled(self, several, monkeypatch):
+        several.total(*several.GIVEN[0])
+        (file,) = files_of(several)
+        whole = bytearray(file.read_bytes())
+        monkeypatch.setattr(kept_kernels.pickle, "loads", lambda data: pytest.fail("it was unpickled"))
+        at = range(len(whole)) if FLIP_ALL else {*range(60), *range(60, len(whole), 211), len(whole) - 1}
+        for place in at:
+            whole[place] ^= 1 << place % 8
+            file.write_bytes(whole)
+            assert kept_kernels._read(file) is None, place
+            whole[place] ^= 1 << place % 8
+        file.write_bytes(whole)
+        assert kept_kernels._read(file) is not None
+
+    def test_a_flipped_bit_gives_the_right_result_and_is_gone(self, several):
+        several.all_right()
+        rng = np.random.default_rng(5)
+        for file in files_of(several):
+            data = bytearray(file.read_bytes())
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            file.write_bytes(data)
+        assert [again(several), again(several)] == [len(several.GIVEN), 0]
+
+
+class Planted:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, (str(Path(os.environ["NUMBA_CACHE_DIR"]) / "it ran"),)
+
+
+class TestAPlantedFile:
+    """Is not unpickled: what is ours alone is taken, and nothing else."""
+
+    def plant(self, file: Path) -> None:
+        data = pickle.dumps(Planted())
+        file.unlink()
+        file.write_bytes(kept_kernels.MAGIC + kept_kernels._digest(file, data) + data)
+
+    @pytest.mark.parametrize("planted", ["by another user", "where others may write", "a bare pickle"])
+    def test_is_compiled_anew(self, several, tmp_path, planted, caplog):
+        several.total(*several.GIVEN[0])
+        (file,) = files_of(several)
+        self.plant(file)
+        if planted == "by another user":
+            if not hasattr(os, "chown") or os.geteuid() != 0:
+                pytest.skip("only root can give files away")
+            os.chown(file, 12_345, 12_345)
+        elif planted == "where others may write":
+            file.chmod(0o666)
+        else:
+            file.write_bytes(pickle.dumps(Planted()))
+        again(several)
+        assert not (tmp_path / "cache" / "it ran").exists()
+        assert ("is not taken" in caplog.text) == (planted != "a bare pickle")
+        assert again(several) == len(several.GIVEN) - len(files_of(several)) == 0
+
+    def test_a_folder_is_made_for_us_alone_and_made_so_again(self, several):
+        several.total(*several.GIVEN[0])
+        place = Path(several.total._cache.cache_path)
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        assert stat.S_IMODE(files_of(several)[0].stat().st_mode) == 0o600
+        place.chmod(0o777)
+        kept_kernels.folder.cache_clear()
+        again(several)
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+    @pytest.mark.parametrize("wrong", ["a file", "of another user", "a link"])
+    def test_a_folder_that_is_not_ours_is_not_used_and_that_is_said(self, several, tmp_path, wrong, caplog):
+        place = tmp_path / "cache" / "virtuoso-kernels"
+        if wrong == "a file":
+            place.parent.mkdir()
+            place.write_text("")
+        elif wrong == "a link":
+            (tmp_path / "elsewhere").mkdir()
+            place.parent.mkdir()
+            place.symlink_to(tmp_path / "elsewhere")
+        else:
+            if not hasattr(os, "chown") or os.geteuid() != 0:
+                pytest.skip("only root can give folders away")
+            place.mkdir(parents=True)
+            os.chown(place, 12_345, 12_345)
+        kept_kernels.folder.cache_clear()
+        assert again(several) == again(several) == len(several.GIVEN)
+        assert caplog.text.count("Compiled kernels are not kept") == 1
+        assert kept_kernels.folder() is None
+
+
+class TestADiskThatRefuses:
+    """Costs the time of compiling, and is no error."""
+
+    def test_that_is_full(self, several, monkeypatch):
+        def full(*given, **named):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(kept_kernels.os, "open", full)
+        assert again(several) == len(several.GIVEN)
+
+    def test_that_is_read_only(self, several, monkeypatch):
+        monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/none")
+        kept_kernels.folder.cache_clear()
+        assert again(several) == len(several.GIVEN)
+
+    def test_a_numba_without_what_a_cache_needs(self, several, monkeypatch):
+        from numba.core.compiler import CompileResult
+
+        kept_kernels.usable.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.delattr(CompileResult, "_rebuild")
+            assert not kept_kernels.usable()
+            assert not isinstance(kernel(several.total.py_func)._cache, KeptKernels)
+        kept_kernels.usable.cache_clear()
+
+
+RACING = """
+import os, sys
+import several_forms as several
+from virtuoso.compiled import kernel
+from virtuoso import kept_kernels
+
+which = int(sys.argv[1])
+x, start = several.GIVEN[which]
+several.total(x, start)
+sig = several.total.signatures[0]
+made = several.total.overloads[sig]
+cache, context = several.total._cache, several.total.targetctx
+print("ready", flush=True)
+for line in sys.stdin:
+    cache.save_overload(sig, made)          # both write at the same moment
+    for k in (which, 1 - which):            # and read what either wrote
+        y, other = several.GIVEN[k]
+        form = tuple(several.total.typeof_pyval(v) for v in (y, other))
+        found = cache.load_overload(form, context)
+        assert found is None or found.signature.args == form, (k, found.signature)
+        assert k != which or found is not None
+    print("done", flush=True)
+fresh = kernel(several.total.py_func)
+for y, other in several.GIVEN[:2]:
+    assert fresh(y, other) == y.sum() + other
+print("right", flush=True)
+"""
+
+
+def test_two_processes_that_write_two_forms_at_once_never_get_one_for_the_other(tmp_path):
+    """In numba 0.68 both may number their form 1, and later run what was compiled for other arguments."""
+    (tmp_path / "several_forms.py").write_text(SEVERAL)
+    (tmp_path / "racing.py").write_text(RACING)
+    path = os.pathsep.join([str(tmp_path), str(Path(kept_kernels.__file__).parents[1])])
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
+    both = [
+        subprocess.Popen(
+            (sys.executable, str(tmp_path / "racing.py"), str(which)),
+            env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for which in range(2)
+    ]  # fmt: skip
+    assert [one.stdout.readline() for one in both] == ["ready\n"] * 2
+    place = tmp_path / "cache" / "virtuoso-kernels"
+    for _ in range(RACES):
+        for file in place.glob("*total*.nbc"):
+            file.unlink()
+        for one in both:
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        assert [one.stdout.readline() for one in both] == ["done\n"] * 2
+    assert [one.communicate()[0] for one in both] == ["right\n"] * 2
 
 
 TABLE = np.array([1.0, 2.0])
@@ -137,9 +375,37 @@ def looked_up(i: int) -> float:
     return limited(TABLE[i])
 
 
-def test_ingredients_are_code_constants_and_tables_of_all_that_is_called(monkeypatch):
-    before = ingredients(looked_up.py_func)
-    assert any("limited LIMIT 3.0" in line for line in before)
-    assert any("looked_up TABLE float64 (2,)" in line for line in before)
-    monkeypatch.setattr(sys.modules[__name__], "TABLE", np.array([1.0, 4.0]))
-    assert ingredients(looked_up.py_func) != before
+def test_a_stamp_is_of_code_constants_and_tables_of_all_that_is_called(monkeypatch):
+    def stamp():
+        return compiled_digest(looked_up.py_func, "asked")
+
+    before = stamp()
+    assert before == stamp() != compiled_digest(looked_up.py_func, "asked otherwise")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "TABLE", np.array([1.0, 4.0]))
+        assert stamp() != before
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "LIMIT", 4.0)
+        assert stamp() != before
+    assert stamp() == before
+
+
+def test_a_stamp_is_the_same_while_the_function_is_profiled():
+    before = compiled_digest(looked_up.py_func, "asked")
+    with cProfile.Profile():
+        assert compiled_digest(looked_up.py_func, "asked") == before
+
+
+def test_what_does_not_tell_what_it_is_made_of_is_not_kept():
+    lock = threading.Lock()
+
+    def held():
+        return lock
+
+    assert compiled_digest(held, "asked") is None
+
+
+def test_records_of_the_same_types_under_other_names_are_other_arguments():
+    old, new = (typeof(namedtuple("Old", fields)(1.0, 2.0)) for fields in ("a b", "b a"))
+    assert repr(old) == repr(new)
+    assert kept_kernels._told(old) != kept_kernels._told(new)

@@ -27,7 +27,8 @@ from __future__ import annotations
 import gc
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
 from numba import njit
 from numba.core import event
@@ -35,7 +36,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.types import Function
 
-from virtuoso.kept_kernels import KeptKernels
+from virtuoso.kept_kernels import KeptKernels, usable
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -45,8 +46,9 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 def kernel(function: _Kernel) -> _Kernel:
     """Compile a function that Python calls, and keep what was compiled for the next run."""
     compiled: _Kernel = njit(**_OPTIONS)(function)  # type: ignore[call-overload]
-    dispatcher: Any = compiled
-    dispatcher._cache = KeptKernels(function)  # type: ignore[no-untyped-call]
+    if usable():
+        dispatcher: Any = compiled
+        dispatcher._cache = KeptKernels(cast(FunctionType, function), _OPTIONS)
     return compiled
 
 

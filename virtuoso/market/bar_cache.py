@@ -6,9 +6,9 @@
    loses nothing, and everything reads the same with it and without.
 2. `<key>` is a digest of the checksums of all stored files of the series, of the gap policy and of the sources that
    make bars of rows: another import, and the name is another one. `<sum>` is one of the head of the file.
-3. The head holds a sum of the words of each column. All of them are added up at every read, at the speed of memory:
-   a bit that has flipped, or a page that was never written, is found, and the bars are made of the Parquet files
-   again. It guards against decay, not against a person.
+3. The head holds the key and a sum of each column (sealed.py). All of them are added up at every read, at the speed of
+   memory: a bit that has flipped, a page that was never written or lies elsewhere, or the file of another series, is
+   found, and the bars are made of the Parquet files again. It guards against decay, not against a person.
 4. The map is private and copied on writing: no reader can change what another one sees, or the file.
 5. A short series is not kept: reading it takes a few milliseconds.
 """
@@ -21,7 +21,6 @@ import json
 import logging
 import mmap
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +32,8 @@ from virtuoso.market.derived import DIGITS, key_of
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.manifest import Series
 from virtuoso.market.rows import Rows
+from virtuoso.market.sealed import sum_of
+from virtuoso.own_code import code_digest
 
 if TYPE_CHECKING:
     from virtuoso.market.store import Lake
@@ -44,9 +45,6 @@ LONGEST_END_MS = 31 * 86_400_000
 HEAD = 8_192
 """Bytes before the first column, so that columns begin at the border of a page."""
 WORD = 8
-MAKERS = ("bars.py", "rows.py", "gaps.py", "columns.py", "bar_cache.py")
-"""Sources that make bars of rows."""
-
 log = logging.getLogger(__name__)
 
 Words = NDArray[np.uint64]
@@ -149,15 +147,12 @@ def _all_there(lake: Lake, series: Series) -> bool:
     return False
 
 
-@cache
-def _makers() -> str:
-    return key_of(*(Path(__file__).with_name(name).read_text() for name in MAKERS))
-
-
 def _place(lake: Lake, series: Series) -> tuple[Path, str]:
     """Folder of a series, and how the name of the file begins that holds its present bars."""
     policy = policy_for(series.instrument.venue, series.clock.ms)
-    key = key_of(_makers(), repr(policy), *(f"{file.sha256} {file.min_open_time}" for file in series.files))
+    key = key_of(
+        code_digest(modules=[__name__]), repr(policy), *(f"{file.sha256} {file.min_open_time}" for file in series.files)
+    )
     return lake.path / "derived" / "bars" / series.key, f"bars-{key}-"
 
 
@@ -169,7 +164,9 @@ def _read(lake: Lake, series: Series) -> Dense | None:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             head = buffer[:HEAD].rstrip(b"\0")
             if hashlib.sha256(head).hexdigest()[:DIGITS] == path.stem.rpartition("-")[2]:
-                return _mapped(series, json.loads(head), buffer)
+                found = json.loads(head)
+                if found["of"] == stem:
+                    return _mapped(series, found, buffer)
     return None
 
 
@@ -179,17 +176,12 @@ def _mapped(series: Series, head: dict[str, Any], buffer: mmap.mmap) -> Dense:
     for name, dtype, total in head["columns"]:
         length = -(-n * np.dtype(dtype).itemsize // WORD)
         words = np.frombuffer(buffer, np.uint64, length, at)
-        if _sum(words) != total:
+        if sum_of(words) != total:
             raise ValueError(name)
         found[name] = np.frombuffer(buffer, dtype, n, at)
         at += length * WORD
     state, share, published = (found.pop(name) for name in ("#state", "#share", "#published"))
     return Dense(Bars(series.clock, int(head["first"]), found, state, share), published)
-
-
-def _sum(words: Words) -> int:
-    """Sum of words, modulo 2^64: every flipped bit changes it."""
-    return int(words.sum(dtype=np.uint64))
 
 
 def _keep(lake: Lake, series: Series, dense: Dense) -> None:
@@ -201,12 +193,12 @@ def _keep(lake: Lake, series: Series, dense: Dense) -> None:
     for name, values in named.items():
         data = np.ascontiguousarray(values).tobytes()
         data += bytes(-len(data) % WORD)
-        columns.append((name, values.dtype.str, _sum(np.frombuffer(data, np.uint64))))
+        columns.append((name, values.dtype.str, sum_of(np.frombuffer(data, np.uint64))))
         parts.append(data)
-    head = json.dumps({"first": bars.first, "bars": len(bars), "columns": columns}).encode()
+    folder, stem = _place(lake, series)
+    head = json.dumps({"of": stem, "first": bars.first, "bars": len(bars), "columns": columns}).encode()
     if len(head) > HEAD:
         return
-    folder, stem = _place(lake, series)
     path = folder / f"{stem}{hashlib.sha256(head).hexdigest()[:DIGITS]}.columns"
     try:
         lake.disk.write(path, b"".join([head.ljust(HEAD, b"\0"), *parts]))
@@ -214,4 +206,4 @@ def _keep(lake: Lake, series: Series, dense: Dense) -> None:
             if other != path:
                 lake.disk.remove(other)
     except OSError as error:
-        log.warning("%s could not be kept: %s", path, error)
+        log.debug("%s could not be kept: %s", path, error)

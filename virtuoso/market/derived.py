@@ -21,8 +21,11 @@ import numpy as np
 
 from virtuoso.market.columns import Array
 from virtuoso.market.disk import Disk
+from virtuoso.own_code import code_digest
 
 DIGITS = 16
+FOLDS = "virtuoso.market.attach"
+"""Where columns of slow sources are laid beside the bars: every fold is imported from here."""
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +37,8 @@ def key_of(*parts: object) -> str:
 
 @cache
 def source() -> str:
-    """Digest of the sources of this room, since a fold may call any of them."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    """Digest of the sources that fold columns: of this room, and of all that it imports."""
+    return code_digest(modules=[FOLDS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class Kept:
                 data = path.read_bytes()
                 if hashlib.sha256(data).hexdigest()[:DIGITS] == path.stem.rpartition("-")[2]:
                     table = pq.read_table(pa.BufferReader(data))
+                    if (table.schema.metadata or {}).get(b"key") != self.key.encode():
+                        continue  # the file of another stretch under the name of this one
                     return {column: np.array(table.column(column).to_numpy()) for column in table.column_names}
         return None
 
@@ -81,7 +83,8 @@ class Kept:
         sink = pa.BufferOutputStream()
         # floats that lie close together resemble each other byte by byte: so split, they take a third less
         split = dict.fromkeys(columns, "BYTE_STREAM_SPLIT")
-        pq.write_table(pa.table(dict(columns)), sink, compression="zstd", use_dictionary=False, column_encoding=split)
+        table = pa.table(dict(columns)).replace_schema_metadata({"key": self.key})
+        pq.write_table(table, sink, compression="zstd", use_dictionary=False, column_encoding=split)
         data = bytes(sink.getvalue())
         path = self.folder / f"{self.name}-{self.key}-{hashlib.sha256(data).hexdigest()[:DIGITS]}.parquet"
         try:
@@ -90,4 +93,4 @@ class Kept:
                 if other != path:
                     self.disk.remove(other)
         except OSError as error:
-            log.warning("%s could not be kept: %s", path, error)
+            log.debug("%s could not be kept: %s", path, error)

@@ -1,20 +1,21 @@
 """The cache: finished blocks by the address of their content. Deleting it loses nothing.
 
-1. One uncompressed Parquet file holds the components of a symbol, timeframe, face and segment of 65,536 bars; the
-   keys of its blocks (keys.py) stand in the footer. A file a block would be slower than computing it again.
+1. One file holds the components of a symbol, timeframe, face and segment of 65,536 bars, a column each; the keys of its
+   blocks (keys.py) stand in the head. A file a block would be slower than computing it again.
 2. `fill` puts blocks whose key still holds into a workspace; `keep` writes what was computed. The unfinished block at
    the end is never written.
 3. Faces and confluence, which most runs ask for alone, lie beside them as they were blended last, a matrix a segment
    that is named by its key: where it holds, no component is read. Other weights give another key, and are blended
    from the components.
+4. Files are sealed (market/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
+   costs time and nothing else.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from virtuoso.market import sealed
 from virtuoso.market.columns import Array
 from virtuoso.prism.assembly import THREADS
 from virtuoso.prism.blocks import Workspace
@@ -38,11 +40,15 @@ SEGMENT = 65_536
 
 @dataclass(slots=True)
 class Entry:
-    """One cached series: its node, and the name of its column in the file."""
+    """One cached series: its node, and the names of its columns in the file, one an output."""
 
     node: Node
-    column: str
-    output: int
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What its keys stand under."""
+        return self.columns[0]
 
 
 class KeptBlends:
@@ -64,27 +70,30 @@ class KeptBlends:
 
     def __init__(self, place: Path, start: int, stop: int, key: Callable[[int, int], str]) -> None:
         edges = [start, *range((start // SEGMENT + 1) * SEGMENT, stop, SEGMENT), stop]
-        self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.npy" for a, b in pairwise(edges)}
+        self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.rows" for a, b in pairwise(edges)}
 
     def read(self, a: int, b: int, out: Array) -> bool:
-        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there."""
-        try:
-            out[:] = np.load(self.files[a, b], mmap_mode="r")
-        except (OSError, ValueError, EOFError):
-            return False  # not there, or damaged: it is blended again
-        return True
+        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there.
+
+        Where it was not, `out` is to be written anew.
+        """
+        file = sealed.opened(self.files[a, b])
+        if file is None:
+            return False
+        with file:
+            names = tuple(str(row) for row in range(len(out)))
+            return (file.about, file.names) == ({"name": self.files[a, b].name}, names) and all(
+                file.read(name, row) is not None for name, row in zip(names, out, strict=True)
+            )
 
     def write(self, a: int, b: int, rows: Array) -> None:
-        """Keep the bars [a, b) in the place of what was kept of their segment."""
+        """Keep the bars [a, b) in the place of what was kept of their segment, where the disk takes it."""
         file = self.files[a, b]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as out:
-            np.save(out, np.ascontiguousarray(rows))
-        temporary.replace(file)
-        for older in file.parent.glob(f"{file.name[:8]}-*.npy"):
-            if older != file:
-                older.unlink(missing_ok=True)
+        if sealed.write(file, {"name": file.name}, {str(row): values for row, values in enumerate(rows)}):
+            with suppress(OSError):
+                for older in file.parent.glob(f"{file.name[:8]}-*"):
+                    if older != file and not older.name.endswith(".tmp"):
+                        older.unlink(missing_ok=True)
 
 
 class ScoreCache:
@@ -98,6 +107,7 @@ class ScoreCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._keys: BlockKeys | None = None
+        self._damaged: set[Path] = set()
 
     def _keys_of(self, workspace: Workspace) -> BlockKeys:
         """Keys of a workspace's blocks: what is filled and what is kept have the same."""
@@ -119,8 +129,8 @@ class ScoreCache:
         for clock, face, entries in self._series(workspace, prism):
             for entry in entries:
                 clock.open_series(entry.node).make_room(clock, clock.bars.first, clock.bars.end)
-            wanted = {entry.column: keys.of(entry.node, clock) for entry in entries}
-            work += [(file, clock, entries, wanted) for file in self._place(workspace, clock, face).glob("*.parquet")]
+            wanted = {entry.name: keys.of(entry.node, clock) for entry in entries}
+            work += [(file, clock, entries, wanted) for file in self._files(workspace, clock, face)]
         with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
             filled = sum(pool.map(lambda task: self._fill_from(*task), work))
         for clock, _, entries in self._series(workspace, prism):
@@ -132,11 +142,10 @@ class ScoreCache:
         """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
         keys, written = self._keys_of(workspace), 0
         for clock, face, entries in self._series(workspace, prism):
-            columns = {entry.column: keys.of(entry.node, clock) for entry in entries}
+            known_by = {entry.name: keys.of(entry.node, clock) for entry in entries}
             place = self._place(workspace, clock, face)
-            first = clock.bars.first // SEGMENT
-            for segment in range(first, (clock.bars.end - 1) // SEGMENT + 1):
-                written += self._keep_segment(place / f"{segment:08d}.parquet", segment, clock, entries, columns)
+            for segment in _segments(clock):
+                written += self._keep_segment(place / _name(segment), segment, clock, entries, known_by)
         return written
 
     def _series(self, workspace: Workspace, prism: Prism) -> Iterator[tuple[Clock, str, list[Entry]]]:
@@ -150,11 +159,11 @@ class ScoreCache:
                 entries = []
                 for component in (*face.components, *face.gates):
                     if columns_of(component) <= carried:
-                        entries.append(Entry(component, component.name, 0))
+                        name = component.name
+                        entries.append(Entry(component, (name,)))
                         if component.oscillator:
-                            divergence = ClassicDivergence(oscillator=component)
-                            entries.append(Entry(divergence, f"{component.name}.divergence", 0))
-                            entries.append(Entry(divergence, f"{component.name}.divergence_kind", 1))
+                            outputs = f"{name}.divergence", f"{name}.divergence_kind"
+                            entries.append(Entry(ClassicDivergence(oscillator=component), outputs))
                 if entries:
                     yield clock, face.name, entries
 
@@ -162,45 +171,34 @@ class ScoreCache:
         instrument = workspace.frame.instrument
         return self.folder / instrument.venue / instrument.symbol / clock.bars.timeframe.name / face
 
-    def _fill_from(self, file: Path, clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> int:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def _files(self, workspace: Workspace, clock: Clock, face: str) -> list[Path]:
+        """Where the segments of a clock and face would lie."""
+        place = self._place(workspace, clock, face)
+        return [place / _name(segment) for segment in _segments(clock)]
 
-        try:
-            source = pq.ParquetFile(file, memory_map=True)
-            footer = json.loads(source.schema_arrow.metadata[b"virtuoso"])
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
-            return 0  # a damaged cache file is no loss: the blocks are computed again
-        if footer["block"] != clock.block:
+    def _fill_from(self, path: Path, clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> int:
+        file = sealed.opened(path)
+        if file is None:
             return 0
-        matching = {
-            entry.column: [
-                block
-                for block, key in zip(footer["blocks"], footer["keys"][entry.column], strict=True)
-                if 0 <= block - clock.first_block < len(wanted[entry.column].blocks)
-                and wanted[entry.column].blocks[block - clock.first_block] == key
-            ]
-            for entry in entries
-            if footer.get("nodes", {}).get(entry.column) == wanted[entry.column].node
-        }
-        found = [column for column, blocks in matching.items() if blocks]
-        if not found:
-            return 0
-        table = source.read(columns=found, use_threads=False)
-        for entry in entries:
-            if entry.column in found:
-                values = table.column(entry.column).combine_chunks().to_numpy(zero_copy_only=False)
-                _put(clock, entry, values, int(footer["first"]), matching[entry.column])
-        return sum(len(blocks) for blocks in matching.values())
+        filled = 0
+        with file:
+            matching = _matching(file.about, clock, entries, wanted)
+            for entry in entries:
+                blocks = matching.get(entry.name, [])
+                values = [file.read(column) for column in entry.columns] if blocks else []
+                whole = [array for array in values if array is not None]
+                if len(whole) < len(values):
+                    self._damaged.add(path)
+                elif blocks:
+                    _put(clock, entry.node, whole, int(file.about["first"]), blocks)
+                    filled += len(blocks)
+        return filled
 
-    def _keep_segment(self, file: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, Key]) -> int:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def _keep_segment(self, path: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, Key]) -> int:
         start, stop = max(segment * SEGMENT, clock.bars.first), min((segment + 1) * SEGMENT, clock.bars.end)
         blocks = list(range(start // clock.block, stop // clock.block))  # finished ones only
         columns: dict[str, Array] = {}
-        footer: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "nodes": {}, "keys": {}}
+        head: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "nodes": {}, "keys": {}}
         for entry in entries:
             series = clock.series.get(entry.node)
             if series is None or not blocks:
@@ -208,53 +206,75 @@ class ScoreCache:
             whole = [series.done[b - clock.first_block] >= (b + 1) * clock.block for b in blocks]
             if not any(whole):
                 continue
-            columns[entry.column] = _computed(series, clock, entry.output, start, stop)
-            key = keys[entry.column]
-            footer["nodes"][entry.column] = key.node
-            footer["keys"][entry.column] = [
+            columns |= zip(entry.columns, _computed(series, clock, start, stop), strict=True)
+            key = keys[entry.name]
+            head["nodes"][entry.name] = key.node
+            head["keys"][entry.name] = [
                 key.blocks[b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
             ]
-        if not columns or footer == _footer(file):
+        if not columns or (path not in self._damaged and head == _holds(path)):
             return 0
-        file.parent.mkdir(parents=True, exist_ok=True)
-        table = pa.table(columns).replace_schema_metadata({"virtuoso": json.dumps(footer)})
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        pq.write_table(table, temporary, compression="none", use_dictionary=False, write_statistics=False)
-        temporary.replace(file)
-        return 1
+        return int(sealed.write(path, head, columns))
 
 
-def _computed(series: Series, clock: Clock, output: int, start: int, stop: int) -> Array:
-    """Values of the bars [start, stop), NaN where they were not computed."""
-    values = series.between(start, stop)[output].copy()
+def _computed(series: Series, clock: Clock, start: int, stop: int) -> list[Array]:
+    """Outputs over the bars [start, stop), NaN where they were not computed."""
+    outputs = [values.copy() for values in series.between(start, stop)]
     for block in range(start // clock.block, (stop - 1) // clock.block + 1):
         done = max(series.done[block - clock.first_block], start)
-        values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
-    return values
+        for values in outputs:
+            values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
+    return outputs
 
 
-def _footer(file: Path) -> object:
+def _name(segment: int) -> str:
+    """Name of the file of a segment."""
+    return f"{segment:08d}.blocks"
+
+
+def _segments(clock: Clock) -> range:
+    """Segments that the bars of a clock touch."""
+    return range(clock.bars.first // SEGMENT, (clock.bars.end - 1) // SEGMENT + 1)
+
+
+def _matching(head: dict[str, Any], clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> dict[str, list[int]]:
+    """Blocks of each column whose key still holds."""
+    if head["block"] != clock.block:
+        return {}
+    first = clock.first_block
+    return {
+        entry.name: [
+            block
+            for block, key in zip(head["blocks"], head["keys"][entry.name], strict=True)
+            if 0 <= block - first < len(wanted[entry.name].blocks) and wanted[entry.name].blocks[block - first] == key
+        ]
+        for entry in entries
+        if head["nodes"].get(entry.name) == wanted[entry.name].node
+    }
+
+
+def _holds(path: Path) -> dict[str, Any] | None:
     """What a file says it holds, or None where there is none to read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return json.loads(pq.read_schema(file).metadata[b"virtuoso"])
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowInvalid):
+    file = sealed.opened(path)
+    if file is None:
         return None
+    with file:
+        return file.about
 
 
-def _put(clock: Clock, entry: Entry, values: Array, first: int, blocks: list[int]) -> None:
-    """Copy cached blocks into the series of a node, a stretch of blocks at once, and mark them computed."""
-    series, bars = clock.open_series(entry.node), clock.bars
+def _put(clock: Clock, node: Node, outputs: list[Array], first: int, blocks: list[int]) -> None:
+    """Copy cached blocks into the series of a node, a stretch of blocks at once, and mark them computed.
+
+    All outputs of a node or none: a block is computed or it is not.
+    """
+    series, bars = clock.open_series(node), clock.bars
     edges = np.flatnonzero(np.diff(blocks) != 1) + 1
     for stretch in np.split(np.array(blocks), edges):
         a, b = max(int(stretch[0]) * clock.block, bars.first, first), int(stretch[-1] + 1) * clock.block
         here = slice(a - series.first, b - series.first)
-        series.outputs[entry.output][here] = values[a - first : b - first]
-        if entry.output == 0:
-            series.known[here] = np.isfinite(series.outputs[0][here])
-        if entry.output == len(series.outputs) - 1:
-            for block in stretch.tolist():
-                series.done[block - clock.first_block] = (block + 1) * clock.block
-            series.end = max(series.end, b)
+        for output, values in zip(series.outputs, outputs, strict=True):
+            output[here] = values[a - first : b - first]
+        series.known[here] = np.isfinite(series.outputs[0][here])
+        for block in stretch.tolist():
+            series.done[block - clock.first_block] = (block + 1) * clock.block
+        series.end = max(series.end, b)

@@ -192,7 +192,7 @@ class Node:
     """The function: arrays of equal length in, arrays of that length out."""
 
 
-def _made(cls: type[Node], settings: dict[str, Any]) -> Node:
+def _made(cls: type[Node], settings: Mapping[str, Any]) -> Node:
     """Make a node that was pickled."""
     return cls(**settings)
 

@@ -1,7 +1,8 @@
 """Keys: by what a computed block is known, so that it is found again as long as nothing it rests on has changed.
 
 1. The key of a block is a digest of the node's fingerprint and of every input block that its memory touches, features
-   included: change a bar, a parameter, a source line or a library, and the key is another one.
+   included: change a bar, a parameter, a line or a constant of any own module that the node reaches (own_code.py), or a
+   library, and the key is another one.
 2. The key of a stretch of faces and confluence is a digest of all that its rows look back at, and of the weights.
 """
 
@@ -18,7 +19,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.assembly import THREADS
 from virtuoso.prism.blocks import block_length
 from virtuoso.prism.component import Node
-from virtuoso.prism.fingerprint import node_fingerprint
+from virtuoso.prism.fingerprint import node_digest, node_fingerprint
 from virtuoso.prism.series import Clock
 from virtuoso.prism.views import columns_of, divergence_of
 
@@ -79,6 +80,7 @@ class BlockKeys:
         self._columns: dict[tuple[str, str], list[bytes]] = {}
         self._inputs: dict[tuple[Any, ...], list[str]] = {}
         self._found: dict[tuple[str, Node], Key] = {}
+        self._codes: dict[Node, str] = {}
         self._prisms: dict[str, tuple[str, list[tuple[Timeframe, int]]]] = {}
 
     def of(self, node: Node, clock: Clock) -> Key:
@@ -90,7 +92,7 @@ class BlockKeys:
                 length = self._clock(name).block
                 reached.append((name, -(-bars // length) * length))  # whole blocks: many nodes look at the same
             inputs = self._digests(clock, tuple(reached), tuple(sorted(columns_of(node))))
-            self._found[asked] = Key(node_fingerprint(node, timeframe, clock.block), inputs)
+            self._found[asked] = Key(self._fingerprint(node, clock), inputs)
         return self._found[asked]
 
     def of_stretch(self, prism: Prism, start: int, stop: int) -> str:
@@ -119,11 +121,17 @@ class BlockKeys:
         if prism.fingerprint not in self._prisms:
             text, reaches = [prism.fingerprint], []
             for timeframe, _ in prism.ladder(self.frame.timeframe):
-                text += [node_fingerprint(row, timeframe, self._clock(timeframe.name).block) for row in rows]
+                text += [self._fingerprint(row, self._clock(timeframe.name)) for row in rows]
                 furthest = [bars * Timeframe(name).ms for row in rows for name, bars in reach(row, timeframe).items()]
                 reaches.append((timeframe, max(furthest, default=0)))
             self._prisms[prism.fingerprint] = " ".join(text), reaches
         return self._prisms[prism.fingerprint]
+
+    def _fingerprint(self, node: Node, clock: Clock) -> str:
+        """By what the values of a node on a clock are computed; its code is looked at once a frame."""
+        if node not in self._codes:
+            self._codes[node] = node_digest(node)
+        return node_fingerprint(node, clock.bars.timeframe, clock.block, self._codes[node])
 
     def _rows(self, prism: Prism) -> list[Node]:
         """Components and gates whose columns are there, and the divergences of those that have one."""

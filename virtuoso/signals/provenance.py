@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from virtuoso import own_code
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.prism import fingerprint
@@ -33,6 +34,8 @@ from virtuoso.prism.views import columns_of
 from virtuoso.signals import levels, moment, rule
 from virtuoso.signals.settings import SignalSettings
 
+ROOM = "virtuoso.signals.issue"
+"""Where signals are made: every module of the room that has a part in them is imported from here."""
 CHUNK = 4_096
 """Base bars hashed at once: whole chunks are hashed once a workspace."""
 
@@ -47,10 +50,13 @@ class _Traced:
         Digests of whole chunks of base bars.
     reached : dict of tuple to int, ms
         How far back the scores of a block reach, by prism, timeframe and block.
+    codes : dict of tuple of Node to str
+        Digests of the code that nodes and signals run through.
     """
 
     hashed: dict[int, bytes] = field(default_factory=dict)
     reached: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    codes: dict[tuple[Node, ...], str] = field(default_factory=dict)
 
 
 _TRACED: WeakKeyDictionary[Workspace, _Traced] = WeakKeyDictionary()
@@ -166,27 +172,14 @@ def config_digest(prism: Prism, settings: SignalSettings) -> str:
 
 
 def code_digest(prism: Prism) -> str:
-    """Digest of the sources that scoring and signals run through, private components included."""
-    digest = hashlib.sha256(fingerprint.sources_digest().encode())
-    digest.update(_room_digest().encode())
-    classes = {type(node) for _, node, _ in prism} | {type(gate) for face in prism.faces for gate in face.gates}
-    for text in sorted(fingerprint.class_digest(cls) for cls in classes if not _is_ours(cls)):
-        digest.update(text.encode())
-    return digest.hexdigest()
+    """Digest of the code that scoring and signals run through, private components and all they reach included."""
+    private = {type(node) for node in _scored_by(prism) if not own_code.of_house(type(node).__module__)}
+    ordered = sorted(private, key=lambda cls: (cls.__module__, cls.__qualname__))
+    return own_code.code_digest(ordered, [fingerprint.ENGINE, ROOM])
 
 
-def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith("virtuoso.prism.")
-
-
-@cache
-def _room_digest() -> str:
-    """Digest of the sources of this room."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(f"{file.name}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+def _scored_by(prism: Prism) -> tuple[Node, ...]:
+    return (*(node for _, node, _ in prism), *(gate for face in prism.faces for gate in face.gates))
 
 
 @cache
@@ -224,12 +217,15 @@ def provenance(
     """
     base = workspace.frame.base
     start = max(first_needed(prism, workspace, settings, number), base.first)
+    codes, nodes = _TRACED.setdefault(workspace, _Traced()).codes, _scored_by(prism)
+    if nodes not in codes:
+        codes[nodes] = code_digest(prism)
     return Provenance(
         data=data_digest(workspace, start, number + 1),
         data_from=base.timeframe.open_time(start),
         data_to=base.timeframe.close_time(number),
         config=config or config_digest(prism, settings),
-        code=code_digest(prism),
+        code=codes[nodes],
         commit=commit(),
         environment=environment(),
     )
