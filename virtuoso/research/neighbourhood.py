@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,11 @@ def _of_rule(result: PortfolioResult, rule: SignalSettings) -> Iterator[tuple[st
     for name, factor in (("faster components", SHORTER), ("slower components", LONGER)):
         scored = _scored(result, factor, rule)
         if scored is not None:
-            yield name, lambda found=scored: found
+            yield name, partial(_given, scored)
+
+
+def _given(made: Made) -> Made:
+    return made
 
 
 def _scored(result: PortfolioResult, factor: float, rule: SignalSettings) -> Made | None:

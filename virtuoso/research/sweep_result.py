@@ -145,7 +145,8 @@ class SweepResult(Result):
         returns = self.daily_returns
         if len(returns) < metrics.LEAST_DAYS:
             return np.full(len(self), np.nan)
-        return sharpes(returns) * np.sqrt(metrics.DAYS_A_YEAR)
+        yearly: Array = sharpes(returns) * np.sqrt(metrics.DAYS_A_YEAR)
+        return yearly
 
     @property
     def chosen(self) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from virtuoso.market.frame import MarketFrame
     from virtuoso.market.store import Lake
     from virtuoso.prism.certificate import Certificate
-    from virtuoso.prism.evidence import Finding
+    from virtuoso.prism.evidence import Finding, Verdict
     from virtuoso.prism.explanation import Explanation
     from virtuoso.prism.interest_report import OpenInterest
     from virtuoso.prism.prism import Prism
@@ -226,8 +226,9 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
         if one.contradiction:
             untested.append(f"door of {one.what} on {clock}: {one.detail}")
             continue
-        told = ("holds" if one.holds else "BROKEN", one.compared, one.known, float(one.offending), one.at, one.detail)
-        found.append(Finding("door", one.what, clock.name, *told))
+        verdict: Verdict = "holds" if one.holds else "BROKEN"
+        told = (one.compared, one.known, float(one.offending), one.at, one.detail)
+        found.append(Finding("door", one.what, clock.name, verdict, *told))
     found.append(_scored_alike(home, frame, prism))
     return found, untested
 
@@ -249,7 +250,7 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     at = clock.close_time(first + int(np.argmax(wrong))) if wrong.any() else None
     known = float(np.isfinite(whole).mean()) if len(whole) else 0.0
     detail = f"the last {n:,} bars scored from their own range and from the whole history"
-    verdict = "holds" if not wrong.any() and len(whole) == len(alone) else "BROKEN"
+    verdict: Verdict = "holds" if not wrong.any() and len(whole) == len(alone) else "BROKEN"
     return Finding("door", "the whole prism", clock.name, verdict, n, known, float(wrong.sum()), at, detail)
 
 
