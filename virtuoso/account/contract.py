@@ -254,7 +254,11 @@ def _hold(
 @inner
 def _firm(instant: int, books: Books) -> None:
     """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
-    stays, orders = False, books.orders
+    leans, stays, orders = False, False, books.orders
+    for i in range(len(orders)):
+        leans = leans or orders[i, LEANS] != 0.0
+    if not leans:
+        return
     for i in range(len(orders)):
         stays = stays or (orders[i, OUT] != 0.0 and books.positions[i, SIZE] != 0.0)
     for i in range(len(orders)):
@@ -273,7 +277,8 @@ def _firm(instant: int, books: Books) -> None:
 def lapse_entries(instant: int, books: Books) -> None:
     """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
     for i in range(len(books.orders)):
-        _lapse(instant, i, books)
+        if books.orders[i, QUANTITY] != 0.0:
+            _lapse(instant, i, books)
 
 
 @inner
@@ -397,17 +402,16 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
             own[STOP] = side * (followed if np.isnan(own[STOP]) else max(side * own[STOP], followed))
         own[MARK], own[FRESH] = bar[MARK_CLOSE], 0.0
     order[RESTS] = 1.0 if order[QUANTITY] != 0.0 else 0.0
-    if instant >= order[EXPIRES]:
+    if order[QUANTITY] != 0.0 and instant >= order[EXPIRES]:
         _lapse(instant, i, books)
 
 
 @inner
 def _lapse(instant: int, i: int, books: Books) -> None:
-    """Let what an order would enter lapse, if it would enter anything."""
+    """Let what an order would enter lapse."""
     order = books.orders[i]
-    if order[QUANTITY] != 0.0:
-        _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
-        _take_entry_out(order)
+    _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
+    _take_entry_out(order)
 
 
 @inner
