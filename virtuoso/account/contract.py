@@ -139,7 +139,11 @@ def step(
             if not np.isnan(bars[i, OPEN]):
                 _hold(instant, i, bars[i], terms[i], books, isolated, phase, pessimistic)
         if phase == AT_OPEN:
-            _firm(instant, books)
+            leans = False
+            for i in range(len(bars)):
+                leans = leans or books.orders[i, LEANS] != 0.0
+            if leans:
+                _firm(instant, books)
             _enter_all(instant, bars, terms, tiers, books, isolated)
     for i in range(len(bars)):
         _close(instant, i, bars[i], books)
@@ -254,11 +258,7 @@ def _hold(
 @inner
 def _firm(instant: int, books: Books) -> None:
     """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
-    leans, stays, orders = False, False, books.orders
-    for i in range(len(orders)):
-        leans = leans or orders[i, LEANS] != 0.0
-    if not leans:
-        return
+    stays, orders = False, books.orders
     for i in range(len(orders)):
         stays = stays or (orders[i, OUT] != 0.0 and books.positions[i, SIZE] != 0.0)
     for i in range(len(orders)):
