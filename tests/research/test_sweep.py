@@ -448,6 +448,20 @@ class TestTheResult:
         assert len(FOUND) == result.found.shape[1]
 
 
+class TestATableThatIsTooSmall:
+    """Of events, wherever they are told: never written beyond its end, never believed."""
+
+    def test_is_refused_in_every_build(self, monkeypatch):
+        scores, stage, account = scored(), stage_of(), Account(limits=NEVER)
+        tried = tight(around(scores, 1))
+        for engine in ("sweep", "portfolio"):
+            monkeypatch.setattr(f"virtuoso.research.{engine}.room_for", lambda orders, bars: 13)
+        with pytest.raises(DataError, match="room for 13 events of an account"):
+            Sweep(scores, tried, "contract", stage, account).events(0)
+        with pytest.raises(DataError, match="room for 13 events of an account"):
+            events_in_full(scores, tried, 0, stage, account)
+
+
 class TestWhatIsRefused:
     """What the sweep cannot express is refused, never approximated."""
 

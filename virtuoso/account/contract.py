@@ -139,7 +139,11 @@ def step(
             if not np.isnan(bars[i, OPEN]):
                 _hold(instant, i, bars[i], terms[i], books, isolated, phase, pessimistic)
         if phase == AT_OPEN:
-            _firm(instant, books)
+            leans = False
+            for i in range(len(bars)):
+                leans = leans or books.orders[i, LEANS] != 0.0
+            if leans:
+                _firm(instant, books)
             _enter_all(instant, bars, terms, tiers, books, isolated)
     for i in range(len(bars)):
         _close(instant, i, bars[i], books)
@@ -273,7 +277,8 @@ def _firm(instant: int, books: Books) -> None:
 def lapse_entries(instant: int, books: Books) -> None:
     """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
     for i in range(len(books.orders)):
-        _lapse(instant, i, books)
+        if books.orders[i, QUANTITY] != 0.0:
+            _lapse(instant, i, books)
 
 
 @inner
@@ -397,17 +402,16 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
             own[STOP] = side * (followed if np.isnan(own[STOP]) else max(side * own[STOP], followed))
         own[MARK], own[FRESH] = bar[MARK_CLOSE], 0.0
     order[RESTS] = 1.0 if order[QUANTITY] != 0.0 else 0.0
-    if instant >= order[EXPIRES]:
+    if order[QUANTITY] != 0.0 and instant >= order[EXPIRES]:
         _lapse(instant, i, books)
 
 
 @inner
 def _lapse(instant: int, i: int, books: Books) -> None:
-    """Let what an order would enter lapse, if it would enter anything."""
+    """Let what an order would enter lapse."""
     order = books.orders[i]
-    if order[QUANTITY] != 0.0:
-        _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
-        _take_entry_out(order)
+    _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
+    _take_entry_out(order)
 
 
 @inner

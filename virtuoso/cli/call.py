@@ -118,6 +118,8 @@ class Call:
         --------
         >>> Call(data=Path("d")).next("score", "BTCUSDT", timeframe="1m", venue=None)
         'virtuoso score BTCUSDT --timeframe 1m --data d'
+        >>> Call().next("backtest", "BTCUSDT", halt=True)
+        'virtuoso backtest BTCUSDT --halt'
         """
         parts = ["virtuoso", *verb.split(), *(str(argument) for argument in arguments)]
         for name, value in {**given, "data": self.data, "profile": self.profile}.items():

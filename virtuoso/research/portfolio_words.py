@@ -235,9 +235,8 @@ def _halt_words(result: PortfolioResult) -> str:
         f"{plural(result.counts['intents to open'], 'signal')} to open"
     )
     if not account.halt:
-        return (
-            f"{fell}. Paper and live trading stop there; this run reports it and trades on (--halt stops): {followed}"
-        )
+        stops = "Paper and live trading stop there; this run reports it and trades on (--halt enforces it)"
+        return f"{fell}. {stops}: {followed}"
     reset = f"lifted after {plural(account.reset_halt, 'day')}" if account.reset_halt else "never lifted"
     return f"{fell}: no position was entered from then on, {reset}; {followed}"
 
