@@ -74,6 +74,12 @@ class Recording:
             said = [f"recorded in {folder}: {self.tried}"]
         return said if self.is_project else [*said, NO_PROJECT]
 
+    def row(self) -> list[str]:
+        """The same as a line of the honesty box: name, figure, what it says. It names no place."""
+        said = self.reason or "in the ledger of the project, with all tries before and since"
+        figure = "yes" if self.recorded else "no"
+        return ["Recorded", figure, said if self.is_project or self.reason else NO_PROJECT]
+
     def told(self) -> dict[str, Any]:
         """The same for --json and `honesty.json`."""
         return {

@@ -164,7 +164,10 @@ def judged(result: PortfolioResult, recording: Recording | None = None) -> dict[
         "testable": verdict.testable,
         "reasons": verdict.reasons,
         "recording": known.told(),
-        "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
+        "rows": [
+            *([name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()),
+            known.row(),
+        ],
         "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
         "gates": [
             {"name": gate.name, "passed": gate.passed, "needed": gate.needed, "reason": gate.reason}
