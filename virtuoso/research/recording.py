@@ -76,7 +76,7 @@ class Recording:
 
     def row(self) -> list[str]:
         """The same as a line of the honesty box: name, figure, what it says. It names no place."""
-        said = self.reason or "in the ledger of the project, with all tries before and since"
+        said = self.reason or "in the ledger of the project"
         figure = "yes" if self.recorded else "no"
         return ["Recorded", figure, said if self.is_project or self.reason else NO_PROJECT]
 
