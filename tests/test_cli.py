@@ -366,6 +366,20 @@ class TestErrors:
         assert in_two(message) == parts
 
 
+class TestCtrlC:
+    """Whoever stops a run is told what is there of it."""
+
+    @pytest.mark.parametrize("verb", ["backtest", "sweep"])
+    def test_says_that_nothing_was_recorded(self, virtuoso: Virtuoso, monkeypatch: pytest.MonkeyPatch, verb: str):
+        def stop(*args: object, **how: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(verbs, "load", stop)
+        done = virtuoso(verb, "BTCUSDT", "-i", "5m")
+        assert (done.code, done.out) == (130, "")
+        assert done.err == "interrupted\nNothing of this run was recorded or written.\n"
+
+
 class TestTheTerminal:
     """Pipes and NO_COLOR are respected, tables fit a hundred columns, progress never reaches stdout."""
 

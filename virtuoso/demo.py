@@ -304,11 +304,13 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
+    from virtuoso.market.disk import remove_leftovers
     from virtuoso.reports.demo_page import Coin, DemoPage
     from virtuoso.research.run_folder import as_json
     from virtuoso.signals.folder import SignalFolder
 
     with journal.step("pages", "virtuoso demo") as step:
+        remove_leftovers(made.folder.parent, lambda path: path.name.startswith(f".{made.folder.name}."))
         fresh = made.folder.with_name(f".{made.folder.name}.{os.getpid()}.tmp")
         shutil.rmtree(fresh, ignore_errors=True)
         try:

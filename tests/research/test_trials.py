@@ -1,5 +1,7 @@
 """The trial ledger: nothing that was tried is forgotten, and nothing counts twice."""
 
+import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -10,8 +12,21 @@ import pytest
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
+from virtuoso.prism.face import Face
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.technical import RSI
 from virtuoso.research.overfitting import Moments, effective_trials
-from virtuoso.research.trials import MOST_DAYS, Trial, TrialLedger, Tried, mean_correlation, sharpes
+from virtuoso.research.trials import (
+    MOST_DAYS,
+    SHIPPED,
+    Trial,
+    TrialLedger,
+    Tried,
+    family_of,
+    mean_correlation,
+    sharpes,
+    symbol_of,
+)
 
 DAYS = 200
 
@@ -117,6 +132,61 @@ class TestTheSameData:
 
     def test_this_run_counts_even_before_it_is_recorded(self, ledger):
         assert ledger.tried(trial()).runs == 1
+
+
+class TestFamilies:
+    """Tries of one family count wherever they were made."""
+
+    def test_elsewhere_is_counted_and_told_apart(self, ledger):
+        how = {"instruments": ("ETHUSDT binance-usdm",), "data": "e", "family": ("a",)}
+        for k in range(3):
+            ledger.record(trial(f"{k}", **how, first=k))
+        ledger.record(trial("another family", **(how | {"family": ("b", "c")})))
+        ledger.record(trial("on this data", family=("b",)))
+        found = ledger.tried(trial("a", family=("a", "d")))
+        assert (found.configurations, found.elsewhere, found.runs) == (5, 3, 5)
+        assert str(found) == "5 tries: 2 on this data, 3 of the same family elsewhere"
+        assert str(Tried.of([trial()])) == "1 try on this data"
+
+    def test_other_venues_and_spellings_are_the_same_symbol(self, ledger):
+        for k, name in enumerate(("binance-spot:BTCUSDT", "BTCUSDT binance-spot", "BTCUSDT bybit-linear")):
+            ledger.record(trial(f"{k}", instruments=(name,), data=name, family=(name,)))
+        assert ledger.tried(trial()).configurations == 4
+        assert ledger.tried(trial()).elsewhere == 0
+        assert symbol_of("1000PEPEUSDT binance-usdm") == symbol_of("PEPEUSDT binance-spot")
+
+    def test_what_ships_is_one_family_and_ones_own_joins_it(self):
+        class Tilt(RSI):
+            """One's own."""
+
+        standard = Prism.standard()
+        own = standard.joined("technical", {Tilt(): 0.1})
+        assert family_of(standard) == family_of(standard.reweighted({"technical": 0.19, "volume": 0.10})) == (SHIPPED,)
+        assert family_of(own) == (SHIPPED, "tilt")
+        alone = Prism((Face("technical", "Technical", {Tilt(): 1.0}),), {"technical": 1.0})
+        assert family_of(alone) == ("tilt",)
+
+
+class TestOlderLedgers:
+    """What was recorded before there were families still counts."""
+
+    def test_schema_1_is_read(self, ledger):
+        ledger.record(trial("old", family=("x",)))
+        (path,) = ledger.folder.glob("*.json")
+        values = json.loads(path.read_bytes())
+        del values["family"]
+        path.write_text(json.dumps(values | {"schema": 1}))
+        (found,) = ledger.trials()
+        assert found == replace(trial("old", family=("x",)), family=(SHIPPED,), when=5)
+        assert ledger.tried(trial("new", instruments=("ETHUSDT x",), family=(SHIPPED,))).elsewhere == 1
+
+    def test_what_a_dying_writer_left_is_swept_by_the_next_count(self, ledger):
+        ledger.record(trial())
+        dead, alive = (ledger.folder / f".half.json.{pid}.tmp" for pid in (4_194_305, os.getppid()))
+        for left in (dead, alive):
+            left.write_text("{")
+        ledger.tried(trial())
+        assert (dead.exists(), alive.exists()) == (False, True)
 
 
 class TestWhatTheyAmountTo:

@@ -70,9 +70,16 @@ class Recording:
         if not self.recorded:
             said = [f"NOT RECORDED ({self.reason}): nobody will know of this try, and it can never ship; {self.tried}"]
         else:
-            folder = Path(os.path.relpath((self.root or Path()) / FOLDER)).as_posix()
-            said = [f"recorded in {folder}: {self.tried}"]
+            folder = (self.root or Path.cwd()) / FOLDER
+            near = os.path.relpath(folder) if folder.anchor == Path.cwd().anchor else folder
+            said = [f"recorded in {Path(near).as_posix()}: {self.tried}"]
         return said if self.is_project else [*said, NO_PROJECT]
+
+    def row(self) -> list[str]:
+        """The same as a line of the honesty box: name, figure, what it says. It names no place."""
+        said = self.reason or "in the ledger of the project"
+        figure = "yes" if self.recorded else "no"
+        return ["Recorded", figure, said if self.is_project or self.reason else NO_PROJECT]
 
     def told(self) -> dict[str, Any]:
         """The same for --json and `honesty.json`."""

@@ -175,7 +175,10 @@ def judged(result: PortfolioResult, recording: Recording | None = None, search: 
         "testable": verdict.testable,
         "reasons": verdict.reasons,
         "recording": known.told(),
-        "rows": [[name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()],
+        "rows": [
+            *([name[:1].upper() + name[1:], figure, note] for name, figure, note in box.rows()),
+            known.row(),
+        ],
         "stress": [_case("Costs doubled", dearer), _case("One bar late", late)],
         "plateau": [_case(case.name, case) for case in (beside.chosen, *beside.neighbours)],
         "gates": [

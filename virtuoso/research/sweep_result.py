@@ -276,12 +276,14 @@ class SweepResult(Result):
             "simulated": self.scores.frame.instrument.is_simulated,
             "configuration": self.chosen,
             "recording": known.told(),
-            "rows": [list(row) for row in box.rows()],
+            "rows": [*(list(row) for row in box.rows()), known.row()],
         }
-        words = "\n".join([repr(self).strip("<>"), self.halt_words, "", *box.lines()]) + "\n"
-        for name, data in ((HONEST_WORDS, words.encode()), (HONESTY, as_json(told))):
-            if not (folder / name).is_file() or (folder / name).read_bytes() != data:
-                Disk().write(folder / name, data)
+        name, figure, note = known.row()
+        last = f"{name.lower():<23} {figure:>12}  {note}"
+        words = "\n".join([repr(self).strip("<>"), self.halt_words, "", *box.lines(), last]) + "\n"
+        for file, data in ((HONEST_WORDS, words.encode()), (HONESTY, as_json(told))):
+            if not (folder / file).is_file() or (folder / file).read_bytes() != data:
+                Disk().write(folder / file, data)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a configuration."""
