@@ -159,8 +159,9 @@ def judged(result: PortfolioResult, tried: Tried | None = None, search: Search |
     sizes = np.abs(
         shares(result.closed["size"] * result.closed["entry_price"], result.closed["entry_number"], result.run)
     )
+    daily, trades = search or (None, None)
     evidence = Evidence(
-        result.daily_returns, len(result.closed), *(search or (None, None)), held, sizes, result.closed["pnl"]
+        result.daily_returns, len(result.closed), daily, trades, held, sizes=sizes, gains=result.closed["pnl"]
     )
     box = judge(evidence, tried, env=result.env)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
