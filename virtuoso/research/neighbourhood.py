@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +62,9 @@ def _of_rule(result: PortfolioResult, rule: SignalSettings) -> Iterator[tuple[st
     def made(settings: SignalSettings) -> Callable[[], Made]:
         return lambda: {one.frame.instrument: intents(one, settings) for one in result.scores}
 
+    def told(found: Made) -> Callable[[], Made]:
+        return lambda: found
+
     for name, settings in settings_beside(rule):
         yield name, made(settings)
     if sum(len(one) for one in result.scores) > MOST_SCORED:
@@ -70,11 +72,7 @@ def _of_rule(result: PortfolioResult, rule: SignalSettings) -> Iterator[tuple[st
     for name, factor in (("faster components", SHORTER), ("slower components", LONGER)):
         scored = _scored(result, factor, rule)
         if scored is not None:
-            yield name, partial(_given, scored)
-
-
-def _given(made: Made) -> Made:
-    return made
+            yield name, told(scored)
 
 
 def _scored(result: PortfolioResult, factor: float, rule: SignalSettings) -> Made | None:

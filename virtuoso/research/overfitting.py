@@ -166,8 +166,8 @@ def _lags_of(rho: float, n: int) -> float:
     """Andrews (1991), eq. 6.2 and 6.4, for Bartlett's weights; at most a quarter of the periods."""
     rho = min(max(rho, -MOST_PERSISTENT), MOST_PERSISTENT)
     alpha = 4.0 * rho * rho / ((1.0 - rho) * (1.0 + rho)) ** 2
-    lags: float = min(1.1447 * (alpha * n) ** (1.0 / 3.0), n / 4.0)
-    return lags
+    lags: float = 1.1447 * (alpha * n) ** (1.0 / 3.0)
+    return min(lags, n / 4.0)
 
 
 def first_lag(returns: Array) -> float:

@@ -124,7 +124,7 @@ class Plateau:
     @property
     def kept(self) -> float:
         """Share of the chosen one's return that the median neighbour keeps; NaN where there is none to keep."""
-        if not self.chosen.net > 0.0 or not self.neighbours:
+        if not self.chosen.net > metrics.ROUNDING or not self.neighbours:
             return NAN
         return float(np.median([case.net for case in self.neighbours])) / self.chosen.net
 
