@@ -194,11 +194,14 @@ def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: O
         return replace(told, detail=f"{told.detail}; all components ship with Virtuoso") if told.holds else told
     places = chosen(frames, orders)
     values = [_values_at(prism, private, frames[place.name], place) for place in places]
-    wrong, repeats, obstacle = _spoiled_values(prism, private, frames, places, values), True, ""
+    other, repeats, obstacle = _spoiled_values(prism, private, frames, places, values), True, ""
+    wrong = [one for one in other if not one.failed]
     if not wrong:
         given = (prism, settings, private, frames, orders, few, places, values)
         done, obstacle = elsewhere(_cut_rule, *given)
         wrong, repeats = done if done is not None else _cut_rule(*given)
+        if 2 * len(other) > len(places):
+            wrong += other
     return _told(frames, orders, places, wrong, repeats, obstacle)
 
 
@@ -410,8 +413,15 @@ def _values_at(
     return _reaching(frame, place, ask)
 
 
-def _compared(place: Place, before: Sequence[Array], after: Sequence[Array], how: str) -> list[Wrong]:
-    """Whether a private component says otherwise."""
+def _compared(
+    prism: Prism, nodes: Sequence[Component], frame: MarketFrame, place: Place, before: Sequence[Array], how: str
+) -> list[Wrong]:
+    """Whether a private component says otherwise of another frame."""
+    try:
+        after = _values_at(prism, nodes, frame, place)
+    except Exception as refused:  # whatever people's own code raises
+        what = f"{how}, a private component says nothing ({type(refused).__name__}: {refused})"
+        return [Wrong(place, f"at {iso(place.moment)}, {what}", failed=True)]
     same = all(np.isclose(a, b, CLOSE_ENOUGH, 0.0, equal_nan=True).all() for a, b in zip(before, after, strict=True))
     what = f"{how}, a private component of {place.name} says otherwise at {iso(place.moment)}"
     return [] if same else [Wrong(place, what)]
@@ -424,7 +434,7 @@ def _spoiled_values(
     found = []
     for k, (place, before) in enumerate(zip(places, values, strict=True)):
         other = other_future(_ahead(prism, frames[place.name], place), place.moment, REACHES[k % len(REACHES)])
-        found += _compared(place, before, _values_at(prism, nodes, other, place), "with another future")
+        found += _compared(prism, nodes, other, place, before, "with another future")
     return found
 
 
@@ -442,13 +452,13 @@ def _cut_rule(
     found = []
     for place, before in zip(places, values, strict=True):
         short = frames[place.name].until(place.moment)
-        after = _values_at(prism, private, short, place)
-        found += _compared(place, before, after, "with what follows cut off")
-    found += _orders_at(prism, settings, frames, orders, few)
+        found += _compared(prism, private, short, place, before, "with what follows cut off")
+    if not any(one.failed for one in found):
+        found += _orders_at(prism, settings, frames, orders, few)
     if not found:
         return [], True
-    place, before = next((one, value) for one, value in zip(places, values, strict=True) if one == found[0].place)
-    return found, not _compared(place, before, _values_at(prism, private, frames[place.name], place), "")
+    last, before = places[-1], values[-1]
+    return found, not _compared(prism, private, frames[last.name], last, before, "")
 
 
 def other_future(frame: MarketFrame, moment: int, factor: float = -1.0) -> MarketFrame:
