@@ -372,6 +372,18 @@ class TestTheStandardRule:
         made["stop"] *= 0.999
         assert foresight.check_rule(prism, settings, frames, orders).holds is False
 
+    def test_a_private_component_that_refuses_some_made_up_markets(self):
+        class Careful(private_parts.Drift):
+            """One that insists on calm prices, and cannot be imported."""
+
+            def value(self, close):
+                if np.abs(private_parts.drift(close)).max() > 0.02:
+                    raise ValueError("no market moves so far")
+                return private_parts.drift(close)
+
+        found = foresight.check_rule(*private(Careful()))
+        assert found.untold, found.detail
+
     def test_a_private_component_that_knows_the_past_alone(self):
         found = foresight.check_rule(*private(private_parts.Drift()))
         assert found.holds is True, found.detail

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT
-from virtuoso.clock import Env, iso
+from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.columns import PRICES, Array
 from virtuoso.market.frame import MarketFrame
@@ -41,6 +42,8 @@ Frames = Mapping[Instrument, MarketFrame]
 Orders = Mapping[Instrument, np.ndarray]
 Decide = Callable[[Frames], Orders]
 Answer = TypeVar("Answer")
+Values = Array
+"""Values of components, each on each clock."""
 
 CUTS = 160
 """Orders after which everything is cut off: a leak in one order of 53 is found with 95 %."""
@@ -193,12 +196,16 @@ def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: O
         told = _told(frames, orders, few, _orders_at(prism, settings, frames, orders, few), True, "")
         return replace(told, detail=f"{told.detail}; all components ship with Virtuoso") if told.holds else told
     places = chosen(frames, orders)
-    values = [_values_at(prism, private, frames[place.name], place) for place in places]
-    wrong, repeats, obstacle = _spoiled_values(prism, private, frames, places, values), True, ""
+    values = _values(prism, private, frames, places)
+    each = slice(None, None, len(REACHES))
+    other, repeats, obstacle = _spoiled_values(prism, private, frames, places[each], values[each]), True, ""
+    wrong = [one for one in other if not one.failed]
     if not wrong:
         given = (prism, settings, private, frames, orders, few, places, values)
         done, obstacle = elsewhere(_cut_rule, *given)
         wrong, repeats = done if done is not None else _cut_rule(*given)
+        if 2 * len(other) > len(places[each]):
+            wrong += other
     return _told(frames, orders, places, wrong, repeats, obstacle)
 
 
@@ -352,22 +359,30 @@ def _nodes(prism: Prism) -> list[Component]:
     return [*(component for _, component, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
 
 
-def _near(frame: MarketFrame, place: Place, reach: int) -> MarketFrame:
-    """A frame without what lies too long before a place."""
-    return MarketFrame(
-        frame.instrument, frame.base.since(place.moment // frame.timeframe.ms - reach), frame.window
-    )  # fmt: skip
+def _short(frame: MarketFrame, clocks: Sequence[Timeframe], moment: int, reach: int) -> MarketFrame:
+    """What was known of a frame at a moment, without bars that lie too long before it; slower bars are not folded anew.
+
+    Parameters
+    ----------
+    reach : int, ms
+    """
+    since = moment - reach
+    folded = {clock.name: frame.bars(clock).since(-(-since // clock.ms)).until(moment // clock.ms) for clock in clocks}
+    base = folded.pop(frame.timeframe.name)
+    return MarketFrame(frame.instrument, base, frame.window, folded)
 
 
-def _reaching(frame: MarketFrame, place: Place, ask: Callable[[MarketFrame], Answer]) -> Answer:
-    """Ask something of a frame without old bars; with more of them where they are remembered."""
-    reach = REACH
+def _reaching(
+    frame: MarketFrame, clocks: Sequence[Timeframe], moment: int, ask: Callable[[MarketFrame], Answer]
+) -> Answer:
+    """Ask something of what was known at a moment; of more of it where older bars are remembered."""
+    reach = REACH * frame.timeframe.ms
     while True:
-        near = _near(frame, place, reach)
+        short = _short(frame, clocks, moment, reach)
         try:
-            return ask(near)
+            return ask(short)
         except NotLoadedError:
-            if near.base.first == frame.base.first:
+            if short.base.first == frame.base.first:
                 raise
             reach *= 2
 
@@ -381,74 +396,114 @@ def _orders_at(
         frame = frames[place.name]
         number = place.moment // frame.timeframe.ms - 1
 
-        def ask(near: MarketFrame, place: Place = place, number: int = number) -> np.ndarray:
-            short = near.until(place.moment)
+        def ask(short: MarketFrame, number: int = number) -> np.ndarray:
             return intents(prism.assemble(Workspace(short), number, number + 1), settings)
 
         made = orders.get(place.name, np.empty(0, INTENT))
-        words = _unlike(place.name, frame, made[made["number"] == number], _reaching(frame, place, ask))
+        again = _reaching(frame, prism.clocks(frame.timeframe), place.moment, ask)
+        words = _unlike(place.name, frame, made[made["number"] == number], again)
         found += [Wrong(place, f"with what follows cut off, {words}")] if words else []
     return found
 
 
-def _values_at(
-    prism: Prism, nodes: Sequence[Component], frame: MarketFrame, place: Place, ahead: int = 1
-) -> list[Array]:
-    """Values of components on each clock of the ladder, at the last bar closed at a place; computed a block ahead."""
+# private components
+
+
+def _asks(prism: Prism, nodes: Sequence[Component], frame: MarketFrame) -> list[tuple[Component, Timeframe]]:
+    """Which component is asked on which clock: as far as its columns are there."""
     carried = frozenset(frame.base.columns)
-
-    def ask(near: MarketFrame) -> list[Array]:
-        workspace, found = Workspace(near), []
-        for node in nodes:
-            for timeframe, _ in prism.ladder(frame.timeframe):
-                bars, number = near.bars(timeframe), place.moment // timeframe.ms - 1
-                if bars.first <= number < bars.end and not missing_columns(node, carried):
-                    stop = min(number + 1 + ahead * block_length(timeframe), bars.end)
-                    found += [values[:1].copy() for values in workspace.values(node, timeframe, number, stop)]
-        return found
-
-    return _reaching(frame, place, ask)
+    clocks = [timeframe for timeframe, _ in prism.ladder(frame.timeframe)]
+    return [(node, clock) for node in nodes if not missing_columns(node, carried) for clock in clocks]
 
 
-def _compared(place: Place, before: Sequence[Array], after: Sequence[Array], how: str) -> list[Wrong]:
-    """Whether a private component says otherwise."""
-    same = all(np.isclose(a, b, CLOSE_ENOUGH, 0.0, equal_nan=True).all() for a, b in zip(before, after, strict=True))
-    what = f"{how}, a private component of {place.name} says otherwise at {iso(place.moment)}"
-    return [] if same else [Wrong(place, what)]
+def _values(prism: Prism, nodes: Sequence[Component], frames: Frames, places: Sequence[Place]) -> list[Values]:
+    """What private components say at each place in one pass over the whole history."""
+    passes = {}
+    for name in {place.name for place in places}:
+        frame, workspace = frames[name], Workspace(frames[name])
+        passes[name] = [
+            (frame.bars(clock).first, clock, workspace.values(node, clock, bars.first, bars.end)[0])
+            for node, clock in _asks(prism, nodes, frame)
+            if len(bars := frame.bars(clock))
+        ]
+    return [
+        np.array([_at(values, place.moment // clock.ms - 1 - first) for first, clock, values in passes[place.name]])
+        for place in places
+    ]
+
+
+def _at(values: Array, position: int) -> float:
+    """A value, NaN before the first one."""
+    return float(values[position]) if position >= 0 else float("nan")
+
+
+def _values_at(
+    prism: Prism, nodes: Sequence[Component], frame: MarketFrame, moment: int, ahead: bool = False
+) -> Values:
+    """What private components say at the last closed bar of each clock; with a block computed ahead, or not."""
+    workspace, found = Workspace(frame), []
+    for node, clock in _asks(prism, nodes, frame):
+        bars, number = frame.bars(clock), moment // clock.ms - 1
+        stop = min(number + 1 + (block_length(clock) if ahead else 0), bars.end)
+        if number < bars.end and (bars.first <= number or not bars.complete):
+            found.append(_at(workspace.values(node, clock, number, stop)[0], 0))
+        else:
+            found.append(float("nan"))
+    return np.array(found)
+
+
+def _compared(place: Place, before: Values, how: str, ask: Callable[[], Values]) -> list[Wrong]:
+    """Whether private components say otherwise of another frame."""
+    try:
+        after = ask()
+    except NotLoadedError:  # of a frame that was made too short
+        raise
+    except Exception as refused:  # whatever people's own code raises
+        what = f"{how}, a private component says nothing ({type(refused).__name__}: {refused})"
+        return [Wrong(place, f"at {iso(place.moment)}, {what}", failed=True)]
+    if np.isclose(before, after, CLOSE_ENOUGH, 0.0, equal_nan=True).all():
+        return []
+    return [Wrong(place, f"{how}, a private component of {place.name} says otherwise at {iso(place.moment)}")]
 
 
 def _spoiled_values(
-    prism: Prism, nodes: Sequence[Component], frames: Frames, places: Sequence[Place], values: Sequence[list[Array]]
+    prism: Prism, nodes: Sequence[Component], frames: Frames, places: Sequence[Place], values: Sequence[Values]
 ) -> list[Wrong]:
     """What private components say otherwise once another future follows, as far as their blocks reach."""
     found = []
     for k, (place, before) in enumerate(zip(places, values, strict=True)):
-        other = other_future(_ahead(prism, frames[place.name], place), place.moment, REACHES[k % len(REACHES)])
-        found += _compared(place, before, _values_at(prism, nodes, other, place), "with another future")
+        frame = frames[place.name]
+        longest = max(block_length(clock) * clock.ms for clock, _ in prism.ladder(frame.timeframe))
+        ahead = frame.until(place.moment + longest)
+        near = MarketFrame(frame.instrument, ahead.base.since(place.moment // frame.timeframe.ms - REACH))
+
+        def ask(of: MarketFrame, place: Place = place, factor: float = REACHES[k % len(REACHES)]) -> Values:
+            return _values_at(prism, nodes, other_future(of, place.moment, factor), place.moment, ahead=True)
+
+        try:
+            found += _compared(place, before, "with another future", partial(ask, near))
+        except NotLoadedError:
+            found += _compared(place, before, "with another future", partial(ask, ahead))
     return found
-
-
-def _ahead(prism: Prism, frame: MarketFrame, place: Place) -> MarketFrame:
-    """A frame up to the end of the longest block that holds a place."""
-    longest = max(block_length(timeframe) * timeframe.ms for timeframe, _ in prism.ladder(frame.timeframe))
-    return _near(frame.until(place.moment + longest), place, REACH)
 
 
 def _cut_rule(
     prism: Prism, settings: SignalSettings, private: Sequence[Component], frames: Frames, orders: Orders,
-    few: Sequence[Place], places: Sequence[Place], values: Sequence[list[Array]],
+    few: Sequence[Place], places: Sequence[Place], values: Sequence[Values],
 ) -> tuple[list[Wrong], bool]:  # fmt: skip
     """Cut everything off from the oldest cut to the newest; say also whether the whole says what it said before."""
     found = []
     for place, before in zip(places, values, strict=True):
-        short = frames[place.name].until(place.moment)
-        after = _values_at(prism, private, short, place)
-        found += _compared(place, before, after, "with what follows cut off")
-    found += _orders_at(prism, settings, frames, orders, few)
+        frame = frames[place.name]
+        said = partial(_values_at, prism, private, moment=place.moment)
+        ask = partial(_reaching, frame, prism.clocks(frame.timeframe), place.moment, said)
+        found += _compared(place, before, "with what follows cut off", ask)
+    if not any(one.failed for one in found):
+        found += _orders_at(prism, settings, frames, orders, few)
     if not found:
         return [], True
-    place, before = next((one, value) for one, value in zip(places, values, strict=True) if one == found[0].place)
-    return found, not _compared(place, before, _values_at(prism, private, frames[place.name], place), "")
+    again = partial(_values, prism, private, frames, places[-1:])
+    return found, not _compared(places[-1], values[-1], "", lambda: again()[0])
 
 
 def other_future(frame: MarketFrame, moment: int, factor: float = -1.0) -> MarketFrame:
