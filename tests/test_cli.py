@@ -812,6 +812,8 @@ class TestVerify:
         assert [file.suffix for file in written] == [".json", ".txt"]
         assert json.loads(written[0].read_text())["live_bars"] == 40
         assert "every law that could be tested holds" in written[1].read_text()
+        assert set(done.json["rarest"]) == {"5m"}
+        assert {finding["verdict"] for finding in done.json["findings"]} <= {"holds", "not tested"}
 
     def test_too_few_bars_certify_nothing(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
         done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, "--timerange", "20250101-20250102")
