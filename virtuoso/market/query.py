@@ -237,7 +237,7 @@ def _handler(shelf: _Checked) -> Any:
     import pyarrow as pa
     from pyarrow.fs import FileInfo, FileSystemHandler, FileType
 
-    class Handler(FileSystemHandler):
+    class Handler(FileSystemHandler):  # type: ignore[misc]  # pyarrow tells no types
         def get_type_name(self) -> str:
             return "checked"
 
