@@ -251,7 +251,7 @@ class TestTheFile:
 class TestOnAMarket:
     """From scores to a table to signals."""
 
-    RULE = scenes.SETTINGS.model_copy(update={"bull_enter": 58.0, "bear_enter": 42.0})
+    RULE = scenes.SETTINGS.model_copy(update={"bull_enter": 55.0, "bear_enter": 45.0})
 
     def test_the_table_fits_the_rule_it_was_learned_with(self):
         study = calibrate([scenes.scores()], self.RULE)

@@ -19,7 +19,7 @@ PRISM = Prism.standard()
 SETTINGS = SignalSettings(
     min_coverage=0.1, max_age=Span("1h"), bull_enter=58.0, bull_leave=53.0, bear_leave=47.0, bear_enter=42.0
 )
-"""Three faces of six, and often only their fast timeframes, are known in a market of a few days: thresholds lie wide."""
+"""Three faces of six, often only their fast timeframes, are known in a market of a few days: thresholds lie wide."""
 
 
 @cache

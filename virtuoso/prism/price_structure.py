@@ -275,7 +275,7 @@ class RangeAnalysis(Component):
     windowed = True
     title = "Range analysis"
     source = "Virtuoso, docs/faces/price_structure.md; Donchian's channel; Wyckoff's spring and upthrust"
-    scale = Linear(zero=-1.33, hundred=1.33)
+    scale = Linear(zero=-1.2, hundred=1.2)
     bands = {
         80: "accepted above the range or springing off its low ({value:+.2f})",
         60: "in the upper part of the range ({value:+.2f})",

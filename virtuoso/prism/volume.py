@@ -72,7 +72,7 @@ class ADL(Component):
     windowed = True
     title = "Accumulation/distribution"
     source = "Chaikin's accumulation/distribution line; its slope against that of price, Virtuoso, docs/faces/volume.md"
-    scale = Squash(half=1.5)
+    scale = Squash(half=1.3)
     bands = {
         80: "Accumulated well beyond what price shows ({value:+.1f} deviations)",
         60: "Accumulated more than price shows ({value:+.1f} deviations)",

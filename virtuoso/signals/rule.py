@@ -42,7 +42,7 @@ def memory(settings: SignalSettings, timeframe: Timeframe) -> int:
 def widened(threshold: float, coverage: Array) -> Array:
     """Where a threshold lies at bars of which so much is known: 50 + (threshold - 50) / sqrt(coverage).
 
-    A mean of independent parts strays from 50 by one over the root of how many there are. Measured on the bars of 25
+    A mean of independent parts strays from 50 by one over the root of how many there are. Measured on the bars of 60
     markets, confluence does: docs/guides/signals.md.
 
     Parameters
