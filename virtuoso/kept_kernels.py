@@ -92,7 +92,7 @@ class KeptKernels:
         try:
             from numba.core.compiler import CompileResult
 
-            made = CompileResult._rebuild(target_context, *pickle.loads(data))
+            made: Any = CompileResult._rebuild(target_context, *pickle.loads(data))  # type: ignore[no-untyped-call]
         except Exception as error:  # it was whole, so it is of another numba than it says: whatever that raises
             log.debug("%s cannot be put together: %s", path, error)
             return None
@@ -107,7 +107,7 @@ class KeptKernels:
             return
         from numba.core.serialize import dumps
 
-        _write(path, dumps(data._reduce()))
+        _write(path, dumps(data._reduce()))  # type: ignore[no-untyped-call]
 
     def _path(self, sig: Any, codegen: Any) -> Path | None:
         place = folder()
@@ -143,14 +143,13 @@ def _told(kind: Any) -> str:
 @cache
 def _compiler() -> tuple[object, ...]:
     """What compiles: versions, switches, and our own ways of asking for it."""
-    import llvmlite
-    import numba
-    import numpy as np
+    from importlib.metadata import version
+
     from numba.core import config
 
     asked = hashlib.sha256(Path(__file__).with_name("compiled.py").read_bytes()).hexdigest()
     switches = tuple((name, repr(getattr(config, name, None))) for name in SWITCHES)
-    versions = numba.__version__, llvmlite.__version__, np.__version__, sys.version
+    versions = *(version(name) for name in ("numba", "llvmlite", "numpy")), sys.version
     return MAGIC, asked, versions, switches, platform.machine(), sys.platform
 
 

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from virtuoso.cli.call import HINTS, Call, in_two
@@ -130,10 +129,12 @@ def talib(call: Call) -> Iterator[Check]:
 
 def compiled(call: Call) -> Iterator[Check]:
     """Whether compiled code can be kept between runs."""
-    import virtuoso
+    from virtuoso.kept_kernels import folder
 
-    cache = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(virtuoso.__file__).parent)
-    if os.access(cache, os.W_OK):
+    cache = folder()
+    if cache is None:
+        yield note("no folder is ours alone", "Set NUMBA_CACHE_DIR to a folder of yours; else every start compiles.")
+    elif os.access(cache, os.W_OK):
         yield good(f"kept in {cache}")
     else:
         yield note(f"{cache} cannot be written", "Set NUMBA_CACHE_DIR to a folder of yours; else every start compiles.")

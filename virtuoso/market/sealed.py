@@ -44,7 +44,7 @@ Anything = NDArray[Any]
 
 
 def _bytes_of(array: Anything) -> memoryview:
-    return memoryview(array).cast("B") if array.size else memoryview(b"")
+    return array.data.cast("B") if array.size else memoryview(b"")
 
 
 def sum_of(array: Anything) -> str:
