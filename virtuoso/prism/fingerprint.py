@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.own_code import code_digest
+from virtuoso.own_code import code_digest, of_house
 from virtuoso.prism.component import Node
 
 LIBRARIES = ("numpy", "numba", "TA-Lib")
@@ -44,6 +44,17 @@ def sources_digest() -> str:
 
 def node_digest(node: Node) -> str:
     """Digest of the code that the values of a node are computed by: its own, all own code it reaches, the engine."""
+    return _unchanging(node) if _is_ours(node) else code_digest([node], [ENGINE])
+
+
+def _is_ours(node: Node) -> bool:
+    """Whether a node and the nodes it is given are Virtuoso's own, which do not change while a process runs."""
+    given = (value for value in node.settings().values() if isinstance(value, Node))
+    return of_house(type(node).__module__) and all(_is_ours(value) for value in given)
+
+
+@cache
+def _unchanging(node: Node) -> str:
     return code_digest([node], [ENGINE])
 
 
