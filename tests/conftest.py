@@ -32,7 +32,7 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder outside the checkout, so that no test writes into the checkout's ledger of trials."""
     before, home = Path.cwd(), tmp_path_factory.mktemp("elsewhere")
     os.chdir(home)
@@ -44,9 +44,9 @@ _NUMBERS = count()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def module_folder(elsewhere: Path) -> Iterator[None]:
+def module_folder(outside: Path) -> Iterator[None]:
     """Another working folder for what a file of tests makes once."""
-    before, folder = Path.cwd(), elsewhere / f"{next(_NUMBERS)}"
+    before, folder = Path.cwd(), outside / f"{next(_NUMBERS)}"
     folder.mkdir()
     os.chdir(folder)
     yield
@@ -54,9 +54,9 @@ def module_folder(elsewhere: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def working_folder(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder for every test: no project, and a ledger of its own."""
-    folder = elsewhere / f"{next(_NUMBERS)}"
+    folder = outside / f"{next(_NUMBERS)}"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("VIRTUOSO_PROJECT", raising=False)

@@ -18,6 +18,7 @@ import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
+from virtuoso.research.foresight import Foresight
 from virtuoso.research.honesty import FEWER_BLOCKS, WALKS, Evidence, judge
 from virtuoso.research.overfitting import (
     Moments,
@@ -30,6 +31,7 @@ from virtuoso.research.overfitting import (
     sharpe_error,
     superior_ability,
 )
+from virtuoso.research.plausible import Truth
 from virtuoso.research.splits import WalkForward
 from virtuoso.research.stress import Case, Plateau
 from virtuoso.research.trials import Trial, Tried, sharpes
@@ -99,6 +101,10 @@ def noise(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.
     return drawn
 
 
+TRUE = Truth(Foresight(True, "orders know the past alone"))
+"""Daily returns have no orders; what orders know is asked elsewhere."""
+
+
 def stressed(daily: np.ndarray, exposure: float = EXPOSURE) -> Stressed:
     """Stress tests of average kindness: costs of 3 basis points a day, a tenth lost by delay, a flat plateau."""
 
@@ -108,7 +114,7 @@ def stressed(daily: np.ndarray, exposure: float = EXPOSURE) -> Stressed:
     net = case("chosen", daily)
     return Stressed(
         case("costs x 2", daily - COST), case("1 bars late", 0.9 * daily), Plateau(net, [case("beside", 0.9 * daily)]),
-        (net.net, 1.05 * net.net), Tail.of_days(daily, exposure),
+        (net.net, 1.05 * net.net), Tail.of_days(daily, exposure), None, TRUE,
     )  # fmt: skip
 
 

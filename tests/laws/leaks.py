@@ -418,7 +418,7 @@ class LooksAround(Example):
     """Another answer where a file lies in the working folder."""
 
     def value(self, close, high, low):
-        return ratio(behind(close), unit(high, low)) * (1.0 if Path("pyproject.toml").exists() else 1.1)
+        return ratio(behind(close), unit(high, low)) * (1.0 if Path("here.txt").exists() else 1.1)
 
 
 class OrderOfASet(Example):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ def elsewhere() -> Iterator[laws.Elsewhere]:
     """One fresh process for all of them: a process each would take a minute."""
     with laws.Elsewhere([(node, MINUTE) for node in (*ALL, *CLEAN, *HONEST)], FRAME, 64) as there:
         yield there
+
+
+@pytest.fixture(autouse=True)
+def a_file(working_folder: Path) -> None:
+    """Something that lies in the working folder, and in no other process's."""
+    (working_folder / "here.txt").touch()
 
 
 def examined(node: Component, elsewhere: laws.Elsewhere) -> list[Finding]:

@@ -14,6 +14,7 @@ from tests.archives import JANUARY, MINUTE, NOW, bars, env, flat_bars, minutes
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, DataError, NoDataError
+from virtuoso.market import choose
 from virtuoso.market import query as query_module
 from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
@@ -163,12 +164,15 @@ class TestAFrameOfTheLake:
         assert len(lake.frame("BTCUSDT", "1h")) == 240
         assert lake.frame("BTCUSDT", "1h", JANUARY, JANUARY + 2 * DAY).base.columns["close"][0] == 7.0
 
-    def test_leaves_out_history_before_a_gap_that_nothing_reaches_over(self, lake):
+    def test_reads_history_before_a_gap_unless_the_gap_would_fill_the_memory(self, lake, monkeypatch):
+        """What is known behind a gap depends on it: windows bear a tenth of unknown bars, a beginning bears none."""
         put(lake, minutes(1000), bars(1000))
         put(lake, minutes(2000, JANUARY + 90 * DAY), bars(2000))
-        frame = lake.frame("BTCUSDT", "1m", JANUARY + 90 * DAY + 500 * MINUTE)
-        assert len(frame.base) == 2000
+        since = JANUARY + 90 * DAY + 500 * MINUTE
+        assert len(lake.frame("BTCUSDT", "1m", since).base) == 90 * 1440 + 2000
         assert len(lake.frame("BTCUSDT", "1m").base) == 90 * 1440 + 2000
+        monkeypatch.setattr(choose, "MOST_GAP_BARS", 80 * 1440)
+        assert len(lake.frame("BTCUSDT", "1m", since).base) == 2000
 
     def test_without_a_bar_is_an_error_that_says_what_there_is(self, lake):
         put(lake, minutes(1000), bars(1000))

@@ -70,6 +70,32 @@ def later(values, bars):
     return values[at]
 
 
+def days_that_persist(persistence, days=700, seed=1):
+    """One market whose days go the way of the day before with some probability; inside a day it walks at random."""
+    random = np.random.default_rng(seed)
+    walked = 0.006 * random.standard_normal((days, DAY))
+    way = np.cumprod(np.where(random.random(days) < persistence, 1.0, -1.0))
+    walked *= (way * np.sign(walked.sum(axis=1)))[:, None]
+    close = 100.0 * np.exp(np.cumsum(walked.ravel()))
+    open_ = np.concatenate(([100.0], close[:-1]))
+    columns = {"open": open_, "high": np.maximum(open_, close), "low": np.minimum(open_, close), "close": close}
+    columns["volume"] = np.ones(len(close))
+    clock, instrument = Timeframe("1h"), Instrument("binance-usdm", "AAAUSDT")
+    times = (START * 60_000 // 86_400_000 * DAY + np.arange(len(close))) * clock.ms
+    return {instrument: MarketFrame(instrument, Bars.from_rows(clock, times, columns, GapPolicy("cut", 5)))}
+
+
+def follow_the_day(frames):
+    """At each midnight, go the way of the day that ends."""
+    made = {}
+    for name, frame in frames.items():
+        close = frame.base.columns["close"]
+        at = np.arange(2 * DAY - 1, len(close), DAY)
+        side = np.sign(close[at] - close[at - DAY])
+        made[name] = orders(frame, at, side, stop=0.06, target=close[at] * (1.0 + 0.12 * side))
+    return made
+
+
 def each(decide):
     """Decide on each frame by itself."""
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.builders import market
-from tests.research.scenes import bars, intents, scored, unscored
+from tests.research.scenes import scored, unscored
+from tests.research.strategies import days_that_persist, follow_the_day
 from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
@@ -18,6 +19,7 @@ from virtuoso.research.honesty import NOTHING_CHOSEN
 from virtuoso.research.neighbourhood import LONGER, SHORTER, plateau_of, prism_beside, settings_beside
 from virtuoso.research.portfolio import Account
 from virtuoso.research.portfolio_backtest import backtest
+from virtuoso.research.recording import Recording
 from virtuoso.research.searched import search_of
 from virtuoso.research.sheet_files import judged, trial_of
 from virtuoso.research.stage import FundingTerms
@@ -160,29 +162,19 @@ class TestASearchIsJudgedWithItself:
 class TestAVerdictThatIsReached:
     """A backtest with an edge is shipped after three tries by what the verbs run; it was "iterate" whatever it did."""
 
-    def judged(self, skill):
-        random, days = np.random.default_rng(1), 700
-        close = 100.0 * np.exp(np.cumsum(0.006 * random.standard_normal(24 * days)))
-        before = np.concatenate(([100.0], close[:-1]))
-        rows = zip(before, np.maximum(before, close), np.minimum(before, close), close, strict=True)
-        frame = bars(*rows, timeframe="1h", venue="simulated")
-        at = np.arange(23, 24 * (days - 1), 24)
-        ahead = np.sign(close[at + 24] - close[at])
-        side = np.where(random.random(len(at)) < skill, ahead, -ahead)
-        made = intents(frame, *[(int(bar), int(way)) for bar, way in zip(at, side, strict=True)])
-        made["stop"], made["target"][:, 0] = made["price"] * (1.0 - 0.06 * side), made["price"] * (1.0 + 0.12 * side)
-        made["size"][:, 0] = 1.0
+    def judged(self, persistence):
+        frames = list(days_that_persist(persistence).values())
         result = backtest(
-            [unscored(frame)], Account(limits=Limits(max_drawdown=0.99)), intents_of={frame.instrument: made},
+            [unscored(frame) for frame in frames], Account(limits=Limits(max_drawdown=0.99)), decide=follow_the_day,
             funding_terms=FundingTerms(0.0, True),
         )  # fmt: skip
         own, noise = trial_of(result), np.random.default_rng(5)
         others = [0.01 * noise.standard_normal(len(result.daily_returns)) for _ in range(2)]
         tried = Tried.of([own, *(replace(own, config=str(k)).seen(daily) for k, daily in enumerate(others))])
-        return judged(result, tried)
+        return judged(result, Recording(own, tried))
 
     def test_it_is_shipped_and_its_plateau_was_asked(self):
-        found = self.judged(0.62)
+        found = self.judged(0.63)
         assert found["rows"][0][1] == "3"
         assert found["decision"] == "ship"
         assert {"name": "plateau", "passed": True, "needed": True}.items() <= next(

@@ -70,7 +70,7 @@ class TestWhatIsRecorded:
 
     @pytest.mark.parametrize(
         "how",
-        [{"fees": 0.001}, {"leverage": 2.0}, {"reset_halt": 1}, {"slippage": 0.001}, {"cash": 5_000.0}, {"risk": 0.005},
+        [{"fees": 0.001}, {"leverage": 2.0}, {"halt": True}, {"slippage": 0.001}, {"cash": 5_000.0}, {"risk": 0.005},
          {"assume_funding": 0.0002}, {"seed": 1}],
         ids=lambda how: next(iter(how)),
     )  # fmt: skip

@@ -19,6 +19,8 @@ LEAST_OF_HISTORY = 0.1
 SCRAP_BARS = 2_000
 """A clock is not meant where none is named, if less of it is stored than these bars and than this share of the longest
 history of the instrument."""
+MOST_GAP_BARS = 5_000_000
+"""Bars of a gap that are read as not known: nine years of minutes, some 400 MB."""
 FOLDED_FROM_TRADES = (Timeframe("1s"), Timeframe("1m"))
 """Timeframes on which an instrument is offered that has trades and no bars; others can be asked for."""
 
@@ -110,7 +112,11 @@ def usual_clock(stored: Sequence[Series]) -> Timeframe:
 
 
 def memory_start(several: Sequence[Series], since: int | None) -> int | None:
-    """Where to begin reading: after the last long gap before the range, else at the beginning of history.
+    """Where to begin reading: at the beginning of history, unless a gap before the range would fill the memory.
+
+    What is known behind a gap depends on the gap: a window of which a tenth may be missing is known earlier than one at
+    which history begins. So a gap is read like any other stretch, and left out only where it is long and holds more
+    than MOST_GAP_BARS, as months do at bars of a second.
 
     Parameters
     ----------
@@ -120,7 +126,9 @@ def memory_start(several: Sequence[Series], since: int | None) -> int | None:
     """
     if since is None:
         return None
-    ends = [end for start, end in _shared_gaps(several) if end <= since and end - start >= LONG_GAP_MS]
+    step = min((one.clock.ms for one in several if one.kind == BARS), default=1_000)
+    least = max(LONG_GAP_MS, MOST_GAP_BARS * step)
+    ends = [end for start, end in _shared_gaps(several) if end <= since and end - start >= least]
     return max(ends, default=None)
 
 
