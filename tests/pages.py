@@ -15,6 +15,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -122,11 +123,18 @@ def renewed(shown: list[str], printed: str) -> str:
 
 
 def make_market(folder: Path) -> None:
-    """Put the market of the demo below a folder."""
+    """Put the market of the demo below a folder, which is a project of its own."""
+    (folder / "virtuoso.toml").touch()
     root = folder / "data" / "simulated"
     journal = demo.Journal(say=lambda text: None)
     demo.simulate(root, demo.DAYS, demo.SEED, journal)
     demo.collect(root, Settings.load(root=folder), journal)
+
+
+def forget_runs(folder: Path) -> None:
+    """Forget what other pages ran in the project: a reader who begins with a page has tried nothing yet."""
+    for name in ("experiments", "reports"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def renew(page: Path) -> bool:
@@ -151,5 +159,6 @@ if __name__ == "__main__":
         sys.path.insert(0, home)
         make_market(Path(home))
         for page in chosen:
+            forget_runs(Path(home))
             if renew(page):
                 print(f"{name_of(page)} has changed")

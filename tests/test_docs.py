@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import FENCE, PAGES, Block, agrees, blocks, make_market, name_of, renewed, runner
+from tests.pages import FENCE, PAGES, Block, agrees, blocks, forget_runs, make_market, name_of, renewed, runner
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 WITH_CODE = [page for page in PAGES if any(blocks(page.read_text(encoding="utf-8")))]
@@ -26,6 +26,7 @@ def test_what_a_page_shows_runs_and_prints_what_the_page_says(page, market, monk
     monkeypatch.chdir(market)
     monkeypatch.syspath_prepend(str(market))
     monkeypatch.setenv("COLUMNS", "100")
+    forget_runs(market)
     run = runner(page)
     for block in blocks(page.read_text(encoding="utf-8")):
         printed = run(block)

@@ -176,7 +176,7 @@ class Honesty:
         needed = NAN if not isfinite(self.days_needed) else float(ceil(self.days_needed))
         return [
             ("tries so far", f"{tried.configurations:,}", f"{plural(tried.runs, 'run')}, worth {tried.effective:,.1f} "
-             f"independent tries {tried.where}"),
+             f"independent tries{':' if tried.elsewhere else ''} {tried.where}"),
             self._row("Sharpe ratio", "sharpe", number(self.sharpe), f"a year, over {plural(self.days, 'day')} worth "
                       f"{self.independent:,.0f} independent ones"),
             self._row("above 0", "psr", percent(self.psr), "probability, as if nothing else had been tried"
