@@ -163,6 +163,8 @@ def changed(path, how, rng):
         data[a : a + 4_096], data[b : b + 4_096] = data[b : b + 4_096], data[a : a + 4_096]
     elif how == "empty":
         data.clear()
+    if data == path.read_bytes():  # two pages of one kind, or a page of zeros that was one
+        data[rng.integers(len(data))] ^= 1
     path.write_bytes(data)
 
 
