@@ -98,8 +98,8 @@ class PortfolioResult(Result):
         found = self.recording
         if found is None:
             return []
-        rows = [row for row in box_of(self, found).rows() if row[0] in ("tries so far", "deflated")]
-        return [*super().recorded_lines(), *(f"{name}: {figure}, {note}" for name, figure, note in rows)]
+        name, figure, note = next(row for row in box_of(self, found).rows() if row[0] == "deflated")
+        return [*super().recorded_lines(), f"{name} Sharpe ratio: {figure}, {note}"]
 
     @property
     def stage(self) -> Stage:

@@ -215,6 +215,7 @@ def verify(
 
 def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
     """Examine what the lake answers of the instrument and timeframe of a frame, and how the last bars score."""
+    from virtuoso.errors import NoDataError
     from virtuoso.market.door import examine
     from virtuoso.market.store import Lake
     from virtuoso.prism.evidence import Finding
@@ -229,7 +230,10 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
         verdict: Verdict = "holds" if one.holds else "BROKEN"
         told = (one.compared, one.known, float(one.offending), one.at, one.detail)
         found.append(Finding("door", one.what, clock.name, verdict, *told))
-    found.append(_scored_alike(home, frame, prism))
+    try:
+        found.append(_scored_alike(home, frame, prism))
+    except NoDataError as nothing:
+        untested.append(f"door of the whole prism on {clock}: {nothing}")
     return found, untested
 
 
@@ -250,7 +254,11 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     at = clock.close_time(first + int(np.argmax(wrong))) if wrong.any() else None
     known = float(np.isfinite(whole).mean()) if len(whole) else 0.0
     detail = f"the last {n:,} bars scored from their own range and from the whole history"
-    verdict: Verdict = "holds" if not wrong.any() and len(whole) == len(alone) else "BROKEN"
+    if known == 0.0:
+        detail += ": none of them is known"
+    verdict: Verdict = "holds" if known > 0.0 else "not tested"
+    if wrong.any() or len(whole) != len(alone):
+        verdict = "BROKEN"
     return Finding("door", "the whole prism", clock.name, verdict, n, known, float(wrong.sum()), at, detail)
 
 
