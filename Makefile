@@ -25,7 +25,7 @@ setup: $(STAMP) ## install everything into .venv from the hash lock
 
 demo: $(STAMP) ## the main job, offline, on a simulated market: results page in reports/demo
 	@# The first time, a second process compiles what the demo needs last while it makes its market.
-	@test -e $(VENV)/.warm || { $(BIN)/python -m virtuoso.warm && touch $(VENV)/.warm; } & $(BIN)/virtuoso demo
+	@test -e $(VENV)/.warm || { $(BIN)/python -m virtuoso.precompile && touch $(VENV)/.warm; } & $(BIN)/virtuoso demo
 
 test: $(STAMP) ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -p no:benchmark

@@ -28,9 +28,9 @@
 from tempfile import mkdtemp
 
 import virtuoso as vt
-from virtuoso.reports.tables import contribution
+from virtuoso.reports.contribution import contribution
 from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.verbs import import_files
+from virtuoso.workflows import import_files
 
 # %% [markdown]
 # ## History

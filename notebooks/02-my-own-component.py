@@ -30,7 +30,7 @@ from tempfile import mkdtemp
 import virtuoso as vt
 from virtuoso.prism.face import Face
 from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.verbs import import_files
+from virtuoso.workflows import import_files
 
 home = mkdtemp(prefix="virtuoso-")
 write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))

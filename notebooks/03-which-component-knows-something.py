@@ -36,7 +36,7 @@ from tempfile import mkdtemp
 import virtuoso as vt
 from virtuoso.prism.face import Face
 from virtuoso.venues.simulator import record, write_recordings
-from virtuoso.verbs import import_files
+from virtuoso.workflows import import_files
 
 home, pack = mkdtemp(prefix="virtuoso-"), os.environ.get("VIRTUOSO_REAL_DATA")
 if pack:

@@ -7,9 +7,9 @@ fingerprints of its contents, and what comes after runs again when they change.
 import json
 from pathlib import Path
 
-from virtuoso import verbs
+from virtuoso import workflows
 from virtuoso.account.instrument import Instrument
-from virtuoso.config_files import read_yaml
+from virtuoso.config.sources import read_yaml
 
 TOLD = ("kind", "symbol", "timeframe", "start_utc", "end_utc", "bars", "rows", "missing", "gaps")  # not how they lie
 
@@ -18,10 +18,10 @@ def main() -> None:
     """Import, then write `imported.json` below the data root."""
     params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     venue, root = params["import"]["venue"], Path(params["data"])
-    report = verbs.import_files(params["import"]["paths"], venue=venue, data=root)
+    report = workflows.import_files(params["import"]["paths"], venue=venue, data=root)
     if not report.ok:
         raise SystemExit("\n".join(f"{file.path}: {file.error}" for file in report.failed))
-    lake = verbs.lake(root)
+    lake = workflows.lake(root)
     bars = ((one, lake.fingerprint(one.symbol, one.timeframe, venue=one.venue)) for one in lake.coverage())
     events = ((one, lake.events(one.kind, Instrument(one.venue, one.symbol)).digest()) for one in lake.event_coverage())
     held = [

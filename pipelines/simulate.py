@@ -6,7 +6,7 @@ By hand: `python pipelines/simulate.py`.
 import shutil
 from pathlib import Path
 
-from virtuoso.config_files import read_yaml
+from virtuoso.config.sources import read_yaml
 from virtuoso.venues.simulator import record, write_recordings
 
 

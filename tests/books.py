@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.kinds import KINDS, NO_ID
+from virtuoso.market.schema.kinds import KINDS, NO_ID
 
 START = 1_723_075_200_000  # 2024-08-08T00:00Z
 SECOND = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.kinds import KINDS
+from virtuoso.market.schema.kinds import KINDS
 
 START = 1_723_075_200_000  # 2024-08-08T00:00Z
 DAY, MINUTE = 86_400_000, 60_000

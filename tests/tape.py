@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.kinds import KINDS
+from virtuoso.market.schema.kinds import KINDS
 
 START = 1_722_470_400_000  # 2024-08-01T00:00Z
 

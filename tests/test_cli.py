@@ -23,12 +23,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from virtuoso import verbs
+from virtuoso import workflows
 from virtuoso.cli import main
 from virtuoso.cli.app import ORDER, app
-from virtuoso.cli.call import Answer, Call, in_two, verb
+from virtuoso.cli.command import Answer, Call, in_two, verb
+from virtuoso.cli.console import leaning, pairs, show, table
 from virtuoso.cli.log import log_to_stderr
-from virtuoso.cli.show import leaning, pairs, show, table
 from virtuoso.errors import printable
 from virtuoso.venues.simulator import simulate, write_archive
 
@@ -374,7 +374,7 @@ class TestCtrlC:
         def stop(*args: object, **how: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(verbs, "load", stop)
+        monkeypatch.setattr(workflows, "load", stop)
         done = virtuoso(verb, "BTCUSDT", "-i", "5m")
         assert (done.code, done.out) == (130, "")
         assert done.err == "interrupted\nNothing of this run was recorded or written.\n"
@@ -441,10 +441,10 @@ class TestDataImport:
         assert virtuoso("data", "list", "--data", "d", "--json").json["series"][0]["symbol"] == "BTCUSDT"
 
     def test_the_same_files_again_change_nothing(self, virtuoso: Virtuoso, archives: Path, stored: Path):
-        before = verbs.lake(stored).manifest().generation
+        before = workflows.lake(stored).manifest().generation
         done = virtuoso("data", "import", archives, "--venue", "simulated", "--data", stored, "--json")
         assert {file["status"] for file in done.json["files"]} == {"unchanged"}
-        assert verbs.lake(stored).manifest().generation == before
+        assert workflows.lake(stored).manifest().generation == before
 
     def test_simulated_files_are_refused_under_another_venue(self, virtuoso: Virtuoso, archives: Path):
         done = virtuoso("data", "import", archives, "--venue", "binance-usdm", "--data", "d")
@@ -502,7 +502,7 @@ class TestDataOfEvents:
         assert virtuoso("data", "verify", "--data", recorded, "--json").json["files"] == 3
 
     def test_is_loaded_by_the_second_where_there_are_no_bars(self, recorded):
-        frame = verbs.load("BTCUSDT", "1s", data=recorded)
+        frame = workflows.load("BTCUSDT", "1s", data=recorded)
         assert len(frame) == 208
         assert np.isfinite(frame.base.columns["taker_buy_trades"][1:]).all()
 
@@ -619,7 +619,7 @@ class TestExplain:
     """Any past moment, from the bars that were known then."""
 
     def test_says_what_the_whole_history_says(self, virtuoso: Virtuoso, stored: Path):
-        scores = verbs.score(verbs.load("BTCUSDT", "5m", data=stored))
+        scores = workflows.score(workflows.load("BTCUSDT", "5m", data=stored))
         for at in ("2025-01-05T13:37Z", "2025-01-12T00:00Z"):
             found = virtuoso("explain", "BTCUSDT", "-i", "5m", "--at", at, "--data", stored, "--json").json
             expected = scores.explain(at)
@@ -1033,8 +1033,8 @@ class TestKnownShares:
     """What `score` prints about coverage is counted on each timeframe's own bars."""
 
     def test_is_the_share_of_finite_scores(self, stored: Path):
-        scores = verbs.score(verbs.load("BTCUSDT", "5m", data=stored))
-        shares = verbs.known_shares(scores)["technical.rsi"]
+        scores = workflows.score(workflows.load("BTCUSDT", "5m", data=stored))
+        shares = workflows.known_shares(scores)["technical.rsi"]
         rsi = scores.prism["technical.rsi"]
         bars = scores.frame.bars(scores.prism.ladder(scores.frame.timeframe)[1][0])
         values = scores.workspace.values(rsi, bars.timeframe, bars.first, bars.end)[0]

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 from numba.core import event
 
-from virtuoso.compiled import inner, kernel
+from virtuoso.jit.kernel import inner, kernel
 
 
 @inner
@@ -42,7 +42,7 @@ def both(x, y):
 
 KEPT = """
 from numba.core import event
-from virtuoso.compiled import inner, kernel
+from virtuoso.jit.kernel import inner, kernel
 
 @inner
 def trebled(x):

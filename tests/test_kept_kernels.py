@@ -19,17 +19,17 @@ import pytest
 from numba import typeof
 from numba.core import event
 
-from virtuoso import kept_kernels
-from virtuoso.compiled import inner, kernel
-from virtuoso.kept_kernels import KeptKernels
-from virtuoso.own_code import compiled_digest
+from virtuoso.files.digest import compiled_digest
+from virtuoso.jit import cache as kept_kernels
+from virtuoso.jit.cache import KeptKernels
+from virtuoso.jit.kernel import inner, kernel
 
 FLIP_ALL = os.environ.get("VIRTUOSO_FLIPS") == "all"
 RACES = 200 if FLIP_ALL else 40
 
 PROGRAM = '''
 from numba.core import event
-from virtuoso.compiled import kernel
+from virtuoso.jit.kernel import kernel
 from prices import FEE, net
 import rules
 
@@ -43,7 +43,7 @@ if __name__ == "__main__":
         print(kept(100.0), "compiled" if compiled.buffer else "kept")
 '''
 PRICES = '''
-from virtuoso.compiled import inner
+from virtuoso.jit.kernel import inner
 
 FEE = 0.25
 
@@ -53,7 +53,7 @@ def net(price):
     return price
 '''
 RULES = """
-from virtuoso.compiled import inner
+from virtuoso.jit.kernel import inner
 SHARE = 0.5
 
 @inner
@@ -125,7 +125,7 @@ def kernels(room: Path) -> list[Path]:
 SEVERAL = """
 import sys
 import numpy as np
-from virtuoso.compiled import kernel
+from virtuoso.jit.kernel import kernel
 
 @kernel
 def total(x, start):
@@ -310,7 +310,7 @@ class TestADiskThatRefuses:
 RACING = """
 import os, sys
 import several_forms as several
-from virtuoso.compiled import kernel
+from virtuoso.jit.kernel import kernel
 from virtuoso import kept_kernels
 
 which = int(sys.argv[1])

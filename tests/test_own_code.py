@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import virtuoso
-from virtuoso import own_code
-from virtuoso.own_code import code_digest
+from virtuoso.files import digest
+from virtuoso.files.digest import code_digest
 
 TILT = """
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import Array
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Feature, Int
 from virtuoso.prism.scale import Squash
 {imports}
@@ -52,7 +52,7 @@ def slope():
 """
 KERNEL = """
 import numpy as np
-from virtuoso.compiled import inner, kernel
+from virtuoso.jit.kernel import inner, kernel
 
 @inner
 def part(x):
@@ -267,9 +267,8 @@ def test_every_process_finds_the_same(package, tmp_path):
         "value": "slope * len(WORDS) * ('a' in {'a', 'b', 'c'})",
     }
     package(case).tilt()
-    program = (
-        "from virtuoso.own_code import code_digest\nfrom private_tilt.tilt import Tilt\nprint(code_digest([Tilt()]))"
-    )
+    imports = "from virtuoso.files.digest import code_digest\nfrom private_tilt.tilt import Tilt"
+    program = f"{imports}\nprint(code_digest([Tilt()]))"
     told = set()
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": ""}
@@ -281,12 +280,12 @@ def test_every_process_finds_the_same(package, tmp_path):
 def imported(text: str, package: str) -> set[str]:
     """What a source imports, by Python's own parser."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(own_code._UNRUN.sub("", text))):
+    for node in ast.walk(ast.parse(digest._UNRUN.sub("", text))):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= set(own_code._resolved(node.module or "", node.level, package, [n.name for n in node.names]))
-    return {part for name in found for part in own_code._with_parents(name)}
+            found |= set(digest._resolved(node.module or "", node.level, package, [n.name for n in node.names]))
+    return {part for name in found for part in digest._with_parents(name)}
 
 
 ODD = r"""
@@ -318,10 +317,10 @@ class TestImports:
             name = name.removesuffix(".__init__")
             text = path.read_text()
             package = name if inside else name.rpartition(".")[0]
-            assert imported(text, package) <= set(own_code._imports(name, text, inside, quoted=False)), name
+            assert imported(text, package) <= set(digest._imports(name, text, inside, quoted=False)), name
 
     def test_that_are_written_oddly_are_found(self):
-        assert imported(ODD, "x.y") <= set(own_code._imports("x.y.z", ODD, False, quoted=False))
+        assert imported(ODD, "x.y") <= set(digest._imports("x.y.z", ODD, False, quoted=False))
 
 
 class TestWhatAnEngineReaches:
@@ -333,7 +332,7 @@ class TestWhatAnEngineReaches:
             module = waiting.pop()
             if module not in reached:
                 reached.add(module)
-                waiting += own_code._house_imports(module)
+                waiting += digest._house_imports(module)
         for name in ("clock", "compiled", "kept_kernels", "market.bars", "market.fold", "market.gaps", "prism.blend"):
             assert f"virtuoso.{name}" in reached
         assert not {name for name in reached if name.split(".")[1:2] in (["cli"], ["verbs"], ["research"])}

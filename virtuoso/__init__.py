@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from virtuoso.clock import Span, Timeframe
     from virtuoso.config import Settings
     from virtuoso.errors import VirtuosoError
+    from virtuoso.lake.lake import Lake
     from virtuoso.market.frame import MarketFrame
-    from virtuoso.market.store import Lake
     from virtuoso.prism.component import Component, Feature, Float, Gate, Int
     from virtuoso.prism.features.swings import Swings
     from virtuoso.prism.features.volatility import ATR
     from virtuoso.prism.prism import Prism
+    from virtuoso.prism.result.scores import Scores
     from virtuoso.prism.scale import Linear, Squash, ratio
-    from virtuoso.prism.scores import Scores
-    from virtuoso.research.information import information
-    from virtuoso.verbs import backtest, issued, load, score, sweep, verify
+    from virtuoso.research.validation.ic import information
+    from virtuoso.workflows import backtest, issued, load, score, sweep, verify
 
 __version__ = "0.1.0"
 
@@ -39,25 +39,25 @@ _HOMES = {
     "Float": "virtuoso.prism.component",
     "Gate": "virtuoso.prism.component",
     "Int": "virtuoso.prism.component",
-    "Lake": "virtuoso.market.store",
+    "Lake": "virtuoso.lake.lake",
     "Linear": "virtuoso.prism.scale",
     "MarketFrame": "virtuoso.market.frame",
     "Prism": "virtuoso.prism.prism",
-    "Scores": "virtuoso.prism.scores",
+    "Scores": "virtuoso.prism.result.scores",
     "Settings": "virtuoso.config",
     "Span": "virtuoso.clock",
     "Squash": "virtuoso.prism.scale",
     "Swings": "virtuoso.prism.features.swings",
     "Timeframe": "virtuoso.clock",
     "VirtuosoError": "virtuoso.errors",
-    "backtest": "virtuoso.verbs",
-    "information": "virtuoso.research.information",
-    "issued": "virtuoso.verbs",
-    "load": "virtuoso.verbs",
+    "backtest": "virtuoso.workflows",
+    "information": "virtuoso.research.validation.ic",
+    "issued": "virtuoso.workflows",
+    "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
-    "score": "virtuoso.verbs",
-    "sweep": "virtuoso.verbs",
-    "verify": "virtuoso.verbs",
+    "score": "virtuoso.workflows",
+    "sweep": "virtuoso.workflows",
+    "verify": "virtuoso.workflows",
 }
 
 __all__ = [

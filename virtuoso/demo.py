@@ -21,17 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from virtuoso import verbs
+from virtuoso import workflows
 from virtuoso.clock import UNIT_MS, Env, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError
-from virtuoso.reports.numbers import percent
+from virtuoso.files.digest import code_digest
+from virtuoso.reports.format import percent
 
 if TYPE_CHECKING:
     from virtuoso.config import Settings
-    from virtuoso.prism.scores import Scores
-    from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.signals.signal import Signal
+    from virtuoso.prism.result.scores import Scores
+    from virtuoso.research.backtest.result import PortfolioResult
+    from virtuoso.signals.message.signal import Signal
 
+SIMULATOR = "virtuoso.venues.simulator"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 DAYS, SEED = 60, 7
 TRADE_DAYS, BOOK_DAYS = 14, 3
@@ -212,7 +214,13 @@ def simulate(root: Path, days: int, seed: int, journal: Journal) -> None:
 
     with journal.step("simulate", f"virtuoso demo --days {days} --seed {seed}") as step:
         streams = {"trade_days": TRADE_DAYS, "book_days": BOOK_DAYS}
-        market = {"simulated": True, "seed": seed, "code": _simulator_digest(), "symbols": list(SYMBOLS), **streams}
+        market = {
+            "simulated": True,
+            "seed": seed,
+            "code": code_digest(modules=[SIMULATOR]),
+            "symbols": list(SYMBOLS),
+            **streams,
+        }
         known = _read_market(root)
         if {**known, "days": 0} == {**market, "days": 0} and known["days"] >= days:
             step.found = f"{known['days']} days are there already, in {root / 'raw'}"
@@ -235,18 +243,6 @@ def _read_market(root: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _simulator_digest() -> str:
-    """Digest of the simulator's sources: another simulator makes another market of the same seed."""
-    import hashlib
-
-    from virtuoso.venues import simulator
-
-    digest = hashlib.sha256()
-    for file in sorted(Path(simulator.__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 # --- 2 the lake -------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +250,8 @@ def collect(root: Path, settings: Settings, journal: Journal) -> None:
     """Import the archive files: checksums, units, gaps, quarantine, as with any others."""
     command = f"virtuoso data import {root / 'raw'} --venue simulated --data {root}"
     with journal.step("import", command) as step:
-        report = verbs.import_files(root / "raw", venue="simulated", data=root, settings=settings)
-        stored = verbs.lake(root).coverage()
+        report = workflows.import_files(root / "raw", venue="simulated", data=root, settings=settings)
+        stored = workflows.lake(root).coverage()
         bars, missing = sum(c.bars for c in stored), sum(c.missing for c in stored)
         step.found = f"{report.total('stored'):,} rows stored; the lake holds {bars:,} bars, {missing} are missing"
 
@@ -278,20 +274,20 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
             + ", ".join(f"{s.frame.instrument.symbol} {s.confluence[-1]:.1f}" for s in scored)
         )
     with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
-        results = [verbs.backtest(scores, settings=settings, data=root, record=False) for scores in scored]
+        results = [workflows.backtest(scores, settings=settings, data=root, record=False) for scores in scored]
         made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
         trades = sum(len(result.trades) for result in results)
         step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())
     with journal.step("signals", f"virtuoso signals list {SYMBOLS[0]} {here}") as step:
-        issued = [verbs.issued(scores, settings=settings, last=SIGNALS_OF_EACH) for scores in scored]
+        issued = [workflows.issued(scores, settings=settings, last=SIGNALS_OF_EACH) for scores in scored]
         step.found = f"the last {sum(map(len, issued))} of them, with levels, insights and provenance"
     return tuple(map(Work, SYMBOLS, scored, results, issued))
 
 
 def _score(symbol: str, timeframe: str, timerange: str, root: Path, settings: Settings) -> Scores:
-    frame = verbs.load(symbol, timeframe, timerange=timerange, data=root, settings=settings)
-    scores = verbs.score(frame, settings=settings, cache=verbs.block_cache(root))
-    scores.to_parquet(verbs.scores_file(frame, root))
+    frame = workflows.load(symbol, timeframe, timerange=timerange, data=root, settings=settings)
+    scores = workflows.score(frame, settings=settings, cache=workflows.block_cache(root))
+    scores.to_parquet(workflows.scores_file(frame, root))
     return scores
 
 
@@ -304,10 +300,10 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
-    from virtuoso.market.disk import remove_leftovers
+    from virtuoso.files.atomic import remove_leftovers
     from virtuoso.reports.demo_page import Coin, DemoPage
-    from virtuoso.research.run_folder import as_json
-    from virtuoso.signals.folder import SignalFolder
+    from virtuoso.runs.write import as_json
+    from virtuoso.signals.message.store import SignalFolder
 
     with journal.step("pages", "virtuoso demo") as step:
         remove_leftovers(made.folder.parent, lambda path: path.name.startswith(f".{made.folder.name}."))
@@ -331,7 +327,7 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
     """Write a run folder, or take over the one of an earlier demo that holds this very run."""
-    from virtuoso.research.run_folder import holds_run
+    from virtuoso.runs.write import holds_run
 
     if holds_run(before, result):
         shutil.copytree(before, folder)

@@ -21,13 +21,13 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.flow import TradeFold, bars_from_trades
+from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.kinds import KINDS
-from virtuoso.market.positioning import PositioningFold
-from virtuoso.prism import orderflow, sentiment
-from virtuoso.venues.binance_streams import read_recording
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.prism.faces import orderflow, sentiment
+from virtuoso.venues.streams.binance import read_recording
 
 Frames = dict[str, tuple[MarketFrame, tuple[str, ...]]]
 CUT = GapPolicy("cut", 0)

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import virtuoso as vt
-from virtuoso.reports.numbers import DASH
-from virtuoso.research.information import Information
-from virtuoso.verbs import import_files
+from virtuoso.reports.format import DASH
+from virtuoso.research.validation.ic import Information
+from virtuoso.workflows import import_files
 
 PERPETUAL = (
     "ohlcv/binance_um_5m_6sym_20250704_20251031.parquet",

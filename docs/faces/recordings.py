@@ -17,13 +17,13 @@ from tables import renewed
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.book_fold import BookFold
 from virtuoso.market.events import Events, events_of, joined
+from virtuoso.market.features.book.columns import BookFold
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.kinds import KINDS
-from virtuoso.prism.orderbook import FACE
-from virtuoso.venues.binance_streams import read_recording
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.prism.faces.orderbook import FACE
+from virtuoso.venues.streams.binance import read_recording
 
 HOUR = "20201101T09"
 SETS = (

@@ -20,9 +20,9 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import policy_for
 from virtuoso.prism.component import Component
-from virtuoso.prism.distribution import distribution, markdown
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.laws.distribution import distribution, markdown
 from virtuoso.prism.registry import FACES
-from virtuoso.prism.views import columns_of
 
 LADDER = ("1m", "5m", "30m", "4h")
 ARCHIVE = ["open_time_ms", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",

@@ -21,14 +21,14 @@ from matplotlib.patches import Rectangle
 
 from virtuoso.clock import iso, parse_time
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Feature
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.price_structure import FACE
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import Levels
 from virtuoso.prism.features.structure import CHOCH, Structure
 from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.zones import BlockZones, GapZones
-from virtuoso.prism.price_structure import FACE
 
 UP, DOWN, GREY = "#0072b2", "#d55e00", "#7f8c8d"  # Okabe and Ito: told apart by the colour-blind
 FILE = "ohlcv/binance_um_5m_6sym_20250704_20251031.parquet"

@@ -18,9 +18,10 @@ import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
-from virtuoso.research.foresight import Foresight
-from virtuoso.research.honesty import FEWER_BLOCKS, WALKS, Evidence, judge
-from virtuoso.research.overfitting import (
+from virtuoso.research.backtest.stress import Case, Plateau
+from virtuoso.research.tracking.experiments import Trial, Tried, sharpes
+from virtuoso.research.validation.foresight import Foresight
+from virtuoso.research.validation.overfitting import (
     Moments,
     block_length,
     deflated_sharpe,
@@ -31,12 +32,11 @@ from virtuoso.research.overfitting import (
     sharpe_error,
     superior_ability,
 )
-from virtuoso.research.plausible import Truth
-from virtuoso.research.splits import WalkForward
-from virtuoso.research.stress import Case, Plateau
-from virtuoso.research.trials import Trial, Tried, sharpes
-from virtuoso.research.unseen import Tail
-from virtuoso.research.verdict import (
+from virtuoso.research.validation.plausibility import Truth
+from virtuoso.research.validation.robustness import FEWER_BLOCKS, WALKS, Evidence, judge
+from virtuoso.research.validation.splits import WalkForward
+from virtuoso.research.validation.tail_risk import Tail
+from virtuoso.research.validation.verdict import (
     CONFIDENCE,
     MOST_LUCK,
     MOST_OVERFITTING,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.account.slow_account import NAN, Bar, Order, SlowAccount, Terms
-from virtuoso.account.books import (
+from virtuoso.account.engine import lapse_entries, step
+from virtuoso.account.margin import Tiers
+from virtuoso.account.state import (
     BAR_COLUMNS,
     EVENT_COLUMNS,
     EVENTS_A_BAR,
@@ -22,9 +24,7 @@ from virtuoso.account.books import (
     Books,
     unrealised,
 )
-from virtuoso.account.contract import lapse_entries, step
-from virtuoso.account.margin import Tiers
-from virtuoso.compiled import kernel
+from virtuoso.jit.kernel import kernel
 
 GRID = 0.5
 TIERS = [(0.0, 0.005), (3_000.0, 0.01), (10_000.0, 0.05)]

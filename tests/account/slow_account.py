@@ -1,4 +1,4 @@
-"""The account again, in plain Python: slow, and written from the rules of contract.py's first page alone."""
+"""The account again, in plain Python: slow, and written from the rules of account/engine.py's first page alone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ from tests.account.event_lists import (
 )
 from tests.account.slow_account import NAN, Bar, Order, Terms
 from tests.account.test_margin import BTC, ETH, WALLET, tier
-from virtuoso.account.books import (
+from virtuoso.account.engine import step
+from virtuoso.account.margin import Tiers, liquidation_price
+from virtuoso.account.state import (
     BAR_COLUMNS,
     CALLED,
     ENTRY,
@@ -37,8 +39,6 @@ from virtuoso.account.books import (
     WHOLE,
     Books,
 )
-from virtuoso.account.contract import step
-from virtuoso.account.margin import Tiers, liquidation_price
 from virtuoso.errors import DataError
 
 LISTS = 10_000

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.builders import START
-from virtuoso.account.books import (
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.intent import INTENT
+from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
+from virtuoso.account.state import (
     BAR_COLUMNS,
     CLOSE,
     ENTERED,
@@ -29,13 +32,10 @@ from virtuoso.account.books import (
     WITHDRAWN,
     Books,
 )
-from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
-from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.stage import Stage
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import Stage
 
 WORLDS, BARS, HOLEY = 300, 160, 100
 NAN = float("nan")

@@ -11,10 +11,10 @@ import pytest
 from tests.books import living
 from tests.market.test_book_features import books, numpy_features
 from virtuoso.clock import Timeframe
-from virtuoso.market.book import Book
-from virtuoso.market.book_features import snapshot_features
-from virtuoso.market.book_fold import BookFold
-from virtuoso.venues.binance_streams import read_recording
+from virtuoso.market.features.book.columns import BookFold
+from virtuoso.market.features.book.rebuild import Book
+from virtuoso.market.features.book.snapshots import snapshot_features
+from virtuoso.venues.streams.binance import read_recording
 
 M1 = Timeframe("1m")
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.tape import tape
 from virtuoso.clock import Timeframe
-from virtuoso.market.flow import TradeFold, bars_from_trades
-from virtuoso.market.footprint import footprint
+from virtuoso.market.features.footprint import footprint
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
 
 MINUTE = Timeframe("1m")
 

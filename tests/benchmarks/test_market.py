@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.fold import fold_bars
+from virtuoso.market.resample import fold_bars
 
 SLOWER = {"5m": "5min", "30m": "30min", "4h": "4h"}
 
@@ -32,8 +32,8 @@ def test_peer_pandas_resample(benchmark, table):
 
 @pytest.fixture(scope="module")
 def lake(year, tmp_path_factory):
-    from virtuoso.market.ingest import import_paths
-    from virtuoso.market.store import Lake
+    from virtuoso.ingest.importer import import_paths
+    from virtuoso.lake.lake import Lake
     from virtuoso.venues.simulator import simulate, write_archive
 
     root = tmp_path_factory.mktemp("lake")
@@ -44,7 +44,7 @@ def lake(year, tmp_path_factory):
 
 
 def test_load_a_symbol_year(benchmark, lake):
-    """From the kept bars (bar_cache.py), every column added up."""
+    """From the kept bars (lake/bar_cache.py), every column added up."""
     frame = benchmark.pedantic(lake.frame, args=("BTCUSDT", "1m"), rounds=5, warmup_rounds=1)
     assert len(frame) == 525_600
 

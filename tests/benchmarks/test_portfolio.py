@@ -10,9 +10,9 @@ import pytest
 
 from tests.research.scenes import random_intents, unscored
 from virtuoso.account.risk import Limits
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.stage import FundingTerms
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms
 
 ACCOUNT = Account(limits=Limits(max_drawdown=0.99, max_leverage=2.8))
 

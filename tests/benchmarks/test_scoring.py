@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import talib
 
-from virtuoso.market.feed import Feed
 from virtuoso.market.gaps import policy_for
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.live import Feed
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
 PRISM = Prism.standard()

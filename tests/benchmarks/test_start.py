@@ -40,7 +40,7 @@ main(["demo", "--days", "3", "--data", sys.argv[1] + "/data", "--out", sys.argv[
 {TELL}
 """
 WARM = f"""{LISTEN}
-from virtuoso.warm import warm
+from virtuoso.precompile import warm
 warm()
 {TELL}
 """

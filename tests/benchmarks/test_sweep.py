@@ -15,10 +15,10 @@ import pytest
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.prism.prism import Prism
-from virtuoso.research.configurations import Configurations
-from virtuoso.research.portfolio import Account
-from virtuoso.research.stage import FundingTerms, Stage
-from virtuoso.research.sweep import Sweep
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.sweep import Sweep
 from virtuoso.signals.decision import decide
 from virtuoso.signals.settings import SignalSettings
 

@@ -19,12 +19,12 @@ import numpy as np
 from tests.archives import JANUARY, MINUTE, env, flat_bars, minutes
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
-from virtuoso.market.disk import Disk
+from virtuoso.files.atomic import Disk
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.manifest import BARS
+from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import events_of
-from virtuoso.market.kinds import KINDS
-from virtuoso.market.manifest import BARS
-from virtuoso.market.rows import traded_rows
-from virtuoso.market.store import Lake
+from virtuoso.market.schema.kinds import KINDS
 
 BTC = Instrument("binance-spot", "BTCUSDT")
 M1 = Timeframe("1m")

@@ -24,8 +24,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from virtuoso.cli import main
-from virtuoso.market.disk import Disk
-from virtuoso.research import portfolio_files, sweep_result
+from virtuoso.files.atomic import Disk
+from virtuoso.research.backtest import files as portfolio_files
+from virtuoso.research.sweep import result
 
 SAME = ("BTCUSDT", "-i", "5m", "--venue", "simulated", "-c", "few.yaml", "--data", "data", "-q")
 TERMS = ("--assume-funding", "0.0001", "--mark", "last")
@@ -39,7 +40,7 @@ STEPS = {"backtest": 90, "sweep": 50}
 EVERY = 5
 """Kills after which a run is let live."""
 SCORES = Path("data/scores/mine.parquet")
-WHOLE = {"": portfolio_files.NAMES, "_sweep": sweep_result.NAMES | {"daily.parquet"}}
+WHOLE = {"": portfolio_files.NAMES, "_sweep": result.NAMES | {"daily.parquet"}}
 
 
 def arguments(verb: str, k: int) -> list[str]:

@@ -10,10 +10,10 @@ from tests.research.scenes import bars, flat, intents, unscored, walk
 from virtuoso.account.risk import LIMITS, Limits, Rules
 from virtuoso.account.trades import STOP
 from virtuoso.errors import NoDataError
-from virtuoso.research.backtest import backtest
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio import run as trade_portfolio
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.engine import run as trade_portfolio
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.crosscheck.compare import backtest
 
 
 def run(frame, *made, **terms):

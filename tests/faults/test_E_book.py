@@ -7,7 +7,7 @@ import pytest
 
 from tests.books import START, depth_of, ladder, message, whole
 from virtuoso.clock import Timeframe
-from virtuoso.market.book_fold import BookFold
+from virtuoso.market.features.book.columns import BookFold
 
 S1 = Timeframe("1s")
 BIDS, ASKS = ladder(2_000.0)

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from virtuoso.config import Settings
-from virtuoso.config_files import parse_yaml
+from virtuoso.config.sources import parse_yaml
 from virtuoso.errors import ConfigError, SecretError
 
 CANARY = "canary7f3a"

@@ -8,11 +8,11 @@ import pytest
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError
-from virtuoso.market.columns import COLUMNS
-from virtuoso.market.event_quality import inspect_events
+from virtuoso.ingest.validate_events import inspect_events
 from virtuoso.market.events import Events, joined
-from virtuoso.market.flow import TradeFold, bars_from_trades
-from virtuoso.venues.trade_files import read_trades
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.schema.columns import COLUMNS
+from virtuoso.venues.files.trades import read_trades
 
 HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
 NOW = START + 86_400_000

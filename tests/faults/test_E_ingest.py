@@ -9,10 +9,10 @@ import talib
 from tests.archives import JANUARY, MINUTE, NOW, bars, env, flat_bars, lines, minutes, write
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
+from virtuoso.ingest.importer import FileReport, import_paths
+from virtuoso.lake.lake import Lake
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.ingest import FileReport, import_paths
-from virtuoso.market.store import Lake
 
 N = 5_000
 ROWS = lines(minutes(N), bars(N))

@@ -7,9 +7,9 @@ from tests.research.scenes import bars, flat, intents, market, random_intents, u
 from tests.research.test_portfolio_backtest import COSTLY, NO_FUNDING, run, trade, two, whole
 from virtuoso.errors import NoDataError
 from virtuoso.market.events import events_of
-from virtuoso.market.kinds import KINDS
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.stage import FundingTerms
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.panel import FundingTerms
 
 HOUR = 3_600_000
 MONTH = 60 * 24 * 40

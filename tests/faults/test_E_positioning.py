@@ -6,9 +6,9 @@ import pytest
 from tests.derivatives import METRICS, written
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.market.event_quality import inspect_events, refuse_bad_events
-from virtuoso.market.positioning import PositioningFold
-from virtuoso.venues.derivative_files import read_derivatives
+from virtuoso.ingest.validate_events import inspect_events, refuse_bad_events
+from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.venues.files.derivatives import read_derivatives
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
 NOW = 1_780_000_000_000

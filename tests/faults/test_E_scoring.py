@@ -12,9 +12,9 @@ from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism import technical, volume
-from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Node
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces import technical, volume
 
 HOUR = Timeframe("1h")
 BARS = 1_500

@@ -7,10 +7,10 @@ import pytest
 
 from tests.builders import hours
 from tests.prism.lit import frame_of, scores
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.features.crowd import FundingExtreme
-from virtuoso.prism.orderflow import OpenInterest
-from virtuoso.prism.sentiment import FundingRate, MarketActivity, Risk
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.orderflow import OpenInterest
+from virtuoso.prism.faces.sentiment import FundingRate, MarketActivity, Risk
+from virtuoso.prism.features.derivatives.crowd import FundingExtreme
 
 LIT = hours(bars=1_200, lit=True)
 

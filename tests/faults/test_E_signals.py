@@ -12,7 +12,7 @@ from tests.builders import market
 from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.decision import decide
 from virtuoso.signals.settings import SignalSettings

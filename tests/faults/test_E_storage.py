@@ -18,11 +18,11 @@ from tests.archives import JANUARY, MINUTE, NOW, env, flat_bars, minutes
 from tests.faults.lake_writers import BTC, M1, N, put
 from tests.faults.lake_writers import prices as all_prices
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, SchemaVersionError, StoreError
-from virtuoso.market import manifest as manifests
-from virtuoso.market.disk import Disk
-from virtuoso.market.manifest import BARS, FileEntry, Generations, Manifest, Series, dump
-from virtuoso.market.rows import SCHEMA_VERSION, traded_rows
-from virtuoso.market.store import Lake
+from virtuoso.files.atomic import Disk
+from virtuoso.lake import manifest as manifests
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series, dump
+from virtuoso.lake.rows import SCHEMA_VERSION, traded_rows
 
 ROOT = Path(__file__).parents[2]
 KINDS_WRITTEN = [BARS, "open_interest"]

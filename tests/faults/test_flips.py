@@ -15,7 +15,7 @@ import pytest
 from tests.archives import bars, env, minutes
 from tests.market.test_store import SPOT, put
 from virtuoso.errors import VirtuosoError
-from virtuoso.market.store import Lake
+from virtuoso.lake.lake import Lake
 from virtuoso.prism.prism import Prism
 
 N = 1_500
@@ -29,8 +29,8 @@ PRISM = replace(
 @pytest.fixture
 def small(monkeypatch):
     """Every kind of file there is, of a series of a day."""
-    monkeypatch.setattr("virtuoso.market.bar_cache.LEAST_ROWS", 1_000)
-    monkeypatch.setattr("virtuoso.prism.cache.SEGMENT", 1_024)
+    monkeypatch.setattr("virtuoso.lake.bar_cache.LEAST_ROWS", 1_000)
+    monkeypatch.setattr("virtuoso.prism.engine.cache.SEGMENT", 1_024)
     monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 512)
 
 

@@ -12,7 +12,7 @@ from virtuoso.cli import main
 from virtuoso.config import Settings
 from virtuoso.demo import SYMBOLS, Journal, run, simulate
 from virtuoso.errors import ConfigError
-from virtuoso.signals.signal import Signal
+from virtuoso.signals.message.signal import Signal
 
 DAYS = 8
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import filtfilt, savgol_filter
 
-from virtuoso.market.columns import Array
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Feature, Int
 from virtuoso.prism.scale import Linear, Squash, ratio
 

@@ -16,11 +16,11 @@ from tests.happenings import MINUTE, START, depth, funding, open_interest
 from tests.laws.leaks import Example
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import UNIT_MS, Timeframe
-from virtuoso.market.columns import Array
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import Events
-from virtuoso.market.rows import traded_rows
-from virtuoso.market.store import Lake
-from virtuoso.prism import laws
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.laws import laws
 
 PERP, M5 = Instrument("binance-usdm", "BTCUSDT"), Timeframe("5m")
 N = 288

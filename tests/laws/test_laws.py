@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.builders import hours, market
 from virtuoso.clock import Timeframe
-from virtuoso.prism import laws
 from virtuoso.prism.component import Component, Node
-from virtuoso.prism.divergence import ClassicDivergence
+from virtuoso.prism.engine.graph import total_warmup
+from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.views import total_warmup
 
 PRISM = Prism.standard()
 COMPONENTS = [component for _, component, _ in PRISM]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.builders import market
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import mirrored
-from virtuoso.market.fold import fold_bars
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.resample import fold_bars
+from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
 FRAME = market(seed=21, bars=7_000)

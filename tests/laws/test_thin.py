@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import thin_market
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.prism import laws
 from virtuoso.prism.features.profile import ValueArea
+from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 
 PRISM = Prism.standard()

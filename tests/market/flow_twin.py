@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from virtuoso.market.columns import FLOW_COLUMNS
 from virtuoso.market.events import Events
+from virtuoso.market.schema.columns import FLOW_COLUMNS
 
 NAMES = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume", *FLOW_COLUMNS)
 

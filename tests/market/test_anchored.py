@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.happenings import DAY, START, trades
 from virtuoso.clock import Timeframe
-from virtuoso.market.anchored import Anchored
 from virtuoso.market.events import joined
-from virtuoso.market.kinds import KINDS
+from virtuoso.market.features.daily_reset import Anchored
+from virtuoso.market.schema.kinds import KINDS
 
 H1 = Timeframe("1h")
 FIRST = START // H1.ms

@@ -9,16 +9,16 @@ from tests.archives import bars, env, minutes
 from tests.happenings import DAY, MINUTE, START, depth, funding, open_interest, trades
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
-from virtuoso.market import attach
-from virtuoso.market.attach import LiveColumns
-from virtuoso.market.columns import BAR_COLUMNS, BOOK_COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.feed import Feed
+from virtuoso.market.features import enrich
+from virtuoso.market.features.enrich import LiveColumns
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
-from virtuoso.market.kinds import KINDS
-from virtuoso.market.rows import traded_rows
-from virtuoso.market.store import Lake
+from virtuoso.market.live import Feed
+from virtuoso.market.schema.columns import BAR_COLUMNS, BOOK_COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS
+from virtuoso.market.schema.kinds import KINDS
 
 PERP = Instrument("binance-usdm", "BTCUSDT")
 M5 = Timeframe("5m")
@@ -208,7 +208,7 @@ class TestKeptColumns:
 
     def test_spare_the_folding(self, lake, monkeypatch):
         before = lake.frame("BTCUSDT", "5m").base.columns
-        monkeypatch.setattr(attach.Anchored, "bars", None)
+        monkeypatch.setattr(enrich.Anchored, "bars", None)
         assert differing(before, lake.frame("BTCUSDT", "5m").base.columns) == []
 
     @pytest.mark.parametrize("spoil", ["flip", "cut", "empty"])
@@ -231,7 +231,7 @@ class TestKeptColumns:
     def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
         lake.frame("BTCUSDT", "5m")
         before = self.files(lake)
-        monkeypatch.setattr(attach.derived, "source", lambda: "another")
+        monkeypatch.setattr(enrich.derived, "source", lambda: "another")
         lake.frame("BTCUSDT", "5m")
         assert not set(before) & set(self.files(lake))
 

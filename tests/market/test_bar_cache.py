@@ -11,8 +11,8 @@ import pytest
 from tests.archives import MINUTE, bars, env, minutes
 from tests.market.test_store import only, put
 from virtuoso.errors import CorruptFileError
-from virtuoso.market.bar_cache import LEAST_ROWS
-from virtuoso.market.store import Lake
+from virtuoso.lake.bar_cache import LEAST_ROWS
+from virtuoso.lake.lake import Lake
 
 N = LEAST_ROWS + 5_000
 HOLES = [*range(700, 703), *range(9_000, 9_040), N - 4, N - 3]

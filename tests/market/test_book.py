@@ -7,11 +7,11 @@ import pytest
 
 from tests.books import START, depth_of, ladder, living, message, trades_of, whole
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.market.book import Book, Gap, drained
-from virtuoso.market.book_levels import HELD_ROWS, SILENCE_MS, feed_rows, new_state, rows_of
 from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.kinds import KINDS, NO_ID
-from virtuoso.venues.binance_streams import read_recording
+from virtuoso.market.features.book.rebuild import Book, Gap, drained
+from virtuoso.market.features.book.state import HELD_ROWS, SILENCE_MS, feed_rows, new_state, rows_of
+from virtuoso.market.schema.kinds import KINDS, NO_ID
+from virtuoso.venues.streams.binance import read_recording
 
 BIDS, ASKS = [(100.0, 1.0), (99.0, 2.0), (98.0, 3.0)], [(101.0, 4.0), (102.0, 5.0)]
 

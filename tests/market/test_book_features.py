@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import DataError
-from virtuoso.market.book_features import FEATURES, snapshot_features
-from virtuoso.market.columns import BANDS, BOOK_COLUMNS
+from virtuoso.market.features.book.snapshots import FEATURES, snapshot_features
+from virtuoso.market.schema.columns import BANDS, BOOK_COLUMNS
 
 
 def books(seed: int = 1, n: int = 300, levels: int = 20) -> tuple[np.ndarray, np.ndarray]:

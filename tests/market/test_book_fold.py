@@ -8,11 +8,11 @@ import pytest
 from tests.books import START, depth_of, ladder, living, message, trades_of, whole
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.book import Book
-from virtuoso.market.book_fold import BandsFold, BookFold, TickerFold
-from virtuoso.market.columns import BOOK_COLUMNS, COLUMNS, mirrored, scaled
 from virtuoso.market.events import events_of
-from virtuoso.market.kinds import KINDS
+from virtuoso.market.features.book.columns import BandsFold, BookFold, TickerFold
+from virtuoso.market.features.book.rebuild import Book
+from virtuoso.market.schema.columns import BOOK_COLUMNS, COLUMNS, mirrored, scaled
+from virtuoso.market.schema.kinds import KINDS
 
 S1, S10, M1 = Timeframe("1s"), Timeframe("10s"), Timeframe("1m")
 MIDDLE = 2_000.0

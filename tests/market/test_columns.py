@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.builders import market
-from virtuoso.market.columns import BOOK_COLUMNS, COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS, mirrored, scaled
+from virtuoso.market.schema.columns import BOOK_COLUMNS, COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS, mirrored, scaled
 
 FRAME = market(lit=True, bars=2_000, gaps=False)
 CARRIED = FRAME.base.columns

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.event_quality import InspectedEvents, inspect_events, refuse_bad_events
-from virtuoso.market.event_rules import RULES
-from virtuoso.market.kinds import KINDS, NO_ID
-from virtuoso.venues.archive_times import NO_TIME
+from virtuoso.ingest.event_rules import RULES
+from virtuoso.ingest.validate_events import InspectedEvents, inspect_events, refuse_bad_events
+from virtuoso.market.schema.kinds import KINDS, NO_ID
+from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z

@@ -8,8 +8,8 @@ import pytest
 from tests.builders import market, rows
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.feed import Feed
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, GapPolicy
+from virtuoso.market.live import Feed
 
 SLOWER = [Timeframe("5m"), Timeframe("30m"), Timeframe("4h")]
 

@@ -11,10 +11,10 @@ from tests.market.flow_twin import NAMES, slow_fold
 from tests.tape import START, tape, trades
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.columns import COLUMNS, FLOW_COLUMNS, mirrored
 from virtuoso.market.events import Events
-from virtuoso.market.flow import TradeFold, bars_from_trades
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
 from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.schema.columns import COLUMNS, FLOW_COLUMNS, mirrored
 
 HOLES = ((700, 90_000), (1_900, 3_600_000))
 

@@ -11,9 +11,9 @@ import pytest
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.events import events_of
-from virtuoso.market.flow import TradeFold, bars_from_trades
-from virtuoso.market.kinds import KINDS
-from virtuoso.venues.trade_files import read_trades
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.trades import read_trades
 
 MINUTE = Timeframe("1m")
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import market
 from virtuoso.clock import Timeframe
-from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
+from virtuoso.market.resample import fold_bars
 
 RULES = {"open": "first", "high": "max", "low": "min", "close": "last"}
 

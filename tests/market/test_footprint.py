@@ -7,7 +7,7 @@ import pytest
 
 from tests.tape import tape, trades
 from virtuoso.market.events import Events
-from virtuoso.market.footprint import footprint
+from virtuoso.market.features.footprint import footprint
 
 
 def ladder(bought: list[float], sold: list[float], low: float = 100.0, tick: float = 0.5) -> Events:

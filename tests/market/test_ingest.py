@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.archives import JANUARY, MINUTE, bars, day, env, flat_bars, lines, minutes, write
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, ConfigError, NoDataError
+from virtuoso.ingest.importer import ImportReport, import_paths
+from virtuoso.lake.lake import Lake
 from virtuoso.market.gaps import NO_TRADE
-from virtuoso.market.ingest import ImportReport, import_paths
-from virtuoso.market.store import Lake
 from virtuoso.venues.simulator.archive import COMMENT
 
 DAY = 1440 * MINUTE

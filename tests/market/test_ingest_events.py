@@ -8,8 +8,8 @@ import pytest
 
 from tests.archives import JANUARY, bars, env, lines, minutes, write
 from virtuoso.account.instrument import Instrument
-from virtuoso.market.ingest import ImportReport, import_paths
-from virtuoso.market.store import Lake
+from virtuoso.ingest.importer import ImportReport, import_paths
+from virtuoso.lake.lake import Lake
 
 PERP = Instrument("binance-usdm", "BTCUSDT")
 PRESENT = 1_790_000_000_000  # 2026-09

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import POSITIONING_COLUMNS
-from virtuoso.market.event_quality import inspect_events
+from virtuoso.ingest.validate_events import inspect_events
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.kinds import KINDS
-from virtuoso.market.positioning import PositioningFold
-from virtuoso.venues.derivative_files import read_derivatives
+from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.schema.columns import POSITIONING_COLUMNS
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.derivatives import read_derivatives
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 FIRST = 28_000_800  # number of a 1m bar at a midnight

@@ -6,7 +6,7 @@ import pytest
 from tests.archives import JANUARY, MINUTE, NOW, bars, flat_bars, minutes
 from virtuoso.clock import Timeframe
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.quality import RULES, inspect, opens_from_closes, refuse_bad_batch
+from virtuoso.ingest.validate_bars import RULES, inspect, opens_from_closes, refuse_bad_batch
 
 M1 = Timeframe("1m")
 

@@ -15,18 +15,18 @@ from tests.market.test_store import SPOT, only, put
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError, NoDataError
-from virtuoso.market import choose, door
+from virtuoso.lake import law, resolve
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.law import examine
+from virtuoso.lake.read import finer_frames
+from virtuoso.lake.rows import Rows
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS, REQUIRED
-from virtuoso.market.door import examine
-from virtuoso.market.flow import bars_from_trades
-from virtuoso.market.fold import fold_bars
+from virtuoso.market.features.trades import bars_from_trades
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
-from virtuoso.market.load import finer_frames
-from virtuoso.market.rows import Rows
+from virtuoso.market.resample import fold_bars
+from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
 from virtuoso.market.splice import LEAST_BARS
-from virtuoso.market.store import Lake
-from virtuoso.verbs.scoring import prism_of
+from virtuoso.workflows.scoring import prism_of
 
 DAY = 1440
 TRUTH = bars(2 * DAY)
@@ -342,11 +342,11 @@ class TestTheLawOfTheDoor:
     def test_is_broken_by_a_choice_of_one_series(self, lake, monkeypatch):
         """As it was: the series that reaches furthest answers alone."""
         monkeypatch.setattr(
-            choose, "answering", lambda manifest, *_: [s for s in manifest.readable() if s.timeframe == "5m"]
+            resolve, "answering", lambda manifest, *_: [s for s in manifest.readable() if s.timeframe == "5m"]
         )
         whole = lake.frame("BTCUSDT", "5m").base
         monkeypatch.undo()
         (series,) = [s for s in lake.manifest().readable() if s.timeframe == "5m"]
-        broken = door._without(lake, SPOT, CLOCKS["5m"], series, whole)
+        broken = law._without(lake, SPOT, CLOCKS["5m"], series, whole)
         assert not broken[0].holds
         assert broken[0].at == JANUARY + 5 * MINUTE

@@ -14,13 +14,13 @@ from tests.archives import JANUARY, MINUTE, NOW, bars, env, flat_bars, minutes
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, DataError, NoDataError
-from virtuoso.market import choose
-from virtuoso.market import query as query_module
-from virtuoso.market.fold import fold_bars
+from virtuoso.lake import resolve
+from virtuoso.lake import sql as query_module
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.read import finer_frames
+from virtuoso.lake.rows import Rows, traded_rows
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
-from virtuoso.market.load import finer_frames
-from virtuoso.market.rows import Rows, traded_rows
-from virtuoso.market.store import Lake
+from virtuoso.market.resample import fold_bars
 
 M1 = Timeframe("1m")
 DAY = 1440 * MINUTE
@@ -171,7 +171,7 @@ class TestAFrameOfTheLake:
         since = JANUARY + 90 * DAY + 500 * MINUTE
         assert len(lake.frame("BTCUSDT", "1m", since).base) == 90 * 1440 + 2000
         assert len(lake.frame("BTCUSDT", "1m").base) == 90 * 1440 + 2000
-        monkeypatch.setattr(choose, "MOST_GAP_BARS", 80 * 1440)
+        monkeypatch.setattr(resolve, "MOST_GAP_BARS", 80 * 1440)
         assert len(lake.frame("BTCUSDT", "1m", since).base) == 2000
 
     def test_without_a_bar_is_an_error_that_says_what_there_is(self, lake):
@@ -628,7 +628,7 @@ class TestImportingTheStore:
 
     def test_loads_no_heavy_library(self):
         heavy = ["pandas", "duckdb", "pyarrow", "numba", "matplotlib"]
-        code = f"import sys, virtuoso.market.ingest; print([name for name in {heavy} if name in sys.modules])"
+        code = f"import sys, virtuoso.ingest.importer; print([name for name in {heavy} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 

@@ -8,10 +8,8 @@ import pytest
 
 from tests.builders import columns, light
 from tests.oracles.tables import agree
-from virtuoso.market.columns import BANDS
-from virtuoso.prism.features.book import decay_weights, depth_lean, near_depth, share_gap, unusual
-from virtuoso.prism.features.volatility import mean_range
-from virtuoso.prism.orderbook import (
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.prism.faces.orderbook import (
     MPI,
     OBPS,
     OFI,
@@ -23,6 +21,8 @@ from virtuoso.prism.orderbook import (
     Manipulation,
     Spread,
 )
+from virtuoso.prism.features.book import decay_weights, depth_lean, near_depth, share_gap, unusual
+from virtuoso.prism.features.volatility import mean_range
 
 FIRST = 17
 

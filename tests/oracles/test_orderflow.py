@@ -9,13 +9,13 @@ import pytest
 from tests.builders import columns, light
 from tests.oracles.tables import agree
 from virtuoso.clock import Timeframe
+from virtuoso.prism.faces.orderflow import CVD, Imbalance, Liquidity, LiquidityZones, Pressure, TradeFlow, lean
 from virtuoso.prism.features.candles import CandleBars
+from virtuoso.prism.features.derivatives.activity import PositionMoves, Quadrant, usual_size
 from virtuoso.prism.features.flow import Delta
 from virtuoso.prism.features.levels import LevelMap
-from virtuoso.prism.features.positioning import PositionMoves, Quadrant, usual_size
 from virtuoso.prism.features.volatility import mean_range
 from virtuoso.prism.features.windows import known_mean
-from virtuoso.prism.orderflow import CVD, Imbalance, Liquidity, LiquidityZones, Pressure, TradeFlow, lean
 
 MINUTE, FIVE = Timeframe("1m"), Timeframe("5m")
 BARS = 1_500

@@ -9,8 +9,10 @@ import pytest
 from tests.builders import columns, light
 from tests.oracles.tables import agree
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import NEUTRAL_FUNDING
-from virtuoso.prism.features.crowd import (
+from virtuoso.market.schema.columns import NEUTRAL_FUNDING
+from virtuoso.prism.faces.sentiment import Liquidations, Volatility
+from virtuoso.prism.features.derivatives.activity import Activity, PositionMoves
+from virtuoso.prism.features.derivatives.crowd import (
     Crowded,
     CrowdLean,
     FundingExtreme,
@@ -21,8 +23,6 @@ from virtuoso.prism.features.crowd import (
     UsualShares,
     extremity,
 )
-from virtuoso.prism.features.positioning import Activity, PositionMoves
-from virtuoso.prism.sentiment import Liquidations, Volatility
 
 HOUR, FIVE, EIGHT_HOURS = Timeframe("1h"), Timeframe("5m"), Timeframe("8h")
 BARS = 1_500

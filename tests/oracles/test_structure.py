@@ -16,12 +16,12 @@ import pytest
 
 from tests.builders import columns
 from virtuoso.clock import Timeframe
+from virtuoso.prism.faces.price_structure import RangeAnalysis, TrendPosition
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import Levels
 from virtuoso.prism.features.structure import Structure
 from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.zones import BlockZones, GapZones
-from virtuoso.prism.price_structure import RangeAnalysis, TrendPosition
 
 MINUTE = Timeframe("1m")
 BARS = 1_500

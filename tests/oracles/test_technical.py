@@ -12,8 +12,7 @@ import talib
 
 from tests.builders import columns
 from tests.oracles.tables import agree, by_hand, published, quotes
-from virtuoso.prism.features.volatility import ATR, mean_range, true_range
-from virtuoso.prism.technical import (
+from virtuoso.prism.faces.technical import (
     ADX,
     AO,
     CCI,
@@ -26,6 +25,7 @@ from virtuoso.prism.technical import (
     directional_index,
     williams,
 )
+from virtuoso.prism.features.volatility import ATR, mean_range, true_range
 
 HLC = ("high", "low", "close")
 

@@ -16,6 +16,7 @@ import talib
 from tests.builders import columns
 from tests.oracles.tables import agree, by_hand, published, quotes
 from virtuoso.clock import Timeframe
+from virtuoso.prism.faces.volume import ADL, CMF, OBV, RelativeVolume, VolumeDelta, balance_steps
 from virtuoso.prism.features.flow import MoneyFlow, money_flow
 from virtuoso.prism.features.profile import ValueArea
 from virtuoso.prism.features.seasonality import Usual, UsualVolume
@@ -23,7 +24,6 @@ from virtuoso.prism.features.session import SessionVWAP
 from virtuoso.prism.features.volatility import MeanRange, mean_range
 from virtuoso.prism.features.windows import slope_weights, steps, weighted, wsum
 from virtuoso.prism.scale import ratio
-from virtuoso.prism.volume import ADL, CMF, OBV, RelativeVolume, VolumeDelta, balance_steps
 
 MINUTE, HOUR, FOUR_HOURS = Timeframe("1m"), Timeframe("1h"), Timeframe("4h")
 MIDNIGHT = 1_440 * 18_264

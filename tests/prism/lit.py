@@ -19,14 +19,14 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import events_of
-from virtuoso.market.flow import TradeFold, bars_from_trades
+from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.features.trades import TradeFold, bars_from_trades
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.kinds import KINDS
-from virtuoso.market.positioning import PositioningFold
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.schema.kinds import KINDS
 from virtuoso.prism.component import Component
-from virtuoso.prism.views import columns_of
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.workspace import Workspace
 
 RATIOS = {
     "accounts_ratio": "count_long_short_ratio",
@@ -123,7 +123,7 @@ def judge(table: pd.DataFrame, least: float, most: float = 0.75) -> None:
     """Insist that no two scores are ordered alike, and that at least so many of them count as independent."""
     correlation = table.rank().corr().to_numpy()
     worst = max(abs(correlation[i, j]) for i, j in itertools.combinations(range(len(correlation)), 2))
-    squares = (table.corr().to_numpy() ** 2).sum()  # participation ratio, see blend.py
+    squares = (table.corr().to_numpy() ** 2).sum()  # participation ratio, see prism/engine/aggregate.py
     assert len(table) > 300
     assert worst < most, table.rank().corr()
     assert len(correlation) ** 2 / squares > least

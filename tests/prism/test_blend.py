@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from virtuoso.prism.blend import (
+from virtuoso.prism.engine.aggregate import (
     LANE,
     Blended,
     blend_confluence,
@@ -14,7 +14,7 @@ from virtuoso.prism.blend import (
     participation,
     participation_of,
 )  # fmt: skip
-from virtuoso.prism.divergence import KINDS
+from virtuoso.prism.faces.divergence import KINDS
 
 NAN = float("nan")
 

@@ -9,12 +9,12 @@ from tests.builders import START, market
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace, block_length, visible
 from virtuoso.prism.component import Component, Feature
+from virtuoso.prism.engine.graph import divergence_of
+from virtuoso.prism.engine.workspace import Workspace, block_length, visible
 from virtuoso.prism.features.structure import Structure
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
-from virtuoso.prism.views import divergence_of
 
 MINUTE = Timeframe("1m")
 
@@ -254,7 +254,7 @@ class TestWhatIsForgotten:
         assert min(first + wanted for first, wanted, _ in Probe.seen) == START + 900
 
     def test_takes_room_that_does_not_grow_with_the_history(self, monkeypatch):
-        monkeypatch.setattr("virtuoso.prism.assembly.CHUNK", 2_048)
+        monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 2_048)
         monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 2_048)
         prism, room = Prism.standard(), []
         for bars in (10_000, 20_000):

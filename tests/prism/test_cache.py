@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from tests.builders import market
-from virtuoso.market import sealed
+from virtuoso.files import sealed
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.cache import ScoreCache
+from virtuoso.prism.engine.cache import ScoreCache
+from virtuoso.prism.engine.cache_keys import reach
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
-from virtuoso.prism.keys import reach
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.technical import RSI
 
 PRISM = Prism.standard()
 FRAME = market(seed=31, bars=5_000, lit=True)
@@ -177,7 +177,7 @@ FEW = replace(
 
 def short(patch):
     """Several segments and chunks of a few thousand bars."""
-    patch.setattr("virtuoso.prism.cache.SEGMENT", 2_048)
+    patch.setattr("virtuoso.prism.engine.cache.SEGMENT", 2_048)
     patch.setattr("virtuoso.prism.prism.CHUNK", 1_024)
 
 
@@ -363,7 +363,7 @@ class TestFacesAndConfluence:
 
     @pytest.fixture(autouse=True)
     def _short_segments(self, monkeypatch):
-        monkeypatch.setattr("virtuoso.prism.cache.SEGMENT", 2_048)
+        monkeypatch.setattr("virtuoso.prism.engine.cache.SEGMENT", 2_048)
         monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 1_024)
 
     @pytest.fixture

@@ -15,14 +15,14 @@ from tests.laws.leaks import LongOnly, Momentum, NextClose, OneIn8192, Writing
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.prism.certificate import Certificate, bar_by_bar, certify
 from virtuoso.prism.component import Component, Int
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces.orderbook import MPI
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.features.volatility import ATR
-from virtuoso.prism.orderbook import MPI
+from virtuoso.prism.laws.certificate import Certificate, bar_by_bar, certify
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash, ratio
-from virtuoso.prism.technical import RSI
 
 FRAME = market(seed=11, bars=5_000)
 

@@ -7,9 +7,9 @@ import pytest
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError
 from virtuoso.prism.component import Component, Feature, Float, Int
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.features.volatility import ATR
 from virtuoso.prism.scale import Squash
-from virtuoso.prism.technical import RSI
 
 
 def declare(**body):

@@ -13,12 +13,12 @@ from virtuoso.errors import MissingColumnError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, GapPolicy
-from virtuoso.prism import price_structure, technical, volume
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.distribution import distribution, markdown
-from virtuoso.prism.technical import ADX, RSI
-from virtuoso.prism.views import columns_of
-from virtuoso.prism.volume import VolumeDelta
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces import price_structure, technical, volume
+from virtuoso.prism.faces.technical import ADX, RSI
+from virtuoso.prism.faces.volume import VolumeDelta
+from virtuoso.prism.laws.distribution import distribution, markdown
 
 
 class TestADistribution:

@@ -7,13 +7,20 @@ import pytest
 
 from tests.builders import market
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import PRICES
-from virtuoso.prism.blend import BONUS_LIMIT
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.divergence import HIDDEN_BEHIND, HIDDEN_WEIGHT, KINDS, PRICE_HALF, SCORE_HALF, ClassicDivergence
-from virtuoso.prism.evidence import changed, noisy
+from virtuoso.market.schema.columns import PRICES
+from virtuoso.prism.engine.aggregate import BONUS_LIMIT
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.divergence import (
+    HIDDEN_BEHIND,
+    HIDDEN_WEIGHT,
+    KINDS,
+    PRICE_HALF,
+    SCORE_HALF,
+    ClassicDivergence,
+)
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.features.swings import Pivots, standing
-from virtuoso.prism.technical import RSI
+from virtuoso.prism.laws.evidence import changed, noisy
 
 NODE = ClassicDivergence(oscillator=RSI())
 N, REACH = 120, 5

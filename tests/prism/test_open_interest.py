@@ -12,13 +12,11 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import MissingColumnError, NotLoadedError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import mirrored
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism import laws
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.evidence import differing
-from virtuoso.prism.features.interest import (
+from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.features.derivatives.interest import (
     AccountsLean,
     FundingLean,
     InterestCorrelation,
@@ -28,9 +26,11 @@ from virtuoso.prism.features.interest import (
     InterestQuadrant,
 )
 from virtuoso.prism.features.swings import Pivots
-from virtuoso.prism.interest_report import OpenInterest, quadrant
-from virtuoso.prism.open_interest import analyse, clocks, pace, score
-from virtuoso.prism.squeeze import (
+from virtuoso.prism.laws import laws
+from virtuoso.prism.laws.evidence import differing
+from virtuoso.prism.open_interest.analysis import analyse, clocks, pace, score
+from virtuoso.prism.open_interest.report import OpenInterest, quadrant
+from virtuoso.prism.open_interest.squeeze import (
     LEVERAGES,
     Crowd,
     Positions,

@@ -10,17 +10,17 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import MissingColumnError
 from virtuoso.market.bars import Bars
-from virtuoso.market.book_fold import BookFold
-from virtuoso.market.columns import BANDS
 from virtuoso.market.events import events_of, joined
+from virtuoso.market.features.book.columns import BookFold
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.kinds import KINDS
-from virtuoso.prism.blend import participation
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.market.schema.kinds import KINDS
 from virtuoso.prism.component import Gate
-from virtuoso.prism.distribution import distribution
-from virtuoso.prism.orderbook import (
+from virtuoso.prism.engine.aggregate import participation
+from virtuoso.prism.engine.graph import total_warmup
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.orderbook import (
     FACE,
     MPI,
     OBPS,
@@ -33,8 +33,8 @@ from virtuoso.prism.orderbook import (
     Manipulation,
     Spread,
 )
-from virtuoso.prism.views import total_warmup
-from virtuoso.venues.binance_streams import read_recording
+from virtuoso.prism.laws.distribution import distribution
+from virtuoso.venues.streams.binance import read_recording
 
 MINUTE = Timeframe("1m")
 COMPONENTS, GATES = list(FACE.components), list(FACE.gates)

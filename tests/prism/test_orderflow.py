@@ -10,11 +10,9 @@ from tests.prism.lit import frame_of, judge, klines, positioned, ranks, scores, 
 from tests.prism.test_volume import quiet
 from virtuoso.clock import Timeframe
 from virtuoso.errors import MissingColumnError
-from virtuoso.market.columns import REQUIRED
-from virtuoso.prism.features.candles import CandleBars
-from virtuoso.prism.features.levels import LevelMap
-from virtuoso.prism.features.positioning import Moves, Quadrant
-from virtuoso.prism.orderflow import (
+from virtuoso.market.schema.columns import REQUIRED
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.faces.orderflow import (
     CVD,
     FACE,
     Imbalance,
@@ -24,7 +22,9 @@ from virtuoso.prism.orderflow import (
     Pressure,
     TradeFlow,
 )
-from virtuoso.prism.views import columns_of
+from virtuoso.prism.features.candles import CandleBars
+from virtuoso.prism.features.derivatives.activity import Moves, Quadrant
+from virtuoso.prism.features.levels import LevelMap
 
 MINUTE, FIVE, HALF_HOUR = Timeframe("1m"), Timeframe("5m"), Timeframe("30m")
 EVERYTHING = list(FACE.components)

@@ -8,15 +8,9 @@ import pytest
 from tests.prism.drawing import candles, flat, joined, path, upside_down
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import Array
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism.features.candles import CandleBars, Candles
-from virtuoso.prism.features.levels import LevelMap, Levels
-from virtuoso.prism.features.profile import ProfileLevels
-from virtuoso.prism.features.structure import BOS, CHOCH, Structure, StructureState
-from virtuoso.prism.features.swings import Pivots, Swings
-from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
-from virtuoso.prism.price_structure import (
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.faces.price_structure import (
     FACE,
     FairValueGaps,
     MarketStructure,
@@ -26,6 +20,12 @@ from virtuoso.prism.price_structure import (
     TrendPosition,
     VolumeProfile,
 )
+from virtuoso.prism.features.candles import CandleBars, Candles
+from virtuoso.prism.features.levels import LevelMap, Levels
+from virtuoso.prism.features.profile import ProfileLevels
+from virtuoso.prism.features.structure import BOS, CHOCH, Structure, StructureState
+from virtuoso.prism.features.swings import Pivots, Swings
+from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
 
 MINUTE = Timeframe("1m")
 

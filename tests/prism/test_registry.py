@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from virtuoso.errors import ConfigError
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.registry import FACES, prism_from
 from virtuoso.prism.settings import PrismSettings, shipped_weights
-from virtuoso.prism.technical import RSI
 
 
 def weights_of(face):

@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism.assembly import CHUNK
+from virtuoso.prism.engine.assembly import CHUNK
 from virtuoso.prism.prism import Prism
 
 PRISM = Prism.standard()
@@ -107,7 +107,7 @@ def test_a_file_written_in_stretches_holds_what_one_written_at_once_holds(long, 
     import pyarrow.parquet as pq
 
     once = pq.read_table(long.to_parquet(tmp_path / "once.parquet"))
-    monkeypatch.setattr("virtuoso.prism.scores.STRETCH", 7_000)
+    monkeypatch.setattr("virtuoso.prism.result.scores.STRETCH", 7_000)
     parts = pq.ParquetFile(long.to_parquet(tmp_path / "parts.parquet"))
     assert parts.num_row_groups == 3
     assert parts.read().combine_chunks().equals(once.combine_chunks())

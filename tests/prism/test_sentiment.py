@@ -10,19 +10,9 @@ from tests.prism.lit import frame_of, judge, positioned, ranks, scores
 from tests.prism.test_orderflow import of
 from tests.prism.test_volume import quiet
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import NEUTRAL_FUNDING
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.features.crowd import (
-    Crowded,
-    Crowding,
-    FundingExtreme,
-    FundingLevel,
-    Leverage,
-    UsualFunding,
-    UsualShares,
-)
-from virtuoso.prism.features.positioning import Activity, Moves
-from virtuoso.prism.sentiment import (
+from virtuoso.market.schema.columns import NEUTRAL_FUNDING
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.sentiment import (
     FACE,
     FundingRate,
     Liquidations,
@@ -30,6 +20,16 @@ from virtuoso.prism.sentiment import (
     MarketActivity,
     Risk,
     Volatility,
+)
+from virtuoso.prism.features.derivatives.activity import Activity, Moves
+from virtuoso.prism.features.derivatives.crowd import (
+    Crowded,
+    Crowding,
+    FundingExtreme,
+    FundingLevel,
+    Leverage,
+    UsualFunding,
+    UsualShares,
 )
 
 MINUTE, FIVE, HOUR, EIGHT_HOURS = Timeframe("1m"), Timeframe("5m"), Timeframe("1h"), Timeframe("8h")
@@ -322,7 +322,7 @@ class TestNoTwoComponentsAreOneNumber:
         judge(ranks(positioned(real_data, symbol), timeframe, known), 2.7)
 
     def test_and_market_activity_is_not_the_quadrant_of_the_orderflow_face(self):
-        from virtuoso.prism.orderflow import OpenInterest
+        from virtuoso.prism.faces.orderflow import OpenInterest
 
         table = ranks(market(bars=6_000, gaps=False, lit=True), FIVE, [OpenInterest(), MarketActivity()])
         assert abs(table.rank().corr().to_numpy()[0, 1]) < 0.75

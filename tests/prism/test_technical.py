@@ -11,8 +11,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.technical import ADX, AO, CCI, FACE, MACD, RSI, ATRThrust, WilliamsR
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.technical import ADX, AO, CCI, FACE, MACD, RSI, ATRThrust, WilliamsR
 
 MINUTE = Timeframe("1m")
 DIRECTIONAL = list(FACE.components)

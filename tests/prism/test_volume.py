@@ -12,8 +12,8 @@ from virtuoso.errors import MissingColumnError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.volume import ADL, CMF, FACE, OBV, VWAP, RelativeVolume, VolumeDelta, VolumeProfile
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.volume import ADL, CMF, FACE, OBV, VWAP, RelativeVolume, VolumeDelta, VolumeProfile
 
 MINUTE, HOUR, FOUR_HOURS = Timeframe("1m"), Timeframe("1h"), Timeframe("4h")
 EVERYTHING = list(FACE.components)

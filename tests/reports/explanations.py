@@ -1,6 +1,6 @@
 """An explanation written by hand: known, unknown, neutral, and with divergence both ways."""
 
-from virtuoso.prism.explanation import Explanation, Row
+from virtuoso.prism.result.explanation import Explanation, Row
 
 NAN = float("nan")
 

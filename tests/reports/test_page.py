@@ -12,9 +12,9 @@ from tests.research.scenes import bars, flat, intents, market, random_intents, s
 from virtuoso.account.trades import TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.gaps import TRADED
-from virtuoso.reports.candles import stretch
-from virtuoso.reports.charts import MOST_POINTS, thinned
-from virtuoso.research.backtest import backtest
+from virtuoso.reports.charts.base import MOST_POINTS, thinned
+from virtuoso.reports.charts.candles import stretch
+from virtuoso.research.crosscheck.compare import backtest
 
 VOID = {"meta", "br", "input", "img", "hr", "link"}
 

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from tests.reports.explanations import EXPLANATION, SCORE
 from virtuoso.errors import ConfigError
-from virtuoso.reports.numbers import DASH, MINUS, number, percent, price
+from virtuoso.reports.contribution import FOOTNOTE, HEADERS, WIDTH, contribution, contributions, gauge
+from virtuoso.reports.format import DASH, MINUS, number, percent, price
 from virtuoso.reports.palette import DARK, LIGHT, contrast
-from virtuoso.reports.tables import FOOTNOTE, HEADERS, WIDTH, contribution, contributions, gauge
 
 
 def printed(table, **how):

@@ -10,10 +10,10 @@ import pytest
 from tests.reports.run_folders import WORDS, run_folder
 from tests.reports.test_page import Tree
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.reports.numbers import MINUS
-from virtuoso.reports.run_parts import PARTS, read_run
-from virtuoso.reports.tearsheet import TearSheet, write_tearsheet
-from virtuoso.reports.tearsheet_pdf import footer
+from virtuoso.reports.format import MINUS
+from virtuoso.reports.tearsheet.page import TearSheet, write_tearsheet
+from virtuoso.reports.tearsheet.pdf import footer
+from virtuoso.runs.read import PARTS, read_run
 
 
 def sheet_of(folder):

@@ -13,12 +13,12 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism import orderbook
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces import orderbook
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.scores import Scores
-from virtuoso.prism.technical import RSI
+from virtuoso.prism.result.scores import Scores
 
 NAN = float("nan")
 PRISM = Prism(

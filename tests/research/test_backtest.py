@@ -14,13 +14,13 @@ from virtuoso.account.trades import OPEN, SIGNAL, STOP, TARGET
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import REQUIRED
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, policy_for
-from virtuoso.research import plan
-from virtuoso.research.backtest import backtest
-from virtuoso.research.fills import fill_orders
-from virtuoso.research.plan import Tape, Terms
+from virtuoso.market.schema.columns import REQUIRED
+from virtuoso.research.crosscheck import orders
+from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.research.crosscheck.vectorbt import fill_orders
 from virtuoso.signals import strategy
 from virtuoso.signals.settings import SignalSettings
 
@@ -62,14 +62,14 @@ class TestDecideAtTheCloseActAtTheNextOpen:
         assert trade["reason"] == SIGNAL
 
     def test_an_unshifted_fill_would_be_noticed(self, monkeypatch):
-        monkeypatch.setattr(plan, "NEXT_OPEN", 0)
+        monkeypatch.setattr(orders, "NEXT_OPEN", 0)
         assert run(self.FRAME, (1, 1)).trades[0]["entry_price"] == 20.0  # the open before the decision: seen too early
 
     def test_nothing_after_the_next_open_decides_what_is_ordered(self):
         frame = market(3, bars=1_500)
         made = random_intents(frame, 3, 60)
         tape = Tape.of(frame.base, frame.start, frame.stop)
-        whole = plan.plan_orders(made, tape, Terms()).orders
+        whole = orders.plan_orders(made, tape, Terms()).orders
         k = 40
         cut = int(made["number"][k]) + 2
         base = frame.base
@@ -78,7 +78,7 @@ class TestDecideAtTheCloseActAtTheNextOpen:
             columns[name][cut - 1 - base.first :] = 7_777.0
         columns["open"][cut - base.first :] = 7_777.0
         other = Tape.of(replace(base, columns=columns), frame.start, frame.stop)
-        garbage = plan.plan_orders(made, other, Terms()).orders
+        garbage = orders.plan_orders(made, other, Terms()).orders
         assert whole[: k + 1].tobytes() == garbage[: k + 1].tobytes()
 
     def test_a_decision_at_the_last_bar_has_no_open_to_act_at(self):
@@ -94,7 +94,7 @@ class TestDecideAtTheCloseActAtTheNextOpen:
         honest = run(frame, made).closed
         gross = honest["pnl"] / (honest["size"] * honest["entry_price"])
         assert abs(gross.mean() / (gross.std(ddof=1) / np.sqrt(len(gross)))) < 3.0
-        monkeypatch.setattr(plan, "NEXT_OPEN", 0)
+        monkeypatch.setattr(orders, "NEXT_OPEN", 0)
         assert run(frame, made).metrics["total_return"] > 2.0
 
 
@@ -331,7 +331,7 @@ class TestAgainstASlowTwin:
         frame = walk(9, 2_000)
         made = random_intents(frame, 9, 200)
         tape, terms = Tape.of(frame.base, frame.start, frame.stop), Terms()
-        fills = fill_orders(plan.plan_orders(made, tape, terms).orders, tape, terms, Timeframe("1m"))
+        fills = fill_orders(orders.plan_orders(made, tape, terms).orders, tape, terms, Timeframe("1m"))
         size = np.zeros((len(tape), 2))
         price = np.full((len(tape), 2), np.nan)
         for bar in np.unique(fills["bar"]):
@@ -497,7 +497,6 @@ class TestTheDoor:
         import subprocess
         import sys
 
-        code = (
-            "import sys, virtuoso.research.backtest; assert not {'vectorbt', 'matplotlib', 'jinja2'} & set(sys.modules)"
-        )
+        heavy = "{'vectorbt', 'matplotlib', 'jinja2'}"
+        code = f"import sys, virtuoso.research.crosscheck.compare; assert not {heavy} & set(sys.modules)"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -11,13 +11,13 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.market.events import events_of
-from virtuoso.market.kinds import KINDS
-from virtuoso.research import portfolio
-from virtuoso.research.benchmarks import buy_and_hold, face_alone, inverted, known_faces, random_entries
-from virtuoso.research.lives import LIFE, lives
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.research.backtest import engine
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.benchmarks import buy_and_hold, face_alone, inverted, known_faces, random_entries
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.round_trips import LIFE, lives
 from virtuoso.signals.settings import SignalSettings
 
 HOUR = 3_600_000
@@ -68,7 +68,7 @@ class TestBuyingAndHolding:
         limits = Limits(base_size=1.0, least_scale=1.0, max_leverage=1.0, heat=1.0, max_drawdown=0.99)
         account = replace(FREE, limits=limits, leverage=1.0, isolated=False)
         made = intents(frame, (0, 1, 0.01, 1e9))
-        run = portfolio.run(stage, {frame.instrument: made}, account)
+        run = engine.run(stage, {frame.instrument: made}, account)
         held = buy_and_hold(stage, account, 0.0)
         units = run.events["size"][0]
         bought = 10_000.0 / stage.bars[1, 0, 0]
@@ -90,7 +90,7 @@ class TestRandomEntries:
 
     def traded(self, frame, made, account=FREE):
         stage = stage_of(frame)
-        run = portfolio.run(stage, {frame.instrument: made}, account)
+        run = engine.run(stage, {frame.instrument: made}, account)
         return stage, lives(run)
 
     def test_hindsight_lies_above_all_of_them_and_its_opposite_below(self):
@@ -126,7 +126,7 @@ class TestRandomEntries:
     def test_pays_the_funding_of_the_bars_that_it_then_holds(self):
         frame = flat(n=60 * 24)
         stage = stage_of(frame, funding=funded(frame, [0, 8, 16], [0.0, 0.001, 0.001]))
-        run = portfolio.run(
+        run = engine.run(
             stage, {frame.instrument: intents(frame, (10, 1, 90.0), (11, 0), (20, 1, 90.0), (1_430, 0))}, FREE
         )
         table = lives(run)
@@ -164,8 +164,8 @@ class TestInverted:
         up = bars(*[(100 + k, 100 + k, 100 + k, 100 + k) for k in range(6)])
         down = bars(*[(100 - k, 100 - k, 100 - k, 100 - k) for k in range(6)])
         made = intents(up, (0, 1, 90.0, 200.0), (4, 0))
-        ours = portfolio.run(stage_of(up), {up.instrument: made}, FREE)
-        theirs = portfolio.run(stage_of(down), {up.instrument: inverted(made)}, FREE)
+        ours = engine.run(stage_of(up), {up.instrument: made}, FREE)
+        theirs = engine.run(stage_of(down), {up.instrument: inverted(made)}, FREE)
         assert theirs.equity == pytest.approx(ours.equity)
 
 

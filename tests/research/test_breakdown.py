@@ -5,14 +5,14 @@ import pytest
 
 from tests.builders import START
 from tests.research.test_portfolio_backtest import trade, two
-from virtuoso.account.books import STOPPED
+from virtuoso.account.state import STOPPED
 from virtuoso.clock import Env
-from virtuoso.prism import orderflow
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces import orderflow
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.technical import RSI
-from virtuoso.research.breakdown import breakdowns, labels_of
-from virtuoso.research.lives import LIFE
+from virtuoso.research.backtest.breakdown import breakdowns, labels_of
+from virtuoso.research.backtest.round_trips import LIFE
 from virtuoso.signals.regime import regimes
 from virtuoso.signals.settings import REGIMES
 

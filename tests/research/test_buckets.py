@@ -7,7 +7,7 @@ from tests.research.scenes import bars, market, walk, with_confluence
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.research.buckets import EDGES, forward_returns, score_buckets
+from virtuoso.research.validation.quantiles import EDGES, forward_returns, score_buckets
 
 
 def of(table, low, horizon="15m"):

@@ -16,9 +16,9 @@ from tests.signals import scenes
 from virtuoso.clock import parse_time
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.research.calibration import About, Study, as_yaml, calibrate, learn
-from virtuoso.research.outcomes import OUTCOME, Outcomes
-from virtuoso.research.reliability_diagram import Diagram, diagram, reliability_of
+from virtuoso.research.validation.barriers import OUTCOME, Outcomes
+from virtuoso.research.validation.calibration import About, Study, as_yaml, calibrate, learn
+from virtuoso.research.validation.reliability import Diagram, diagram, reliability_of
 from virtuoso.signals.reliability import rule_digest
 
 HOUR, START = 3_600_000, parse_time("2024-01-01")

@@ -10,9 +10,9 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT
 from virtuoso.account.risk import Rules
 from virtuoso.errors import LawBrokenError
-from virtuoso.research import canaries
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.backtest import checks
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
 
 TERMS = FundingTerms(assume=0.0003, mark_is_last=True)
 NAMES = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
@@ -29,7 +29,7 @@ def stage(*given, **how):
 def strategy(on, seed=5):
     """Random intents with stops and targets, of distinct reliability."""
     random = np.random.default_rng(seed)
-    made = dict(canaries.random_intents(on, random, 60))
+    made = dict(checks.random_intents(on, random, 60))
     for one in made.values():
         one["stop"] = one["price"] * (1.0 - 0.02 * one["side"])
         one["target"][:, 0], one["size"][:, 0] = one["price"] * (1.0 + 0.03 * one["side"]), 1.0
@@ -61,7 +61,7 @@ class TestAllOfThem:
     @pytest.mark.parametrize("count", [1, 3])
     def test_on_perpetuals(self, count):
         on = stage(count=count)
-        found = canaries.examine(on, strategy(on), Account())
+        found = checks.examine(on, strategy(on), Account())
         assert {canary.name for canary in found} >= {"idle", "luckless", "held", "fees", "inverted"}
         assert ("renamed" in {canary.name for canary in found}) == (count > 1)
         for canary in found:
@@ -69,24 +69,24 @@ class TestAllOfThem:
 
     def test_on_spot(self):
         on = stage(venue="binance-spot")
-        found = canaries.examine(on, strategy(on), Account())
+        found = checks.examine(on, strategy(on), Account())
         assert {canary.name for canary in found} == {"idle", "held", "fees", "renamed"}
         for canary in found:
             canary.insist()
 
     def test_a_dead_one_raises(self):
         with pytest.raises(LawBrokenError, match="fees BROKEN: dearer"):
-            canaries.Canary("fees", False, "dearer").insist()
+            checks.Canary("fees", False, "dearer").insist()
 
 
 class TestForesight:
     """Perfect foresight is flagged; knowing the past is not."""
 
     def test_an_honest_strategy_is_clean(self):
-        assert canaries.foresight(walk(1, 800), breakout).holds
+        assert checks.foresight(walk(1, 800), breakout).holds
 
     def test_a_prophet_is_flagged_on_every_cut(self):
-        found = canaries.foresight(walk(1, 800), prophecy)
+        found = checks.foresight(walk(1, 800), prophecy)
         assert not found.holds
         assert "know of later bars" in found.detail
 
@@ -103,7 +103,7 @@ class TestForesight:
             made["score"] = (close[made["number"] - frame.base.first] - close.mean()) / close.std()
             return made
 
-        assert not canaries.foresight(walk(1, 800), standardised).holds
+        assert not checks.foresight(walk(1, 800), standardised).holds
 
     def test_a_closure_of_one_frame_that_remembers_is_flagged(self):
         seen = []
@@ -114,22 +114,22 @@ class TestForesight:
             at = np.arange(10, n - 1, 7)
             return intents(frame, *[(int(k), 1 if close[min(k + 1, n - 1)] > close[k] else -1) for k in at])
 
-        assert not canaries.foresight(walk(1, 800), remembering).holds
+        assert not checks.foresight(walk(1, 800), remembering).holds
 
     def test_many_frames_on_a_mapping(self):
         def both(given):
             return {name: breakout(frame) for name, frame in given.items()}
 
-        assert canaries.foresight(frames(n=600), both, count=30).holds
-        assert canaries.foresight({f.instrument: f for f in frames(n=600)}, both, count=30).holds
+        assert checks.foresight(frames(n=600), both, count=30).holds
+        assert checks.foresight({f.instrument: f for f in frames(n=600)}, both, count=30).holds
 
     def test_cuts_of_ones_own(self):
         frame = walk(1, 800)
-        assert not canaries.foresight(frame, prophecy, [int(prophecy(frame)["number"][40]) + 1]).holds
-        assert canaries.foresight(frame, breakout, [frame.start + 400]).holds
+        assert not checks.foresight(frame, prophecy, [int(prophecy(frame)["number"][40]) + 1]).holds
+        assert checks.foresight(frame, breakout, [frame.start + 400]).holds
 
     def test_a_strategy_that_orders_nothing_proves_nothing(self):
-        found = canaries.foresight(walk(1, 800), lambda frame: np.empty(0, INTENT))
+        found = checks.foresight(walk(1, 800), lambda frame: np.empty(0, INTENT))
         assert not found.holds
         assert "proves nothing" in found.detail
 
@@ -143,7 +143,7 @@ class TestIdle:
     """Zero trades are not testable."""
 
     def test_keeps_its_cash(self):
-        found = canaries.idle(stage(), Account())
+        found = checks.idle(stage(), Account())
         assert found.holds
         assert "not testable: no trade was closed" in found.detail
 
@@ -152,15 +152,15 @@ class TestLuckless:
     """Random signals lose exactly their costs."""
 
     def test_over_200_seeds(self):
-        assert canaries.luckless(stage(n=800), Account()).holds
+        assert checks.luckless(stage(n=800), Account()).holds
 
     def test_costs_are_all_that_is_lost(self):
         on = stage(n=800)
         nets, paid = [], []
         for seed in range(100):
-            done = run(on, canaries.random_intents(on, np.random.default_rng(seed)), canaries._small(Account()))
+            done = run(on, checks.random_intents(on, np.random.default_rng(seed)), checks._small(Account()))
             nets.append(done.equity[-1] - 10_000.0)
-            paid.append(canaries.price_gain(done) - nets[-1])
+            paid.append(checks.price_gain(done) - nets[-1])
         rest = np.array(nets) + np.array(paid)
         assert min(paid) > 0.0
         assert abs(rest.mean()) < 3.0 * rest.std(ddof=1) / np.sqrt(len(rest))
@@ -168,8 +168,8 @@ class TestLuckless:
     def test_fills_better_than_the_market_are_found_out(self):
         on = stage(n=800, count=1)
         kind = on.bars.copy()
-        kind[:, :, canaries.SLIPPAGE] = -0.01
-        assert not canaries.luckless(replace(on, bars=kind), Account()).holds
+        kind[:, :, checks.SLIPPAGE] = -0.01
+        assert not checks.luckless(replace(on, bars=kind), Account()).holds
 
 
 class TestHeld:
@@ -179,7 +179,7 @@ class TestHeld:
         frame = bars(
             *[(100.0 + k % 7, 108.0, 99.0, 100.0 + k % 5) for k in range(60)], missing=(20, 21), timeframe="4h"
         )
-        found = canaries.held(stage(frame), Account())
+        found = checks.held(stage(frame), Account())
         assert found.holds
         assert "1 held" in found.detail
 
@@ -187,11 +187,11 @@ class TestHeld:
     def test_what_is_entered_at_a_settlement_pays_and_never_receives(self, rate):
         frame = bars(*[(100.0, 101.0, 99.0, 100.0)] * 40, missing=range(7), timeframe="1h")
         settled = Stage.of([frame], terms=FundingTerms(assume=rate, mark_is_last=True))
-        assert settled.bars[1, 0, canaries.FUNDING_OPEN] == pytest.approx(100.0 * rate)
-        assert canaries.held(settled, Account()).holds
+        assert settled.bars[1, 0, checks.FUNDING_OPEN] == pytest.approx(100.0 * rate)
+        assert checks.held(settled, Account()).holds
 
     def test_a_stage_of_two_bars_holds_nothing(self):
-        assert not canaries.held(stage(bars(*[(100.0, 101.0, 99.0, 100.0)] * 2)), Account()).holds
+        assert not checks.held(stage(bars(*[(100.0, 101.0, 99.0, 100.0)] * 2)), Account()).holds
 
 
 class TestInverted:
@@ -199,12 +199,12 @@ class TestInverted:
 
     def test_negated(self):
         on = stage()
-        found = canaries.inverted(on, strategy(on), Account())
+        found = checks.inverted(on, strategy(on), Account())
         assert found.holds
         assert int(found.detail.split()[0]) > 50
 
     def test_a_strategy_without_positions_proves_nothing(self):
-        assert not canaries.inverted(stage(), {}, Account()).holds
+        assert not checks.inverted(stage(), {}, Account()).holds
 
 
 class TestFees:
@@ -213,11 +213,11 @@ class TestFees:
     @pytest.mark.parametrize("seed", range(5))
     def test_of_winners_and_losers(self, seed):
         on = stage(n=800)
-        assert canaries.fees(on, strategy(on, seed), Account()).holds
+        assert checks.fees(on, strategy(on, seed), Account()).holds
 
     def test_a_rebate_is_found_out(self):
         on = stage(n=800)
-        assert not canaries.fees(on, strategy(on), Account(maker=-0.0002, taker=-0.0005)).holds
+        assert not checks.fees(on, strategy(on), Account(maker=-0.0002, taker=-0.0005)).holds
 
 
 class TestPermuted:
@@ -225,14 +225,14 @@ class TestPermuted:
 
     def test_permuted_times_destroy_the_edge(self):
         frame = frames(count=1, n=800)[0]
-        gained, drawn = canaries.permuted(stage(frame), {frame.instrument: prophecy(frame)}, Account(), draws=100)
+        gained, drawn = checks.permuted(stage(frame), {frame.instrument: prophecy(frame)}, Account(), draws=100)
         assert gained > drawn.max()
         assert abs(drawn.mean()) < 0.05 * gained
 
     def test_chance_has_no_edge_to_destroy(self):
         frame = frames(count=1, n=800)[0]
         made = random_intents(frame, 3, 100, levels=False)
-        gained, drawn = canaries.permuted(stage(frame), {frame.instrument: made}, Account(), draws=100)
+        gained, drawn = checks.permuted(stage(frame), {frame.instrument: made}, Account(), draws=100)
         assert drawn.min() < gained < drawn.max()
 
 
@@ -243,7 +243,7 @@ class TestRenamed:
         on = stage(count=3)
         account = Account(rules={on.instruments[0]: Rules(0.5, 0.5, 5.0), on.instruments[2]: Rules(0.1, 0.1, 5.0)})
         made = strategy(on)
-        assert canaries.renamed(on, made, account).holds
+        assert checks.renamed(on, made, account).holds
         assert not np.array_equal(run(on, made, account).equity, run(on, made, Account()).equity)
 
     def test_a_tie_in_reliability_goes_by_name_and_is_seen(self):
@@ -252,7 +252,7 @@ class TestRenamed:
         numbers = made[on.instruments[0]]["number"]
         for i, name in enumerate(on.instruments):
             made[name]["number"], made[name]["reliability"] = numbers, 0.5
-            made[name]["price"] = on.bars[numbers - on.first, i, canaries.CLOSE]
+            made[name]["price"] = on.bars[numbers - on.first, i, checks.CLOSE]
             made[name]["stop"] = made[name]["price"] * (1.0 - 0.02 * made[name]["side"])
         crowded = Account(limits=Account().limits._replace(max_positions=1))
-        assert not canaries.renamed(on, made, crowded).holds
+        assert not checks.renamed(on, made, crowded).holds

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from tests.research.scenes import bars, intents, market, random_intents, unscored, walk
-from virtuoso.account.books import CLOSED, ENTERED, KINDS, STOPPED, TARGETED
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import max_drawdown
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import CLOSED, ENTERED, KINDS, STOPPED, TARGETED
 from virtuoso.account.trades import OPEN, REASONS
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.research.backtest import backtest
-from virtuoso.research.portfolio import Account, bounds, run
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.backtest.engine import Account, bounds, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.crosscheck.compare import backtest
 
 RISK = 0.0002
 SMALL = Limits(base_size=RISK, least_scale=1.0, max_leverage=1.0, heat=1.0, max_drawdown=0.99)

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from virtuoso.account import metrics
 from virtuoso.account.metrics import ROUNDING, spread_is_rounding
-from virtuoso.research.fans import drawn_days
-from virtuoso.research.honesty import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
-from virtuoso.research.overfitting import (
+from virtuoso.research.tracking.experiments import Tried, mean_correlation, sharpes
+from virtuoso.research.validation.overfitting import (
     Moments,
     min_track_record,
     overfitting_probability,
@@ -18,10 +17,11 @@ from virtuoso.research.overfitting import (
     stepwise,
     superior_ability,
 )
-from virtuoso.research.splits import WalkForward
-from virtuoso.research.trials import Tried, mean_correlation, sharpes
-from virtuoso.research.unseen import Tail, follows
-from virtuoso.research.verdict import Decision, decide
+from virtuoso.research.validation.resampling import drawn_days
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
+from virtuoso.research.validation.splits import WalkForward
+from virtuoso.research.validation.tail_risk import Tail, follows
+from virtuoso.research.validation.verdict import Decision, decide
 
 NAN, INF = float("nan"), float("inf")
 SCALES = st.integers(-12, 12).map(lambda k: 10.0**k)

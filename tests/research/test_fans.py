@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.research.test_stress import ACCOUNT, scene, stage_of
-from virtuoso.research import fans
-from virtuoso.research.fans import drawn_days, other_orders, shares
-from virtuoso.research.lives import lives
-from virtuoso.research.portfolio import run
+from virtuoso.research.backtest.engine import run
+from virtuoso.research.backtest.round_trips import lives
+from virtuoso.research.validation import resampling
+from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
 
 GAINS = np.random.default_rng(5).permutation([0.05, -0.02, 0.03, -0.04, 0.01, 0.02, -0.01] * 20)
 
@@ -38,10 +38,10 @@ class TestOtherOrders:
         assert other_orders(GAINS[:29]) is None
 
     def test_many_trades_are_drawn_in_parts_and_kept_at_few_steps(self, monkeypatch):
-        monkeypatch.setattr(fans, "AT_ONCE", 700)
+        monkeypatch.setattr(resampling, "AT_ONCE", 700)
         fan = other_orders(np.tile(GAINS, 5), 300)
         assert fan.draws == 300
-        assert len(fan.steps) == fan.bands.shape[1] == fans.MOST_STEPS + 1
+        assert len(fan.steps) == fan.bands.shape[1] == resampling.MOST_STEPS + 1
         assert fan.steps[-1] == 700
 
 

@@ -10,20 +10,20 @@ from tests.research import strategies as made_by
 from tests.research.scenes import PRISM, market, scored, unscored
 from virtuoso.account.risk import Limits
 from virtuoso.errors import ConfigError
-from virtuoso.prism import orderbook
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces import orderbook
 from virtuoso.prism.prism import Prism
-from virtuoso.research import foresight
-from virtuoso.research.fresh_process import elsewhere
-from virtuoso.research.honesty import Evidence, judge
-from virtuoso.research.lives import STILL_OPEN, lives
-from virtuoso.research.plausible import fill_depths, oddities
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.sheet_files import judged as judged_run
-from virtuoso.research.stage import FundingTerms, Stage
-from virtuoso.research.stress import daily_returns
-from virtuoso.research.verdict import Decision, Stressed, decide
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
+from virtuoso.research.backtest.sheet_files import judged as judged_run
+from virtuoso.research.backtest.stress import daily_returns
+from virtuoso.research.validation import foresight
+from virtuoso.research.validation.fresh_process import elsewhere
+from virtuoso.research.validation.plausibility import fill_depths, oddities
+from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.verdict import Decision, Stressed, decide
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 

@@ -7,9 +7,9 @@ from tests.signals import scenes
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Span
 from virtuoso.prism.prism import Prism
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.stage import FundingTerms
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.regime import REGIMES, regimes_at
 from virtuoso.signals.settings import SignalSettings

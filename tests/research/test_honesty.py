@@ -6,8 +6,8 @@ import pytest
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
-from virtuoso.research.honesty import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
-from virtuoso.research.overfitting import (
+from virtuoso.research.tracking.experiments import Trial, Tried
+from virtuoso.research.validation.overfitting import (
     Moments,
     deflated_sharpe,
     min_track_record,
@@ -16,7 +16,7 @@ from virtuoso.research.overfitting import (
     sharpe_error,
     superior_ability,
 )
-from virtuoso.research.trials import Trial, Tried
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
 
 
 def daily(seed=1, sharpe=2.0, days=600):

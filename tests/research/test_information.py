@@ -5,8 +5,8 @@ import pytest
 
 from tests.research.scenes import market, walk, with_confluence
 from virtuoso.clock import Env
-from virtuoso.research.buckets import forward_returns
-from virtuoso.research.information import information
+from virtuoso.research.validation.ic import information
+from virtuoso.research.validation.quantiles import forward_returns
 
 FRAME = market(4, bars=6_000)
 

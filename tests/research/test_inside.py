@@ -7,17 +7,17 @@ import pytest
 
 from tests.builders import market
 from tests.research.scenes import bars, flat, intents, random_intents
-from virtuoso.account.books import CLOSE, FUNDED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import CLOSE, FUNDED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.market.events import events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.market.kinds import KINDS
-from virtuoso.research.portfolio import Account, bounds, run
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.research.backtest.engine import Account, bounds, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
 
 FREE = FundingTerms(assume=0.0, mark_is_last=True)
 HOUR = Timeframe("1h")

@@ -14,19 +14,19 @@ from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
 from virtuoso.prism.prism import Prism
-from virtuoso.research import neighbourhood
-from virtuoso.research.honesty import NOTHING_CHOSEN
-from virtuoso.research.neighbourhood import LONGER, SHORTER, plateau_of, prism_beside, settings_beside
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.recording import Recording
-from virtuoso.research.searched import search_of
-from virtuoso.research.sheet_files import judged, trial_of
-from virtuoso.research.stage import FundingTerms
-from virtuoso.research.stress import Case, Plateau
-from virtuoso.research.sweep import sweep
-from virtuoso.research.trials import Tried
-from virtuoso.research.verdict import Stressed
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms
+from virtuoso.research.backtest.sheet_files import judged, trial_of
+from virtuoso.research.backtest.stress import Case, Plateau
+from virtuoso.research.sweep.sweep import sweep
+from virtuoso.research.tracking.experiments import Tried
+from virtuoso.research.tracking.recording import Recording
+from virtuoso.research.tracking.searches import search_of
+from virtuoso.research.validation import plateau
+from virtuoso.research.validation.plateau import LONGER, SHORTER, plateau_of, prism_beside, settings_beside
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN
+from virtuoso.research.validation.verdict import Stressed
 from virtuoso.signals.settings import SignalSettings
 
 
@@ -89,7 +89,7 @@ class TestThePlateauIsRun:
         }  # fmt: skip
 
     def test_scoring_anew_is_bounded(self, result, monkeypatch):
-        monkeypatch.setattr(neighbourhood, "MOST_SCORED", 10)
+        monkeypatch.setattr(plateau, "MOST_SCORED", 10)
         names = {case.name for case in plateau_of(result).neighbours}
         assert "enter +2" in names
         assert "faster components" not in names

@@ -10,7 +10,7 @@ from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.research.outcomes import NEITHER, REACHED, STOPPED, outcomes, outcomes_of
+from virtuoso.research.validation.barriers import NEITHER, REACHED, STOPPED, outcomes, outcomes_of
 from virtuoso.signals.decision import Decisions, decide
 from virtuoso.signals.levels import Charts, Plans
 from virtuoso.signals.rule import judge

@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
-from virtuoso.research.overfitting import (
+from virtuoso.research.validation.overfitting import (
     Moments,
     deflated_sharpe,
     effective_trials,

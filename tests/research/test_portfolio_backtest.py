@@ -9,13 +9,13 @@ import pytest
 
 from tests.builders import START
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
-from virtuoso.account.books import CLOSED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import CLOSED, STOPPED, TARGETED
 from virtuoso.errors import ConfigError, DataError, NoDataError
-from virtuoso.research.lives import STILL_OPEN
-from virtuoso.research.portfolio import Account
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.stage import FundingTerms
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms
+from virtuoso.research.backtest.round_trips import STILL_OPEN
 from virtuoso.signals.strategy import intents as intents_of_rule
 
 NO_FUNDING = FundingTerms(assume=0.0, mark_is_last=True)

@@ -9,11 +9,11 @@ import pytest
 
 from tests.research.scenes import market, scored
 from tests.research.test_portfolio_backtest import COSTLY, trade, two
-from virtuoso.reports.run_parts import read_run
-from virtuoso.reports.tearsheet import TearSheet
-from virtuoso.research.portfolio_backtest import backtest
-from virtuoso.research.sheet_files import MOST_BARS, prices, reliability, trial_of, write_sheet
-from virtuoso.research.stage import FundingTerms
+from virtuoso.reports.tearsheet.page import TearSheet
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.panel import FundingTerms
+from virtuoso.research.backtest.sheet_files import MOST_BARS, prices, reliability, trial_of, write_sheet
+from virtuoso.runs.read import read_run
 
 
 @pytest.fixture(scope="module")

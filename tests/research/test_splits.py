@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import ConfigError
-from virtuoso.research.splits import CombinatorialPurged, Labels, PurgedKFold, WalkForward
+from virtuoso.research.validation.splits import CombinatorialPurged, Labels, PurgedKFold, WalkForward
 
 
 def rows(n):

@@ -3,10 +3,10 @@
 import numpy as np
 
 from tests.research.scenes import market
-from virtuoso.account.books import FUNDING_INSIDE, FUNDING_OPEN, MARK_OPEN, OPEN
+from virtuoso.account.state import FUNDING_INSIDE, FUNDING_OPEN, MARK_OPEN, OPEN
 from virtuoso.market.events import events_of
-from virtuoso.market.kinds import KINDS
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.research.backtest.panel import FundingTerms, Stage
 
 FRAME = market(4, bars=3_000, gaps=True, venue="binance-usdm")
 START = FRAME.start * 60_000

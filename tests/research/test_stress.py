@@ -7,15 +7,15 @@ import pytest
 
 from tests.builders import market
 from tests.research.scenes import NAN, bars, intents, walk
-from virtuoso.account.books import ENTERED
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import ENTERED
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
-from virtuoso.research import stress
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.backtest import stress
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
 
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(limits=Limits(max_drawdown=0.9))

@@ -9,22 +9,22 @@ from numba import njit
 
 from tests.builders import market
 from tests.research.scenes import PRISM, bars, with_confluence
-from virtuoso.account.books import CLOSED, ENTERED, LAPSED
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import CLOSED, ENTERED, LAPSED
 from virtuoso.account.trades import OPEN as STILL_OPEN
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.prism.prism import Prism
-from virtuoso.research import portfolio
-from virtuoso.research.backtest import backtest
-from virtuoso.research.configurations import Configurations
-from virtuoso.research.measure import halted
-from virtuoso.research.panel import Panel
-from virtuoso.research.portfolio import Account
-from virtuoso.research.stage import FundingTerms, Stage
-from virtuoso.research.sweep import Sweep, sweep
-from virtuoso.research.sweep_kernel import confluence, guard_of, reliability
-from virtuoso.research.sweep_plan import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
+from virtuoso.research.backtest import engine as portfolio
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.metrics import halted
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.sweep.decisions import confluence, guard_of, reliability
+from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.plans import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
+from virtuoso.research.sweep.scores import Panel
+from virtuoso.research.sweep.sweep import Sweep, sweep
 from virtuoso.signals.decision import decide
 from virtuoso.signals.levels import DEPTH, Charts, plans
 from virtuoso.signals.settings import LevelSettings, SignalSettings
@@ -398,8 +398,8 @@ class TestWhateverIsTried:
         whole = Sweep(scores, tried, fills, stage).run(1)
         assert whole.column("trades").min() < whole.column("trades").max() > 50
         for batch, stretch, threads in ((1, 32, 1), (7, 1, 2), (19, 3, 1)):
-            monkeypatch.setattr("virtuoso.research.sweep.BATCH", batch)
-            monkeypatch.setattr("virtuoso.research.sweep.STRETCH", stretch)
+            monkeypatch.setattr("virtuoso.research.sweep.sweep.BATCH", batch)
+            monkeypatch.setattr("virtuoso.research.sweep.sweep.STRETCH", stretch)
             cut = Sweep(scores, tried, fills, stage).run(threads)
             assert cut.found.tobytes() == whole.found.tobytes()
             assert cut.daily.tobytes() == whole.daily.tobytes()

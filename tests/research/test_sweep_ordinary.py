@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numba import njit
 
-from virtuoso.account import books as contract_books
-from virtuoso.account.books import (
+from virtuoso.account import state as contract_books
+from virtuoso.account.engine import step
+from virtuoso.account.margin import Tiers
+from virtuoso.account.state import (
     BAR_COLUMNS,
     BY,
     CALLED,
@@ -46,10 +48,8 @@ from virtuoso.account.books import (
     WHOLE,
     Books,
 )
-from virtuoso.account.contract import step
-from virtuoso.account.margin import Tiers
-from virtuoso.research.sweep_ordinary import Purse, liquidated_at, ordinary
-from virtuoso.research.sweep_walk import ground_of
+from virtuoso.research.sweep.ordinary import Purse, liquidated_at, ordinary
+from virtuoso.research.sweep.skip import ground_of
 
 
 @njit

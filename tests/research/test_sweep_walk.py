@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from virtuoso.research.sweep_walk import (
+from virtuoso.research.sweep.skip import (
     DEEPEST,
     HALTED_AT,
     LEAST,

@@ -8,8 +8,8 @@ from virtuoso.account.risk import Rules
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.errors import ConfigError
 from virtuoso.market.events import events_of, no_events
-from virtuoso.market.kinds import KINDS
-from virtuoso.research.terms import MARGIN_ROOM, account_from, funding_terms, rules_at, tiers_at
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.research.backtest.account import MARGIN_ROOM, account_from, funding_terms, rules_at, tiers_at
 
 PERPETUAL, SPOT = Instrument("binance-usdm", "BTCUSDT"), Instrument("binance-spot", "BTCUSDT")
 

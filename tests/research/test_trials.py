@@ -13,10 +13,9 @@ from virtuoso.account.metrics import DAY_MS
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.technical import RSI
-from virtuoso.research.overfitting import Moments, effective_trials
-from virtuoso.research.trials import (
+from virtuoso.research.tracking.experiments import (
     MOST_DAYS,
     SHIPPED,
     Trial,
@@ -27,6 +26,7 @@ from virtuoso.research.trials import (
     sharpes,
     symbol_of,
 )
+from virtuoso.research.validation.overfitting import Moments, effective_trials
 
 DAYS = 200
 

@@ -7,15 +7,15 @@ import pytest
 
 from tests.research.scenes import bars, intents
 from tests.research.worlds import stressed
-from virtuoso.account.books import MARK_CLOSE
 from virtuoso.account.risk import Limits
+from virtuoso.account.state import MARK_CLOSE
 from virtuoso.errors import ConfigError
-from virtuoso.research.honesty import Evidence, judge
-from virtuoso.research.overfitting import growth_after_losses
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.stage import FundingTerms, Stage
-from virtuoso.research.unseen import KNOWN_CRASH, UNSEEN, Marks, Tail, follows, worst_day
-from virtuoso.research.verdict import Decision, decide
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.validation.overfitting import growth_after_losses
+from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.tail_risk import KNOWN_CRASH, UNSEEN, Marks, Tail, follows, worst_day
+from virtuoso.research.validation.verdict import Decision, decide
 
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(maker=0.0, taker=0.0, limits=Limits(max_drawdown=0.99))

@@ -8,12 +8,12 @@ import pytest
 from tests.research.scenes import random_intents, walk
 from tests.research.worlds import World, shipped, stressed, verdict_in
 from virtuoso.account.metrics import DAYS_A_YEAR
-from virtuoso.research.honesty import Evidence, judge
-from virtuoso.research.portfolio import Account, run
-from virtuoso.research.stage import FundingTerms, Stage
-from virtuoso.research.stress import Case, Plateau, costs, delay
-from virtuoso.research.trials import Trial, Tried
-from virtuoso.research.verdict import Decision, Stressed, decide
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.stress import Case, Plateau, costs, delay
+from virtuoso.research.tracking.experiments import Trial, Tried
+from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.verdict import Decision, Stressed, decide
 
 SHIP, ITERATE, DISCARD = Decision.SHIP, Decision.ITERATE, Decision.DISCARD
 

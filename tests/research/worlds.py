@@ -18,14 +18,14 @@ from math import sqrt
 import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
-from virtuoso.research.foresight import Foresight
-from virtuoso.research.honesty import Evidence, judge
-from virtuoso.research.overfitting import Moments
-from virtuoso.research.plausible import Truth
-from virtuoso.research.stress import Case, Plateau
-from virtuoso.research.trials import Trial, Tried, sharpes
-from virtuoso.research.unseen import Tail
-from virtuoso.research.verdict import Decision, Stressed, Verdict, decide
+from virtuoso.research.backtest.stress import Case, Plateau
+from virtuoso.research.tracking.experiments import Trial, Tried, sharpes
+from virtuoso.research.validation.foresight import Foresight
+from virtuoso.research.validation.overfitting import Moments
+from virtuoso.research.validation.plausibility import Truth
+from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.tail_risk import Tail
+from virtuoso.research.validation.verdict import Decision, Stressed, Verdict, decide
 
 SPREAD = 0.01
 """Standard deviation of every configuration's daily returns."""

@@ -10,7 +10,7 @@ from tests.builders import market
 from virtuoso.clock import Span, Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.scores import Scores
+from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.levels import DEPTH, Charts
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.builders import market
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
-from virtuoso.prism.open_interest import squeezes_at
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.candidates import LEAST_STRENGTH, candidates
+from virtuoso.signals.extra_levels import LEAST_STRENGTH, candidates
 from virtuoso.signals.levels import charts
 from virtuoso.signals.settings import LevelSettings
 

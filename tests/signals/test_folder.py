@@ -9,8 +9,8 @@ import pytest
 
 from tests.signals import scenes
 from virtuoso.errors import AmbiguousError, NoDataError, UnreadableFileError
-from virtuoso.signals.folder import NAME, SignalFolder
-from virtuoso.signals.signal import Signal
+from virtuoso.signals.message.signal import Signal
+from virtuoso.signals.message.store import NAME, SignalFolder
 from virtuoso.signals.strategy import signals
 
 

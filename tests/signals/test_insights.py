@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.signals import scenes
-from virtuoso.prism.squeeze import SqueezePoint
+from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.signals.decision import decide
-from virtuoso.signals.insights import (
+from virtuoso.signals.message.context import Break, Divergence, Moment, Slope, Trade, decimals, gather
+from virtuoso.signals.message.insights import (
     ACTIONS,
     INSIGHTS,
     actionable_insights,
@@ -37,8 +38,7 @@ from virtuoso.signals.insights import (
     wall,
     weak_breakout,
 )
-from virtuoso.signals.moment import Break, Divergence, Moment, Slope, Trade, decimals, gather
-from virtuoso.signals.participants import Institutions, MarketMakers
+from virtuoso.signals.message.large_traders import Institutions, MarketMakers
 from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL
 
 NAN = float("nan")

@@ -14,9 +14,9 @@ from tests.signals import scenes
 from tests.signals.scenes import PLAIN, chart
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import NotLoadedError
-from virtuoso.market.columns import mirrored
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism

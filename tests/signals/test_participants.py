@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import market
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
-from virtuoso.signals.participants import institutions, market_makers
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.signals.message.large_traders import institutions, market_makers
 
 FRAME = market(lit=True, bars=3_000, gaps=False, flats=False)
 LAST = FRAME.stop - 1

@@ -13,13 +13,21 @@ from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component, Int
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces.technical import MACD, RSI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
-from virtuoso.prism.technical import MACD, RSI
-from virtuoso.signals.provenance import CHUNK, code_digest, commit, config_digest, data_digest, first_needed, provenance
+from virtuoso.signals.message.provenance import (
+    CHUNK,
+    code_digest,
+    commit,
+    config_digest,
+    data_digest,
+    first_needed,
+    provenance,
+)
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
 

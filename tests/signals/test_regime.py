@@ -12,11 +12,11 @@ from virtuoso.clock import Span, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism import laws
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.decision import decide, stopped_entries
-from virtuoso.signals.issue import issue
+from virtuoso.signals.message.build import issue
 from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, clock_of, regimes
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents_of

@@ -13,7 +13,7 @@ from tests.signals import scenes
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL, Verdicts, judge, judge_bars, memory, states, widened
 from virtuoso.signals.settings import SignalSettings

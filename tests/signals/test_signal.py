@@ -14,11 +14,11 @@ from tests.signals import scenes
 from virtuoso.errors import SchemaVersionError, UnreadableFileError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces.technical import MACD, RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.technical import MACD, RSI
-from virtuoso.signals.issue import VIEWS
+from virtuoso.signals.message.build import VIEWS
+from virtuoso.signals.message.signal import Signal, schema
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.signals.signal import Signal, schema
 from virtuoso.signals.strategy import signal_at, signals
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "api" / "signal.schema.json"
@@ -126,7 +126,7 @@ class TestTheContract:
 
     def test_the_committed_schema_is_current(self):
         assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema(), (
-            "write it anew: python -c 'import json; from virtuoso.signals.signal import schema; "
+            "write it anew: python -c 'import json; from virtuoso.signals.message.signal import schema; "
             "print(json.dumps(schema(), indent=2))' > docs/api/signal.schema.json"
         )
 

@@ -15,11 +15,11 @@ from tests.signals import scenes
 from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.clock import iso
 from virtuoso.errors import NotLoadedError
-from virtuoso.market.columns import mirrored
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.signals.decision import decide
-from virtuoso.signals.signal import Signal
+from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.strategy import intents, signal_at, signals
 
 CHECKED = ("number", "side", "price", "entry", "expires", "stop", "target", "size", "score", "reliability")

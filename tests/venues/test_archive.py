@@ -8,10 +8,10 @@ import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnreadableFileError
-from virtuoso.venues.archive import NotBars, RawBars, read_bars
-from virtuoso.venues.archive_bytes import is_simulated
-from virtuoso.venues.archive_columns import recognise
-from virtuoso.venues.archive_times import NO_TIME, read_times, time_zone
+from virtuoso.venues.files.bars import NotBars, RawBars, read_bars
+from virtuoso.venues.files.file_io import is_simulated
+from virtuoso.venues.files.headers import recognise
+from virtuoso.venues.files.timestamps import NO_TIME, read_times, time_zone
 
 MADE = bars(200)
 ROWS = lines(minutes(200), MADE)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.kinds import KINDS
-from virtuoso.venues.archive_times import NO_TIME
-from virtuoso.venues.binance_streams import read_recording, recognises
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.streams.binance import read_recording, recognises
 
 NS = 1_723_161_255_030_314_667
 MS = 1_723_161_255_031  # rounded up: nothing is known before it came

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.kinds import KINDS
-from virtuoso.venues.book_tables import read_books, recognises
+from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.books import read_books, recognises
 
 NOW = 1_760_000_000_000
 US = 1_582_329_602_111_000

@@ -8,8 +8,8 @@ import pytest
 
 from tests.derivatives import METRICS, written
 from virtuoso.errors import UnreadableFileError
-from virtuoso.venues.archive_times import NO_TIME
-from virtuoso.venues.derivative_files import read_derivatives, recognises
+from virtuoso.venues.files.derivatives import read_derivatives, recognises
+from virtuoso.venues.files.timestamps import NO_TIME
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
 NOW = 1_780_000_000_000

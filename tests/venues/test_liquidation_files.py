@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.event_quality import inspect_events
-from virtuoso.venues.liquidation_files import read_liquidations, recognises
+from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.venues.files.liquidations import read_liquidations, recognises
 
 NOW = 1_760_000_000_000
 T = 1_723_971_641_000

@@ -8,8 +8,8 @@ import pytest
 
 from virtuoso.account.margin import Tiers
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.derivative_files import read_derivatives, recognises
-from virtuoso.venues.instrument_rules import rules_of
+from virtuoso.venues.files.derivatives import read_derivatives, recognises
+from virtuoso.venues.rest.rules import rules_of
 
 JANUARY = 1_704_067_200_000
 NOW = 1_780_000_000_000

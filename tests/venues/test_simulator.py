@@ -18,8 +18,8 @@ from scipy import stats
 from virtuoso.clock import Env, Timeframe, parse_time
 from virtuoso.errors import AmbiguousError, ConfigError
 from virtuoso.market.bars import Bars
-from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import BRIDGED, TRADED, UNKNOWN, policy_for
+from virtuoso.market.resample import fold_bars
 from virtuoso.venues.simulator import (
     REGIME_NAMES,
     coin,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.market.event_quality import inspect_events
-from virtuoso.venues.archive_times import NO_TIME
-from virtuoso.venues.trade_files import read_trades, recognises
+from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.files.trades import read_trades, recognises
 
 NOW = 1_760_000_000_000
 T = 1_704_067_200_000  # 2024-01-01T00:00Z

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner, kernel
 from virtuoso.errors import ConfigError
+from virtuoso.jit.kernel import inner, kernel
 
 Array = NDArray[np.float64]
 

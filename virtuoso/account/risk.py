@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.books import ENTRY, FIRM, LEANS, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
-from virtuoso.compiled import inner, kernel
+from virtuoso.account.state import ENTRY, FIRM, LEANS, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
+from virtuoso.jit.kernel import inner, kernel
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]

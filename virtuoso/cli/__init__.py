@@ -1,4 +1,4 @@
-"""The command line. Every verb is a thin caller of `virtuoso.verbs`; what is heavy is imported when a verb runs.
+"""The command line. Every verb is a thin caller of `virtuoso.workflows`; what is heavy is imported when a verb runs.
 
     virtuoso demo
     virtuoso data import bars.zip --venue binance-spot
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import typer
 
     from virtuoso.cli.app import app
-    from virtuoso.cli.call import INTERRUPTED
+    from virtuoso.cli.command import INTERRUPTED
     from virtuoso.errors import printable
 
     for stream in (sys.stdout, sys.stderr):

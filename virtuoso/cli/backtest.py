@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.about import about, next_about
-from virtuoso.cli.call import Answer, Call
+from virtuoso.cli.command import Answer, Call
+from virtuoso.cli.context import about, next_about
 from virtuoso.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from virtuoso.prism.scores import Scores
-    from virtuoso.research.portfolio_result import PortfolioResult
-    from virtuoso.research.run_folder import Result
-    from virtuoso.research.vectorbt_result import BacktestResult
+    from virtuoso.prism.result.scores import Scores
+    from virtuoso.research.backtest.result import PortfolioResult
+    from virtuoso.research.crosscheck.result import BacktestResult
+    from virtuoso.runs.write import Result
 
 CONTRACT, VECTORBT = "contract", "vectorbt"
 CROSS_CHECKED = ("cash", "risk", "fees", "slippage")
@@ -54,8 +54,8 @@ def backtest(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Trade the signals of one or many instruments with one wallet; write a run folder with a results page."""
-    from virtuoso import verbs
-    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
+    from virtuoso import workflows
+    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "margin": margin, "fees": fees, "maker": maker,
@@ -68,12 +68,12 @@ def backtest(
         scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     result: PortfolioResult | BacktestResult
     if fills == VECTORBT:
-        result = verbs.cross_check(scores[0], settings=call.settings, seed=seed, record=not no_record, **terms)
+        result = workflows.cross_check(scores[0], settings=call.settings, seed=seed, record=not no_record, **terms)
         summary = result.summary()
     else:
-        result = verbs.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
+        result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
         summary = result.summary(bounds=bounds)
-    folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    folder, fresh = workflows.save_run(result, out, settings=call.settings)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
     markets = [about(of_one.frame) for of_one in scores]
@@ -100,17 +100,17 @@ def _check_fills(fills: str, symbols: list[str], terms: dict[str, Any]) -> None:
 
 def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
     """Scores of one instrument, from the cache where they are there."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
-    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress(f"scoring {symbol}") as tick:
-        cache = verbs.block_cache(settings=call.settings)
-        return verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
+        cache = workflows.block_cache(settings=call.settings)
+        return workflows.score(frame, settings=call.settings, cache=cache, progress=tick)
 
 
 def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
-    from virtuoso.research.portfolio_files import figures
-    from virtuoso.research.portfolio_result import PortfolioResult
+    from virtuoso.research.backtest.files import figures
+    from virtuoso.research.backtest.result import PortfolioResult
 
     beside = {}
     if isinstance(result, PortfolioResult):
@@ -140,7 +140,7 @@ def _honesty(folder: Path) -> dict[str, Any] | None:
     """What the run was judged to be worth; None where it was not judged."""
     import json
 
-    from virtuoso.reports.tearsheet import HONESTY
+    from virtuoso.reports.tearsheet.page import HONESTY
 
     file = folder / HONESTY
     return json.loads(file.read_bytes()) if file.is_file() else None
@@ -153,7 +153,7 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import prose
+    from virtuoso.cli.console import prose
 
     yield summary
     yield from _buckets(result)
@@ -173,8 +173,8 @@ def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: 
 
 def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:
     """What prices did after each score, at one horizon that is neither noise nor regime."""
-    from virtuoso.cli.show import heading, table
-    from virtuoso.reports.numbers import number, percent, whole
+    from virtuoso.cli.console import heading, table
+    from virtuoso.reports.format import number, percent, whole
 
     horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))
     if not horizons:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.about import about, next_about
 from virtuoso.cli.backtest import scores_of
-from virtuoso.cli.call import Answer, Call
+from virtuoso.cli.command import Answer, Call
+from virtuoso.cli.context import about, next_about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from virtuoso.research.calibration import Study
+    from virtuoso.research.validation.calibration import Study
 
 FOLDER = Path("configs/calibration")
 
@@ -37,7 +37,7 @@ def calibrate(
 ) -> Answer:
     """Learn from past signals how often they were right; write the table that signals.calibration names."""
     from virtuoso.clock import Env
-    from virtuoso.research import calibration
+    from virtuoso.research.validation import calibration
 
     scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     study = calibration.calibrate(scores, call.settings.signals, env=Env(seed=seed))
@@ -67,8 +67,8 @@ def _facts(study: Study) -> dict[str, Any]:
 
 
 def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, pairs, prose, table
-    from virtuoso.reports.numbers import percent, whole
+    from virtuoso.cli.console import heading, pairs, prose, table
+    from virtuoso.reports.format import percent, whole
 
     learned, rows = study.calibration, study.outcomes.rows
     left_out = ", ".join(f"{n:,} {reason}" for reason, n in study.outcomes.left_out.items())
@@ -104,6 +104,6 @@ def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -
 
 
 def _interval(low: float, high: float) -> str:
-    from virtuoso.reports.numbers import percent
+    from virtuoso.reports.format import percent
 
     return f"{percent(low)} to {percent(high)}" if low == low else percent(low)

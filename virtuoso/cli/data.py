@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.call import Answer, Call, verb
+from virtuoso.cli.command import Answer, Call, verb
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from virtuoso.market.ingest import FileReport, ImportReport
-    from virtuoso.market.store import Coverage, EventCheck, EventCoverage, SeriesCheck
-    from virtuoso.market.upkeep import Rebuilt, Verified
+    from virtuoso.ingest.importer import FileReport, ImportReport
+    from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
+    from virtuoso.lake.maintenance import Rebuilt, Verified
 
 app = typer.Typer(help="The lake: import, list, check, verify, sql.")
 
@@ -53,7 +53,7 @@ def import_(
     max_revised_share: options.MaxRevisedShare = None,
 ) -> Answer:
     """Import bars and events from archives, tables and recordings."""
-    from virtuoso.verbs import import_files
+    from virtuoso.workflows import import_files
 
     strictness = {"max_bad_share": max_bad_share, "max_revised_share": max_revised_share}
     said: dict[str, Any] = {name: share for name, share in strictness.items() if share is not None}
@@ -84,8 +84,8 @@ def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
 
 
 def _imported(report: ImportReport) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, prose, seconds, size, table
-    from virtuoso.reports.numbers import plural, whole
+    from virtuoso.cli.console import heading, prose, seconds, size, table
+    from virtuoso.reports.format import plural, whole
 
     many = len(report.files) > SHOWN_ROWS
     shown = [file for file in report.files if not many or file.status in ("failed", "skipped")]
@@ -105,7 +105,7 @@ def _imported(report: ImportReport) -> Iterator[RenderableType]:
 
 
 def _file_row(file: FileReport, counts: Iterable[str]) -> tuple[str, ...]:
-    from virtuoso.reports.numbers import whole
+    from virtuoso.reports.format import whole
 
     held = file.status in ("imported", "unchanged")
     cells = (whole(getattr(file, what)) if held else "" for what in counts)
@@ -143,7 +143,7 @@ def list_(call: Call) -> Answer:
 
 def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[RenderableType]:
     from virtuoso.cli.events import events_table
-    from virtuoso.reports.numbers import whole
+    from virtuoso.reports.format import whole
 
     if not stored and not events:
         yield EMPTY
@@ -161,8 +161,8 @@ def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[Ren
 
 
 def _bars_table(stored: list[Coverage]) -> RenderableType:
-    from virtuoso.cli.show import day, size, table
-    from virtuoso.reports.numbers import percent, whole
+    from virtuoso.cli.console import day, size, table
+    from virtuoso.reports.format import percent, whole
 
     headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
     rows = (
@@ -189,7 +189,7 @@ def check(
     venue: options.Venue = None,
 ) -> Answer:
     """Show gaps, defects, quarantine and revisions."""
-    from virtuoso.verbs import checks, event_checks
+    from virtuoso.workflows import checks, event_checks
 
     found = checks(symbol, venue=venue, settings=call.settings)
     events = event_checks(symbol, venue=venue, settings=call.settings)
@@ -212,8 +212,8 @@ def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | No
 
 
 def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import table
-    from virtuoso.reports.numbers import percent, whole
+    from virtuoso.cli.console import table
+    from virtuoso.reports.format import percent, whole
 
     headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
     rows = (
@@ -234,8 +234,8 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
 
 def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
     """The gaps of a series, the longest first, and what was refused."""
-    from virtuoso.cli.show import heading, moment, table
-    from virtuoso.reports.numbers import plural, whole
+    from virtuoso.cli.console import heading, moment, table
+    from virtuoso.reports.format import plural, whole
 
     c = series.coverage
     longest = sorted(series.gaps, key=lambda gap: (-gap[2], gap[0]))[:shown]
@@ -267,8 +267,8 @@ def verify(
 
 
 def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import size
-    from virtuoso.reports.numbers import plural
+    from virtuoso.cli.console import size
+    from virtuoso.reports.format import plural
 
     if made:
         yield (
@@ -323,8 +323,8 @@ def _records(found: pd.DataFrame) -> list[list[Any]]:
 
 def _answered(found: pd.DataFrame, out: Path | None) -> Iterator[RenderableType]:
     """A table where it fits, else one value a line, as a wide row cannot be read."""
-    from virtuoso.cli.show import WIDTH, heading, pairs, table
-    from virtuoso.reports.numbers import plural
+    from virtuoso.cli.console import WIDTH, heading, pairs, table
+    from virtuoso.reports.format import plural
 
     names = [str(name) for name in found.columns]
     rows = [tuple(map(_cell, row)) for row in _records(found.head(SHOWN_ROWS))]
@@ -343,7 +343,7 @@ def _answered(found: pd.DataFrame, out: Path | None) -> Iterator[RenderableType]
 
 
 def _cell(value: Any) -> str:
-    from virtuoso.reports.numbers import DASH
+    from virtuoso.reports.format import DASH
 
     if value is None or value != value:
         return DASH

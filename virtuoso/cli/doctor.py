@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from virtuoso.cli.call import HINTS, Call, in_two
+from virtuoso.cli.command import HINTS, Call, in_two
 from virtuoso.errors import ConfigError, DataError, VirtuosoError
 
 OLDEST, NEWEST = (3, 11), (3, 15)
@@ -110,7 +110,7 @@ def libraries(call: Call) -> Iterator[Check]:
 
 def processor(call: Call) -> Iterator[Check]:
     """What it computes on."""
-    from virtuoso.prism.fingerprint import cpu_level
+    from virtuoso.prism.engine.fingerprint import cpu_level
 
     yield good(f"{os.cpu_count()} cores, {platform.machine()}, {cpu_level()}")
 
@@ -129,7 +129,7 @@ def talib(call: Call) -> Iterator[Check]:
 
 def compiled(call: Call) -> Iterator[Check]:
     """Whether compiled code can be kept between runs."""
-    from virtuoso.kept_kernels import folder
+    from virtuoso.jit.cache import folder
 
     cache = folder()
     if cache is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from virtuoso.cli.show import day, heading, moment, size, table
-from virtuoso.reports.numbers import plural, whole
+from virtuoso.cli.console import day, heading, moment, size, table
+from virtuoso.reports.format import plural, whole
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from virtuoso.market.store import EventCheck, EventCoverage
+    from virtuoso.lake.lake import EventCheck, EventCoverage
 
 SHOWN_ROWS = 40
 SHOWN_SYMBOLS = 20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.call import Answer, Call
+from virtuoso.cli.command import Answer, Call
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,15 +21,15 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Write the tear sheet of a run as one HTML page and as PDF; only its run folder is needed."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
-    page, pdf = verbs.report(run, out, settings=call.settings)
+    page, pdf = workflows.report(run, out, settings=call.settings)
     data = {"run": run, "html": page, "pdf": pdf}
     return Answer(data, lambda: _reported([page, pdf]))
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import size
+    from virtuoso.cli.console import size
 
     for file in files:
         yield f"-> {file} ({size(file.stat().st_size)})"

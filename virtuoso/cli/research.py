@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.about import about, next_about
 from virtuoso.cli.backtest import backtest
 from virtuoso.cli.calibrate import calibrate
-from virtuoso.cli.call import Answer, Call, verb, written
+from virtuoso.cli.command import Answer, Call, verb, written
+from virtuoso.cli.context import about, next_about
 from virtuoso.cli.report import report
 from virtuoso.cli.sweep import sweep
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.market.frame import MarketFrame
-    from virtuoso.prism.certificate import Certificate
-    from virtuoso.prism.explanation import Explanation
-    from virtuoso.prism.scores import Scores
+    from virtuoso.prism.laws.certificate import Certificate
+    from virtuoso.prism.result.explanation import Explanation
+    from virtuoso.prism.result.scores import Scores
 
 SHOWN_FINDINGS = 20
 REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are known too early."
@@ -54,17 +54,17 @@ def score(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every block anew, and keep none.")] = False,
 ) -> Answer:
     """Score every bar of an instrument and write the scores to Parquet."""
-    from virtuoso import verbs
+    from virtuoso import workflows
     from virtuoso.clock import Env
 
     clock = Env()
-    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
-    cache = None if no_cache else verbs.block_cache(settings=call.settings)
+    frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    cache = None if no_cache else workflows.block_cache(settings=call.settings)
     before = clock.stopwatch()
     with call.progress("scoring") as tick:
-        scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
+        scores = workflows.score(frame, settings=call.settings, cache=cache, progress=tick)
     took = clock.stopwatch() - before
-    file = scores.to_parquet(out or verbs.scores_file(frame, settings=call.settings))
+    file = scores.to_parquet(out or workflows.scores_file(frame, settings=call.settings))
     data = {**about(frame), **_scored_facts(scores, took), "file": file}
     return Answer(data, lambda: _scored(scores, data, file), next_about(call, "explain", frame))
 
@@ -72,7 +72,7 @@ def score(
 def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
     import numpy as np
 
-    from virtuoso.verbs import known_shares
+    from virtuoso.workflows import known_shares
 
     shares = known_shares(scores)
     components = sum(1 for found in shares.values() if found)
@@ -95,9 +95,9 @@ def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
 
 
 def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, leaning, moment, seconds, size, stretch, table
-    from virtuoso.reports.numbers import number, percent, whole
-    from virtuoso.reports.tables import gauge
+    from virtuoso.cli.console import heading, leaning, moment, seconds, size, stretch, table
+    from virtuoso.reports.contribution import gauge
+    from virtuoso.reports.format import number, percent, whole
 
     frame, last = scores.frame, facts["last"]
     yield (
@@ -153,25 +153,25 @@ def explain(
     ] = False,
 ) -> Answer:
     """Explain one moment: what each component says, its weight and its impact."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
     if open_interest:
         return _open_interest(call, symbol, timeframe, at, venue)
-    found = verbs.explain(symbol, timeframe, at, venue=venue, settings=call.settings)
+    found = workflows.explain(symbol, timeframe, at, venue=venue, settings=call.settings)
     if face is not None and face not in found.faces:
         raise ConfigError(f"There is no face {face!r} to explain. {did_you_mean(face, found.faces)}")
     same = {"timeframe": found.timeframe, "venue": found.venue}
-    needed = verbs.assumptions_needed(found.symbol, venue=found.venue, settings=call.settings)
+    needed = workflows.assumptions_needed(found.symbol, venue=found.venue, settings=call.settings)
     following = call.next("backtest", found.symbol, **same, **needed)
     return Answer(asdict(found), lambda: _explained(found, face, words), following)
 
 
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
-    from virtuoso import verbs
-    from virtuoso.cli.room import open_interest_room
+    from virtuoso import workflows
+    from virtuoso.cli.open_interest import open_interest_room
 
-    found = verbs.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
+    found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
     following = call.next("explain", found.symbol, **same, at=written(found.time))
     return Answer(found.to_dict(), lambda: open_interest_room(found), following)
@@ -179,8 +179,8 @@ def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | Non
 
 def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:
     """The confluence and each face of which something is known, or the one face that is asked for."""
-    from virtuoso.cli.show import prose
-    from virtuoso.reports.tables import contribution
+    from virtuoso.cli.console import prose
+    from virtuoso.reports.contribution import contribution
 
     silent = [] if face else [row.title for row in found.total if row.score != row.score]
     told = [name for name, rows in found.faces.items() if any(row.score == row.score for row in rows)]
@@ -219,20 +219,22 @@ def verify(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Certify parity of batch and live and no look-ahead, on your own data and components."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
-    frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+    frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
-        found = verbs.verify(frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick)
+        found = workflows.verify(
+            frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
+        )
     if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
             f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
             f"{found.untested[0]}. Choose a longer --timerange."
         )
     folder = out or call.settings.signals.reports / "certificates"
-    files = verbs.save_certificate(found, folder)
+    files = workflows.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
-    needed = verbs.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
+    needed = workflows.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
     following = next_about(call, "backtest", frame, timerange=timerange, **needed)
     if not found.holds:
         first = found.broken[0]
@@ -245,8 +247,8 @@ def verify(
 
 
 def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, prose, table
-    from virtuoso.prism.certificate import rarest_words
+    from virtuoso.cli.console import heading, prose, table
+    from virtuoso.prism.laws.certificate import rarest_words
 
     yield str(found).partition("\n")[0]
     yield table(
@@ -269,7 +271,7 @@ def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType
 
 def _by_law(found: Certificate) -> list[tuple[str, ...]]:
     """A row a law: its worst verdict, and how many examinations came to each."""
-    from virtuoso.reports.numbers import whole
+    from virtuoso.reports.format import whole
 
     rows = []
     for law in sorted({finding.law for finding in found.findings}):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.call import Answer, Call, verb, written
+from virtuoso.cli.command import Answer, Call, verb, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from virtuoso.signals.signal import Signal
+    from virtuoso.signals.message.signal import Signal
 
 app = typer.Typer(help="Signals: list, show.")
 
@@ -38,18 +38,18 @@ def list_(
     write: Annotated[bool, typer.Option("--write", help="Write them to the reports folder as JSON.")] = False,
 ) -> Answer:
     """List signals, newest first: those on file, or those that a history gives."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
-    folder = verbs.signal_folder(call.settings)
+    folder = workflows.signal_folder(call.settings)
     if symbol is None:
         found = list(folder.list(limit=limit))
         where = f"on file in {folder.folder}"
     else:
-        frame = verbs.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
+        frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
         with call.progress("scoring") as tick:
-            cache = verbs.block_cache(settings=call.settings)
-            scores = verbs.score(frame, settings=call.settings, cache=cache, progress=tick)
-        found = verbs.issued(scores, settings=call.settings, last=limit)[::-1]
+            cache = workflows.block_cache(settings=call.settings)
+            scores = workflows.score(frame, settings=call.settings, cache=cache, progress=tick)
+        found = workflows.issued(scores, settings=call.settings, last=limit)[::-1]
         where = f"of {frame.instrument} {frame.timeframe}"
         if write:
             found = [folder.save(signal) for signal in found]
@@ -78,8 +78,8 @@ def _why(call: Call, signal: Signal) -> str:
 
 def _listed(found: Sequence[Signal], where: str, *, mixed: bool) -> Iterator[RenderableType]:
     """One line a signal; of mixed instruments each line names its own, and leaves out what then has no room."""
-    from virtuoso.cli.show import leaning, moment, table
-    from virtuoso.reports.numbers import number, plural, price
+    from virtuoso.cli.console import leaning, moment, table
+    from virtuoso.reports.format import number, plural, price
 
     simulated = any(signal.simulated for signal in found)
     yield f"{'SIMULATED DATA  ' if simulated else ''}{plural(len(found), 'signal')} {where}, newest first"
@@ -114,21 +114,21 @@ def show(
     key: Annotated[str, typer.Argument(metavar="ID|FILE", help="An id, its first 8 digits, or a file.")],
 ) -> Answer:
     """Show one signal: levels, insights, and where it came from."""
-    from virtuoso import verbs
+    from virtuoso import workflows
 
     path = Path(key)
     if path.is_file():
-        from virtuoso.signals.signal import Signal
+        from virtuoso.signals.message.signal import Signal
 
         signal = Signal.from_json(path.read_bytes(), where=key)
     else:
-        signal = verbs.signal_folder(call.settings).read(key)
+        signal = workflows.signal_folder(call.settings).read(key)
     return Answer(signal.model_dump(mode="json"), lambda: _shown(signal), _why(call, signal))
 
 
 def _shown(signal: Signal) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, leaning, moment, pairs, prose, table
-    from virtuoso.reports.numbers import number, percent, price
+    from virtuoso.cli.console import heading, leaning, moment, pairs, prose, table
+    from virtuoso.reports.format import number, percent, price
 
     score = _or_nan(signal.score)
     simulated = "SIMULATED DATA  " if signal.simulated else ""
@@ -156,7 +156,7 @@ def _shown(signal: Signal) -> Iterator[RenderableType]:
 
 
 def _levels(signal: Signal, entry: float, stop: float) -> Iterator[tuple[str, ...]]:
-    from virtuoso.reports.numbers import number, percent, price
+    from virtuoso.reports.format import number, percent, price
 
     r = abs(entry - stop)
     side = 1.0 if stop < entry else -1.0

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from virtuoso.cli import options
-from virtuoso.cli.about import about, next_about
 from virtuoso.cli.backtest import CONTRACT, recording_of, scores_of
-from virtuoso.cli.call import Answer, Call
+from virtuoso.cli.command import Answer, Call
+from virtuoso.cli.context import about, next_about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from virtuoso.research.honesty import Honesty
-    from virtuoso.research.sweep_result import SweepResult
+    from virtuoso.research.sweep.result import SweepResult
+    from virtuoso.research.validation.robustness import Honesty
 
 
 def sweep(
@@ -49,8 +49,8 @@ def sweep(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
-    from virtuoso import verbs
-    from virtuoso.research.recording import NOTHING_YET, said_if_stopped
+    from virtuoso import workflows
+    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
     told = {
         "cash": cash, "risk": risk, "leverage": leverage, "fees": fees, "maker": maker, "taker": taker,
@@ -61,11 +61,11 @@ def sweep(
     with said_if_stopped(NOTHING_YET):
         scores = scores_of(call, symbol, timeframe, timerange, venue)
     with call.progress("sweeping") as tick:
-        result = verbs.sweep(
+        result = workflows.sweep(
             scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, record=not no_record,
             progress=tick, **terms,
         )  # fmt: skip
-    folder, fresh = verbs.save_run(result, out, settings=call.settings)
+    folder, fresh = workflows.save_run(result, out, settings=call.settings)
     honesty = result.honesty(result.chosen)
     if not fresh:
         call.note(f"This very sweep is there already, in {folder}; it was only judged anew.")
@@ -91,9 +91,9 @@ def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
 
 
 def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.show import heading, prose, table
+    from virtuoso.cli.console import heading, prose, table
     from virtuoso.clock import iso
-    from virtuoso.reports.numbers import DASH, number, percent, whole
+    from virtuoso.reports.format import DASH, number, percent, whole
 
     yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, MissingColumnError, did_you_mean
-from virtuoso.market.columns import COLUMNS, REQUIRED, Array, Columns
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, state_of_silence
+from virtuoso.market.schema.columns import COLUMNS, REQUIRED, Array, Columns
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Events of one kind and instrument in memory: arrays, in order of arrival.
 
-Rows of bars are `Rows` (rows.py); everything that is not a bar is `Events`. Folds (flow.py, book_fold.py,
-positioning.py) turn them into columns of bars, by one object that is fed a whole history or a bar at a time.
+Rows of bars are `Rows` (lake/rows.py); everything that is not a bar is `Events`. Folds (flow.py,
+market/features/book/columns.py, positioning.py) turn them into columns of bars, by one object that is fed a whole
+history or a bar at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.columns import Array
-from virtuoso.market.kinds import Kind
+from virtuoso.market.schema.columns import Array
+from virtuoso.market.schema.kinds import Kind
 
 Times = NDArray[np.int64]
 

@@ -1,6 +1,6 @@
 """One symbol, one clock: the base bars of an instrument and the slower timeframes folded from them.
 
-1. `bars(timeframe)` folds the base bars (fold.py), once.
+1. `bars(timeframe)` folds the base bars (resample.py), once.
 2. `until(time)` forgets everything that was not known then.
 3. `within(start, end)` says for which bars answers are wanted; the bars before them are kept to be remembered.
 """
@@ -18,8 +18,8 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.bars import Bars
-from virtuoso.market.fold import fold_bars
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
+from virtuoso.market.resample import fold_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ class MarketFrame:
         return ", ".join(f"{name} {100.0 * share:.1f} %" for name, share in self.sources.items())
 
     def bars(self, timeframe: Timeframe) -> Bars:
-        """Bars of this or a slower timeframe; only closed ones; fold.py says which are known."""
+        """Bars of this or a slower timeframe; only closed ones; resample.py says which are known."""
         if timeframe == self.timeframe:
             return self.base
         if timeframe.name not in self._folded:

@@ -1,11 +1,11 @@
 """One history of several series: at each bar the first series that knows it answers, later ones add what it lacks.
 
-1. The order is fixed (choose.py): the asked clock as it is stored, then slower bars before finer ones, then trades. It
-   depends neither on the range that is asked nor on the order of imports.
+1. The order is fixed (lake/resolve.py): the asked clock as it is stored, then slower bars before finer ones, then
+   trades. It depends neither on the range that is asked nor on the order of imports.
 2. A bar is known if one of the series knows it; its values are those of the first that does. A column that it does not
    carry is taken from the next one that does, if it fits: more cannot have been bought than was traded, and money is
    between the lowest and the highest price times volume. So a series that comes later may tell more, never less.
-3. Where no series knows a bar, one that bridges it does (fold.py).
+3. Where no series knows a bar, one that bridges it does (resample.py).
 4. Scraps at the ends are left out: a few bars before a hole with which history would begin, of which nothing can be
    scored, but which long memories would see; and pieces after the last bar that fill not one.
 """
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from virtuoso.clock import UNIT_MS, Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
-from virtuoso.market.columns import BAR_COLUMNS, COLUMNS, Array, Columns
-from virtuoso.market.fold import KNOWN_SHARE
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, State
+from virtuoso.market.resample import KNOWN_SHARE
+from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Array, Columns
 
 if TYPE_CHECKING:
-    from virtuoso.market.manifest import Series
+    from virtuoso.lake.manifest import Series
 
 Mask = NDArray[np.bool_]
 Source = NDArray[np.int8]

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
-from virtuoso.market.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS, Array
 from virtuoso.prism.scale import Scale
 
 RESERVED = ("first", "wanted", "timeframe")

@@ -1,9 +1,9 @@
 """The prism: faces, weights and timeframes, and the one call that scores a frame.
 
 1. The ladder: the base clock and the configured timeframes slower than it, weights renormalised.
-2. Each component is evaluated on each clock of the ladder in anchored blocks (blocks.py).
+2. Each component is evaluated on each clock of the ladder in anchored blocks (prism/engine/workspace.py).
 3. `assemble` sees slow scores from their close on, blends timeframes, adds divergence, and sums faces and
-   confluence (assembly.py), for any stretch of bars: five years in a backtest, one bar live.
+   confluence (prism/engine/assembly.py), for any stretch of bars: five years in a backtest, one bar live.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.assembly import CHUNK, Assembly
-from virtuoso.prism.blocks import Workspace
 from virtuoso.prism.component import Component
+from virtuoso.prism.engine.assembly import CHUNK, Assembly
+from virtuoso.prism.engine.graph import clocks_of
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
-from virtuoso.prism.scores import Scores
-from virtuoso.prism.views import clocks_of
+from virtuoso.prism.result.scores import Scores
 
 if TYPE_CHECKING:
-    from virtuoso.prism.cache import KeptBlends
+    from virtuoso.prism.engine.cache import KeptBlends
 
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
@@ -195,7 +195,7 @@ class Prism:
         -------
         Scores
         """
-        from virtuoso.prism.cache import ScoreCache
+        from virtuoso.prism.engine.cache import ScoreCache
 
         workspace = Workspace(frame, block)
         if cache_folder is None or len(frame) == 0:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from importlib import import_module
 
 from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
-from virtuoso.prism import orderbook, orderflow, price_structure, sentiment, technical, volume
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
+from virtuoso.prism.faces import orderbook, orderflow, price_structure, sentiment, technical, volume
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
 from virtuoso.project import project

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from virtuoso.compiled import kernel
 from virtuoso.errors import ParameterError
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
 
 NOT_KNOWN = np.array(np.nan)
 """NaN as NumPy holds it: handed a Python float, `np.where` finds out its type anew, which takes as long as the rest."""

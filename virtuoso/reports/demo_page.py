@@ -9,14 +9,14 @@ import numpy as np
 from markupsafe import Markup
 
 from virtuoso.clock import iso
-from virtuoso.prism.explanation import lean
-from virtuoso.reports.charts import NARROW, equity_chart
-from virtuoso.reports.numbers import DASH, number, percent, price, whole
+from virtuoso.prism.result.explanation import lean
+from virtuoso.reports.charts.base import NARROW, equity_chart
+from virtuoso.reports.contribution import contribution
+from virtuoso.reports.format import DASH, number, percent, price, whole
 from virtuoso.reports.page import ResultsPage
 from virtuoso.reports.palette import DARK, LIGHT, effect, effect_of_change
-from virtuoso.reports.tables import contribution
 from virtuoso.reports.templates import render
-from virtuoso.signals.signal import Signal
+from virtuoso.signals.message.signal import Signal
 
 SHOWN_SIGNALS = 12
 NOT_YET = (

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import r_multiples
 from virtuoso.account.trades import REASONS
 from virtuoso.clock import iso
-from virtuoso.market.columns import Array
-from virtuoso.prism.explanation import Explanation
-from virtuoso.prism.scores import Scores
-from virtuoso.reports.candles import candle_chart
-from virtuoso.reports.cells import MONTHS, bucket_rows, month_rows, span
-from virtuoso.reports.charts import FULL, NARROW, WIDE, bucket_chart, equity_chart
-from virtuoso.reports.numbers import NOT_TESTABLE, number, percent, price, whole
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.result.explanation import Explanation
+from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.charts.base import FULL, NARROW, WIDE, bucket_chart, equity_chart
+from virtuoso.reports.charts.candles import candle_chart
+from virtuoso.reports.contribution import DIV_NOTE, contribution
+from virtuoso.reports.format import NOT_TESTABLE, number, percent, price, whole
 from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
-from virtuoso.reports.tables import DIV_NOTE, contribution
+from virtuoso.reports.rows import MONTHS, bucket_rows, month_rows, span
 from virtuoso.reports.templates import render
 
 LAST_TRADES = 12

@@ -3,7 +3,7 @@
 1. Where the regime is not among `signals.regimes` no position is entered; the state of the rule stays what it is.
 2. Reliability is the probability of the calibration where there is a plan, and the heuristic elsewhere.
 
-Intents (strategy.py) and signals (issue.py) are two ways to write the same decisions down.
+Intents (strategy.py) and signals (signals/message/build.py) are two ways to write the same decisions down.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.columns import Array
-from virtuoso.prism.scores import Scores
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.levels import Charts, Plans, charts, plans
 from virtuoso.signals.regime import Codes, admits, name_of, regimes_at
 from virtuoso.signals.reliability import misfit

@@ -3,7 +3,7 @@
 1. The map. On the structure timeframe every confirmed swing marks a price; it counts by how clearly it stood out, less
    with every bar of age, and swings near each other strengthen each other. What is worth enough is a level: support
    below the price, resistance above it, whichever it was born as (`Charts`).
-   Lasting walls of the book, and squeeze points where that is asked for, are levels too (candidates.py).
+   Lasting walls of the book, and squeeze points where that is asked for, are levels too (extra_levels.py).
 2. The stop lies beyond the nearest level on the losing side, by a buffer, within bounds; all in ATR.
    R is the distance from entry to stop.
 3. Each target lies at the nearest opposing level that is far enough from entry and from the target before it, and at
@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import Array
-from virtuoso.prism.blocks import Workspace, visible
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.candidates import candidates
+from virtuoso.signals.extra_levels import candidates
 from virtuoso.signals.rule import States
 from virtuoso.signals.settings import LevelSettings
 

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import Array
-from virtuoso.prism.blocks import Workspace, visible
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
+from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import steps, wsum
 from virtuoso.prism.prism import Prism

@@ -7,7 +7,7 @@
 3. Between two knots the probability is interpolated linearly, beyond the outermost it stays what it is there.
 4. A table fits the weights, thresholds and timeframe that it was learned with, and no others.
 
-Learning is `virtuoso.research.calibration`; here the table is only read, with + - x / and comparisons.
+Learning is `virtuoso.research.validation.calibration`; here the table is only read, with + - x / and comparisons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from virtuoso.errors import VirtuosoError
 
 if TYPE_CHECKING:
     from virtuoso.prism.prism import Prism
-    from virtuoso.prism.scores import Scores
+    from virtuoso.prism.result.scores import Scores
     from virtuoso.signals.settings import SignalSettings
 
 Basis = Literal["heuristic", "calibrated"]

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.columns import Array
-from virtuoso.prism.blocks import Workspace
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.scores import Scores
+from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.settings import SignalSettings
 
 BEARISH, NEUTRAL, BULLISH = -1, 0, 1

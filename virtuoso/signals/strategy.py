@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
-from virtuoso.prism.scores import Scores
+from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
-from virtuoso.signals.issue import issue
+from virtuoso.signals.message.build import issue
+from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.signals.signal import Signal
 
 Intents = NDArray[np.void]
 

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import BANDS, Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import BANDS, Array
 from virtuoso.prism.features.windows import deviation, known_rms
 
 REACHES = tuple(BANDS.values())

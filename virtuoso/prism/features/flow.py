@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import each, wsum

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.clock import UNIT_MS, Timeframe
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown
 

@@ -6,8 +6,8 @@ import numpy as np
 import talib
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown, write_means
 from virtuoso.prism.scale import NOT_KNOWN

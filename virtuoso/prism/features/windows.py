@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from virtuoso.compiled import kernel
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
 
 CALM = 0.1
 """Share of its root mean square that is added to a deviation, so that rounding is never divided by rounding."""

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.compiled import inner, kernel
-from virtuoso.market.columns import Array
+from virtuoso.jit.kernel import inner, kernel
+from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import LIFE

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.venues.simulator.coins import Coin, coin
+from virtuoso.venues.simulator.coin_profiles import Coin, coin
 from virtuoso.venues.simulator.market import MINUTE, VENUE, Recording, SimulatedBars
 from virtuoso.venues.simulator.state import FUNDING_HOURS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner, kernel
+from virtuoso.jit.kernel import inner, kernel
 from virtuoso.venues.simulator.state import (
     ACCOUNTS,
     BEST,

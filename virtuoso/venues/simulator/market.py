@@ -23,9 +23,20 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Env, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError
-from virtuoso.venues.simulator.coins import DEFAULT_SYMBOLS, MARKET_DAILY, Coin, coin
-from virtuoso.venues.simulator.factors import DAY, SLICES, Array, Counts, Factor, Streams, factor, news, season, spells
+from virtuoso.venues.simulator.coin_profiles import DEFAULT_SYMBOLS, MARKET_DAILY, Coin, coin
 from virtuoso.venues.simulator.orders import trade
+from virtuoso.venues.simulator.price_factors import (
+    DAY,
+    SLICES,
+    Array,
+    Counts,
+    Factor,
+    Streams,
+    factor,
+    news,
+    season,
+    spells,
+)
 from virtuoso.venues.simulator.state import Tape, new_tape, opened
 
 VENUE = "simulated"

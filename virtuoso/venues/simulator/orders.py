@@ -23,9 +23,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.compiled import inner, kernel
-from virtuoso.venues.simulator.factors import SLICES
+from virtuoso.jit.kernel import inner, kernel
 from virtuoso.venues.simulator.levels import open_or_close, quote, set_level, uniform, write_book
+from virtuoso.venues.simulator.price_factors import SLICES
 from virtuoso.venues.simulator.state import (
     ACCOUNTS,
     APPETITE,

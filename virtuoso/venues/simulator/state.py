@@ -10,8 +10,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.venues.simulator.coins import Coin
-from virtuoso.venues.simulator.factors import SLICES
+from virtuoso.venues.simulator.coin_profiles import Coin
+from virtuoso.venues.simulator.price_factors import SLICES
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]

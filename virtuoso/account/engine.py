@@ -1,0 +1,451 @@
+"""The contract: what one bar does to an account of linear perpetuals. Spot is leverage 1, long only, no funding.
+
+The only place where money moves: portfolio backtest, paper broker and simulated exchange all call `step`. One bar, in
+this order:
+
+1. Funding that settles at the open is paid by what was held before it.
+2. A mark at or beyond the liquidation price at the open liquidates at that mark, even where a stop existed.
+3. A stop that the open is at or beyond fills at the open, not at the stop. Then ways out decided at the close before.
+4. An entry that counts on the place of something that was to leave at this open, and does not since its own bar is not
+   known, is cut to what fits beside it, or withdrawn where nothing does.
+5. Entries decided at the close before act at the open, by rank: market orders, and limits that the open is at or
+   beyond, at the open and as takers. A limit that has rested since an earlier bar fills at its own price, as a maker,
+   where the open is beyond it. What is entered at the instant of a settlement pays it where that costs, and never
+   receives it.
+6. A limit entry fills inside the bar where price trades through it; a touch is not enough.
+7. Funding that settles inside the bar is paid at once where it costs, and received only by what is still held at the
+   close.
+8. Inside the bar the order of prices is not known. Pessimistic: what is adverse comes first, the nearer of stop and
+   liquidation; a target counts on the bar of a limit entry only if the close lies beyond it. Optimistic: targets come
+   first. Once the two differ, what becomes of the position is `ambiguous`.
+9. At the close trailing stops follow the best price since the entry, and orders that have waited long enough lapse; a
+   way out waits for the next bar that is known.
+
+Where a halt is latched at a close, whatever waits to enter lapses (`lapse_entries`); ways out stay.
+
+Stops and market orders pay the taker fee and slippage, against us always; limits and targets pay the maker fee and
+fill at their price, even where the open is beyond it. An entry is rejected where the account cannot set its margin and
+fee aside, where the margin would not exceed maintenance, where price is already beyond its stop or a target, or where
+the other side is held. An add takes its own stop and targets along, and they then stand for the whole position.
+
+With isolated margin a position is liquidated by its own margin. With cross margin the account is liquidated as a
+whole: all marks are taken to move together from open to adverse extreme, each position leaving at its stop on the way,
+and where equity meets maintenance everything else leaves at its mark. A way out loses at most what backs it, its
+margin or the rest of the equity; what is missing is the venue's insurance fund's.
+
+equity = wallet + unrealised at the mark, and wallet = cash + realised + funding - fees, after every event. Arrays and
+numba only; portfolio.py gives names to what comes out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.margin import maintenance
+from virtuoso.account.state import (
+    BY,
+    CALLED,
+    CLOSE,
+    CLOSED,
+    DOUBTED,
+    ENTERED,
+    ENTRY,
+    EXPIRES,
+    FIRM,
+    FRESH,
+    FUNDED,
+    FUNDING_INSIDE,
+    FUNDING_OPEN,
+    HIGH,
+    LAPSED,
+    LEANS,
+    LEVERAGE,
+    LIMIT,
+    LIQUIDATED,
+    LIQUIDATION_FEE,
+    LOW,
+    MAKER,
+    MARGIN,
+    MARK,
+    MARK_CLOSE,
+    MARK_HIGH,
+    MARK_LOW,
+    MARK_OPEN,
+    OPEN,
+    ORDER_SHARE,
+    ORDER_STOP,
+    ORDER_TARGET,
+    ORDER_TRAIL,
+    OUT,
+    QUANTITY,
+    RANK,
+    REJECTED,
+    RESTS,
+    SHARE,
+    SIZE,
+    SLIPPAGE,
+    STOP,
+    STOPPED,
+    TAKER,
+    TARGET,
+    TARGETED,
+    TRAIL,
+    WHOLE,
+    WITHDRAWN,
+    Books,
+    unrealised,
+)
+from virtuoso.jit.kernel import inner, kernel
+
+Array = NDArray[np.float64]
+
+AT_OPEN, INSIDE, AFTERWARDS = range(3)
+"""Phases of a bar."""
+DUST = 1e-12
+"""Share of the whole position below which what is left is nothing."""
+HALVINGS = 60
+"""Of the way from open to extreme, to find where equity meets maintenance."""
+
+
+@kernel
+def step(
+    instant: int, bars: Array, terms: Array, tiers: Array, books: Books, isolated: bool, pessimistic: bool
+) -> None:
+    """Let one bar act on an account.
+
+    Parameters
+    ----------
+    instant : int
+        Number of the bar.
+    bars : Array, shape (n_instruments, BAR_COLUMNS)
+    terms : Array, shape (n_instruments, TERM_COLUMNS)
+    tiers : Array, shape (n_instruments, 3, n_tiers)
+    books : Books
+        Changed.
+    isolated : bool
+        Margin mode; else cross.
+    pessimistic : bool
+        Which order of prices is assumed inside the bar.
+    """
+    for phase in range(3):
+        for i in range(len(bars)):
+            if books.positions[i, SIZE] != 0.0 and not np.isnan(bars[i, OPEN]):
+                _settle(instant, i, bars[i], books, isolated, phase)
+        if phase == AFTERWARDS:
+            break
+        _call(bars, tiers, books, isolated, phase)
+        for i in range(len(bars)):
+            if not np.isnan(bars[i, OPEN]):
+                _hold(instant, i, bars[i], terms[i], books, isolated, phase, pessimistic)
+        if phase == AT_OPEN:
+            leans = False
+            for i in range(len(bars)):
+                leans = leans or books.orders[i, LEANS] != 0.0
+            if leans:
+                _firm(instant, books)
+            _enter_all(instant, bars, terms, tiers, books, isolated)
+    for i in range(len(bars)):
+        _close(instant, i, bars[i], books)
+
+
+@inner
+def _settle(instant: int, i: int, bar: Array, books: Books, isolated: bool, phase: int) -> None:
+    """Settle funding: at the open whatever it is, inside the bar what costs, afterwards what is received."""
+    own = books.positions[i]
+    if phase == AT_OPEN:
+        own[MARK] = bar[MARK_OPEN]
+        _fund(instant, i, -own[SIZE] * bar[FUNDING_OPEN], books, isolated)
+    elif (own[SIZE] * bar[FUNDING_INSIDE] > 0.0) == (phase == INSIDE):
+        _fund(instant, i, -own[SIZE] * bar[FUNDING_INSIDE], books, isolated)
+
+
+@inner
+def _call(bars: Array, tiers: Array, books: Books, isolated: bool, phase: int) -> None:
+    """Write down at which mark each position is liquidated, at the open or on the way to the adverse extreme."""
+    way, whole = 2.0, False
+    for i in range(len(bars)):
+        own = books.positions[i]
+        own[CALLED] = np.nan
+        if own[SIZE] == 0.0 or np.isnan(bars[i, OPEN]):
+            continue
+        if isolated or not whole:  # an account on cross margin is called as a whole
+            way, whole = _way(bars, tiers, books, phase, i if isolated else -1), True
+        if way <= 1.0:
+            own[CALLED] = own[MARK] = _mark_at(bars[i], own, phase, way)
+
+
+@inner
+def _way(bars: Array, tiers: Array, books: Books, phase: int, alone: int) -> float:
+    """Share of the way to the adverse extremes on which equity meets maintenance; 2 if it never does."""
+    safe, way = 0.0, 2.0
+    for k in range(HALVINGS + 2):
+        tried = 1.0 if k == 0 else 0.0 if k == 1 else 0.5 * (safe + way)
+        if _room(bars, tiers, books, phase, tried, alone) <= 0.0:
+            way = tried
+        elif k == 0:
+            break
+        else:
+            safe = tried
+    return way
+
+
+@inner
+def _room(bars: Array, tiers: Array, books: Books, phase: int, way: float, alone: int) -> float:
+    """Equity less maintenance when all marks have gone so much of their way; what a stop frees is not counted.
+
+    Of one position `alone` with its own margin, or of all with the wallet at -1.
+    """
+    room = books.wallet[0] if alone < 0 else books.positions[alone, MARGIN]
+    for i in range(len(bars)):
+        own = books.positions[i]
+        if own[SIZE] == 0.0 or (alone >= 0 and i != alone):
+            continue
+        mark, adverse = _mark_at(bars[i], own, phase, way), bars[i, LOW] if own[SIZE] > 0.0 else bars[i, HIGH]
+        if phase == INSIDE and own[SIZE] * (adverse - own[STOP]) <= 0.0 and own[SIZE] * (mark - own[STOP]) < 0.0:
+            mark = own[STOP]
+        room += own[SIZE] * (mark - own[ENTRY]) - maintenance(tiers[i], abs(own[SIZE]) * mark)
+    return float(room)
+
+
+@inner
+def _mark_at(bar: Array, own: Array, phase: int, way: float) -> float:
+    """Mark on the way from where it was last seen to the adverse extreme of the bar; unmoved where there is no way."""
+    if phase == AT_OPEN or np.isnan(bar[OPEN]):
+        return float(own[MARK])
+    end = bar[MARK_LOW] if own[SIZE] > 0.0 else bar[MARK_HIGH]
+    return float(own[MARK] + way * (end - own[MARK]))
+
+
+@inner
+def _hold(
+    instant: int, i: int, bar: Array, term: Array, books: Books, isolated: bool, phase: int, pessimistic: bool
+) -> None:
+    """Let what is held leave, at the open or between open and close; afterwards nothing waits to leave."""
+    own, inside = books.positions[i], phase == INSIDE
+    side, adverse, best = 1.0, bar[LOW], bar[HIGH]
+    if own[SIZE] < 0.0:
+        side, adverse, best = -1.0, bar[HIGH], bar[LOW]
+    if not inside:
+        adverse, best = bar[OPEN], np.nan
+    called = not np.isnan(own[CALLED])
+    stopped = side * (adverse - own[STOP]) <= 0.0
+    if inside and called and stopped and side * (own[STOP] - own[CALLED]) > 0.0:
+        called = False  # the stop lies nearer, so it was met first
+    sure = bar[CLOSE] if own[FRESH] == 1.0 else best
+    for k in range(3):
+        if own[SIZE] != 0.0 and own[SHARE + k] > 0.0 and side * (best - own[TARGET + k]) >= 0.0:
+            certain = side * (sure - own[TARGET + k]) >= 0.0
+            if called or stopped or not certain:
+                own[DOUBTED] = 1.0
+            if not pessimistic or (certain and not called and not stopped):
+                part = side * min(own[SHARE + k] * own[WHOLE], abs(own[SIZE]))
+                own[SHARE + k] = 0.0
+                leave(instant, i, float(TARGETED), part, own[TARGET + k], 0.0, term[MAKER], books, isolated)
+    if own[SIZE] != 0.0:
+        # a resting limit may have filled beyond its stop, and then the stop cannot fill better than the open
+        kind, price = float(STOPPED), side * min(side * own[STOP], side * bar[OPEN])
+        slippage, fee = bar[SLIPPAGE], term[TAKER]
+        if called:
+            kind, price, slippage, fee = float(LIQUIDATED), own[CALLED], 0.0, term[LIQUIDATION_FEE]
+        elif not stopped and books.orders[i, OUT] != 0.0:
+            kind, price = float(CLOSED), bar[OPEN]
+        if called or stopped or kind == CLOSED:
+            leave(instant, i, kind, own[SIZE], price, slippage, fee, books, isolated)
+    books.orders[i, OUT] = 0.0
+
+
+@inner
+def _firm(instant: int, books: Books) -> None:
+    """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
+    stays, orders = False, books.orders
+    for i in range(len(orders)):
+        stays = stays or (orders[i, OUT] != 0.0 and books.positions[i, SIZE] != 0.0)
+    for i in range(len(orders)):
+        order = orders[i]
+        if order[LEANS] != 0.0:
+            order[LEANS] = 0.0
+            if stays and order[QUANTITY] != order[FIRM]:
+                missing, price = order[QUANTITY] - order[FIRM], order[LIMIT]
+                order[QUANTITY] = order[FIRM]
+                if order[FIRM] == 0.0:
+                    _take_entry_out(order)
+                _note(books, instant, i, float(WITHDRAWN), order[RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@inner
+def lapse_entries(instant: int, books: Books) -> None:
+    """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
+    for i in range(len(books.orders)):
+        if books.orders[i, QUANTITY] != 0.0:
+            _lapse(instant, i, books)
+
+
+@inner
+def _enter_all(instant: int, bars: Array, terms: Array, tiers: Array, books: Books, isolated: bool) -> None:
+    """Let orders enter by rank: at the open first, then those whose limit price trades through."""
+    for inside in (False, True):
+        i = _next(books.orders, bars, -np.inf, -1.0)
+        while i >= 0:
+            rank = books.orders[i, RANK]
+            _enter(instant, i, bars[i], terms[i], tiers[i], books, isolated, inside)
+            i = _next(books.orders, bars, rank, float(i))
+
+
+@inner
+def _next(orders: Array, bars: Array, rank: float, row: float) -> int:
+    """Give the first order after a rank and a row whose bar is known; -1 if there is none."""
+    found = -1
+    for k in range(len(orders)):
+        if orders[k, QUANTITY] == 0.0 or np.isnan(bars[k, OPEN]):
+            continue
+        later = orders[k, RANK] > rank or (orders[k, RANK] == rank and k > row)
+        if later and (found < 0 or orders[k, RANK] < orders[found, RANK]):
+            found = k
+    return found
+
+
+@inner
+def _enter(
+    instant: int, i: int, bar: Array, term: Array, tiers: Array, books: Books, isolated: bool, inside: bool
+) -> None:
+    """Enter or add if the bar fills the order and the account can carry it."""
+    own, order = books.positions[i], books.orders[i]
+    quantity, limit = order[QUANTITY], order[LIMIT]
+    side = 1.0 if quantity > 0.0 else -1.0
+    quoted, rests = bar[OPEN], order[RESTS] == 1.0
+    price, fee_rate = quoted * (1.0 + side * bar[SLIPPAGE]), term[TAKER]
+    if not np.isnan(limit):
+        price = side * min(side * price, side * limit)
+        if inside or rests:
+            price, quoted, fee_rate = limit, limit, term[MAKER]
+        reached = (bar[LOW] if side > 0.0 else bar[HIGH]) if inside else bar[OPEN]
+        if side * (limit - reached) < 0.0 or (limit == reached and (inside or rests)):
+            return
+    elif inside:
+        return
+    margin, fee = abs(quantity) * price / term[LEVERAGE], abs(quantity) * price * fee_rate
+    free = books.wallet[0] if isolated else books.wallet[0] + unrealised(books.positions)
+    for k in range(len(books.positions)):
+        free -= books.positions[k, MARGIN]
+    size = own[SIZE] + quantity
+    refused = own[SIZE] * quantity < 0.0 or side * (quoted - order[ORDER_STOP]) <= 0.0 or margin + fee > free
+    for k in range(3):
+        refused = refused or (order[ORDER_SHARE + k] > 0.0 and side * (order[ORDER_TARGET + k] - price) <= 0.0)
+    if refused or own[MARGIN] + margin <= maintenance(tiers, abs(size) * price):
+        _note(books, instant, i, float(REJECTED), order[RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        _take_entry_out(order)
+        return
+    own[ENTRY] = (own[SIZE] * own[ENTRY] + quantity * price) / size if own[SIZE] != 0.0 else price
+    own[SIZE], own[WHOLE], own[FRESH] = size, abs(size), 1.0 if inside else 0.0
+    own[MARK] = price if inside else bar[MARK_OPEN]
+    own[MARGIN] += margin
+    own[BY] = order[RANK]
+    own[STOP], own[TRAIL] = order[ORDER_STOP], order[ORDER_TRAIL]
+    for k in range(3):
+        own[TARGET + k] = order[ORDER_TARGET + k]
+        own[SHARE + k] = order[ORDER_SHARE + k] if not np.isnan(order[ORDER_TARGET + k]) else 0.0
+    books.wallet[0] -= fee
+    slipped = abs(quantity) * abs(price - quoted)
+    _note(books, instant, i, float(ENTERED), order[RANK], quantity, price, fee, slipped, 0.0, 0.0, 0.0)
+    _take_entry_out(order)
+    if not inside and quantity * bar[FUNDING_OPEN] > 0.0:
+        _fund(instant, i, -quantity * bar[FUNDING_OPEN], books, isolated)
+
+
+@inner
+def leave(
+    instant: int, i: int, kind: float, part: float, quoted: float, slippage: float, fee_rate: float, books: Books,
+    isolated: bool,
+) -> None:  # fmt: skip
+    """Take a signed part of a position off; it loses at most what backs it, fee included."""
+    own, wallet = books.positions[i], books.wallet
+    price = quoted * (1.0 - slippage if own[SIZE] > 0.0 else 1.0 + slippage)
+    left = own[SIZE] - part
+    if abs(left) <= DUST * own[WHOLE]:
+        part, left = own[SIZE], 0.0
+    backing = own[MARGIN] * (part / own[SIZE])
+    if not isolated:
+        backing = wallet[0] + unrealised(books.positions) - own[SIZE] * (own[MARK] - own[ENTRY])
+    realised = max(part * (price - own[ENTRY]), -max(backing, 0.0))
+    fee = min(abs(part) * price * fee_rate, max(backing + realised, 0.0))
+    wallet[0] += realised - fee
+    own[MARGIN] *= left / own[SIZE]
+    own[SIZE] = left
+    _note(
+        books,
+        instant,
+        i,
+        kind,
+        own[BY],
+        -part,
+        price,
+        fee,
+        abs(part) * abs(price - quoted),
+        realised,
+        0.0,
+        own[DOUBTED],
+    )
+    if left == 0.0:
+        own[:] = 0.0
+        own[STOP], own[TRAIL], own[CALLED] = np.nan, np.nan, np.nan
+
+
+@inner
+def _close(instant: int, i: int, bar: Array, books: Books) -> None:
+    """Close the bar: trailing stops follow, to count from the next bar on; orders lapse or rest."""
+    own, order = books.positions[i], books.orders[i]
+    if own[SIZE] != 0.0 and not np.isnan(bar[OPEN]):
+        side, best = (1.0, bar[HIGH]) if own[SIZE] > 0.0 else (-1.0, bar[LOW])
+        followed = side * ((bar[CLOSE] if own[FRESH] == 1.0 else best) - side * own[TRAIL])
+        if not np.isnan(own[TRAIL]):
+            own[STOP] = side * (followed if np.isnan(own[STOP]) else max(side * own[STOP], followed))
+        own[MARK], own[FRESH] = bar[MARK_CLOSE], 0.0
+    order[RESTS] = 1.0 if order[QUANTITY] != 0.0 else 0.0
+    if order[QUANTITY] != 0.0 and instant >= order[EXPIRES]:
+        _lapse(instant, i, books)
+
+
+@inner
+def _lapse(instant: int, i: int, books: Books) -> None:
+    """Let what an order would enter lapse."""
+    order = books.orders[i]
+    _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
+    _take_entry_out(order)
+
+
+@inner
+def _take_entry_out(order: Array) -> None:
+    """Take what an order would enter out of it; a way out stays."""
+    order[QUANTITY], order[LIMIT], order[RESTS], order[LEANS] = 0.0, np.nan, 0.0, 0.0
+
+
+@inner
+def _fund(instant: int, i: int, amount: float, books: Books, isolated: bool) -> None:
+    """Pay or receive funding; an isolated position pays from, and receives into, its own margin."""
+    if amount == 0.0:
+        return
+    books.wallet[0] += amount
+    if isolated:
+        books.positions[i, MARGIN] += amount
+    _note(books, instant, i, float(FUNDED), books.positions[i, BY], 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
+
+
+@inner
+def _note(
+    books: Books, instant: int, i: int, kind: float, by: float, size: float, price: float, fee: float,
+    slippage: float, realised: float, funding: float, ambiguous: float,
+) -> None:  # fmt: skip
+    """Write an event, or only count it where there is no room: whoever reads the events then refuses them.
+
+    Floats only, since numba compiles a function again for each literal integer it is called with.
+    """
+    row = books.written[0]
+    books.written[0] = row + 1
+    if row >= len(books.events):
+        return
+    event = books.events[row]
+    event[0], event[1], event[2], event[3], event[4], event[5] = instant, i, kind, by, size, price
+    event[6], event[7], event[8], event[9], event[10], event[11] = (
+        fee, slippage, realised, funding, books.wallet[0], ambiguous,
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""The books of an account: what it holds, what it has ordered, what has happened; and the columns of the contract.
+
+Plain tables of floats, one row an instrument, since that is what numba compiles quickly. `Books.named` gives names to
+the events.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.errors import check_room
+from virtuoso.jit.kernel import kernel
+
+Array = NDArray[np.float64]
+
+# columns of a position, one row an instrument
+SIZE, ENTRY, MARGIN, STOP, TRAIL, WHOLE, MARK, CALLED, FRESH, BY, DOUBTED = range(11)
+"""Signed size; average entry price; margin set aside; stop price; distance a stop trails; largest size; last mark;
+mark at which this bar liquidates, NaN if it does not; 1 on the bar in which a limit filled inside; rank of the
+order that entered last; 1 once the order of prices inside a bar has mattered."""
+TARGET, SHARE = 11, 14
+"""First of three target prices and of the shares of the whole that leave there."""
+POSITION_COLUMNS = 17
+
+# columns of an order, one row an instrument; all zero or NaN is no order
+OUT, QUANTITY, LIMIT, EXPIRES, ORDER_STOP, ORDER_TRAIL, RANK, RESTS = range(8)
+"""Whether to close first; signed size to enter; limit price or NaN for market; last instant of a limit; bracket; who
+comes first, smallest first, then by row; whether it has rested for a bar."""
+ORDER_TARGET, ORDER_SHARE = 8, 11
+LEANS, FIRM = 14, 15
+"""Whether its size counts on the place of something that is to leave at the next open; what is left of the size if that
+does not leave then."""
+ORDER_COLUMNS = 16
+
+# columns of a bar, one row an instrument
+OPEN, HIGH, LOW, CLOSE, MARK_OPEN, MARK_HIGH, MARK_LOW, MARK_CLOSE, SLIPPAGE, FUNDING_OPEN, FUNDING_INSIDE = range(11)
+"""Prices, NaN where the bar is not known; slippage as a share of price; funding rate x mark price, summed."""
+BAR_COLUMNS = 11
+
+# columns of the terms, one row an instrument
+MAKER, TAKER, LIQUIDATION_FEE, LEVERAGE = range(4)
+TERM_COLUMNS = 4
+
+# kinds of events
+ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN = range(9)
+KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn")
+UNFILLED = (LAPSED, REJECTED, WITHDRAWN)
+"""Kinds of events in which nothing is filled or paid."""
+
+EVENT = np.dtype(
+    [
+        ("instant", np.int64),
+        ("instrument", np.int64),
+        ("kind", np.int8),
+        ("order", np.int64),  # rank of the order behind it
+        ("size", np.float64),  # signed change of the position, base currency; of an UNFILLED one, what is not entered
+        ("price", np.float64),  # of the fill, slippage included
+        ("fee", np.float64),  # quote currency
+        ("slippage", np.float64),  # quote currency, against the price without it
+        ("realised", np.float64),  # quote currency, without fee
+        ("funding", np.float64),  # quote currency, received if positive
+        ("wallet", np.float64),  # quote currency, afterwards
+        ("ambiguous", np.bool_),
+    ]
+)
+"""One row an event; inside, the same columns in a table of floats."""
+EVENT_COLUMNS = len(EVENT.names or ())
+EVENTS_A_BAR = 12
+"""Events that one bar can bring to one instrument, at most."""
+EVENTS_AN_ORDER = 8
+"""Events that one order can bring, at most: withdrawn in part, entered, three targets, a way out; and two to spare."""
+EVENTS_A_SETTLEMENT = 3
+"""Events that one settlement of funding can bring: of what is held, and of what enters at its instant."""
+
+
+class Books(NamedTuple):
+    """What a step changes.
+
+    Attributes
+    ----------
+    positions : Array, shape (n_instruments, POSITION_COLUMNS)
+    orders : Array, shape (n_instruments, ORDER_COLUMNS)
+        Decided at the close before; limits that still wait stay in it, everything else is taken out.
+    wallet : Array, quote currency, shape (1,)
+    events : Array, shape (room, EVENT_COLUMNS)
+        What does not fit is not written, only counted.
+    written : array of int64, shape (1,)
+        Events so far; more than there is room for where some were not written.
+    """
+
+    positions: Array
+    orders: Array
+    wallet: Array
+    events: Array
+    written: NDArray[np.int64]
+
+    @classmethod
+    def opened(cls, instruments: int, cash: float, room: int) -> Books:
+        """Open the books of an account that holds nothing, with room for so many events."""
+        positions, orders = np.zeros((instruments, POSITION_COLUMNS)), np.zeros((instruments, ORDER_COLUMNS))
+        positions[:, [STOP, TRAIL, CALLED]] = np.nan
+        orders[:, LIMIT] = np.nan
+        return cls(positions, orders, np.array([cash]), np.empty((room, EVENT_COLUMNS)), np.zeros(1, np.int64))
+
+    def named(self) -> np.ndarray:
+        """Events so far as an array of EVENT.
+
+        Raises
+        ------
+        DataError
+            There were more of them than there was room for.
+        """
+        check_room("events of an account", int(self.written[0]), len(self.events))
+        events = np.empty(int(self.written[0]), dtype=EVENT)
+        for column, name in enumerate(EVENT.names or ()):
+            events[name] = self.events[: len(events), column]
+        return events
+
+
+def room_for(orders: int, bars: Array) -> int:
+    """Events that so many orders can bring, at most, on the bars that are stepped through.
+
+    Parameters
+    ----------
+    orders : int
+    bars : Array, shape (n_bars, n_instruments, BAR_COLUMNS)
+        Those that `step` is given, not slower ones: each of their settlements is an event of its own.
+    """
+    settlements = int(np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_OPEN:])))
+    room: int = EVENTS_AN_ORDER * orders + EVENTS_A_SETTLEMENT * settlements + EVENTS_A_BAR * bars.shape[1]
+    return room
+
+
+@kernel
+def unrealised(positions: Array) -> float:
+    """Profit of all positions at their last marks, quote currency."""
+    total = 0.0
+    for i in range(len(positions)):
+        total += positions[i, SIZE] * (positions[i, MARK] - positions[i, ENTRY])
+    return total

@@ -1,0 +1,318 @@
+"""Where settings come from: strict YAML files, the environment and `.env`.
+
+1. `read_yaml` reads one file as a layer: plain values only, no tags, no anchors, no duplicate keys, nothing that YAML
+   1.1 and 1.2 read differently, at most 1 MB.
+2. `project_layers` finds the files of a project, `weight_layers` and `calibration_layer` what they name: weights, and
+   the table of reliability.
+3. `read_environment` joins `.env` and the environment; `environment_layers` turns VIRTUOSO_SECTION__KEY into layers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from virtuoso.config.layers import KeyPath, Layer, dotted
+from virtuoso.errors import ConfigError, SecretError, did_you_mean
+from virtuoso.prism.settings import DEFAULT_WEIGHTS
+from virtuoso.settings import shipped
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN"
+)
+"""Numbers that every version of YAML takes for the same one: not 1:30 (90 in YAML 1.1), 010 (8) or 1_000."""
+READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
+PREFIX = "VIRTUOSO_"
+OTHERS_MAY_READ = 0o077
+WEIGHT_KEYS = ("timeframes", "faces")
+
+
+class _Reader:
+    """Turns YAML nodes into plain values and remembers the line of each key."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._loader = yaml.SafeLoader(text)
+        self._source = source
+        self.lines: dict[KeyPath, int] = {}
+
+    def read(self) -> Any:
+        root = self._loader.get_single_node()
+        return None if root is None else self._value(root, ())
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            self.lines |= {(*path, i): item.start_mark.line + 1 for i, item in enumerate(node.value)}
+            return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        if node.tag in READ_DIFFERENTLY and not PLAIN_NUMBER.fullmatch(node.value):
+            raise ConfigError(
+                f"{dotted(path)} in {self._source}, line {node.start_mark.line + 1}: some readers of YAML take this "
+                "value for a number or a date, others for text or another number. Quote it if it is text; write a "
+                "number in plain digits, such as 90 for 1:30."
+            )
+        return self._loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag != "tag:yaml.org,2002:str":
+                raise ConfigError(f"{self._source}, line {line}: a key must be text; quote it if it is one.")
+            key = key_node.value
+            here = (*path, key)
+            if key in values:
+                raise ConfigError(
+                    f"{dotted(here)} stands twice in {self._source}, lines {self.lines[here]} and {line}. Keep one."
+                )
+            self.lines[here] = line
+            values[key] = self._value(value_node, here)
+        return values
+
+
+def parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
+    """Read plain values from YAML.
+
+    Returns
+    -------
+    tuple
+        The values, and the line of each key.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or holds tags, anchors, duplicate keys or keys that are not text. The text itself is never
+        part of the message, since it may hold a secret.
+    """
+    try:
+        _refuse_what_is_not_plain(text, source)
+        reader = _Reader(text, source)
+        return reader.read(), reader.lines
+    except yaml.MarkedYAMLError as broken:
+        line = f", line {broken.problem_mark.line + 1}" if broken.problem_mark else ""
+        remedy = ' Inside {...} and [...] write references in quotes: "${NAME}".' if "${" in text else ""
+        raise ConfigError(f"{source}{line} is not valid YAML: {broken.problem}.{remedy}") from None
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(
+            f"{source} is not valid YAML: it holds a character or a value that YAML cannot hold."
+        ) from None
+
+
+def _refuse_what_is_not_plain(text: str, source: str) -> None:
+    """Refuse tags, anchors and depth before anything is built; PyYAML takes minutes over `[[[[...`."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        line = token.start_mark.line + 1
+        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{source}, line {line} is nested more than {MAX_DEPTH} deep; settings are not.")
+        if isinstance(token, (yaml.TagToken, yaml.AnchorToken, yaml.AliasToken)):
+            raise ConfigError(
+                f"{source}, line {line}: tags (!), anchors (&) and aliases (*) are refused. "
+                "Write the value out, or quote it if it is text."
+            )
+
+
+def _text(file: Path, source: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as refused:
+        raise ConfigError(f"{source} cannot be read: {refused.strerror}.") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{source} is larger than {MAX_BYTES:,} bytes; that is not a configuration file.")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        raise ConfigError(f"{source} is not UTF-8 text (byte {broken.start}). Save it as UTF-8.") from None
+
+
+def read_yaml(file: Path, root: Path) -> Layer:
+    """Read one configuration file.
+
+    Parameters
+    ----------
+    file : Path
+        It must exist and hold a mapping; an empty one is a mapping without keys.
+    root : Path
+        The project's folder; messages name files relative to it.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing, too large, not UTF-8, not plain YAML or not a mapping.
+    """
+    source = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
+    if not file.is_file():
+        siblings = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
+        raise ConfigError(f"There is no configuration file {source}. {did_you_mean(file.name, siblings)}")
+    tree, lines = parse_yaml(_text(file, source), source)
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source} must hold settings such as 'system: ...', but holds a {type(tree).__name__}.")
+    # a section whose lines are all commented out
+    tree = {key: value for key, value in tree.items() if value is not None}
+    return Layer(source, tree, lines, file.parent)
+
+
+def project_layers(root: Path, profile: str | None, files: Iterable[str | Path]) -> Iterator[Layer]:
+    """Read the shipped base, the project's base, a profile and further files, in the order in which they win.
+
+    Raises
+    ------
+    ConfigError
+        If the profile or a file does not exist; names the nearest one that does.
+    """
+    own = root / "configs"
+    yield read_yaml(shipped("base.yaml"), root)
+    if (own / "base.yaml").is_file() and not (own / "base.yaml").samefile(shipped("base.yaml")):
+        yield read_yaml(own / "base.yaml", root)
+    profiles = _profiles(own)
+    if profile is not None:
+        if profile not in profiles:
+            raise ConfigError(f"There is no profile {profile!r} in configs/profiles. {did_you_mean(profile, profiles)}")
+        yield read_yaml(profiles[profile], root)
+    for file in files:
+        if str(file) in profiles and not Path(file).is_file():
+            raise ConfigError(f"{file} is a profile, not a file. Use profile={str(file)!r}, or -p {file}.")
+        yield read_yaml(Path(file).absolute(), root)
+
+
+def _profiles(own: Path) -> dict[str, Path]:
+    folders = (shipped("profiles"), own / "profiles")  # the project's own win
+    return {file.stem: file for folder in folders for file in folder.glob("*.yaml")}
+
+
+def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer]:
+    """Read the shipped weights and the file that `prism.weights` names.
+
+    Parameters
+    ----------
+    name : str
+        Looked for beside the file of the project that names it, in the project's `configs/` and folder, then among
+        the shipped files.
+    origin : Layer or None
+        Where the name stands.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it holds more than timeframes and faces.
+    """
+    file = _named_file(name, origin, ("prism", "weights"), root, "weights/*.yaml")
+    for path in dict.fromkeys((shipped(DEFAULT_WEIGHTS), file)):
+        layer = read_yaml(path, root)
+        for key in layer.tree:
+            if key not in WEIGHT_KEYS:
+                raise ConfigError(
+                    f"{key} in {layer.where((key,))} does not belong into a file of weights. "
+                    f"{did_you_mean(key, WEIGHT_KEYS)}"
+                )
+        yield layer.under("prism")
+
+
+def calibration_layer(name: str, origin: Layer | None, root: Path) -> Layer:
+    """Read the table of reliability that `signals.calibration` names; it is looked for as weights are.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file.
+    """
+    file = _named_file(name, origin, ("signals", "calibration"), root, "calibration/*.yaml")
+    return read_yaml(file, root).under("signals", "calibration")
+
+
+def _named_file(name: str, origin: Layer | None, key: KeyPath, root: Path, pattern: str) -> Path:
+    """Find a file that a setting names: beside the file of the project that names it, in the project, then shipped."""
+    beside = [origin.folder] if origin and origin.folder and not origin.folder.is_relative_to(shipped("")) else []
+    candidates = [folder / name for folder in (*beside, root / "configs", root, shipped(""))]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        folders = (root / "configs", shipped(""))
+        known = {path.relative_to(folder).as_posix() for folder in folders for path in folder.glob(pattern)}
+        where = f" in {origin.where(key)}" if origin else ""
+        raise ConfigError(f"{dotted(key)}{where} names {name!r}, which does not exist. {did_you_mean(name, known)}")
+    return file
+
+
+def read_environment(root: Path, env: Mapping[str, str] | None) -> tuple[dict[str, str], frozenset[str]]:
+    """Join the project's `.env` and the environment; the environment wins, and empty values count as not set.
+
+    Returns
+    -------
+    tuple
+        The variables, and the names of those that `.env` gave.
+
+    Raises
+    ------
+    SecretError
+        If `.env` holds values and others may read it.
+    ConfigError
+        If a line of it cannot be read.
+    """
+    outer = {name: value for name, value in (os.environ if env is None else env).items() if value}
+    file = root / ".env"
+    inner = _read_dotenv(file) if file.is_file() else {}
+    return {**inner, **outer}, frozenset(inner) - frozenset(outer)
+
+
+def _read_dotenv(file: Path) -> dict[str, str]:
+    from dotenv.parser import parse_stream  # only where there is a .env to read
+
+    values: dict[str, str] = {}
+    for binding in parse_stream(StringIO(_text(file, ".env"))):
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise ConfigError(f".env, line {binding.original.line} is not NAME=value (its text is not shown).")
+        if binding.key is not None and binding.value:
+            values[binding.key] = binding.value
+    mode = file.stat().st_mode & 0o777
+    if values and os.name == "posix" and mode & OTHERS_MAY_READ:
+        raise SecretError(f".env holds secrets and others may read it (mode {mode:03o}). Run: chmod 600 {file}")
+    return values
+
+
+def environment_layers(
+    env: Mapping[str, str], from_dotenv: Container[str], sections: Container[str]
+) -> Iterator[Layer]:
+    """Turn VIRTUOSO_SECTION__KEY=value into layers, one a variable; VIRTUOSO_DATA is the data root.
+
+    A value that begins with { or [ is read as YAML; any other is taken as it stands, and the setting's own type
+    decides what it means.
+
+    Raises
+    ------
+    ConfigError
+        If VIRTUOSO_DATA and VIRTUOSO_DATA__ROOT contradict each other.
+    """
+    if env.get("VIRTUOSO_DATA", "") != env.get("VIRTUOSO_DATA__ROOT", env.get("VIRTUOSO_DATA", "")):
+        raise ConfigError(
+            f"VIRTUOSO_DATA is {env['VIRTUOSO_DATA']!r} and VIRTUOSO_DATA__ROOT is {env['VIRTUOSO_DATA__ROOT']!r}; "
+            "both mean data.root. Unset one."
+        )
+    for name in sorted(env):
+        keys = name.removeprefix(PREFIX).lower().split("__")
+        if not name.startswith(PREFIX) or (len(keys) == 1 and keys[0] not in sections):
+            continue
+        source = f"{name} in .env" if name in from_dotenv else f"the environment variable {name}"
+        value: Any = env[name]
+        if value.lstrip().startswith(("{", "[")):
+            value, _ = parse_yaml(value, source)
+        keys = ["data", "root"] if name == "VIRTUOSO_DATA" else keys
+        yield Layer(source, {keys[-1]: value}).under(*keys[:-1])

@@ -1,0 +1,264 @@
+"""The border: every row is judged before anything is stored.
+
+1. A row that breaks a rule is refused, with the first rule it breaks as the reason; it goes to quarantine as it came.
+2. A bar that has not closed yet is left out. It is nobody's fault, so it is not quarantined.
+3. The same bar twice with the same values is stored once. With different values the last one in the file is kept and
+   the earlier ones become revisions.
+4. If too many rows are refused, the file is not what it claims to be, and nothing of it is stored.
+
+Rules read one row at a time, except `price_jump`, which compares a row with its neighbours on both sides. It may: what
+is refused was never true, and the rows around it are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import Timeframe, iso
+from virtuoso.errors import UnreadableFileError
+from virtuoso.lake.rows import Mask, Rows, Times, traded_rows
+from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED, Array
+
+EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
+LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
+LARGEST_JUMP = 50.0
+NEIGHBOURS = 3
+MAX_BAD_SHARE = 0.001  # reliability B3: a batch fails if more than 0.1 % of its rows are bad
+FEW = 3  # so many bad rows do not fail a small file
+
+RULES = {
+    "broken_line": "the line has too few or too many fields",
+    "time_unreadable": "the time is missing or cannot be read",
+    "not_a_number": "a field is text where a number should be",
+    "not_finite": "a price or the volume is missing, NaN or infinite",
+    "time_out_of_range": "the time lies before 2009 or in the future",
+    "off_grid": "the bar does not open on the grid of its timeframe",
+    "price_not_positive": "a price is zero or negative",
+    "high_below_low": "the high is below the low",
+    "outside_range": "open or close lies outside low to high",
+    "negative_volume": "a volume or count is negative",
+    "taker_above_volume": "takers bought more than was traded",
+    "price_jump": f"a price is more than {LARGEST_JUMP:.0f} times off its neighbours on both sides",
+}
+_CODES = {rule: code for code, rule in enumerate(RULES, start=1)}
+_FORMING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the border made of a batch of rows.
+
+    Attributes
+    ----------
+    rows : Rows
+        Accepted, in order of time, one a bar.
+    superseded : Rows
+        Earlier versions of accepted bars in the same batch, in order of time.
+    duplicates, forming : int
+        Repeated rows with equal values; bars that had not closed.
+    bad : array of int64, shape (n_bad,)
+        Positions of the refused rows in the batch.
+    reasons : tuple of str
+        The rule that each of them breaks.
+    disordered : bool
+        Whether the batch was out of order.
+    """
+
+    rows: Rows
+    superseded: Rows
+    duplicates: int
+    forming: int
+    bad: NDArray[np.int64]
+    reasons: tuple[str, ...]
+    disordered: bool
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows broke which rule."""
+        return dict(Counter(self.reasons))
+
+
+def inspect(
+    open_time: Times,
+    columns: Mapping[str, Array],
+    timeframe: Timeframe,
+    now_ms: int,
+    *,
+    no_time: Mask | None = None,
+    off_grid: Mask | None = None,
+    garbled: Mask | None = None,
+) -> Inspected:
+    """Judge rows of bars.
+
+    Parameters
+    ----------
+    open_time : array of int64, ms, shape (n_rows,)
+        In any order.
+    columns : mapping of str to Array, shape (n_rows,)
+    timeframe : Timeframe
+    now_ms : int, ms
+        The present; bars that close after it are still forming.
+    no_time, off_grid, garbled : array of bool, shape (n_rows,), optional
+        Rows whose time could not be read, whose time is finer than a millisecond, and that hold text for a number.
+    """
+    n = len(open_time)
+    none = np.zeros(n, dtype=bool)
+    code = _row_codes(
+        open_time,
+        columns,
+        timeframe,
+        now_ms,
+        none if no_time is None else no_time,
+        none if off_grid is None else off_grid,
+        none if garbled is None else garbled,
+    )
+    good = np.flatnonzero(code == 0)
+    order = good[np.argsort(open_time[good], kind="stable")]
+    code[order[_jumps(columns, order)]] = _CODES["price_jump"]
+    order = order[code[order] == 0]
+
+    rows = traded_rows(open_time[order], {name: columns[name][order] for name in columns}, timeframe.ms)
+    last = np.append(np.diff(rows.open_time) > 0, True)[: len(rows)]
+    kept, earlier = rows.take(last), rows.take(~last)
+    kept_of_earlier = kept.take(np.searchsorted(kept.open_time, earlier.open_time))
+    differs = earlier.differs(kept_of_earlier) | earlier.adds_to(kept_of_earlier)
+    bad = np.flatnonzero(code > 0)
+    names = tuple(RULES)
+    return Inspected(
+        rows=kept,
+        superseded=earlier.take(differs),
+        duplicates=int((~differs).sum()),
+        forming=int((code == _FORMING).sum()),
+        bad=bad,
+        reasons=tuple(names[c - 1] for c in code[bad]),
+        disordered=bool((np.diff(open_time[good]) < 0).any()),
+    )
+
+
+def _row_codes(
+    open_time: Times,
+    columns: Mapping[str, Array],
+    timeframe: Timeframe,
+    now_ms: int,
+    no_time: Mask,
+    off_grid: Mask,
+    garbled: Mask,
+) -> NDArray[np.int8]:
+    """First rule that each row breaks; 0 for none, -1 for a bar that is still forming."""
+    opened, high, low, close = (columns[name] for name in PRICES)
+    optional = [columns[name] for name in columns if name not in REQUIRED]
+    finite = np.isfinite(np.vstack([columns[name] for name in REQUIRED])).all(axis=0)
+    for values in optional:
+        finite &= ~np.isinf(values)  # NaN in a further column means that the source does not say
+    amounts = [columns[name] for name in columns if BAR_COLUMNS[name].silence == "zero"]
+    with np.errstate(invalid="ignore"):
+        broken = {
+            "time_unreadable": no_time,
+            "not_a_number": garbled,
+            "not_finite": ~finite,
+            "time_out_of_range": (open_time < EARLIEST_MS) | (open_time > now_ms + timeframe.ms),
+            "off_grid": off_grid | (open_time % timeframe.ms != 0),
+            "price_not_positive": (np.minimum(np.minimum(opened, close), np.minimum(high, low)) <= 0),
+            "high_below_low": high < low,
+            "outside_range": (np.maximum(opened, close) > high) | (np.minimum(opened, close) < low),
+            "negative_volume": np.any([values < 0 for values in amounts], axis=0),
+            "taker_above_volume": _taker_above(columns, "volume") | _taker_above(columns, "quote_volume"),
+        }
+    code = np.zeros(len(open_time), dtype=np.int8)
+    for rule in reversed(broken):
+        code[broken[rule]] = _CODES[rule]
+    code[(code == 0) & (open_time + timeframe.ms > now_ms)] = _FORMING
+    return code
+
+
+def _taker_above(columns: Mapping[str, Array], whole: str) -> Mask:
+    part = f"taker_buy_{whole}"
+    if part not in columns or whole not in columns:
+        return np.zeros(len(columns["close"]), dtype=bool)
+    # exchanges round the two sums separately
+    return columns[part] > columns[whole] * (1 + 1e-6) + 1e-6
+
+
+def _jumps(columns: Mapping[str, Array], order: NDArray[np.int64]) -> Mask:
+    """Which rows, in order of time, hold a price that no neighbour on either side comes near.
+
+    Each side is the median of up to three closes. Where one side has no rows (the ends of a batch), the other decides
+    if it is complete; a batch too small to tell is left alone.
+    """
+    n = len(order)
+    close = columns["close"][order]
+    padded = np.concatenate([np.full(NEIGHBOURS, np.nan), close, np.full(NEIGHBOURS, np.nan)])
+    shifted = np.lib.stride_tricks.sliding_window_view(padded, n) if n else np.empty((2 * NEIGHBOURS + 1, 0))
+    sides = (shifted[:NEIGHBOURS], shifted[NEIGHBOURS + 1 :])
+    highest, lowest = columns["high"][order], columns["low"][order]
+    off, complete, empty = [], [], []
+    for side in sides:
+        known = np.isfinite(side).sum(axis=0)
+        middle = _median(side, known)
+        with np.errstate(invalid="ignore"):
+            off.append((highest > LARGEST_JUMP * middle) | (lowest < middle / LARGEST_JUMP))
+        complete.append(known == NEIGHBOURS)
+        empty.append(known == 0)
+    one_sided = (empty[0] & complete[1] & off[1]) | (empty[1] & complete[0] & off[0])
+    answer: Mask = (off[0] & off[1]) | one_sided
+    return answer
+
+
+def _median(side: NDArray[np.float64], known: NDArray[np.int64]) -> Array:
+    """Median of the known values of each column, the lower one of two; NaN where there is none."""
+    ordered = np.sort(side, axis=0)  # NaN sorts to the end
+    middle: Array = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None, :] // 2, axis=0)[0]
+    return middle
+
+
+def opens_from_closes(close_time: Times, timeframe: Timeframe) -> tuple[Times, Mask]:
+    """Open times of bars that are stamped with their close, and which stamps are no close of this timeframe.
+
+    Exchanges write the close as the last millisecond of the bar (…59.999), as its last second, or as the open of the
+    next bar.
+
+    Parameters
+    ----------
+    close_time : array of int64, ms, shape (n_rows,)
+    timeframe : Timeframe
+    """
+    remainder = close_time % timeframe.ms
+    following = close_time + (timeframe.ms - remainder) % timeframe.ms
+    return following - timeframe.ms, (remainder != 0) & (remainder < timeframe.ms - 1000)
+
+
+def refuse_bad_batch(counts: Mapping[str, int], n_rows: int, accepted: int, max_bad_share: float, example: str) -> None:
+    """Let a batch pass, or refuse it whole.
+
+    Raises
+    ------
+    UnreadableFileError
+        More than `max_bad_share` of its rows are bad, and more than a few, or not one is good.
+    """
+    bad = sum(counts.values())
+    if bad == 0 or (accepted and (bad <= FEW or bad <= max_bad_share * n_rows)):
+        return
+    listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
+    raise UnreadableFileError(
+        f"{bad:,} of {n_rows:,} rows are bad ({listed}), first {example}. Nothing was stored. {remedy(bad, n_rows)}"
+    )
+
+
+def remedy(bad: int, total: int) -> str:
+    """Say what to do about a batch that was refused."""
+    if bad == total:
+        return "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
+    return f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {bad / total:.3g}."
+
+
+def describe(row: str, reason: str, open_time: int | None) -> str:
+    """Name a refused row in an error."""
+    moment = ""
+    if open_time is not None:  # a time that no calendar writes is shown as the number it is
+        moment = f" ({iso(open_time) if EARLIEST_MS <= open_time < LATEST_MS else open_time})"
+    return f"in row {row}{moment}: {RULES.get(reason, reason)}"

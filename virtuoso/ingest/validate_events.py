@@ -1,0 +1,322 @@
+"""The border of everything that is not a bar: every event is judged before anything is stored.
+
+1. An event that breaks a rule is refused, with the first rule it breaks as the reason; it goes to quarantine as it
+   came. Open interest of zero is an outage of the venue: refused as well, but it does not speak against the file.
+2. A ratio of zero or a NULL says nothing and is NaN. An event in which nothing is known is left out: nobody's fault.
+3. Settlements of funding are stamped some milliseconds after their minute, differently at every source; they are put
+   on it, so that two sources of one settlement tell of one event.
+4. The same event twice is stored once. What only one of the two knows is kept; where they contradict each other, the
+   later one in the source is kept and the earlier one is superseded.
+5. If too many events are refused, the file is not what it claims to be, and nothing of it is stored.
+
+Rules read one event at a time, except the jumps of open interest and of a trade's price (reliability E33, E40), which
+compare it with its neighbours. They may: what is refused was never true, and the events around it are left as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import UNIT_MS
+from virtuoso.errors import UnreadableFileError
+from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
+from virtuoso.ingest.validate_bars import EARLIEST_MS, FEW, LARGEST_JUMP, MAX_BAD_SHARE, describe, remedy
+from virtuoso.market.events import Events, Times, events_of
+from virtuoso.market.schema.columns import Array
+from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.raw_events import RawEvents
+
+Mask = NDArray[np.bool_]
+Index = NDArray[np.int64]
+Codes = NDArray[np.int8]
+
+FUTURE_MS = UNIT_MS["m"]  # clocks of venues run ahead of ours by less
+SKEW_MS = 1_000  # an event that was received so long before it happened shows that a clock is off
+JITTER_MS = 2_000  # settlements are stamped up to 31 ms late in recordings of four years
+JUMPS = {"open_interest": ("open_interest", 1_000.0, "jump"), "trades": ("price", LARGEST_JUMP, "price_jump")}
+"""Column of a kind that goes on from event to event, how many times off its neighbours is an error, and its rule."""
+BELIEVED = 3  # so many events in a row at a new level are not an error
+NO_FAULT = ("outage",)
+"""Reasons that tell of the venue's silence, not of a damaged file."""
+_NAMES = tuple(RULES)
+_CODES = {rule: code for code, rule in enumerate(_NAMES, start=1)}
+
+
+class RefusedEvent(NamedTuple):
+    """An event that goes to quarantine.
+
+    Attributes
+    ----------
+    number : int
+        Of its row in the source, from 1.
+    reason : str
+        The first rule that it breaks.
+    text : str
+        As the source has it, or as JSON.
+    event_time : int or None, ms
+    """
+
+    number: int
+    reason: str
+    text: str
+    event_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedEvents:
+    """What the border made of the events of a source.
+
+    Attributes
+    ----------
+    events : Events
+        Accepted, in order of arrival, each once.
+    superseded : Events
+        Earlier versions of accepted events in the same source.
+    duplicates, empty : int
+        Repeated events; events in which nothing is known.
+    refused : tuple of RefusedEvent
+        In the order of the source.
+    disordered : bool
+        Whether the source was out of order.
+    notes : tuple of str
+        The decoder's, and what the border saw.
+    """
+
+    events: Events
+    superseded: Events
+    duplicates: int
+    empty: int
+    refused: tuple[RefusedEvent, ...]
+    disordered: bool
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events broke which rule."""
+        return dict(Counter(event.reason for event in self.refused))
+
+
+def inspect_events(raw: RawEvents, now_ms: int) -> InspectedEvents:
+    """Judge the events of a source.
+
+    Parameters
+    ----------
+    raw : RawEvents
+        In any order.
+    now_ms : int, ms
+        The present; later events are refused.
+    """
+    kind = kind_of(raw.kind)
+    columns = {name: CLEANED.get(raw.kind, {}).get(name, _as_it_is)(values) for name, values in raw.columns.items()}
+    times, moved = _settled_times(raw)
+    code = _first_broken(raw, columns, now_ms)
+    empty = (code == 0) & _knows_nothing(kind, columns)
+    good = np.flatnonzero((code == 0) & ~empty)
+    if raw.kind in JUMPS:
+        name, most, rule = JUMPS[raw.kind]
+        order = good[np.argsort(times[good], kind="stable")]
+        code[order[_jumps(columns[name][order], most)]] = _CODES[rule]
+        good = np.flatnonzero((code == 0) & ~empty)
+    received = None if raw.received_at is None else raw.received_at[good]
+    taken = {name: values[good] for name, values in columns.items()}
+    arrived = received if received is not None else times[good]
+    kept, superseded, duplicates = _once(events_of(kind, times[good], taken, received))
+    return InspectedEvents(
+        events=kept,
+        superseded=superseded,
+        duplicates=duplicates,
+        empty=int(empty.sum()),
+        refused=_refused(raw, code),
+        disordered=bool((np.diff(arrived) < 0).any()),
+        notes=(*raw.notes, *_notes(raw, code, int(empty.sum()), moved)),
+    )
+
+
+def refuse_bad_events(
+    judged: Mapping[str, InspectedEvents] | InspectedEvents, max_bad_share: float = MAX_BAD_SHARE
+) -> None:
+    """Let the events of a file pass, or refuse it whole.
+
+    Parameters
+    ----------
+    judged : InspectedEvents, or several by any name
+        All that the file holds.
+    max_bad_share : float
+        Largest share of its events that may be refused; outages of the venue do not count.
+
+    Raises
+    ------
+    UnreadableFileError
+        More are bad, and more than a few, or not one is good.
+    """
+    parts = [judged] if isinstance(judged, InspectedEvents) else list(judged.values())
+    bad = [event for part in parts for event in part.refused if event.reason not in NO_FAULT]
+    good = sum(len(part.events) + len(part.superseded) + part.duplicates + part.empty for part in parts)
+    silent = sum(len(part.refused) for part in parts) - len(bad)
+    total = good + silent + len(bad)
+    if not bad or (good + silent and (len(bad) <= FEW or len(bad) <= max_bad_share * total)):
+        return
+    counts = Counter(event.reason for event in bad)
+    listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
+    first = describe(str(bad[0].number), RULES.get(bad[0].reason, bad[0].reason), bad[0].event_time)
+    raise UnreadableFileError(
+        f"{len(bad):,} of {total:,} events are bad ({listed}), first {first}. Nothing was stored. "
+        f"{remedy(len(bad), total)}"
+    )
+
+
+def _as_it_is(values: NDArray[Any]) -> NDArray[Any]:
+    return values
+
+
+def _settled_times(raw: RawEvents) -> tuple[Times, int]:
+    """Event times, of funding on their minute; and how many were moved."""
+    if raw.kind != "funding":
+        return raw.event_time, 0
+    minute = UNIT_MS["m"]
+    nearest = (raw.event_time + minute // 2) // minute * minute
+    off = np.where(raw.event_time == NO_TIME, 0, raw.event_time - nearest)
+    near = (off != 0) & (np.abs(off) <= JITTER_MS)
+    return np.where(near, nearest, raw.event_time), int(near.sum())
+
+
+def _first_broken(raw: RawEvents, columns: Mapping[str, NDArray[Any]], now_ms: int) -> Codes:
+    """First rule that each event breaks; 0 for none."""
+    latest = now_ms + FUTURE_MS
+    unread = raw.event_time == NO_TIME
+    out = ~unread & ((raw.event_time < EARLIEST_MS) | (raw.event_time > latest))
+    if raw.received_at is not None:
+        out |= (raw.received_at < EARLIEST_MS) | (raw.received_at > latest)
+    broken = {"time_unreadable": unread, "time_out_of_range": out, **broken_rules(raw.kind, columns)}
+    code = np.zeros(len(raw), dtype=np.int8)
+    for rule in reversed(broken):
+        code[broken[rule]] = _CODES[rule]
+    return code
+
+
+def _knows_nothing(kind: Kind, columns: Mapping[str, NDArray[Any]]) -> Mask:
+    """Which events say nothing at all; only kinds of nothing but values that may be unknown can."""
+    if kind.key or any(kind.columns[name] is not np.float64 for name in kind.columns):
+        return np.zeros(len(next(iter(columns.values()))), dtype=bool)
+    answer: Mask = np.isnan(np.vstack([columns[name] for name in columns])).all(axis=0)
+    return answer
+
+
+def _jumps(values: Array, most: float) -> Mask:
+    """Which values, in order of time, are more than so many times off those before them.
+
+    A level that holds for three values is believed: the contract has changed, or an order has swept the book. Before
+    the first such level, the first value is believed if there is none at all.
+    """
+    bad = np.zeros(len(values), dtype=bool)
+    known = np.where(np.isnan(values), 0.0, values)
+    far = np.flatnonzero(_off(known[1:], known[:-1], most)) + 1
+    if len(far) == 0:
+        return bad
+    starts = [0, *far.tolist()]
+    runs = list(zip(starts, [*starts[1:], len(values)], strict=True))
+    believed = next((known[a] for a, b in runs if b - a >= BELIEVED), known[0])
+    for a, b in runs:
+        if b - a >= BELIEVED or not _off(known[a : a + 1], np.array([believed]), most)[0]:
+            believed = known[b - 1]
+        else:
+            bad[a:b] = True
+    return bad
+
+
+def _off(values: Array, others: Array, most: float) -> Mask:
+    """Which values are more than so many times off others; those that are not known are not."""
+    answer: Mask = (values > 0) & (others > 0) & ((values > most * others) | (others > most * values))
+    return answer
+
+
+def _once(events: Events) -> tuple[Events, Events, int]:
+    """Each event once; the superseded ones; the number of repetitions."""
+    keys = [events.event_time, *(events.columns[name] for name in events.kind.key)]
+    order = np.lexsort(keys[::-1])  # stable: the same event in order of arrival
+    again = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for values in keys:
+        again &= _same(values[order[1:]], values[order[:-1]])
+    if not again.any():
+        return events, events.take(slice(0)), 0
+    starts = np.flatnonzero(np.append(True, ~again))
+    ends = np.append(starts[1:], len(order))
+    repeated = np.flatnonzero(ends - starts > 1)
+    return _one_of_each(events, [order[starts[g] : ends[g]] for g in repeated])
+
+
+def _one_of_each(events: Events, groups: list[Index]) -> tuple[Events, Events, int]:
+    """Settle groups of rows that tell of the same event, each in order of arrival."""
+    names = [name for name in events.kind.columns if name not in events.kind.key]
+    values = {name: events.columns[name].copy() for name in names}
+    dropped, superseded, duplicates = [], [], 0
+    for group in groups:
+        current = group[0]
+        for row in group[1:]:
+            known = [(name, _known(values[name][current]), _known(values[name][row])) for name in names]
+            if any(a and b and values[name][current] != values[name][row] for name, a, b in known):
+                superseded.append(current)
+                current = row
+            elif any(b and not a for _, a, b in known):
+                for name in (name for name, a, b in known if a and not b):
+                    values[name][row] = values[name][current]
+                dropped.append(current)
+                current = row
+            else:
+                duplicates += 1
+                dropped.append(row)
+    keep = np.ones(len(events), dtype=bool)
+    keep[[*dropped, *superseded]] = False
+    filled = Events(events.kind, events.event_time, events.available_at, {**events.columns, **values})
+    return filled.take(keep), filled.take(np.array(sorted(superseded), dtype=np.int64)), duplicates
+
+
+def _known(value: Any) -> bool:
+    return bool(value == value and (isinstance(value, np.floating) or value != NO_ID))
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> Mask:
+    """Equality in which NaN equals NaN."""
+    answer: Mask = (a == b) | ((a != a) & (b != b))
+    return answer
+
+
+def _refused(raw: RawEvents, code: Codes) -> tuple[RefusedEvent, ...]:
+    """Everything that goes to quarantine, in the order of the source."""
+    found = [RefusedEvent(number, reason, text, None) for number, reason, text in raw.refused]
+    for i in np.flatnonzero(code):
+        moment = None if raw.event_time[i] == NO_TIME else int(raw.event_time[i])
+        values = {name: column[i].item() for name, column in raw.columns.items()}
+        said = {name: value if value == value else None for name, value in values.items()}
+        text = json.dumps({"event_time": moment, **said})
+        found.append(RefusedEvent(int(raw.rows[i]), _NAMES[code[i] - 1], text, moment))
+    return tuple(sorted(found, key=lambda event: event.number))
+
+
+def _notes(raw: RawEvents, code: Codes, empty: int, moved: int) -> list[str]:
+    silent = int((code == _CODES["outage"]).sum())
+    notes = []
+    if moved:
+        notes.append(f"{_count(moved, 'settlement')} stamped milliseconds off the minute, put on it")
+    if silent:
+        notes.append(f"{_count(silent, 'row')} of an outage: open interest zero or missing")
+    if empty:
+        notes.append(f"{_count(empty, 'row')} in which nothing is known, left out")
+    if raw.received_at is not None and len(raw):
+        early = np.where(raw.event_time == NO_TIME, 0, raw.event_time - raw.received_at)
+        if early.max() > SKEW_MS:
+            many = _count(int((early > SKEW_MS).sum()), "event")
+            notes.append(f"{many} received before happening, by up to {int(early.max()):,} ms: a clock was off")
+    return notes
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,211 @@
+"""Events as they are stored: what happened, when it could be known, since when it is stored, and all that as Parquet.
+
+A row is one event of a kind (market/schema/kinds.py). Beside the event it carries
+
+- `rank`       its place among the events of its source that arrived in the same millisecond, so that their order is
+               kept however they are spread over files;
+- `stored_at`  when it came into the lake, where it came into history that was stored already, else 0. It tells what
+               could be read at a moment (`as_of`), and decides nothing else.
+
+Rows are kept in the order of arrival: when they could be known, then the sequence number that the venue gave, then
+the rank. That order is the same in whatever order files were imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.lake.rows import METADATA, SCHEMA_VERSION, Mask, Times, about, check_version
+from virtuoso.market.events import Events
+from virtuoso.market.schema.kinds import NO_ID, Kind
+
+SEQUENCE = {"trades": "id", "ticker": "id", "depth": "last_id"}
+"""Column by which a venue numbers the events of a kind."""
+
+_UNKNOWN: dict[type, float] = {np.float64: np.nan, np.int64: NO_ID, np.int8: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    """Events of one kind and instrument, as stored.
+
+    Attributes
+    ----------
+    kind : Kind
+    event_time, available_at : array of int64, ms, shape (n_events,)
+    columns : mapping of str to array, shape (n_events,)
+        Those of the kind, in its types.
+    rank : array of int64, shape (n_events,)
+        Place among the events of the same source and millisecond of arrival.
+    stored_at : array of int64, ms, shape (n_events,)
+        When a row came into stored history; 0 where it was the first to tell of its time.
+    """
+
+    kind: Kind
+    event_time: Times
+    available_at: Times
+    columns: Mapping[str, NDArray[Any]]
+    rank: Times
+    stored_at: Times
+
+    def __len__(self) -> int:
+        return len(self.event_time)
+
+    def take(self, index: NDArray[Any] | slice) -> EventRows:
+        """Some of the rows, by position, mask or slice."""
+        columns = {name: values[index] for name, values in self.columns.items()}
+        times = self.event_time[index], self.available_at[index]
+        return EventRows(self.kind, *times, columns, self.rank[index], self.stored_at[index])
+
+    def sorted(self) -> EventRows:
+        """The rows in order of arrival; equal ones in the order of their columns, so that there is one order only."""
+        sequence = self.columns[SEQUENCE[self.kind.name]] if self.kind.name in SEQUENCE else self.event_time
+        keys = (self.rank, sequence, self.available_at)
+        if _ascending(keys):
+            return self
+        further = [self.columns[name] for name in reversed(self.kind.key)]
+        return self.take(np.lexsort((*further, self.event_time, *keys)))
+
+    def events(self) -> Events:
+        """What the folds see of them; the rows must be in order."""
+        return Events(self.kind, self.event_time, self.available_at, self.columns)
+
+
+def _ascending(keys: Sequence[Times]) -> bool:
+    """Whether rows ascend strictly by several keys, the last one first."""
+    ascends = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in keys:
+        step = np.diff(key)
+        ascends = (step > 0) | ((step == 0) & ascends)
+    return bool(ascends.all())
+
+
+def rows_of_events(events: Events) -> EventRows:
+    """Rows of events that come new from one source, in order of arrival."""
+    starts = np.diff(events.available_at, prepend=np.iinfo(np.int64).min) != 0
+    position = np.arange(len(events), dtype=np.int64)
+    rank = position - np.maximum.accumulate(np.where(starts, position, 0))
+    nothing = np.zeros(len(events), dtype=np.int64)
+    return EventRows(events.kind, events.event_time, events.available_at, events.columns, rank, nothing)
+
+
+def no_rows(kind: Kind) -> EventRows:
+    """Give no rows."""
+    nothing = np.empty(0, dtype=np.int64)
+    columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in kind.columns.items()}
+    return EventRows(kind, nothing, nothing, columns, nothing, nothing)
+
+
+def joined_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
+    """Rows one after the other."""
+    parts = [part for part in parts if len(part)]
+    if len(parts) <= 1:
+        return parts[0] if parts else no_rows(kind)
+
+    def whole(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in kind.columns}
+    return EventRows(kind, whole("event_time"), whole("available_at"), columns, whole("rank"), whole("stored_at"))
+
+
+def same_event(rows: EventRows) -> tuple[Times, Mask]:
+    """Put rows that are the same event beside each other.
+
+    Returns
+    -------
+    tuple of array of int, shape (n_rows,), and array of bool, shape (n_rows - 1,)
+        An order in which equal ones stand together in the order in which they came, and whether each is the same
+        event as the one that follows.
+    """
+    keys = [rows.event_time, *(rows.columns[name] for name in rows.kind.key)]
+    order = np.lexsort(keys[::-1])
+    same = np.ones(max(len(rows) - 1, 0), dtype=bool)
+    for key in keys:
+        ordered = key[order]
+        same &= ordered[1:] == ordered[:-1]
+    return order, same
+
+
+def known(values: NDArray[Any]) -> Mask:
+    """Where a column says something."""
+    answer: Mask = np.ones(len(values), dtype=bool)
+    if values.dtype == np.float64:
+        answer = ~np.isnan(values)
+    elif values.dtype == np.int64:
+        answer = values != NO_ID
+    return answer
+
+
+def partition_of(kind: Kind, times: Times) -> NDArray[np.str_]:
+    """Name the partition of each moment, UTC: `2024-08-08` of a kind of days, else `2024-08`."""
+    unit, digits = ("M8[D]", "U10") if kind.partition == "day" else ("M8[M]", "U7")
+    return times.astype("M8[ms]").astype(unit).astype(digits)
+
+
+def by_partition(rows: EventRows) -> Iterator[tuple[str, EventRows]]:
+    """Split rows by the partition of their event's time; each keeps the order of arrival."""
+    unit = "M8[D]" if rows.kind.partition == "day" else "M8[M]"
+    numbers = rows.event_time.astype("M8[ms]").astype(unit).astype(np.int64)
+    for number in np.unique(numbers):
+        part = rows if (inside := numbers == number).all() else rows.take(inside)
+        yield str(partition_of(rows.kind, part.event_time[:1])[0]), part
+
+
+def encode_events(rows: EventRows, told: Mapping[str, Any], extra: Mapping[str, Times] | None = None) -> bytes:
+    """Write rows as Parquet bytes.
+
+    Parameters
+    ----------
+    rows : EventRows
+    told : mapping
+        Kept in the file's metadata, so that a manifest can be rebuilt from the files alone.
+    extra : mapping of str to array of int64, optional
+        Further columns of time, such as `superseded_at`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole: dict[str, NDArray[Any]] = {"event_time": rows.event_time, "available_at": rows.available_at, **rows.columns}
+    whole |= {name: values for name, values in (("rank", rows.rank), ("stored_at", rows.stored_at)) if values.any()}
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **told}).encode()
+    table = pa.table({**whole, **(extra or {})}).replace_schema_metadata({METADATA: text})
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="lz4",
+        use_dictionary=floats,  # prices and sizes repeat: levels of a book come back again and again
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in table.column_names if name not in floats},
+    )
+    return bytes(sink.getvalue())
+
+
+def decode_events(table: Any, kind: Kind) -> EventRows:
+    """Rows of a stored table.
+
+    Raises
+    ------
+    SchemaVersionError
+        It was written by a version this one cannot read.
+    """
+    check_version(int(about(table).get("schema_version", SCHEMA_VERSION)), "A file of the lake")
+    values = {name: np.asarray(table.column(name).to_numpy()) for name in table.column_names}
+    n = table.num_rows
+    nothing = np.zeros(n, dtype=np.int64)
+    columns = {name: values.get(name, np.full(n, _UNKNOWN[dtype], dtype)) for name, dtype in kind.columns.items()}
+    times = values["event_time"], values["available_at"]
+    return EventRows(kind, *times, columns, values.get("rank", nothing), values.get("stored_at", nothing))
+
+
+def filled(new: EventRows, old: EventRows, alone: Mask) -> EventRows:
+    """The version that follows: the new event alone where `alone`, else with what only the old one knew."""
+    columns = {name: np.where(known(values) | alone, values, old.columns[name]) for name, values in new.columns.items()}
+    return replace(new, columns=columns)

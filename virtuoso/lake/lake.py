@@ -1,0 +1,442 @@
+"""The lake: years of bars and events in Parquet, read through a manifest.
+
+    lake/ bars/venue=binance-spot/symbol=BTCUSDT/timeframe=1m/month=2020-01/part-<first>-<last>-<sha8>.parquet
+    trades/venue=binance-usdm/symbol=BTCUSDT/day=2024-08-08/part-<first>-<last>-<sha8>.parquet depth/ open_interest/ ...
+    every kind of event of market/schema/kinds.py, by day or by month manifests/bars/manifest-000012.json     which of
+    these files are the lake, a folder a kind (manifest.py) revisions/  quarantine/                 earlier versions of
+    rows, and rows that were refused retired/  damaged/                      files replaced a moment ago, and files that
+    were not what was written derived/                                columns folded from events
+    (market/features/enrich.py), bars ready to be mapped (bar_cache.py); deleting it loses nothing
+
+1. Files never change. An import writes new ones (transaction.py) and then the next manifest; until then nobody sees them.
+2. A reader opens exactly the files of one generation. Where a writer has replaced one meanwhile, it starts again on
+   the newer generation.
+3. `bars/` alone is plain hive partitions: `pandas.read_parquet(lake / "bars")` and DuckDB's
+   `read_parquet('lake/bars/**/*.parquet')` read it without Virtuoso.
+4. SQL selects, kernels compute: `sql` is for looking at rows; what is computed is computed from `frame`.
+5. A frame carries the columns of all events that are stored of its instrument (market/features/enrich.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Env, Timeframe, parse_time
+from virtuoso.errors import CorruptFileError, ManifestError, NoDataError, StoreError
+from virtuoso.files.atomic import Disk
+from virtuoso.lake import resolve
+from virtuoso.lake.coverage import (
+    Coverage,
+    EventCheck,
+    EventCoverage,
+    SeriesCheck,
+    check_of,
+    coverage_of,
+    event_check_of,
+    event_coverage_of,
+)
+from virtuoso.lake.event_rows import EventRows, decode_events
+from virtuoso.lake.event_store import read_events
+from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series
+from virtuoso.lake.rows import Rows, Times, decode, parse
+from virtuoso.market.events import Events, no_events
+from virtuoso.market.schema.kinds import KINDS, Kind, kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from virtuoso.lake.maintenance import Rebuilt, Verified
+    from virtuoso.lake.transaction import Writer
+    from virtuoso.market.frame import MarketFrame
+
+__all__ = ["Coverage", "EventCheck", "EventCoverage", "Lake", "SeriesCheck"]
+
+T = TypeVar("T")
+
+
+class Lake:
+    """The bars and events under one folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The lake's folder, such as `data/lake`. Reading creates nothing but what `derived/` keeps.
+    env : Env, optional
+        Where the present comes from.
+    disk : Disk, optional
+        The file system; tests pass one that fails.
+
+    Examples
+    --------
+    >>> lake = Lake("data/lake")                                   # doctest: +SKIP
+    >>> lake.frame("BTCUSDT", "5m", venue="binance-usdm")          # doctest: +SKIP
+    >>> lake.events("trades", Instrument("binance-usdm", "BTCUSDT"))  # doctest: +SKIP
+    >>> lake.sql("select symbol, count(*) from bars group by 1")   # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path, *, env: Env | None = None, disk: Disk | None = None) -> None:
+        self.path = Path(path)
+        self.env = env or Env()
+        self.disk = disk or Disk()
+        self._generations: dict[str, Generations] = {}
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.path)!r})"
+
+    # what there is
+
+    @property
+    def generations(self) -> Generations:
+        """The generations of bars."""
+        return self.generations_of(BARS)
+
+    def generations_of(self, kind: str) -> Generations:
+        """The generations of bars, or of a kind of event."""
+        if kind not in self._generations:
+            self._generations[kind] = Generations(self.path / "manifests" / kind, kind)
+        return self._generations[kind]
+
+    def kinds(self) -> list[str]:
+        """What is stored: bars, and the kinds of events that have a folder."""
+        there = (kind for kind in KINDS if (self.path / kind).is_dir() or (self.path / "manifests" / kind).is_dir())
+        return [BARS, *there]
+
+    def manifest(self, kind: str = BARS) -> Manifest:
+        """Read the newest generation of a kind.
+
+        Raises
+        ------
+        ManifestError
+            No generation can be read, though files are there.
+        """
+        generations = self.generations_of(kind)
+        manifest = generations.newest()
+        if not generations.names() and any((self.path / kind).rglob("part-*.parquet")):
+            raise ManifestError(
+                f"{self.path} holds {kind} but no manifest. Run `virtuoso data verify --rebuild` to make one from them."
+            )
+        return manifest
+
+    def instruments(self) -> list[Instrument]:
+        """Everything of which bars are stored, or trades that bars can be folded from."""
+        return sorted({series.instrument for series in self._answering()})
+
+    def timeframes(self, instrument: Instrument) -> list[Timeframe]:
+        """Timeframes stored of an instrument, the finest first; some that can be folded where it has trades only."""
+        return sorted(s.clock for s in self._bars_of(instrument)) or list(resolve.FOLDED_FROM_TRADES)
+
+    def usual_timeframe(self, instrument: Instrument) -> Timeframe:
+        """The timeframe that is meant where none is named: the finest of which more than a scrap is stored."""
+        stored = self._bars_of(instrument)
+        return resolve.usual_clock(stored) if stored else resolve.FOLDED_FROM_TRADES[0]
+
+    def _bars_of(self, instrument: Instrument) -> list[Series]:
+        return [series for series in self.manifest().readable() if series.instrument == instrument]
+
+    def resolve(self, symbol: str, timeframe: str | Timeframe | None = None, venue: str | None = None) -> Instrument:
+        """Find the one instrument that a symbol means.
+
+        Parameters
+        ----------
+        symbol : str
+            `BTCUSDT`, or as ccxt writes it: `BTC/USDT` (spot) and `BTC/USDT:USDT` (perpetual) tell venues apart.
+        timeframe : str or Timeframe, optional
+            Only instruments whose bars or trades can answer on it.
+        venue : str, optional
+
+        Raises
+        ------
+        NoDataError
+            Nothing is stored under that name.
+        AmbiguousError
+            Several venues have it.
+        """
+        clock = None if timeframe is None else _timeframe(timeframe)
+        return resolve.instrument_meant(symbol, clock, venue, self._answering(), self.path)
+
+    def coverage(self) -> list[Coverage]:
+        """What bars are stored, one line a series."""
+        return [coverage_of(series) for series in self.manifest().readable()]
+
+    def check(self) -> list[SeriesCheck]:
+        """Gaps, defects, revisions and quarantine of bars, series by series. Reads the ledger, not the bars."""
+        return [check_of(series) for series in self.manifest().readable()]
+
+    def event_coverage(self) -> list[EventCoverage]:
+        """What events are stored, one line a kind and instrument."""
+        return [event_coverage_of(series) for kind in self.kinds()[1:] for series in self.manifest(kind).readable()]
+
+    def event_check(self) -> list[EventCheck]:
+        """Gaps, defects, revisions and quarantine of events. Reads the ledger, not the events."""
+        return [
+            event_check_of(series)
+            for kind in self.kinds()[1:]
+            for _, series in sorted(self.manifest(kind).series.items())
+        ]
+
+    def event_series(self, kind: str, instrument: Instrument) -> Series | None:
+        """Everything stored of one kind and instrument, or None."""
+        key = Series(instrument.venue, instrument.symbol, "", kind=kind).key
+        found = self.manifest(kind).series.get(key) if kind in self.kinds() else None
+        return found if found is not None and found.files else None
+
+    def _answering(self) -> list[Series]:
+        """Series that bars can be read or folded from."""
+        return [*self.manifest().readable(), *(self.manifest("trades").readable() if "trades" in self.kinds() else ())]
+
+    # reading
+
+    def frame(
+        self,
+        symbol: str,
+        timeframe: str | Timeframe,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        venue: str | None = None,
+        as_of: int | str | None = None,
+    ) -> MarketFrame:
+        """Read the bars of an instrument, with all history before them to be remembered, and the columns of its events.
+
+        Parameters
+        ----------
+        symbol : str
+        timeframe : str or Timeframe
+            The base clock of the frame. Where a bar of it is not stored, it is folded from the slowest stored timeframe
+            that divides it and knows the bar; where none does, from trades (splice.py).
+        start, end : int (ms) or str, optional
+            Answers are wanted for bars that open from `start` on and before `end`. Nothing after `end` is loaded.
+        venue : str, optional
+        as_of : int (ms) or str, optional
+            Read history as it was known then: without later repairs and revisions.
+
+        Raises
+        ------
+        NoDataError, AmbiguousError
+            As `resolve`; also if no bar lies in the range.
+        """
+        from virtuoso.lake.read import load_frame
+
+        clock = _timeframe(timeframe)
+        instrument = self.resolve(symbol, clock, venue)
+        return load_frame(self, instrument, clock, _moment(start), _moment(end), _moment(as_of))
+
+    def events(
+        self,
+        kind: str | Kind,
+        instrument: Instrument,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        as_of: int | str | None = None,
+    ) -> Events:
+        """Read events of an instrument, in order of arrival.
+
+        Parameters
+        ----------
+        kind : str or Kind
+            A name of market/schema/kinds.py.
+        instrument : Instrument
+        start, end : int (ms) or str, optional
+            Events that could be known after `start`, up to and at `end`, as a bar counts them.
+        as_of : int (ms) or str, optional
+            What was known then: nothing that became available or was stored into history later.
+
+        Returns
+        -------
+        Events
+            None, if nothing is stored.
+        """
+        named = kind_of(kind) if isinstance(kind, str) else kind
+        after, until, known = _moment(start), _moment(end), _moment(as_of)
+        if self.event_series(named.name, instrument) is None:
+            return no_events(named)
+
+        def read(manifest: Manifest) -> Events:
+            series = Series(instrument.venue, instrument.symbol, "", kind=named.name)
+            return read_events(self, manifest.series.get(series.key, series), after, until, known).events()
+
+        return self.consistently(read, named.name)
+
+    def read(self, series: Series, start: int | None = None, end: int | None = None, as_of: int | None = None) -> Rows:
+        """Read stored rows that open from `start` on and before `end` (ms), as known at `as_of`."""
+        from virtuoso.lake.bar_store import read_rows
+
+        return read_rows(self, series, start, end, as_of)
+
+    def revisions(self, series: Series) -> Iterator[tuple[Rows, Times]]:
+        """Superseded versions of bars, with the moment each stopped being the truth (ms)."""
+        for file in series.revisions:
+            table = self._table_of(file)
+            yield decode(table, series.clock.ms), np.asarray(table.column("superseded_at").to_numpy())
+
+    def event_revisions(self, series: Series) -> Iterator[tuple[EventRows, Times]]:
+        """Superseded versions of events, with the moment each stopped being the truth (ms)."""
+        for file in series.revisions:
+            table = self._table_of(file)
+            yield decode_events(table, kind_of(series.kind)), np.asarray(table.column("superseded_at").to_numpy())
+
+    def event_rows_of(self, file: FileEntry, kind: Kind) -> EventRows:
+        """Events of one stored file.
+
+        Raises
+        ------
+        CorruptFileError
+            Its bytes are not those that were written.
+        """
+        return decode_events(self._table_of(file), kind)
+
+    def rows_of(self, file: FileEntry, timeframe: Timeframe) -> Rows:
+        """Rows of one stored file.
+
+        Raises
+        ------
+        CorruptFileError
+            Its bytes are not those that were written.
+        """
+        return decode(self._table_of(file), timeframe.ms)
+
+    def locate(self, file: FileEntry) -> Path:
+        """Where a file of a generation lies, now; a replaced one waits among the retired."""
+        path = self.path / file.path
+        return path if path.exists() else self.path / "retired" / file.path
+
+    def fingerprint(
+        self,
+        symbol: str,
+        timeframe: str | Timeframe,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        venue: str | None = None,
+        as_of: int | str | None = None,
+    ) -> str:
+        """Digest of the logical values stored for a range: the same however they are spread over files."""
+        clock = _timeframe(timeframe)
+        instrument = self.resolve(symbol, clock, venue)
+        since, until, known = _moment(start), _moment(end), _moment(as_of)
+
+        def read(manifest: Manifest) -> str:
+            told = []
+            for series in resolve.answering(manifest, instrument, clock):
+                rows = self.read(series, since, until, known)
+                told += [f"{series.key} {rows.digest()}"] if len(rows) else []
+            return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+        return self.consistently(read)
+
+    def sql(self, query: str, *, seconds: float | None = None, memory_mb: int | None = None) -> pd.DataFrame:
+        """Look at what is stored with SQL: a read-only view a kind, on the files of one generation.
+
+        Columns of `bars`: time (UTC timestamp), open_time (ms), those of klines in the data dictionary, state,
+        available_at, venue, symbol, timeframe and month. Of events: time, event_time (ms), available_at, those of their
+        kind, rank and stored_at where rows came into stored history, venue, symbol, and day or month.
+
+        Every file that the query needs is compared with its checksum first. Nothing else of the machine is in reach,
+        and nothing can be written.
+
+        Parameters
+        ----------
+        query : str
+            A single SELECT.
+        seconds : float, s, optional
+            How long it may take; a minute if absent.
+        memory_mb : int, MB, optional
+            How much memory it may take; 2,048 if absent.
+
+        Raises
+        ------
+        NoDataError
+            The lake is empty.
+        CorruptFileError
+            A file that the query needs is not what was written.
+        DataError
+            The query is no single SELECT, DuckDB refuses it, or it takes more than it may.
+        """
+        from virtuoso.lake.sql import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
+
+        longest, most = seconds or MOST_SECONDS, memory_mb or MOST_MEMORY_MB
+
+        def read(manifest: Manifest) -> pd.DataFrame:
+            manifests = {kind: manifest if kind == BARS else self.manifest(kind) for kind in self.kinds()}
+            files = {
+                kind: [StoredFile(self.locate(f), f.path, f.sha256) for s in one.readable() for f in s.files]
+                for kind, one in manifests.items()
+            }
+            if not any(files.values()):
+                raise NoDataError(f"The lake {self.path} is empty. Try: virtuoso data import PATH --venue binance-spot")
+            return run(query, files, seconds=longest, memory_mb=most)
+
+        return self.consistently(read)
+
+    def consistently(self, read: Callable[[Manifest], T], kind: str = BARS) -> T:
+        """Read from one generation; from a newer one if a writer has removed its files meanwhile."""
+        manifest = self.manifest(kind)
+        while True:
+            try:
+                return read(manifest)
+            except (FileNotFoundError, StoreError) as error:
+                newer = self.manifest(kind)
+                if newer.generation > manifest.generation:
+                    manifest = newer
+                    continue
+                if isinstance(error, StoreError):
+                    raise
+                raise CorruptFileError(
+                    f"{error.filename} is named by generation {manifest.generation} of {self.path} but is not there. "
+                    "Run `virtuoso data verify`, then import its source again."
+                ) from None
+
+    # writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Be the one writer. What was not committed when the block ends is forgotten.
+
+        Raises
+        ------
+        LockedError
+            Another process writes.
+        ManifestError
+            The newest generation is damaged; rebuild first.
+        """
+        from virtuoso.lake.maintenance import opened_for_writing
+
+        with opened_for_writing(self) as writer:
+            yield writer
+
+    def verify(self, *, quarantine: bool = True) -> Verified:
+        """Compare every file with its checksum; damaged ones are moved to quarantine, so that reading goes on."""
+        from virtuoso.lake.maintenance import verify
+
+        return verify(self, quarantine=quarantine)
+
+    def rebuild(self) -> Rebuilt:
+        """Make a new manifest from the files, after manifests were lost or damaged."""
+        from virtuoso.lake.maintenance import rebuild
+
+        return rebuild(self)
+
+    # inside
+
+    def _table_of(self, file: FileEntry) -> Any:
+        """Open a stored file after comparing its checksum: 7 ms a symbol-year of 1m, so every read does it."""
+        path = self.locate(file)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise CorruptFileError(
+                f"{path} differs from its checksum. Run `virtuoso data verify`, then import its source again."
+            )
+        return parse(data, path)
+
+
+def _timeframe(timeframe: str | Timeframe) -> Timeframe:
+    return Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
+
+
+def _moment(time: int | str | None) -> int | None:
+    return parse_time(time) if isinstance(time, str) else time

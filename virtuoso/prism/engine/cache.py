@@ -1,0 +1,280 @@
+"""The cache: finished blocks by the address of their content. Deleting it loses nothing.
+
+1. One file holds the components of a symbol, timeframe, face and segment of 65,536 bars, a column each; the keys of its
+   blocks (cache_keys.py) stand in the head. A file a block would be slower than computing it again.
+2. `fill` puts blocks whose key still holds into a workspace; `keep` writes what was computed. The unfinished block at
+   the end is never written.
+3. Faces and confluence, which most runs ask for alone, lie beside them as they were blended last, a matrix a segment
+   that is named by its key: where it holds, no component is read. Other weights give another key, and are blended
+   from the components.
+4. Files are sealed (market/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
+   costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from virtuoso.files import sealed
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.component import Node
+from virtuoso.prism.engine.assembly import THREADS
+from virtuoso.prism.engine.buffers import Clock, Series
+from virtuoso.prism.engine.cache_keys import BlockKeys, Key
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.prism import Prism
+
+SEGMENT = 65_536
+
+
+@dataclass(slots=True)
+class Entry:
+    """One cached series: its node, and the names of its columns in the file, one an output."""
+
+    node: Node
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What its keys stand under."""
+        return self.columns[0]
+
+
+class KeptBlends:
+    """Faces and confluence of a stretch of base bars, a file a segment.
+
+    Parameters
+    ----------
+    place : Path
+        Folder of the files.
+    start, stop : int
+    key : callable
+        Gives what a part of the stretch is known by.
+
+    Attributes
+    ----------
+    files : dict of tuple of int to Path
+        File of the bars [a, b), for each part of the stretch.
+    """
+
+    def __init__(self, place: Path, start: int, stop: int, key: Callable[[int, int], str]) -> None:
+        edges = [start, *range((start // SEGMENT + 1) * SEGMENT, stop, SEGMENT), stop]
+        self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.rows" for a, b in pairwise(edges)}
+
+    def read(self, a: int, b: int, out: Array) -> bool:
+        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there.
+
+        Where it was not, `out` is to be written anew.
+        """
+        file = sealed.opened(self.files[a, b])
+        if file is None:
+            return False
+        with file:
+            names = tuple(str(row) for row in range(len(out)))
+            return (file.about, file.names) == ({"name": self.files[a, b].name}, names) and all(
+                file.read(name, row) is not None for name, row in zip(names, out, strict=True)
+            )
+
+    def write(self, a: int, b: int, rows: Array) -> None:
+        """Keep the bars [a, b) in the place of what was kept of their segment, where the disk takes it."""
+        file = self.files[a, b]
+        if sealed.write(file, {"name": file.name}, {str(row): values for row, values in enumerate(rows)}):
+            with suppress(OSError):
+                for older in file.parent.glob(f"{file.name[:8]}-*"):
+                    if older != file and not older.name.endswith(".tmp"):
+                        older.unlink(missing_ok=True)
+
+
+class ScoreCache:
+    """Finished blocks on disk, below one folder.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._keys: BlockKeys | None = None
+        self._damaged: set[Path] = set()
+
+    def _keys_of(self, workspace: Workspace) -> BlockKeys:
+        """Keys of a workspace's blocks: what is filled and what is kept have the same."""
+        frame, block = workspace.frame, workspace.block
+        if self._keys is None or self._keys.frame is not frame or self._keys.block != block:
+            self._keys = BlockKeys(frame, block)
+        return self._keys
+
+    def blends(self, workspace: Workspace, prism: Prism) -> KeptBlends:
+        """Faces and confluence of the frame's window, as far as they are kept."""
+        frame = workspace.frame
+        place = self._place(workspace, workspace.clock(frame.timeframe), "confluence")
+        return KeptBlends(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
+
+    def fill(self, workspace: Workspace, prism: Prism) -> int:
+        """Put every block whose key holds into the workspace; give how many."""
+        keys = self._keys_of(workspace)
+        work: list[tuple[Path, Clock, list[Entry], dict[str, Key]]] = []
+        for clock, face, entries in self._series(workspace, prism):
+            for entry in entries:
+                clock.open_series(entry.node).make_room(clock, clock.bars.first, clock.bars.end)
+            wanted = {entry.name: keys.of(entry.node, clock) for entry in entries}
+            work += [(file, clock, entries, wanted) for file in self._files(workspace, clock, face)]
+        with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
+            filled = sum(pool.map(lambda task: self._fill_from(*task), work))
+        for clock, _, entries in self._series(workspace, prism):
+            for entry in entries:
+                clock.series[entry.node].mend()
+        return filled
+
+    def keep(self, workspace: Workspace, prism: Prism) -> int:
+        """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
+        keys, written = self._keys_of(workspace), 0
+        for clock, face, entries in self._series(workspace, prism):
+            known_by = {entry.name: keys.of(entry.node, clock) for entry in entries}
+            place = self._place(workspace, clock, face)
+            for segment in _segments(clock):
+                written += self._keep_segment(place / _name(segment), segment, clock, entries, known_by)
+        return written
+
+    def _series(self, workspace: Workspace, prism: Prism) -> Iterator[tuple[Clock, str, list[Entry]]]:
+        """Every clock and face with the series that are cached for it."""
+        carried = set(workspace.frame.base.columns)
+        for timeframe, _ in prism.ladder(workspace.frame.timeframe):
+            clock = workspace.clock(timeframe)
+            if not len(clock.bars):
+                continue
+            for face in prism.faces:
+                entries = []
+                for component in (*face.components, *face.gates):
+                    if columns_of(component) <= carried:
+                        name = component.name
+                        entries.append(Entry(component, (name,)))
+                        if component.oscillator:
+                            outputs = f"{name}.divergence", f"{name}.divergence_kind"
+                            entries.append(Entry(ClassicDivergence(oscillator=component), outputs))
+                if entries:
+                    yield clock, face.name, entries
+
+    def _place(self, workspace: Workspace, clock: Clock, face: str) -> Path:
+        instrument = workspace.frame.instrument
+        return self.folder / instrument.venue / instrument.symbol / clock.bars.timeframe.name / face
+
+    def _files(self, workspace: Workspace, clock: Clock, face: str) -> list[Path]:
+        """Where the segments of a clock and face would lie."""
+        place = self._place(workspace, clock, face)
+        return [place / _name(segment) for segment in _segments(clock)]
+
+    def _fill_from(self, path: Path, clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> int:
+        file = sealed.opened(path)
+        if file is None:
+            return 0
+        filled = 0
+        with file:
+            matching = _matching(file.about, clock, entries, wanted)
+            for entry in entries:
+                blocks = matching.get(entry.name, [])
+                values = [file.read(column) for column in entry.columns] if blocks else []
+                whole = [array for array in values if array is not None]
+                if len(whole) < len(values):
+                    self._damaged.add(path)
+                elif blocks:
+                    _put(clock, entry.node, whole, int(file.about["first"]), blocks)
+                    filled += len(blocks)
+        return filled
+
+    def _keep_segment(self, path: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, Key]) -> int:
+        start, stop = max(segment * SEGMENT, clock.bars.first), min((segment + 1) * SEGMENT, clock.bars.end)
+        blocks = list(range(start // clock.block, stop // clock.block))  # finished ones only
+        columns: dict[str, Array] = {}
+        head: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "nodes": {}, "keys": {}}
+        for entry in entries:
+            series = clock.series.get(entry.node)
+            if series is None or not blocks:
+                continue
+            whole = [series.done[b - clock.first_block] >= (b + 1) * clock.block for b in blocks]
+            if not any(whole):
+                continue
+            columns |= zip(entry.columns, _computed(series, clock, start, stop), strict=True)
+            key = keys[entry.name]
+            head["nodes"][entry.name] = key.node
+            head["keys"][entry.name] = [
+                key.blocks[b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
+            ]
+        if not columns or (path not in self._damaged and head == _holds(path)):
+            return 0
+        return int(sealed.write(path, head, columns))
+
+
+def _computed(series: Series, clock: Clock, start: int, stop: int) -> list[Array]:
+    """Outputs over the bars [start, stop), NaN where they were not computed."""
+    outputs = [values.copy() for values in series.between(start, stop)]
+    for block in range(start // clock.block, (stop - 1) // clock.block + 1):
+        done = max(series.done[block - clock.first_block], start)
+        for values in outputs:
+            values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
+    return outputs
+
+
+def _name(segment: int) -> str:
+    """Name of the file of a segment."""
+    return f"{segment:08d}.blocks"
+
+
+def _segments(clock: Clock) -> range:
+    """Segments that the bars of a clock touch."""
+    return range(clock.bars.first // SEGMENT, (clock.bars.end - 1) // SEGMENT + 1)
+
+
+def _matching(head: dict[str, Any], clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> dict[str, list[int]]:
+    """Blocks of each column whose key still holds."""
+    if head["block"] != clock.block:
+        return {}
+    first = clock.first_block
+    return {
+        entry.name: [
+            block
+            for block, key in zip(head["blocks"], head["keys"][entry.name], strict=True)
+            if 0 <= block - first < len(wanted[entry.name].blocks) and wanted[entry.name].blocks[block - first] == key
+        ]
+        for entry in entries
+        if head["nodes"].get(entry.name) == wanted[entry.name].node
+    }
+
+
+def _holds(path: Path) -> dict[str, Any] | None:
+    """What a file says it holds, or None where there is none to read."""
+    file = sealed.opened(path)
+    if file is None:
+        return None
+    with file:
+        return file.about
+
+
+def _put(clock: Clock, node: Node, outputs: list[Array], first: int, blocks: list[int]) -> None:
+    """Copy cached blocks into the series of a node, a stretch of blocks at once, and mark them computed.
+
+    All outputs of a node or none: a block is computed or it is not.
+    """
+    series, bars = clock.open_series(node), clock.bars
+    edges = np.flatnonzero(np.diff(blocks) != 1) + 1
+    for stretch in np.split(np.array(blocks), edges):
+        a, b = max(int(stretch[0]) * clock.block, bars.first, first), int(stretch[-1] + 1) * clock.block
+        here = slice(a - series.first, b - series.first)
+        for output, values in zip(series.outputs, outputs, strict=True):
+            output[here] = values[a - first : b - first]
+        series.known[here] = np.isfinite(series.outputs[0][here])
+        for block in stretch.tolist():
+            series.done[block - clock.first_block] = (block + 1) * clock.block
+        series.end = max(series.end, b)

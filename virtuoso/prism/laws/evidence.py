@@ -1,0 +1,278 @@
+"""Evidence for and against a node: its values on a market and on disturbed ones, where they differ, and the finding.
+
+The laws (laws.py) are made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.clock import Env, Timeframe, iso
+from virtuoso.errors import LawBrokenError
+from virtuoso.market.bars import Bars
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.schema.columns import COLUMNS, PRICES, Array, Unit, mirrored, scaled
+from virtuoso.prism.component import Component, Feature, Node
+from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.workspace import Workspace
+
+KNOWN_SHARE = 0.5
+"""Share of the compared values that must be known, or the comparison proves nothing."""
+CONFIDENCE = 0.95
+PRICE = Unit(price=1)
+
+Verdict = Literal["holds", "noted", "BROKEN", "not tested"]
+"""What a law can find: a breach that is no look-ahead is noted, and what was not tested neither accuses nor acquits."""
+MEANING = {
+    "memory": "by itself no look-ahead: the value depends on where its history begins, so it jumps where a block does",
+    "units": "by itself no look-ahead: another price level or another unit of volume scores otherwise",
+    "mirror": "by itself no look-ahead: the score is not symmetric, upside down it does not say the opposite",
+    "continuity": "by itself no look-ahead: a knife edge, a billionth of the price decides",
+}
+"""Laws whose breach is no look-ahead, and what it is instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a law found about a node.
+
+    Attributes
+    ----------
+    law, node, timeframe : str
+    verdict : str
+        `holds`; `noted`, a breach that is no look-ahead; `BROKEN`; or `not tested`, for the reason in `detail`.
+    compared : int
+        Values that were compared.
+    known : float
+        Share of them that is known.
+    worst : float, points (or differing values)
+    at : int or None, ms
+        Close time of the first offending bar.
+    detail : str
+    rarest : int or None
+        A leak on one bar in so many is caught with 95 %, 1 where every bar was tried; None of laws that do not sample.
+    """
+
+    law: str
+    node: str
+    timeframe: str
+    verdict: Verdict
+    compared: int
+    known: float
+    worst: float = 0.0
+    at: int | None = None
+    detail: str = ""
+    rarest: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the law was tested and holds."""
+        return self.verdict == "holds"
+
+    @property
+    def broken(self) -> bool:
+        """Whether the law is broken: the node cannot be relied on."""
+        return self.verdict == "BROKEN"
+
+    def __str__(self) -> str:
+        where = f" first at {iso(self.at)}" if self.at is not None else ""
+        return f"{self.law} {self.verdict} for {self.node} {self.timeframe}{where}: {self.detail}"
+
+    def insist(self, strictly: bool = False) -> None:
+        """Raise LawBrokenError if the law is broken; strictly, unless it was tested and holds."""
+        if self.broken or (strictly and not self.holds):
+            raise LawBrokenError(str(self))
+
+
+def untested(law: str, node: Node, timeframe: Timeframe, reason: str) -> Finding:
+    """Say why a law could not be tested."""
+    return Finding(law, repr(node), timeframe.name, "not tested", 0, 0.0, detail=reason)
+
+
+# --- what is compared -------------------------------------------------------------------------------------------
+
+
+def outputs(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None = None) -> list[Array]:
+    """All values of a node over a frame, one array an output; of a component, its raw value."""
+    bars = frame.bars(timeframe)
+    return [x.copy() for x in Workspace(frame, block).values(node, timeframe, bars.first, bars.end)]
+
+
+def answers(node: Node, values: Sequence[Array]) -> list[Array]:
+    """What a node says of some bars: its outputs, and of a component the score that is made of them together."""
+    return [*values, node.score(values[0])] if isinstance(node, Component) else list(values)
+
+
+def scores(component: Component, frame: MarketFrame, timeframe: Timeframe, block: int | None = None) -> Array:
+    """Scores of a component over a frame, shape (n_bars,)."""
+    return component.score(outputs(component, frame, timeframe, block)[0])
+
+
+def _bits(values: NDArray[Any]) -> NDArray[Any]:
+    """Bit patterns, every NaN the same one; codes stand for themselves."""
+    return np.where(np.isnan(values), np.nan, values).view(np.int64) if values.dtype == np.float64 else values
+
+
+def differing(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two arrays differ in a bit; unknown equals unknown."""
+    different: NDArray[np.bool_] = _bits(a) != _bits(b)
+    return different
+
+
+def any_differing(a: Sequence[Array], b: Sequence[Array]) -> NDArray[np.bool_]:
+    """Where any output differs in a bit."""
+    different = np.zeros(len(a[0]), dtype=bool)
+    for x, y in zip(a, b, strict=True):
+        different |= differing(x, y)
+    return different
+
+
+def judge(
+    law: str,
+    node: Node,
+    bars: Bars,
+    offending: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    worst: float,
+    start: int,
+    detail: str,
+    tolerated: int = 0,
+    also: str = "",
+    seen: NDArray[np.bool_] | None = None,
+) -> Finding:
+    """Make a finding of what offended among bars numbered from `start`.
+
+    A difference is evidence however little is known; where there is none, most of what was compared must be known.
+    `also` says what else is wrong, which no bar shows; `seen` which bars were compared, all if absent.
+    """
+    compared, count = len(offending) if seen is None else int(seen.sum()), int(offending.sum())
+    share = float(known.mean()) if len(known) else 0.0
+    sparse = isinstance(node, Feature) and node.sparse
+    vacuous = compared == 0 or (share < KNOWN_SHARE and not sparse)
+    at = bars.timeframe.close_time(start + int(np.argmax(offending))) if count else None
+    text = f"{count} of {compared} values differ; {detail}" if count else f"{compared} values compared; {detail}"
+    verdict: Verdict = "holds"
+    if count > tolerated or also:
+        verdict = "noted" if law in MEANING else "BROKEN"
+        text = "; ".join(part for part in (also, text, MEANING.get(law)) if part)
+    elif vacuous:
+        verdict = "not tested"
+        text = f"proves nothing, only {share:.0%} of {compared} values are known; {detail}"
+    return Finding(law, repr(node), bars.timeframe.name, verdict, compared, share, worst, at, text)
+
+
+def known_where_told(values: Array, bars: Bars) -> NDArray[np.bool_]:
+    """Where something is known, of the bars that are: a halt is no fault of what is examined."""
+    known: NDArray[np.bool_] = np.isfinite(values)[bars.state != UNKNOWN]
+    return known
+
+
+def rarest(cuts: int, bars: int) -> int:
+    """Of how many bars a leak may show on one and still be caught with 95 % by cuts spread over all of them.
+
+    One cut in each of as many equal stretches misses a leak on a share p of the bars with at most (1 - p)^cuts.
+    """
+    return 1 if cuts >= bars else int(1.0 / (1.0 - (1.0 - CONFIDENCE) ** (1.0 / cuts)))
+
+
+def points(node: Node, values: Sequence[Array]) -> list[Array]:
+    """What is compared: the score of a component, the outputs of a feature relative to their size."""
+    if isinstance(node, Component):
+        return [node.score(values[0])]
+    return [100.0 * x / max(float(np.nanmax(np.abs(x), initial=0.0)), 1e-300) for x in values]
+
+
+def distances(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """Largest difference at each bar; infinite where one side is known and the other is not."""
+    total = np.zeros(len(a[0]))
+    for x, y in zip(a, b, strict=True):
+        one_sided = np.isnan(x) != np.isnan(y)
+        total = np.maximum(total, np.where(one_sided, np.inf, np.nan_to_num(np.abs(x - y))))
+    return total
+
+
+# --- disturbed markets ------------------------------------------------------------------------------------------
+
+
+def copied(frame: MarketFrame) -> MarketFrame:
+    """The frame with columns of its own: what is examined may write to them."""
+    columns = {name: values.copy() for name, values in frame.base.columns.items()}
+    return MarketFrame(frame.instrument, replace(frame.base, columns=columns), frame.window)
+
+
+def narrowed(frame: MarketFrame, node: Node) -> MarketFrame:
+    """The frame with the columns that a node looks at: sixty cost more to copy than the node to compute."""
+    columns = {name: frame.base.columns[name] for name in sorted(columns_of(node)) if name in frame.base.columns}
+    return changed(frame, columns)
+
+
+def moved(frame: MarketFrame, ms: int) -> MarketFrame:
+    """The same bars at another time."""
+    return MarketFrame(frame.instrument, replace(frame.base, first=frame.base.first + ms // frame.timeframe.ms))
+
+
+def others(frame: MarketFrame) -> list[MarketFrame]:
+    """Other symbols on the same clock, each a trap for what is kept by too short a key.
+
+    In order: the later half first; other units; half of the bars others; all but open and close others.
+    """
+    base, random = frame.base, Env(seed=len(frame.base)).random()
+    n, size = len(base), random.uniform(0.5, 2.0, len(base))
+    away = np.where(random.random(n) < 0.5, 0.0, 0.01 * random.standard_normal(n))
+    half, beside = {}, {}
+    for name, values in base.columns.items():
+        price = COLUMNS[name].unit == PRICE
+        half[name] = values * (1.0 + away) if price else np.where(away != 0.0, values * size, values)
+        wider = {"high": 1.001, "low": 0.999, "open": 1.0, "close": 1.0}.get(name)
+        beside[name] = values * (size if wider is None else wider)
+    later = replace(
+        base,
+        columns={name: np.roll(values, n // 2) for name, values in base.columns.items()},
+        state=np.roll(base.state, n // 2),
+        share=np.roll(base.share, n // 2),
+    )
+    in_other_units = changed(frame, scaled(base.columns, 1.25, 3.0))
+    return [MarketFrame(frame.instrument, later), in_other_units, changed(frame, half), changed(frame, beside)]
+
+
+def spoiled(frame: MarketFrame, time_ms: int, garbage: str) -> MarketFrame:
+    """The frame with everything that opens at or after a moment replaced."""
+    base = frame.base
+    at = time_ms // base.timeframe.ms - base.first
+    order = Env(seed=at).random().permutation(len(base) - at) + at
+    columns = {}
+    for name, values in base.columns.items():
+        spoiled = values.copy()
+        spoiled[at:] = {"nan": np.nan, "huge": 1e300}.get(garbage, values[order])
+        columns[name] = spoiled
+    return MarketFrame(frame.instrument, replace(base, columns=columns))
+
+
+def reciprocal(frame: MarketFrame, pivot: float) -> dict[str, Array]:
+    """The ratio mirror: prices c^2 / p, highs and lows exchanged, buying and selling exchanged."""
+    columns = mirrored(frame.base.columns, pivot)
+    for name, source in (("open", "open"), ("high", "low"), ("low", "high"), ("close", "close")):
+        columns[name] = pivot * pivot / frame.base.columns[source]
+    return columns
+
+
+def noisy(frame: MarketFrame, size: float, seed: int) -> MarketFrame:
+    """The frame with prices disturbed by a relative noise; bars stay bars."""
+    random = Env(seed=seed).random()
+    columns = dict(frame.base.columns)
+    for name in PRICES:
+        columns[name] = columns[name] * (1.0 + size * random.standard_normal(len(frame.base)))
+    columns["high"] = np.maximum.reduce([columns[name] for name in PRICES])
+    columns["low"] = np.minimum.reduce([columns[name] for name in PRICES])
+    return changed(frame, columns)
+
+
+def changed(frame: MarketFrame, columns: dict[str, Array]) -> MarketFrame:
+    """The frame with other columns on the same bars."""
+    return MarketFrame(frame.instrument, replace(frame.base, columns=columns))

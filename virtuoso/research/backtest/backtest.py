@@ -1,0 +1,126 @@
+"""The backtest that users run: signals of one or many instruments, one wallet, the perpetual contract bar by bar.
+
+1. `panel.py` puts the bars of all instruments on one clock, with marks and funding, or says what is missing.
+2. `portfolio.py` steps through it; `round_trips.py` makes trades of what happened.
+3. `result.py` measures, compares and breaks it down; `summary.py` says what it is worth.
+
+The first backtest, through vectorbt (backtest.py), stays as a cross-check of what vectorbt models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Env
+from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.market.events import Events
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.result.scores import Scores
+from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.research.crosscheck.orders import check_intents
+from virtuoso.research.validation.foresight import Decide
+from virtuoso.research.validation.fresh_process import pristine
+from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import Intents, intents
+
+LARGEST_SHARE = 0.1
+LEAST_BARS = 2
+
+
+def backtest(
+    scores: Sequence[Scores],
+    account: Account,
+    *,
+    settings: SignalSettings | None = None,
+    intents_of: Mapping[Instrument, Intents] | None = None,
+    decide: Decide | None = None,
+    explained: str = "",
+    slippage: float = 0.0002,
+    funding: Mapping[Instrument, Events] | None = None,
+    funding_terms: FundingTerms | None = None,
+    inside: Mapping[Instrument, MarketFrame] | None = None,
+    config: Mapping[str, object] | None = None,
+    provenance: Mapping[str, str] | None = None,
+    env: Env | None = None,
+) -> PortfolioResult:
+    """Trade the signals of scores with one wallet.
+
+    Parameters ---------- scores : sequence of Scores One an instrument, of one prism and on one clock. account :
+    Account Cash, fees, leverage, margin mode, limits. settings : SignalSettings, optional The rule and levels that make
+    intents; those that ship if absent. intents_of : mapping of Instrument to array of INTENT, optional What is traded
+    instead of the rule's intents; faces alone are then not compared. decide : callable, optional Makes them instead,
+    from a mapping of Instrument to MarketFrame. Whether its orders know of later bars can then be tested, without which
+    nothing is shipped. explained : str Why a result that no market pays is right all the same; it is kept with the run,
+    see research/validation/plausibility.py. slippage : float Of the price of each market fill, at least; half the
+    recorded spread where the book is known. funding : mapping of Instrument to Events of kind funding, optional
+    funding_terms : FundingTerms, optional What to assume where funding or mark prices are not known; nothing if absent.
+    inside : mapping of Instrument to MarketFrame, optional Finer bars that tell the order of prices inside those of the
+    scores, all on one clock. config : mapping, optional Settings in force, kept with the result. provenance : mapping
+    of str to str, optional Digests of configuration and code, kept with the result. env : Env, optional Where
+    bootstraps and random entries draw from; seeded with 0 if absent.
+
+    Returns
+    -------
+    PortfolioResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known and nothing says what to assume; or not two bars are known.
+    ConfigError
+        Terms that no account has, or frames on different clocks.
+    DataError
+        Intents that are not of these scores.
+    """
+    _check_terms(account, slippage)
+    if len({of_one.prism.fingerprint for of_one in scores}) > 1:
+        raise DataError("A portfolio trades the scores of one prism. Score all instruments with the same settings.")
+    ordered = tuple(sorted(scores, key=lambda of_one: of_one.frame.instrument))
+    frames = [s.frame for s in ordered]
+    stage = Stage.of(frames, slippage=slippage, funding=funding, terms=funding_terms, inside=inside)
+    if (stage.last < LEAST_BARS - 1).all():
+        names = ", ".join(map(str, stage.instruments))
+        raise NoDataError(f"A backtest of {names} needs at least two known bars. Choose a longer --timerange.")
+    if decide is not None:
+        if intents_of is not None:
+            raise ConfigError("Hand in either intents_of or decide, which makes them: both were given.")
+        intents_of = pristine(decide)({frame.instrument: frame for frame in frames})  # it is judged as it was handed in
+    how = settings or SignalSettings()
+    made = intents_of if intents_of is not None else {s.frame.instrument: intents(s, how) for s in ordered}
+    for of_one in ordered:
+        if of_one.frame.instrument in made:
+            check_intents(made[of_one.frame.instrument], of_one.start, of_one.start + len(of_one))
+    return PortfolioResult(
+        scores=ordered,
+        intents_of=made,
+        rule=how if intents_of is None else None,
+        run=run(stage, made, account),
+        slippage=slippage,
+        config=dict(config or {}),
+        given_provenance=dict(provenance or {}),
+        env=env or Env(seed=0),
+        decide=decide,
+        explained=explained.strip(),
+    )
+
+
+def _check_terms(account: Account, slippage: float) -> None:
+    shares = {"maker": account.maker, "taker": account.taker, "slippage": slippage}
+    for name, value in shares.items():
+        if not 0.0 <= value < LARGEST_SHARE:
+            raise ConfigError(f"{name} is a share of a fill, from 0 to under 0.1 (0.0005 is 5 bp), was {value!r}.")
+    risk = account.limits.base_size
+    if not 0.0 < risk <= 1.0:
+        raise ConfigError(f"risk is a share of the equity, above 0 and at most 1 (0.01 is 1 %), was {risk!r}.")
+    if not 0.0 < account.cash < float("inf"):
+        raise ConfigError(f"cash is what the account begins with, above 0, was {account.cash!r}.")
+    if not 1.0 <= account.leverage <= 125.0:
+        raise ConfigError(f"leverage is from 1 to 125, was {account.leverage!r}.")
+    if not 0.0 <= account.trail < float("inf") or account.reset_halt < 0:
+        raise ConfigError(
+            f"trail is a distance in R and reset_halt a number of days, from 0 up; were {account.trail!r} and "
+            f"{account.reset_halt!r}."
+        )

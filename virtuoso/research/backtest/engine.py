@@ -1,0 +1,320 @@
+"""The portfolio backtest: many instruments, one wallet, the rules of risk, the contract bar by bar.
+
+1. At each instant the contract lets the bars act on orders and positions (account/contract.py): finer bars one after
+   another where they tell what happens inside one.
+2. At its close equity is marked, and the halt is latched where it has fallen too far from its peak. Research reports
+   it and trades on; where the account enforces it, as paper and live trading do, all waiting entries lapse and none is
+   admitted any more.
+3. Then, once and for all instruments together, the intents decided at this close are gathered, ranked by reliability
+   and then by symbol, sized and admitted (account/risk.py); they act at the next open.
+
+`bounds` runs it twice, pessimistic and optimistic about the order of prices inside bars; what lies between them is not
+known. The same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.engine import lapse_entries, leave, step
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.margin import Tiers
+from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
+from virtuoso.account.state import (
+    CLOSED,
+    EXPIRES,
+    LEVERAGE,
+    LIMIT,
+    MARK,
+    MARK_CLOSE,
+    ORDER_COLUMNS,
+    ORDER_SHARE,
+    ORDER_STOP,
+    ORDER_TARGET,
+    ORDER_TRAIL,
+    OUT,
+    QUANTITY,
+    RANK,
+    SIZE,
+    TAKER,
+    Books,
+    room_for,
+    unrealised,
+)
+from virtuoso.errors import ConfigError, DataError
+from virtuoso.jit.kernel import kernel
+from virtuoso.market.schema.columns import Array
+from virtuoso.research.backtest.panel import Stage
+
+CORRELATION_BARS = 500
+"""Bars of returns behind the correlation of two instruments, up to the decision."""
+PLAIN_TIERS = Tiers.of([0.0], [0.005])
+"""Maintenance margin where the venue's tiers are not known: half a percent."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """On what terms a portfolio is traded.
+
+    Attributes
+    ----------
+    cash : float, quote currency
+    maker, taker : float
+        Fees, of the notional of a fill.
+    liquidation_fee : float
+        Of the notional that is liquidated.
+    leverage : float
+        At which positions are opened; what a position is backed by is its notional over this.
+    isolated : bool
+        Margin mode; else cross.
+    limits : Limits
+    tiers : mapping of Instrument to Tiers
+        Maintenance tiers; half a percent throughout where there are none.
+    rules : mapping of Instrument to Rules
+        Steps and least sizes; none where the venue's are not known.
+    trail : float
+        Distance in R at which stops trail the best price; 0 leaves them where they are.
+    halt : bool
+        Whether a halt is enforced, as in paper and live trading; else it is only reported.
+    reset_halt : int
+        Days after which a halt that is enforced is lifted; 0 never.
+
+    Raises
+    ------
+    ConfigError
+        A halt is to be lifted that is not enforced.
+    """
+
+    cash: float = 10_000.0
+    maker: float = 0.0002
+    taker: float = 0.0005
+    liquidation_fee: float = 0.0125
+    leverage: float = 3.0
+    isolated: bool = True
+    limits: Limits = field(default_factory=Limits)
+    tiers: Mapping[Instrument, Tiers] = field(default_factory=dict)
+    rules: Mapping[Instrument, Rules] = field(default_factory=dict)
+    trail: float = 0.0
+    halt: bool = False
+    reset_halt: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reset_halt > 0 and not self.halt:
+            raise ConfigError(
+                f"reset_halt={self.reset_halt} lifts a halt that is enforced, and this one is only reported. "
+                "Enforce it with --halt (halt=True), or leave reset_halt out."
+            )
+
+
+@dataclass(frozen=True)
+class PortfolioRun:
+    """What became of a portfolio.
+
+    Attributes
+    ----------
+    stage : Stage
+    intents : array of INTENT, shape (n_intents,)
+        All of them, in the order in which they were decided upon.
+    instrument_of : array of int64, shape (n_intents,)
+        Position of each intent's instrument.
+    events : array of EVENT
+    intent_of : array of int64, shape (n_events,)
+        Intent behind each event; -1 where there is none.
+    equity : Array, quote currency, shape (n_bars,)
+        At each close.
+    exposure : Array, quote currency, shape (n_bars,)
+        Notional of all positions at each close.
+    refused, cut : dict of str to int
+        How often each limit refused or cut an order.
+    halts : array of int64
+        Numbers of the bars at whose close the halt was latched. One that is not enforced is latched once.
+    halt_equity : Array, quote currency, shape (n_halts,)
+        When it was; inside the bar where finer ones tell more.
+    correlation_unknown : int
+        Entries that were let through beside a position of which it is not known how alike it is.
+    pessimistic : bool
+    """
+
+    stage: Stage
+    intents: np.ndarray
+    instrument_of: NDArray[np.int64]
+    events: np.ndarray
+    intent_of: NDArray[np.int64]
+    equity: Array
+    exposure: Array
+    refused: dict[str, int]
+    cut: dict[str, int]
+    halts: NDArray[np.int64]
+    halt_equity: Array
+    correlation_unknown: int
+    account: Account
+    pessimistic: bool = True
+
+
+def run(
+    stage: Stage,
+    intents: Mapping[Instrument, np.ndarray],
+    account: Account,
+    *,
+    pessimistic: bool = True,
+) -> PortfolioRun:
+    """Trade the intents of many instruments with one wallet.
+
+    Parameters
+    ----------
+    stage : Stage
+    intents : mapping of Instrument to array of INTENT
+        Decided at closes of bars of the stage's clock.
+    account : Account
+    pessimistic : bool
+        What is assumed of the order of prices inside a bar, or inside a finer one where finer ones tell more.
+
+    Returns
+    -------
+    PortfolioRun
+
+    Raises
+    ------
+    DataError
+        Intents of an instrument that is not on the stage, or not of the dtype INTENT.
+    """
+    gathered, owner = _gather(stage, intents)
+    bars, every = (stage.bars, 1) if stage.inside is None else (stage.inside.bars, stage.inside.every)
+    acts = _at_finer_bars(gathered, every)
+    n, names, first = len(stage.instruments), stage.instruments, stage.first * every
+    tiers = _tier_tables([account.tiers.get(name, PLAIN_TIERS) for name in names])
+    rules = np.array([account.rules.get(name, Rules()) for name in names], dtype=np.float64)
+    spot = np.array([name.is_spot for name in names])
+    terms = np.tile([account.maker, account.taker, account.liquidation_fee, account.leverage], (n, 1))
+    terms[spot, LEVERAGE] = 1.0
+    books = Books.opened(n, account.cash, room_for(len(gathered), bars))
+    price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
+    wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
+    decided = np.searchsorted(acts["number"], first + np.arange(len(bars) + 1))
+    equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
+    refused, cut, unknown = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64), np.zeros(1, np.int64)
+    _run(
+        bars, stage.closes, first, (stage.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
+        spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
+        account.halt, account.reset_halt * 86_400_000 // stage.timeframe.ms * every, every, equity, exposure, refused,
+        cut, unknown, halts,
+    )  # fmt: skip
+    events = books.named()
+    events["instant"] //= every
+    return PortfolioRun(
+        stage, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
+        exposure[every - 1 :: every],
+        dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
+        stage.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
+    )  # fmt: skip
+
+
+def _at_finer_bars(gathered: np.ndarray, every: int) -> np.ndarray:
+    """The same intents at the finer bars that close with those at which they were decided."""
+    acts = gathered.copy()
+    for name in ("number", "expires"):
+        acts[name] = (gathered[name] + 1) * every - 1
+    return acts
+
+
+def bounds(
+    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account
+) -> tuple[PortfolioRun, PortfolioRun]:
+    """Run it pessimistic and optimistic about the order of prices inside bars."""
+    return run(stage, intents, account), run(stage, intents, account, pessimistic=False)
+
+
+def _gather(stage: Stage, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.ndarray, NDArray[np.int64]]:
+    """All intents in the order in which they are decided upon: by close, reliability and symbol."""
+    for name, made in intents.items():
+        if name not in stage.instruments:
+            raise DataError(f"There are intents of {name}, which is not among the instruments that are traded.")
+        if made.dtype != INTENT:
+            raise DataError(f"A portfolio trades arrays of INTENT (virtuoso.account.intent), was {made.dtype}.")
+    parts = [intents.get(name, np.empty(0, INTENT)) for name in stage.instruments]
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    gathered = np.concatenate(parts) if parts else np.empty(0, INTENT)
+    trusted = np.nan_to_num(gathered["reliability"], nan=-1.0)
+    order = np.lexsort((owner, -trusted, gathered["number"]))
+    return gathered[order], owner[order].astype(np.int64)
+
+
+def _tier_tables(tiers: list[Tiers]) -> Array:
+    """Tables of equal width: a last tier that nothing reaches fills up, shape (n_instruments, 3, n_tiers)."""
+    width = max(len(one.floor) for one in tiers)
+    tables = np.empty((len(tiers), 3, width))
+    for table, one in zip(tables, tiers, strict=True):
+        table[:, : len(one.floor)] = one.table
+        table[:, len(one.floor) :] = np.array([[np.inf], [one.rate[-1]], [one.deduction[-1]]])
+    return tables
+
+
+def _orders(intents: np.ndarray, trail: float) -> Array:
+    """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS)."""
+    orders = np.zeros((len(intents), ORDER_COLUMNS))
+    market = np.isnan(intents["entry"])
+    orders[:, LIMIT], orders[:, ORDER_STOP] = intents["entry"], intents["stop"]
+    orders[:, EXPIRES] = np.where(market, intents["number"] + NEXT_OPEN, intents["expires"])
+    price = np.where(market, intents["price"], intents["entry"])
+    orders[:, ORDER_TRAIL] = trail * np.abs(price - intents["stop"]) if trail > 0.0 else np.nan
+    orders[:, RANK] = np.arange(len(intents))
+    orders[:, ORDER_TARGET : ORDER_TARGET + 3], orders[:, ORDER_SHARE : ORDER_SHARE + 3] = (
+        intents["target"], intents["size"],
+    )  # fmt: skip
+    return orders
+
+
+@kernel
+def _run(
+    bars: Array, closes: Array, first: int, last: NDArray[np.int64], decided: NDArray[np.int64],
+    owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_], terms: Array, tiers: Array,
+    rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool, pessimistic: bool, enforced: bool,
+    reset: int, every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
+    unknown: NDArray[np.int64], halts: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1].
+
+    `closes` are those of the stage, `every` bars apart.
+    """
+    positions, peak, halted_at = books.positions, books.wallet[0], -1
+    for t in range(len(bars)):
+        step(first + t, bars[t], terms, tiers, books, isolated, pessimistic)
+        for i in range(len(prices)):
+            if not np.isnan(bars[t, i, MARK_CLOSE]):
+                prices[i] = bars[t, i, MARK_CLOSE]
+            if t == last[i] and t < len(bars) - 1 and positions[i, SIZE] != 0.0:  # delisted: settled at its last mark
+                leave(first + t, i, float(CLOSED), positions[i, SIZE], prices[i], 0.0, terms[i, TAKER], books,
+                      isolated)  # fmt: skip
+            exposure[t] += abs(positions[i, SIZE]) * positions[i, MARK]
+        equity[t] = books.wallet[0] + unrealised(positions)
+        peak = max(peak, equity[t])
+        if halted_at >= 0 and reset > 0 and t - halted_at >= reset:
+            halted_at, peak = -1, equity[t]
+        if halted_at < 0 and equity[t] <= (1.0 - limits.max_drawdown) * peak:
+            halted_at = t
+            halts[t] = True
+            if enforced:
+                lapse_entries(first + t, books)
+        for row in range(decided[t], decided[t + 1]):
+            i = owner[row]
+            if wishes[row, 0] * positions[i, SIZE] > 0.0:  # it is there already: what still waited is called off
+                books.orders[i, OUT], books.orders[i, QUANTITY], books.orders[i, LIMIT] = 0.0, 0.0, np.nan
+        for row in range(decided[t], decided[t + 1]):
+            i, side, order = owner[row], wishes[row, 0], wanted[row]
+            if side * positions[i, SIZE] > 0.0:
+                continue
+            books.orders[i, QUANTITY] = 0.0
+            if side != 0.0 and not (spot[i] and side < 0.0):
+                seen = closes[max(t // every - CORRELATION_BARS + 1, 0) : t // every + 1]
+                ordered(
+                    i, side, wishes[row, 1], order[ORDER_STOP], wishes[row, 2], equity[t], enforced and halted_at >= 0,
+                    seen, prices, books.orders, positions, limits, rules, refused, cut, unknown, order,
+                )  # fmt: skip
+            order[OUT] = 1.0 if positions[i, SIZE] != 0.0 else 0.0
+            for k in range(ORDER_COLUMNS):
+                books.orders[i, k] = order[k]

@@ -1,0 +1,334 @@
+"""The stage: the bars of all instruments of a portfolio on one clock, as the contract takes them.
+
+1. Every instrument stands at its own bars' numbers; where its bar is not known (before listing, after delisting, in a
+   gap, bridged) there is NaN, and nothing is filled.
+2. Funding settles at its own times, against the mark price. Where a perpetual has none over the stretch, or has no mark
+   price, there is no stage: `FundingTerms` must say what to assume, and everything that is shown says so. What settles
+   in a bar that is not known is paid at the next one that is: who held through a gap held through its settlements.
+3. Slippage is half the recorded spread where the book is known, and never less than the configured share.
+4. Where finer bars are given as well, they stand beside it and tell the order of prices inside its bars (intrabar.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.state import (
+    BAR_COLUMNS,
+    CLOSE,
+    FUNDING_INSIDE,
+    FUNDING_OPEN,
+    HIGH,
+    LOW,
+    MARK_CLOSE,
+    MARK_HIGH,
+    MARK_LOW,
+    MARK_OPEN,
+    OPEN,
+    SLIPPAGE,
+)
+from virtuoso.clock import UNIT_MS, Timeframe, iso
+from virtuoso.errors import ConfigError, NoDataError
+from virtuoso.market.bars import Bars
+from virtuoso.market.events import Events
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.schema.columns import Array
+from virtuoso.research.backtest.intrabar import Inside, prices_of, spread
+
+HOUR = UNIT_MS["h"]
+USUAL_INTERVAL = 8 * HOUR
+LONGEST_INTERVAL = 8 * HOUR
+JITTER = 60_000
+"""A settlement may be stamped up to this long after its hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class FundingTerms:
+    """What to do where funding or mark prices are not known.
+
+    Attributes
+    ----------
+    assume : float or None
+        Rate per eight hours that is assumed for perpetuals without recorded funding; None refuses.
+    mark_is_last : bool
+        Whether the last price may stand for the mark price; else instruments without mark prices are refused.
+    """
+
+    assume: float | None = None
+    mark_is_last: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Bars of a portfolio on one clock.
+
+    Attributes
+    ----------
+    instruments : tuple of Instrument
+    timeframe : Timeframe
+    first : int
+        Number of the first bar.
+    bars : Array, shape (n_bars, n_instruments, BAR_COLUMNS)
+    repaired : array of bool, shape (n_bars, n_instruments)
+        Bars that are not as published: bridged ones, and those that follow a gap.
+    last : array of int64, shape (n_instruments,)
+        Position of each instrument's last known bar; -1 where there is none.
+    assumptions : tuple of str
+        What was assumed, in words.
+    inside : Inside or None
+        Finer bars that tell the order of prices inside these; None where there are none.
+    """
+
+    instruments: tuple[Instrument, ...]
+    timeframe: Timeframe
+    first: int
+    bars: Array
+    repaired: NDArray[np.bool_]
+    last: NDArray[np.int64]
+    assumptions: tuple[str, ...] = ()
+    inside: Inside | None = None
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    @property
+    def open_times(self) -> NDArray[np.int64]:
+        """Open time of each bar, ms."""
+        return (self.first + np.arange(len(self), dtype=np.int64)) * self.timeframe.ms
+
+    @property
+    def closes(self) -> Array:
+        """Closes, NaN where not known, shape (n_bars, n_instruments)."""
+        closes: Array = self.bars[:, :, CLOSE]
+        return closes
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[MarketFrame],
+        *,
+        slippage: float = 0.0002,
+        funding: Mapping[Instrument, Events] | None = None,
+        terms: FundingTerms | None = None,
+        inside: Mapping[Instrument, MarketFrame] | None = None,
+    ) -> Stage:
+        """Put frames of one clock beside each other.
+
+        Parameters
+        ----------
+        frames : sequence of MarketFrame
+            One an instrument; their windows are what is traded on.
+        slippage : float
+            Of the price of each market fill, at least.
+        funding : mapping of Instrument to Events of kind funding, optional
+        terms : FundingTerms, optional
+        inside : mapping of Instrument to MarketFrame, optional
+            Finer bars, all on one clock, of some instruments or of all.
+
+        Raises
+        ------
+        ConfigError
+            The frames have different clocks, or an instrument comes twice.
+        NoDataError
+            Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+        """
+        timeframe = _one_clock(frames)
+        order = sorted(frames, key=lambda frame: frame.instrument)
+        first, stop = min(frame.start for frame in order), max(frame.stop for frame in order)
+        bars = np.full((stop - first, len(order), BAR_COLUMNS), np.nan)
+        repaired = np.zeros((stop - first, len(order)), dtype=bool)
+        given, allowed, said = funding or {}, terms or FundingTerms(), []
+        settled = {}
+        for i, frame in enumerate(order):
+            here = slice(frame.start - first, frame.stop - first)
+            part = bars[here, i]
+            part[:, : CLOSE + 1], known = prices_of(frame, frame.start, len(frame))
+            part[:, SLIPPAGE] = _slippage(frame, slippage)
+            said += _mark(frame, part, allowed)
+            settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
+            said += words
+            part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
+            _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
+            part[~known] = np.nan
+            repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
+        there = np.isfinite(bars[:, :, OPEN])
+        last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
+        names = tuple(frame.instrument for frame in order)
+        stage = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+        return stage if not inside else replace(stage, inside=_inside(stage, inside, settled))
+
+    def dearer(self, factor: float) -> Stage:
+        """The same with slippage times a factor."""
+        bars = self.bars.copy()
+        bars[:, :, SLIPPAGE] *= factor
+        if self.inside is None:
+            return replace(self, bars=bars)
+        finer = self.inside.bars.copy()
+        finer[:, :, SLIPPAGE] *= factor
+        return replace(self, bars=bars, inside=replace(self.inside, bars=finer))
+
+
+def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
+    clocks = {frame.timeframe.name for frame in frames}
+    if len(clocks) != 1:
+        listed = ", ".join(sorted(clocks)) or "none"
+        raise ConfigError(f"A portfolio trades on one clock, was given {listed}. Load all instruments on the same one.")
+    names = [str(frame.instrument) for frame in frames]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"A portfolio holds each instrument once, was given {', '.join(sorted(names))}.")
+    return frames[0].timeframe
+
+
+def _slippage(frame: MarketFrame, least: float) -> Array:
+    """Half the spread that was known when the bar opened, as a share of price; at least the configured share."""
+    here = np.full(len(frame), least)
+    if "spread" not in frame.base.columns:
+        return here
+    before = np.arange(frame.start, frame.stop) - frame.base.first - 1
+    seen = before >= 0
+    half = 0.5 * frame.base.columns["spread"][before[seen]] / frame.base.columns["close"][before[seen]]
+    here[seen] = np.fmax(least, half)
+    return here
+
+
+def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
+    """Write mark prices: recorded ones, or the last price where that may stand for them."""
+    columns, here = frame.base.columns, slice(frame.start - frame.base.first, frame.stop - frame.base.first)
+    part[:, MARK_OPEN : MARK_CLOSE + 1] = part[:, OPEN : CLOSE + 1]
+    if frame.instrument.is_spot:
+        return []
+    recorded = columns["mark"][here] if "mark" in columns else np.full(len(frame), np.nan)
+    known = np.isfinite(part[:, CLOSE])
+    if np.isfinite(recorded[known]).all() and known.any():
+        # within the bar the mark is known at its close only: its extremes are those of the last price, shifted by the
+        # larger of the premiums at both ends, so that a liquidation is rather seen than missed
+        premium = recorded / part[:, CLOSE]
+        earlier = np.concatenate((premium[:1], premium[:-1]))
+        part[:, MARK_OPEN] = part[:, OPEN] * earlier
+        part[:, MARK_HIGH] = part[:, HIGH] * np.fmax(premium, earlier)
+        part[:, MARK_LOW] = part[:, LOW] * np.fmin(premium, earlier)
+        part[:, MARK_CLOSE] = recorded
+        return []
+    if not terms.mark_is_last:
+        missing = int((~np.isfinite(recorded) & known).sum())
+        raise NoDataError(
+            f"Mark prices of {frame.instrument} are not known for {missing:,} of {int(known.sum()):,} bars, and "
+            "liquidation and funding go by them. Import them, or pass --mark last to take the last price instead."
+        )
+    return ["the last price stands for the mark price"]
+
+
+class Settlements(NamedTuple):
+    """Funding of a perpetual: when it settles, at which rate, and on which mark, NaN for that of the bar."""
+
+    times: NDArray[np.int64]
+    rates: Array
+    marks: Array
+
+
+def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms) -> tuple[Settlements, list[str]]:
+    """Find the settlements of a frame: recorded ones, and assumed ones where none are recorded."""
+    if frame.instrument.is_spot or len(frame) == 0:
+        return Settlements(np.empty(0, np.int64), np.empty(0), np.empty(0)), []
+    start, stop = frame.start * frame.timeframe.ms, frame.stop * frame.timeframe.ms
+    hole: int | None = start
+    recorded = np.empty(0, dtype=np.int64)
+    found = Settlements(recorded, np.empty(0), np.empty(0))
+    if events is not None and len(events):
+        recorded = _on_the_hour(events.event_time)
+        inside = (recorded >= start) & (recorded < stop)
+        found = Settlements(recorded[inside], events["rate"][inside], events["mark"][inside])
+        hole = _hole(recorded, start, stop)
+    if hole is None:
+        return found, []
+    if terms.assume is None:
+        raise NoDataError(
+            f"Funding of {frame.instrument} is not known from {iso(hole)} on. Import it, or pass --assume-funding RATE "
+            "(per eight hours, such as 0.0001) to assume it where it is missing."
+        )
+    times = np.arange(-(-start // USUAL_INTERVAL) * USUAL_INTERVAL, stop, USUAL_INTERVAL, dtype=np.int64)
+    before, upto = np.searchsorted(recorded, times - USUAL_INTERVAL, "right"), np.searchsorted(recorded, times, "right")
+    times = times[before == upto]  # what was recorded stays as it was
+    assumed = Settlements(times, np.full(len(times), terms.assume), np.full(len(times), np.nan))
+    both = Settlements(*(np.concatenate(parts) for parts in zip(found, assumed, strict=True)))
+    return both, [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
+
+
+def _on_the_hour(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Settlements at their hour: they are stamped some ms later."""
+    late = times % HOUR
+    return np.where(late <= JITTER, times - late, times)
+
+
+def _hole(times: NDArray[np.int64], start: int, stop: int) -> int | None:
+    """First moment from which no settlement is known for longer than any interval; None if there is no such hole."""
+    within = times[(times >= start - LONGEST_INTERVAL) & (times < stop)]
+    edges = np.concatenate(([start - 1], within[within >= start], [stop]))
+    if len(within) and within[0] < start:
+        edges[0] = within[within < start][-1]
+    apart = np.flatnonzero(np.diff(edges) > LONGEST_INTERVAL + 1)
+    return int(max(edges[apart[0]], start)) if len(apart) else None
+
+
+def _pay(part: Array, known: NDArray[np.bool_], settled: Settlements, start: int, ms: int) -> None:
+    """Add funding rate times mark price where it settles: at the open of a bar, or inside it.
+
+    What settles in a bar that is not known is paid at the next one that is.
+    """
+    bar, at_open = _bars_of(settled, known, start, ms)
+    paid = bar < len(part)  # after the last known bar nothing is held any more
+    bar, at_open, rates, marks = bar[paid], at_open[paid], settled.rates[paid], settled.marks[paid]
+    opened = np.where(np.isfinite(marks), marks, part[bar, MARK_OPEN])
+    closed = np.where(np.isfinite(marks), marks, part[bar, MARK_CLOSE])
+    np.add.at(part[:, FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])
+    np.add.at(part[:, FUNDING_INSIDE], bar[~at_open], (rates * closed)[~at_open])
+
+
+def _bars_of(
+    settled: Settlements, known: NDArray[np.bool_], start: int, ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Positions of the bars at which settlements are paid, and whether at their opens; past the end where at none."""
+    fell, there = (settled.times - start) // ms, np.append(np.flatnonzero(known), len(known))
+    bar = there[np.searchsorted(there, fell)]
+    return bar, (settled.times % ms == 0) | (bar != fell)
+
+
+def _inside(stage: Stage, frames: Mapping[Instrument, MarketFrame], settled: Mapping[int, Settlements]) -> Inside:
+    """Put finer bars inside those of a stage."""
+    timeframe = _one_clock(list(frames.values()))
+    if timeframe.ms >= stage.timeframe.ms or stage.timeframe.ms % timeframe.ms:
+        raise ConfigError(
+            f"Bars of {timeframe} tell nothing of what happens inside bars of {stage.timeframe}. Give finer ones that "
+            "divide them."
+        )
+    every, n = stage.timeframe.ratio(timeframe), len(stage)
+    start, first = stage.first * stage.timeframe.ms, stage.first * every
+    bars, told = np.empty((n * every, len(stage.instruments), BAR_COLUMNS)), np.zeros((n, len(stage.instruments)), bool)
+    for i, name in enumerate(stage.instruments):
+        prices, known = np.full((n * every, CLOSE + 1), np.nan), np.zeros(n * every, dtype=bool)
+        if name in frames:
+            prices, known = prices_of(frames[name], first, n * every)
+        slow = stage.bars[:, i]
+        fine, told[:, i] = spread(slow, prices.reshape(n, every, CLOSE + 1), known.reshape(n, every))
+        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, OPEN]), start, stage.timeframe.ms)
+        mine = np.append(told[:, i], False)[bar]
+        bars[:, i] = fine.reshape(n * every, BAR_COLUMNS)
+        paid = Settlements(*(of[mine] for of in settled[i]))
+        _pay(bars[:, i], np.repeat(told[:, i], every), paid, start, timeframe.ms)
+    return Inside(timeframe, bars, told)
+
+
+def _repaired(bars: Bars, start: int, stop: int) -> NDArray[np.bool_]:
+    """Bars that were bridged, or are the first known ones after bars that are not."""
+    state = bars.state[max(start - 1, bars.first) - bars.first : stop - bars.first]
+    unknown: NDArray[np.bool_] = (state != TRADED) & (state != NO_TRADE)
+    if start > bars.first:
+        return np.logical_or(unknown[1:], unknown[:-1])
+    return np.logical_or(unknown, np.concatenate(([False], unknown[:-1])))

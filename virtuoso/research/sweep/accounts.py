@@ -1,0 +1,368 @@
+"""The accounts of several configurations on the contract, walked from event to event.
+
+Money moves where it moves in the portfolio backtest, so that events are those of `portfolio.run`, bit for bit:
+
+1. Bars on which `contract.step` would do nothing are left out: nothing waits, nothing settles, and neither stop nor
+   target nor liquidation is reached.
+2. Ordinary bars, nearly all of the others, are passed by the same arithmetic without its detours (ordinary.py).
+3. For the rest `contract.step` is called, and `risk.admitted` for every order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from virtuoso.account.engine import leave, step
+from virtuoso.account.intent import NEXT_OPEN
+from virtuoso.account.risk import LIMITS, Limits, admitted
+from virtuoso.account.state import (
+    CLOSED,
+    ENTERED,
+    ENTRY,
+    EVENTS_A_BAR,
+    EXPIRES,
+    FUNDED,
+    LIMIT,
+    MARGIN,
+    ORDER_SHARE,
+    ORDER_STOP,
+    ORDER_TARGET,
+    ORDER_TRAIL,
+    OUT,
+    QUANTITY,
+    RANK,
+    SHARE,
+    SIZE,
+    STOP,
+    TAKER,
+    TARGET,
+    Books,
+)
+from virtuoso.jit.kernel import inner, kernel, uncounted
+from virtuoso.market.schema.columns import Array
+from virtuoso.research.sweep.decisions import Changes, Tried, reliability
+from virtuoso.research.sweep.ordinary import (
+    E_AMBIGUOUS,
+    E_FEE,
+    E_FUNDING,
+    E_KIND,
+    E_REALISED,
+    E_SIZE,
+    E_SLIPPAGE,
+    Purse,
+    lapse_entry,
+    liquidated_at,
+    ordinary,
+)
+from virtuoso.research.sweep.plans import (
+    AMBIGUOUS,
+    DRAWDOWN,
+    EQUITY,
+    FEES,
+    FUNDING,
+    GAINED,
+    HALTED,
+    HALTED_EQUITY,
+    HALTED_ON,
+    HELD_BARS,
+    LOST,
+    PLAN_COLUMNS,
+    PLAN_LIMIT,
+    PLAN_SIZE,
+    PLAN_STOP,
+    PLAN_TARGET,
+    PRICE,
+    SLIPPED,
+    TRADES,
+    WON,
+    Drawn,
+    Market,
+    Rule,
+    draw,
+)
+from virtuoso.research.sweep.scores import Rows
+from virtuoso.research.sweep.skip import (
+    DEEPEST,
+    FIRST_EQUITY,
+    FIRST_HALT,
+    HALTED_AT,
+    HELD,
+    LEAST,
+    Ground,
+    advance,
+    mark,
+    recorded,
+)
+
+LIFE_SIZE, LIFE_PNL, LIFE_DOUBT = 0, 1, 2
+NOTHING, STEP, ORDER = range(3)
+"""What is due where ordinary bars end: nothing, a step of the contract, an order."""
+
+
+class Money(NamedTuple):
+    """The account, the same for every configuration; see `portfolio.Account`."""
+
+    cash: float
+    terms: Array
+    tiers: Array
+    rules: Array
+    limits: Limits
+    halt: bool
+    reset: int
+    pessimistic: bool
+
+
+class Asked(NamedTuple):
+    """What `admitted` is asked with beside the account: the last mark, closes of other instruments, and counters."""
+
+    prices: Array
+    closes: Array
+    refused: Rows
+    cut: Rows
+    unknown: Rows
+
+
+class Accounts(NamedTuple):
+    """Accounts of several configurations, one row each: carried from one stretch of bars to the next.
+
+    Attributes
+    ----------
+    positions : Array, shape (n, 1, POSITION_COLUMNS)
+    orders : Array, shape (n, 1, ORDER_COLUMNS)
+    wallet : Array, quote currency, shape (n, 1)
+    record : Array, shape (n, RECORD_COLUMNS)
+    life : Array, shape (n, 3)
+        Size, profit and doubt of the position that is held.
+    decided : array of int64, shape (n,)
+        Decisions so far.
+    events : Array, shape (room, EVENT_COLUMNS)
+        With room for one bar only, those of a bar are overwritten by the next. What does not fit is only counted.
+    written, counted : array of int64, shape (1,)
+        Events in `events`, and how many of them are in the figures.
+    """
+
+    positions: Array
+    orders: Array
+    wallet: Array
+    record: Array
+    life: Array
+    decided: Rows
+    events: Array
+    written: Rows
+    counted: Rows
+
+    @classmethod
+    def opened(cls, n: int, cash: float, room: int = EVENTS_A_BAR) -> Accounts:
+        """Open accounts that hold nothing."""
+        books = Books.opened(n, cash, room)
+        return cls(
+            books.positions[:, None].copy(), books.orders[:, None].copy(), np.full((n, 1), cash), recorded(n, cash),
+            np.zeros((n, 3)), np.zeros(n, np.int64), books.events, books.written, books.written.copy(),
+        )  # fmt: skip
+
+
+@kernel
+def by_contract(
+    market: Market, rule: Rule, money: Money, drawn: Drawn, tried: Tried, measures: Array, changes: Changes, start: int,
+    stop: int, accounts: Accounts, found: Array, daily: Array,
+) -> None:  # fmt: skip
+    """Trade the decisions of several configurations over the bars [start, stop).
+
+    Parameters
+    ----------
+    market, rule, money, drawn, tried
+    measures : Array, shape (n, 9)
+    changes : Changes
+        Over these bars.
+    start, stop : int
+    accounts : Accounts
+        Changed.
+    found : Array, shape (n, len(FOUND))
+        Changed.
+    daily : Array, quote currency, shape (n, n_days)
+        Written: equity at the end of each day.
+    """
+    plan, counts = np.zeros(PLAN_COLUMNS), np.zeros(len(LIMITS), np.int64)
+    asked = Asked(np.zeros(1), np.zeros((0, 1)), counts, counts.copy(), counts.copy())
+    for k in range(len(measures)):
+        t, d, due = start, 0, NOTHING
+        while t < stop or due != NOTHING:
+            t, d, due = _pass_ordinary(
+                market, rule, money, drawn, measures, changes, k, t, d, due == STEP, stop, accounts, plan, found, daily
+            )
+            if due == STEP:
+                _step(market, money, accounts, k, t)
+            elif due == ORDER:
+                _order(market, money, drawn, tried, accounts, k, t - 1, float(changes.to[k, d]), plan, asked)
+                d += 1
+        accounts.decided[k] += d
+        own, record = accounts.positions[k, 0], accounts.record[k]
+        found[k, HELD_BARS], found[k, DRAWDOWN] = record[HELD], record[DEEPEST]
+        found[k, HALTED], found[k, EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, accounts.wallet[k, 0]
+        found[k, HALTED_ON], found[k, HALTED_EQUITY] = record[FIRST_HALT], record[FIRST_EQUITY]
+        if own[SIZE] != 0.0:
+            found[k, EQUITY] += own[SIZE] * (market.ground.bars[stop - 1, LEAST] - own[ENTRY])
+
+
+@uncounted
+def _pass_ordinary(
+    market: Market, rule: Rule, money: Money, drawn: Drawn, measures: Array, changes: Changes, k: int, t: int, d: int,
+    stepped: bool, stop: int, accounts: Accounts, plan: Array, found: Array, daily: Array,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Walk one account from a bar and a decision on; over a bar that has been stepped over, it is closed first.
+
+    Returns
+    -------
+    tuple of int
+        The bar and the decision that were come to, and what is due there: a STEP over the bar, an ORDER for the
+        decision of the close before it, or NOTHING any more.
+    """
+    ground, at, to, count = market.ground, changes.at[k], changes.to[k], changes.counts[k]
+    own, order, wallet = accounts.positions[k, 0], accounts.orders[k, 0], accounts.wallet[k]
+    purse = Purse(own, order, wallet, accounts.events, accounts.written)
+    record, limit = accounts.record[k], money.limits.max_drawdown
+    while True:
+        if stepped:
+            _close(market, money, accounts, purse, k, t, found, daily)
+            t, stepped = t + 1, False
+        if d < count and at[d] == t - 1:
+            side, rank = float(to[d]), float(accounts.decided[k] + d)
+            if side != 0.0 and not draw(drawn, at[d], side, measures[k], rule, plan):
+                side = 0.0
+            if side * own[SIZE] > 0.0:
+                order[OUT], order[QUANTITY], order[LIMIT] = 0.0, 0.0, np.nan  # it is there already: what waited is off
+            else:
+                _write(order, side, plan, rank, market.first + at[d], rule, 1.0 if own[SIZE] != 0.0 else 0.0)
+                if side > 0.0 or (side < 0.0 and rule.shorts):
+                    return t, d, ORDER
+            d += 1
+        if t >= stop:
+            return t, d, NOTHING
+        until = min(at[d] + 1, stop) if d < count else stop
+        if money.halt and record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:
+            d, until = count, stop  # nothing is entered any more
+        event, least, most, called = until, 0.0, 0.0, 0.0
+        if own[SIZE] != 0.0:
+            called = liquidated_at(money.tiers[0], own[SIZE], own[ENTRY], own[MARGIN])
+        if order[QUANTITY] != 0.0 or order[OUT] != 0.0:
+            event = t
+        elif own[SIZE] != 0.0:
+            event, least, most = _event_of(ground, own, called, t, until)
+        mark(ground, t, event, least, most, wallet[0], own[SIZE], own[ENTRY], limit, money.reset, record, daily[k])
+        t = event
+        if event < until:
+            if not ordinary(
+                market.first + t, t, ground, market.bars, money.terms[0], money.tiers[0], called, purse,
+                money.pessimistic,
+            ):  # fmt: skip
+                return t, d, STEP
+            stepped = True
+
+
+@inner
+def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> None:
+    """Let the contract step over a bar that is not ordinary."""
+    books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
+    own, only = books.positions[0], int(np.int64(0))  # a literal would be compiled once more
+    step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
+    if t == market.last and t < len(market.bars) - 1 and own[SIZE] != 0.0:  # delisted: settled at its last mark
+        price, taker = market.ground.bars[t, LEAST], money.terms[0, TAKER]
+        leave(market.first + t, only, float(CLOSED), own[SIZE], price, 0.0, taker, books, True)
+
+
+@uncounted
+def _close(
+    market: Market, money: Money, accounts: Accounts, purse: Purse, k: int, t: int, found: Array, daily: Array
+) -> None:
+    """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
+
+    A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
+    """
+    own, close, record = purse.own, market.ground.bars[t, LEAST], accounts.record[k]
+    limit, size, entry, wallet = money.limits.max_drawdown, own[SIZE], own[ENTRY], purse.wallet[0]
+    mark(market.ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
+    if money.halt and record[HALTED_AT] >= 0.0:
+        lapse_entry(market.first + t, purse)
+    written, room = accounts.written[0], len(accounts.events)
+    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], found[k])
+    if room <= EVENTS_A_BAR and written <= room:
+        accounts.written[0] = accounts.counted[0] = 0
+
+
+@uncounted
+def _write(order: Array, side: float, plan: Array, rank: float, number: int, rule: Rule, out: float) -> None:
+    """Write an order down as the portfolio does with one instrument; its size is not known yet."""
+    order[:] = 0.0
+    order[LIMIT], order[ORDER_STOP], order[ORDER_TRAIL], order[RANK] = np.nan, np.nan, np.nan, rank
+    order[EXPIRES], order[OUT] = number + NEXT_OPEN, out
+    for j in range(3):
+        order[ORDER_TARGET + j] = plan[PLAN_TARGET + j] if side != 0.0 else np.nan
+        order[ORDER_SHARE + j] = plan[PLAN_SIZE + j] if side != 0.0 else 0.0
+    if side != 0.0:
+        order[LIMIT], order[ORDER_STOP] = plan[PLAN_LIMIT], plan[PLAN_STOP]
+        if not np.isnan(plan[PLAN_LIMIT]):
+            order[EXPIRES] = number + rule.waits
+
+
+@uncounted
+def _order(
+    market: Market, money: Money, drawn: Drawn, tried: Tried, accounts: Accounts, k: int, t: int, side: float,
+    plan: Array, asked: Asked,
+) -> None:  # fmt: skip
+    """Ask for the size of an order that was decided at the close of a bar."""
+    positions, orders, prices = accounts.positions[k], accounts.orders[k], asked.prices
+    prices[0] = market.ground.bars[t, LEAST]
+    own, equity = positions[0], accounts.wallet[k, 0]
+    if own[SIZE] != 0.0:
+        equity += own[SIZE] * (prices[0] - own[ENTRY])
+    trusted = reliability(
+        market.points[t], market.coverage[market.run[t]], market.gates[t], market.face, tried.shares[k],
+        tried.face_weights[k],
+    )  # fmt: skip
+    price = drawn.table[drawn.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
+    orders[0, QUANTITY] = admitted(
+        0, side, price, plan[PLAN_STOP], trusted, equity, money.halt and accounts.record[k, HALTED_AT] >= 0.0,
+        asked.closes, prices, orders, positions, money.limits, money.rules, False, asked.refused, asked.cut,
+        asked.unknown,
+    )  # fmt: skip
+
+
+@uncounted
+def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
+    """First bar on which something may happen to what is held; least and greatest close of those before it."""
+    nearest = np.inf
+    for k in range(3):
+        if own[SHARE + k] > 0.0:
+            nearest = min(nearest, own[TARGET + k] if own[SIZE] > 0.0 else -own[TARGET + k])
+    below, above, mark_below, mark_above = own[STOP], nearest, called, np.inf
+    if own[SIZE] < 0.0:
+        below, above, mark_below, mark_above = -nearest, own[STOP], -np.inf, called
+    return advance(ground, t, stop, below, above, mark_below, mark_above)
+
+
+@uncounted
+def _count(events: Array, seen: int, written: int, life: Array, found: Array) -> int:
+    """Add up what new events cost, and what each position brought that ends with them; gives the events so far."""
+    for e in range(seen, written):
+        kind = events[e, E_KIND]
+        found[FEES] += events[e, E_FEE]
+        found[SLIPPED] += events[e, E_SLIPPAGE]
+        found[FUNDING] += events[e, E_FUNDING]
+        if kind > FUNDED:
+            continue
+        life[LIFE_SIZE] += events[e, E_SIZE]
+        life[LIFE_PNL] += events[e, E_REALISED] - events[e, E_FEE] + events[e, E_FUNDING]
+        life[LIFE_DOUBT] = max(life[LIFE_DOUBT], events[e, E_AMBIGUOUS])
+        if life[LIFE_SIZE] == 0.0 and kind != ENTERED and kind != FUNDED:
+            pnl = life[LIFE_PNL]
+            found[TRADES] += 1.0
+            found[AMBIGUOUS] += life[LIFE_DOUBT]
+            if pnl > 0.0:
+                found[WON] += 1.0
+                found[GAINED] += pnl
+            else:
+                found[LOST] -= pnl
+            life[:] = 0.0
+    return written

@@ -1,0 +1,125 @@
+"""The panel: component scores of one market laid out for a sweep, the same for every configuration.
+
+1. `points` holds every component's score of a bar side by side: a bar is decided exactly from one row of it.
+2. Coverage hardly ever changes: it is kept a *run*, a stretch of bars on which that of every component stays the same.
+3. `singles` holds score x coverage in single precision, block by block, for the first look at a bar (decisions.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.result.scores import Scores
+from virtuoso.signals.rule import memory
+from virtuoso.signals.settings import SignalSettings
+
+BLOCK = 512
+"""Bars whose sums are made together."""
+
+Single = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Steps = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Component scores of a stretch of base bars.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first bar: some bars that the rule remembers come before those that were scored.
+    lead : int
+        How many they are.
+    names : tuple of str
+        Dotted names of the components that are known anywhere, in their order.
+    columns : array of int64, shape (n_components,)
+        Their positions among all components of the prism.
+    face : array of int64, shape (n_components,)
+        Row of the face each belongs to.
+    points : Array, 0..100, shape (n_bars, n_components)
+        0 where not known.
+    edges : array of int64, shape (n_runs + 1,)
+        Where runs begin, and the number of bars.
+    coverage : Array, 0..1, shape (n_runs, n_components)
+    gates : Array, 0..1, shape (n_bars, n_faces)
+    singles : array of float32, shape (n_blocks, n_components, BLOCK)
+    """
+
+    first: int
+    lead: int
+    names: tuple[str, ...]
+    columns: Rows
+    face: Rows
+    points: Array
+    edges: Rows
+    coverage: Array
+    gates: Array
+    singles: Single
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @classmethod
+    def of(cls, scores: Scores, settings: SignalSettings) -> Panel:
+        """Lay out scores, with the bars before them that the rule remembers.
+
+        Raises
+        ------
+        NotLoadedError
+            If bars that the rule remembers exist but were not loaded.
+        """
+        base, timeframe = scores.frame.base, scores.frame.timeframe
+        wanted = scores.start - memory(settings, timeframe)
+        scores.workspace.insist_loaded(timeframe, wanted)
+        first = max(wanted, base.first)
+        before = scores.prism.assemble(scores.workspace, first, scores.start) if first < scores.start else None
+        parts = [scores] if before is None else [before, scores]
+        n, lead = sum(len(part) for part in parts), scores.start - first
+        known = _known(parts)
+        points, coverage, changes = np.empty((n, len(known))), [], np.zeros(n, dtype=bool)
+        singles = np.zeros((-(-n // BLOCK), len(known), BLOCK), dtype=np.float32)
+        for c, (_, _, face, name) in enumerate(known):
+            score, covered = _component(parts, face, name)
+            score[np.isnan(score)] = 0.0
+            points[:, c] = score
+            changed = np.flatnonzero(np.diff(covered, prepend=np.nan) != 0.0)
+            coverage.append((changed, covered[changed]))
+            changes[changed] = True
+            padded = np.concatenate((score * covered, np.zeros(-n % BLOCK)))
+            singles[:, c] = padded.reshape(-1, BLOCK)
+        starts = np.flatnonzero(changes) if known else np.zeros(min(n, 1), dtype=np.int64)
+        table = np.empty((len(starts), len(known)))
+        for c, (changed, values) in enumerate(coverage):
+            table[:, c] = values[np.searchsorted(changed, starts, side="right") - 1]
+        gates = np.ones((n, len(scores.prism.faces)))
+        for f, own in enumerate(scores.prism.faces):
+            gates[:, f] = np.concatenate([part.faces[own.name].gate for part in parts])
+        return cls(
+            first, lead, tuple(f"{face}.{name}" for _, _, face, name in known),
+            np.array([column for column, _, _, _ in known], dtype=np.int64),
+            np.array([row for _, row, _, _ in known], dtype=np.int64),
+            points, np.append(starts, n), table, gates, singles,
+        )  # fmt: skip
+
+
+def _known(parts: list[Scores]) -> list[tuple[int, int, str, str]]:
+    """Components that are known anywhere: position, row of the face, name of the face and own name."""
+    found, column = [], 0
+    for row, face in enumerate(parts[-1].prism.faces):
+        for component in face.components:
+            carried = not parts[-1].faces[face.name].components[component.name].missing
+            if carried and any(part.faces[face.name].components[component.name].coverage.any() for part in parts):
+                found.append((column, row, face.name, component.name))
+            column += 1
+    return found
+
+
+def _component(parts: list[Scores], face: str, name: str) -> tuple[Array, Array]:
+    """Score and coverage of one component over all parts, copied."""
+    blended = [part.faces[face].components[name].blended() for part in parts]
+    return np.concatenate([one.score for one in blended]), np.concatenate([one.coverage for one in blended])

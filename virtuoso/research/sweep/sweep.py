@@ -1,0 +1,344 @@
+"""The sweep: thousands of configurations over the component scores of one market, nothing of it materialised.
+
+1. `panel.py` lays out component scores once. A batch of configurations then passes the bars together, stretch by
+   stretch, so that what all of them look at stays in the processor's cache:
+2. `decisions.py` finds where the state of each one's rule changes, with the decisions of the full path bit for bit.
+3. Charts are read at the bars at which any of them decides; each draws its own plans into them (plans.py).
+4. Each one's account is walked from event to event (skip.py): by the contract, with the events of
+   `portfolio.run` (accounts.py), or with vectorbt's fills (vectorbt.py).
+
+What is found is a table with a row a configuration (result.py). What the sweep cannot express (trailing stops,
+cross margin, several instruments with one wallet) is refused: choose here, then run the chosen ones in full.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from virtuoso.account import state as books
+from virtuoso.account.metrics import DAY_MS
+from virtuoso.account.risk import Rules
+from virtuoso.account.state import Books, room_for
+from virtuoso.errors import ConfigError, DataError, NoDataError, check_room, did_you_mean
+from virtuoso.market.schema.columns import Array
+from virtuoso.prism.result.scores import Scores
+from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
+from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.research.sweep.accounts import Accounts, Money, by_contract
+from virtuoso.research.sweep.decisions import Changes, Facts, Sides, Tried, decide, guard_of
+from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.plans import FOUND, TRADES, Drawn, Market, Rule, undrawn
+from virtuoso.research.sweep.result import SweepResult
+from virtuoso.research.sweep.scores import BLOCK, Panel, Rows, Steps
+from virtuoso.research.sweep.skip import Ground, ground_of
+from virtuoso.research.sweep.vectorbt import Cash, Holdings, by_vectorbt
+from virtuoso.signals.levels import DEPTH, charts
+from virtuoso.signals.rule import memory
+from virtuoso.signals.settings import REGIMES
+
+BATCH = 64
+"""Configurations that pass the market together, at most."""
+STRETCH = 32
+"""Blocks of bars that are decided, then traded while they still lie in the processor's cache."""
+THREADS = 2
+
+FILLS = ("contract", "vectorbt")
+Progress = Callable[[int, int], None]
+
+
+def sweep(
+    scores: Scores,
+    configurations: Configurations,
+    *,
+    fills: str = "contract",
+    stage: Stage | None = None,
+    account: Account | None = None,
+    terms: Terms | None = None,
+    pessimistic: bool = True,
+    threads: int = THREADS,
+    progress: Progress | None = None,
+    config: Mapping[str, object] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> SweepResult:
+    """Trade every configuration on the scores of one market.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of any weights: what is used are the scores of their components.
+    configurations : Configurations
+    fills : str
+        "contract": the portfolio's account; needs a stage and an account. "vectorbt": the first backtest's fills; needs
+        terms.
+    stage : Stage, optional
+        The bars of the market alone; made from the scores if absent, and refused where funding is not known.
+    account : Account, optional
+        The default one if absent.
+    terms : Terms, optional
+        Of vectorbt's fills; the default ones if absent.
+    pessimistic : bool
+        What the contract assumes of the order of prices inside a bar.
+    threads : int
+        The result is the same for any number.
+    progress : callable, optional
+        Told how many configurations are done and how many there are.
+    config : mapping, optional
+        Terms and settings in force, kept with the result.
+    provenance : mapping of str to str, optional
+        Digests of configuration and code, kept with the result.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ConfigError
+        The account trails stops or has cross margin, or the configurations are of another prism.
+    DataError
+        The stage is not of these scores.
+    NoDataError
+        If not two bars in a row of what was scored are known.
+
+    Examples
+    --------
+    >>> tried = Configurations.around(scores.prism, settings, 1_000, Env(seed=7))  # doctest: +SKIP
+    >>> sweep(scores, tried).best(5)                                               # doctest: +SKIP
+    """
+    result = Sweep(scores, configurations, fills, stage, account, terms, pessimistic).run(threads, progress)
+    return replace(result, config=dict(config or {}), given_provenance=dict(provenance or {}))
+
+
+class Sweep:
+    """A market made ready to be swept; `run` sweeps it, `events` and `trades` re-tell one configuration."""
+
+    def __init__(
+        self,
+        scores: Scores,
+        configurations: Configurations,
+        fills: str = "contract",
+        stage: Stage | None = None,
+        account: Account | None = None,
+        terms: Terms | None = None,
+        pessimistic: bool = True,
+    ) -> None:
+        _check(scores, configurations, fills)
+        self.scores, self.configurations, self.fills = scores, configurations, fills
+        self.settings = configurations.settings
+        self.panel = Panel.of(scores, self.settings)
+        self.account, self.terms = account or Account(), terms or Terms()
+        if fills == "contract":
+            bars, first = self._staged(stage), scores.start
+            self.money = self._money(pessimistic)
+            self.cash = self.account.cash
+        else:
+            bars, first = self._taped(), scores.start
+            self.cash = self.terms.cash
+        self.days, ground, last = self._ground(bars)
+        lead = self.panel.lead
+        run = np.repeat(np.arange(len(self.panel.coverage)), np.diff(self.panel.edges))[lead:]
+        self.market = Market(
+            ground, bars, first, last, self.panel.points[lead:], self.panel.coverage, self.panel.gates[lead:], run,
+            self.panel.face,
+        )  # fmt: skip
+        levels = self.settings.levels
+        self.rule = Rule(
+            np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
+            not scores.frame.instrument.is_spot,
+        )  # fmt: skip
+        self._drawn, self._charts = Drawn(np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int32)), 0
+        self._drawing = threading.Lock()
+        self._shares = np.ascontiguousarray(configurations.shares[:, self.panel.columns])
+
+    def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
+        """Sweep every configuration."""
+        n, done = len(self.configurations), 0
+        together = min(BATCH, -(-n // max(threads, 1)))
+        found, daily = np.zeros((n, len(FOUND))), np.empty((n, len(self.days)))
+
+        def batch(a: int) -> int:
+            b = min(a + together, n)
+            self._book(a, b, found[a:b], daily[a:b])
+            return b - a
+
+        with ThreadPoolExecutor(max(threads, 1)) as pool:
+            for part in pool.map(batch, range(0, n, together)):
+                done += part
+                if progress is not None:
+                    progress(done, n)
+        return SweepResult(
+            self.scores, self.configurations, self.fills, self.cash, found, daily,
+            halt=self.account.halt if self.fills == "contract" else None,
+        )  # fmt: skip
+
+    def events(self, row: int) -> np.ndarray:
+        """Events of one configuration with the contract's fills, array of EVENT: those of `portfolio.run`."""
+        changes = self._changes(row)
+        accounts = Accounts.opened(1, self.cash, room_for(int(changes.counts[0]), self.market.bars))
+        self._retell(row, changes, accounts)
+        return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), accounts.events, accounts.written).named()
+
+    def trades(self, row: int) -> Array:
+        """Closed trades of one configuration with vectorbt's fills, shape (n_trades, TRADE_COLUMNS)."""
+        changes = self._changes(row)
+        holdings = Holdings.opened(1, self.cash, int(changes.counts[0]) + 1)
+        closed = int(self._retell(row, changes, holdings)[TRADES])
+        check_room("trades of a configuration", closed, len(holdings.trades))
+        return holdings.trades[:closed]
+
+    def decisions(self, a: int, b: int) -> tuple[Rows, Sides, Rows]:
+        """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
+        parts: list[list[tuple[Steps, Sides]]] = [[] for _ in range(a, b)]
+        for changes, _, _ in self._stretches(a, b):
+            for k, count in enumerate(changes.counts):
+                parts[k].append((changes.at[k, :count].copy(), changes.to[k, :count].copy()))
+        times = [np.concatenate([at for at, _ in part]).astype(np.int64) for part in parts]
+        sides = [np.concatenate([to for _, to in part]) for part in parts]
+        return np.concatenate(times), np.concatenate(sides), np.cumsum([0, *(len(when) for when in times)])
+
+    def _book(self, a: int, b: int, found: Array, daily: Array) -> None:
+        """Find what becomes of the configurations a to b."""
+        books = (Accounts if self.fills == "contract" else Holdings).opened(b - a, self.cash)
+        daily[:] = self.cash
+        for changes, start, stop in self._stretches(a, b):
+            self._walk(a, b, changes, start, stop, books, found, daily)
+
+    def _retell(self, row: int, changes: Changes, books: Accounts | Holdings) -> Array:
+        """Walk one configuration over all bars at once."""
+        found, daily = np.zeros((1, len(FOUND))), np.empty((1, len(self.days)))
+        self._walk(row, row + 1, changes, 0, len(self.scores), books, found, daily)
+        figures: Array = found[0]
+        return figures
+
+    def _changes(self, row: int) -> Changes:
+        """Decisions of one configuration on all bars."""
+        at, to, offsets = self.decisions(row, row + 1)
+        return Changes(np.zeros((1, 2), dtype=np.int64), at.astype(np.int32)[None], to[None], offsets[1:])
+
+    def _stretches(self, a: int, b: int) -> Iterator[tuple[Changes, int, int]]:
+        """Decisions of the configurations a to b, stretch by stretch; those of one are overwritten by the next."""
+        panel, blocks = self.panel, len(self.panel.singles)
+        facts = Facts(panel.points, panel.singles, panel.edges, panel.coverage, panel.face)
+        changes, tried = Changes.none(b - a, min(STRETCH, blocks) * BLOCK), self._tried(a, b)
+        age, guard = memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names))
+        for first in range(0, blocks, STRETCH):
+            last = min(first + STRETCH, blocks)
+            decide(facts, tried, age, guard, first, last, panel.lead, changes)
+            check_room("changes of state in a stretch of bars", int(changes.counts.max()), changes.at.shape[1])
+            start, stop = max(first * BLOCK - panel.lead, 0), min(last * BLOCK, len(panel)) - panel.lead
+            yield changes, start, max(stop, 0)
+
+    def _walk(
+        self, a: int, b: int, changes: Changes, start: int, stop: int, books: Accounts | Holdings, found: Array,
+        daily: Array,
+    ) -> None:  # fmt: skip
+        """Walk the accounts of the configurations a to b over a stretch of bars."""
+        drawn, measures = self._charts_at(changes), self.configurations.measures[a:b]
+        if isinstance(books, Accounts):
+            by_contract(
+                self.market, self.rule, self.money, drawn, self._tried(a, b), measures, changes, start, stop, books,
+                found, daily,
+            )  # fmt: skip
+            check_room("events of an account", int(books.written[0]), len(books.events))
+        else:
+            terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
+            by_vectorbt(self.market, self.rule, terms, drawn, measures, changes, start, stop, books, found, daily)
+
+    def _tried(self, a: int, b: int) -> Tried:
+        c = self.configurations
+        return Tried(self._shares[a:b], c.face_weights[a:b], c.thresholds[a:b])
+
+    def _charts_at(self, changes: Changes) -> Drawn:
+        """Charts at the bars of some decisions; every bar's is read once, by whoever comes first."""
+        with self._drawing:
+            new = np.unique(undrawn(changes, self._drawn.row_of))
+            if len(new):
+                read = charts(self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels)
+                table, known, end = self._drawn.table, self._charts, self._charts + len(new)
+                if end > len(table):
+                    table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
+                table[known:end] = np.column_stack((read.price, read.atr, read.supports, read.resistances))
+                self._drawn.row_of[new] = np.arange(known, end)
+                self._drawn, self._charts = self._drawn._replace(table=table), end
+            return self._drawn
+
+    def _staged(self, stage: Stage | None) -> Array:
+        """Bars as the contract takes them; refuses what the sweep cannot express."""
+        account, instrument = self.account, self.scores.frame.instrument
+        if account.trail > 0.0 or not account.isolated:
+            what = "trailing stops" if account.trail > 0.0 else "cross margin"
+            raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
+        if set(self.settings.regimes) != set(REGIMES):
+            raise ConfigError(
+                f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
+                "Sweep without, and run what it chose with it."
+            )
+        stage = stage or Stage.of([self.scores.frame])
+        same = stage.instruments == (instrument,) and stage.timeframe == self.scores.frame.timeframe
+        if not same or (stage.first, len(stage)) != (self.scores.start, len(self.scores)):
+            raise DataError(
+                f"The stage must hold the {len(self.scores):,} scored bars of {instrument} and nothing else, holds "
+                f"{len(stage):,} of {', '.join(str(one) for one in stage.instruments)}. Make it of the scored frame."
+            )
+        return stage.bars
+
+    def _money(self, pessimistic: bool) -> Money:
+        account, instrument = self.account, self.scores.frame.instrument
+        leverage = 1.0 if instrument.is_spot else account.leverage
+        terms = np.array([[account.maker, account.taker, account.liquidation_fee, leverage]])
+        tiers = account.tiers.get(instrument, PLAIN_TIERS).table[None]
+        rules = np.array([account.rules.get(instrument, Rules())], dtype=np.float64)
+        reset = account.reset_halt * DAY_MS // self.scores.frame.timeframe.ms
+        return Money(account.cash, terms, tiers, rules, account.limits, account.halt, reset, pessimistic)
+
+    def _taped(self) -> Array:
+        """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
+        tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
+        bars = np.full((len(self.scores), 1, books.BAR_COLUMNS), np.nan)
+        at = tape.numbers - self.scores.start
+        columns = ((books.OPEN, tape.open), (books.HIGH, tape.high), (books.LOW, tape.low), (books.CLOSE, tape.close))
+        for column, values in (*columns, (books.MARK_CLOSE, tape.close)):
+            bars[at, 0, column] = values
+        return bars
+
+    def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
+        """What is walked over, the ends of days, and the position of the last known bar."""
+        one, ms = bars[:, 0], self.scores.frame.timeframe.ms
+        known = np.flatnonzero(np.isfinite(one[:, books.OPEN]))
+        if len(known) < 2:
+            instrument = self.scores.frame.instrument
+            raise NoDataError(f"A sweep of {instrument} needs at least two known bars, found {len(known)}.")
+        last = int(known[-1])
+        begin, end = (0, len(one)) if self.fills == "contract" else (int(known[0]), last + 1)
+        days = np.arange(1, (end - begin) * ms // DAY_MS + 1) * DAY_MS // ms + begin - 1
+        nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
+        reach = np.tile(nothing, (len(one), 1))
+        for low, high, column in ((books.LOW, books.HIGH, 0), (books.MARK_LOW, books.MARK_HIGH, 2)):
+            opened = one[:, books.OPEN if column == 0 else books.MARK_OPEN]
+            reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
+            reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
+        reach[np.flatnonzero(np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1))] = -nothing
+        if self.fills == "contract" and last < len(one) - 1:  # delisted: what is held is settled there
+            reach[last] = -nothing
+        return days, ground_of(reach, one[:, books.MARK_CLOSE], one[:, books.OPEN], days), last
+
+
+def _check(scores: Scores, configurations: Configurations, fills: str) -> None:
+    """Refuse what does not belong together."""
+    if fills not in FILLS:
+        raise ConfigError(f"fills are 'contract' or 'vectorbt', was {fills!r}. {did_you_mean(fills, FILLS)}")
+    ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
+    theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
+    if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):
+        raise ConfigError(
+            "The configurations are of another prism than the scores: its components, their parameters or its "
+            "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
+        )
+    if len(scores) == 0:
+        raise NoDataError("Nothing was scored, so there is nothing to sweep.")

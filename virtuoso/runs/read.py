@@ -1,0 +1,185 @@
+"""What a run folder holds, read back: the tear sheet is made from these files and from nothing else.
+
+| file | part | without it |
+|---|---|---|
+| `metrics.json`, `equity.parquet` | figures, equity at each close | it is no run folder |
+| `trades.parquet`, `breakdowns.parquet`, `score_buckets.parquet` | tables | that section says so |
+| `config.json`, `provenance.json` | terms, digests | that section says so |
+| `words.json` | verdict, findings, limits, assumptions | `summary.txt` is shown as it was written |
+| `honesty.json` | what is left of it after everything that was tried | the box says *not judged* |
+| `reliability.json` | reliability that was told, and what was right | that section says so |
+| `fans.json` | what else the same trades and days might have come to | that section says so |
+| `prices.parquet` | bars that are drawn | trades are drawn without them |
+
+Older runs lack some of them. What is not there is said to be absent and never made up; a file that is there and cannot
+be read is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.errors import NoDataError, UnreadableFileError
+from virtuoso.market.schema.columns import Array
+
+Facts = Mapping[str, Any]
+Table = Mapping[str, NDArray[Any]]
+
+FIGURES, EQUITY = "metrics.json", "equity.parquet"
+PARTS = {
+    "config.json": "terms of trading and settings",
+    "provenance.json": "where the numbers came from",
+    "words.json": "verdict and assumptions in words",
+    "honesty.json": "what is left of it after everything that was tried",
+    "reliability.json": "how often signals kept what their reliability told",
+    "fans.json": "what else the same trades and the same days might have come to",
+    "trades.parquet": "trades",
+    "breakdowns.parquet": "breakdowns of the trades",
+    "score_buckets.parquet": "forward returns by score",
+    "prices.parquet": "bars to draw trades on",
+}
+"""Files that a run folder may lack, and what they hold."""
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """The parts of a run folder; one that is absent is empty.
+
+    Attributes
+    ----------
+    name : str
+        Of the folder.
+    facts : dict of str to mapping
+        The JSON files, by name.
+    tables : dict of str to mapping of str to array
+        The Parquet files, by name: columns by name.
+    summary : str
+        `summary.txt` as it was written.
+    """
+
+    name: str
+    facts: dict[str, Facts] = field(repr=False)
+    tables: dict[str, Table] = field(repr=False)
+    summary: str = field(default="", repr=False)
+
+    def fact(self, file: str) -> Facts:
+        """Content of a JSON file; empty if it is absent."""
+        return self.facts.get(file, {})
+
+    def table(self, file: str) -> Table:
+        """Columns of a Parquet file; empty if it is absent."""
+        return self.tables.get(file, {})
+
+    @property
+    def absent(self) -> list[str]:
+        """Files that are not there."""
+        return [name for name in PARTS if name not in self.facts and name not in self.tables]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether any of the markets was made by the simulator."""
+        return bool(self.figures.get("simulated"))
+
+    @property
+    def figures(self) -> Facts:
+        """Figures of the strategy and of what it is compared with."""
+        return self.fact(FIGURES)
+
+    def figures_of(self, name: str) -> dict[str, float]:
+        """Figures by name, such as those of `strategy`; null is NaN."""
+        return {
+            key: float("nan") if value is None else float(value)
+            for key, value in (self.figures.get(name) or {}).items()
+            if value is None or isinstance(value, int | float)
+        }
+
+    @property
+    def close_times(self) -> NDArray[np.int64]:
+        """Moments of the equity, ms."""
+        times: NDArray[np.int64] = self.table(EQUITY)["close_time"]
+        return times
+
+    def curve(self, name: str) -> Array | None:
+        """A column of `equity.parquet`, None if it is not there."""
+        return self.table(EQUITY).get(name)
+
+    @property
+    def cash(self) -> float:
+        """What the account began with; the first equity where the terms are not there."""
+        told = self.fact("config.json").get("terms", {}).get("cash")
+        return float(told) if told else float(self.table(EQUITY)["equity"][0])
+
+    @property
+    def bar_ms(self) -> int:
+        """Length of a bar, ms: the least step of the equity."""
+        return int(np.diff(self.close_times).min()) if len(self.close_times) > 1 else 60_000
+
+
+def read_run(folder: Path | str) -> RunParts:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    folder : Path or str
+
+    Raises
+    ------
+    NoDataError
+        There is no such folder, or it is not that of a run.
+    UnreadableFileError
+        A file of it is not what its name says.
+    """
+    home = Path(folder)
+    if not home.is_dir():
+        raise NoDataError(
+            f"There is no folder {home}. `virtuoso backtest` writes run folders and prints where they are."
+        )
+    lacking = [name for name in (FIGURES, EQUITY) if not (home / name).is_file()]
+    if lacking:
+        raise NoDataError(
+            f"{home} is not a run folder: it holds no {lacking[0]}. Name one that `virtuoso backtest` wrote."
+        )
+    names = [name for name in (FIGURES, EQUITY, *PARTS) if (home / name).is_file()]
+    summary = home / "summary.txt"
+    parts = RunParts(
+        name=home.resolve().name,
+        facts={name: _read_json(home / name) for name in names if name.endswith(".json")},
+        tables={name: _read_table(home / name) for name in names if name.endswith(".parquet")},
+        summary=summary.read_text(encoding="utf-8").rstrip() if summary.is_file() else "",
+    )
+    if not {"close_time", "equity"} <= set(parts.table(EQUITY)) or not len(parts.close_times):
+        raise UnreadableFileError(f"{home / EQUITY} holds no equity. Run the backtest again.")
+    return parts
+
+
+def _read_json(file: Path) -> Facts:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise UnreadableFileError(f"{file} is not JSON: {fault}. Run the backtest again.") from fault
+    if not isinstance(found, dict):
+        raise UnreadableFileError(f"{file} holds no object but {type(found).__name__}. Run the backtest again.")
+    return found
+
+
+def _read_table(file: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError) as fault:
+        raise UnreadableFileError(f"{file} is not Parquet: {fault}. Run the backtest again.") from fault
+    return {name: _values(table.column(name)) for name in table.column_names}
+
+
+def _values(column: Any) -> NDArray[Any]:
+    values: NDArray[Any] = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return values

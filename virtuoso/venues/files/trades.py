@@ -1,0 +1,178 @@
+"""Files of trades as exchanges, recorders and data vendors publish them.
+
+1. Binance `aggTrades` and `trades` archives, spot and futures, with and without a header row, in milliseconds or
+   microseconds. Their symbol stands in the file's name. `is_buyer_maker` says that the taker sold.
+2. tardis.dev `trades`: microseconds, side is the taker's, `local_timestamp` is when the trade was received. Their
+   `liquidations` have the same columns, so that the file's name decides.
+3. Tables with a header row that names price, size, time and side in the usual words.
+4. Recordings of Binance's aggTrade stream as lines of `recv_ms, symbol, agg_trade_id, price, qty, trade_ms,
+   is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is refused: when the trade happened
+   is not known, and the moment of receipt is something else.
+
+A file may hold a *selection* of a stream, such as trades above 15,000 USD. Folded as if it were all of them it would
+give wrong volumes, counts and bars, without a trace. Binance numbers its trades without gaps, so a selection shows:
+most steps between ids are longer than one. It is refused unless the user says that it is to be taken for trades.
+
+An aggregated row says how many single trades it stands for through its first and last id (`count`); where a source says
+neither, `count` is NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.venues.files.event_tables import (
+    NO_ID,
+    SUFFIXES,
+    EventTable,
+    Names,
+    events_by_symbol,
+    laid_out,
+    open_table,
+    symbol_in_name,
+)
+from virtuoso.venues.files.timestamps import TimeUnit
+from virtuoso.venues.raw_events import RawEvents, Times
+
+AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
+SINGLE = ("id", "price", "size", "quote", "time", "maker", "best")
+RECORDED = ("received", "symbol", "id", "price", "size", "time", "maker")
+HEADERLESS: dict[str, Names] = {
+    "nnnnnnbb": AGGREGATED, "nnnnnnb": AGGREGATED[:7], "nnnnnbb": SINGLE, "nnnnnb": SINGLE[:6],
+    "nwnnnnb": RECORDED, "nwnnnwb": RECORDED,
+}  # fmt: skip
+"""Columns by what the fields of a line look like: n a number, b a boolean, w a word."""
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "id": ("id", "agg_trade_id", "aggtradeid", "trade_id", "tradeid", "a"),
+    "price": ("price", "p"),
+    "size": ("size", "qty", "quantity", "amount", "q"),
+    "time": ("time", "timestamp", "transact_time", "trade_time", "event_time", "t"),
+    "maker": ("is_buyer_maker", "isbuyermaker", "m"),
+    "side": ("side", "taker_side", "aggressor"),
+    "first": ("first_trade_id", "firsttradeid", "f"),
+    "last": ("last_trade_id", "lasttradeid", "l"),
+    "quote": ("quote_qty", "quoteqty", "quote_quantity"),
+    "best": ("is_best_match", "isbestmatch", "was_the_trade_the_best_price_match"),
+    "received": ("local_timestamp", "received_at", "recv_ms"),
+    "symbol": ("symbol",),
+    "exchange": ("exchange", "venue"),
+}
+_MEANING = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SIDES = {"buy": 1, "b": 1, "sell": -1, "s": -1, "unknown": 0}
+_MAKERS = {"true": -1, "false": 1, "1": -1, "0": 1}
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether a file looks like a table of trades.
+
+    Parameters
+    ----------
+    path : Path
+    head : bytes
+        Its first bytes, unpacked.
+    """
+    named_else = "liquidation" in path.name.lower()
+    return path.name.lower().endswith(SUFFIXES) and not named_else and laid_out(head, _layout) is not None
+
+
+def read_trades(path: Path, *, now_ms: int, time_unit: TimeUnit = "auto", kind: str | None = None) -> list[RawEvents]:
+    """Read a file of trades.
+
+    Parameters
+    ----------
+    path : Path
+    now_ms : int, ms
+        The present, for the plausible range of times.
+    time_unit : str
+        'auto' decides once a file, from the size of its times.
+    kind : str, optional
+        'trades' if the user says so: then a selection of trades is read as well.
+
+    Returns
+    -------
+    list of RawEvents
+        One a symbol, of kind 'trades'.
+
+    Raises
+    ------
+    UnreadableFileError
+        The file is damaged, differs from its checksum, holds something else, or a selection of trades only.
+    AmbiguousError
+        The unit or the zone of its times, or what it holds, would have to be guessed.
+    """
+    opened = open_table(path, _layout, "trades")
+    if "exchange" in opened and "received" in opened and kind is None and "trade" not in path.name.lower():
+        raise AmbiguousError(
+            f"{path} may hold trades or liquidations: vendors give both the same columns. Name the file "
+            "EXCHANGE_trades_DATE_SYMBOL.csv.gz, or say which with --kind."
+        )
+    times = opened.times("time", time_unit, now_ms)
+    received = opened.times("received", time_unit, now_ms, up=True) if "received" in opened else None
+    columns, notes = _columns(opened)
+    symbols = opened.symbols("symbol") if "symbol" in opened else ([_symbol(path)], np.zeros(len(opened), np.int64))
+    if "maker" in opened and _is_selection(columns["id"], symbols[1]):
+        if kind is None:
+            raise UnreadableFileError(
+                f"{path} holds a selection of trades: most of its ids do not follow each other. Folded as all of them "
+                "they would give wrong volumes. Pass --kind trades if that is what you want."
+            )
+        notes.append("a selection of trades: volumes, counts and bars made of it are too small")
+    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
+    return events_by_symbol(opened, "trades", times, columns, symbols, received, notes, ~opened.garbled)
+
+
+def _layout(fields: list[str]) -> tuple[Names, bool] | None:
+    names = [_MEANING.get(re.sub(r"[^a-z0-9]+", "_", name.lower())) for name in fields]
+    known = [name for name in names if name]
+    if len(known) == len(set(known)) == len(fields) and {"price", "size", "time"} <= set(known):
+        return (tuple(known), True) if {"maker", "side"} & set(known) else None
+    looks = "".join("b" if f.lower() in ("true", "false") else "n" if _NUMBER.fullmatch(f) else "w" for f in fields)
+    return (HEADERLESS[looks], False) if looks in HEADERLESS else None
+
+
+def _columns(opened: EventTable) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Columns of the kind, and what is worth knowing of how they were read."""
+    n = len(opened)
+    notes = []
+    if "exchange" in opened:
+        notes.append(f"recorded at {', '.join(sorted(opened.symbols('exchange')[0])[:5])}")
+    side = opened.words("side", _SIDES) if "side" in opened else opened.words("maker", _MAKERS)
+    if (side == 0).any():
+        notes.append(f"{int((side == 0).sum()):,} trades without a side")
+    columns: dict[str, NDArray[Any]] = {
+        "id": opened.ids("id") if "id" in opened else np.full(n, NO_ID, dtype=np.int64),
+        "price": opened.numbers("price"),
+        "size": opened.numbers("size"),
+        "side": side,
+        "count": _counts(opened),
+    }
+    return columns, notes
+
+
+def _counts(opened: EventTable) -> NDArray[np.float64]:
+    """How many single trades each row stands for; Binance writes -1 for ids that there are not."""
+    if "first" in opened and "last" in opened:
+        first = opened.numbers("first")
+        single = opened.numbers("last") - first + 1.0
+        return np.where((single >= 1.0) & (first >= 0.0), single, np.nan)
+    return np.full(len(opened), 1.0 if "quote" in opened else np.nan)
+
+
+def _symbol(path: Path) -> str | None:
+    return symbol_in_name(path, "aggTrades|trades")
+
+
+def _is_selection(ids: Times, symbol: NDArray[np.int64]) -> bool:
+    """Whether most trades of a symbol do not follow the trade before."""
+    order = np.lexsort((ids, symbol))
+    step = np.diff(ids[order])[np.diff(symbol[order]) == 0]
+    step = step[step > 0]
+    return len(step) > 0 and float(np.median(step)) > 1.0

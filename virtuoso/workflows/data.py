@@ -1,0 +1,203 @@
+"""Market history: import it, look it over, find an instrument, load its frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.clock import UNIT_MS, Timeframe, parse_time, parse_timerange
+from virtuoso.workflows.paths import lake, settings_of
+
+if TYPE_CHECKING:
+    from virtuoso.account.instrument import Instrument
+    from virtuoso.config import Settings
+    from virtuoso.ingest.importer import ImportReport
+    from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, Lake, SeriesCheck
+    from virtuoso.market.frame import MarketFrame
+
+DAY_MS = UNIT_MS["d"]
+
+log = logging.getLogger(__name__)
+
+
+def import_files(
+    paths: Iterable[str | Path] | str | Path,
+    *,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+    **said: Any,
+) -> ImportReport:
+    """Import files of bars and events into the lake: archives, tables, recorded streams.
+
+    Parameters
+    ----------
+    paths : path or paths
+        Files, and folders to be walked.
+    data : str or Path, optional
+        The data root; configuration says it if absent.
+    settings : Settings, optional
+    **said
+        venue, symbol, timeframe, time_unit, time_zone, kind: see `virtuoso.ingest.importer.import_paths`.
+
+    Returns
+    -------
+    ImportReport
+        One line a file; a file that failed never loses the others.
+    """
+    from virtuoso.ingest.importer import import_paths
+
+    report = import_paths(lake(data, settings), paths, **said)
+    fields = {"files": len(report.files), "stored": report.total("stored"), "failed": len(report.failed)}
+    log.info("imported", extra={**fields, "generation": report.generation})
+    return report
+
+
+def checks(
+    symbol: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[SeriesCheck]:
+    """Gaps, defects and quarantine of every series of bars, or of those of one symbol.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    """
+    home = lake(data, settings)
+    _refuse_unknown(home, symbol, venue)
+    return [check for check in home.check() if _is_of(check, symbol, venue)]
+
+
+def event_checks(
+    symbol: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[EventCheck]:
+    """Gaps, defects and quarantine of every kind of event, or of those of one symbol.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    """
+    home = lake(data, settings)
+    _refuse_unknown(home, symbol, venue)
+    return [check for check in home.event_check() if _is_of(check, symbol, venue)]
+
+
+def _refuse_unknown(home: Lake, symbol: str | None, venue: str | None) -> None:
+    """Refuse a symbol of which neither bars nor events are stored."""
+    from virtuoso.errors import NoDataError, did_you_mean
+
+    stored: list[Coverage | EventCoverage] = [*home.coverage(), *home.event_coverage()]
+    if symbol is not None and not any(_matches(line, symbol, venue) for line in stored):
+        of_venue = f" of {venue!r}" if venue else ""
+        near = did_you_mean(symbol, {line.symbol for line in stored})
+        raise NoDataError(f"Nothing of {symbol} is stored{of_venue}. {near}")
+
+
+def _is_of(check: SeriesCheck | EventCheck, symbol: str | None, venue: str | None) -> bool:
+    return _matches(check.coverage, symbol, venue)
+
+
+def _matches(stored: Coverage | EventCoverage, symbol: str | None, venue: str | None) -> bool:
+    from virtuoso.account.instrument import compact
+
+    return venue in (None, stored.venue) and (symbol is None or compact(symbol) == stored.symbol)
+
+
+def find(
+    symbol: str,
+    timeframe: str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Instrument:
+    """Find the one instrument that a symbol means: where several venues have it, the one that is configured.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name.
+    AmbiguousError
+        Several venues have it, and configuration names none of them or several.
+    """
+    from virtuoso.account.instrument import compact
+    from virtuoso.errors import AmbiguousError
+
+    home = lake(data, settings)
+    try:
+        return home.resolve(symbol, timeframe, venue)
+    except AmbiguousError:
+        stored = {i.venue for i in home.instruments() if i.symbol == compact(symbol)}
+        configured = stored & {exchange.venue for exchange in settings_of(settings).exchanges}
+        if venue is not None or len(configured) != 1:
+            raise
+        return home.resolve(symbol, timeframe, configured.pop())
+
+
+def load(
+    symbol: str,
+    timeframe: str | None = None,
+    *,
+    timerange: str | None = None,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    as_of: int | str | None = None,
+    settings: Settings | None = None,
+) -> MarketFrame:
+    """Load an instrument from the lake: its bars, and the columns of all its events.
+
+    Parameters
+    ----------
+    symbol : str
+        `BTCUSDT` or `BTC/USDT:USDT`.
+    timeframe : str, optional
+        The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
+        of which more than a scrap is stored if absent.
+    timerange : str, optional
+        `20250704-20251031`: bars for which answers are wanted. Older ones are loaded to be remembered.
+    venue : str, optional
+        Needed where several venues have the symbol and configuration names none of them.
+    data : str or Path, optional
+        The data root; configuration says it if absent.
+    as_of : int (ms) or str, optional
+        History as it was known then.
+    settings : Settings, optional
+
+    Returns
+    -------
+    MarketFrame
+    """
+    start, end = parse_timerange(timerange) if timerange else (None, None)
+    home = lake(data, settings)
+    instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
+    clock = timeframe or home.usual_timeframe(instrument).name
+    frame = home.frame(instrument.symbol, clock, start, end, instrument.venue, as_of)
+    log.info("loaded", extra={"instrument": str(instrument), "timeframe": clock, "bars": len(frame.base)})
+    return frame
+
+
+def frame_at(
+    symbol: str, timeframe: str | None, at: int | str | None, *, venue: str | None, data: str | Path | None,
+    settings: Settings,
+) -> tuple[MarketFrame, int]:  # fmt: skip
+    """The frame in which a moment lies, with what is remembered at it, and the moment; the newest close if absent."""
+    home = lake(data, settings)
+    instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
+    clock = Timeframe(timeframe) if timeframe else home.usual_timeframe(instrument)
+    moment = parse_time(at) if isinstance(at, str) else at
+    if moment is None:
+        frame = home.frame(instrument.symbol, clock, venue=instrument.venue)
+        return frame, clock.close_time(frame.stop - 1)
+    # what follows changes nothing, but tells a bar that is missing from one that is not there yet
+    opened = clock.open_time(clock.number(moment) - 1)
+    return home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue), moment

@@ -1,0 +1,158 @@
+"""Run folders: what went into a run, where it is written, and its tear sheet."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.workflows.paths import NAME_DIGITS, settings_of
+
+if TYPE_CHECKING:
+    from virtuoso.config import Settings
+    from virtuoso.prism.prism import Prism
+    from virtuoso.prism.result.scores import Scores
+    from virtuoso.research.backtest.result import PortfolioResult
+    from virtuoso.research.crosscheck.result import BacktestResult
+    from virtuoso.research.sweep.result import SweepResult
+
+log = logging.getLogger(__name__)
+
+
+def config_of_run(settings: Settings) -> dict[str, Any]:
+    """Settings that a backtest runs by."""
+    config = {name: part for name, part in settings.masked().items() if name in ("prism", "signals", "trading", "risk")}
+    del config["signals"]["reports"]  # where things are written changes no result
+    return config
+
+
+def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+    """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
+    from virtuoso.prism.engine.fingerprint import environment
+    from virtuoso.signals.message.provenance import code_digest, config_digest
+
+    return {
+        "config": config_digest(prism, settings.signals),
+        "prism": prism.fingerprint,
+        "code": code_digest(prism, "virtuoso.workflows.trading"),
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
+def run_folder(result: PortfolioResult | BacktestResult | SweepResult, settings: Settings | None = None) -> Path:
+    """Where a run is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
+
+    The same data, configuration, code and terms give the same name, so that a run never meets another one there.
+    """
+    from virtuoso.research.sweep.result import SweepResult
+    from virtuoso.runs.write import as_json
+
+    went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
+    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
+    kind = "_sweep" if isinstance(result, SweepResult) else ""
+    name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
+    return settings_of(settings).signals.reports / "runs" / name
+
+
+def _scores_of(result: PortfolioResult | BacktestResult | SweepResult) -> Sequence[Scores]:
+    from virtuoso.research.backtest.result import PortfolioResult
+
+    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
+
+
+def save_run(
+    result: PortfolioResult | BacktestResult | SweepResult,
+    folder: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+) -> tuple[Path, bool]:
+    """Write the run folder of a backtest or a sweep, unless this very run is there already, whole.
+
+    A backtest by the contract gets its tear sheet as well, a sweep what its best one is worth. Both are judged against
+    everything that was tried by now; where more was tried since the folder was written, it is judged anew.
+
+    Parameters
+    ----------
+    result : PortfolioResult, BacktestResult or SweepResult
+        It is recorded in the ledger of trials first, if that was not done yet.
+    folder : str or Path, optional
+        See `run_folder` for where it is written if absent.
+    settings : Settings, optional
+
+    Returns
+    -------
+    tuple of Path and bool
+        The folder, and whether it was written now.
+
+    Raises
+    ------
+    ConfigError
+        Another run lies in `folder`; a run is never overwritten.
+    """
+    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
+    from virtuoso.runs.write import holds_run, is_whole
+
+    with said_if_stopped(NOTHING_YET):
+        target = run_folder(result, settings) if folder is None else Path(folder)
+    known = result.record()
+    counted = "The try is in the ledger" if known.recorded else "The try is not recorded"
+    try:
+        if not holds_run(target, result):
+            result.save(target, judged=True)
+        elif not is_whole(target, result):
+            result.complete(target)
+        else:
+            _judge_again(result, target)
+            return target, False
+    except KeyboardInterrupt as stopped:
+        there = "is there, whole" if holds_run(target, result) and is_whole(target, result) else "was not written"
+        stopped.add_note(f"{counted}; its run folder {target} {there}.")
+        raise
+    return target, True
+
+
+def _judge_again(result: PortfolioResult | BacktestResult | SweepResult, folder: Path) -> None:
+    """Bring what a whole run folder says of its worth up to date, if it may be written."""
+    try:
+        result.judge(folder)
+    except OSError as refused:
+        log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
+
+
+def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
+    """Write the tear sheet of a run, as one HTML page and as PDF, from its run folder alone.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder, or its name below `runs/` among the reports.
+    out : str or Path, optional
+        Where to write; into the run folder if absent.
+    settings : Settings, optional
+
+    Returns
+    -------
+    list of Path
+        The page and the PDF.
+
+    Raises
+    ------
+    NoDataError
+        There is no such run.
+    UnreadableFileError
+        A file of the run is not what its name says.
+    """
+    from virtuoso.errors import NoDataError, did_you_mean
+    from virtuoso.reports.tearsheet.page import write_tearsheet
+
+    home = settings_of(settings).signals.reports / "runs"
+    folder = Path(run) if Path(run).is_dir() else home / run
+    if not folder.is_dir():
+        known = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
+        remedy = did_you_mean(str(run), known) if known else "Run `virtuoso backtest`: it writes run folders."
+        raise NoDataError(f"There is no run {run}, neither here nor in {home}. {remedy}")
+    return write_tearsheet(folder, out)

@@ -1,0 +1,297 @@
+"""Scores and what they say: score, explain, signals issued, and the examination of a prism by every law."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtuoso.workflows.data import frame_at
+from virtuoso.workflows.paths import NAME_DIGITS, Progress, settings_of
+
+if TYPE_CHECKING:
+    from virtuoso.config import Settings
+    from virtuoso.lake.lake import Lake
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.prism.laws.certificate import Certificate
+    from virtuoso.prism.laws.evidence import Finding, Verdict
+    from virtuoso.prism.open_interest.report import OpenInterest
+    from virtuoso.prism.prism import Prism
+    from virtuoso.prism.result.explanation import Explanation
+    from virtuoso.prism.result.scores import Scores
+    from virtuoso.signals.message.signal import Signal
+
+DOOR_BARS = 300
+"""Bars that are scored from their own range and from all of history."""
+DOOR_TOLERANCE = 1e-6
+"""Points."""
+
+log = logging.getLogger(__name__)
+
+
+def score(
+    frame: MarketFrame,
+    prism: Prism | None = None,
+    *,
+    settings: Settings | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every bar of a frame's window.
+
+    Parameters
+    ----------
+    frame : MarketFrame
+    prism : Prism, optional
+        The one that settings describe if absent.
+    settings : Settings, optional
+    cache : str or Path, optional
+        Folder that keeps finished blocks between runs.
+    progress : callable, optional
+
+    Returns
+    -------
+    Scores
+    """
+    chosen = prism if prism is not None else prism_of(settings)
+    told = None if progress is None else lambda done, total: progress("bars", done, total)
+    scores = chosen.score(frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
+    fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
+    log.info("scored", extra=fields)
+    return scores
+
+
+def prism_of(settings: Settings | None) -> Prism:
+    """The prism that settings describe."""
+    from virtuoso.prism.registry import prism_from
+
+    return prism_from(settings_of(settings).prism)
+
+
+def known_shares(scores: Scores) -> dict[str, dict[str, float]]:
+    """Share of the scored bars on which each component is known, on each timeframe of the ladder.
+
+    Returns
+    -------
+    dict of dotted name to dict of timeframe to float
+        NaN where the stretch holds no bar of the timeframe; empty for a component whose data is not there.
+    """
+    import numpy as np
+
+    frame, found = scores.frame, {}
+    for face in scores.faces.values():
+        for name, part in face.components.items():
+            shares: dict[str, float] = {}
+            for timeframe, _ in () if part.missing else scores.prism.ladder(frame.timeframe):
+                bars, ratio = frame.bars(timeframe), timeframe.ratio(frame.timeframe)
+                first = max(-(-scores.start // ratio), bars.first)
+                end = min((scores.start + len(scores)) // ratio, bars.end)
+                values = scores.workspace.values(part.component, timeframe, first, max(first, end))[0]
+                shares[timeframe.name] = float(np.isfinite(values).mean()) if len(values) else float("nan")
+            found[f"{face.name}.{name}"] = shares
+    return found
+
+
+def explain(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Explanation:
+    """Explain one moment from the lake: the last bar closed by then is scored, and nothing else.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    Explanation
+    """
+    chosen = settings_of(settings)
+    frame, moment = frame_at(symbol, timeframe, at, venue=venue, data=data, settings=chosen)
+    clock, number = frame.timeframe, frame.number_at(moment)
+    one = frame.within(clock.open_time(number), clock.close_time(number))
+    return score(one, settings=chosen).explain(moment)
+
+
+def open_interest(
+    symbol: str,
+    timeframe: str | None = None,
+    at: int | str | None = None,
+    *,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> OpenInterest:
+    """Explain what open interest says at one moment, from the lake.
+
+    Parameters
+    ----------
+    symbol, timeframe, venue, data, settings
+        As for `load`.
+    at : int (ms) or str, optional
+        The newest bar if absent.
+
+    Returns
+    -------
+    OpenInterest
+        `to_dict` gives the keys of the API and the reports.
+    """
+    from virtuoso.prism.open_interest.analysis import analyse
+
+    frame, moment = frame_at(symbol, timeframe, at, venue=venue, data=data, settings=settings_of(settings))
+    return analyse(frame, moment)
+
+
+def issued(scores: Scores, *, settings: Settings | None = None, last: int | None = None) -> list[Signal]:
+    """Every signal that was issued over the scored bars, oldest first.
+
+    Parameters
+    ----------
+    scores : Scores
+    settings : Settings, optional
+    last : int, optional
+        Only as many as these, counted from the end.
+    """
+    from virtuoso.signals.decision import decide
+    from virtuoso.signals.message.build import issue
+
+    chosen = settings_of(settings)
+    decided = decide(scores, chosen.signals)
+    first = 0 if last is None else max(len(decided) - last, 0)
+    made = [issue(decided, j) for j in range(first, len(decided))]
+    log.info("issued", extra={"instrument": str(scores.frame.instrument), "signals": len(made)})
+    return made
+
+
+def verify(
+    frame: MarketFrame,
+    prism: Prism | None = None,
+    *,
+    settings: Settings | None = None,
+    live_bars: int = 3_000,
+    exhaustive: bool = False,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Examine a prism by every law on a market: parity of batch and live, no look-ahead, and the rest.
+
+    Parameters
+    ----------
+    frame : MarketFrame
+        Where it is asked about a window, history is taken to begin with it.
+    prism : Prism, optional
+    settings : Settings, optional
+    live_bars : int
+        Bars at the end that another process scores one by one.
+    exhaustive : bool
+        Whether to cut every component at every bar, so that no leak is too rare to be met.
+    progress : callable, optional
+        Called with what is examined, how many are done and how many there are.
+
+    Returns
+    -------
+    Certificate
+        `certificate.holds`, `certificate.broken`, `certificate.noted` (what is no look-ahead), `certificate.untested`
+        and `certificate.rarest`; prints with the first offending bars.
+    """
+    from virtuoso.prism.laws.certificate import certify
+
+    chosen = prism or prism_of(settings)
+    found = certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
+    if frame.origin is None:
+        return found
+    at_the_door, untested = _door(frame, chosen)
+    return replace(found, findings=[*found.findings, *at_the_door], untested=[*found.untested, *untested])
+
+
+def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
+    """Examine what the lake answers of the instrument and timeframe of a frame, and how the last bars score."""
+    from virtuoso.errors import NoDataError
+    from virtuoso.lake.lake import Lake
+    from virtuoso.lake.law import examine
+    from virtuoso.prism.laws.evidence import Finding
+
+    assert frame.origin is not None
+    home, clock = Lake(frame.origin.lake), frame.timeframe
+    found, untested = [], []
+    for one in examine(home, frame.instrument, clock):
+        if one.contradiction:
+            untested.append(f"door of {one.what} on {clock}: {one.detail}")
+            continue
+        verdict: Verdict = "holds" if one.holds else "BROKEN"
+        told = (one.compared, one.known, float(one.offending), one.at, one.detail)
+        found.append(Finding("door", one.what, clock.name, verdict, *told))
+    try:
+        found.append(_scored_alike(home, frame, prism))
+    except NoDataError as nothing:
+        untested.append(f"door of the whole prism on {clock}: {nothing}")
+    return found, untested
+
+
+def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
+    """Score the last bars of a frame as asked for alone, and with all of history loaded."""
+    import numpy as np
+
+    from virtuoso.prism.laws.evidence import Finding
+
+    clock, venue = frame.timeframe, frame.instrument.venue
+    first = max(frame.stop - DOOR_BARS, frame.start)
+    since, until = clock.open_time(first), clock.open_time(frame.stop)
+    whole = prism.score(home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
+    alone = prism.score(home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
+    n = min(len(whole), len(alone))
+    apart = np.abs(alone[:n] - whole[:n])
+    wrong = (np.isnan(alone[:n]) != np.isnan(whole[:n])) | (apart > DOOR_TOLERANCE)
+    at = clock.close_time(first + int(np.argmax(wrong))) if wrong.any() else None
+    known = float(np.isfinite(whole).mean()) if len(whole) else 0.0
+    detail = f"the last {n:,} bars scored from their own range and from the whole history"
+    if known == 0.0:
+        detail += ": none of them is known"
+    verdict: Verdict = "holds" if known > 0.0 else "not tested"
+    if wrong.any() or len(whole) != len(alone):
+        verdict = "BROKEN"
+    return Finding("door", "the whole prism", clock.name, verdict, n, known, float(wrong.sum()), at, detail)
+
+
+def _alone(frame: MarketFrame) -> MarketFrame:
+    """The window of a frame as a market of its own."""
+    from virtuoso.market.frame import MarketFrame
+
+    if frame.window is None:
+        return frame
+    base = frame.base.since(frame.start).until(frame.stop)
+    return MarketFrame(frame.instrument, replace(base, complete=True))
+
+
+def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]:
+    """Write a certificate as JSON and as text; the file names say instrument, timeframe and what was examined.
+
+    Returns
+    -------
+    list of Path
+    """
+    from virtuoso.files.atomic import Disk
+    from virtuoso.runs.write import as_json
+
+    examined = hashlib.sha256("|".join((certificate.data, certificate.prism, certificate.code)).encode()).hexdigest()
+    symbol, venue = certificate.instrument.split()
+    name = f"{venue}_{symbol}_{certificate.timeframe}_{examined[:NAME_DIGITS]}_certificate"
+    disk, home = Disk(), Path(folder)
+    disk.make_folder(home)
+    written = []
+    for suffix, data in (
+        ("json", as_json(certificate.to_dict())),
+        ("txt", f"{certificate}\n".encode()),
+    ):
+        disk.write(home / f"{name}.{suffix}", data)
+        written.append(home / f"{name}.{suffix}")
+    return written

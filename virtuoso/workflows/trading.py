@@ -1,0 +1,326 @@
+"""Trading the past: a backtest by the contract, its cross-check through vectorbt, a sweep of many configurations.
+
+Each of them looks at returns, so each is written into the ledger of the project's trials before it gives anything back;
+see `virtuoso.research.tracking.recording`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtuoso.clock import Env
+from virtuoso.workflows.data import find
+from virtuoso.workflows.paths import Progress, lake, settings_of
+from virtuoso.workflows.runs import config_of_run, provenance_of_run
+
+if TYPE_CHECKING:
+    from virtuoso.account.instrument import Instrument
+    from virtuoso.config import Settings
+    from virtuoso.lake.lake import Lake
+    from virtuoso.market.frame import MarketFrame
+    from virtuoso.prism.result.scores import Scores
+    from virtuoso.research.backtest.result import PortfolioResult
+    from virtuoso.research.crosscheck.result import BacktestResult
+    from virtuoso.research.sweep.grid import Configurations
+    from virtuoso.research.sweep.result import SweepResult
+    from virtuoso.runs.write import Result
+
+USUAL_FUNDING = "0.0001"
+"""Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
+
+log = logging.getLogger(__name__)
+
+
+def backtest(
+    scores: Scores | Sequence[Scores],
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    inside: str | None = None,
+    explained: str = "",
+    record: bool = True,
+    **terms: Any,
+) -> PortfolioResult:
+    """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
+
+    Parameters
+    ----------
+    scores : Scores or sequence of Scores
+        One an instrument, on one clock.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the bootstraps behind intervals, and of random entries.
+    slippage : float
+        Of the price of each market fill, at least; half the recorded spread where the book is known.
+    assume_funding : float, optional
+        Rate per eight hours where funding is not known; without it such a run is refused.
+    mark : str, optional
+        `last` lets the last price stand for mark prices that are not known; without it such a run is refused.
+    inside : str, optional
+        Clock of finer bars that tell the order of prices inside a bar, or `none`; if absent, those that are stored of
+        the most instruments, of these the finest.
+    explained : str
+        Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
+    record : bool
+        Whether it is counted among the tries of the project before it is given back. What is not can never ship.
+    **terms
+        cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt: see
+        `virtuoso.research.backtest.account.account_from`. A halt is reported, and enforced with `halt=True`.
+
+    Returns
+    -------
+    PortfolioResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    ConfigError
+        The root of the project belongs to another user.
+    """
+    from virtuoso.prism.result.scores import Scores as OneInstrument
+    from virtuoso.research.backtest.account import account_from, funding_terms
+    from virtuoso.research.backtest.backtest import backtest as run
+
+    _check_project(record)
+    chosen = settings_of(settings)
+    many = [scores] if isinstance(scores, OneInstrument) else list(scores)
+    home = lake(data, chosen)
+    funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
+    with _stopped_before_it_was_recorded():
+        result = run(
+            many,
+            account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
+            settings=chosen.signals,
+            slippage=slippage,
+            funding=funding,
+            funding_terms=funding_terms(assume_funding, mark),
+            inside=_inside(home, many, inside),
+            config=config_of_run(chosen),
+            provenance=provenance_of_run(many[0].prism, chosen, seed),
+            env=Env(seed=seed),
+            explained=explained,
+        )
+    _record(result, record)
+    traded = ", ".join(str(one) for one in result.instruments)
+    log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
+    return result
+
+
+def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
+    """Rules and maintenance tiers of instruments at the start of their scores, where they are known."""
+    from virtuoso.research.backtest.account import rules_at, tiers_at
+
+    found: dict[str, dict[Instrument, Any]] = {"rules": {}, "tiers": {}}
+    for one in many:
+        instrument, start = one.frame.instrument, one.start * one.frame.timeframe.ms
+        for name, kind, read in (("rules", "instruments", rules_at), ("tiers", "tiers", tiers_at)):
+            known = read(home.events(kind, instrument), start)
+            if known is not None:
+                found[name][instrument] = known
+    return found
+
+
+def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Instrument, MarketFrame]:
+    """Finer bars of what was scored, as far as they are stored."""
+    from virtuoso.clock import Timeframe
+    from virtuoso.errors import NoDataError
+    from virtuoso.lake.read import finer_frames
+
+    if wanted == "none":
+        return {}
+    clock = many[0].frame.timeframe
+    spans = {one.frame.instrument: (one.start * clock.ms, (one.start + len(one)) * clock.ms) for one in many}
+    found = finer_frames(home, spans, clock, None if wanted is None else Timeframe(wanted))
+    if wanted is not None and not found:
+        raise NoDataError(
+            f"No {wanted} bars that divide those of {clock} are stored of {', '.join(map(str, spans))}. Import them, "
+            "or leave --inside out."
+        )
+    return found
+
+
+def _check_project(record: bool) -> None:
+    """Refuse a project of another user before anything is worked out."""
+    from virtuoso.project import project
+
+    if record:
+        project()
+
+
+def _stopped_before_it_was_recorded() -> AbstractContextManager[None]:
+    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
+
+    return said_if_stopped(NOTHING_YET)
+
+
+def _record(result: Result, wanted: bool) -> None:
+    """Write a try down before anybody sees it; say so where that cannot be."""
+    found = result.record(wanted)
+    if wanted and not found.recorded:
+        log.warning("not recorded", extra={"reason": found.reason})
+
+
+def cross_check(
+    scores: Scores, *, settings: Settings | None = None, seed: int = 0, record: bool = True, **terms: Any
+) -> BacktestResult:
+    """Trade the signals of one instrument through vectorbt, as far as vectorbt models them.
+
+    Parameters
+    ----------
+    scores : Scores
+    settings : Settings, optional
+    seed : int
+        Of the bootstrap behind the intervals of the score buckets.
+    record : bool
+        Whether it is counted among the tries of the project before it is given back. What is not can never ship.
+    **terms
+        fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
+        `trading.base_position_size` if absent.
+
+    Returns
+    -------
+    BacktestResult
+    """
+    from virtuoso.research.crosscheck.compare import backtest as run
+    from virtuoso.signals.strategy import intents
+
+    _check_project(record)
+    chosen = settings_of(settings)
+    provenance = {"data": scores.frame.fingerprint, **provenance_of_run(scores.prism, chosen, seed)}
+    terms.setdefault("risk", chosen.trading.base_position_size)
+    given = intents(scores, chosen.signals)
+    with _stopped_before_it_was_recorded():
+        result = run(scores, given, config=config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms)
+    _record(result, record)
+    log.info("cross-checked", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
+    return result
+
+
+def assumptions_needed(
+    symbol: str, *, venue: str | None = None, data: str | Path | None = None, settings: Settings | None = None
+) -> dict[str, str]:
+    """Options without which a backtest of an instrument would be refused: it has no funding, or no mark prices.
+
+    Returns
+    -------
+    dict of str to str
+        Names and values of options; empty where the lake holds both, and for spot.
+    """
+    home = lake(data, settings)
+    instrument = find(symbol, venue=venue, data=data, settings=settings)
+    if instrument.is_spot:
+        return {}
+    wanted = {"funding": ("assume_funding", USUAL_FUNDING), "prices": ("mark", "last")}
+    return dict(option for kind, option in wanted.items() if home.event_series(kind, instrument) is None)
+
+
+def sweep(
+    scores: Scores,
+    configurations: int | Configurations = 1_000,
+    *,
+    settings: Settings | None = None,
+    data: str | Path | None = None,
+    seed: int = 0,
+    fills: str = "contract",
+    by: str = "sharpe",
+    slippage: float = 0.0002,
+    assume_funding: float | None = None,
+    mark: str | None = None,
+    record: bool = True,
+    progress: Progress | None = None,
+    **terms: Any,
+) -> SweepResult:
+    """Trade many weights, thresholds and levels on the component scores of one instrument.
+
+    Parameters
+    ----------
+    scores : Scores
+    configurations : int or Configurations
+        How many to draw around what is in force, itself included; or the ones that are given.
+    settings : Settings, optional
+    data : str or Path, optional
+        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+    seed : int
+        Of the draws.
+    fills : str
+        contract, or vectorbt for the fills of the cross-check.
+    by : str
+        What configurations are ranked by.
+    slippage, assume_funding, mark, record
+        As for `backtest`; every configuration is a try.
+    progress : callable, optional
+    **terms
+        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+        Whether a halt was reached is a column of the result; `halt=True` enforces it.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    NoDataError
+        Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    """
+    from virtuoso.errors import ConfigError
+    from virtuoso.research.backtest.account import account_from, funding_terms
+    from virtuoso.research.backtest.panel import Stage
+    from virtuoso.research.backtest.sheet_files import account_facts
+    from virtuoso.research.crosscheck.orders import Terms
+    from virtuoso.research.sweep.grid import Configurations
+    from virtuoso.research.sweep.result import ranking
+    from virtuoso.research.sweep.sweep import sweep as run
+
+    _check_project(record)
+    chosen, instrument = settings_of(settings), scores.frame.instrument
+    tried = configurations
+    if isinstance(tried, int):
+        tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
+    told = None if progress is None else lambda done, total: progress("configurations", done, total)
+    how: dict[str, Any]
+    if fills == "vectorbt":
+        beyond = sorted(set(terms) - {"cash", "risk", "fees"})
+        if beyond:
+            raise ConfigError(
+                f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out."
+            )
+        terms.setdefault("risk", chosen.trading.base_position_size)
+        plain = Terms(slippage=slippage, **terms)
+        how, in_force = {"terms": plain}, asdict(plain)
+    else:
+        home = lake(data, chosen)
+        stage = Stage.of(
+            [scores.frame],
+            slippage=slippage,
+            funding={instrument: home.events("funding", instrument)},
+            terms=funding_terms(assume_funding, mark),
+        )
+        account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
+        how = {"stage": stage, "account": account}
+        in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
+    with _stopped_before_it_was_recorded():
+        result = run(
+            scores,
+            tried,
+            fills=fills,
+            config={"terms": in_force, "settings": config_of_run(chosen)},
+            provenance=provenance_of_run(scores.prism, chosen, seed),
+            progress=told,
+            **how,
+        )
+    result = replace(result, ranked_by=ranking(by))
+    _record(result, record)
+    log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
+    return result
