@@ -1,6 +1,6 @@
 """One flipped bit anywhere in a data root: never a wrong answer, and never an error that stays.
 
-`VIRTUOSO_FLIPS=all` tries 500 of them; kernels have their own (tests/test_kept_kernels.py).
+`VIRTUOSO_FLIPS=all` tries 500 of them; kernels have their own (tests/jit/test_cache.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.archives import bars, env, minutes
-from tests.market.test_store import SPOT, put
+from tests.lake.test_store import SPOT, put
 from virtuoso.errors import VirtuosoError
 from virtuoso.lake.lake import Lake
 from virtuoso.prism.prism import Prism

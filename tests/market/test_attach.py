@@ -231,7 +231,7 @@ class TestKeptColumns:
     def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
         lake.frame("BTCUSDT", "5m")
         before = self.files(lake)
-        monkeypatch.setattr(enrich.derived, "source", lambda: "another")
+        monkeypatch.setattr(enrich.column_cache, "source", lambda: "another")
         lake.frame("BTCUSDT", "5m")
         assert not set(before) & set(self.files(lake))
 

@@ -79,7 +79,7 @@ class TestInner:
         assert fourfold(1.5) == 6.0
 
     def test_python_that_calls_it_is_told_so(self):
-        with pytest.raises(TypeError, match=r"tests\.test_compiled\.doubled is for other kernels.*@kernel"):
+        with pytest.raises(TypeError, match=r"tests\.jit\.test_kernel\.doubled is for other kernels.*@kernel"):
             doubled(1.5)
 
     def test_it_divides_as_numpy_does(self):

@@ -311,7 +311,7 @@ RACING = """
 import os, sys
 import several_forms as several
 from virtuoso.jit.kernel import kernel
-from virtuoso import kept_kernels
+from virtuoso.jit import cache as kept_kernels
 
 which = int(sys.argv[1])
 x, start = several.GIVEN[which]
@@ -340,7 +340,7 @@ def test_two_processes_that_write_two_forms_at_once_never_get_one_for_the_other(
     """In numba 0.68 both may number their form 1, and later run what was compiled for other arguments."""
     (tmp_path / "several_forms.py").write_text(SEVERAL)
     (tmp_path / "racing.py").write_text(RACING)
-    path = os.pathsep.join([str(tmp_path), str(Path(kept_kernels.__file__).parents[1])])
+    path = os.pathsep.join([str(tmp_path), str(Path(kept_kernels.__file__).parents[2])])
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
     both = [
         subprocess.Popen(

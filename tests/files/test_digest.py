@@ -333,9 +333,17 @@ class TestWhatAnEngineReaches:
             if module not in reached:
                 reached.add(module)
                 waiting += digest._house_imports(module)
-        for name in ("clock", "compiled", "kept_kernels", "market.bars", "market.fold", "market.gaps", "prism.blend"):
+        for name in (
+            "clock",
+            "jit.kernel",
+            "jit.cache",
+            "market.bars",
+            "market.resample",
+            "market.gaps",
+            "prism.engine.aggregate",
+        ):
             assert f"virtuoso.{name}" in reached
-        assert not {name for name in reached if name.split(".")[1:2] in (["cli"], ["verbs"], ["research"])}
+        assert not {name for name in reached if name.split(".")[1:2] in (["cli"], ["workflows"], ["research"])}
 
     def test_an_array_that_cannot_be_followed_is_no_reason_to_fail(self):
         class Closed:
