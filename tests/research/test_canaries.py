@@ -7,7 +7,7 @@ import pytest
 
 from tests.research.scenes import bars, intents, random_intents, walk
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.account.risk import Rules
 from virtuoso.errors import LawBrokenError
 from virtuoso.research.backtest import checks

@@ -8,8 +8,9 @@ import pytest
 from tests.builders import market
 from tests.research.scenes import bars, flat, intents, random_intents
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.records import FUNDED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSE, FUNDED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
+from virtuoso.account.state import CLOSE, FUNDING_INSIDE, FUNDING_OPEN, OPEN
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.market.events import events_of

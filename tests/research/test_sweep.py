@@ -9,9 +9,9 @@ from numba import njit
 
 from tests.builders import market
 from tests.research.scenes import PRISM, bars, with_confluence
+from virtuoso.account.records import CLOSED, ENTERED, LAPSED
+from virtuoso.account.records import OPEN as STILL_OPEN
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSED, ENTERED, LAPSED
-from virtuoso.account.trades import OPEN as STILL_OPEN
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.prism.prism import Prism

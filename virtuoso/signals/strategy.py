@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.prism.result.scores import Scores
@@ -36,7 +36,7 @@ def intents(scores: Scores, settings: SignalSettings) -> Intents:
 
     Returns
     -------
-    structured array of dtype account.intent.INTENT, shape (n_intents,)
+    structured array of dtype account.records.INTENT, shape (n_intents,)
         In the order of `number`, the bar at whose close it was decided.
 
     Raises

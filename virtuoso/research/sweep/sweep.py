@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from virtuoso.account import state as books
+from virtuoso.account import state as s
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
@@ -300,17 +300,17 @@ class Sweep:
     def _taped(self) -> Array:
         """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
         tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
-        bars = np.full((len(self.scores), 1, books.BAR_COLUMNS), np.nan)
+        bars = np.full((len(self.scores), 1, s.BAR_COLUMNS), np.nan)
         at = tape.numbers - self.scores.start
-        columns = ((books.OPEN, tape.open), (books.HIGH, tape.high), (books.LOW, tape.low), (books.CLOSE, tape.close))
-        for column, values in (*columns, (books.MARK_CLOSE, tape.close)):
+        columns = ((s.OPEN, tape.open), (s.HIGH, tape.high), (s.LOW, tape.low), (s.CLOSE, tape.close))
+        for column, values in (*columns, (s.MARK_CLOSE, tape.close)):
             bars[at, 0, column] = values
         return bars
 
     def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
         """What is walked over, the ends of days, and the position of the last known bar."""
         one, ms = bars[:, 0], self.scores.frame.timeframe.ms
-        known = np.flatnonzero(np.isfinite(one[:, books.OPEN]))
+        known = np.flatnonzero(np.isfinite(one[:, s.OPEN]))
         if len(known) < 2:
             instrument = self.scores.frame.instrument
             raise NoDataError(f"A sweep of {instrument} needs at least two known bars, found {len(known)}.")
@@ -319,14 +319,14 @@ class Sweep:
         days = np.arange(1, (end - begin) * ms // DAY_MS + 1) * DAY_MS // ms + begin - 1
         nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
         reach = np.tile(nothing, (len(one), 1))
-        for low, high, column in ((books.LOW, books.HIGH, 0), (books.MARK_LOW, books.MARK_HIGH, 2)):
-            opened = one[:, books.OPEN if column == 0 else books.MARK_OPEN]
+        for low, high, column in ((s.LOW, s.HIGH, 0), (s.MARK_LOW, s.MARK_HIGH, 2)):
+            opened = one[:, s.OPEN if column == 0 else s.MARK_OPEN]
             reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
             reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
-        reach[np.flatnonzero(np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1))] = -nothing
+        reach[np.flatnonzero(np.nan_to_num(one[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
         if self.fills == "contract" and last < len(one) - 1:  # delisted: what is held is settled there
             reach[last] = -nothing
-        return days, ground_of(reach, one[:, books.MARK_CLOSE], one[:, books.OPEN], days), last
+        return days, ground_of(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
 
 
 def _check(scores: Scores, configurations: Configurations, fills: str) -> None:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from virtuoso.account.trades import SIGNAL
-from virtuoso.account.trades import STOP as BY_STOP
-from virtuoso.account.trades import TARGET as BY_TARGET
+from virtuoso.account.records import SIGNAL
+from virtuoso.account.records import STOP as BY_STOP
+from virtuoso.account.records import TARGET as BY_TARGET
 from virtuoso.jit.kernel import kernel, uncounted
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.decisions import Changes, Sides

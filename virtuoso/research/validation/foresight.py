@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
