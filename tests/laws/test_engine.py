@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tests.builders import START
+from tests.builders import START, rows
+from tests.research.scenes import PRISM
 from virtuoso.account.books import (
+    CLOSE,
     CLOSED,
     ENTERED,
     FUNDED,
@@ -26,18 +28,20 @@ from virtuoso.account.books import (
     SLIPPAGE,
     UNFILLED,
 )
-from virtuoso.account.books import CLOSE as LAST
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.intent import INTENT
-from virtuoso.account.risk import LIMITS, Limits, Rules
-from virtuoso.clock import Timeframe
+from virtuoso.account.risk import Limits, Rules
+from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.kinds import KINDS as EVENT_KINDS
+from virtuoso.research.configurations import Configurations
 from virtuoso.research.portfolio import Account, PortfolioRun, run
 from virtuoso.research.stage import FundingTerms, Stage
+from virtuoso.research.sweep import Sweep
+from virtuoso.signals.settings import SignalSettings
 
 WORLDS, CUTS = 48, 8
 HOUR, QUARTER = Timeframe("1h"), Timeframe("15m")
@@ -236,14 +240,14 @@ class World(NamedTuple):
             yield int(np.clip(random.choice(near[k % 3]) - done.stage.first, 1, BARS - 1))
 
 
-def filled_by_the_open(done: PortfolioRun, bar: int) -> tuple[int, int]:
+def filled_by_the_open(events: np.ndarray, entry: np.ndarray, number: int) -> tuple[int, int]:
     """How many events are over when a bar has opened, and how many of them filled at that open.
 
-    What enters at market, and what was decided to leave, fills at the open; whatever comes before it was earlier still.
+    What enters at market (its `entry` is NaN), and what was decided to leave, fills at the open; whatever is written
+    before it was earlier still.
     """
-    events, number = done.events, done.stage.first + bar
-    at_market = (events["kind"] == ENTERED) & np.isnan(done.intents["entry"][events["order"]])
-    there = np.flatnonzero((events["instant"] == number) & (at_market | (events["kind"] == CLOSED)))
+    at_open = (events["kind"] == CLOSED) | ((events["kind"] == ENTERED) & np.isnan(entry[events["order"]]))
+    there = np.flatnonzero((events["instant"] == number) & at_open)
     if len(there):
         return int(there[-1]) + 1, len(there)
     return int(np.searchsorted(events["instant"], number)), 0
@@ -266,7 +270,7 @@ def counts(worlds) -> Counter:
         filled = ~np.isin(events["kind"], (*UNFILLED, FUNDED))
         slipped = bars[events["instant"] - done.stage.first, events["instrument"], SLIPPAGE]
         counts["filled at the recorded spread"] += int((slipped[filled] > LEAST_SLIPPAGE).sum())
-        counts["marks apart from the last price"] += int((bars[:, :, MARK_CLOSE] != bars[:, :, LAST]).sum())
+        counts["marks apart from the last price"] += int((bars[:, :, MARK_CLOSE] != bars[:, :, CLOSE]).sum())
         counts["settlements inside a bar"] += np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_INSIDE]))
         counts["settlements at an open"] += np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_OPEN]))
         settled = world.history.settlements[:, :2] // [1, HOUR.ms]
@@ -314,7 +318,7 @@ class TestTheRestIsTakenAway:
         compared: Counter = Counter()
         for seed, (world, done) in enumerate(worlds):
             for cut in world.moments(np.random.default_rng([seed, 1]), done):
-                dark = np.isnan(done.stage.bars[cut - 1, :, LAST])
+                dark = np.isnan(done.stage.bars[cut - 1, :, CLOSE])
                 if (dark & (done.stage.last >= cut)).any() or cut == world.gone + 1:
                     compared["would look delisted"] += 1  # an instrument whose next bar is missing has left the stage
                     continue
@@ -341,8 +345,9 @@ class TestTheRestIsAnother:
                     continue  # what is delisted is settled at the close of its last bar
                 rest = History.drawn(random, len(world.names), wild=8.0)
                 other = world.trade(world.history.until_open(bar, rest))
-                n, filled = filled_by_the_open(done, bar)
-                assert filled_by_the_open(other, bar) == (n, filled), (seed, bar)
+                n, filled = filled_by_the_open(done.events, done.intents["entry"], done.stage.first + bar)
+                found = filled_by_the_open(other.events, other.intents["entry"], done.stage.first + bar)
+                assert found == (n, filled), (seed, bar)
                 assert other.events[:n].tobytes() == done.events[:n].tobytes(), (seed, bar)
                 assert other.equity[:bar].tobytes() == done.equity[:bar].tobytes()
                 assert other.exposure[:bar].tobytes() == done.exposure[:bar].tobytes()
@@ -352,3 +357,79 @@ class TestTheRestIsAnother:
         assert compared["events"] >= 25_000
         assert compared["filled at the open"] >= 200
         assert compared["went on differently"] >= 0.95 * compared["bars"]
+
+
+class TestTheAccountsOfASweep:
+    """They walk from event to event, and look ahead no more than the account that goes from bar to bar."""
+
+    BARS, ROWS = 4_000, 3
+    MINUTE = Timeframe("1m")
+    ACCOUNT = Account(leverage=20.0, limits=Limits(base_size=0.02, max_drawdown=0.6), halt=True)
+    SETTINGS = SignalSettings(
+        min_coverage=0.1, max_age="2h", bull_enter=62.0, bull_leave=53.0, bear_leave=47.0, bear_enter=38.0
+    )
+
+    def history(self, seed: int, wild: float = 1.0) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """Open times, columns with spread and mark, and settlements at odd times: when they are, and their rates."""
+        random = np.random.default_rng(seed)
+        times, columns = rows(seed, self.BARS)
+        n = len(times)
+        columns = {name: columns[name] for name in ("open", "high", "low", "close", "volume")}
+        for name in ("open", "high", "low", "close"):
+            columns[name] = 100.0 * (columns[name] / 100.0) ** wild
+        columns["spread"] = 0.0002 * wild * random.gamma(1.0, 4.0, n) * columns["close"]
+        columns["mark"] = columns["close"] * (1.0 + 0.001 * wild * random.standard_normal(n))
+        when = START * 60_000 + np.sort(random.integers(0, self.BARS * 60_000, 400))
+        when[::4] -= when[::4] % 60_000
+        return times, columns, np.column_stack((when, 0.001 * wild * random.standard_normal(400)))
+
+    def until_open(self, own, rest, number: int):
+        """A history up to the open of a bar, then the rest of another."""
+        times, moment = own[0], number * 60_000
+        k = int(np.searchsorted(times, moment))
+        level = own[1]["close"][k - 1] / rest[1]["close"][k - 1]
+        columns = {
+            name: np.concatenate((of[:k], rest[1][name][k:] * (1.0 if name == "volume" else level)))
+            for name, of in own[1].items()
+        }
+        if times[k] == moment:
+            first = columns["open"][k] = own[1]["open"][k]
+            columns["high"][k], columns["low"][k] = max(columns["high"][k], first), min(columns["low"][k], first)
+        return times, columns, np.concatenate((own[2][own[2][:, 0] <= moment], rest[2][rest[2][:, 0] > moment]))
+
+    def swept(self, history, end: int = START + BARS) -> Sweep:
+        times, columns, settlements = history
+        bars = Bars.from_rows(self.MINUTE, times, columns, GapPolicy("bridge", 5)).until(end)
+        frame = MarketFrame(Instrument("binance-usdm", "BTCUSDT"), bars)
+        paid = settlements[settlements[:, 0] < end * 60_000]
+        columns = {"rate": paid[:, 1], "hours": np.full(len(paid), 8.0), "mark": np.full(len(paid), NAN)}
+        funding = {frame.instrument: events_of(EVENT_KINDS["funding"], paid[:, 0].astype(np.int64), columns)}
+        stage = Stage.of([frame], slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS)
+        tried = Configurations.around(PRISM, self.SETTINGS, self.ROWS, Env(seed=3), points=12.0)
+        return Sweep(PRISM.score(frame), tried, stage=stage, account=self.ACCOUNT)
+
+    @pytest.mark.parametrize("seed", [7, 8])
+    def test_events_by_a_moment_are_the_same_bytes(self, seed):
+        random, own = np.random.default_rng(seed), self.history(seed)
+        whole = self.swept(own)
+        events, market = [whole.events(row) for row in range(self.ROWS)], np.full(self.BARS, NAN)
+        compared: Counter = Counter(KINDS[kind] for kind in np.concatenate(events)["kind"])
+        near = np.concatenate([of["instant"][np.isin(of["kind"], (ENTERED, CLOSED))] for of in events])
+        for number in (*random.choice(near, 24, replace=False), *(START + random.integers(500, self.BARS, 6))):
+            if np.isnan(whole.market.bars[number - 1 - START, 0, CLOSE]):
+                continue  # a market without a last bar looks delisted
+            short = self.swept(own, int(number))
+            other = self.swept(self.until_open(own, self.history(seed + 100, wild=4.0), int(number)))
+            for row, of in enumerate(events):
+                before = of[of["instant"] < number]
+                assert short.events(row).tobytes() == before.tobytes(), (number, row)
+                n, filled = filled_by_the_open(of, market, number)
+                again = other.events(row)
+                assert filled_by_the_open(again, market, number) == (n, filled), (number, row)
+                assert again[:n].tobytes() == of[:n].tobytes(), (number, row)
+                compared.update({"cuts": 1, "events": n, "filled at the open": filled})
+                compared["went on differently"] += of.tobytes() != again.tobytes()
+        least = {"cuts": 75, "events": 12_000, "filled at the open": 30, "entry": 250, "stop": 150, "target": 120,
+                 "signal": 75, "funding": 120}  # fmt: skip
+        assert {what: compared[what] for what, n in least.items() if compared[what] < n} == {}
+        assert compared["went on differently"] >= 0.8 * compared["cuts"]
