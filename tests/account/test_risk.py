@@ -321,6 +321,11 @@ class TestSizes:
         size = self.size(reliability=reliability)
         assert size * (100.0 - 95.0) == pytest.approx(10_000.0 * 0.01 * scale)
 
+    @pytest.mark.parametrize("least", [0.0, 0.2, 1.0])
+    def test_reliability_leads_from_the_least_scale_to_the_whole(self, least):
+        sizes = [self.size(reliability=trusted, limits=Limits(least_scale=least)) for trusted in (0.0, 0.25, 1.0)]
+        assert sizes == pytest.approx([20.0 * least, 20.0 * (least + 0.25 * (1.0 - least)), 20.0])
+
     def test_shorts_are_negative(self):
         assert self.size(stop=105.0) == pytest.approx(-20.0)
 
