@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import SweepResult
     from virtuoso.runs.write import Result
+    from virtuoso.signals.strategy import Strategy
     from virtuoso.types import Progress
 
 USUAL_FUNDING = "0.0001"
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 def backtest(
     scores: Scores | Sequence[Scores],
     *,
+    strategy: Strategy | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
@@ -51,12 +53,14 @@ def backtest(
     record: bool = True,
     **terms: Any,
 ) -> PortfolioResult:
-    """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
+    """Trade what a strategy decides on one or many instruments with one wallet: filled at the next open, not before.
 
     Parameters
     ----------
     scores : Scores or sequence of Scores
         One an instrument, on one clock.
+    strategy : Strategy, optional
+        What decides on their frames; the shipped rule and levels, as `settings` has them, if absent.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules; configuration says it if absent.
@@ -93,6 +97,7 @@ def backtest(
     from virtuoso.prism.result.scores import Scores as OneInstrument
     from virtuoso.research.backtest.account import account_from, funding_terms
     from virtuoso.research.backtest.backtest import backtest as run
+    from virtuoso.signals.strategy import RuleStrategy
 
     _check_project(record)
     chosen = settings_of(settings)
@@ -103,7 +108,7 @@ def backtest(
         result = run(
             many,
             account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
-            settings=chosen.signals,
+            strategy=strategy or RuleStrategy.of(many, chosen.signals),
             slippage=slippage,
             funding=funding,
             funding_terms=funding_terms(assume_funding, mark),
