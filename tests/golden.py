@@ -457,6 +457,7 @@ def _simulated_backtests(market: Market, scores: list[Scores]) -> Found:
         ("halt reported", scores, fall, {}),
         ("cross, trailing, leverage", scores, {}, {"margin": "cross", "trail": 1.0, "leverage": 3.0, "risk": 0.05}),
         ("costs", scores, {}, {"maker": 0.0, "taker": 0.001, "slippage": 0.001}),
+        ("spread", [market.scores(COINS[0], "simulated", "1m", _last(24))], {}, {"slippage": 0.0}),
         ("spot", spot, {}, {"fees": 0.001, "cash": 1_000.0}),
     ):
         result = market.backtest(traded, _settings(market, **settings), **terms)
