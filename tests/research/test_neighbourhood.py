@@ -137,10 +137,11 @@ class TestASearchIsJudgedWithItself:
 
     def test_what_was_not_in_it_is_not(self, swept, tmp_path):
         given = self.full(swept, 0)
-        other = replace(given, rule=SETTINGS.model_copy(update={"bull_enter": 71.25}))
+        beside = replace(given.strategy, settings=SETTINGS.model_copy(update={"bull_enter": 71.25}))
+        other = replace(given, strategy=beside)
         assert search_of(other, swept[1]) is None
         assert search_of(given, tmp_path) is None
-        assert search_of(replace(given, rule=None), swept[1]) is None
+        assert search_of(replace(given, strategy=None), swept[1]) is None
 
     def test_other_bars_are_another_search(self, swept):
         told = swept[1] / "x_sweep_1" / "provenance.json"
