@@ -16,7 +16,7 @@ import numpy as np
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.account.engine import leave, step
+from virtuoso.account.engine import lapse, leave, step
 from virtuoso.account.records import NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, admitted
 from virtuoso.account.state import Books
@@ -24,8 +24,7 @@ from virtuoso.jit.kernel import inner, kernel, uncounted
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.decisions import Changes, Tried, reliability
 from virtuoso.research.sweep.ordinary import (
-    Purse,
-    lapse_entry,
+    ONLY,
     liquidated_at,
     ordinary,
 )
@@ -193,12 +192,12 @@ def _pass_ordinary(
         decision of the close before it, or NOTHING any more.
     """
     ground, at, to, count = market.ground, changes.at[k], changes.to[k], changes.counts[k]
-    own, order, wallet = accounts.positions[k, 0], accounts.orders[k, 0], accounts.wallet[k]
-    purse = Purse(own, order, wallet, accounts.events, accounts.written)
+    books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
+    own, order, wallet = books.positions[0], books.orders[0], books.wallet
     record, limit = accounts.record[k], money.limits.max_drawdown
     while True:
         if stepped:
-            _close(market, money, accounts, purse, k, t, found, daily)
+            _close(market, money, accounts, books, k, t, found, daily)
             t, stepped = t + 1, False
         if d < count and at[d] == t - 1:
             side, rank = float(to[d]), float(accounts.decided[k] + d)
@@ -228,7 +227,7 @@ def _pass_ordinary(
         t = event
         if event < until:
             if not ordinary(
-                market.first + t, t, ground, market.bars, money.terms[0], money.tiers[0], called, purse,
+                market.first + t, t, ground, market.bars, money.terms[0], money.tiers[0], called, books,
                 money.pessimistic,
             ):  # fmt: skip
                 return t, d, STEP
@@ -239,26 +238,26 @@ def _pass_ordinary(
 def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> None:
     """Let the contract step over a bar that is not ordinary."""
     books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
-    own, only = books.positions[0], int(np.int64(0))  # a literal would be compiled once more
+    own = books.positions[0]
     step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
     if t == market.last and t < len(market.bars) - 1 and own[s.SIZE] != 0.0:  # delisted: settled at its last mark
         price, taker = market.ground.bars[t, LEAST], money.terms[0, s.TAKER]
-        leave(market.first + t, only, float(r.CLOSED), own[s.SIZE], price, 0.0, taker, books, True)
+        leave(market.first + t, ONLY, float(r.CLOSED), own[s.SIZE], price, 0.0, taker, books, True)
 
 
 @uncounted
 def _close(
-    market: Market, money: Money, accounts: Accounts, purse: Purse, k: int, t: int, found: Array, daily: Array
+    market: Market, money: Money, accounts: Accounts, books: Books, k: int, t: int, found: Array, daily: Array
 ) -> None:
     """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
 
     A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
     """
-    own, close, record = purse.own, market.ground.bars[t, LEAST], accounts.record[k]
-    limit, size, entry, wallet = money.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], purse.wallet[0]
+    own, close, record = books.positions[0], market.ground.bars[t, LEAST], accounts.record[k]
+    limit, size, entry, wallet = money.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], books.wallet[0]
     mark(market.ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
-    if money.halt and record[HALTED_AT] >= 0.0:
-        lapse_entry(market.first + t, purse)
+    if money.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
+        lapse(market.first + t, ONLY, books)
     written, room = accounts.written[0], len(accounts.events)
     accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], found[k])
     if room <= s.EVENTS_A_BAR and written <= room:
