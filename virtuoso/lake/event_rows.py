@@ -69,6 +69,10 @@ class EventRows:
         further = [self.columns[name] for name in reversed(self.kind.key)]
         return self.take(np.lexsort((*further, self.event_time, *keys)))
 
+    def known_by(self, moment: int) -> Mask:
+        """Return which rows a reader could have seen at a moment, ms: those that had arrived and were stored."""
+        return np.asarray((self.available_at <= moment) & (self.stored_at <= moment))
+
     def events(self) -> Events:
         """What the folds see of them; the rows must be in order."""
         return Events(self.kind, self.event_time, self.available_at, self.columns)

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from virtuoso.errors import CorruptFileError, DataError
 from virtuoso.lake.manifest import BARS
+from virtuoso.lake.parquet import read_checked
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -71,12 +71,7 @@ class StoredFile(NamedTuple):
         FileNotFoundError
             The file is gone.
         """
-        data = self.path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise CorruptFileError(
-                f"{self.path} differs from its checksum. Run `virtuoso data verify`, then import its source again."
-            )
-        return data
+        return read_checked(self.path, self.sha256)
 
 
 def run(

@@ -33,7 +33,8 @@ class Rows:
     state : array of int8, shape (n_rows,)
         TRADED or NO_TRADE.
     available_at : array of int64, ms, shape (n_rows,)
-        When the row could be known: the bar's close, or later for repairs and revisions.
+        When the row could be known: the bar's close; of repairs, revisions and late bars the later moment at which they
+        were stored.
     """
 
     open_time: Times
@@ -53,6 +54,10 @@ class Rows:
         """The rows in order of time; rows of the same time keep their order."""
         step = np.diff(self.open_time)
         return self if (step >= 0).all() else self.take(np.argsort(self.open_time, kind="stable"))
+
+    def known_by(self, moment: int) -> Mask:
+        """Return which rows a reader could have seen at a moment, ms."""
+        return self.available_at <= moment
 
     def column(self, name: str) -> Array:
         """Give a column, NaN throughout where the source does not carry it."""

@@ -15,7 +15,7 @@ import numpy as np
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.event_rows import EventRows
 from virtuoso.lake.manifest import BARS, FileEntry, QuarantineEntry, Series
-from virtuoso.lake.parquet import SCHEMA_VERSION, encode, encode_events
+from virtuoso.lake.parquet import SCHEMA_VERSION, encode
 from virtuoso.market.gaps import NO_TRADE
 from virtuoso.market.rows import Rows, Times
 
@@ -114,7 +114,7 @@ class LakeFiles:
         """Write rows, those that were superseded with the moment of it, and describe the file."""
         extra = None if superseded_at is None else {"superseded_at": superseded_at}
         told = self._about(series, month, sources)
-        data = encode(rows, told, extra) if isinstance(rows, Rows) else encode_events(rows, told, extra)
+        data = encode(rows, told, extra)
         sha256 = hashlib.sha256(data).hexdigest()
         times = _times_of(rows)
         path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
