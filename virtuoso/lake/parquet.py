@@ -46,7 +46,7 @@ def encode(rows: Rows | EventRows, about: Mapping[str, Any], extra: Mapping[str,
     repeating: list[str]
     if isinstance(rows, Rows):
         known = {n: v for n, v in rows.columns.items() if n in REQUIRED or not np.isnan(v).all()}
-        whole = {"state": rows.state, "available_at": rows.available_at}
+        whole: dict[str, NDArray[Any]] = {"state": rows.state, "available_at": rows.available_at}
         columns = {"open_time": rows.open_time, **known, **whole, **extra}
         # of seven encodings measured on recorded bars this one reads with the least work: 26 ms of CPU a symbol-year of
         # 1m, where zstd takes 51 ms and saves a fifth of the disk
