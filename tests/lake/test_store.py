@@ -19,9 +19,9 @@ from virtuoso.lake import resolve
 from virtuoso.lake import sql as query_module
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
-from virtuoso.lake.rows import Rows, traded_rows
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.resample import fold_bars
+from virtuoso.market.rows import Rows, traded_rows
 
 M1 = Timeframe("1m")
 DAY = 1440 * MINUTE
