@@ -7,7 +7,7 @@ import pytest
 
 from tests.books import START, depth_of, ladder, living, message, trades_of, whole
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.market.events import Events, events_of, joined
+from virtuoso.market.events import Events, concat_events, events_of
 from virtuoso.market.features.book.rebuild import Book, Gap, drained
 from virtuoso.market.features.book.state import HELD_ROWS, SILENCE_MS, feed_rows, new_state, rows_of
 from virtuoso.market.schema.kinds import KINDS, NO_ID
@@ -155,7 +155,7 @@ class TestFeedingInPieces:
         cuts = np.unique(events.available_at)[[30, 31, 120, 200]]
         edges = [0, *cuts.tolist(), int(events.available_at[-1])]
         parts = [in_pieces.feed(events.between(a, b)) for a, b in pairwise(edges)]
-        assert joined(parts, KINDS["ticker"]).digest() == quotes.digest()
+        assert concat_events(parts, KINDS["ticker"]).digest() == quotes.digest()
         assert sides(in_pieces) == sides(at_once)
         assert in_pieces.gaps == at_once.gaps
         assert len(at_once.gaps) == 1
@@ -182,7 +182,7 @@ class TestFeedingInPieces:
 
 def recorded(real_data, kind: str, *names: str) -> Events:
     raws = [raw for name in names for raw in read_recording(real_data / "l2" / name) if raw.kind == kind]
-    return joined([events_of(KINDS[kind], r.event_time, r.columns, r.received_at) for r in raws], KINDS[kind])
+    return concat_events([events_of(KINDS[kind], r.event_time, r.columns, r.received_at) for r in raws], KINDS[kind])
 
 
 @pytest.mark.real_data

@@ -125,7 +125,7 @@ def inspect(
     last = np.append(np.diff(rows.open_time) > 0, True)[: len(rows)]
     kept, earlier = rows.take(last), rows.take(~last)
     kept_of_earlier = kept.take(np.searchsorted(kept.open_time, earlier.open_time))
-    differs = earlier.differs(kept_of_earlier) | earlier.adds_to(kept_of_earlier)
+    differs = earlier.differs(kept_of_earlier) | earlier.fills(kept_of_earlier)
     bad = np.flatnonzero(code > 0)
     names = tuple(RULES)
     return Inspected(

@@ -3,8 +3,8 @@
     derived/book/venue=binance-usdm/symbol=BTCUSDT/timeframe=1m/2024-08-08-<key>-<sum>.parquet
     derived/bars/venue=binance-usdm/symbol=BTCUSDT/timeframe=1m/bars-<key>.columns
 
-Columns of events, a file a day and builder (`Kept`): `<key>` is a digest of the stored files, of the sources that build
-columns and of the bars, `<sum>` one of the file itself. A file whose bytes do not add up to its name is built again.
+Columns of events, a file a day and builder (`CachedColumns`): `<key>` is a digest of the stored files, of the code that
+builds columns and of the bars, `<sum>` one of the file itself. A file whose bytes do not match its name is built again.
 
 Dense bars of a whole series (`bars_until`), a sealed file (files/sealed.py) that is mapped into memory:
 
@@ -58,13 +58,13 @@ def key_of(*parts: object) -> str:
 
 
 @cache
-def source() -> str:
+def columns_digest() -> str:
     """Digest of the sources that fold columns: of this room, and of all that it imports."""
     return code_digest(modules=[COLUMN_SOURCES])
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedColumns:
     """Columns of one stretch of bars, kept or not.
 
     Attributes

@@ -15,11 +15,11 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import CorruptFileError, ManifestError, StoreError
 from virtuoso.files.atomic import Disk
-from virtuoso.lake.event_rows import EventRows, joined_rows
+from virtuoso.lake.event_rows import EventRows, concat_event_rows
 from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series
 from virtuoso.lake.parquet import decode, decode_events, parse, read_checked
 from virtuoso.market.events import Events
-from virtuoso.market.rows import Rows, Times, joined
+from virtuoso.market.rows import Rows, Times, concat_rows
 from virtuoso.market.schema.kinds import KINDS, Kind, kind_of
 
 R = TypeVar("R", Rows, EventRows)
@@ -163,7 +163,7 @@ class Catalog:
         parts = [self.rows_of(file, series.clock) for file in sorted(files, key=lambda f: f.min_open_time)]
         if as_of is not None:
             parts = _as_known(parts, self.revisions(series), as_of)
-        rows = joined(parts).sorted()
+        rows = concat_rows(parts).sorted()
         inside = np.ones(len(rows), dtype=bool)
         if start is not None:
             inside &= rows.open_time >= start
@@ -184,7 +184,7 @@ class Catalog:
         parts = [self.event_rows_of(file, kind) for file in files_within(series, low, high)]
         if as_of is not None:
             parts = _as_known(parts, self.event_revisions(series), as_of)
-        return joined_rows([_within(part, low, high) for part in parts], kind).sorted()
+        return concat_event_rows([_within(part, low, high) for part in parts], kind).sorted()
 
 
 def _as_known(parts: Iterable[R], revisions: Iterable[tuple[R, Times]], moment: int) -> list[R]:
@@ -243,4 +243,4 @@ class EventReader:
         for file in files_within(series, low, until):
             now[file.path] = before[file.path] if file.path in before else self.catalog.event_rows_of(file, kind)
         self._decoded[series.kind] = dict(list(now.items())[-2:])
-        return joined_rows([_within(rows, low, until) for rows in now.values()], kind).sorted().events()
+        return concat_event_rows([_within(rows, low, until) for rows in now.values()], kind).sorted().events()

@@ -103,7 +103,7 @@ def no_rows(kind: Kind) -> EventRows:
     return EventRows(kind, nothing, nothing, columns, nothing, nothing)
 
 
-def joined_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
+def concat_event_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
     """Rows one after the other."""
     parts = [part for part in parts if len(part)]
     if len(parts) <= 1:

@@ -115,7 +115,7 @@ class Lake(Catalog):
             Several venues have it.
         """
         clock = None if timeframe is None else _timeframe(timeframe)
-        return resolve.instrument_meant(symbol, clock, venue, self._answering(), self.path)
+        return resolve.resolve_instrument(symbol, clock, venue, self._answering(), self.path)
 
     def coverage(self) -> list[Coverage]:
         """What bars are stored, one line a series."""

@@ -25,7 +25,7 @@ FOLDED_FROM_TRADES = (Timeframe("1s"), Timeframe("1m"))
 """Timeframes on which an instrument is offered that has trades and no bars; others can be asked for."""
 
 
-def instrument_meant(
+def resolve_instrument(
     symbol: str, timeframe: Timeframe | None, venue: str | None, stored: Sequence[Series], lake: object
 ) -> Instrument:
     """Find the one instrument that a symbol means.
@@ -97,7 +97,7 @@ def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> l
     return sorted(able, key=lambda s: -s.clock.ms)
 
 
-def name_of(series: Series, clock: Timeframe) -> str:
+def label_of(series: Series, clock: Timeframe) -> str:
     """Return the name of a series as one reads it beside an answer."""
     if not series.timeframe:
         return f"folded from {series.kind}"

@@ -103,23 +103,23 @@ def run(
         A file that it needs is gone.
     """
     _refuse_all_but_select(query)
-    shelf = _Checked(files)
-    found = _asked(shelf, query, seconds, memory_mb)
+    checked = _Checked(files)
+    found = _asked(checked, query, seconds, memory_mb)
     # raised here, where no frame holds a connection that an error would keep alive
-    if shelf.failure is not None:  # DuckDB and Arrow only say that reading failed
-        raise shelf.failure.with_traceback(None)
+    if checked.failure is not None:  # DuckDB and Arrow only say that reading failed
+        raise checked.failure.with_traceback(None)
     if isinstance(found, Exception):
         raise found.with_traceback(None)
     return found
 
 
-def _asked(shelf: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
-    """Run a query on views of the files of a shelf: the answer, or why there is none."""
+def _asked(checked: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
+    """Run a query on views of checked files: the answer, or why there is none."""
     import duckdb
 
     try:
         with closed_connection(memory_mb) as connection:
-            for kind, dataset in shelf.datasets.items():
+            for kind, dataset in checked.datasets.items():
                 connection.register(f"_{kind}", dataset)
                 moment = "open_time" if kind == BARS else "event_time"
                 seen = f"select make_timestamp({moment} * 1000) as time, * from _{kind}"
@@ -127,7 +127,7 @@ def _asked(shelf: _Checked, query: str, seconds: float, memory_mb: int) -> pd.Da
             connection.execute("set lock_configuration = true")
             return _answer(connection, query, seconds, memory_mb)
     except duckdb.Error as error:
-        return _explained(error, list(shelf.datasets), seconds, memory_mb)
+        return _explained(error, list(checked.datasets), seconds, memory_mb)
     except Exception as error:
         return error
 
@@ -215,7 +215,7 @@ class _Checked:
             raise
 
 
-def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
+def _dataset(checked: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
     """Make a dataset of the files of a kind that DuckDB can scan, file after file.
 
     Arrow's own scan opens files on its threads. Where a file is opened by Python, such a thread waits for the
@@ -235,7 +235,7 @@ def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
         def batches(self, columns: list[str] | None, wanted: Any) -> Iterator[Any]:
             for fragment in self.get_fragments(wanted):
                 told = fragment.partition_expression
-                data = form.make_fragment(pa.BufferReader(shelf.read(fragment.path)), partition_expression=told)
+                data = form.make_fragment(pa.BufferReader(checked.read(fragment.path)), partition_expression=told)
                 yield from data.scanner(self.schema, columns=columns, filter=wanted, use_threads=False).to_batches()
 
     fragments = [form.make_fragment(file.inside, home, _told_by_the_path(file.inside)) for file in files]

@@ -109,7 +109,7 @@ def no_events(kind: Kind) -> Events:
     return Events(kind, nothing, nothing, {name: np.empty(0, dtype) for name, dtype in kind.columns.items()})
 
 
-def joined(parts: Sequence[Events], kind: Kind) -> Events:
+def concat_events(parts: Sequence[Events], kind: Kind) -> Events:
     """Events one after the other, in order of arrival."""
     if not parts:
         return no_events(kind)
@@ -120,7 +120,7 @@ def joined(parts: Sequence[Events], kind: Kind) -> Events:
     return Events(kind, times, np.concatenate([part.available_at for part in parts]), columns).sorted()
 
 
-class EventFold(Protocol):
+class FeatureBuilder(Protocol):
     """Turns events into columns of bars; keeps its state, so that a history may come in pieces of any size."""
 
     @property

@@ -26,7 +26,7 @@ State = NDArray[np.int8]
 
 NEVER = np.iinfo(np.int64).max
 """Length of a silence at whose beginning nothing traded."""
-LONGEST_SILENCE_MS = 5 * 60_000
+LONGEST_GAP_MS = 5 * 60_000
 TRADES_ONLY_VENUES = frozenset({"bitfinex-spot"})
 """Venues that publish a bar only where something traded."""
 
@@ -49,13 +49,13 @@ class GapPolicy:
 
 def policy_for(venue: str, timeframe_ms: int) -> GapPolicy:
     """What a missing bar means at a venue: five one-minute bars, fewer of slower ones, none from 6m on."""
-    bars = min(5, LONGEST_SILENCE_MS // timeframe_ms) if timeframe_ms <= 60_000 else 0
+    bars = min(5, LONGEST_GAP_MS // timeframe_ms) if timeframe_ms <= 60_000 else 0
     if not bars:
         return GapPolicy("cut", 0)
     return GapPolicy("no_trade" if venue in TRADES_ONLY_VENUES else "bridge", bars)
 
 
-def silence_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
+def gap_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many bars a silence has lasted at each bar, 0 where a bar is present. Uses `present[: t + 1]` only."""
     index = np.arange(len(present))
     last = np.maximum.accumulate(np.where(present, index, -1))
@@ -75,10 +75,10 @@ def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:
     -------
     array of int8, shape (n_bars,)
     """
-    return state_of_silence(silence_length(present), policy)
+    return state_in_gap(gap_length(present), policy)
 
 
-def state_of_silence(silent: NDArray[np.int64], policy: GapPolicy) -> State:
+def state_in_gap(silent: NDArray[np.int64], policy: GapPolicy) -> State:
     """State of bars from how long the silence has lasted at each, in bars; 0 where a bar is present."""
     short = NO_TRADE if policy.meaning == "no_trade" else BRIDGED
     state = np.where(silent == 0, TRADED, np.where(silent <= policy.bars, short, UNKNOWN))

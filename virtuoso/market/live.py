@@ -19,7 +19,7 @@ from virtuoso.market.events import Events
 from virtuoso.market.features.builders import Columns, builders_of, carried, first_known
 from virtuoso.market.features.daily_reset import DAY_MS
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_of_silence
+from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_in_gap
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import COLUMNS, Array
 
@@ -150,7 +150,7 @@ class LiveFrame:
             given = {**bar, **beside}
             return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if no_trade else TRADED, 1.0
         silence = np.array(NEVER if self._silence is None else self._silence)
-        state = state_of_silence(silence, self.policy).item()
+        state = state_in_gap(silence, self.policy).item()
         if state == UNKNOWN:
             return np.full(len(base.columns), np.nan), state, 0.0
         close = base.columns["close"][-1]

@@ -71,7 +71,7 @@ class Rows:
             answer |= (mine != theirs) & ~np.isnan(mine) & ~np.isnan(theirs)
         return answer
 
-    def adds_to(self, other: Rows) -> Mask:
+    def fills(self, other: Rows) -> Mask:
         """Tell, row by row, whether a column is known here that rows of the same times do not know."""
         answer = np.zeros(len(self), dtype=bool)
         for name, mine in self.columns.items():
@@ -97,7 +97,7 @@ def empty_rows() -> Rows:
     return traded_rows(np.empty(0, np.int64), {name: np.empty(0) for name in REQUIRED}, 0)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concat_rows(parts: Sequence[Rows]) -> Rows:
     """Rows one after the other; a column that a part does not carry is NaN there."""
     if len(parts) == 1:
         return parts[0]

@@ -21,7 +21,7 @@ from virtuoso.market.rows import Rows, Times
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedRows:
     """Rows that the border refused, as they came.
 
     Attributes
@@ -73,7 +73,7 @@ class LakeFiles:
         stem = f"revisions/{series.home}/rev"
         return self._parquet(stem, series, "", rows.take(order), superseded_at[order], sources)
 
-    def quarantine(self, series: Series, source: str, refused: Refused) -> QuarantineEntry:
+    def quarantine(self, series: Series, source: str, refused: RejectedRows) -> QuarantineEntry:
         """Write refused rows as lines of JSON; the same rows of the same source are written once."""
         columns = (refused.rows, refused.reasons, refused.open_times, refused.raw)
         moment = "open_time" if series.kind == BARS else "event_time"

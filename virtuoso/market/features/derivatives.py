@@ -41,8 +41,8 @@ _LONG_AGO = -(1 << 62)  # far enough from now that the difference still fits
 _SETTLED, _STEP, _USUAL, _DOUBTED = range(4)  # of the state of funding, ms
 
 
-class PositioningFold:
-    """Columns of open interest, ratios, funding, prices and liquidations; an `EventFold` of events.py.
+class DerivativesFeatures:
+    """Columns of open interest, ratios, funding, prices and liquidations; a `FeatureBuilder` of events.py.
 
     Parameters
     ----------

@@ -66,8 +66,8 @@ class _State:
         self.waits = np.zeros(WINDOW, dtype=np.int64)
 
 
-class TradeFold:
-    """Trades become columns of bars; an `EventFold`.
+class TradeFeatures:
+    """Trades become columns of bars; a `FeatureBuilder`.
 
     Parameters
     ----------
