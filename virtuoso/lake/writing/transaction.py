@@ -4,7 +4,8 @@
    (staged.py).
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
    (`KindTransaction`). Only the manifest's rename makes any of it visible; a process killed before it leaves files that
-   nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut short.
+   nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut
+   short.
 3. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
    grace period (maintenance.py).
 """
