@@ -39,8 +39,8 @@ from virtuoso.lake.manifest import BARS
 from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.merge import Merged
 from virtuoso.lake.writing.transaction import Writer
-from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions

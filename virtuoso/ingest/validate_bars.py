@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import UnreadableFileError
-from virtuoso.market.rows import Mask, Rows, Times, traded_rows
-from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED, Array
+from virtuoso.market.rows import Rows, traded_rows
+from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
+from virtuoso.types import Array, Mask, Times
 
 EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write

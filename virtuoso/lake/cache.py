@@ -39,7 +39,7 @@ from virtuoso.lake.manifest import Series
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.rows import Rows
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 DIGITS = 16
 COLUMN_SOURCES = "virtuoso.lake.enrich"

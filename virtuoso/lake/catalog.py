@@ -19,8 +19,9 @@ from virtuoso.lake.event_rows import EventRows, concat_event_rows
 from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series
 from virtuoso.lake.parquet import decode, decode_events, parse, read_checked
 from virtuoso.market.events import Events
-from virtuoso.market.rows import Rows, Times, concat_rows
+from virtuoso.market.rows import Rows, concat_rows
 from virtuoso.market.schema.kinds import KINDS, Kind, kind_of
+from virtuoso.types import Times
 
 R = TypeVar("R", Rows, EventRows)
 T = TypeVar("T")

@@ -23,8 +23,8 @@ import numpy as np
 from virtuoso.clock import UNIT_MS, iso
 from virtuoso.lake.event_rows import EventRows, partition_of
 from virtuoso.lake.manifest import FileEntry, Gap, Series
-from virtuoso.market.rows import Times
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.types import Times
 
 SILENCE_MS = 60_000
 """Recorded streams tell of something more often than this."""

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.market.events import Events
-from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import NO_ID, Kind
+from virtuoso.types import Mask, Times
 
 SEQUENCE = {"trades": "id", "ticker": "id", "depth": "last_id"}
 """Column by which a venue numbers the events of a kind."""

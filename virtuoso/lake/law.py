@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
@@ -22,12 +21,11 @@ from virtuoso.lake.manifest import Series
 from virtuoso.lake.read import load_frame, spliced
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.splice import ROUNDING
+from virtuoso.types import Array, Mask
 
 PARTS = ((0.0, 0.3), (0.45, 0.55), (0.6, 1.0))
 """Ranges that are asked, as shares of history."""
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from virtuoso.errors import CorruptFileError, SchemaVersionError
 from virtuoso.lake.event_rows import EventRows
-from virtuoso.market.rows import Rows, Times, traded_rows
+from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
 from virtuoso.market.schema.kinds import NO_ID, Kind
+from virtuoso.types import Times
 
 SCHEMA_VERSION = 2
 """1: bars without `state` and `available_at` (all traded, known at their close). 2: with both."""

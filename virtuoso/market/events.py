@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import Kind
-
-Times = NDArray[np.int64]
+from virtuoso.types import Array, Times
 
 
 @dataclass(frozen=True, slots=True)

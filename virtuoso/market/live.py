@@ -21,7 +21,8 @@ from virtuoso.market.features.daily_reset import DAY_MS
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_in_gap
 from virtuoso.market.resample import fold_bars
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
+from virtuoso.types import Array
 
 
 class LiveFrame:

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy, State
-from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED, Array
-
-Times = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
+from virtuoso.types import Array, Mask, Times
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, State
 from virtuoso.market.resample import KNOWN_SHARE
-from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Array, Columns
+from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Columns
+from virtuoso.types import Array, Mask
 
-Mask = NDArray[np.bool_]
 SeriesIndex = NDArray[np.int8]
 
 MOST_BARS = 10_000_000

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.lake.event_rows import EventRows, concat_event_rows, filled, known, same_event
-from virtuoso.market.rows import Mask, Times
+from virtuoso.types import Mask, Times
 
 Places = NDArray[np.intp]
 

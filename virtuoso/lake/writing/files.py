@@ -17,7 +17,8 @@ from virtuoso.lake.event_rows import EventRows
 from virtuoso.lake.manifest import BARS, FileEntry, QuarantineEntry, Series
 from virtuoso.lake.parquet import SCHEMA_VERSION, encode
 from virtuoso.market.gaps import NO_TRADE
-from virtuoso.market.rows import Rows, Times
+from virtuoso.market.rows import Rows
+from virtuoso.types import Times
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.lake.manifest import Gap
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
-from virtuoso.market.rows import Mask, Rows, Times, concat_rows, flat_rows
+from virtuoso.market.rows import Rows, concat_rows, flat_rows
+from virtuoso.types import Mask, Times
 
 
 @dataclass(frozen=True, slots=True)

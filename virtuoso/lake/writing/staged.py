@@ -26,8 +26,9 @@ from virtuoso.lake.writing.event_merge import MergedEvents, equal_to_any, merge_
 from virtuoso.lake.writing.files import LakeFiles, RejectedRows
 from virtuoso.lake.writing.merge import Merged, merge, missing_stretches, same_versions
 from virtuoso.market.gaps import policy_for
-from virtuoso.market.rows import Mask, Rows, Times, by_month, concat_rows, empty_rows, month_of
+from virtuoso.market.rows import Rows, by_month, concat_rows, empty_rows, month_of
 from virtuoso.market.schema.kinds import Kind, kind_of
+from virtuoso.types import Mask, Times
 
 REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
 

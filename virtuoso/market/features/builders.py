@@ -24,7 +24,8 @@ from virtuoso.market.features.book.columns import BandsFeatures, BookFeatures, T
 from virtuoso.market.features.daily_reset import DAY_MS, DailyReset
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.market.features.trades import TradeFeatures
-from virtuoso.market.schema.columns import BAR_COLUMNS, POSITIONING_COLUMNS, Array
+from virtuoso.market.schema.columns import BAR_COLUMNS, POSITIONING_COLUMNS
+from virtuoso.types import Array
 
 Columns = dict[str, Array]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.market.events import Events, FeatureBuilder
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 DAY_MS = UNIT_MS["d"]
 

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.events import Events, Times, no_events
-from virtuoso.market.schema.columns import POSITIONING_COLUMNS, Array
+from virtuoso.market.events import Events, no_events
+from virtuoso.market.schema.columns import POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array, Times
 
 HOUR_MS = UNIT_MS["h"]
 QUIET_MS = HOUR_MS

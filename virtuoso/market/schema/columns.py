@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.errors import MissingColumnError, did_you_mean
+from virtuoso.types import Array
 
-Array = NDArray[np.float64]
 Columns = Mapping[str, Array]
 
 

@@ -59,8 +59,9 @@ from virtuoso.market.features.book.state import (
     take_message,
     with_room,
 )
-from virtuoso.market.schema.columns import BANDS, BOOK_COLUMNS, Array
+from virtuoso.market.schema.columns import BANDS, BOOK_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array
 
 SAMPLES = 10
 """Instants of a bar at which the book is looked at; the last is the close."""

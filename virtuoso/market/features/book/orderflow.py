@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner
 from virtuoso.market.features.book.state import BookState, Record, Rows
-from virtuoso.market.schema.columns import BANDS, Array
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.types import Array
 
 TOP = 10
 """Levels whose order flow counts."""

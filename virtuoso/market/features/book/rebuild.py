@@ -31,8 +31,8 @@ from virtuoso.market.features.book.state import (
     rows_of,
     with_room,
 )
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array
 
 
 class Gap(NamedTuple):

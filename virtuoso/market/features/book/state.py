@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.events import Events
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import NO_ID
+from virtuoso.types import Array
 
 Integers = NDArray[np.int64]
 Record = Any
