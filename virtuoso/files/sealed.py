@@ -70,7 +70,7 @@ class Sealed:
     Attributes
     ----------
     about : dict
-        What the writer said of it.
+        What the writer noted about it.
     names : tuple of str
         Its arrays.
     """

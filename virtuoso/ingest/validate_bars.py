@@ -155,7 +155,7 @@ def _row_codes(
     finite = np.isfinite(np.vstack([columns[name] for name in REQUIRED])).all(axis=0)
     for values in optional:
         finite &= ~np.isinf(values)  # NaN in a further column means that the source does not say
-    amounts = [columns[name] for name in columns if BAR_COLUMNS[name].silence == "zero"]
+    amounts = [columns[name] for name in columns if BAR_COLUMNS[name].in_gaps == "zero"]
     with np.errstate(invalid="ignore"):
         broken = {
             "time_unreadable": no_time,

@@ -48,18 +48,18 @@ COLUMN_SOURCES = "virtuoso.lake.enrich"
 LEAST_ROWS = 50_000
 """Rows below which a series is not kept: a month of minutes."""
 LONGEST_END_MS = 31 * 86_400_000
-"""Missing bars that are told at the end of a range, ms: more than the slowest bar is long."""
+"""Missing bars that are shown at the end of a range, ms: more than the slowest bar is long."""
 log = logging.getLogger(__name__)
 
 
 def key_of(*parts: object) -> str:
-    """Digest of what went into a file."""
+    """Return the digest of what went into a file."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:DIGITS]
 
 
 @cache
 def columns_digest() -> str:
-    """Digest of the sources that fold columns: of this room, and of all that it imports."""
+    """Return the digest of the code that builds columns: of one module, and of all that it imports."""
     return code_digest(modules=[COLUMN_SOURCES])
 
 
@@ -132,7 +132,7 @@ class Dense(NamedTuple):
     published: NDArray[np.int8]
 
     def until(self, end_ms: int | None) -> Bars | None:
-        """Give the bars that open before a moment, as `bars_before` makes them of the rows."""
+        """Return the bars that open before a moment, as `bars_before` makes them of the rows."""
         if end_ms is None:
             return self.bars
         number = -(-end_ms // self.bars.timeframe.ms)

@@ -129,7 +129,7 @@ def _cached(
 def bars_of_trades(
     catalog: Catalog, series: Series, timeframe: Timeframe, since: int | None, until: int | None, as_of: int | None
 ) -> Bars | None:
-    """Bars folded from stored trades by the time of the trade, a day at a time.
+    """Bars made of stored trades by the time of the trade, a day at a time.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def rows_of_trades(
     high: int,
     wanted: Callable[[int, int], bool] = lambda start, end: True,
 ) -> Iterator[Rows]:
-    """Bars folded from stored trades, day by day.
+    """Bars made of stored trades, day by day.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def rows_of_trades(
         Bars that open from then on, and close before or at that. A trade that arrives up to a minute after the close of
         its bar is of it all the same, as in the bar that a venue publishes: `as_of` leaves it out.
     wanted : callable
-        Told the beginning and the end of a stretch of at most a day, ms: whether its bars are needed.
+        `wanted(start, end)`, ms, of a stretch of at most a day: whether its bars are needed.
     """
     for start in range(low - low % DAY_MS, high + 1, DAY_MS):
         end = min(start + DAY_MS, high)

@@ -97,7 +97,7 @@ def rows_of_events(events: Events) -> EventRows:
 
 
 def no_rows(kind: Kind) -> EventRows:
-    """Give no rows."""
+    """Return no rows."""
     nothing = np.empty(0, dtype=np.int64)
     columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in kind.columns.items()}
     return EventRows(kind, nothing, nothing, columns, nothing, nothing)

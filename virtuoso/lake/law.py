@@ -1,9 +1,9 @@
-"""The law of the store's door, on a lake: what answers at a bar depends on what is stored there, and on nothing else.
+"""The law of reading, on a lake: what answers at a bar depends on what is stored there, and on nothing else.
 
 1. Range: the bars of a part of history are those of the whole, bit for bit, columns of events included.
 2. More: of everything that can answer, one series is left out as if it had never been imported. What is known without
    it is known with it, and is the same up to the rounding of sums. Where two series contradict each other the order of
-   precedence decides (splice.py); that is no fault of the door, so it is counted and said.
+   precedence decides (splice.py); that is no fault of reading, so it is counted and reported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTS = ((0.0, 0.3), (0.45, 0.55), (0.6, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class ReadingFinding:
-    """What was found at the door.
+    """What one examination found.
 
     Attributes
     ----------

@@ -161,7 +161,7 @@ def _stretches(series: Series) -> list[tuple[int, int]]:
 def recording_start(series: Series, since: int | None) -> int | None:
     """Where to begin reading trades: as `memory_start`, but after a long gap that a range begins in as well.
 
-    Of a gap of bars a frame tells; a gap of years at bars of a second would fill the memory with nothing.
+    A frame shows gaps between bars; but a gap of years at bars of a second would fill the memory with unknown bars.
     """
     if since is None:
         return None
@@ -170,7 +170,7 @@ def recording_start(series: Series, since: int | None) -> int | None:
 
 
 def nothing_there(series: Series, clock: Timeframe, since: int | None, until: int | None, as_of: int | None) -> str:
-    """Say that a range holds no bar, and what there is."""
+    """Return the message that a range holds no bar, and what there is."""
     what, step = (series.timeframe + " bars", series.clock.ms) if series.kind == BARS else (series.kind, 0)
     span = f"from {iso(series.first)} to {iso(series.last + step)}"
     wanted = " ".join(

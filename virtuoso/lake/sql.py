@@ -173,7 +173,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, seconds: float, m
 
 
 def _explained(error: duckdb.Error, views: Sequence[str], seconds: float, memory_mb: int) -> DataError:
-    """Say why DuckDB gave up, without the echo of the query."""
+    """Return why DuckDB gave up, without the echo of the query."""
     import duckdb
 
     if isinstance(error, duckdb.InterruptException):

@@ -1,8 +1,7 @@
 """Events of one kind and instrument in memory: arrays, in order of arrival.
 
-Rows of bars are `Rows` (lake/rows.py); everything that is not a bar is `Events`. Folds (flow.py,
-market/features/book/columns.py, positioning.py) turn them into columns of bars, by one object that is fed a whole
-history or a bar at a time.
+Rows of bars are `Rows` (rows.py); everything that is not a bar is `Events`. Feature builders (features/) turn them into
+columns of bars: one object reads a whole history or a bar at a time.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def events_of(kind: Kind, event_time: Times, columns: Mapping[str, Any], availab
 
 
 def no_events(kind: Kind) -> Events:
-    """Give no events."""
+    """Return no events."""
     nothing = np.empty(0, dtype=np.int64)
     return Events(kind, nothing, nothing, {name: np.empty(0, dtype) for name, dtype in kind.columns.items()})
 

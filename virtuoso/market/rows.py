@@ -58,11 +58,11 @@ class Rows:
         return self.available_at <= moment
 
     def column(self, name: str) -> Array:
-        """Give a column, NaN throughout where the source does not carry it."""
+        """Return a column, NaN throughout where the source does not carry it."""
         return self.columns[name] if name in self.columns else np.full(len(self), np.nan)
 
     def differs(self, other: Rows) -> Mask:
-        """Tell, row by row, whether any column that both sides know differs from rows of the same times."""
+        """Return, row by row, whether any column that both sides know differs from rows of the same times."""
         answer = np.zeros(len(self), dtype=bool)
         for name in self.columns.keys() & other.columns.keys():
             mine, theirs = self.columns[name], other.columns[name]
@@ -70,7 +70,7 @@ class Rows:
         return answer
 
     def fills(self, other: Rows) -> Mask:
-        """Tell, row by row, whether a column is known here that rows of the same times do not know."""
+        """Return, row by row, whether a column is known here that rows of the same times do not know."""
         answer = np.zeros(len(self), dtype=bool)
         for name, mine in self.columns.items():
             answer |= ~np.isnan(mine) & np.isnan(other.column(name))
@@ -91,7 +91,7 @@ def traded_rows(open_time: Times, columns: Mapping[str, Array], timeframe_ms: in
 
 
 def empty_rows() -> Rows:
-    """Give no rows."""
+    """Return no rows."""
     return traded_rows(np.empty(0, np.int64), {name: np.empty(0) for name in REQUIRED}, 0)
 
 
@@ -118,13 +118,13 @@ def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
     traded : Rows
         In order of time.
     policy : GapPolicy
-        How many missing bars of a silence mean that nothing traded.
+        How many missing bars of a gap mean that nothing traded.
     timeframe_ms : int, ms
 
     Returns
     -------
     Rows
-        For a silence that has ended only: at the end of history nobody knows yet whether it is one.
+        For a gap that has ended only: at the end of history nobody knows yet whether it is one.
     """
     if policy.meaning != "no_trade" or len(traded) < 2:
         return empty_rows()
@@ -135,7 +135,7 @@ def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
     times = traded.open_time[before] + step * timeframe_ms
     close = traded.columns["close"][before]
     columns = {
-        name: close if BAR_COLUMNS[name].silence == "close" else np.where(np.isnan(values[before]), np.nan, 0.0)
+        name: close if BAR_COLUMNS[name].in_gaps == "close" else np.where(np.isnan(values[before]), np.nan, 0.0)
         for name, values in traded.columns.items()
     }
     state = np.full(len(times), NO_TRADE, dtype=np.int8)

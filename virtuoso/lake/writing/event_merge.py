@@ -149,7 +149,7 @@ def _pairs(stored: EventRows, incoming: EventRows) -> tuple[Mask, Places]:
 
 
 def aggregated_twice(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
-    """Find trades that are told by others as well: same time, price and side, under other ids.
+    """Find trades that are stored under other ids as well: same time, price and side.
 
     Single trades and the aggregated rows that stand for them are numbered apart, so that both would be stored and every
     trade count twice.
@@ -186,7 +186,7 @@ def aggregated_twice(incoming: EventRows, merged: EventRows) -> tuple[int, float
 
 
 def _differs(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether a column that both know differs."""
+    """Return, row by row, whether a column that both know differs."""
     answer = np.zeros(len(new), dtype=bool)
     for name, mine in new.columns.items():
         theirs = old.columns[name]
@@ -195,7 +195,7 @@ def _differs(new: EventRows, old: EventRows) -> Mask:
 
 
 def _adds(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether a column is known that was not."""
+    """Return, row by row, whether a column is known that was not."""
     answer = np.zeros(len(new), dtype=bool)
     for name, mine in new.columns.items():
         answer |= known(mine) & ~known(old.columns[name])
@@ -203,7 +203,7 @@ def _adds(new: EventRows, old: EventRows) -> Mask:
 
 
 def _received_before(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether the new row tells better when the event could be known, or its place within then."""
+    """Return, row by row, whether the new row tells better when the event could be known, or its place within then."""
     lag = new.kind.lag_ms
     mine, theirs = (
         np.where(rows.available_at == rows.event_time + lag, np.iinfo(np.int64).max, rows.available_at)
@@ -228,7 +228,7 @@ def equal_to_any(incoming: EventRows, versions: EventRows) -> Mask:
 
 
 def _dated(fresh: EventRows, history: tuple[int, int] | None, now_ms: int) -> EventRows:
-    """Say of added rows since when they are stored, where they come into stored history."""
+    """Return added rows with the moment at which they were stored, where they come into stored history."""
     if history is None or len(fresh) == 0:
         return fresh
     inside = (fresh.event_time > history[0]) & (fresh.event_time < history[1])

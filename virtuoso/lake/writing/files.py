@@ -1,4 +1,4 @@
-"""The files of the lake, one writer each: parts of history, superseded versions, refused rows."""
+"""The files of the lake, one writer each: parts of history, superseded versions, rejected rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from virtuoso.types import Times
 
 @dataclass(frozen=True, slots=True)
 class RejectedRows:
-    """Rows that the border refused, as they came.
+    """Rows that validation rejected, as they came.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class LakeFiles:
         return self._parquet(stem, series, "", rows.take(order), superseded_at[order], sources)
 
     def quarantine(self, series: Series, source: str, refused: RejectedRows) -> QuarantineEntry:
-        """Write refused rows as lines of JSON; the same rows of the same source are written once."""
+        """Write rejected rows as lines of JSON; the same rows of the same source are written once."""
         columns = (refused.rows, refused.reasons, refused.open_times, refused.raw)
         moment = "open_time" if series.kind == BARS else "event_time"
         lines = [
@@ -114,13 +114,13 @@ class LakeFiles:
     ) -> FileEntry:
         """Write rows, those that were superseded with the moment of it, and describe the file."""
         extra = None if superseded_at is None else {"superseded_at": superseded_at}
-        told = self._about(series, month, sources)
-        data = encode(rows, told, extra)
+        about = self._about(series, month, sources)
+        data = encode(rows, about, extra)
         sha256 = hashlib.sha256(data).hexdigest()
         times = _times_of(rows)
         path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
         self._write(path, data)
-        return describe(path, series, month, rows, len(data), sha256, told)
+        return describe(path, series, month, rows, len(data), sha256, about)
 
     def _write(self, path: str, data: bytes) -> None:
         self.disk.write(self.root / path, data)
@@ -140,7 +140,7 @@ def describe(
     sha256: str,
     about: Mapping[str, Any],
 ) -> FileEntry:
-    """Say of a file of bars or events what the manifest wants to know."""
+    """Return what the manifest holds of a file of bars or events."""
     entry = FileEntry(
         path=path,
         month=month,

@@ -6,7 +6,7 @@
    same files in any order, any number of times, ends in the same store.
 3. Bars are never mixed: a column that a revision does not carry is not known any more. Only where every shared column
    agrees may an import add columns to a bar.
-4. At venues that publish only bars with trades, the first bars of a silence are written flat and marked NO_TRADE.
+4. At venues that publish only bars with trades, the first bars of a gap are written flat and marked NO_TRADE.
 5. What lies outside stored history counts from its close, as an archive does; what is added or changed inside it
    counts from now, so that the store can still be read as it was.
 """
@@ -76,7 +76,7 @@ def merge(
         Open times of the first and last bar that were stored before this import.
     timeframe : Timeframe
     policy : GapPolicy
-        Whether silences are flat bars.
+        Whether gaps are flat bars.
     now_ms : int, ms
 
     Returns
@@ -89,7 +89,7 @@ def merge(
     at, there = _places(stored.open_time, incoming.open_time)
     shared, old = incoming.take(there), stored.take(at[there])
     differs, adds = shared.differs(old), shared.fills(old)
-    was_flat = old.state == NO_TRADE  # a bar that was taken for silence and turned out to have traded
+    was_flat = old.state == NO_TRADE  # a bar that was taken for one without a trade and turned out to have traded
     changed = differs | adds | was_flat
     replacing = _take_over(shared, old, differs | was_flat).take(changed)
 
@@ -164,7 +164,7 @@ def _take_over(new: Rows, old: Rows, alone: Mask) -> Rows:
 def _dated(
     rows: Rows, stored: Rows, history: tuple[int, int] | None, timeframe: Timeframe, now_ms: int
 ) -> tuple[Rows, Mask, Times]:
-    """Say from when each row counts; also which rows were touched, and which stored row each of them was (-1: none)."""
+    """Return dated rows, which of them were touched, and which stored row each of them was (-1: none)."""
     at, there = _places(stored.open_time, rows.open_time)
     was = np.where(there, at, -1)
     available = rows.open_time + timeframe.ms

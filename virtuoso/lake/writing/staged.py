@@ -2,9 +2,9 @@
 
 1. `merged` puts new rows among the stored ones, without taking the result; `take` takes it.
 2. `take_superseded` keeps earlier versions that a source itself replaced.
-3. `written` writes the partitions that changed, the versions that were superseded and the rows that were refused.
+3. `written` writes the partitions that changed, the versions that were superseded and the rows that were rejected.
 
-Events are merged a partition at a time (event_merge.py); bars stretch by stretch, since a silence may reach over the
+Events are merged a partition at a time (event_merge.py); bars stretch by stretch, since a gap may reach over the
 end of a month (merge.py).
 """
 
@@ -30,7 +30,7 @@ from virtuoso.market.rows import Rows, by_month, concat_rows, empty_rows, month_
 from virtuoso.market.schema.kinds import Kind, kind_of
 from virtuoso.types import Mask, Times
 
-REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
+REACH = 8  # rows beside new bars that may change with them: a gap is filled by at most five flat rows
 
 R = TypeVar("R", Rows, EventRows)
 

@@ -59,7 +59,7 @@ class KindTransaction:
         """Extent of each series when writing began, ms: what comes inside it is late."""
 
     def begin(self) -> None:
-        """Say that nothing is stored yet, before the first file is: cut short, a first write is no lost manifest."""
+        """Write generation 0 before the first file: cut short, a first write is then no lost manifest."""
         generations = self.catalog.generations_of(self.kind)
         if not generations.names():
             generations.begin(self.catalog.disk)
@@ -127,7 +127,7 @@ class Writer:
         instrument : Instrument
         timeframe : Timeframe
         incoming : Rows
-            Accepted by the border: in order, one a bar, all traded.
+            As validation accepts them: in order, one a bar, all traded.
         """
         return self._staged_bars(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
 
@@ -178,7 +178,7 @@ class Writer:
         ----------
         instrument : Instrument
         events : Events
-            Accepted by the border: in order of arrival, each once.
+            As validation accepts them: in order of arrival, each once.
         """
         staged = self._staged_events(instrument, events.kind.name)
         return staged.merged(rows_of_events(events), self.catalog.env.now_ms())

@@ -104,7 +104,7 @@ class DerivativesFeatures:
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
-    """Give a writeable copy: kernels are compiled once, not again for read-only arrays of files."""
+    """Return a writeable copy: kernels are compiled once, not again for read-only arrays of files."""
     return np.array(values)
 
 

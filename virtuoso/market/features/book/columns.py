@@ -45,7 +45,7 @@ from virtuoso.market.features.book.orderflow import (
     take_trade,
     watch_large,
 )
-from virtuoso.market.features.book.rebuild import Gap, drained, open_gap
+from virtuoso.market.features.book.rebuild import OutOfSync, drained, open_gap
 from virtuoso.market.features.book.sampling import LEAST_SAMPLES, look_over, sample, write_bar
 from virtuoso.market.features.book.state import (
     CHANGE,
@@ -122,10 +122,10 @@ class BookFeatures(_InOrder):
     def __init__(self, timeframe: Timeframe) -> None:
         super().__init__(timeframe)
         self._book, self._tally = new_state(), new_tally()
-        self._gaps: list[Gap] = []
+        self._gaps: list[OutOfSync] = []
 
     @property
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[OutOfSync]:
         """Stretches in which the book was not known (ms, why); the last may still be open."""
         return [*self._gaps, *open_gap(self._book)]
 

@@ -80,7 +80,7 @@ class Trades(NamedTuple):
 
 
 def new_tally() -> NDArray[Any]:
-    """Give a tally of nothing, shape (1,)."""
+    """Return a tally of nothing, shape (1,)."""
     tally = np.zeros(1, dtype=TALLY)
     tally["closes"], tally["taken_slot"] = np.nan, -1
     return tally

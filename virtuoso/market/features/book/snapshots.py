@@ -25,7 +25,7 @@ LANES, DEEP = 4, 5
 
 
 def snapshot_features(prices: Array, sizes: Array) -> dict[str, Array]:
-    """Give spread, lean and depth of each of many books.
+    """Return spread, lean and depth of each of many books.
 
     Parameters
     ----------
