@@ -7,8 +7,10 @@ from tests.derivatives import METRICS, written
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.validate_events import inspect_events, refuse_bad_events
-from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
+from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.files.registry import decode
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
 NOW = 1_780_000_000_000
@@ -29,11 +31,11 @@ def metrics(tmp_path, interests, start: str = "2024-01-01T00:05", ratio: str = "
 def column(judged, name: str, n: int, first_ms: int = JANUARY) -> list[float]:
     events = {kind: found.events for kind, found in judged.items()}
     first = first_ms // M5.ms
-    return PositioningFold(M5).bars(events, first, first + n)[name].tolist()
+    return DerivativesFeatures(M5).bars(events, first, first + n)[name].tolist()
 
 
 def funding(tmp_path, lines: list[str], name: str = "BTCUSDT-fundingRate-2024-01.csv", **options):
-    (raw,) = read_derivatives(written(tmp_path / name, lines), now_ms=NOW, **options)
+    (raw,) = decode(written(tmp_path / name, lines), ImportOptions(**options), NOW)
     return inspect_events(raw, NOW)
 
 
@@ -162,7 +164,7 @@ class TestDefectsOfRealFiles:
 
     @staticmethod
     def judged(path):
-        raws = read_derivatives(path, now_ms=NOW)
+        raws = decode(path, ImportOptions(), NOW)
         found = {(raw.kind, raw.symbol): inspect_events(raw, NOW) for raw in raws}
         refuse_bad_events(found)
         return found
@@ -202,12 +204,12 @@ class TestDefectsOfRealFiles:
 
     def test_an_hourly_venue_that_missed_two_settlements_is_not_known_after_them(self, real_data):
         path = real_data / "derivatives/multivenue_funding_BTC_ETH_Unlicense.parquet"
-        (raw,) = read_derivatives(path, now_ms=NOW, venue="kraken-perp", symbol="BTCUSD")
+        (raw,) = decode(path, ImportOptions(venue="kraken-perp", symbol="BTCUSD"), NOW)
         events = inspect_events(raw, NOW).events
         missed = events.event_time[1:][np.diff(events.event_time) == 2 * HOUR]
         hourly = Timeframe("1h")
         first, end = int(events.event_time[0]) // HOUR, int(events.event_time[-1]) // HOUR + 1
-        rates = PositioningFold(hourly).bars({"funding": events}, first, end)["funding_rate"]
+        rates = DerivativesFeatures(hourly).bars({"funding": events}, first, end)["funding_rate"]
         assert np.flatnonzero(np.isnan(rates)).tolist() == [
             0,
             *(int(t) // HOUR + k - first for t in missed for k in (-1, 0)),

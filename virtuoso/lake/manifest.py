@@ -25,7 +25,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ManifestError
 from virtuoso.files.atomic import TEMPORARY, Disk
-from virtuoso.lake.rows import SCHEMA_VERSION, check_version
+from virtuoso.lake.parquet import SCHEMA_VERSION, check_version
 from virtuoso.market.schema.kinds import KINDS
 
 KEPT_GENERATIONS = 20
@@ -79,7 +79,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """Rows of a source that were refused, kept with their reason."""
+    """Rows of a source that validation rejected, kept with their reason."""
 
     path: str
     source: str

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from virtuoso.files import sealed
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.assembly import THREADS
 from virtuoso.prism.engine.buffers import Clock, Series
@@ -34,6 +33,7 @@ from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 SEGMENT = 65_536
 
@@ -92,7 +92,7 @@ class KeptBlends:
         if sealed.write(file, {"name": file.name}, {str(row): values for row, values in enumerate(rows)}):
             with suppress(OSError):
                 for older in file.parent.glob(f"{file.name[:8]}-*"):
-                    if older != file and not older.name.endswith(".tmp"):
+                    if older != file:
                         older.unlink(missing_ok=True)
 
 

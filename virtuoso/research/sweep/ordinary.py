@@ -21,9 +21,9 @@ from virtuoso.account.engine import fill, leave, note, take_entry_out
 from virtuoso.account.margin import liquidation_price, maintenance
 from virtuoso.account.state import Books
 from virtuoso.jit.kernel import uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.skip import LOW as REACHED_LOW
 from virtuoso.research.sweep.skip import MARK_HIGH, MARK_LOW, Ground
+from virtuoso.types import Array
 
 ONLY = cast(int, np.int64(0))
 """Row of the one instrument; a literal 0 would be a type of its own, and be compiled once more."""
