@@ -22,7 +22,7 @@ from virtuoso.account.margin import liquidation_price, maintenance
 from virtuoso.account.state import Books
 from virtuoso.jit.kernel import uncounted
 from virtuoso.research.sweep.skip import LOW as REACHED_LOW
-from virtuoso.research.sweep.skip import MARK_HIGH, MARK_LOW, Ground
+from virtuoso.research.sweep.skip import MARK_HIGH, MARK_LOW, BarSummaries
 from virtuoso.types import Array
 
 ONLY = cast(int, np.int64(0))
@@ -42,7 +42,7 @@ def liquidated_at(tiers: Array, size: float, entry: float, margin: float) -> flo
 
 @uncounted
 def ordinary(
-    instant: int, t: int, ground: Ground, bars: Array, term: Array, tiers: Array, called: float, books: Books,
+    instant: int, t: int, summaries: BarSummaries, bars: Array, term: Array, tiers: Array, called: float, books: Books,
     pessimistic: bool,
 ) -> bool:  # fmt: skip
     """Let one bar act on an account if it is ordinary; says whether it was.
@@ -51,7 +51,7 @@ def ordinary(
     ----------
     instant, t : int
         Number and position of the bar.
-    ground : Ground
+    summaries : BarSummaries
     bars : Array, shape (n_bars, 1, BAR_COLUMNS)
     term : Array, shape (TERM_COLUMNS,)
     tiers : Array, shape (3, n_tiers)
@@ -63,16 +63,16 @@ def ordinary(
     """
     own, order, bar = books.positions[0], books.orders[0], bars[t, 0]
     size, quantity = own[s.SIZE], order[s.QUANTITY]
-    if np.isnan(bar[s.OPEN]) or ground.bars[t, REACHED_LOW] == -np.inf:
+    if np.isnan(bar[s.OPEN]) or summaries.bars[t, REACHED_LOW] == -np.inf:
         return False
-    if size != 0.0 and _near(ground, t, size, called):
+    if size != 0.0 and _near(summaries, t, size, called):
         return False
     if quantity != 0.0:
         if not np.isnan(order[s.LIMIT]) or (size != 0.0 and order[s.CLOSE_FIRST] == 0.0):
             return False
         price = bar[s.OPEN] * (1.0 + (1.0 if quantity > 0.0 else -1.0) * bar[s.SLIPPAGE])
         margin = abs(quantity) * price / term[s.LEVERAGE]
-        if _near(ground, t, quantity, liquidated_at(tiers, quantity, price, margin)):
+        if _near(summaries, t, quantity, liquidated_at(tiers, quantity, price, margin)):
             return False
     if size != 0.0:
         _leave_at_open(instant, bar, term, books)
@@ -87,9 +87,9 @@ def ordinary(
 
 
 @uncounted
-def _near(ground: Ground, t: int, size: float, mark: float) -> bool:
+def _near(summaries: BarSummaries, t: int, size: float, mark: float) -> bool:
     """Whether the marks of a bar come near to the one that liquidates."""
-    return bool(ground.bars[t, MARK_LOW] <= mark if size > 0.0 else ground.bars[t, MARK_HIGH] >= mark)
+    return bool(summaries.bars[t, MARK_LOW] <= mark if size > 0.0 else summaries.bars[t, MARK_HIGH] >= mark)
 
 
 @uncounted
