@@ -11,6 +11,7 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Feature
 from virtuoso.prism.engine.graph import divergence_of
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace, block_length, visible
 from virtuoso.prism.features.structure import Structure
 from virtuoso.prism.prism import Prism
@@ -255,10 +256,9 @@ class TestWhatIsForgotten:
 
     def test_takes_room_that_does_not_grow_with_the_history(self, monkeypatch):
         monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 2_048)
-        monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 2_048)
         prism, room = Prism.standard(), []
         for bars in (10_000, 20_000):
-            workspace = prism.score(market(bars=bars), block=64).workspace
+            workspace = score(prism, market(bars=bars), block=64).workspace
             series = workspace.clock(MINUTE).series
             rows = {component for _, component, _ in prism} | {gate for face in prism.faces for gate in face.gates}
             kept = rows | {divergence_of(row) for row in rows}

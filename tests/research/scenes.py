@@ -13,6 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderbook
@@ -33,7 +34,7 @@ def unscored(frame: MarketFrame) -> Scores:
 
 
 def scored(frame: MarketFrame) -> Scores:
-    return PRISM.score(frame)
+    return score(PRISM, frame)
 
 
 def with_confluence(frame: MarketFrame, confluence) -> Scores:

@@ -10,6 +10,7 @@ from tests.research import strategies as made_by
 from tests.research.scenes import PRISM, market, scored, unscored
 from virtuoso.account.risk import Limits
 from virtuoso.errors import ConfigError
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderbook
 from virtuoso.prism.prism import Prism
@@ -319,7 +320,7 @@ def private(component):
         {"1m": 1.0},
     )  # fmt: skip
     frame, settings = market(7, bars=3_000), SignalSettings()
-    return prism, settings, {frame.instrument: frame}, {frame.instrument: intents(prism.score(frame), settings)}
+    return prism, settings, {frame.instrument: frame}, {frame.instrument: intents(score(prism, frame), settings)}
 
 
 class TestTheStandardRule:
@@ -327,7 +328,7 @@ class TestTheStandardRule:
 
     def test_what_ships_is_clean(self):
         frame, prism, settings = market(7, bars=4_000), Prism.standard(), SignalSettings(bull_enter=60, bear_enter=40)
-        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail
         assert found.detail.endswith("all components ship with Virtuoso")
@@ -394,7 +395,7 @@ class TestTheStandardRule:
 
         frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
         prism, settings = Prism.standard(), SignalSettings()
-        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail
 

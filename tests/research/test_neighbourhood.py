@@ -13,6 +13,7 @@ from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
@@ -123,7 +124,7 @@ class TestASearchIsJudgedWithItself:
 
     def full(self, swept, row):
         tried = swept[0].configurations
-        scores = tried.prism(row).score(scored_standard().frame)
+        scores = score(tried.prism(row), scored_standard().frame)
         return backtest([scores], Account(), settings=tried.signal_settings(row), funding_terms=ASSUMED)
 
     def test_any_of_its_rows_is_recognised(self, swept):

@@ -10,6 +10,7 @@ from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.research.validation.barriers import NEITHER, REACHED, STOPPED, outcomes, outcomes_of
 from virtuoso.signals.decision import Decisions, decide
 from virtuoso.signals.levels import Charts, Plans
@@ -183,4 +184,4 @@ class TestOfScoredMarkets:
 
     def test_scores_of_two_prisms_are_refused(self):
         with pytest.raises(DataError, match="one prism on one timeframe"):
-            outcomes([scenes.scores(), PRISM.score(scenes.frame())], scenes.SETTINGS)
+            outcomes([scenes.scores(), score(PRISM, scenes.frame())], scenes.SETTINGS)

@@ -14,6 +14,7 @@ from virtuoso.account.state import CLOSED, ENTERED, LAPSED
 from virtuoso.account.trades import OPEN as STILL_OPEN
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine as portfolio
 from virtuoso.research.backtest.engine import Account
@@ -40,7 +41,7 @@ BARS = 5_000
 
 @cache
 def scored(seed=7, lit=False):
-    return Prism.standard().score(market(seed, bars=BARS, lit=lit))
+    return score(Prism.standard(), market(seed, bars=BARS, lit=lit))
 
 
 @cache
@@ -73,7 +74,7 @@ def anything(random, scores, settings, n):
 
 def decided(scores, tried, row):
     """Decisions of the full path: the prism assembled again with the weights of a row."""
-    own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+    own = assemble(tried.prism(row), scores.workspace, scores.start, scores.start + len(scores))
     return decide(own, tried.signal_settings(row))
 
 
@@ -108,7 +109,7 @@ class TestTheSameDecisions:
         run = np.repeat(np.arange(len(panel.coverage)), np.diff(panel.edges))
         compared = 0
         for row in range(len(tried)):
-            own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+            own = assemble(tried.prism(row), scores.workspace, scores.start, scores.start + len(scores))
             for i in range(0, len(scores), 37):
                 t = i + panel.lead
                 args = (panel.face, shares[row], tried.face_weights[row])
@@ -167,7 +168,7 @@ class TestTheSameDecisions:
         scores = scored()
         ms = scores.frame.timeframe.ms
         window = scores.frame.within((scores.start + 2_000) * ms, (scores.start + 4_000) * ms)
-        part = scores.prism.score(window)
+        part = score(scores.prism, window)
         tried = around(part, 8)
         swept = Sweep(part, tried, "vectorbt")
         assert swept.panel.lead == 120

@@ -9,6 +9,7 @@ import numpy as np
 from tests.builders import market
 from virtuoso.clock import Span, Timeframe
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.levels import DEPTH, Charts
@@ -29,7 +30,7 @@ def frame() -> MarketFrame:
 
 @cache
 def scores() -> Scores:
-    return PRISM.score(frame(), block=BLOCK)
+    return score(PRISM, frame(), block=BLOCK)
 
 
 def until(bars: int) -> MarketFrame:

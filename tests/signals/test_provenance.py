@@ -14,6 +14,7 @@ from virtuoso.clock import Span
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Int
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces.technical import MACD, RSI
@@ -89,17 +90,17 @@ class TestTheFirstBarThatIsNeeded:
         number = edge + after_an_edge
         first = first_needed(prism, complete, settings, number)
         assert frame().base.first < first
-        part = prism.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), number, number + 1)
-        whole = prism.assemble(complete, number, number + 1)
+        part = assemble(prism, Workspace(loaded_from(first), block=scenes.BLOCK), number, number + 1)
+        whole = assemble(prism, complete, number, number + 1)
         assert signal_at(part, settings) == signal_at(whole, settings)
 
     def test_from_there_on_the_same_signal_is_made(self):
         end = frame().base.end
-        whole = signals(SMALL.assemble(workspace(), end - 300, end), SETTINGS)
+        whole = signals(assemble(SMALL, workspace(), end - 300, end), SETTINGS)
         assert len(whole) > 5
         first = first_needed(SMALL, workspace(), SETTINGS, end - 300)
         assert frame().base.first < first < end - 300
-        part = SMALL.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), end - 300, end)
+        part = assemble(SMALL, Workspace(loaded_from(first), block=scenes.BLOCK), end - 300, end)
         assert signals(part, SETTINGS) == whole
 
     def test_from_later_on_it_is_refused(self):
@@ -107,15 +108,15 @@ class TestTheFirstBarThatIsNeeded:
         first = first_needed(SMALL, workspace(), SETTINGS, end - 1)
         late = Workspace(loaded_from(first + 8), block=scenes.BLOCK)
         with pytest.raises(NotLoadedError):
-            signals(SMALL.assemble(late, end - 1, end), SETTINGS)
+            signals(assemble(SMALL, late, end - 1, end), SETTINGS)
 
     def test_it_holds_for_the_whole_prism(self):
         end = frame().base.end
         complete = Workspace(frame(), block=scenes.BLOCK)
         first = first_needed(HOURLY, complete, SETTINGS, end - 1)
         assert frame().base.first < first < end - 4_000
-        part = HOURLY.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), end - 1, end)
-        assert signal_at(part, SETTINGS) == signal_at(HOURLY.assemble(complete, end - 1, end), SETTINGS)
+        part = assemble(HOURLY, Workspace(loaded_from(first), block=scenes.BLOCK), end - 1, end)
+        assert signal_at(part, SETTINGS) == signal_at(assemble(HOURLY, complete, end - 1, end), SETTINGS)
 
     def test_it_never_goes_back_as_time_goes_on(self):
         numbers = range(frame().base.end - 400, frame().base.end, 7)
@@ -197,7 +198,7 @@ class TestTheDigestOfTheCode:
         assert code_digest(private) != code_digest(ours) == code_digest(scenes.PRISM)
 
     def test_a_private_component_can_be_signalled_on(self):
-        scores = tilted(1).score(frame(), block=scenes.BLOCK)
+        scores = score(tilted(1), frame(), block=scenes.BLOCK)
         assert len(intents(scores, SETTINGS)) > 5
         assert signal_at(scores, SETTINGS).components["momentum"].score is None
 

@@ -12,6 +12,7 @@ from virtuoso.clock import Span, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
@@ -116,7 +117,7 @@ class TestAsTheBaseClockSeesIt:
 
 HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
 RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
-SCORES = HOURLY.score(hours(bars=5_000), block=scenes.BLOCK)
+SCORES = score(HOURLY, hours(bars=5_000), block=scenes.BLOCK)
 
 
 def gated(*names):
@@ -175,7 +176,7 @@ class TestAsAGate:
     @pytest.mark.parametrize("bars", [3_321, 4_600])
     def test_what_follows_stops_and_admits_nothing(self, bars):
         part = decide(
-            HOURLY.score(hours(bars=5_000).until((SCORES.frame.base.first + bars) * HOUR.ms), block=scenes.BLOCK),
+            score(HOURLY, hours(bars=5_000).until((SCORES.frame.base.first + bars) * HOUR.ms), block=scenes.BLOCK),
             gated("volatile range"),
         )
         whole = decide(SCORES, gated("volatile range"))

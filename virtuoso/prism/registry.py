@@ -1,4 +1,4 @@
-"""The six faces in the order in which they are summed, and the prism that settings describe. No magic: a list."""
+"""The prism that settings describe: their weights and parameters, and the components that users bring."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from importlib import import_module
 from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
-from virtuoso.prism.faces import orderbook, orderflow, price_structure, sentiment, technical, volume
+from virtuoso.prism.faces import FACES
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
 from virtuoso.project import project
-
-FACES = (
-    technical.FACE,
-    volume.FACE,
-    orderflow.FACE,
-    orderbook.FACE,
-    price_structure.FACE,
-    sentiment.FACE,
-)
 
 
 def prism_from(settings: PrismSettings) -> Prism:

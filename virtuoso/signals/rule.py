@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import Array
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
@@ -191,7 +192,7 @@ def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
     kept = _JUDGED.setdefault(scores.workspace, {})
     begin, confluence, coverage = kept.get(scores.prism.fingerprint, (0, np.empty(0), np.empty(0)))
     if not (begin <= first and begin + len(confluence) == scores.start):
-        lead = scores.prism.assemble(scores.workspace, first, scores.start)
+        lead = assemble(scores.prism, scores.workspace, first, scores.start)
         begin, confluence, coverage = first, lead.confluence, lead.coverage
     confluence = np.concatenate((confluence[first - begin :], scores.confluence))
     coverage = np.concatenate((coverage[first - begin :], scores.coverage))
@@ -202,4 +203,4 @@ def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
 
 def judge_bars(prism: Prism, workspace: Workspace, start: int, stop: int, settings: SignalSettings) -> Verdicts:
     """Apply the rule to the base bars numbered [start, stop): the same for five years and for one bar."""
-    return judge(prism.assemble(workspace, start, stop), settings)
+    return judge(assemble(prism, workspace, start, stop), settings)

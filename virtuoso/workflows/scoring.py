@@ -55,9 +55,11 @@ def score(
     -------
     Scores
     """
+    from virtuoso.prism.engine.score import score as score_frame
+
     chosen = prism if prism is not None else prism_of(settings)
     told = None if progress is None else lambda done, total: progress("bars", done, total)
-    scores = chosen.score(frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
+    scores = score_frame(chosen, frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
     fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
     log.info("scored", extra=fields)
     return scores
@@ -241,13 +243,14 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     """Score the last bars of a frame as asked for alone, and with all of history loaded."""
     import numpy as np
 
+    from virtuoso.prism.engine.score import score as score_frame
     from virtuoso.prism.laws.evidence import Finding
 
     clock, venue = frame.timeframe, frame.instrument.venue
     first = max(frame.stop - DOOR_BARS, frame.start)
     since, until = clock.open_time(first), clock.open_time(frame.stop)
-    whole = prism.score(home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
-    alone = prism.score(home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
+    whole = score_frame(prism, home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
+    alone = score_frame(prism, home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
     n = min(len(whole), len(alone))
     apart = np.abs(alone[:n] - whole[:n])
     wrong = (np.isnan(alone[:n]) != np.isnan(whole[:n])) | (apart > DOOR_TOLERANCE)

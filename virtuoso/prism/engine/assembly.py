@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,17 +30,20 @@ from virtuoso.prism.engine.aggregate import (
     blend_timeframes,
     participation_of,
 )
-from virtuoso.prism.engine.graph import columns_of, divergence_of, positions, span
-from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.engine.alignment import positions, span
+from virtuoso.prism.engine.cache import KeptBlends
+from virtuoso.prism.engine.graph import rows_of
+from virtuoso.prism.engine.workspace import THREADS, Workspace
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Linear, Squash
-
-if TYPE_CHECKING:
-    from virtuoso.prism.engine.cache import KeptBlends
-    from virtuoso.prism.prism import Prism
 
 CHUNK = 16_384
 """Bars assembled at once: what lies between component and confluence stays in the processor's cache."""
-THREADS = 2
+
+
+def is_long(start: int, stop: int) -> bool:
+    """Whether of the base bars [start, stop) only faces and confluence are held."""
+    return stop - start > CHUNK
 
 
 class Assembled(NamedTuple):
@@ -105,30 +108,23 @@ class Assembly:
         self.timeframes = [timeframe for timeframe, _ in ladder]
         self.weights = np.array([weight for _, weight in ladder])
         self.face_weights = np.array([prism.face_weights[face.name] for face in prism.faces])
-        carried = frozenset(workspace.frame.base.columns)
-        components: list[tuple[Component, int, float]] = []
-        gates: list[tuple[Component, int, float]] = []
-        self.row_of: dict[Component, int] = {}
-        for f, face in enumerate(prism.faces):
-            total = sum(face.components.values()) + sum(face.waiting.values())
-            for component, weight in face.components.items():
-                if columns_of(component) <= carried:
-                    self.row_of[component] = len(components)
-                    components.append((component, f, weight / total if total > 0.0 else 0.0))
-            gates += [(gate, f, 0.0) for gate in face.gates if columns_of(gate) <= carried]
+        components, gates = rows_of(prism, workspace.frame.base.columns)
+        rows = [*components, *gates]
+        self.row_of = {row.node: c for c, row in enumerate(components)}
         self.components = len(components)
-        self.rows: list[Component] = [component for component, _, _ in (*components, *gates)]
-        self.face = np.array([f for _, f, _ in (*components, *gates)], dtype=np.int64)
-        self.share = np.array([share for _, _, share in (*components, *gates)])
+        self.rows = [row.node for row in rows]
+        self.face = np.array([row.face for row in rows], dtype=np.int64)
+        self.share = np.array([row.share for row in rows])
         self._all = range(len(self.rows))
         self._inputs = np.flatnonzero(self.share > 0.0)
-        self._oscillators = [row for row in range(self.components) if self.rows[row].oscillator]
+        divergences = {c: row.divergence for c, row in enumerate(rows) if row.divergence is not None}
+        self._oscillators = list(divergences)
         self.divergence = np.full(len(self.rows), -1, dtype=np.int64)
         self.divergence[self._oscillators] = np.arange(len(self._oscillators))
         self._clocks = [workspace.clock(timeframe) for timeframe in self.timeframes]
         self._series = [[clock.open_series(row) for row in self.rows] for clock in self._clocks]
         self._divergences = [
-            [clock.open_series(divergence_of(self.rows[row])) for row in self._oscillators] for clock in self._clocks
+            [clock.open_series(divergence) for divergence in divergences.values()] for clock in self._clocks
         ]
         self._own = frozenset(s for clock in (*self._series, *self._divergences) for s in clock)
         self._computed = [(0, 0)] * len(ladder)
@@ -146,6 +142,31 @@ class Assembly:
                     workspace.compute(series, self._clocks[k], *seen)
                 self._computed[k] = seen
 
+    def assemble(
+        self,
+        workspace: Workspace,
+        start: int,
+        stop: int,
+        progress: Callable[[int, int], None] | None = None,
+        kept: KeptBlends | None = None,
+    ) -> Assembled:
+        """Faces and confluence of the base bars [start, stop): the same for five years and for one bar.
+
+        Parameters
+        ----------
+        workspace : Workspace
+        start, stop : int
+        progress : callable, optional
+            `callback(done, total)`, in bars.
+        kept : KeptBlends, optional
+            Where faces and confluence of a long stretch are kept between runs.
+        """
+        if stop <= start:
+            return Assembled.empty(len(self.face_weights), 0, Blended.empty(len(self.rows), 0))
+        if is_long(start, stop):
+            return self._long_stretch(workspace, start, stop, progress, kept)
+        return self.stretch(workspace, start, stop)
+
     def stretch(self, workspace: Workspace, start: int, stop: int) -> Assembled:
         """Everything about the base bars [start, stop)."""
         self.compute(workspace, start, stop)
@@ -154,13 +175,13 @@ class Assembly:
         self._independence(workspace, start, stop, found.effective_inputs)
         return found
 
-    def long_stretch(
+    def _long_stretch(
         self,
         workspace: Workspace,
         start: int,
         stop: int,
-        progress: Callable[[int, int], None] | None = None,
-        kept: KeptBlends | None = None,
+        progress: Callable[[int, int], None] | None,
+        kept: KeptBlends | None,
     ) -> Assembled:
         """Faces and confluence of the base bars [start, stop): what another run has kept, and the rest blended."""
         found = Assembled.empty(len(self.face_weights), stop - start)

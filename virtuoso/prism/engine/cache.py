@@ -27,12 +27,10 @@ import numpy as np
 from virtuoso.files import sealed
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.assembly import THREADS
 from virtuoso.prism.engine.buffers import Clock, Series
 from virtuoso.prism.engine.cache_keys import BlockKeys, Key
-from virtuoso.prism.engine.graph import columns_of
-from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.engine.graph import rows_of
+from virtuoso.prism.engine.workspace import THREADS, Workspace
 from virtuoso.prism.prism import Prism
 
 SEGMENT = 65_536
@@ -150,22 +148,18 @@ class ScoreCache:
 
     def _series(self, workspace: Workspace, prism: Prism) -> Iterator[tuple[Clock, str, list[Entry]]]:
         """Every clock and face with the series that are cached for it."""
-        carried = set(workspace.frame.base.columns)
+        by_face: dict[int, list[Entry]] = {}
+        for kind in rows_of(prism, workspace.frame.base.columns):
+            for row in kind:
+                entries, name = by_face.setdefault(row.face, []), row.node.name
+                entries.append(Entry(row.node, (name,)))
+                if row.divergence is not None:
+                    entries.append(Entry(row.divergence, (f"{name}.divergence", f"{name}.divergence_kind")))
         for timeframe, _ in prism.ladder(workspace.frame.timeframe):
             clock = workspace.clock(timeframe)
-            if not len(clock.bars):
-                continue
-            for face in prism.faces:
-                entries = []
-                for component in (*face.components, *face.gates):
-                    if columns_of(component) <= carried:
-                        name = component.name
-                        entries.append(Entry(component, (name,)))
-                        if component.oscillator:
-                            outputs = f"{name}.divergence", f"{name}.divergence_kind"
-                            entries.append(Entry(ClassicDivergence(oscillator=component), outputs))
-                if entries:
-                    yield clock, face.name, entries
+            if len(clock.bars):
+                for face, entries in by_face.items():
+                    yield clock, prism.faces[face].name, entries
 
     def _place(self, workspace: Workspace, clock: Clock, face: str) -> Path:
         instrument = workspace.frame.instrument

@@ -10,43 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.assembly import THREADS
 from virtuoso.prism.engine.buffers import Clock
 from virtuoso.prism.engine.fingerprint import node_digest, node_fingerprint
-from virtuoso.prism.engine.graph import columns_of, divergence_of
-from virtuoso.prism.engine.workspace import block_length
-
-if TYPE_CHECKING:
-    from virtuoso.prism.prism import Prism
-
-
-def reach(node: Node, timeframe: Timeframe, bars: int = 0) -> dict[str, int]:
-    """How far back a node's inputs lie on each clock it touches, in bars of that clock.
-
-    Parameters
-    ----------
-    node : Node
-    timeframe : Timeframe
-    bars : int
-        How far before a block its own consumer looks back.
-    """
-    own = bars + node.memory(timeframe)
-    found = {timeframe.name: own}
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            clock = source.clock(timeframe)
-            there = -(-own * timeframe.ms // clock.ms) + 1 if clock != timeframe else own
-            for key, value in reach(source, clock, there).items():
-                found[key] = max(found.get(key, 0), value)
-    return found
+from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
+from virtuoso.prism.engine.workspace import THREADS, block_length
+from virtuoso.prism.prism import Prism
 
 
 class Key(NamedTuple):
@@ -88,9 +63,10 @@ class BlockKeys:
         asked = (clock.bars.timeframe.name, node)
         if asked not in self._found:
             timeframe, reached = clock.bars.timeframe, []
-            for name, bars in sorted(reach(node, timeframe).items()):
-                length = self._clock(name).block
-                reached.append((name, -(-bars // length) * length))  # whole blocks: many nodes look at the same
+            for other, ms in sorted(self._looks_back(node, timeframe).items()):
+                length = self._clock(other.name).block * other.ms
+                whole = -(-ms // length) * length // other.ms  # blocks: many nodes look at the same
+                reached.append((other.name, whole))
             inputs = self._digests(clock, tuple(reached), tuple(sorted(columns_of(node))))
             self._found[asked] = Key(self._fingerprint(node, clock), inputs)
         return self._found[asked]
@@ -100,7 +76,7 @@ class BlockKeys:
 
         Slow bars are folded from base bars, so the digests of these alone tell.
         """
-        base, rows = self._clock(self.frame.timeframe.name), self._rows(prism)
+        base, rows = self._clock(self.frame.timeframe.name), nodes_of(prism, self.frame.base.columns)
         ms, oldest = base.bars.timeframe.ms, start * base.bars.timeframe.ms
         fingerprints, reaches = self._reaches(prism, rows)
         for timeframe, reached in reaches:
@@ -122,8 +98,8 @@ class BlockKeys:
             text, reaches = [prism.fingerprint], []
             for timeframe, _ in prism.ladder(self.frame.timeframe):
                 text += [self._fingerprint(row, self._clock(timeframe.name)) for row in rows]
-                furthest = [bars * Timeframe(name).ms for row in rows for name, bars in reach(row, timeframe).items()]
-                reaches.append((timeframe, max(furthest, default=0)))
+                furthest = max((ms for row in rows for ms in self._looks_back(row, timeframe).values()), default=0)
+                reaches.append((timeframe, furthest))
             self._prisms[prism.fingerprint] = " ".join(text), reaches
         return self._prisms[prism.fingerprint]
 
@@ -133,12 +109,15 @@ class BlockKeys:
             self._codes[node] = node_digest(node)
         return node_fingerprint(node, clock.bars.timeframe, clock.block, self._codes[node])
 
-    def _rows(self, prism: Prism) -> list[Node]:
-        """Components and gates whose columns are there, and the divergences of those that have one."""
-        carried = frozenset(self.frame.base.columns)
-        gates = [gate for face in prism.faces for gate in face.gates]
-        rows = [row for row in (*(component for _, component, _ in prism), *gates) if columns_of(row) <= carried]
-        return [*rows, *(divergence_of(row) for row in rows if row.oscillator)]
+    def _looks_back(self, node: Node, timeframe: Timeframe) -> dict[Timeframe, int]:
+        """How far before a block of a timeframe a node looks on each timeframe that it touches, ms.
+
+        Found at the block that begins at 0. The blocks of another timeframe begin elsewhere before other blocks: up to
+        a whole one earlier.
+        """
+        first = reach(node, timeframe, 0, lambda other: self._clock(other.name).block)
+        earlier = sum(self._clock(other.name).block * other.ms for other in first if other != timeframe)
+        return {other: earlier - number * other.ms for other, number in first.items()}
 
     def _clock(self, name: str) -> Clock:
         """Bars and block length of a timeframe."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,13 @@ from virtuoso.market.schema.columns import COLUMNS, Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.buffers import Clock, Mask, Series, Slower
 
+THREADS = 2
+"""In which blocks are hashed, read and aggregated beside each other."""
 STRIDE = 8_192
 """Bars that a windowed node is asked for at once: enough to forget the price of a call, few enough for the cache."""
+
+
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 def block_length(timeframe: Timeframe) -> int:
@@ -264,8 +269,8 @@ class Workspace:
         return arrays, there & series.known[positions]
 
 
-def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
-    """Number of the last bar of `own` that has closed when each bar of `timeframe` closes."""
+def visible(numbers: Numbers, timeframe: Timeframe, own: Timeframe) -> Numbers:
+    """Number of the last bar of `own` that has closed when a bar of `timeframe` closes; of one bar or of many."""
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 

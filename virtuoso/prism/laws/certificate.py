@@ -22,7 +22,8 @@ from virtuoso.market.live import Feed
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.fingerprint import environment, sources_digest
-from virtuoso.prism.engine.graph import columns_of, total_warmup
+from virtuoso.prism.engine.graph import columns_of, timeframes, total_warmup
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws import laws
 from virtuoso.prism.laws.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
@@ -262,7 +263,7 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, st
     tuple of Finding and str
         What was found, and why it was done in this process if it was; empty if not.
     """
-    whole = prism.score(frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
+    whole = score(prism, frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
     single, obstacle = _elsewhere(prism, frame, bars)
     offending = np.zeros(bars, dtype=bool)
     worst = ""
@@ -305,7 +306,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    feed = Feed(history, prism.clocks(frame.timeframe), policy)
+    feed = Feed(history, timeframes(prism, frame.timeframe), policy)
     workspace = Workspace(feed.frame)
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
@@ -316,6 +317,6 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
         calm = base.state[i] == NO_TRADE and policy.meaning != "no_trade"
         published = base.state[i] == TRADED or calm
         workspace.grow(feed.close(number, row if published else None, beside, calm=bool(calm)))
-        for name, array in prism.assemble(workspace, number, number + 1).arrays().items():
+        for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
             found.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in found.items()}

@@ -33,7 +33,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy, State
 from virtuoso.market.schema.columns import Array, mirrored, scaled
 from virtuoso.prism.component import Component, Node
-from virtuoso.prism.engine.graph import clocks_of, total_warmup
+from virtuoso.prism.engine.graph import timeframes_of, total_warmup
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.cuts import (
     RANDOM,
@@ -420,7 +420,7 @@ def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | 
 
 def _weeks(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None) -> int:
     """A multiple of 32 weeks, in ms, after which the blocks of every clock of a node begin where they did."""
-    clocks = {frame.timeframe, timeframe, *clocks_of(node, timeframe)}
+    clocks = {frame.timeframe, timeframe, *timeframes_of(node, timeframe)}
     spans = [(block or block_length(clock)) * clock.ms for clock in clocks]
     fitting = (n for n in range(1, 65) if all(n * 32 * WEEK % span == 0 for span in spans))
     return next(fitting, 1) * 32 * WEEK

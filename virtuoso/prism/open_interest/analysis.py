@@ -20,7 +20,8 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Node
-from virtuoso.prism.engine.graph import columns_of, seen, seen_scores
+from virtuoso.prism.engine.alignment import seen, seen_scores
+from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.faces.divergence import KINDS
 from virtuoso.prism.features.derivatives.interest import (

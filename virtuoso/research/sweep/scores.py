@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.market.schema.columns import Array
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
@@ -77,7 +78,7 @@ class Panel:
         wanted = scores.start - memory(settings, timeframe)
         scores.workspace.insist_loaded(timeframe, wanted)
         first = max(wanted, base.first)
-        before = scores.prism.assemble(scores.workspace, first, scores.start) if first < scores.start else None
+        before = assemble(scores.prism, scores.workspace, first, scores.start) if first < scores.start else None
         parts = [scores] if before is None else [before, scores]
         n, lead = sum(len(part) for part in parts), scores.start - first
         known = _known(parts)

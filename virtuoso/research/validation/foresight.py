@@ -30,7 +30,8 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import TRADED
 from virtuoso.market.schema.columns import PRICES, Array
 from virtuoso.prism.component import Component
-from virtuoso.prism.engine.graph import missing_columns
+from virtuoso.prism.engine.graph import missing_columns, timeframes
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
@@ -397,10 +398,10 @@ def _orders_at(
         number = place.moment // frame.timeframe.ms - 1
 
         def ask(short: MarketFrame, number: int = number) -> np.ndarray:
-            return intents(prism.assemble(Workspace(short), number, number + 1), settings)
+            return intents(assemble(prism, Workspace(short), number, number + 1), settings)
 
         made = orders.get(place.name, np.empty(0, INTENT))
-        again = _reaching(frame, prism.clocks(frame.timeframe), place.moment, ask)
+        again = _reaching(frame, timeframes(prism, frame.timeframe), place.moment, ask)
         words = _unlike(place.name, frame, made[made["number"] == number], again)
         found += [Wrong(place, f"with what follows cut off, {words}")] if words else []
     return found
@@ -496,7 +497,7 @@ def _cut_rule(
     for place, before in zip(places, values, strict=True):
         frame = frames[place.name]
         said = partial(_values_at, prism, private, moment=place.moment)
-        ask = partial(_reaching, frame, prism.clocks(frame.timeframe), place.moment, said)
+        ask = partial(_reaching, frame, timeframes(prism, frame.timeframe), place.moment, said)
         found += _compared(place, before, "with what follows cut off", ask)
     if not any(one.failed for one in found):
         found += _orders_at(prism, settings, frames, orders, few)

@@ -27,9 +27,8 @@ from virtuoso.files import digest as own
 from virtuoso.market.bars import Bars
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine import fingerprint
-from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
 from virtuoso.prism.engine.workspace import Workspace, visible
-from virtuoso.prism.faces.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
 from virtuoso.signals import levels, rule
 from virtuoso.signals.message import context
@@ -87,19 +86,15 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
     lead = number - rule.memory(settings, base)
     earliest = min(base.open_time(lead), base.open_time(number - context.TICK_BARS + 1))
     for timeframe, _ in prism.ladder(base):
-        earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, _seen(lead, base, timeframe)))
+        earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, visible(lead, base, timeframe)))
     # independence is measured over the last whole block, at the remembered bars as well
     earliest = min(earliest, _reach_of_scores(prism, workspace, base, lead - workspace.clock(base).block))
     slow = levels.structure_timeframe(prism, base, settings.levels)
     looked_at = [(node, slow, settings.levels.memory - 1) for node in levels.features(settings.levels)]
     for node, timeframe, bars in [*looked_at, *context.looks_at(prism, base)]:
         if columns_of(node) <= set(workspace.frame.base.columns):
-            earliest = min(earliest, _reach(node, workspace, timeframe, _seen(number, base, timeframe) - bars))
+            earliest = min(earliest, _earliest(node, workspace, timeframe, visible(number, base, timeframe) - bars))
     return earliest // base.ms
-
-
-def _seen(number: int, base: Timeframe, timeframe: Timeframe) -> int:
-    return int(visible(np.array([number]), base, timeframe)[0])
 
 
 def _reach_of_scores(prism: Prism, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
@@ -108,33 +103,17 @@ def _reach_of_scores(prism: Prism, workspace: Workspace, timeframe: Timeframe, n
     reached = _TRACED.setdefault(workspace, _Traced()).reached
     key = (prism.fingerprint, timeframe.name, block)
     if key not in reached:
-        nodes = _nodes(prism, set(workspace.frame.base.columns))
+        nodes = nodes_of(prism, workspace.frame.base.columns)
         reached[key] = min(
-            (_reach(node, workspace, timeframe, number) for node in nodes), default=number * timeframe.ms
+            (_earliest(node, workspace, timeframe, number) for node in nodes), default=number * timeframe.ms
         )
     return reached[key]
 
 
-def _nodes(prism: Prism, carried: set[str]) -> list[Node]:
-    """Components, their divergences and gates, as far as the frame carries their columns."""
-    components = [component for _, component, _ in prism]
-    nodes: list[Node] = [*components, *(gate for face in prism.faces for gate in face.gates)]
-    nodes += [ClassicDivergence(oscillator=component) for component in components if component.oscillator]
-    return [node for node in nodes if columns_of(node) <= carried]
-
-
-def _reach(node: Node, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
+def _earliest(node: Node, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
     """Open time, ms, of the first bar that the value of a node at a bar depends on."""
-    block = workspace.clock(timeframe).block
-    start = number // block * block - node.memory(timeframe)
-    earliest = timeframe.open_time(start)
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            own = source.clock(timeframe)
-            there = start if own == timeframe else _seen(start, timeframe, own)
-            earliest = min(earliest, _reach(source, workspace, own, there))
-    return earliest
+    first = reach(node, timeframe, number, lambda other: workspace.clock(other).block)
+    return min(other.open_time(bar) for other, bar in first.items())
 
 
 def data_digest(workspace: Workspace, start: int, stop: int) -> str:
