@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from tests.signals import scenes
 from virtuoso.clock import Span, iso
 from virtuoso.prism.engine.score import score
+from virtuoso.signals.calibration import Calibration, Step
 from virtuoso.signals.decision import decide
-from virtuoso.signals.reliability import Calibration, Step, misfit, rule_digest
+from virtuoso.signals.reliability import misfit, rule_digest
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
 

@@ -22,7 +22,7 @@ from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.barriers import Outcomes, outcomes
 from virtuoso.research.validation.quantiles import MOST_BLOCKS, intervals
-from virtuoso.signals.reliability import Basis
+from virtuoso.signals.calibration import Basis
 from virtuoso.signals.settings import SignalSettings
 
 BINS = 10

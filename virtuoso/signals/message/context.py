@@ -22,11 +22,12 @@ from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.signals.calibration import Basis
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.message.large_traders import Institutions, MarketMakers, institutions, market_makers
 from virtuoso.signals.regime import Regime, clock_of, name_of
-from virtuoso.signals.reliability import Basis, misfit
+from virtuoso.signals.reliability import misfit
 from virtuoso.signals.rule import NEUTRAL
 
 BREAK_BARS = 3
