@@ -26,9 +26,9 @@ ALL = {**LEAKS, **HIDING}
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[laws.Elsewhere]:
+def elsewhere() -> Iterator[laws.FreshValues]:
     """One fresh process for all of them: a process each would take a minute."""
-    with laws.Elsewhere([(node, MINUTE) for node in (*ALL, *CLEAN, *HONEST)], FRAME, 64) as there:
+    with laws.FreshValues([(node, MINUTE) for node in (*ALL, *CLEAN, *HONEST)], FRAME, 64) as there:
         yield there
 
 
@@ -38,7 +38,7 @@ def a_file(working_folder: Path) -> None:
     (working_folder / "here.txt").touch()
 
 
-def examined(node: Component, elsewhere: laws.Elsewhere) -> list[Finding]:
+def examined(node: Component, elsewhere: laws.FreshValues) -> list[Finding]:
     """What `laws.examine` finds."""
     frame = market(seed=3, bars=2_000)  # its own: some of them write to their input
     findings = laws.within(node, frame, MINUTE, block=64)

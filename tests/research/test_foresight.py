@@ -13,6 +13,7 @@ from virtuoso.errors import ConfigError
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderbook
+from virtuoso.prism.laws.fresh_process import SHIFT_S, in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
@@ -21,7 +22,6 @@ from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.backtest.sheet_files import judged as judged_run
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
-from virtuoso.research.validation.fresh_process import elsewhere
 from virtuoso.research.validation.plausibility import fill_depths, oddities
 from virtuoso.research.validation.robustness import Evidence, judge
 from virtuoso.research.validation.verdict import Decision, Stressed, decide
@@ -237,9 +237,9 @@ class TestAnotherProcess:
 
     def test_it_is_another_day_and_hour_with_another_hash_seed_there(self):
         here = made_by.surroundings()
-        there, obstacle = elsewhere(made_by.surroundings)
+        there, obstacle = in_fresh_process(made_by.surroundings)
         assert obstacle == ""
-        assert there["day"] - here["day"] in (100, 101)
+        assert there["day"] - here["day"] in (SHIFT_S // 86_400, SHIFT_S // 86_400 + 1)
         assert there["date"] - here["date"] == there["dated"] - here["dated"] > 99
         assert there["hour"] != here["hour"]
         assert there["hash"] != here["hash"]

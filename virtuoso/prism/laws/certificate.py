@@ -1,7 +1,7 @@
 """The certificate: the laws on someone's own data and components, and the whole prism bar by bar in another process.
 
 1. Each component and gate is examined by every law on each timeframe of the ladder that the data can fill.
-2. A fresh process in another world (fresh_process.py) computes all of them meanwhile; it must find the same bits.
+2. A fresh process in another world (purity.py) computes all of them meanwhile; it must find the same bits.
 3. The whole prism is scored in one pass and again bar by bar, as a live process would, by a fresh process.
 4. Asked to be exhaustive, every component and feature is cut at every bar (exhaustive.py).
 5. What is broken is named with its first offending bar; what could not be tested says why.
@@ -28,7 +28,8 @@ from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws import laws
 from virtuoso.prism.laws.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
 from virtuoso.prism.laws.exhaustive import at_every_bar
-from virtuoso.prism.laws.fresh_process import Elsewhere, Errand, LostError, out_of_reach
+from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
+from virtuoso.prism.laws.purity import FreshValues, out_of_reach
 from virtuoso.prism.prism import Prism
 
 Progress = Callable[[str, int, int], None]
@@ -193,7 +194,7 @@ def certify(
     seen, lent = _Examination(prism, copied(frame), [], []), copied(frame)
     tested, hardly = _testable(seen)
     total = len(tested) + len(hardly) + 2
-    with Elsewhere([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
+    with FreshValues([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
         for done, (name, component, timeframe) in enumerate(tested + hardly):
             told(f"{name} {timeframe}", done, total)
             found = laws.within(component, lent, timeframe)
@@ -290,9 +291,9 @@ def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, n
     nodes = [*(c for _, c, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
     reason = next(filter(None, map(out_of_reach, nodes)), "")
     if not reason:
-        with Errand(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as errand:
+        with FreshProcess(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as process:
             try:
-                found: dict[str, np.ndarray[Any, Any]] = errand.result()
+                found: dict[str, np.ndarray[Any, Any]] = process.result()
             except LostError as lost:
                 reason = f"it ended early: {lost}"
             else:

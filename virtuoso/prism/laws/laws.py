@@ -68,7 +68,7 @@ from virtuoso.prism.laws.evidence import (
     spoiled,
     untested,
 )
-from virtuoso.prism.laws.fresh_process import Elsewhere, Task, over
+from virtuoso.prism.laws.purity import FreshValues, Task, over
 
 MEMORY_TOLERANCE = 1e-6
 """Points that a longer memory may change."""
@@ -100,7 +100,7 @@ def examine(
     exhaustive : bool
         Whether to cut at every bar, so that no leak is too rare to be met.
     """
-    with Elsewhere([(node, timeframe)], frame, block) as elsewhere:
+    with FreshValues([(node, timeframe)], frame, block) as elsewhere:
         findings = within(node, frame, timeframe, block, exhaustive=exhaustive)
         return [*findings, purity_elsewhere(node, frame, timeframe, elsewhere, block=block)]
 
@@ -378,7 +378,7 @@ def _mixes(task: Task, frame: MarketFrame, block: int | None) -> bool:
 
 
 def purity_elsewhere(
-    node: Node, frame: MarketFrame, timeframe: Timeframe, elsewhere: Elsewhere, *, block: int | None = None
+    node: Node, frame: MarketFrame, timeframe: Timeframe, elsewhere: FreshValues, *, block: int | None = None
 ) -> Finding:
     """A fresh process with another hash seed, hour and folder, which saw other markets first, finds the same bits."""
     task, reply, obstacle = elsewhere.reply(node, timeframe)

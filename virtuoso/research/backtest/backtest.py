@@ -22,7 +22,7 @@ from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.orders import check_intents
 from virtuoso.research.validation.foresight import Decide
-from virtuoso.research.validation.fresh_process import pristine
+from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Intents, intents
 

@@ -33,9 +33,10 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.engine.graph import missing_columns, timeframes
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace, block_length
+from virtuoso.prism.laws.fresh_process import in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
-from virtuoso.research.validation.fresh_process import elsewhere, pristine
+from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
@@ -166,7 +167,7 @@ def check(
     other, repeats, obstacle = _with_other_futures(frames, pristine(decide), made, places), True, ""
     wrong = [one for one in other if not one.failed]
     if not wrong:
-        done, obstacle = elsewhere(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
+        done, obstacle = in_fresh_process(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
         wrong, repeats = done if done is not None else _cut_off(frames, pristine(decide), made, places)
         if 2 * len(other) > len(places):  # now and then a made-up market may be refused
             wrong += other
@@ -203,7 +204,7 @@ def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: O
     wrong = [one for one in other if not one.failed]
     if not wrong:
         given = (prism, settings, private, frames, orders, few, places, values)
-        done, obstacle = elsewhere(_cut_rule, *given)
+        done, obstacle = in_fresh_process(_cut_rule, *given)
         wrong, repeats = done if done is not None else _cut_rule(*given)
         if 2 * len(other) > len(places[each]):
             wrong += other
