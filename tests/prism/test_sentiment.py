@@ -21,7 +21,7 @@ from virtuoso.prism.faces.sentiment import (
     Risk,
     Volatility,
 )
-from virtuoso.prism.features.derivatives.activity import Activity, Moves
+from virtuoso.prism.features.derivatives.activity import Activity, PositionChanges
 from virtuoso.prism.features.derivatives.crowd import (
     Crowded,
     Crowding,
@@ -214,7 +214,7 @@ class TestVolatility:
 class TestMarketActivity:
     @staticmethod
     def of_moves(price, interest, turnover):
-        moves = Moves(np.array([price]), np.array([interest]), np.array([turnover]))
+        moves = PositionChanges(np.array([price]), np.array([interest]), np.array([turnover]))
         return MarketActivity().score(MarketActivity().value(Activity().value(moves)))[0]
 
     def test_goes_with_price_as_far_as_money_joins(self):

@@ -108,10 +108,6 @@ class CVD(Component):
     period: int = Int(20, low=5, high=200)
     follow: float = Float(0.5, low=0.0, high=1.0, unit="share")
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The slope, and the close before it."""
-        return self.period + 1
-
     def value(self, close: Array, volume: Array, delta: Array, unit: Array) -> Array:
         """Lean of delta, half as much again where price follows and half as much where it goes against, -1.5..1.5.
 
@@ -197,10 +193,6 @@ class OpenInterest(Component):
         0: "New shorts carry the fall ({value:+.2f})",
     }
     quadrant = Quadrant()
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the quadrant is a feature, at the pace of its data."""
-        return 1
 
     def value(self, quadrant: Array) -> Array:
         """Direction of price times how much open interest grew with it, -1..1. Uses `x[: t + 1]` only."""

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import spawn
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -216,6 +217,11 @@ def other_world() -> None:
     np.random.seed(SHIFT_S % 2**32)  # noqa: NPY002 - what components must not use is what is seeded
 
 
+def _reduced(name: str, value: Any) -> tuple[Any, ...]:
+    """Pickle a moment or day by the name of its class."""
+    return _made_at_home, (name, *value.__reduce_ex__(4)[1])
+
+
 def _made_at_home(name: str, *state: Any) -> Any:
     """Make a moment or day that was pickled in another world, where their classes are others."""
     return getattr(datetime, name)(*state)
@@ -249,9 +255,8 @@ def _move_datetime() -> None:
         def today(cls) -> Any:
             return (moment.now() + ahead).date()
 
-    for known in (moment, Moment, day, Day):
-        name = "datetime" if issubclass(known, moment) else "date"
-        copyreg.pickle(known, lambda value, name=name: (_made_at_home, (name, *value.__reduce_ex__(4)[1])))
+    for known, name in ((moment, "datetime"), (Moment, "datetime"), (day, "date"), (Day, "date")):
+        copyreg.pickle(known, partial(_reduced, name))
     datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
 
 

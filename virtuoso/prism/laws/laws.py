@@ -236,8 +236,11 @@ def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
     # a sample of starts scatters; starts closer than a warm-up look at the same bars and are one trial
     cold = starts > 0 and late / starts > 1.0 - WARM_SHARE + 3.0 * np.sqrt(WARM_SHARE * (1.0 - WARM_SHARE) / apart)
     detail = f"{late} of {starts} fresh starts are more than a point off after the warm-up"
+    also = ["too short a warm-up"] if cold else []
+    if (cold or offending.any()) and type(node).memory is Node.memory:
+        also.append(f"declare memory(timeframe) if it looks at more than the {node.memory(timeframe)} bars of the default")
     return judge("memory", node, bars, offending, known_where_told(whole[0], bars), worst, bars.first, detail,
-                 also="too short a warm-up" if cold else "")  # fmt: skip
+                 also="; ".join(also))  # fmt: skip
 
 
 def _late_starts(

@@ -41,16 +41,16 @@ from virtuoso.prism.open_interest.report import (
     DIVERGENCE_WORDS,
     Concentration,
     Correlation,
-    Delta,
     Funding,
+    InterestDelta,
     OpenInterest,
     PivotDivergence,
-    Structure,
+    TimeframeStructure,
     quadrant,
     sentences,
 )
 from virtuoso.prism.open_interest.squeeze import (
-    Crowd,
+    CrowdSide,
     Positions,
     SqueezePoint,
     liquidation_levels,
@@ -79,17 +79,17 @@ NEEDED = ("open_interest", "open_interest_value")
 NAN = float("nan")
 
 
-def clocks(base: Timeframe) -> list[Timeframe]:
+def structure_timeframes(base: Timeframe) -> list[Timeframe]:
     """Clocks of the structure that a base clock allows, fastest first."""
     return [clock for clock in map(Timeframe, STRUCTURE) if clock.ms >= base.ms and clock.ms % base.ms == 0]
 
 
 def pace(base: Timeframe) -> Timeframe:
     """Clock on which open interest is read: its own pace, or the base clock where that is slower."""
-    return base if base.ms >= PACE.ms else clocks(base)[0]
+    return base if base.ms >= PACE.ms else structure_timeframes(base)[0]
 
 
-def score(workspace: Workspace, a: int, b: int) -> Array:
+def position_score(workspace: Workspace, a: int, b: int) -> Array:
     """Score of the room for the base bars numbered [a, b), 0..100: the same for five years and for one bar.
 
     The weighted mean of the quadrants of the clocks that are known, and at most ten points of divergence.
@@ -101,7 +101,7 @@ def score(workspace: Workspace, a: int, b: int) -> Array:
     """
     base = workspace.frame.timeframe
     total, weight = np.zeros(b - a), np.zeros(b - a)
-    for clock in clocks(base):
+    for clock in structure_timeframes(base):
         own = seen_scores(InterestQuadrant(), workspace, clock, a, b)
         known = np.isfinite(own)
         total += np.where(known, STRUCTURE[clock.name] * own, 0.0)
@@ -171,7 +171,7 @@ class _Reading:
         instrument = self.workspace.frame.instrument
         if self.interest != self.interest:
             self.reasons["open_interest"] = self._silence(self.pace)
-        points = float(score(self.workspace, self.number, self.number + 1)[0])
+        points = float(position_score(self.workspace, self.number, self.number + 1)[0])
         if points != points:
             self.reasons["score"] = "no clock of the structure is known"
         deltas = {span: self._delta(span) for span in SPANS if Span(span).ms % self.pace.ms == 0}
@@ -179,8 +179,8 @@ class _Reading:
                                   InterestCorrelation().period)  # fmt: skip
         self._why("oi_price_correlation", correlation.value, self.pace)
         funding, (concentration, points_of_squeeze) = self._funding(), self._positions()
-        structure = {clock.name: self._structure(clock) for clock in clocks(self.base)}
-        divergences = tuple(found for clock in self._pivot_clocks() for found in self._divergences(clock))
+        structure = {clock.name: self._structure(clock) for clock in structure_timeframes(self.base)}
+        divergences = tuple(found for clock in self._pivot_structure_timeframes() for found in self._divergences(clock))
         return OpenInterest(
             instrument.symbol, instrument.venue, self.base.name, self.base.close_time(self.number), self.price,
             self.interest, self.value, deltas, correlation, divergences, funding, concentration, structure,
@@ -243,12 +243,12 @@ class _Reading:
 
     # --- the six parts ------------------------------------------------------------------------------------------
 
-    def _delta(self, span: str) -> Delta:
+    def _delta(self, span: str) -> InterestDelta:
         before = self._column("open_interest", self.pace, Span(span).ms // self.pace.ms)
         change = self.interest - before
         self._why(f"oi_delta.{span}", change, self.pace)
         price = self.value / self.interest if self.interest > 0.0 else NAN
-        return Delta(span, change, change / before if before > 0.0 else NAN, change * price)
+        return InterestDelta(span, change, change / before if before > 0.0 else NAN, change * price)
 
     def _funding(self) -> Funding:
         rate = self._column("funding_rate", self.base)
@@ -292,21 +292,21 @@ class _Reading:
         low, high = bars.columns["low"][here], bars.columns["high"][here]
         above, below = (unbroken_swings(swings, unit, low, high, side) for side in ("above", "below"))
         funding = self._at(FundingLean(), FundingLean().clock(self.base))[0]
-        crowd = Crowd.of(funding, self._at(AccountsLean(), self.pace)[0])
+        crowd = CrowdSide.of(funding, self._at(AccountsLean(), self.pace)[0])
         found = tuple(squeeze_points(self.price, float(unit[-1]), positions, above, below, crowd))
         if not found:
             self.reasons["squeeze_points"] = "no unbroken swing and no estimated liquidation level is known"
         return found
 
-    def _structure(self, clock: Timeframe) -> Structure:
+    def _structure(self, clock: Timeframe) -> TimeframeStructure:
         price, interest = self._at(InterestMoves(), clock)
         points = float(seen_scores(InterestQuadrant(), self.workspace, clock, self.number, self.number + 1)[0])
         self._why(f"timeframe_structure.{clock}", points, clock)
         name, words = quadrant(price, interest)
-        return Structure(clock.name, price, interest, name, points, words)
+        return TimeframeStructure(clock.name, price, interest, name, points, words)
 
-    def _pivot_clocks(self) -> list[Timeframe]:
-        return [self.pace, *(clock for clock in clocks(self.base) if self.pace.ms < clock.ms <= CHART.ms)]
+    def _pivot_structure_timeframes(self) -> list[Timeframe]:
+        return [self.pace, *(clock for clock in structure_timeframes(self.base) if self.pace.ms < clock.ms <= CHART.ms)]
 
     def _divergences(self, clock: Timeframe) -> list[PivotDivergence]:
         strength, kind = self._at(InterestDivergence(), clock)
