@@ -35,6 +35,7 @@ from virtuoso.account.state import (
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.intrabar import Inside
 from virtuoso.research.backtest.panel import Stage
 
 WORLDS, BARS, HOLEY = 300, 160, 100
@@ -320,6 +321,11 @@ class TestSizes:
         size = self.size(reliability=reliability)
         assert size * (100.0 - 95.0) == pytest.approx(10_000.0 * 0.01 * scale)
 
+    @pytest.mark.parametrize("least", [0.0, 0.2, 1.0])
+    def test_reliability_leads_from_the_least_scale_to_the_whole(self, least):
+        sizes = [self.size(reliability=trusted, limits=Limits(least_scale=least)) for trusted in (0.0, 0.25, 1.0)]
+        assert sizes == pytest.approx([20.0 * least, 20.0 * (least + 0.25 * (1.0 - least)), 20.0])
+
     def test_shorts_are_negative(self):
         assert self.size(stop=105.0) == pytest.approx(-20.0)
 
@@ -393,6 +399,29 @@ class TestCorrelation:
         closes = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 2)), axis=0)
         returns = closes[1:] / closes[:-1] - 1.0
         assert correlation(closes, 0, 1) == pytest.approx(np.corrcoef(returns.T)[0, 1])
+
+    @pytest.mark.parametrize("finer", [1, 4])
+    @pytest.mark.parametrize("bar", [100, 499, 500, 501, 690])
+    def test_an_order_is_judged_by_the_last_500_closes_up_to_its_decision(self, bar, finer):
+        """A hair above numpy's correlation of their returns it is let in, a hair below it is refused."""
+        random = np.random.default_rng(bar)
+        moves = 0.002 * (random.standard_t(4, (700, 1)) + random.standard_t(4, (700, 2)))
+        closes = 100.0 * np.cumprod(1.0 + moves, axis=0)
+        stage = stage_of(closes, ("AUSDT", "BUSDT"))
+        if finer > 1:  # which tell nothing: the slow bar stands in the first of its finer places
+            bars = np.full((700 * finer, *stage.bars.shape[1:]), NAN)
+            bars[::finer] = stage.bars
+            stage = replace(stage, inside=Inside(Timeframe("15m"), bars, np.zeros((700, 2), bool)))
+        made = {
+            name: asks(stage, i, [(when, 1, 0.9, 1.0)])
+            for i, (name, when) in enumerate(zip(stage.instruments, (40, bar), strict=True))
+        }
+        seen = closes[max(bar - 499, 0) : bar + 1]
+        assert len(seen) == min(500, bar + 1)
+        expected = np.corrcoef((seen[1:] / seen[:-1] - 1.0).T)[0, 1]
+        for hair, refused in ((1e-9, 0), (-1e-9, 1)):
+            limits = Limits(correlation=expected + hair, max_drawdown=0.99)
+            assert run(stage, made, Account(limits=limits)).refused["correlation"] == refused
 
     def test_is_not_known_over_few_shared_bars_or_without_movement(self):
         closes = np.full((200, 2), 100.0)

@@ -28,7 +28,7 @@ from virtuoso.research.validation.verdict import Decision, Stressed, decide
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
-LIMITS = Limits(base_size=0.02, least_scale=1.0, most_scale=1.0, max_leverage=2.9, max_drawdown=0.99, correlation=2.0)
+LIMITS = Limits(base_size=0.02, least_scale=1.0, max_leverage=2.9, max_drawdown=0.99, correlation=2.0)
 ACCOUNT = Account(limits=LIMITS)
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ASKED: list[int] = []

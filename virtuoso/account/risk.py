@@ -54,8 +54,8 @@ class Limits(NamedTuple):
     ----------
     base_size : float
         Share of equity at risk to the stop, at full scale.
-    least_scale, most_scale : float
-        What reliability 0 and 1 scale it by.
+    least_scale : float
+        What reliability 0 scales it by; reliability 1 leaves it whole.
     max_positions : int
     max_leverage : float
         Notional of all positions over equity.
@@ -69,7 +69,6 @@ class Limits(NamedTuple):
 
     base_size: float = 0.01
     least_scale: float = 0.5
-    most_scale: float = 1.0
     max_positions: int = 10
     max_leverage: float = 3.0
     heat: float = 0.25
@@ -203,7 +202,7 @@ def admitted(
     if taken >= limits.max_positions:
         refused[POSITIONS] += 1
         return 0.0
-    scale = limits.least_scale + (limits.most_scale - limits.least_scale) * min(max(reliability, 0.0), 1.0)
+    scale = limits.least_scale + (1.0 - limits.least_scale) * min(max(reliability, 0.0), 1.0)
     size = limits.base_size * scale * equity / abs(price - stop)
     size = _cut(size, (limits.max_leverage * equity - notional) / price, LEVERAGE_LIMIT, refused, cut)
     size = _cut(size, (limits.heat * equity - heat) / abs(price - stop), HEAT, refused, cut)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
-from virtuoso.cli.command import Answer, Call
-from virtuoso.cli.context import about, next_about
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import prose
+    from virtuoso.cli.terminal.console import prose
 
     yield summary
     yield from _buckets(result)
@@ -173,7 +173,7 @@ def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: 
 
 def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:
     """What prices did after each score, at one horizon that is neither noise nor regime."""
-    from virtuoso.cli.console import heading, table
+    from virtuoso.cli.terminal.console import heading, table
     from virtuoso.reports.format import number, percent, whole
 
     horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))

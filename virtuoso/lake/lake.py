@@ -1,14 +1,17 @@
 """The lake: years of bars and events in Parquet, read through a manifest.
 
-    lake/ bars/venue=binance-spot/symbol=BTCUSDT/timeframe=1m/month=2020-01/part-<first>-<last>-<sha8>.parquet
-    trades/venue=binance-usdm/symbol=BTCUSDT/day=2024-08-08/part-<first>-<last>-<sha8>.parquet depth/ open_interest/ ...
-    every kind of event of market/schema/kinds.py, by day or by month manifests/bars/manifest-000012.json     which of
-    these files are the lake, a folder a kind (manifest.py) revisions/  quarantine/                 earlier versions of
-    rows, and rows that were refused retired/  damaged/                      files replaced a moment ago, and files that
-    were not what was written derived/                                columns folded from events
-    (market/features/enrich.py), bars ready to be mapped (bar_cache.py); deleting it loses nothing
+    lake/
+      bars/venue=binance-spot/symbol=BTCUSDT/timeframe=1m/month=2020-01/part-<first>-<last>-<sha8>.parquet
+      trades/venue=binance-usdm/symbol=BTCUSDT/day=2024-08-08/part-<first>-<last>-<sha8>.parquet
+      depth/ open_interest/ ...               every kind of event of kinds.py, by day or by month
+      manifests/bars/manifest-000012.json     which of these files are the lake, a folder a kind (manifest.py)
+      revisions/  quarantine/                 earlier versions of rows, and rows that were refused
+      retired/  damaged/                      files replaced a moment ago, and files that were not what was written
+      derived/                                columns of events (column_cache.py), bars ready to be mapped
+                                              (bar_cache.py); deleting it loses nothing
 
-1. Files never change. An import writes new ones (transaction.py) and then the next manifest; until then nobody sees them.
+1. Files never change. An import writes new ones (transaction.py) and then the next manifest; until then nobody sees
+   them.
 2. A reader opens exactly the files of one generation. Where a writer has replaced one meanwhile, it starts again on
    the newer generation.
 3. `bars/` alone is plain hive partitions: `pandas.read_parquet(lake / "bars")` and DuckDB's

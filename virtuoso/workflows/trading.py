@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from virtuoso.clock import Env
 from virtuoso.workflows.data import find
-from virtuoso.workflows.paths import Progress, lake, settings_of
+from virtuoso.workflows.paths import lake, settings_of
 from virtuoso.workflows.runs import config_of_run, provenance_of_run
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import SweepResult
     from virtuoso.runs.write import Result
+    from virtuoso.types import Progress
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""

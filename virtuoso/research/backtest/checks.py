@@ -43,7 +43,7 @@ RANDOM_INTENTS = 40
 MOST_Z = 3.0
 EXACT = 1e-9
 FREE = Limits(
-    base_size=1e-3, least_scale=1.0, most_scale=1.0, max_positions=1_000_000, max_leverage=1e9, heat=1e9,
+    base_size=1e-3, least_scale=1.0, max_positions=1_000_000, max_leverage=1e9, heat=1e9,
     correlation=2.0, max_drawdown=1.0,
 )  # fmt: skip
 """Limits that never bind, with positions so small that what was gained does not change what is gained next."""

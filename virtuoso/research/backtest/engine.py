@@ -52,7 +52,7 @@ from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.panel import Stage
 
 CORRELATION_BARS = 500
-"""Bars of returns behind the correlation of two instruments, up to the decision."""
+"""Closes whose returns tell the correlation of two instruments, up to that of the decision."""
 PLAIN_TIERS = Tiers.of([0.0], [0.005])
 """Maintenance margin where the venue's tiers are not known: half a percent."""
 

@@ -210,7 +210,9 @@ def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
         # within the bar the mark is known at its close only: its extremes are those of the last price, shifted by the
         # larger of the premiums at both ends, so that a liquidation is rather seen than missed
         premium = recorded / part[:, CLOSE]
-        earlier = np.concatenate((premium[:1], premium[:-1]))
+        seen = np.isfinite(premium)
+        latest = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), np.argmax(seen)))
+        earlier = premium[np.append(latest[:1], latest[:-1])]  # after a gap, that of before it
         part[:, MARK_OPEN] = part[:, OPEN] * earlier
         part[:, MARK_HIGH] = part[:, HIGH] * np.fmax(premium, earlier)
         part[:, MARK_LOW] = part[:, LOW] * np.fmin(premium, earlier)
