@@ -348,7 +348,9 @@ class LastHour(Example):
         return np.where(known, ratio(close - close[np.maximum(at, 0)], unit(high, low)), np.nan)
 
 
-CLEAN = [Momentum(), Plain(), TrailingZScore(), ConfirmedSwing(), LastHour(), Momentum(period=30), TrailingZScore(period=50)]
+CLEAN = [
+    Momentum(), Plain(), TrailingZScore(), ConfirmedSwing(), LastHour(), Momentum(period=30), TrailingZScore(period=50),
+]  # fmt: skip
 
 
 # --- leaks that hide --------------------------------------------------------------------------------------------

@@ -57,6 +57,13 @@ def test_every_leak_is_caught(leak, law, elsewhere):
     assert any(finding.broken for finding in findings) or law in ("memory", "units", "mirror")
 
 
+def test_what_needs_more_memory_than_the_default_is_told_to_declare_it():
+    finding = laws.memory(leaks.Undeclared(), FRAME, MINUTE, block=64)
+    assert not finding.holds
+    assert "declare memory(timeframe) if it looks at more than the 21 bars of the default" in finding.detail
+    assert "declare memory" not in laws.memory(leaks.LongAverage(), FRAME, MINUTE, block=64).detail  # it did
+
+
 @pytest.mark.parametrize("component", CLEAN, ids=repr)
 def test_no_clean_component_is_accused(component, elsewhere):
     for finding in examined(component, elsewhere):

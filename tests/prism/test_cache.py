@@ -52,11 +52,11 @@ class TestASecondRun:
     def test_computes_no_finished_block_of_a_component(self, folder):
         workspace = Workspace(FRAME, 64)
         ScoreCache(folder).fill(workspace, PRISM)
-        clock = workspace.clock(FRAME.timeframe)
+        buffers = workspace.buffers(FRAME.timeframe)
         for _, component, _ in PRISM:
-            series = clock.series[component]
+            series = buffers.by_node[component]
             assert (
-                np.array(series.done[:-1]) == (np.arange(len(series.done) - 1) + clock.first_block + 1) * 64
+                np.array(series.done[:-1]) == (np.arange(len(series.done) - 1) + buffers.first_block + 1) * 64
             ).all(), component
 
     def test_writes_nothing_new(self, folder):
@@ -380,7 +380,7 @@ class TestFacesAndConfluence:
     def test_are_read_without_reading_a_component(self, tmp_path, fresh):
         self.score(tmp_path)
         again = self.score(tmp_path)
-        assert again.workspace.unread is not None
+        assert again.workspace.pending is not None
         assert np.array_equal(again.confluence, fresh.confluence, equal_nan=True)
         assert np.array_equal(again.effective_inputs, fresh.effective_inputs, equal_nan=True)
         assert np.array_equal(again.faces["technical"].score, fresh.faces["technical"].score, equal_nan=True)
@@ -389,7 +389,7 @@ class TestFacesAndConfluence:
         self.score(tmp_path)
         again = self.score(tmp_path)
         assert same(fresh.arrays(), again.arrays())
-        assert again.workspace.unread is None
+        assert again.workspace.pending is None
 
     def test_are_blended_anew_from_the_same_components_with_other_weights(self, tmp_path):
         other = PRISM.reweighted({"technical": 0.3, "volume": 0.0})
@@ -426,7 +426,7 @@ class TestFacesAndConfluence:
         for path in self.files(tmp_path):
             path.write_bytes(path.read_bytes()[:-100])
         assert same(fresh.arrays(), self.score(tmp_path).arrays())
-        assert self.score(tmp_path).workspace.unread is not None  # and are whole again
+        assert self.score(tmp_path).workspace.pending is not None  # and are whole again
 
 
 def test_a_reach_adds_up_the_memories_of_features():

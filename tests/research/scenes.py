@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.prism.engine.assembly import Assembled, Assembly
+from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
@@ -32,10 +32,10 @@ PRISM = Prism(
 def unscored(frame: MarketFrame) -> Scores:
     """Scores of which nothing is known: enough where only the fills matter."""
     workspace = Workspace(frame)
-    found = Assembled.empty(len(PRISM.faces), len(frame))
+    found = Aggregated.empty(len(PRISM.faces), len(frame))
     found.rows[:] = np.nan
     found.coverage[:], found.known[:], found.gate[:] = 0.0, 0.0, 1.0
-    return Scores.of(PRISM, workspace, frame.start, found, Assembly(PRISM, workspace))
+    return Scores.of(PRISM, workspace, frame.start, found, Aggregator(PRISM, workspace))
 
 
 def scored(frame: MarketFrame) -> Scores:

@@ -157,7 +157,7 @@ class TestWhateverTheChart:
 
 def slow_levels(workspace: Workspace, timeframe: Timeframe, at: int, price: float, settings: LevelSettings) -> tuple:
     """The map of levels as the module's story tells it, in plain Python."""
-    first = workspace.clock(timeframe).bars.first
+    first = workspace.buffers(timeframe).bars.first
     low = max(at - settings.memory + 1, first)
     unit = workspace.values(MeanRange(period=settings.atr_period), timeframe, low, at + 1)[0]
     high, hw, hh, bottom, lw, lh = workspace.values(Swings(), timeframe, low, at + 1)
@@ -244,7 +244,7 @@ class TestTheMap:
 
     def test_a_swing_is_no_level_before_it_is_confirmed(self):
         workspace, timeframe = scenes.scores().workspace, Timeframe("5m")
-        bars = workspace.clock(timeframe).bars
+        bars = workspace.buffers(timeframe).bars
         tops = workspace.values(Swings(), timeframe, bars.first, bars.end)[0]
         confirmed = bars.first + np.flatnonzero(np.isfinite(tops))
         known_before = 0

@@ -137,13 +137,13 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
     timeframe = structure_timeframe(prism, base.timeframe, settings)
     price = base.columns["close"][numbers - base.first]
     atr, below, above = np.full(len(numbers), np.nan), *np.full((2, len(numbers), DEPTH), np.nan)
-    bars = workspace.clock(timeframe).bars
+    bars = workspace.buffers(timeframe).bars
     seen = visible(numbers, base.timeframe, timeframe)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end) & np.isfinite(price))
     if len(there):
         seen = seen[there]
         low, end = int(seen[0]) - settings.memory + 1, int(seen[-1]) + 1
-        workspace.insist_loaded(timeframe, low)
+        workspace.require_loaded(timeframe, low)
         low = max(low, bars.first)
         atr_feature, swings_feature = features(settings)
         unit = workspace.values(atr_feature, timeframe, low, end)[0]

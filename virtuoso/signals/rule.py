@@ -175,7 +175,7 @@ def judge(scores: Scores, settings: SignalSettings) -> Verdicts:
     timeframe, base = scores.frame.timeframe, scores.frame.base
     age = memory(settings, timeframe)
     first = scores.start - age  # one more than the memory, for the state of the bar before
-    scores.workspace.insist_loaded(timeframe, first)
+    scores.workspace.require_loaded(timeframe, first)
     confluence, coverage = _with_lead(scores, max(first, base.first), age)
     state = states(confluence, coverage, settings, timeframe)
     lead = len(state) - len(scores)

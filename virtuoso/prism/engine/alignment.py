@@ -27,11 +27,11 @@ def span(workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> tuple[in
     NotLoadedError
         If one of them exists but was not loaded.
     """
-    base, bars = workspace.frame.timeframe, workspace.clock(timeframe).bars
+    base, bars = workspace.frame.timeframe, workspace.buffers(timeframe).bars
     if timeframe == base:
         return a, b
     oldest, newest = (a + 1) * base.ms // timeframe.ms - 1, b * base.ms // timeframe.ms - 1
-    workspace.insist_loaded(timeframe, oldest)
+    workspace.require_loaded(timeframe, oldest)
     start = max(oldest, bars.first)
     return start, max(start, min(newest + 1, bars.end))
 
@@ -41,7 +41,7 @@ def positions(workspace: Workspace, timeframe: Timeframe, a: int, b: int, start:
 
     And where nothing is seen: no bar has closed yet, or its own score is not known since it was bridged.
     """
-    bars = workspace.clock(timeframe).bars
+    bars = workspace.buffers(timeframe).bars
     numbers = visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
     there = (numbers >= start) & (numbers < bars.end)
     if not there.any():

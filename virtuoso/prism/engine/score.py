@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.engine.assembly import Assembly, is_long
-from virtuoso.prism.engine.cache import KeptBlends, ScoreCache
+from virtuoso.prism.engine.assembly import Aggregator, is_long
+from virtuoso.prism.engine.cache import AggregateCache, ScoreCache
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
@@ -48,14 +48,14 @@ def score(
     if cache_folder is None or len(frame) == 0:
         return assemble(prism, workspace, frame.start, frame.stop, progress)
     cache = ScoreCache(cache_folder)
-    workspace.unread = partial(cache.fill, prism=prism)
+    workspace.pending = partial(cache.fill, prism=prism)
     kept = None
     if is_long(frame.start, frame.stop):
         kept = cache.blends(workspace, prism)
     else:
-        workspace.recall()
+        workspace.load_cache()
     scores = assemble(prism, workspace, frame.start, frame.stop, progress, kept)
-    if workspace.unread is None:  # else nothing was asked of the components
+    if workspace.pending is None:  # else nothing was asked of the components
         cache.keep(workspace, prism)
     return scores
 
@@ -66,7 +66,7 @@ def assemble(
     start: int,
     stop: int,
     progress: Callable[[int, int], None] | None = None,
-    kept: KeptBlends | None = None,
+    kept: AggregateCache | None = None,
 ) -> Scores:
     """Return the scores of the base bars numbered [start, stop): the same for five years and for one bar.
 
@@ -77,14 +77,14 @@ def assemble(
     start, stop : int
     progress : callable, optional
         `callback(done, total)`, in bars.
-    kept : KeptBlends, optional
+    kept : AggregateCache, optional
         Where faces and confluence of a long stretch are kept between runs.
 
     Returns
     -------
     Scores
     """
-    assembly = workspace.assemblies.get(prism.fingerprint)
-    if assembly is None:
-        assembly = workspace.assemblies[prism.fingerprint] = Assembly(prism, workspace)
-    return Scores.of(prism, workspace, start, assembly.assemble(workspace, start, stop, progress, kept), assembly)
+    aggregator = workspace.aggregators.get(prism.fingerprint)
+    if aggregator is None:
+        aggregator = workspace.aggregators[prism.fingerprint] = Aggregator(prism, workspace)
+    return Scores.of(prism, workspace, start, aggregator.assemble(workspace, start, stop, progress, kept), aggregator)

@@ -175,7 +175,7 @@ def _one_by_one(
     A block is extended to the bar asked for, so those between it and the one before are compared as well.
     """
     timeframe, reached = bars.timeframe, bars.first
-    length, scored = workspace.clock(timeframe).block, np.full(len(singles), np.nan)
+    length, scored = workspace.buffers(timeframe).block, np.full(len(singles), np.nan)
     for i, position in enumerate(singles.tolist()):
         number = bars.first + position
         start = max(reached, number // length * length)
@@ -238,7 +238,9 @@ def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
     detail = f"{late} of {starts} fresh starts are more than a point off after the warm-up"
     also = ["too short a warm-up"] if cold else []
     if (cold or offending.any()) and type(node).memory is Node.memory:
-        also.append(f"declare memory(timeframe) if it looks at more than the {node.memory(timeframe)} bars of the default")
+        also.append(
+            f"declare memory(timeframe) if it looks at more than the {node.memory(timeframe)} bars of the default"
+        )
     return judge("memory", node, bars, offending, known_where_told(whole[0], bars), worst, bars.first, detail,
                  also="; ".join(also))  # fmt: skip
 

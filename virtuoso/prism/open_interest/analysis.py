@@ -201,14 +201,14 @@ class _Reading:
 
     def _window(self, clock: Timeframe, length: int) -> slice:
         """Positions of the last `length` bars of a clock, fewer where history begins."""
-        bars, last = self.workspace.clock(clock).bars, self._seen(clock)
-        self.workspace.insist_loaded(clock, last - length + 1)
+        bars, last = self.workspace.buffers(clock).bars, self._seen(clock)
+        self.workspace.require_loaded(clock, last - length + 1)
         return slice(max(last - length + 1 - bars.first, 0), max(last + 1 - bars.first, 0))
 
     def _column(self, name: str, clock: Timeframe, back: int = 0) -> float:
         """Value of a column `back` bars before the last one that has closed; NaN where it is not known."""
-        bars, at = self.workspace.clock(clock).bars, self._seen(clock) - back
-        self.workspace.insist_loaded(clock, at)
+        bars, at = self.workspace.buffers(clock).bars, self._seen(clock) - back
+        self.workspace.require_loaded(clock, at)
         if name not in bars.columns or not bars.first <= at < bars.end:
             return NAN
         return float(bars.columns[name][at - bars.first])
@@ -224,7 +224,7 @@ class _Reading:
 
     def _silence(self, clock: Timeframe) -> str:
         """Say why open interest is not known on a clock."""
-        bars, at = self.workspace.clock(clock).bars, self._seen(clock)
+        bars, at = self.workspace.buffers(clock).bars, self._seen(clock)
         if not bars.first <= at < bars.end:
             return f"no {clock} bar has closed yet"
         state = bars.state[at - bars.first]
@@ -274,7 +274,7 @@ class _Reading:
     def _standing(self) -> Positions:
         """Positions that were opened within BUILD_SPAN and still stand."""
         here = self._window(self.pace, self.pace.bars(BUILD_SPAN))
-        columns = self.workspace.clock(self.pace).bars.columns
+        columns = self.workspace.buffers(self.pace).bars.columns
         interest, value, close, low, high = (
             columns[name][here] for name in ("open_interest", "open_interest_value", "close", "low", "high")
         )
@@ -282,7 +282,7 @@ class _Reading:
 
     def _squeeze(self, positions: Positions) -> tuple[SqueezePoint, ...]:
         chart = CHART if CHART.ms >= self.pace.ms and CHART.ms % self.base.ms == 0 else self.pace
-        here, bars = self._window(chart, CHART_BARS), self.workspace.clock(chart).bars
+        here, bars = self._window(chart, CHART_BARS), self.workspace.buffers(chart).bars
         a, b = here.start + bars.first, here.stop + bars.first
         if a >= b:
             self.reasons["squeeze_points"] = f"no {chart} bar has closed yet"

@@ -11,7 +11,7 @@ from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
 from virtuoso.prism.engine.alignment import seen, seen_scores
-from virtuoso.prism.engine.assembly import Assembly
+from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import KINDS
@@ -96,10 +96,10 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(prism: Prism, workspace: Workspace, assembly: Assembly, number: int) -> Explanation:
+def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int) -> Explanation:
     """Explain a base bar, which is assembled by itself: by the one law it is the bar of any longer stretch."""
-    found = assembly.assemble(workspace, number, number + 1)
-    faces = faces_of(prism, workspace, number, found, assembly)
+    found = aggregator.assemble(workspace, number, number + 1)
+    faces = faces_of(prism, workspace, number, found, aggregator)
     frame, base = workspace.frame, workspace.frame.base
     return Explanation(
         symbol=frame.instrument.symbol,
@@ -182,10 +182,10 @@ def _timeframes(
     return found
 
 
-def why_unknown(prism: Prism, workspace: Workspace, assembly: Assembly, number: int, dotted: str) -> str:
+def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int, dotted: str) -> str:
     """Say why a component is not known at a base bar; empty where it is."""
     face, _, name = dotted.partition(".")
-    faces = faces_of(prism, workspace, number, assembly.assemble(workspace, number, number + 1), assembly)
+    faces = faces_of(prism, workspace, number, aggregator.assemble(workspace, number, number + 1), aggregator)
     parts = faces[face].components if face in faces else {}
     if name not in parts:
         known = [f"{f}.{c}" for f, found in faces.items() for c in found.components]

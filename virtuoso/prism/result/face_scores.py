@@ -8,8 +8,8 @@ from functools import partial
 
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component
-from virtuoso.prism.engine.aggregate import Blended, Codes
-from virtuoso.prism.engine.assembly import Assembled, Assembly
+from virtuoso.prism.engine.aggregate import Codes, ComponentArrays
+from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
@@ -34,7 +34,7 @@ class ComponentScores:
     component: Component
     weight: float
     missing: tuple[str, ...]
-    blended: Callable[[], Blended]
+    blended: Callable[[], ComponentArrays]
 
     @property
     def raw_score(self) -> Array:
@@ -65,15 +65,15 @@ class ComponentScores:
 class _Asked:
     """Components by their rows: all of them over a short stretch, else blended when asked for; the last one is kept."""
 
-    def __init__(self, parts: Blended | None, make: Callable[[int], Blended]) -> None:
+    def __init__(self, parts: ComponentArrays | None, make: Callable[[int], ComponentArrays]) -> None:
         self._parts, self._make = parts, make
-        self._row, self._last = -1, Blended.unknown(0)
+        self._row, self._last = -1, ComponentArrays.unknown(0)
 
-    def row(self, row: int) -> Blended:
+    def row(self, row: int) -> ComponentArrays:
         if self._parts is not None:
-            return Blended._make([array[row] for array in self._parts])
+            return ComponentArrays._make([array[row] for array in self._parts])
         if row != self._row:
-            self._row, self._last = -1, Blended.unknown(0)  # let go of the one before first
+            self._row, self._last = -1, ComponentArrays.unknown(0)  # let go of the one before first
             self._last, self._row = self._make(row), row
         return self._last
 
@@ -94,12 +94,12 @@ class FaceScores:
 
 
 def faces_of(
-    prism: Prism, workspace: Workspace, start: int, found: Assembled, assembly: Assembly
+    prism: Prism, workspace: Workspace, start: int, found: Aggregated, aggregator: Aggregator
 ) -> dict[str, FaceScores]:
     """Faces and their components by name, of what was assembled from base bar `start` on."""
-    n, rows = len(found.confluence), assembly.row_of
-    asked = _Asked(found.parts, lambda row: assembly.component(workspace, row, start, start + n))
-    unknown = partial(Blended.unknown, n)
+    n, rows = len(found.confluence), aggregator.row_of
+    asked = _Asked(found.parts, lambda row: aggregator.component(workspace, row, start, start + n))
+    unknown = partial(ComponentArrays.unknown, n)
     carried = workspace.frame.base.columns
     faces = {}
     for f, face in enumerate(prism.faces):

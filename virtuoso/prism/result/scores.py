@@ -18,7 +18,7 @@ from virtuoso.files.atomic import TEMPORARY, remove_leftovers
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import Codes
-from virtuoso.prism.engine.assembly import Assembled, Assembly
+from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import KINDS
 from virtuoso.prism.open_interest.analysis import analyse
@@ -66,21 +66,21 @@ class Scores:
     agreement: Array
     effective_inputs: Array
     reliability: Array
-    _found: Assembled = field(repr=False, compare=False)
-    _assembly: Assembly = field(repr=False, compare=False)
+    _found: Aggregated = field(repr=False, compare=False)
+    _aggregator: Aggregator = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, prism: Prism, workspace: Workspace, start: int, found: Assembled, assembly: Assembly) -> Scores:
+    def of(cls, prism: Prism, workspace: Workspace, start: int, found: Aggregated, aggregator: Aggregator) -> Scores:
         """Scores of what was assembled, from base bar `start` on."""
         return cls(
             prism, workspace, start, found.confluence, found.raw_confluence, found.known,
-            found.agreement, found.effective_inputs, found.reliability, found, assembly,
+            found.agreement, found.effective_inputs, found.reliability, found, aggregator,
         )  # fmt: skip
 
     @cached_property
     def faces(self) -> Mapping[str, FaceScores]:
         """The faces and their components by name; laid out when asked for, since few look into every bar."""
-        return faces_of(self.prism, self.workspace, self.start, self._found, self._assembly)
+        return faces_of(self.prism, self.workspace, self.start, self._found, self._aggregator)
 
     def __len__(self) -> int:
         return len(self.confluence)
@@ -153,12 +153,12 @@ class Scores:
                 f"The bar closing at {iso(self.frame.timeframe.close_time(number))} was not scored; scores go from "
                 f"{iso(int(self.close_times[0]))} to {iso(int(self.close_times[-1]))}."
             )
-        return explain(self.prism, self.workspace, self._assembly, number)
+        return explain(self.prism, self.workspace, self._aggregator, number)
 
     def reason(self, dotted: str, i: int) -> str:
         """Say why a component is not known at the i-th scored bar; empty where it is."""
         number = range(self.start, self.start + len(self))[i]
-        return why_unknown(self.prism, self.workspace, self._assembly, number, dotted)
+        return why_unknown(self.prism, self.workspace, self._aggregator, number, dotted)
 
     def open_interest(self, at: int | str | None = None) -> OpenInterest:
         """Read the open-interest room at one moment; see `virtuoso.prism.open_interest.analysis.analyse`."""
@@ -198,8 +198,8 @@ class Scores:
             return
         for start in range(self.start, self.start + len(self), STRETCH):
             stop = min(start + STRETCH, self.start + len(self))
-            found = self._assembly.assemble(self.workspace, start, stop)
-            yield Scores.of(self.prism, self.workspace, start, found, self._assembly)
+            found = self._aggregator.assemble(self.workspace, start, stop)
+            yield Scores.of(self.prism, self.workspace, start, found, self._aggregator)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a bar, indexed by close time (UTC)."""

@@ -76,7 +76,7 @@ class Panel:
         """
         base, timeframe = scores.frame.base, scores.frame.timeframe
         wanted = scores.start - memory(settings, timeframe)
-        scores.workspace.insist_loaded(timeframe, wanted)
+        scores.workspace.require_loaded(timeframe, wanted)
         first = max(wanted, base.first)
         before = assemble(scores.prism, scores.workspace, first, scores.start) if first < scores.start else None
         parts = [scores] if before is None else [before, scores]

@@ -298,11 +298,11 @@ def _back(
     node: Node, workspace: Workspace, timeframe: Timeframe, number: int, bars: int
 ) -> tuple[int, list[Array]] | None:
     """The last bar of a timeframe seen at a base bar, and the values of a node from `bars` before it up to it."""
-    own = workspace.clock(timeframe).bars
+    own = workspace.buffers(timeframe).bars
     seen = int(visible(np.array([number]), workspace.frame.timeframe, timeframe)[0])
     if not own.first <= seen < own.end or not columns_of(node) <= set(workspace.frame.base.columns):
         return None
-    workspace.insist_loaded(timeframe, seen - bars)
+    workspace.require_loaded(timeframe, seen - bars)
     low = max(seen - bars, own.first)
     return seen, workspace.values(node, timeframe, low, seen + 1)
 
@@ -355,6 +355,6 @@ def _trade(decided: Decisions, j: int) -> Trade | None:
 def _decimals_at(workspace: Workspace, number: int) -> int:
     """Digits of the prices of the last bars."""
     base = workspace.frame.base
-    workspace.insist_loaded(base.timeframe, number - TICK_BARS + 1)
+    workspace.require_loaded(base.timeframe, number - TICK_BARS + 1)
     here = slice(max(number - TICK_BARS + 1 - base.first, 0), number + 1 - base.first)
     return decimals(np.concatenate([base.columns[name][here] for name in PRICES]))

@@ -88,7 +88,7 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
     for timeframe, _ in prism.ladder(base):
         earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, visible(lead, base, timeframe)))
     # independence is measured over the last whole block, at the remembered bars as well
-    earliest = min(earliest, _reach_of_scores(prism, workspace, base, lead - workspace.clock(base).block))
+    earliest = min(earliest, _reach_of_scores(prism, workspace, base, lead - workspace.buffers(base).block))
     slow = levels.structure_timeframe(prism, base, settings.levels)
     looked_at = [(node, slow, settings.levels.memory - 1) for node in levels.features(settings.levels)]
     for node, timeframe, bars in [*looked_at, *context.looks_at(prism, base)]:
@@ -99,7 +99,7 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
 
 def _reach_of_scores(prism: Prism, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
     """Open time, ms, of the first bar that any score on a timeframe depends on at one of its bars."""
-    block = number // workspace.clock(timeframe).block
+    block = number // workspace.buffers(timeframe).block
     reached = _TRACED.setdefault(workspace, _Traced()).reached
     key = (prism.fingerprint, timeframe.name, block)
     if key not in reached:
@@ -112,7 +112,7 @@ def _reach_of_scores(prism: Prism, workspace: Workspace, timeframe: Timeframe, n
 
 def _earliest(node: Node, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
     """Open time, ms, of the first bar that the value of a node at a bar depends on."""
-    first = reach(node, timeframe, number, lambda other: workspace.clock(other).block)
+    first = reach(node, timeframe, number, lambda other: workspace.buffers(other).block)
     return min(other.open_time(bar) for other, bar in first.items())
 
 
