@@ -27,7 +27,7 @@ from virtuoso.research.sweep.plans import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
 from virtuoso.research.sweep.scores import Panel
 from virtuoso.research.sweep.sweep import Sweep, sweep
 from virtuoso.signals.decision import decide
-from virtuoso.signals.levels import DEPTH, Charts, plans
+from virtuoso.signals.levels import DEPTH, LevelSnapshot, plans
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents_of
 
@@ -191,7 +191,7 @@ class TestTheSamePlans:
         away[:, random.random((n, DEPTH)) < 0.3] = np.nan
         atr = price * random.uniform(0.01, 0.5, n)
         atr[::29] = np.nan
-        chart = Charts(None, np.arange(n), price, atr, price[:, None] - away[0], price[:, None] + away[1])
+        chart = LevelSnapshot(None, np.arange(n), price, atr, price[:, None] - away[0], price[:, None] + away[1])
         side = random.choice([-1, 1], n).astype(np.int8)
         full = plans(chart, side, settings, scored().frame.timeframe)
         measures = np.array(

@@ -20,14 +20,14 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.levels import Charts, Plans, _nearest, charts, plans, structure_timeframe
+from virtuoso.signals.levels import LevelSnapshot, Plans, _nearest, level_snapshot, plans, structure_timeframe
 from virtuoso.signals.settings import LevelSettings
 
 MINUTE = Timeframe("1m")
 LONG, SHORT, NONE = (np.array([side], dtype=np.int8) for side in (1, -1, 0))
 
 
-def plan(drawn: Charts, side: np.ndarray = LONG, settings: LevelSettings = PLAIN) -> Plans:
+def plan(drawn: LevelSnapshot, side: np.ndarray = LONG, settings: LevelSettings = PLAIN) -> Plans:
     return plans(drawn, side, settings, MINUTE)
 
 
@@ -189,8 +189,8 @@ class TestTheMap:
 
     SETTINGS = LevelSettings(timeframe="5m", memory=120)
 
-    def read(self, numbers: np.ndarray, workspace: Workspace | None = None) -> Charts:
-        return charts(scenes.PRISM, workspace or scenes.scores().workspace, numbers, self.SETTINGS)
+    def read(self, numbers: np.ndarray, workspace: Workspace | None = None) -> LevelSnapshot:
+        return level_snapshot(scenes.PRISM, workspace or scenes.scores().workspace, numbers, self.SETTINGS)
 
     def test_is_that_of_its_slow_twin(self):
         numbers = scenes.frame().base.first + np.arange(600, 7_000, 173)

@@ -17,8 +17,8 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.decision import decide, stopped_entries
-from virtuoso.signals.message.build import issue
-from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, clock_of, regimes
+from virtuoso.signals.message.build import build_signal
+from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, regime_timeframe, regimes
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents_of
 
@@ -89,7 +89,7 @@ class TestAsTheBaseClockSeesIt:
     def test_changes_only_when_a_slow_bar_closes(self):
         prism, frame = Prism.standard(), self.FRAME
         code = regimes(prism, Workspace(frame), frame.start, frame.stop)
-        slow = clock_of(prism, frame.timeframe)
+        slow = regime_timeframe(prism, frame.timeframe)
         changed = frame.start + 1 + np.flatnonzero(np.diff(code))
         assert slow == Timeframe("30m")
         assert len(changed) > 10
@@ -97,7 +97,7 @@ class TestAsTheBaseClockSeesIt:
 
     def test_each_base_bar_sees_the_last_slow_bar_that_has_closed(self):
         prism, frame, workspace = Prism.standard(), self.FRAME, Workspace(self.FRAME)
-        slow = clock_of(prism, frame.timeframe)
+        slow = regime_timeframe(prism, frame.timeframe)
         bars = frame.bars(slow)
         code = RegimeState(*workspace.values(Regime(), slow, bars.first, bars.end)).code
         closes = (np.arange(bars.first, bars.end) + 1) * slow.ms
@@ -149,7 +149,7 @@ class TestAsAGate:
         same = ~self.VOLATILE.stopped
         assert volatile[same].tobytes() == plain[same].tobytes()
         assert (volatile["side"][~same] == 0).all()
-        np.testing.assert_array_equal(self.VOLATILE.verdicts.state, self.PLAIN.verdicts.state)
+        np.testing.assert_array_equal(self.VOLATILE.rule.state, self.PLAIN.rule.state)
 
     def test_what_is_stopped_is_counted_by_regime(self):
         counted = stopped_entries(SCORES, gated("volatile range", "volatile trend"))
@@ -161,7 +161,7 @@ class TestAsAGate:
 
     def test_a_signal_says_that_its_entry_was_stopped(self):
         j = int(np.flatnonzero(self.VOLATILE.stopped & (self.VOLATILE.regime >= 0))[0])
-        made = issue(self.VOLATILE, j)
+        made = build_signal(self.VOLATILE, j)
         name = REGIMES[self.VOLATILE.regime[j]]
         assert made.signal != "NEUTRAL"
         assert made.targets == {}

@@ -53,7 +53,7 @@ class TestIntents:
     def test_there_is_one_for_every_change_of_state(self):
         decided = decide(scenes.scores(), scenes.SETTINGS)
         assert np.array_equal(whole_intents()["number"], decided.at + scenes.scores().start)
-        assert len(decided.at) == len(decided.verdicts.changes())
+        assert len(decided.at) == len(decided.rule.changes())
 
     def test_the_test_market_holds_every_kind(self):
         made, decided = whole_intents(), decide(scenes.scores(), scenes.SETTINGS)

@@ -167,12 +167,12 @@ def issued(scores: Scores, *, settings: Settings | None = None, last: int | None
         Only as many as these, counted from the end.
     """
     from virtuoso.signals.decision import decide
-    from virtuoso.signals.message.build import issue
+    from virtuoso.signals.message.build import build_signal
 
     chosen = settings_of(settings)
     decided = decide(scores, chosen.signals)
     first = 0 if last is None else max(len(decided) - last, 0)
-    made = [issue(decided, j) for j in range(first, len(decided))]
+    made = [build_signal(decided, j) for j in range(first, len(decided))]
     log.info("issued", extra={"instrument": str(scores.frame.instrument), "signals": len(made)})
     return made
 

@@ -115,8 +115,24 @@ class NodeBuffer:
     """
 
     __slots__ = (
-        "arity", "clear", "columns", "validity", "done", "end", "first", "inner", "known", "memory", "node",
-        "outputs", "ready", "reserved", "slower", "value", "warmup", "windowed",
+        "arity",
+        "clear",
+        "columns",
+        "done",
+        "end",
+        "first",
+        "inner",
+        "known",
+        "memory",
+        "node",
+        "outputs",
+        "ready",
+        "reserved",
+        "slower",
+        "validity",
+        "value",
+        "warmup",
+        "windowed",
     )  # fmt: skip
 
     def __init__(self, node: Node, buffers: TimeframeBuffers) -> None:

@@ -34,9 +34,9 @@ from virtuoso.signals import levels, rule
 from virtuoso.signals.message import context
 from virtuoso.signals.settings import SignalSettings
 
-ROOM = "virtuoso.signals.message.build"
+BUILD = "virtuoso.signals.message.build"
 """Where signals are made: every module of the room that has a part in them is imported from here."""
-CHUNK = 4_096
+HASHED_BARS = 4_096
 """Base bars hashed at once: whole chunks are hashed once a workspace."""
 
 
@@ -123,9 +123,9 @@ def data_digest(workspace: Workspace, start: int, stop: int) -> str:
     hashed = _TRACED.setdefault(workspace, _Traced()).hashed
     at = start
     while at < stop:
-        chunk = at // CHUNK
-        end = min((chunk + 1) * CHUNK, stop)
-        if end - at < CHUNK:
+        chunk = at // HASHED_BARS
+        end = min((chunk + 1) * HASHED_BARS, stop)
+        if end - at < HASHED_BARS:
             digest.update(_hash(frame.base, at, end))
         else:
             if chunk not in hashed:
@@ -151,11 +151,11 @@ def config_digest(prism: Prism, settings: SignalSettings) -> str:
     return hashlib.sha256(f"{prism.fingerprint}\n{waiting!r}\n{text}".encode()).hexdigest()
 
 
-def code_digest(prism: Prism, *modules: str) -> str:
+def signal_code_digest(prism: Prism, *modules: str) -> str:
     """Digest of the code of scoring, signals and named modules, private components and all they reach included."""
     private = {type(node) for node in _scored_by(prism) if not own.of_house(type(node).__module__)}
     ordered = sorted(private, key=lambda cls: (cls.__module__, cls.__qualname__))
-    return own.code_digest(ordered, [fingerprint.ENGINE, ROOM, *modules])
+    return own.code_digest(ordered, [fingerprint.ENGINE, BUILD, *modules])
 
 
 def _scored_by(prism: Prism) -> tuple[Node, ...]:
@@ -163,7 +163,7 @@ def _scored_by(prism: Prism) -> tuple[Node, ...]:
 
 
 @cache
-def environment() -> dict[str, str]:
+def signal_environment() -> dict[str, str]:
     """Versions of what scores and signals are computed with, the CPU level and the platform."""
     return {**fingerprint.environment(), "pandas": version("pandas")}
 
@@ -199,7 +199,7 @@ def provenance(
     start = max(first_needed(prism, workspace, settings, number), base.first)
     codes, nodes = _TRACED.setdefault(workspace, _Traced()).codes, _scored_by(prism)
     if nodes not in codes:
-        codes[nodes] = code_digest(prism)
+        codes[nodes] = signal_code_digest(prism)
     return Provenance(
         data=data_digest(workspace, start, number + 1),
         data_from=base.timeframe.open_time(start),
@@ -207,5 +207,5 @@ def provenance(
         config=config or config_digest(prism, settings),
         code=codes[nodes],
         commit=commit(),
-        environment=environment(),
+        environment=signal_environment(),
     )

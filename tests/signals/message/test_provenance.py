@@ -22,12 +22,12 @@ from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
 from virtuoso.signals.message.provenance import (
     CHUNK,
-    code_digest,
     commit,
     config_digest,
     data_digest,
     first_needed,
     provenance,
+    signal_code_digest,
 )
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
@@ -190,12 +190,12 @@ class TestTheDigestOfTheCode:
     """Of the sources that scoring and signals run through."""
 
     def test_is_repeated(self):
-        assert code_digest(scenes.PRISM) == code_digest(Prism.standard())
+        assert signal_code_digest(scenes.PRISM) == signal_code_digest(Prism.standard())
 
     def test_holds_private_components(self):
         private = tilted(1)
         ours = Prism((Face("technical", "Technical", {RSI(): 1.0}),), {"technical": 1.0})
-        assert code_digest(private) != code_digest(ours) == code_digest(scenes.PRISM)
+        assert signal_code_digest(private) != signal_code_digest(ours) == signal_code_digest(scenes.PRISM)
 
     def test_a_private_component_can_be_signalled_on(self):
         scores = score(tilted(1), frame(), block=scenes.BLOCK)
