@@ -17,7 +17,7 @@ from virtuoso.market import gaps
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import Finding, rarest
+from virtuoso.prism.laws.findings import Finding, rarest
 
 MINUTE = Timeframe("1m")
 FRAME = market(seed=3, bars=2_000)

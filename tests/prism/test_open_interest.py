@@ -27,7 +27,7 @@ from virtuoso.prism.features.derivatives.interest import (
 )
 from virtuoso.prism.features.swings import Pivots
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import differing
+from virtuoso.prism.laws.findings import differing
 from virtuoso.prism.open_interest.analysis import analyse, pace, position_score, structure_timeframes
 from virtuoso.prism.open_interest.report import OpenInterest, quadrant
 from virtuoso.prism.open_interest.squeeze import (

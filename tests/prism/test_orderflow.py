@@ -283,7 +283,7 @@ class TestTheFace:
             "liquidity": 0.10, "liquidity_zones": 0.05,
         }  # fmt: skip
         assert sum(weights.values()) == pytest.approx(1.0)
-        assert not FACE.waiting
+        assert not FACE.unavailable
 
     def test_needs_klines_alone_for_four_tenths_of_its_weight(self):
         plain = {"open", "high", "low", "close", "volume", "trades", "taker_buy_volume"}

@@ -15,7 +15,7 @@ from virtuoso.prism.settings import PrismSettings, shipped_weights
 
 
 def weights_of(face):
-    return {**{c.name: w for c, w in face.components.items()}, **face.waiting}
+    return {**{c.name: w for c, w in face.components.items()}, **face.unavailable}
 
 
 def settings(**faces):

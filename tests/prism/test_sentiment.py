@@ -302,7 +302,7 @@ class TestTheFace:
             "market_activity": 0.15, "risk": 0.12,
         }  # fmt: skip
         assert sum(weights.values()) == pytest.approx(1.0)
-        assert not FACE.waiting
+        assert not FACE.unavailable
 
     @pytest.mark.parametrize("component", EVERYTHING, ids=lambda c: c.name)
     def test_explains_itself_in_a_sentence_at_every_score(self, component):

@@ -242,6 +242,8 @@ class Component(Node):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "words" in vars(cls):
+            raise DeclarationError(f"{cls.__name__} declares words(score, value); its name is explain(score, value).")
         if "value" not in vars(cls):
             return
         for attribute in ("title", "source", "scale", "bands"):
@@ -259,8 +261,8 @@ class Component(Node):
         """Score of raw values, 0..100, shape (n_bars,)."""
         return self.scale(value)
 
-    def words(self, score: float, value: float) -> str:
-        """One sentence for a score, from its raw value; 'not known' where it is NaN."""
+    def explain(self, score: float, value: float) -> str:
+        """Return one sentence for a score, from its raw value; 'not known' where it is NaN."""
         if score != score:
             return f"{self.title} is not known"
         edge = max(edge for edge in self.bands if edge <= score)

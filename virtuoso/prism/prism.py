@@ -110,8 +110,8 @@ class Prism:
         faces = []
         for face in self.faces:
             own = {c: changes.pop(f"{face.name}.{c.name}", w) for c, w in face.components.items()}
-            waiting = {n: changes.pop(f"{face.name}.{n}", w) for n, w in face.waiting.items()}
-            faces.append(replace(face, components=own, waiting=waiting))
+            unavailable = {n: changes.pop(f"{face.name}.{n}", w) for n, w in face.unavailable.items()}
+            faces.append(replace(face, components=own, unavailable=unavailable))
         if changes:
             name = next(iter(changes))
             raise ConfigError(
@@ -132,8 +132,8 @@ class Prism:
         for known in self.faces:
             if known.name == face:
                 older = {component: weight * room for component, weight in known.components.items()}
-                waiting = {name: weight * room for name, weight in known.waiting.items()}
-                known = replace(known, components={**older, **components}, waiting=waiting)
+                unavailable = {name: weight * room for name, weight in known.unavailable.items()}
+                known = replace(known, components={**older, **components}, unavailable=unavailable)
             faces.append(known)
         return replace(self, faces=tuple(faces))
 
@@ -158,7 +158,7 @@ class Prism:
                     face.name,
                     [[repr(c), w] for c, w in face.components.items()],
                     [repr(g) for g in face.gates],
-                    dict(face.waiting),
+                    dict(face.unavailable),
                 ]
                 for face in self.faces
             ],

@@ -75,13 +75,13 @@ def private_component(path: str) -> Component:
 def _face(face: Face, settings: FaceSettings, private: list[Component]) -> Face:
     """Lay settings over one face."""
     known = {component.name: component for component in (*face.components, *face.gates, *private)}
-    names = [*known, *face.waiting]
+    names = [*known, *face.unavailable]
     for name in (*settings.components, *settings.parameters):
         if name not in names:
             raise ConfigError(f"The {face.name} face has no component {name!r}. {did_you_mean(name, names)}")
     for name in settings.parameters:
         known[name] = known[name].replace(**settings.parameters[name])
     components = {known[name]: weight for name, weight in settings.components.items() if name in known}
-    waiting = {name: weight for name, weight in settings.components.items() if name in face.waiting}
+    unavailable = {name: weight for name, weight in settings.components.items() if name in face.unavailable}
     gates = tuple(gate.replace(**known[gate.name].settings()) for gate in face.gates)
-    return replace(face, components=components, gates=gates, waiting=waiting)
+    return replace(face, components=components, gates=gates, unavailable=unavailable)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from virtuoso.lake.lake import Lake
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.laws.certificate import Certificate
-    from virtuoso.prism.laws.evidence import Finding, Verdict
+    from virtuoso.prism.laws.findings import Finding, Verdict
     from virtuoso.prism.open_interest.report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.result.explanation import Explanation
@@ -222,7 +222,7 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
     from virtuoso.errors import NoDataError
     from virtuoso.lake.lake import Lake
     from virtuoso.lake.law import examine
-    from virtuoso.prism.laws.evidence import Finding
+    from virtuoso.prism.laws.findings import Finding
 
     assert frame.origin is not None
     home, clock = Lake(frame.origin.lake), frame.timeframe
@@ -246,7 +246,7 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     import numpy as np
 
     from virtuoso.prism.engine.score import score as score_frame
-    from virtuoso.prism.laws.evidence import Finding
+    from virtuoso.prism.laws.findings import Finding
 
     clock, venue = frame.timeframe, frame.instrument.venue
     first = max(frame.stop - DOOR_BARS, frame.start)

@@ -21,7 +21,7 @@ from virtuoso.prism.faces.technical import MACD, RSI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
 from virtuoso.signals.message.provenance import (
-    CHUNK,
+    HASHED_BARS,
     commit,
     config_digest,
     data_digest,
@@ -129,18 +129,18 @@ class TestTheDigestOfData:
 
     def test_does_not_depend_on_where_the_history_begins_or_ends(self):
         base = frame().base
-        a, b = base.first + 700, base.first + 2 * CHUNK + 11
+        a, b = base.first + 700, base.first + 2 * HASHED_BARS + 11
         cut = Workspace(frame().until((b + 5) * 3_600_000))
         late = Workspace(loaded_from(a - 3))
         assert data_digest(workspace(), a, b) == data_digest(cut, a, b) == data_digest(late, a, b)
 
     def test_does_not_depend_on_what_was_hashed_before(self):
         base, fresh = frame().base, Workspace(frame())
-        for stop in (base.first + 50, base.end - 1, base.first + CHUNK + 3):
+        for stop in (base.first + 50, base.end - 1, base.first + HASHED_BARS + 3):
             data_digest(fresh, base.first, stop)
         assert data_digest(fresh, base.first + 9, base.end) == data_digest(Workspace(frame()), base.first + 9, base.end)
 
-    @pytest.mark.parametrize("offset", [0, CHUNK, 11_299])
+    @pytest.mark.parametrize("offset", [0, HASHED_BARS, 11_299])
     def test_changes_with_every_bar_in_it(self, offset):
         base = frame().base
         a = base.first + 700

@@ -119,7 +119,7 @@ def rows_of(prism: Prism, columns: Collection[str]) -> tuple[list[ScoredRow], li
     """Components, then gates, whose columns are there, in the fixed order in which they are aggregated."""
     components, gates = [], []
     for f, face in enumerate(prism.faces):
-        total = sum(face.components.values()) + sum(face.waiting.values())
+        total = sum(face.components.values()) + sum(face.unavailable.values())
         for component, weight in face.components.items():
             if not missing_columns(component, columns):
                 divergence = divergence_of(component) if component.oscillator else None

@@ -26,8 +26,9 @@ from virtuoso.prism.engine.graph import columns_of, timeframes, total_warmup
 from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
+from virtuoso.prism.laws.disturb import copied
 from virtuoso.prism.laws.exhaustive import at_every_bar
+from virtuoso.prism.laws.findings import KNOWN_SHARE, Finding, Verdict, differing, known_where_told, outputs
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
 from virtuoso.prism.laws.purity import FreshValues, out_of_reach
 from virtuoso.prism.prism import Prism

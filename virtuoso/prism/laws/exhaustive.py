@@ -21,7 +21,8 @@ from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import divergence_of
 from virtuoso.prism.engine.workspace import Workspace, block_length
-from virtuoso.prism.laws.evidence import Finding, answers, any_differing, copied, judge, known_where_told, narrowed
+from virtuoso.prism.laws.disturb import copied, narrowed
+from virtuoso.prism.laws.findings import Finding, answers, any_differing, finding_of, known_where_told
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError, report_step
 from virtuoso.prism.laws.purity import out_of_reach
 from virtuoso.prism.prism import Prism
@@ -103,7 +104,7 @@ class _Singly:
         for start, alone in self.found[timeframe, node]:
             here = slice(start - bars.first, start - bars.first + len(alone[0]))
             offending[here] |= any_differing([x[here] for x in whole], alone)
-        finding = judge("cutting", node, bars, offending, known_where_told(whole[0], bars), float(offending.sum()),
+        finding = finding_of("cutting", node, bars, offending, known_where_told(whole[0], bars), float(offending.sum()),
                         bars.first, "cut at every bar")  # fmt: skip
         return replace(finding, rarest=1)
 

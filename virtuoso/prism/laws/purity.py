@@ -23,7 +23,8 @@ from virtuoso.prism.component import Node
 from virtuoso.prism.engine.graph import sources
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.cuts import stretches
-from virtuoso.prism.laws.evidence import answers, copied, narrowed, others, outputs
+from virtuoso.prism.laws.disturb import copied, narrowed, others
+from virtuoso.prism.laws.findings import answers, outputs
 from virtuoso.prism.laws.fresh_process import SHIFT_S, FreshProcess, LostError, report_step
 
 Stretch = tuple[int, int]

@@ -132,13 +132,13 @@ def _face_row(face: FaceScores, coverage: float) -> Row:
         weight * score if score == score else float("nan"),
         score - raw,
         "none",
-        lean(face.title, score),
+        face_bias(face.title, score),
         reason,
     )
 
 
 def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number: int) -> list[Row]:
-    total = sum(part.weight for part in face.components.values()) + sum(face.waiting.values())
+    total = sum(part.weight for part in face.components.values()) + sum(face.unavailable.values())
     known = float(face.coverage[0])
     rows = []
     for name, part in face.components.items():
@@ -157,13 +157,13 @@ def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number
                 weight * score if score == score else float("nan"),
                 float(arrays.divergence_bonus[0]),
                 KINDS[int(arrays.divergence_kind[0])],
-                part.component.words(own, value),
+                part.component.explain(own, value),
                 "" if score == score else _why_unknown(workspace, part, number),
                 timeframes,
             )
         )
     nan = float("nan")
-    for name in face.waiting:
+    for name in face.unavailable:
         rows.append(Row(name, name, nan, nan, 0.0, nan, 0.0, "none", "", "no data for it in the store"))
     return rows
 
@@ -217,8 +217,8 @@ def _why_unknown(workspace: Workspace, part: ComponentScores, number: int) -> st
     return f"warmup ({run} of {warmup} bars)" if run < warmup else "degenerate (nothing moved or nothing traded)"
 
 
-def lean(title: str, score: float) -> str:
-    """Say which way a face leans."""
+def face_bias(title: str, score: float) -> str:
+    """Return a sentence that says which way a face leans."""
     if score != score:
         return f"{title} is not known"
     words = "strongly bullish" if score >= 70 else "bullish" if score >= 56 else "balanced"

@@ -86,7 +86,7 @@ class FaceScores:
     title: str
     weight: float
     components: Mapping[str, ComponentScores]
-    waiting: Mapping[str, float]
+    unavailable: Mapping[str, float]
     raw_score: Array
     score: Array
     coverage: Array
@@ -113,7 +113,7 @@ def faces_of(
             for component, weight in face.components.items()
         }
         faces[face.name] = FaceScores(
-            face.name, face.title, prism.face_weights[face.name], components, face.waiting,
+            face.name, face.title, prism.face_weights[face.name], components, face.unavailable,
             found.raw_score[f], found.score[f], found.coverage[f], found.gate[f],
         )  # fmt: skip
     return faces

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from virtuoso.prism.result.explanation import Explanation, Row, lean
+from virtuoso.prism.result.explanation import Explanation, Row, face_bias
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.message.context import SignalContext, context_of
 from virtuoso.signals.message.insights import actionable_insights, insights, no_entry_in
@@ -163,6 +163,11 @@ def views(explanation: Explanation) -> dict[str, FaceScore]:
         mean = sum(there) / len(there) if there else float("nan")
         reason = "" if there else "none of its components is known"
         made[name] = FaceScore(
-            score=points(mean), impact=0.0, weight=0.0, interpretation=lean(title, mean), reason=reason, components={}
+            score=points(mean),
+            impact=0.0,
+            weight=0.0,
+            interpretation=face_bias(title, mean),
+            reason=reason,
+            components={},
         )
     return made

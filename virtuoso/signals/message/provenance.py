@@ -147,8 +147,8 @@ def _hash(bars: Bars, start: int, stop: int) -> bytes:
 def config_digest(prism: Prism, settings: SignalSettings) -> str:
     """Digest of all that is set and that a signal depends on: faces, weights, parameters, thresholds, levels."""
     text = json.dumps(settings.model_dump(mode="json", exclude={"reports"}), sort_keys=True)
-    waiting = sorted((face.name, name, weight) for face in prism.faces for name, weight in face.waiting.items())
-    return hashlib.sha256(f"{prism.fingerprint}\n{waiting!r}\n{text}".encode()).hexdigest()
+    unavailable = sorted((face.name, name, weight) for face in prism.faces for name, weight in face.unavailable.items())
+    return hashlib.sha256(f"{prism.fingerprint}\n{unavailable!r}\n{text}".encode()).hexdigest()
 
 
 def signal_code_digest(prism: Prism, *modules: str) -> str:
