@@ -354,8 +354,10 @@ def purity(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
         offending[here] |= any_differing([x[here] for x in first], over(task, frame, block))
     written = [name for name, values in bars.columns.items() if any_differing([values], [before[name]]).any()]
     also = f"it wrote to {', '.join(written)}" if written else "another symbol gets what was kept of this one" * mixed
-    return finding_of("purity", node, bars, offending, known_where_told(first[0], bars),
-                      float(offending.sum()), bars.first, "twice, with other markets in between", also=also)  # fmt: skip
+    return finding_of(
+        "purity", node, bars, offending, known_where_told(first[0], bars), float(offending.sum()), bars.first,
+        "twice, with other markets in between", also=also,
+    )  # fmt: skip
 
 
 def _mixes(task: Task, frame: MarketFrame, block: int | None) -> bool:
