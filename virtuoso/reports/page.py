@@ -262,7 +262,7 @@ class ResultsPage:
             {
                 "title": face.title,
                 "weight": percent(face.weight, 0),
-                "waiting": list(face.waiting),
+                "waiting": list(face.unavailable),
                 "parts": [
                     {
                         "name": part.component.title,

@@ -23,6 +23,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Span
 from virtuoso.errors import ConfigError, DataError, ParameterError
+from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.signals.settings import SignalSettings
@@ -83,7 +84,7 @@ def _scored(result: PortfolioResult, factor: float, rule: SignalSettings) -> Mad
     if beside.fingerprint == result.scores[0].prism.fingerprint:
         return None
     try:
-        return {frame.instrument: intents(beside.score(frame), rule) for frame in result.frames}
+        return {frame.instrument: intents(score(beside, frame), rule) for frame in result.frames}
     except DataError:
         return None
 
