@@ -15,9 +15,9 @@ from virtuoso.prism.faces import orderbook
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.judgement import judged as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
-from virtuoso.research.backtest.sheet_files import judged as judged_run
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
 from virtuoso.research.validation.fresh_process import elsewhere

@@ -6,9 +6,9 @@ Nothing heavy is imported before it is needed.
 
 from virtuoso.workflows.data import checks, event_checks, find, import_files, load
 from virtuoso.workflows.paths import Progress, block_cache, lake, scores_file, signal_folder
-from virtuoso.workflows.runs import report, run_folder, save_run
+from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
 from virtuoso.workflows.scoring import explain, issued, known_shares, open_interest, save_certificate, score, verify
-from virtuoso.workflows.trading import assumptions_needed, backtest, cross_check, sweep
+from virtuoso.workflows.trading import assumptions_needed, backtest, sweep
 
 __all__ = [
     "Progress",

@@ -1,17 +1,18 @@
 """The backtest that users run: signals of one or many instruments, one wallet, the perpetual contract bar by bar.
 
-1. `panel.py` puts the bars of all instruments on one clock, with marks and funding, or says what is missing.
-2. `portfolio.py` steps through it; `round_trips.py` makes trades of what happened.
-3. `result.py` measures, compares and breaks it down; `summary.py` says what it is worth.
-
-The first backtest, through vectorbt (backtest.py), stays as a cross-check of what vectorbt models.
+1. panel.py puts the bars of all instruments on one clock, with marks and funding, or says what is missing.
+2. engine.py steps through it; round_trips.py makes trades of what happened.
+3. result.py measures, compares and breaks it down, and writes its run folder; reports/summary.py says what it is worth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.intent import INTENT
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
@@ -20,7 +21,6 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.crosscheck.orders import check_intents
 from virtuoso.research.validation.foresight import Decide
 from virtuoso.research.validation.fresh_process import pristine
 from virtuoso.signals.settings import SignalSettings
@@ -48,19 +48,34 @@ def backtest(
 ) -> PortfolioResult:
     """Trade the signals of scores with one wallet.
 
-    Parameters ---------- scores : sequence of Scores One an instrument, of one prism and on one clock. account :
-    Account Cash, fees, leverage, margin mode, limits. settings : SignalSettings, optional The rule and levels that make
-    intents; those that ship if absent. intents_of : mapping of Instrument to array of INTENT, optional What is traded
-    instead of the rule's intents; faces alone are then not compared. decide : callable, optional Makes them instead,
-    from a mapping of Instrument to MarketFrame. Whether its orders know of later bars can then be tested, without which
-    nothing is shipped. explained : str Why a result that no market pays is right all the same; it is kept with the run,
-    see research/validation/plausibility.py. slippage : float Of the price of each market fill, at least; half the
-    recorded spread where the book is known. funding : mapping of Instrument to Events of kind funding, optional
-    funding_terms : FundingTerms, optional What to assume where funding or mark prices are not known; nothing if absent.
-    inside : mapping of Instrument to MarketFrame, optional Finer bars that tell the order of prices inside those of the
-    scores, all on one clock. config : mapping, optional Settings in force, kept with the result. provenance : mapping
-    of str to str, optional Digests of configuration and code, kept with the result. env : Env, optional Where
-    bootstraps and random entries draw from; seeded with 0 if absent.
+    Parameters
+    ----------
+    scores : sequence of Scores
+        One an instrument, of one prism and on one clock.
+    account : Account
+        Cash, fees, leverage, margin mode, limits.
+    settings : SignalSettings, optional
+        The rule and levels that make intents; those that ship if absent.
+    intents_of : mapping of Instrument to array of INTENT, optional
+        What is traded instead of the rule's intents; faces alone are then not compared.
+    decide : callable, optional
+        Makes them instead, from a mapping of Instrument to MarketFrame. Whether its orders know of later bars can
+        then be tested, without which nothing is shipped.
+    explained : str
+        Why a result that no market pays is right all the same; it is kept with the run, see validation/plausibility.py.
+    slippage : float
+        Of the price of each market fill, at least; half the recorded spread where the book is known.
+    funding : mapping of Instrument to Events of kind funding, optional
+    funding_terms : FundingTerms, optional
+        What to assume where funding or mark prices are not known; nothing if absent.
+    inside : mapping of Instrument to MarketFrame, optional
+        Finer bars that tell the order of prices inside those of the scores, all on one clock.
+    config : mapping, optional
+        Settings in force, kept with the result.
+    provenance : mapping of str to str, optional
+        Digests of configuration and code, kept with the result.
+    env : Env, optional
+        Where bootstraps and random entries draw from; seeded with 0 if absent.
 
     Returns
     -------
@@ -105,6 +120,29 @@ def backtest(
         decide=decide,
         explained=explained.strip(),
     )
+
+
+def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
+    """Refuse what is not a list of intents over the scored bars [start, stop).
+
+    Raises
+    ------
+    DataError
+        Another dtype, out of order, twice at one bar, or decided at a bar that was not scored.
+    """
+    if intents.dtype != INTENT:
+        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.intent), was {intents.dtype}.")
+    numbers = intents["number"]
+    wrong = np.flatnonzero(np.diff(numbers) <= 0)
+    if len(wrong):
+        raise DataError(
+            f"Intents come one a bar and in order; bar {numbers[wrong[0] + 1]} follows {numbers[wrong[0]]}."
+        )
+    if len(numbers) and not (start <= numbers[0] and numbers[-1] < stop):
+        raise DataError(
+            f"Intents were decided at bars {numbers[0]} to {numbers[-1]}, but bars {start} to {stop - 1} were scored. "
+            "Make them from these scores."
+        )
 
 
 def _check_terms(account: Account, slippage: float) -> None:

@@ -20,7 +20,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.research.backtest.engine import Account, bounds, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
-from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.crosscheck.simulate import simulate
 
 RISK = 0.0002
 SMALL = Limits(base_size=RISK, least_scale=1.0, max_leverage=1.0, heat=1.0, max_drawdown=0.99)
@@ -49,7 +49,7 @@ def trades_of(result):
 
 
 def of_vectorbt(frame, made, fees=0.0, slippage=0.0):
-    result = backtest(unscored(frame), made, fees=fees, slippage=slippage, risk=RISK)
+    result = simulate(unscored(frame), made, fees=fees, slippage=slippage, risk=RISK)
     ended = result.trades[result.trades["reason"] != OPEN]
     return [
         (t["entry_number"], t["exit_number"], t["side"], t["entry_price"], t["exit_price"], REASONS[t["reason"]])
@@ -87,7 +87,7 @@ class TestEqualTrades:
         frame = walk(9, 2_000)
         made = random_intents(frame, 9, 200)
         ours = contract(frame, made, fees=0.0005)
-        theirs = backtest(unscored(frame), made, fees=0.0005, slippage=0.0, risk=RISK)
+        theirs = simulate(unscored(frame), made, fees=0.0005, slippage=0.0, risk=RISK)
         # sizes differ by what the open differs from the close before; the return does not beyond that
         assert ours.equity[-1] / 10_000.0 == pytest.approx(theirs.equity[-1] / 10_000.0, rel=2e-4)
 
@@ -114,7 +114,7 @@ class TestNamedDifferences:
         assert of_vectorbt(frame, made)[0][4] == pytest.approx(108.0)
 
     def test_a_stop_on_the_entry_bar(self):
-        """vectorbt alone never looks at the stop on the bar of the entry; `fills.py` hands it rows so that it does."""
+        """vectorbt alone never looks at the stop on the bar of the entry; vectorbt.py hands it rows so that it does."""
         frame = bars((70, 70, 70, 70), (70, 72, 60, 71), (71, 80, 71, 79), (79, 79, 79, 79))
         made = intents(frame, (0, 1, 63.0, 100.0))
         assert [row[5] for row in trades_of(contract(frame, made))] == ["stop"]
