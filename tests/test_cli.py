@@ -26,9 +26,9 @@ from typer.testing import CliRunner
 from virtuoso import workflows
 from virtuoso.cli import main
 from virtuoso.cli.app import ORDER, app
-from virtuoso.cli.command import Answer, Call, in_two, verb
-from virtuoso.cli.console import leaning, pairs, show, table
-from virtuoso.cli.log import log_to_stderr
+from virtuoso.cli.terminal.command import Answer, Call, in_two, verb
+from virtuoso.cli.terminal.console import leaning, pairs, show, table
+from virtuoso.cli.terminal.log import log_to_stderr
 from virtuoso.errors import printable
 from virtuoso.venues.simulator import simulate, write_archive
 

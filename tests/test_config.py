@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import pickle
 import re
 import subprocess
@@ -271,6 +272,21 @@ class TestDotenv:
         write_dotenv(project, "BINANCE_API_KEY=\nBINANCE_API_SECRET=s\n")
         with pytest.raises(SecretError, match="BINANCE_API_KEY"):
             load(project, BINANCE).secret("binance")
+
+    @pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
+    @pytest.mark.parametrize("mode", [0o640, 0o660, 0o604, 0o644, 0o666, 0o650], ids="{:o}".format)
+    def test_that_others_may_read_is_refused(self, project, mode):
+        """The group as well as everybody, and without a word of what it holds."""
+        write_dotenv(project, f"BINANCE_API_KEY={CANARY}\n", mode)
+        with pytest.raises(SecretError, match=rf"others may read it \(mode {mode:o}\).*chmod 600") as refused:
+            load(project)
+        assert CANARY not in str(refused.value)
+
+    @pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
+    @pytest.mark.parametrize("mode", [0o400, 0o600, 0o700], ids="{:o}".format)
+    def test_that_its_owner_alone_may_read_is_taken(self, project, mode):
+        write_dotenv(project, f"BINANCE_API_KEY={CANARY}\nBINANCE_API_SECRET=s\n", mode)
+        assert load(project, BINANCE).secret("binance").api_key.get_secret_value() == CANARY
 
     def test_a_broken_line_is_named_by_its_number_alone(self, project):
         write_dotenv(project, f"A=1\n{CANARY} is the key\n")

@@ -13,20 +13,19 @@ import numpy as np
 from virtuoso import workflows
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
+from virtuoso.market.bars import Bars
+from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import GapPolicy
+from virtuoso.market.schema.columns import COLUMNS
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.panel import FundingTerms
 
 MINUTES = 2_000
 
 
 def warm() -> None:
     """Score, trade and signal a random walk with every column there is, for the sake of what is compiled on the way."""
-    from virtuoso.market.bars import Bars
-    from virtuoso.market.frame import MarketFrame
-    from virtuoso.market.gaps import GapPolicy
-    from virtuoso.market.schema.columns import COLUMNS
-    from virtuoso.research.backtest.backtest import backtest
-    from virtuoso.research.backtest.engine import Account
-    from virtuoso.research.backtest.panel import FundingTerms
-
     random, minute = Env(seed=7).random(), Timeframe("1m")
     columns = {name: 1e-4 * random.uniform(1.0, 2.0, MINUTES) for name in COLUMNS}
     close = 100.0 + np.cumsum(0.01 * random.standard_normal(MINUTES))

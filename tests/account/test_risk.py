@@ -8,33 +8,15 @@ import numpy as np
 import pytest
 
 from tests.builders import START
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import ENTERED, INTENT, LAPSED, UNFILLED, WITHDRAWN
 from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    CLOSE,
-    ENTERED,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LAPSED,
-    LOW,
-    MARK_CLOSE,
-    MARK_OPEN,
-    OPEN,
-    OUT,
-    QUANTITY,
-    SIZE,
-    SLIPPAGE,
-    STOP,
-    UNFILLED,
-    WITHDRAWN,
-    Books,
-)
+from virtuoso.account.state import Books
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.intrabar import Inside
 from virtuoso.research.backtest.panel import Stage
 
 WORLDS, BARS, HOLEY = 300, 160, 100
@@ -43,14 +25,14 @@ NAN = float("nan")
 
 def stage_of(closes, names, reach=0.0) -> Stage:
     """A stage of closes, shape (n_bars, n_instruments): each bar opens where the last one closed."""
-    bars = np.zeros((*closes.shape, BAR_COLUMNS))
-    bars[:, :, CLOSE] = closes
-    bars[:, :, OPEN] = np.concatenate((closes[:1], closes[:-1]))
-    bars[:, :, HIGH] = np.maximum(bars[:, :, OPEN], closes) * (1.0 + reach)
-    bars[:, :, LOW] = np.minimum(bars[:, :, OPEN], closes) * (1.0 - reach)
-    bars[:, :, MARK_OPEN : MARK_CLOSE + 1] = bars[:, :, OPEN : CLOSE + 1]
-    bars[:, :, SLIPPAGE] = 0.0002
-    bars[:, :, [FUNDING_OPEN, FUNDING_INSIDE]] = 0.0
+    bars = np.zeros((*closes.shape, s.BAR_COLUMNS))
+    bars[:, :, s.CLOSE] = closes
+    bars[:, :, s.OPEN] = np.concatenate((closes[:1], closes[:-1]))
+    bars[:, :, s.HIGH] = np.maximum(bars[:, :, s.OPEN], closes) * (1.0 + reach)
+    bars[:, :, s.LOW] = np.minimum(bars[:, :, s.OPEN], closes) * (1.0 - reach)
+    bars[:, :, s.MARK_OPEN : s.MARK_CLOSE + 1] = bars[:, :, s.OPEN : s.CLOSE + 1]
+    bars[:, :, s.SLIPPAGE] = 0.0002
+    bars[:, :, [s.FUNDING_OPEN, s.FUNDING_INSIDE]] = 0.0
     instruments = tuple(Instrument("simulated", name) for name in names)
     n = closes.shape[1]
     return Stage(
@@ -63,7 +45,7 @@ def asks(stage, i, rows):
     made = np.zeros(len(rows), dtype=INTENT)
     made["entry"], made["target"] = NAN, NAN
     for one, (bar, side, wide, reliability) in zip(made, rows, strict=True):
-        close = stage.bars[bar, i, CLOSE]
+        close = stage.bars[bar, i, s.CLOSE]
         one["number"], one["side"], one["price"] = stage.first + bar, side, close
         one["stop"], one["reliability"] = close * (1.0 - side * wide), reliability
     return made
@@ -154,7 +136,7 @@ class TestRandomWorlds:
             opened = result.events[result.events["kind"] == ENTERED]
             entries += len(opened)
             for t in np.unique(opened["instant"] - stage.first):
-                notional = np.abs(held[t] * stage.bars[t, :, OPEN]).sum()
+                notional = np.abs(held[t] * stage.bars[t, :, s.OPEN]).sum()
                 assert notional <= account.limits.max_leverage * result.equity[t - 1] * 1.05  # the mark has moved
             steps = np.abs(opened["size"]) / 0.1
             np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
@@ -223,8 +205,8 @@ class TestWhatIsCalledOff:
         made = [asks(stage, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
         if limit is not None:
             made[0]["entry"][1], made[0]["expires"][1] = limit, stage.first + 79
-        stage.bars[70:, :, [OPEN, CLOSE]] = 101.0
-        stage.bars[70:, :, [HIGH, LOW]] = 101.2, 100.9
+        stage.bars[70:, :, [s.OPEN, s.CLOSE]] = 101.0
+        stage.bars[70:, :, [s.HIGH, s.LOW]] = 101.2, 100.9
         limits = Limits(max_positions=1, correlation=2.0)
         result = run(stage, dict(zip(stage.instruments, made, strict=True)), Account(limits=limits))
         told = result.events[["instant", "instrument", "kind"]].tolist()
@@ -320,6 +302,11 @@ class TestSizes:
         size = self.size(reliability=reliability)
         assert size * (100.0 - 95.0) == pytest.approx(10_000.0 * 0.01 * scale)
 
+    @pytest.mark.parametrize("least", [0.0, 0.2, 1.0])
+    def test_reliability_leads_from_the_least_scale_to_the_whole(self, least):
+        sizes = [self.size(reliability=trusted, limits=Limits(least_scale=least)) for trusted in (0.0, 0.25, 1.0)]
+        assert sizes == pytest.approx([20.0 * least, 20.0 * (least + 0.25 * (1.0 - least)), 20.0])
+
     def test_shorts_are_negative(self):
         assert self.size(stop=105.0) == pytest.approx(-20.0)
 
@@ -344,19 +331,19 @@ class TestSizes:
 
     def test_what_leaves_at_the_next_open_takes_no_place(self):
         books = Books.opened(2, 10_000.0, 1)
-        books.positions[1, SIZE] = 5.0
+        books.positions[1, s.SIZE] = 5.0
         one = Limits(max_positions=1)
         assert self.size(limits=one, books=books) == 0.0
-        books.orders[1, OUT] = 1.0
+        books.orders[1, s.CLOSE_FIRST] = 1.0
         assert self.size(limits=one, books=books) > 0.0
-        books.orders[1, QUANTITY] = -5.0  # it turns round, and is there again
+        books.orders[1, s.QUANTITY] = -5.0  # it turns round, and is there again
         assert self.size(limits=one, books=books) == 0.0
 
     def test_what_may_not_leave_after_all_takes_its_place(self):
         """Place, notional, heat and correlation, each by itself; and of what turns round the worse of both sides."""
         books = Books.opened(2, 10_000.0, 1)
-        books.positions[1, [SIZE, STOP]] = 190.0, 99.0
-        books.orders[1, OUT] = 1.0
+        books.positions[1, [s.SIZE, s.STOP]] = 190.0, 99.0
+        books.orders[1, s.CLOSE_FIRST] = 1.0
         alike = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 1)), axis=0) * np.ones(2)
         for changed, closes, limit in (
             ({"max_positions": 1}, None, "positions"),
@@ -370,16 +357,16 @@ class TestSizes:
             assert free == pytest.approx(20.0)
             assert stays < free
             assert (self.refused + self.cut)[LIMITS.index(limit)] == 1
-        books.orders[1, QUANTITY] = -199.0
+        books.orders[1, s.QUANTITY] = -199.0
         assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(1.0)
-        books.positions[1, SIZE], books.orders[1, QUANTITY] = 195.0, -1.0
+        books.positions[1, s.SIZE], books.orders[1, s.QUANTITY] = 195.0, -1.0
         assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(5.0)
 
     def test_a_correlation_that_is_not_known_is_counted(self):
         books = Books.opened(2, 10_000.0, 1)
         assert self.size(books=books) > 0.0
         assert self.unknown[0] == 0
-        books.positions[1, SIZE] = 1.0
+        books.positions[1, s.SIZE] = 1.0
         assert self.size(books=books) > 0.0
         assert self.unknown[0] == 1
         assert self.size(books=books, limits=Limits(max_positions=1)) == 0.0
@@ -393,6 +380,29 @@ class TestCorrelation:
         closes = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 2)), axis=0)
         returns = closes[1:] / closes[:-1] - 1.0
         assert correlation(closes, 0, 1) == pytest.approx(np.corrcoef(returns.T)[0, 1])
+
+    @pytest.mark.parametrize("finer", [1, 4])
+    @pytest.mark.parametrize("bar", [100, 499, 500, 501, 690])
+    def test_an_order_is_judged_by_the_last_500_closes_up_to_its_decision(self, bar, finer):
+        """A hair above numpy's correlation of their returns it is let in, a hair below it is refused."""
+        random = np.random.default_rng(bar)
+        moves = 0.002 * (random.standard_t(4, (700, 1)) + random.standard_t(4, (700, 2)))
+        closes = 100.0 * np.cumprod(1.0 + moves, axis=0)
+        stage = stage_of(closes, ("AUSDT", "BUSDT"))
+        if finer > 1:  # which tell nothing: the slow bar stands in the first of its finer places
+            bars = np.full((700 * finer, *stage.bars.shape[1:]), NAN)
+            bars[::finer] = stage.bars
+            stage = replace(stage, inside=Inside(Timeframe("15m"), bars, np.zeros((700, 2), bool)))
+        made = {
+            name: asks(stage, i, [(when, 1, 0.9, 1.0)])
+            for i, (name, when) in enumerate(zip(stage.instruments, (40, bar), strict=True))
+        }
+        seen = closes[max(bar - 499, 0) : bar + 1]
+        assert len(seen) == min(500, bar + 1)
+        expected = np.corrcoef((seen[1:] / seen[:-1] - 1.0).T)[0, 1]
+        for hair, refused in ((1e-9, 0), (-1e-9, 1)):
+            limits = Limits(correlation=expected + hair, max_drawdown=0.99)
+            assert run(stage, made, Account(limits=limits)).refused["correlation"] == refused
 
     def test_is_not_known_over_few_shared_bars_or_without_movement(self):
         closes = np.full((200, 2), 100.0)

@@ -9,8 +9,8 @@ from tests.builders import START
 from tests.reports.pages import page_of
 from tests.research.scenes import bars, flat, intents, unscored, walk
 from tests.research.test_portfolio_backtest import run as run_portfolio
+from virtuoso.account.records import STOP
 from virtuoso.account.risk import LIMITS, Limits, Rules
-from virtuoso.account.trades import STOP
 from virtuoso.clock import Env
 from virtuoso.errors import NoDataError
 from virtuoso.research.backtest.engine import Account

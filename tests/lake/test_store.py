@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -18,9 +19,9 @@ from virtuoso.lake import resolve
 from virtuoso.lake import sql as query_module
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
-from virtuoso.lake.rows import Rows, traded_rows
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.resample import fold_bars
+from virtuoso.market.rows import Rows, traded_rows
 
 M1 = Timeframe("1m")
 DAY = 1440 * MINUTE
@@ -459,6 +460,28 @@ class TestSql:
         put(lake, minutes(100), bars(100))
         put(lake, minutes(50), bars(50), Instrument("binance-usdm", "ETHUSDT"))
         return lake
+
+    def test_a_file_is_read_by_the_thread_that_wants_its_rows(self, full, monkeypatch):
+        """A thread of Arrow that opened it would wait for Python's lock, whose owner may wait for Arrow: for ever."""
+        opened = []
+        read = query_module.StoredFile.read
+
+        def watched(file):
+            opened.append((file.inside, threading.current_thread()))
+            return read(file)
+
+        monkeypatch.setattr(query_module.StoredFile, "read", watched)
+        files = [
+            query_module.StoredFile(full.locate(file), file.path, file.sha256)
+            for series in full.manifest().readable()
+            for file in series.files
+        ]
+        dataset = query_module._Checked({"bars": files}).datasets["bars"]
+        reader = dataset.scanner(columns=["open_time"], filter=None).to_reader()
+        assert opened == []
+        assert reader.read_all().num_rows > 0
+        assert {inside for inside, _ in opened} == {file.inside for file in files}
+        assert {thread for _, thread in opened} == {threading.current_thread()}
 
     def test_sees_one_view_of_all_bars(self, full):
         table = full.sql("select symbol, timeframe, count(*) n, min(time) t from bars group by all order by 1")

@@ -1,5 +1,6 @@
 """Events become columns of frames: the same bits from the lake, in any stretch, in any order, and live."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,13 @@ from tests.archives import bars, env, minutes
 from tests.happenings import DAY, MINUTE, START, depth, funding, open_interest, trades
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
+from virtuoso.lake import cache, enrich
 from virtuoso.lake.lake import Lake
-from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.features import enrich
-from virtuoso.market.features.enrich import LiveColumns
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
-from virtuoso.market.live import Feed
+from virtuoso.market.live import LiveFrame
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, BOOK_COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -114,6 +114,97 @@ class TestAFrameOfBarsAndEvents:
         assert slow[0] == frame.base.columns["open_interest"][11]
 
 
+def quotes(start: int, span: int) -> Events:
+    """Best quotes twice a minute, of another price and size than the book of `depth` has."""
+    times = start + np.arange(0, span, MINUTE // 2)
+    k = np.arange(len(times))
+    columns = {
+        "id": k,
+        "bid": 59_000.5 - k % 3,
+        "ask": 59_003.0 + k % 5,
+        "bid_size": 1.0 + k % 7,
+        "ask_size": 2.0 + k % 4,
+    }
+    return events_of(KINDS["ticker"], times, columns)
+
+
+def bands(start: int, span: int) -> Events:
+    """Notional within 1, 2 and 5 percent of the middle, once a minute, other than the book of `depth` holds."""
+    shares = np.array([-5.0, -2.0, -1.0, 1.0, 2.0, 5.0])
+    times = np.repeat(start + np.arange(0, span, MINUTE), len(shares))
+    share = np.tile(shares, len(times) // len(shares))
+    base = 5_000.0 * np.abs(share) + np.arange(len(times)) % 11
+    return events_of(KINDS["bands"], times, {"percentage": share, "depth": base, "notional": 59_000.0 * base})
+
+
+class TestSeveralSourcesOfTheBook:
+    """Are joined bar by bar: a recorded book over best quotes alone, and over bands of depth."""
+
+    SOURCES = {
+        "depth": depth(seed=4, messages=900, start=START + 4 * HOURS, span=6 * HOURS),
+        "ticker": quotes(START + 2 * HOURS, 12 * HOURS),
+        "bands": bands(START, 16 * HOURS),
+    }
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def alone(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
+        """Columns of frames with one of the sources."""
+        return {
+            kind: TestSeveralSourcesOfTheBook.columns_of(tmp_path_factory.mktemp(kind), kind)
+            for kind in TestSeveralSourcesOfTheBook.SOURCES
+        }
+
+    @staticmethod
+    def columns_of(folder: Path, *kinds: str) -> dict[str, np.ndarray]:
+        events = {kind: TestSeveralSourcesOfTheBook.SOURCES[kind] for kind in kinds}
+        lake = put(Lake(folder, env=env()), events, np.arange(N))
+        return dict(lake.frame("BTCUSDT", "5m").base.columns)
+
+    @pytest.mark.parametrize("other", ["ticker", "bands"])
+    def test_the_book_wins_where_both_are_known(self, alone, tmp_path, other):
+        together = self.columns_of(tmp_path, "depth", other)
+        shared = (alone["depth"].keys() & alone[other].keys()) - BAR_COLUMNS.keys()
+        compared = 0
+        for name in shared:
+            book, rest = alone["depth"][name], alone[other][name]
+            both = np.isfinite(book) & np.isfinite(rest)
+            compared += int((both & (book != rest)).sum())
+            assert together[name][both].tobytes() == book[both].tobytes(), name
+        assert len(shared) >= 8
+        assert compared >= 300  # bars at which it matters who wins
+
+    @pytest.mark.parametrize("other", ["ticker", "bands"])
+    def test_the_other_is_seen_where_the_book_is_not_known(self, alone, tmp_path, other):
+        together = self.columns_of(tmp_path, "depth", other)
+        seen = 0
+        for name in (alone["depth"].keys() & alone[other].keys()) - BAR_COLUMNS.keys():
+            book, rest = alone["depth"][name], alone[other][name]
+            missing = np.isnan(book)
+            seen += int(np.isfinite(rest[missing]).sum())
+            assert together[name][missing].tobytes() == rest[missing].tobytes(), name
+        assert seen >= 300
+
+    def test_all_three_give_what_the_first_that_knows_says(self, alone, tmp_path):
+        together = self.columns_of(tmp_path, *self.SOURCES)
+        for name in together.keys() - BAR_COLUMNS.keys():
+            told = [alone[kind][name] for kind in self.SOURCES if name in alone[kind]]
+            expected = told[0]
+            for further in told[1:]:
+                expected = np.where(np.isnan(expected), further, expected)
+            assert together[name].tobytes() == expected.tobytes(), name
+
+    def test_quotes_go_before_bands(self):
+        """No column is told by both today; the order is that of the folds."""
+        assert [source.name for source in enrich.FOLDS if source.name in ("book", "ticker", "bands")] == [
+            "book", "ticker", "bands",
+        ]  # fmt: skip
+        first, second = np.array([1.0, np.nan, np.nan]), np.array([2.0, 3.0, np.nan])
+        assert np.array_equal(
+            enrich.first_known([{"bid": first}, {"bid": second}])["bid"], [1, 3, np.nan], equal_nan=True
+        )
+
+
 class TestTheStartAndTheEndOfAFrame:
     """Change no bit of what lies between them."""
 
@@ -161,33 +252,26 @@ class TestBatchAndLive:
     def test_are_equal_bit_for_bit(self, shared, joins):
         frame = shared.frame("BTCUSDT", "5m")
         number = frame.base.first + joins
-        live = LiveColumns(M5, list(EVENTS))
+        history = frame.base.until(number)
+        if not joins:  # nothing of the past is there: the columns of events are those of what is recorded
+            history = replace(history, columns={name: history.columns[name] for name in BAR_COLUMNS})
+        live = LiveFrame(MarketFrame(PERP, history), [Timeframe("1h")], policy_for(PERP.venue, M5.ms), list(EVENTS))
         if joins:
-            midnight = (number // 288 - 1) * 288
-            known = {kind: events.between(0, number * M5.ms) for kind, events in EVENTS.items()}
-            live.remember(known, midnight, number)
-            feed = Feed(MarketFrame(PERP, frame.base.until(number)), [Timeframe("1h")], policy_for(PERP.venue, M5.ms))
-        grown: dict[str, list[float]] = {}
+            live.remember({kind: events.between(0, number * M5.ms) for kind, events in EVENTS.items()})
         published = np.isin(np.arange(N), HOLES, invert=True)
         for i in range(number, frame.base.end):
             arrived = {kind: events.between(i * M5.ms, (i + 1) * M5.ms) for kind, events in EVENTS.items()}
-            values = live.close(i, arrived)
-            for name, value in values.items():
-                grown.setdefault(name, []).append(value)
-            if joins:
-                k = i - frame.base.first
-                own = {name: float(frame.base.columns[name][k]) for name in BAR_COLUMNS}
-                feed.close(i, own if published[k] else None, values)
-        hidden = frame.base.state[joins:] == UNKNOWN
-        streamed = {name: np.where(hidden, np.nan, values) for name, values in grown.items()}
-        assert streamed.keys() == frame.base.columns.keys() - BAR_COLUMNS.keys()
-        assert differing(streamed, {name: frame.base.columns[name][joins:] for name in streamed}) == []
-        folded = [np.isfinite(values).sum() for values in streamed.values()]
-        assert np.median(folded) >= 40
-        if joins:
-            assert differing(feed.frame.base.columns, frame.base.columns) == []
-            one, other = (f.bars(Timeframe("1h")).columns for f in (feed.frame, frame))
-            assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
+            k = i - frame.base.first
+            own = {name: float(frame.base.columns[name][k]) for name in BAR_COLUMNS}
+            live.close(i, own if published[k] else None, arrived)
+        grown = {name: values[joins:] for name, values in live.frame.base.columns.items()}
+        assert differing(grown, {name: values[joins:] for name, values in frame.base.columns.items()}) == []
+        built = [np.isfinite(values).sum() for name, values in grown.items() if name not in BAR_COLUMNS]
+        assert np.median(built) >= 40
+        assert differing(live.frame.base.columns, frame.base.columns) == []
+        assert (live.frame.base.state == frame.base.state).all()
+        one, other = (f.bars(Timeframe("1h")).columns for f in (live.frame, frame))
+        assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
 
 
 class TestKeptColumns:
@@ -231,7 +315,7 @@ class TestKeptColumns:
     def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
         lake.frame("BTCUSDT", "5m")
         before = self.files(lake)
-        monkeypatch.setattr(enrich.column_cache, "source", lambda: "another")
+        monkeypatch.setattr(cache, "source", lambda: "another")
         lake.frame("BTCUSDT", "5m")
         assert not set(before) & set(self.files(lake))
 

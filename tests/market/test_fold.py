@@ -64,6 +64,60 @@ class TestASlowBar:
 
         return fold_bars(replace(frame.base, state=state), Timeframe("30m"))
 
+    @pytest.mark.parametrize(
+        ("slow", "known", "state"),
+        [
+            # nine tenths of 10, 20, 30, 60 and 240 are whole numbers; of 5, all five are the fewest
+            ("5m", 5, TRADED), ("5m", 4, BRIDGED), ("10m", 9, TRADED), ("10m", 8, BRIDGED),
+            ("20m", 18, TRADED), ("20m", 17, BRIDGED), ("30m", 27, TRADED), ("30m", 26, BRIDGED),
+            ("1h", 54, TRADED), ("1h", 53, BRIDGED), ("4h", 216, TRADED), ("4h", 215, BRIDGED),
+            # a fifth
+            ("5m", 1, BRIDGED), ("5m", 0, UNKNOWN), ("10m", 2, BRIDGED), ("10m", 1, UNKNOWN),
+            ("20m", 4, BRIDGED), ("20m", 3, UNKNOWN), ("30m", 6, BRIDGED), ("30m", 5, UNKNOWN),
+            ("1h", 12, BRIDGED), ("1h", 11, UNKNOWN), ("4h", 48, BRIDGED), ("4h", 47, UNKNOWN),
+        ],
+    )  # fmt: skip
+    def test_changes_its_state_at_nine_tenths_and_at_a_fifth_of_any_ratio(self, slow, known, state):
+        folded, base, inside = self.of_known(slow, known)
+        ratio = len(inside)
+        assert folded.state.tolist() == [state, TRADED]
+        assert folded.share.tolist() == [known / ratio, 1.0]
+        for name, values in folded.columns.items():
+            assert np.isnan(values[0]) == (state == UNKNOWN), name
+        if state != UNKNOWN:
+            assert folded.columns["high"][0] == base.columns["high"][:ratio][inside].max()
+            assert folded.columns["close"][0] == base.columns["close"][:ratio][inside][-1]
+
+    @pytest.mark.parametrize("slow", ["10m", "30m", "4h"])
+    def test_needs_nine_tenths_of_a_column_where_it_is_known_and_a_fifth_where_it_is_bridged(self, slow):
+        """Each column is judged by itself, with the share that made the bar what it is."""
+        ratio = Timeframe(slow).ratio(Timeframe("1m"))
+        for bar_known, column_known, tells in [
+            (ratio, ratio * 9 // 10, True),
+            (ratio, ratio * 9 // 10 - 1, False),
+            (ratio * 9 // 10 - 1, ratio // 5, True),
+            (ratio * 9 // 10 - 1, ratio // 5 - 1, False),
+        ]:
+            folded, _, _ = self.of_known(slow, bar_known, column_known)
+            assert np.isfinite(folded.columns["taker_buy_volume"][0]) == tells, (bar_known, column_known)
+            assert np.isfinite(folded.columns["close"][0])
+
+    @staticmethod
+    def of_known(slow: str, known: int, of_a_column: int | None = None):
+        """Two slow bars, of the first of which so many base bars are known, spread over it; and of one column fewer."""
+        from dataclasses import replace
+
+        ratio = Timeframe(slow).ratio(Timeframe("1m"))
+        frame = market(bars=2 * ratio, gaps=False, flats=False)
+        places = np.random.default_rng(ratio + known).permutation(ratio)[:known]
+        inside = np.isin(np.arange(ratio), places)
+        state = frame.base.state.copy()
+        state[:ratio][~inside] = UNKNOWN
+        columns = {name: values.copy() for name, values in frame.base.columns.items()}
+        if of_a_column is not None:
+            columns["taker_buy_volume"][places[of_a_column:]] = np.nan
+        return fold_bars(replace(frame.base, state=state, columns=columns), Timeframe(slow)), frame.base, inside
+
     def test_that_has_not_closed_does_not_exist(self):
         frame = market(bars=59, gaps=False)
         assert len(frame.bars(Timeframe("30m"))) == 1

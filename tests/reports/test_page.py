@@ -10,7 +10,7 @@ import pytest
 from tests.reports.pages import Tree, page_of
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored
 from tests.research.test_portfolio_backtest import COSTLY, whole
-from virtuoso.account.trades import TRADE
+from virtuoso.account.records import TRADE
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.charts.base import MOST_POINTS, thinned

@@ -7,7 +7,7 @@ from tests.research.scenes import bars, market, walk, with_confluence
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.research.validation.quantiles import EDGES, forward_returns, score_buckets
+from virtuoso.research.validation.quantiles import EDGES, forward_returns, intervals, score_buckets
 
 
 def of(table, low, horizon="15m"):
@@ -131,6 +131,23 @@ class TestTheInterval:
         assert row["high_bp"] - row["low_bp"] == pytest.approx(expected, rel=0.25)
         pretended = expected / np.sqrt(60)  # had 20,000 overlapping returns been taken for independent
         assert row["high_bp"] - row["low_bp"] > 4 * pretended
+
+    @pytest.mark.parametrize(("blocks", "holding", "wider"), [(10, 10, 1.0), (30, 30, 1.0), (60, 20, 1.015)])
+    def test_few_blocks_widen_it_as_student_says(self, blocks, holding, wider):
+        """By the blocks that hold the bucket. Ten blocks at 1.96 deviations would give an interval of 92 %."""
+        from scipy import stats
+
+        random, width, covered = np.random.default_rng(blocks), [], []
+        for _ in range(6):  # each draws other blocks for all of its means
+            sums, counts = np.zeros((blocks, 400)), np.zeros((blocks, 400), dtype=np.int64)
+            sums[:holding], counts[:holding] = random.standard_normal((holding, 400)), 1
+            low, high = intervals(sums, counts, random)
+            own = sums[:holding]
+            deviation = own.std(axis=0, ddof=1) / np.sqrt(holding)
+            width.append((high - low) / (2.0 * stats.t.ppf(0.975, holding - 1) * deviation))
+            covered.append((low <= 0.0) & (high >= 0.0))
+        assert np.mean(width) == pytest.approx(wider, abs=0.015)
+        assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
     def test_it_covers_the_truth_about_95_times_in_100(self):
         """Worlds without any relation, with scores that hold on for hours: true mean 0."""

@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import START
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
+from virtuoso.account.records import CLOSED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSED, STOPPED, TARGETED
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.reports.summary import Summary
 from virtuoso.reports.tearsheet.html import html

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.state import ENTRY, FIRM, LEANS, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
+from virtuoso.account import state as s
 from virtuoso.jit.kernel import inner, kernel
 
 Array = NDArray[np.float64]
@@ -54,8 +54,8 @@ class Limits(NamedTuple):
     ----------
     base_size : float
         Share of equity at risk to the stop, at full scale.
-    least_scale, most_scale : float
-        What reliability 0 and 1 scale it by.
+    least_scale : float
+        What reliability 0 scales it by; reliability 1 leaves it whole.
     max_positions : int
     max_leverage : float
         Notional of all positions over equity.
@@ -69,7 +69,6 @@ class Limits(NamedTuple):
 
     base_size: float = 0.01
     least_scale: float = 0.5
-    most_scale: float = 1.0
     max_positions: int = 10
     max_leverage: float = 3.0
     heat: float = 0.25
@@ -177,7 +176,7 @@ def admitted(
     for k in range(len(positions)):
         if k == i:  # what is held here is closed first: neither happens before this instrument's own next bar
             continue
-        held, waits, leaves = positions[k, SIZE], orders[k, QUANTITY], orders[k, OUT] != 0.0
+        held, waits, leaves = positions[k, s.SIZE], orders[k, s.QUANTITY], orders[k, s.CLOSE_FIRST] != 0.0
         if leaves and not stays:
             held = 0.0  # it leaves at the next open, before anything enters
         if held == 0.0 and waits == 0.0:
@@ -188,10 +187,10 @@ def admitted(
             size = waits if entering else held
             if size == 0.0 or (entering and held != 0.0 and not leaves):
                 continue
-            at = orders[k, LIMIT] if entering and not np.isnan(orders[k, LIMIT]) else prices[k]
-            mark = at if not np.isnan(at) else positions[k, ENTRY]
+            at = orders[k, s.LIMIT] if entering and not np.isnan(orders[k, s.LIMIT]) else prices[k]
+            mark = at if not np.isnan(at) else positions[k, s.ENTRY]
             most = max(most, abs(size) * mark)
-            risked = max(risked, risk_of(size, mark, orders[k, ORDER_STOP] if entering else positions[k, STOP]))
+            risked = max(risked, risk_of(size, mark, orders[k, s.ORDER_STOP] if entering else positions[k, s.STOP]))
             if np.isnan(known):
                 known = correlation(closes, i, k)
             if side * size * known > limits.correlation * abs(size):
@@ -203,7 +202,7 @@ def admitted(
     if taken >= limits.max_positions:
         refused[POSITIONS] += 1
         return 0.0
-    scale = limits.least_scale + (limits.most_scale - limits.least_scale) * min(max(reliability, 0.0), 1.0)
+    scale = limits.least_scale + (1.0 - limits.least_scale) * min(max(reliability, 0.0), 1.0)
     size = limits.base_size * scale * equity / abs(price - stop)
     size = _cut(size, (limits.max_leverage * equity - notional) / price, LEVERAGE_LIMIT, refused, cut)
     size = _cut(size, (limits.heat * equity - heat) / abs(price - stop), HEAT, refused, cut)
@@ -229,14 +228,14 @@ def ordered(
         i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, False,
         refused, cut, unknown,
     )  # fmt: skip
-    order[QUANTITY], order[FIRM], order[LEANS] = size, size, 0.0
+    order[s.QUANTITY], order[s.FIRM_QUANTITY], order[s.CONDITIONAL] = size, size, 0.0
     leaves = False
     for k in range(len(positions)):
-        leaves = leaves or (k != i and orders[k, OUT] != 0.0 and positions[k, SIZE] != 0.0)
+        leaves = leaves or (k != i and orders[k, s.CLOSE_FIRST] != 0.0 and positions[k, s.SIZE] != 0.0)
     if leaves and size != 0.0:
         aside = np.zeros_like(refused)  # an order is counted once
-        order[LEANS] = 1.0
-        order[FIRM] = admitted(
+        order[s.CONDITIONAL] = 1.0
+        order[s.FIRM_QUANTITY] = admitted(
             i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, True,
             aside, aside, aside,
         )  # fmt: skip

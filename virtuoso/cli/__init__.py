@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import typer
 
     from virtuoso.cli.app import app
-    from virtuoso.cli.command import INTERRUPTED
+    from virtuoso.cli.terminal.command import INTERRUPTED
     from virtuoso.errors import printable
 
     for stream in (sys.stdout, sys.stderr):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
-from virtuoso.cli.command import Answer, Call
-from virtuoso.cli.context import about, next_about
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.errors import ConfigError
 from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML, TEARSHEET_PDF
 
@@ -137,7 +137,7 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 def _backtested(
     result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
 ) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import prose
+    from virtuoso.cli.terminal.console import prose
 
     yield summary
     yield from _buckets(result)
@@ -158,7 +158,7 @@ def _backtested(
 
 def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:
     """Causes of all differences, and the first trades that differ."""
-    from virtuoso.cli.console import table
+    from virtuoso.cli.terminal.console import table
 
     yield ""
     yield repr(checked)
@@ -186,7 +186,7 @@ def _made(trade: dict[str, Any] | None) -> str:
 
 def _buckets(result: PortfolioResult) -> Iterator[RenderableType]:
     """What prices did after each score, at one horizon that is neither noise nor regime."""
-    from virtuoso.cli.console import heading, table
+    from virtuoso.cli.terminal.console import heading, table
     from virtuoso.reports.format import number, percent, whole
 
     horizons = list(dict.fromkeys(result.buckets["horizon"].tolist()))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
 from virtuoso.cli.backtest import scores_of
-from virtuoso.cli.command import Answer, Call
-from virtuoso.cli.context import about, next_about
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.cli.terminal.context import about, next_about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,7 +67,7 @@ def _facts(study: Study) -> dict[str, Any]:
 
 
 def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, pairs, prose, table
+    from virtuoso.cli.terminal.console import heading, pairs, prose, table
     from virtuoso.reports.format import percent, whole
 
     learned, rows = study.calibration, study.outcomes.rows

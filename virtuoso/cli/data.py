@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
-from virtuoso.cli.command import Answer, Call, verb
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from virtuoso.ingest.importer import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
-    from virtuoso.lake.maintenance import Rebuilt, Verified
+    from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 
 app = typer.Typer(help="The lake: import, list, check, verify, sql.")
 
@@ -84,7 +84,7 @@ def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
 
 
 def _imported(report: ImportReport) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, prose, seconds, size, table
+    from virtuoso.cli.terminal.console import heading, prose, seconds, size, table
     from virtuoso.reports.format import plural, whole
 
     many = len(report.files) > SHOWN_ROWS
@@ -142,7 +142,7 @@ def list_(call: Call) -> Answer:
 
 
 def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[RenderableType]:
-    from virtuoso.cli.events import events_table
+    from virtuoso.cli.terminal.event_tables import events_table
     from virtuoso.reports.format import whole
 
     if not stored and not events:
@@ -161,7 +161,7 @@ def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[Ren
 
 
 def _bars_table(stored: list[Coverage]) -> RenderableType:
-    from virtuoso.cli.console import day, size, table
+    from virtuoso.cli.terminal.console import day, size, table
     from virtuoso.reports.format import percent, whole
 
     headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
@@ -199,7 +199,7 @@ def check(
 
 
 def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.events import checked_events
+    from virtuoso.cli.terminal.event_tables import checked_events
 
     if not found and not events:
         yield EMPTY
@@ -212,7 +212,7 @@ def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | No
 
 
 def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import table
+    from virtuoso.cli.terminal.console import table
     from virtuoso.reports.format import percent, whole
 
     headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
@@ -234,7 +234,7 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
 
 def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
     """The gaps of a series, the longest first, and what was refused."""
-    from virtuoso.cli.console import heading, moment, table
+    from virtuoso.cli.terminal.console import heading, moment, table
     from virtuoso.reports.format import plural, whole
 
     c = series.coverage
@@ -267,7 +267,7 @@ def verify(
 
 
 def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import size
+    from virtuoso.cli.terminal.console import size
     from virtuoso.reports.format import plural
 
     if made:
@@ -323,7 +323,7 @@ def _records(found: pd.DataFrame) -> list[list[Any]]:
 
 def _answered(found: pd.DataFrame, out: Path | None) -> Iterator[RenderableType]:
     """A table where it fits, else one value a line, as a wide row cannot be read."""
-    from virtuoso.cli.console import WIDTH, heading, pairs, table
+    from virtuoso.cli.terminal.console import WIDTH, heading, pairs, table
     from virtuoso.reports.format import plural
 
     names = [str(name) for name in found.columns]

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from virtuoso.cli.command import HINTS, Call, in_two
+from virtuoso.cli.terminal.command import HINTS, Call, in_two
 from virtuoso.errors import ConfigError, DataError, VirtuosoError
 
 OLDEST, NEWEST = (3, 11), (3, 15)

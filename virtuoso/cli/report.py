@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtuoso.cli import options
-from virtuoso.cli.command import Answer, Call
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +29,7 @@ def report(
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import size
+    from virtuoso.cli.terminal.console import size
 
     for file in files:
         yield f"-> {file} ({size(file.stat().st_size)})"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
 from virtuoso.cli.backtest import backtest
 from virtuoso.cli.calibrate import calibrate
-from virtuoso.cli.command import Answer, Call, verb, written
-from virtuoso.cli.context import about, next_about
 from virtuoso.cli.report import report
 from virtuoso.cli.sweep import sweep
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call, verb, written
+from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
 
 
 def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, leaning, moment, seconds, size, stretch, table
+    from virtuoso.cli.terminal.console import heading, leaning, moment, seconds, size, stretch, table
     from virtuoso.reports.contribution import gauge
     from virtuoso.reports.format import number, percent, whole
 
@@ -169,7 +169,7 @@ def explain(
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
     from virtuoso import workflows
-    from virtuoso.cli.open_interest import open_interest_room
+    from virtuoso.cli.terminal.open_interest import open_interest_room
 
     found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
@@ -179,7 +179,7 @@ def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | Non
 
 def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:
     """The confluence and each face of which something is known, or the one face that is asked for."""
-    from virtuoso.cli.console import prose
+    from virtuoso.cli.terminal.console import prose
     from virtuoso.reports.contribution import contribution
 
     silent = [] if face else [row.title for row in found.total if row.score != row.score]
@@ -247,7 +247,7 @@ def verify(
 
 
 def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, prose, table
+    from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.prism.laws.certificate import rarest_words
 
     yield str(found).partition("\n")[0]

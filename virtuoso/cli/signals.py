@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtuoso.cli import options
-from virtuoso.cli.command import Answer, Call, verb, written
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call, verb, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,7 +78,7 @@ def _why(call: Call, signal: Signal) -> str:
 
 def _listed(found: Sequence[Signal], where: str, *, mixed: bool) -> Iterator[RenderableType]:
     """One line a signal; of mixed instruments each line names its own, and leaves out what then has no room."""
-    from virtuoso.cli.console import leaning, moment, table
+    from virtuoso.cli.terminal.console import leaning, moment, table
     from virtuoso.reports.format import number, plural, price
 
     simulated = any(signal.simulated for signal in found)
@@ -127,7 +127,7 @@ def show(
 
 
 def _shown(signal: Signal) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, leaning, moment, pairs, prose, table
+    from virtuoso.cli.terminal.console import heading, leaning, moment, pairs, prose, table
     from virtuoso.reports.format import number, percent, price
 
     score = _or_nan(signal.score)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli import options
 from virtuoso.cli.backtest import CONTRACT, recording_of, scores_of
-from virtuoso.cli.command import Answer, Call
-from virtuoso.cli.context import about, next_about
+from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.cli.terminal.context import about, next_about
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,8 +74,8 @@ def sweep(
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
         "recording": recording_of(result),
     }  # fmt: skip
-    plain = {"inside": "none"} if fills == CONTRACT else {}  # a sweep knows no finer bars: the same trades need none
-    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **plain, **terms)
+    # a sweep knows no finer bars: the same trades need none
+    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, inside="none", **terms)
     following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
     return Answer(data, lambda: _swept(result, honesty, top, folder), following)
 
@@ -91,7 +91,7 @@ def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
 
 
 def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, prose, table
+    from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole
 

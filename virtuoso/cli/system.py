@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli.command import Answer, Call, verb
+from virtuoso.cli.terminal.command import Answer, Call, verb
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,7 +75,7 @@ def config_show(
 
 
 def _configured(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, pairs, table
+    from virtuoso.cli.terminal.console import heading, pairs, table
 
     origins = found["origins"]
     rows = (
@@ -122,7 +122,7 @@ def doctor(call: Call) -> Answer:
 
 
 def _examined(checks: list[Check]) -> Iterator[RenderableType]:
-    from virtuoso.cli.console import heading, prose, table
+    from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.reports.format import plural
 
     yield table(("WHAT", "VERDICT", "FOUND"), ((c.name, c.verdict, c.found) for c in checks), left=3)

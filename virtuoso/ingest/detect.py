@@ -16,7 +16,7 @@ from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.errors import AmbiguousError, did_you_mean
 from virtuoso.ingest.validate_bars import MAX_BAD_SHARE
-from virtuoso.lake.rows import Mask
+from virtuoso.market.rows import Mask
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.timestamps import NO_TIME, TimeUnit
 

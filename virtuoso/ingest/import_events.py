@@ -21,13 +21,13 @@ from virtuoso.account.instrument import Instrument, compact
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest.detect import AUTO, FEW_REVISED, Wanted
 from virtuoso.ingest.report import FileReport
-from virtuoso.lake.files import Refused
-from virtuoso.lake.transaction import Writer
+from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.transaction import Writer
 from virtuoso.venues.raw_events import RawEvents
 
 if TYPE_CHECKING:
     from virtuoso.ingest.validate_events import InspectedEvents
-    from virtuoso.lake.event_merge import MergedEvents
+    from virtuoso.lake.writing.event_merge import MergedEvents
 
 HEAD_BYTES = 65_536
 MOST_TOLD_OTHERWISE = 0.5
@@ -267,8 +267,8 @@ def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: 
 
 def _refuse_told_twice(part: _Part, merged: Mapping[str, MergedEvents]) -> None:
     """Refuse single trades where aggregated ones are stored, or the other way round: each would count twice."""
-    from virtuoso.lake.event_merge import told_otherwise
     from virtuoso.lake.event_rows import by_partition, rows_of_events
+    from virtuoso.lake.writing.event_merge import told_otherwise
 
     if part.raw.kind != "trades":
         return

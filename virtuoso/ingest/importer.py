@@ -35,12 +35,12 @@ from virtuoso.ingest.validate_bars import (
     opens_from_closes,
     refuse_bad_batch,
 )
-from virtuoso.lake.files import Refused
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.merge import Merged
-from virtuoso.lake.rows import Mask, Times
-from virtuoso.lake.transaction import Writer
+from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.merge import Merged
+from virtuoso.lake.writing.transaction import Writer
+from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.venues.files.bars import NotBars, RawBars, read_bars
 from virtuoso.venues.files.file_io import CHECKSUM

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import UnreadableFileError
-from virtuoso.lake.rows import Mask, Rows, Times, traded_rows
+from virtuoso.market.rows import Mask, Rows, Times, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED, Array
 
 EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began

@@ -2,8 +2,8 @@
 
 1. DuckDB opens no file at all: its file system is switched off, for reading and for writing, and its configuration is
    locked. It is handed Arrow datasets.
-2. A dataset opens a file by reading it whole and comparing its bytes with the checksum of the manifest; what is
-   decoded are these same bytes. Only files that the query needs are opened.
+2. A dataset reads a file whole and compares its bytes with the checksum of the manifest; what is decoded are these
+   same bytes. Only files that the query needs are read, by the thread that wants their rows.
 3. Only a single SELECT is run. That is the second door, not the first: the connection could not write if it were not.
 4. Time, memory and the size of the answer are bounded; nothing is spilled to disk.
 """
@@ -195,7 +195,7 @@ def _explained(error: duckdb.Error, views: Sequence[str], seconds: float, memory
 
 
 class _Checked:
-    """Stored files as Arrow datasets, one a kind, whose bytes are compared with their checksums when they are opened.
+    """Stored files as Arrow datasets, one a kind, whose bytes are compared with their checksums when they are read.
 
     Attributes
     ----------
@@ -205,61 +205,63 @@ class _Checked:
     """
 
     def __init__(self, files: Mapping[str, Sequence[StoredFile]]) -> None:
-        import pyarrow.dataset as ds
-        from pyarrow.fs import PyFileSystem
-
         self.failure: Exception | None = None
         self._files = {file.inside: file for some in files.values() for file in some}
-        home, form = PyFileSystem(_handler(self)), ds.ParquetFileFormat()
-        self.datasets: dict[str, Any] = {}
-        for kind, some in files.items():
-            if some:
-                fragments = [form.make_fragment(file.inside, home, _told_by_the_path(file.inside)) for file in some]
-                schema = _schema(kind, list(_places(some[0].inside)))
-                self.datasets[kind] = ds.FileSystemDataset(fragments, schema, form, home)
+        self.datasets = {kind: _dataset(self, kind, some) for kind, some in files.items() if some}
 
     def read(self, inside: str) -> bytes:
-        """Read the checked bytes of a file.
-
-        What goes wrong is remembered, and the bytes are none, which is no Parquet: an exception of Python must not
-        travel through threads of Arrow, which let go of it without the interpreter's lock.
-        """
-        if self.failure is None:
-            try:
-                return self._files[inside].read()
-            except (OSError, CorruptFileError) as error:
-                self.failure = error
-        return b""
+        """Read the checked bytes of a file, and remember what goes wrong: DuckDB only says that reading failed."""
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self._files[inside].read()
+        except (OSError, CorruptFileError) as error:
+            self.failure = error
+            raise
 
 
-def _handler(shelf: _Checked) -> Any:
-    """Make a file system of the files of a shelf, for Arrow: they can be opened, and nothing else."""
+def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
+    """Make a dataset of the files of a kind that DuckDB can scan, file after file.
+
+    Arrow's own scan opens files on its threads. Where a file is opened by Python, such a thread waits for the
+    interpreter's lock while it holds a lock of Arrow's that the thread with the interpreter's lock may wait for: both
+    wait for ever. Here the files that a query needs are chosen by Arrow, and read by the thread that asks for rows.
+    """
     import pyarrow as pa
-    from pyarrow.fs import FileInfo, FileSystemHandler, FileType
+    import pyarrow.dataset as ds
+    from pyarrow.fs import LocalFileSystem
 
-    class Handler(FileSystemHandler):  # type: ignore[misc]  # pyarrow tells no types
-        def get_type_name(self) -> str:
-            return "checked"
+    form, home = ds.ParquetFileFormat(), LocalFileSystem()
 
-        def normalize_path(self, path: str) -> str:
-            return path
+    class Checked(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow tells no types
+        def scanner(self, columns: list[str] | None = None, filter: Any = None, **_: Any) -> Any:
+            return _Scan(self, columns, filter)
 
-        def get_file_info(self, paths: list[str]) -> list[FileInfo]:
-            return [FileInfo(path, FileType.File) for path in paths]
+        def batches(self, columns: list[str] | None, wanted: Any) -> Iterator[Any]:
+            for fragment in self.get_fragments(wanted):
+                told = fragment.partition_expression
+                data = form.make_fragment(pa.BufferReader(shelf.read(fragment.path)), partition_expression=told)
+                yield from data.scanner(self.schema, columns=columns, filter=wanted, use_threads=False).to_batches()
 
-        def open_input_file(self, path: str) -> Any:
-            return pa.PythonFile(pa.BufferReader(shelf.read(path)), mode="r")
+    fragments = [form.make_fragment(file.inside, home, _told_by_the_path(file.inside)) for file in files]
+    return Checked(fragments, _schema(kind, list(_places(files[0].inside))), form, home)
 
-        open_input_stream = open_input_file
 
-        def _refused(self, *_: object) -> Any:
-            raise PermissionError("The files of a query are only read.")
+class _Scan(NamedTuple):
+    """One scan of a dataset, as DuckDB asks for it."""
 
-        get_file_info_selector = create_dir = delete_dir = delete_dir_contents = _refused
-        delete_root_dir_contents = delete_file = move = copy_file = _refused
-        open_output_stream = open_append_stream = _refused
+    dataset: Any
+    columns: list[str] | None
+    filter: Any
 
-    return Handler()
+    def to_reader(self) -> Any:
+        """Return the reader of the rows: nothing is read before the first of them is wanted."""
+        import pyarrow as pa
+
+        schema = self.dataset.schema
+        if self.columns is not None:
+            schema = pa.schema([schema.field(name) for name in self.columns])
+        return pa.RecordBatchReader.from_batches(schema, self.dataset.batches(self.columns, self.filter))
 
 
 def _places(inside: str) -> dict[str, str]:

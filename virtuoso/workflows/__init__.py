@@ -1,17 +1,31 @@
-"""The verbs: import, load, score, explain, backtest, sweep, report, verify.
+"""What users do, each a function: import, load, score, explain, backtest, sweep, report, verify.
 
 Notebooks call them as `vt.load`, `vt.score` and so on; every command of the command line is a thin caller of one.
-Nothing heavy is imported before it is needed.
+Each is imported when it is first used, so that loading bars does not wait for statistics and charts.
 """
 
-from virtuoso.workflows.data import checks, event_checks, find, import_files, load
-from virtuoso.workflows.paths import Progress, block_cache, lake, scores_file, signal_folder
-from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
-from virtuoso.workflows.scoring import explain, issued, known_shares, open_interest, save_certificate, score, verify
-from virtuoso.workflows.trading import assumptions_needed, backtest, sweep
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from virtuoso.workflows.data import checks, event_checks, find, import_files, load
+    from virtuoso.workflows.paths import block_cache, lake, scores_file
+    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
+    from virtuoso.workflows.scoring import (
+        explain,
+        issued,
+        known_shares,
+        open_interest,
+        save_certificate,
+        score,
+        signal_folder,
+        verify,
+    )
+    from virtuoso.workflows.trading import assumptions_needed, backtest, sweep
 
 __all__ = [
-    "Progress",
     "assumptions_needed",
     "backtest",
     "block_cache",
@@ -36,3 +50,30 @@ __all__ = [
     "sweep",
     "verify",
 ]
+_MODULES = {
+    "data": ("checks", "event_checks", "find", "import_files", "load"),
+    "paths": ("block_cache", "lake", "scores_file"),
+    "runs": ("cross_check", "report", "run_folder", "save_run"),
+    "scoring": (
+        "explain",
+        "issued",
+        "known_shares",
+        "open_interest",
+        "save_certificate",
+        "score",
+        "signal_folder",
+        "verify",
+    ),
+    "trading": ("assumptions_needed", "backtest", "sweep"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

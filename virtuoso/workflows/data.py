@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import UNIT_MS, Timeframe, parse_time, parse_timerange
+from virtuoso.config import Settings
+from virtuoso.errors import AmbiguousError, NoDataError, did_you_mean
+from virtuoso.ingest.importer import import_paths
+from virtuoso.ingest.report import ImportReport
+from virtuoso.lake.coverage import Coverage, EventCheck, EventCoverage, SeriesCheck
+from virtuoso.lake.lake import Lake
+from virtuoso.market.frame import MarketFrame
 from virtuoso.workflows.paths import lake, settings_of
-
-if TYPE_CHECKING:
-    from virtuoso.account.instrument import Instrument
-    from virtuoso.config import Settings
-    from virtuoso.ingest.importer import ImportReport
-    from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, Lake, SeriesCheck
-    from virtuoso.market.frame import MarketFrame
 
 DAY_MS = UNIT_MS["d"]
 
@@ -46,8 +47,6 @@ def import_files(
     ImportReport
         One line a file; a file that failed never loses the others.
     """
-    from virtuoso.ingest.importer import import_paths
-
     report = import_paths(lake(data, settings), paths, **said)
     fields = {"files": len(report.files), "stored": report.total("stored"), "failed": len(report.failed)}
     log.info("imported", extra={**fields, "generation": report.generation})
@@ -94,8 +93,6 @@ def event_checks(
 
 def _refuse_unknown(home: Lake, symbol: str | None, venue: str | None) -> None:
     """Refuse a symbol of which neither bars nor events are stored."""
-    from virtuoso.errors import NoDataError, did_you_mean
-
     stored: list[Coverage | EventCoverage] = [*home.coverage(), *home.event_coverage()]
     if symbol is not None and not any(_matches(line, symbol, venue) for line in stored):
         of_venue = f" of {venue!r}" if venue else ""
@@ -108,8 +105,6 @@ def _is_of(check: SeriesCheck | EventCheck, symbol: str | None, venue: str | Non
 
 
 def _matches(stored: Coverage | EventCoverage, symbol: str | None, venue: str | None) -> bool:
-    from virtuoso.account.instrument import compact
-
     return venue in (None, stored.venue) and (symbol is None or compact(symbol) == stored.symbol)
 
 
@@ -130,9 +125,6 @@ def find(
     AmbiguousError
         Several venues have it, and configuration names none of them or several.
     """
-    from virtuoso.account.instrument import compact
-    from virtuoso.errors import AmbiguousError
-
     home = lake(data, settings)
     try:
         return home.resolve(symbol, timeframe, venue)

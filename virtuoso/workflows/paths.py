@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from virtuoso.config import Settings
-    from virtuoso.lake.lake import Lake
-    from virtuoso.market.frame import MarketFrame
-    from virtuoso.signals.message.store import SignalFolder
+from virtuoso.config import Settings
+from virtuoso.lake.lake import Lake
 
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many are done, and how many there are."""
+if TYPE_CHECKING:
+    from virtuoso.market.frame import MarketFrame
+
 NAME_DIGITS = 10
 """Of the digest in the name of what is written: enough to tell runs apart, short enough to be said."""
 
 
 def settings_of(settings: Settings | None) -> Settings:
     """Those that are given; as files and environment say if absent."""
-    from virtuoso.config import Settings
-
     return settings if settings is not None else Settings.load()
 
 
@@ -34,8 +29,6 @@ def data_root(data: str | Path | None, settings: Settings | None) -> Path:
 
 def lake(data: str | Path | None = None, settings: Settings | None = None) -> Lake:
     """Open the lake under a data root (`data/` or what configuration says)."""
-    from virtuoso.lake.lake import Lake
-
     return Lake(data_root(data, settings) / "lake")
 
 
@@ -48,10 +41,3 @@ def scores_file(frame: MarketFrame, data: str | Path | None = None, settings: Se
     """Where scores are written if nobody says otherwise: `scores/{venue}_{symbol}_{timeframe}.parquet`."""
     name = f"{frame.instrument.venue}_{frame.instrument.symbol}_{frame.timeframe}.parquet"
     return data_root(data, settings) / "scores" / name
-
-
-def signal_folder(settings: Settings | None = None) -> SignalFolder:
-    """Open the folder of signals on file, below `signals.reports`."""
-    from virtuoso.signals.message.store import SignalFolder
-
-    return SignalFolder(settings_of(settings).signals.reports)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from virtuoso.signals.message.store import SignalFolder
 from virtuoso.workflows.data import frame_at
-from virtuoso.workflows.paths import NAME_DIGITS, Progress, settings_of
+from virtuoso.workflows.paths import NAME_DIGITS, settings_of
 
 if TYPE_CHECKING:
     from virtuoso.config import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.result.explanation import Explanation
     from virtuoso.prism.result.scores import Scores
     from virtuoso.signals.message.signal import Signal
+    from virtuoso.types import Progress
 
 DOOR_BARS = 300
 """Bars that are scored from their own range and from all of history."""
@@ -295,3 +297,8 @@ def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]
         disk.write(home / f"{name}.{suffix}", data)
         written.append(home / f"{name}.{suffix}")
     return written
+
+
+def signal_folder(settings: Settings | None = None) -> SignalFolder:
+    """Open the folder of signals on file, below `signals.reports`."""
+    return SignalFolder(settings_of(settings).signals.reports)

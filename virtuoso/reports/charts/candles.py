@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.trades import OPEN, SIGNAL
+from virtuoso.account.records import OPEN, SIGNAL
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import TRADED, UNKNOWN

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import drawdown
-from virtuoso.account.trades import REASONS, SIGNAL, TRADE
+from virtuoso.account.records import REASONS, SIGNAL, TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
-from virtuoso.account.state import KINDS
+from virtuoso.account.records import KINDS
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars

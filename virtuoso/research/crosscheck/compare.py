@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from virtuoso.account.state import LAPSED, LIQUIDATED, REJECTED, SLIPPAGE, TARGETED, WITHDRAWN
-from virtuoso.account.trades import REASONS as WORDS_OF_VECTORBT
+from virtuoso.account.records import LAPSED, LIQUIDATED, REJECTED, TARGETED, WITHDRAWN
+from virtuoso.account.records import REASONS as WORDS_OF_VECTORBT
+from virtuoso.account.state import SLIPPAGE
 from virtuoso.clock import iso
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS as WORDS_OF_CONTRACT

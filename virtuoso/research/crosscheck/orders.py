@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.intent import NEXT_OPEN
+from virtuoso.account.records import NEXT_OPEN
 from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.account.trades import OPEN, STOP
+from virtuoso.account.records import OPEN, STOP
 from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
 from virtuoso.market.schema.columns import Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from virtuoso.cli.console import day, heading, moment, size, table
+from virtuoso.cli.terminal.console import day, heading, moment, size, table
 from virtuoso.reports.format import plural, whole
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.lake.manifest import Gap
-from virtuoso.lake.rows import Mask, Rows, Times, flat_rows, joined
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
+from virtuoso.market.rows import Mask, Rows, Times, flat_rows, joined
 
 
 @dataclass(frozen=True, slots=True)

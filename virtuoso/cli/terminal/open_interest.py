@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from virtuoso.cli.console import heading, leaning, moment, pairs, prose, table
+from virtuoso.cli.terminal.console import heading, leaning, moment, pairs, prose, table
 from virtuoso.reports.contribution import gauge
 from virtuoso.reports.format import DASH, number, percent, price, whole
 

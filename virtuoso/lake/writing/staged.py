@@ -13,23 +13,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.lake.event_gaps import ledger
-from virtuoso.lake.event_merge import MergedEvents, equal_to_any, merge_events
+from virtuoso.lake.catalog import Catalog
+from virtuoso.lake.coverage import ledger
 from virtuoso.lake.event_rows import EventRows, by_partition, joined_rows
-from virtuoso.lake.files import LakeFiles, Refused
 from virtuoso.lake.manifest import FileEntry, Gap, Series, Source
-from virtuoso.lake.merge import Merged, merge, missing_stretches, same_versions
-from virtuoso.lake.rows import Mask, Rows, Times, by_month, empty_rows, joined, month_of
+from virtuoso.lake.writing.event_merge import MergedEvents, equal_to_any, merge_events
+from virtuoso.lake.writing.files import LakeFiles, Refused
+from virtuoso.lake.writing.merge import Merged, merge, missing_stretches, same_versions
 from virtuoso.market.gaps import policy_for
+from virtuoso.market.rows import Mask, Rows, Times, by_month, empty_rows, joined, month_of
 from virtuoso.market.schema.kinds import Kind, kind_of
-
-if TYPE_CHECKING:
-    from virtuoso.lake.lake import Lake
 
 REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
 
@@ -42,7 +40,7 @@ class Draft(ABC, Generic[R]):
 
     Attributes
     ----------
-    lake : Lake
+    catalog : Catalog
     series : Series
     history : tuple of int, ms, or None
         Its extent when writing began, since the files of one import may come in any order.
@@ -59,7 +57,7 @@ class Draft(ABC, Generic[R]):
     sources : list of Source
     """
 
-    lake: Lake
+    catalog: Catalog
     series: Series
     history: tuple[int, int] | None
     known_versions: Sequence[R]
@@ -180,7 +178,7 @@ class BarDraft(Draft[Rows]):
         return joined(parts)
 
     def _read(self, file: FileEntry) -> Rows:
-        return self.lake.rows_of(file, self.series.clock)
+        return self.catalog.rows_of(file, self.series.clock)
 
     def _joined(self, parts: Sequence[Rows]) -> Rows:
         return joined(parts)
@@ -218,7 +216,7 @@ class EventDraft(Draft[EventRows]):
                 self.versions.append((result.superseded, result.superseded_at))
 
     def _read(self, file: FileEntry) -> EventRows:
-        return self.lake.event_rows_of(file, self.kind)
+        return self.catalog.event_rows_of(file, self.kind)
 
     def _joined(self, parts: Sequence[EventRows]) -> EventRows:
         return joined_rows(parts, self.kind)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.lake.event_rows import EventRows, filled, joined_rows, known, same_event
-from virtuoso.lake.rows import Mask, Times
+from virtuoso.market.rows import Mask, Times
 
 Places = NDArray[np.intp]
 

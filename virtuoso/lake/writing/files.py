@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from virtuoso.files.atomic import Disk
-from virtuoso.lake.event_rows import EventRows, encode_events
+from virtuoso.lake.event_rows import EventRows
 from virtuoso.lake.manifest import BARS, FileEntry, QuarantineEntry, Series
-from virtuoso.lake.rows import SCHEMA_VERSION, Rows, Times, encode
+from virtuoso.lake.parquet import SCHEMA_VERSION, encode, encode_events
 from virtuoso.market.gaps import NO_TRADE
+from virtuoso.market.rows import Rows, Times
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def to_json(value: Any) -> str:
-    """Write one document, with a newline at its end."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """Return one document, with a newline at its end; on one line where nothing is indented."""
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

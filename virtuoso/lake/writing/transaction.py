@@ -11,25 +11,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import StoreError
-from virtuoso.lake.event_merge import MergedCounts, MergedEvents
+from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.event_rows import rows_of_events
-from virtuoso.lake.files import LakeFiles, Refused
-from virtuoso.lake.manifest import BARS, Manifest, Series, Source
-from virtuoso.lake.merge import Merged
-from virtuoso.lake.rows import Rows
-from virtuoso.lake.shelf import Shelf
-from virtuoso.lake.staged import BarDraft, EventDraft
+from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
+from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
+from virtuoso.lake.writing.files import LakeFiles, Refused
+from virtuoso.lake.writing.merge import Merged
+from virtuoso.lake.writing.staged import BarDraft, EventDraft
 from virtuoso.market.events import Events
+from virtuoso.market.rows import Rows
 
-if TYPE_CHECKING:
-    from virtuoso.lake.lake import Lake
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """The files of one kind, and the one generation that names them.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Whose lock is held.
+    kind : str
+        'bars', or a name of market/schema/kinds.py.
+    strays : sequence of str
+        Files among the retired that no generation knows of.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        The generation it builds on; the new one after `publish`.
+    """
+
+    def __init__(self, catalog: Catalog, kind: str, strays: Sequence[str] = ()) -> None:
+        self.catalog = catalog
+        self.kind = kind
+        self.manifest = catalog.manifest(kind)
+        self._strays = strays
+        self.history = {key: (s.first, s.last) for key, s in self.manifest.series.items() if s.files}
+        """Extent of each series when writing began, ms: what comes inside it is late."""
+
+    def begin(self) -> None:
+        """Say that nothing is stored yet, before the first file is: cut short, a first write is no lost manifest."""
+        generations = self.catalog.generations_of(self.kind)
+        if not generations.names():
+            generations.begin(self.catalog.disk)
+
+    def take(self, written: Iterable[Series]) -> None:
+        """Publish changed series; without a change, nothing is written."""
+        manifest = self.manifest
+        for series in written:
+            manifest = manifest.with_series(series)
+        if manifest.series != self.manifest.series:
+            self.publish(manifest)
+
+    def publish(self, manifest: Manifest) -> None:
+        """Write the next generation and retire the files that it does not name any more."""
+        now_ms, root, disk = self.catalog.env.now_ms(), self.catalog.path, self.catalog.disk
+        before = self.manifest
+        gone = sorted((before.paths() | set(self._strays)) - manifest.paths())
+        waiting = [file for file in manifest.retired if (root / "retired" / file.path).exists()]
+        retired = (*waiting, *(Retired(path, before.generation, now_ms) for path in gone))
+        generations = self.catalog.generations_of(self.kind)
+        self.manifest = generations.commit(replace(manifest, retired=retired), disk, now_ms)
+        self._strays = ()
+        for path in gone:
+            try:
+                disk.move(root / path, root / "retired" / path)
+            except OSError as error:  # the new generation stands; the next writer sweeps what is left
+                log.warning("%s could not be retired: %s", path, error)
 
 
 class Writer:
@@ -43,8 +99,8 @@ class Writer:
         By all commits so far, manifests not counted.
     """
 
-    def __init__(self, lake: Lake, strays: Mapping[str, Sequence[str]] | None = None) -> None:
-        self.lake = lake
+    def __init__(self, catalog: Catalog, strays: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.catalog = catalog
         self.pending_rows = 0
         self.bytes_written = 0
         self._strays = strays or {}
@@ -59,7 +115,7 @@ class Writer:
     def shelf(self, kind: str) -> Shelf:
         """One kind of the lake, bars or events."""
         if kind not in self._shelves:
-            self._shelves[kind] = Shelf(self.lake, kind, self._strays.get(kind, ()))
+            self._shelves[kind] = Shelf(self.catalog, kind, self._strays.get(kind, ()))
         return self._shelves[kind]
 
     def preview(self, instrument: Instrument, timeframe: Timeframe, incoming: Rows) -> Merged:
@@ -72,7 +128,7 @@ class Writer:
         incoming : Rows
             Accepted by the border: in order, one a bar, all traded.
         """
-        return self._bar_draft(instrument, timeframe).merged(incoming, self.lake.env.now_ms())
+        return self._bar_draft(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
 
     def add(
         self,
@@ -105,7 +161,7 @@ class Writer:
         if merged.touched.any():
             rule = "close; late rows at import" if merged.late else "close"
             counts = (merged.stored, merged.revised, merged.late)
-            draft.sources.append(Source(*source, *counts, rule, self.lake.env.now_ms()))
+            draft.sources.append(Source(*source, *counts, rule, self.catalog.env.now_ms()))
         if superseded is not None and len(superseded):
             new = draft.take_superseded(superseded)
             merged = replace(merged, revised=merged.revised + new, duplicates=merged.duplicates + len(superseded) - new)
@@ -124,7 +180,7 @@ class Writer:
             Accepted by the border: in order of arrival, each once.
         """
         draft = self._event_draft(instrument, events.kind.name)
-        return draft.merged(rows_of_events(events), self.lake.env.now_ms())
+        return draft.merged(rows_of_events(events), self.catalog.env.now_ms())
 
     def add_events(
         self,
@@ -153,7 +209,7 @@ class Writer:
         draft.take(merged)
         if counts.changed:
             rule = "received, else the event and its kind's lag" + ("; late rows at import" if counts.late else "")
-            now_ms = self.lake.env.now_ms()
+            now_ms = self.catalog.env.now_ms()
             draft.sources.append(Source(*source, counts.stored, counts.revised, counts.late, rule, now_ms))
         if superseded is not None and len(superseded):
             new = draft.take_superseded(rows_of_events(superseded))
@@ -179,10 +235,10 @@ class Writer:
                 self._commit(self.shelf(kind))
         except OSError as error:
             shelf = self.shelf(done)
-            seen = self.lake.generations_of(done).newest().generation > shelf.manifest.generation
+            seen = self.catalog.generations_of(done).newest().generation > shelf.manifest.generation
             before = f"; {', '.join(kinds[: kinds.index(done)])} are stored" if kinds.index(done) else ""
             raise StoreError(
-                f"Writing {done} to {self.lake.path} failed ({error.strerror or error}); "
+                f"Writing {done} to {self.catalog.path} failed ({error.strerror or error}); "
                 f"{f'the new {done} are there, but may not survive a power cut' if seen else 'the lake is as it was'}"
                 f"{before}. Free some space or mend the disk, then run the same command again."
             ) from error
@@ -193,7 +249,9 @@ class Writer:
 
     def _commit(self, shelf: Shelf) -> None:
         """Write what changed of one kind."""
-        files = LakeFiles(self.lake.path, self.lake.disk, shelf.manifest.generation + 1, self.lake.env.now_ms())
+        files = LakeFiles(
+            self.catalog.path, self.catalog.disk, shelf.manifest.generation + 1, self.catalog.env.now_ms()
+        )
         drafts = [draft for draft in self._drafts.values() if draft.series.kind == shelf.kind]
         if any(draft.changed or draft.refused or draft.versions for draft in drafts):
             shelf.begin()
@@ -205,7 +263,7 @@ class Writer:
         draft = self._drafts.get(new.home)
         if not isinstance(draft, BarDraft):
             series, history = self._stored(new)
-            draft = BarDraft(self.lake, series, history, [rows for rows, _ in self.lake.revisions(series)])
+            draft = BarDraft(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
             self._drafts[new.home] = draft
         return draft
 
@@ -214,7 +272,9 @@ class Writer:
         draft = self._drafts.get(new.home)
         if not isinstance(draft, EventDraft):
             series, history = self._stored(new)
-            draft = EventDraft(self.lake, series, history, [rows for rows, _ in self.lake.event_revisions(series)])
+            draft = EventDraft(
+                self.catalog, series, history, [rows for rows, _ in self.catalog.event_revisions(series)]
+            )
             self._drafts[new.home] = draft
         return draft
 

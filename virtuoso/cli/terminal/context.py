@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from virtuoso.cli.command import Call
+from virtuoso.cli.terminal.command import Call
 
 if TYPE_CHECKING:
     from virtuoso.market.frame import MarketFrame

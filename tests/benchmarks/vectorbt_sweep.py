@@ -1,8 +1,8 @@
-"""The account of one configuration with vectorbt's fills, walked from event to event.
+"""The sweep with vectorbt's fills: a peer that trades what vectorbt trades, to compare speed and trades with it.
 
-The rules are those of `plan.py` and `fills.py`: market entries at the next open if that bar is known, the first target
-alone, one stop, a share of the equity at risk and nothing but cash behind it. What a limit entry or further targets
-would change is not modelled, as it is not there.
+The rules are those of vectorbt as `research/crosscheck` uses it: market entries at the next open if that bar is known,
+the first target alone, one stop, a share of the equity at risk and nothing but cash behind it. What a limit entry or
+further targets would change is not modelled, as it is not there.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from virtuoso.account.trades import SIGNAL
-from virtuoso.account.trades import STOP as BY_STOP
-from virtuoso.account.trades import TARGET as BY_TARGET
+from virtuoso.account import records as r
+from virtuoso.account import state as s
+from virtuoso.account.metrics import DAY_MS
+from virtuoso.errors import NoDataError, check_room
 from virtuoso.jit.kernel import kernel, uncounted
 from virtuoso.market.schema.columns import Array
+from virtuoso.research.crosscheck.orders import Tape, Terms
 from virtuoso.research.sweep.decisions import Changes, Sides
 from virtuoso.research.sweep.plans import (
     AMBIGUOUS,
@@ -37,7 +39,8 @@ from virtuoso.research.sweep.plans import (
     draw,
 )
 from virtuoso.research.sweep.scores import Steps
-from virtuoso.research.sweep.skip import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, mark, recorded
+from virtuoso.research.sweep.skip import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, ground_of, mark, recorded
+from virtuoso.research.sweep.sweep import Sweep
 
 # what is held: signed size, price it was filled at, stop, target, fee paid, bar of the entry, bar of the decision;
 # the wallet; and what the last decision wants: a side to enter at the next bar, longs and shorts to be left
@@ -49,7 +52,7 @@ NEVER = 2.0
 
 
 class Cash(NamedTuple):
-    """On what terms is traded; see `plan.Terms`."""
+    """On what terms is traded; see `crosscheck.orders.Terms`."""
 
     cash: float
     fees: float
@@ -100,7 +103,7 @@ def by_vectorbt(
     holdings : Holdings
         Changed.
     found, daily
-        As for `sweep_contract.by_contract`.
+        As for `accounts.by_contract`.
     """
     for k in range(len(measures)):
         _trade(
@@ -154,7 +157,7 @@ def _pass(
     if np.isnan(opened):
         return
     if own[SIZE] != 0.0 and own[LEAVES_LONG if own[SIZE] > 0.0 else LEAVES_SHORT] != 0.0:
-        _leave(t, opened, float(SIGNAL), False, own, terms, trades, found)
+        _leave(t, opened, float(r.SIGNAL), False, own, terms, trades, found)
     own[LEAVES_LONG], own[LEAVES_SHORT] = 0.0, 0.0
     if own[SIZE] != 0.0:
         _meet(t, opened, opened, opened, False, own, terms, trades, found)
@@ -188,7 +191,7 @@ def _meet(
     worst, best = (low, high) if side > 0.0 else (high, low)
     stopped, reached = side * (worst - own[STOP]) <= 0.0, side * (best - own[TARGET]) >= 0.0
     if stopped or reached:
-        price, reason = (own[STOP], float(BY_STOP)) if stopped else (own[TARGET], float(BY_TARGET))
+        price, reason = (own[STOP], float(r.STOP)) if stopped else (own[TARGET], float(r.TARGET))
         _leave(t, price if inside else opened, reason, inside and stopped and reached, own, terms, trades, found)
 
 
@@ -216,3 +219,53 @@ def _leave(
     else:
         found[LOST] -= pnl
     own[:HELD_COLUMNS] = 0.0
+
+
+class VectorbtSweep(Sweep):
+    """The sweep, with accounts that fill as vectorbt does; `trades` repeats one configuration."""
+
+    def __init__(self, scores, configurations, terms=None):
+        self.terms = terms or Terms()
+        super().__init__(scores, configurations)
+        self.cash = self.terms.cash
+
+    def trades(self, row):
+        """Closed trades of one configuration, shape (n_trades, TRADE_COLUMNS)."""
+        changes = self._changes(row)
+        holdings = Holdings.opened(1, self.cash, int(changes.counts[0]) + 1)
+        closed = int(self._repeat(row, changes, holdings)[TRADES])
+        check_room("trades of a configuration", closed, len(holdings.trades))
+        return holdings.trades[:closed]
+
+    def _bars(self, stage):
+        """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
+        tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
+        bars = np.full((len(self.scores), 1, s.BAR_COLUMNS), np.nan)
+        at = tape.numbers - self.scores.start
+        columns = ((s.OPEN, tape.open), (s.HIGH, tape.high), (s.LOW, tape.low), (s.CLOSE, tape.close))
+        for column, values in (*columns, (s.MARK_CLOSE, tape.close)):
+            bars[at, 0, column] = values
+        return bars
+
+    def _ground(self, bars):
+        """What is walked over, from the first known bar to the last: there are no marks and no funding."""
+        one, ms = bars[:, 0], self.scores.frame.timeframe.ms
+        known = np.flatnonzero(np.isfinite(one[:, s.OPEN]))
+        if len(known) < 2:
+            raise NoDataError(f"A sweep needs at least two known bars, found {len(known)}.")
+        first, last = int(known[0]), int(known[-1])
+        days = np.arange(1, (last + 1 - first) * ms // DAY_MS + 1) * DAY_MS // ms + first - 1
+        reach = np.tile([np.inf, -np.inf, np.inf, -np.inf], (len(one), 1))
+        reach[:, 0] = np.fmin(reach[:, 0], np.fmin(one[:, s.LOW], one[:, s.OPEN]))
+        reach[:, 1] = np.fmax(reach[:, 1], np.fmax(one[:, s.HIGH], one[:, s.OPEN]))
+        return days, ground_of(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
+
+    def _opened(self, n):
+        return Holdings.opened(n, self.cash)
+
+    def _walk(self, a, b, changes, start, stop, accounts, found, daily):
+        terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
+        by_vectorbt(
+            self.market, self.rule, terms, self._charts_at(changes), self.configurations.measures[a:b], changes, start,
+            stop, accounts, found, daily,
+        )  # fmt: skip

@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import typer
 
-from virtuoso.cli import options
+from virtuoso.cli.terminal import options
 from virtuoso.errors import VirtuosoError, failure, printable
+from virtuoso.files.json import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.config import Settings
     from virtuoso.lake.lake import Lake
+    from virtuoso.types import Progress
 
 P = ParamSpec("P")
-Tick = Callable[[str, int, int], None]
-"""Told what is being done, how many are done, and how many there are."""
 
 UNEXPECTED, INTERRUPTED = 1, 130
 LONGEST_TRACEBACK = 100_000
@@ -140,12 +140,12 @@ class Call:
         print(printable(f"error: {what}\n{remedy}"), file=sys.stderr)
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Tick]:
+    def progress(self, what: str) -> Iterator[Progress]:
         """Show long work on stderr where that is a terminal."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda name, done, total: None
             return
-        from virtuoso.cli.console import progress_bar
+        from virtuoso.cli.terminal.console import progress_bar
 
         with progress_bar(what) as tick:
             yield tick
@@ -153,11 +153,9 @@ class Call:
     def give(self, answer: Answer) -> None:
         """Print an answer."""
         if self.as_json:
-            from virtuoso.cli.json import to_json
-
             sys.stdout.write(to_json({**answer.data, "next": answer.next or None}))
             return
-        from virtuoso.cli.console import show
+        from virtuoso.cli.terminal.console import show
 
         show(answer.text(), "" if self.quiet else answer.next)
 
@@ -166,8 +164,6 @@ class Call:
         what, remedy = printable(what), printable(remedy)
         self.complain(what, remedy)
         if self.as_json:
-            from virtuoso.cli.json import to_json
-
             sys.stdout.write(to_json({"error": {"kind": kind, "what": what, "remedy": remedy, "exit_code": code}}))
         return code
 
@@ -250,7 +246,7 @@ def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
 
 def _answered(call: Call, body: Callable[[], Answer]) -> int:
     """Run a verb and print its answer; give the exit code."""
-    from virtuoso.cli.log import log_to_stderr
+    from virtuoso.cli.terminal.log import log_to_stderr
 
     try:
         log_to_stderr(call.log_level)
@@ -285,4 +281,4 @@ def _is_private(error: BaseException) -> bool:
     libraries = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
     written = [file for file in files if file.is_file() and not any(file.is_relative_to(home) for home in libraries)]
-    return bool(written) and not written[-1].is_relative_to(Path(__file__).parents[1])
+    return bool(written) and not written[-1].is_relative_to(Path(__file__).parents[2])

@@ -29,7 +29,7 @@ from virtuoso.errors import printable
 from virtuoso.reports.format import number
 
 if TYPE_CHECKING:
-    from virtuoso.cli.command import Tick
+    from virtuoso.types import Progress
 
 WIDTH = 100
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -172,7 +172,7 @@ def stretch(start_ms: int, end_ms: int) -> str:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Tick]:
+def progress_bar(what: str) -> Iterator[Progress]:
     """Show a bar with rate and time left on stderr; it disappears when the work is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

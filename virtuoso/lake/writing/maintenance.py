@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, StoreError
 from virtuoso.files.atomic import TEMPORARY, writer_lock
-from virtuoso.lake.event_gaps import ledger
-from virtuoso.lake.event_rows import decode_events
-from virtuoso.lake.files import describe
+from virtuoso.lake.catalog import Catalog
+from virtuoso.lake.coverage import ledger
 from virtuoso.lake.manifest import BARS, FileEntry, Gap, Manifest, Series
-from virtuoso.lake.merge import missing_stretches
-from virtuoso.lake.rows import SCHEMA_VERSION, about, decode, joined, parse
-from virtuoso.lake.transaction import Writer
+from virtuoso.lake.parquet import SCHEMA_VERSION, about, decode, decode_events, parse
+from virtuoso.lake.writing.files import describe
+from virtuoso.lake.writing.merge import missing_stretches
+from virtuoso.lake.writing.transaction import Writer
+from virtuoso.market.rows import joined
 from virtuoso.market.schema.kinds import kind_of
-
-if TYPE_CHECKING:
-    from virtuoso.lake.lake import Lake
 
 GRACE_MS = 15 * 60_000  # longer than the longest query
 KEPT_FOR_FALLBACK = 3  # generations whose files stay, in case newer manifests are damaged
@@ -104,36 +102,36 @@ class Rebuilt:
 
 
 @contextmanager
-def opened_for_writing(lake: Lake) -> Iterator[Writer]:
+def opened_for_writing(catalog: Catalog) -> Iterator[Writer]:
     """Hold the writer's lock on a lake that is swept and whole."""
-    with _locked(lake):
-        manifests = {kind: lake.manifest(kind) for kind in lake.kinds()}
-        damaged = [name for kind in manifests for name in lake.generations_of(kind).damaged]
+    with _locked(catalog):
+        manifests = {kind: catalog.manifest(kind) for kind in catalog.kinds()}
+        damaged = [name for kind in manifests for name in catalog.generations_of(kind).damaged]
         if damaged:
             raise ManifestError(
-                f"{', '.join(damaged)} of {lake.path} cannot be read, so writing would forget what it "
+                f"{', '.join(damaged)} of {catalog.path} cannot be read, so writing would forget what it "
                 "held. Run `virtuoso data verify --rebuild` first; reading goes on with the generation before."
             )
         try:
-            strays = {kind: sweep(lake, manifest) for kind, manifest in manifests.items()}
+            strays = {kind: sweep(catalog, manifest) for kind, manifest in manifests.items()}
         except OSError as error:
-            raise StoreError(f"{lake.path} cannot be written: {error.strerror or error}.") from error
-        yield Writer(lake, strays)
+            raise StoreError(f"{catalog.path} cannot be written: {error.strerror or error}.") from error
+        yield Writer(catalog, strays)
 
 
 @contextmanager
-def _locked(lake: Lake) -> Iterator[None]:
+def _locked(catalog: Catalog) -> Iterator[None]:
     """Hold the writer's lock of a lake, which comes into being if need be."""
     with ExitStack() as stack:
         try:
-            lake.disk.make_folder(lake.path)
-            stack.enter_context(writer_lock(lake.path / "lock"))
+            catalog.disk.make_folder(catalog.path)
+            stack.enter_context(writer_lock(catalog.path / "lock"))
         except OSError as error:
-            raise StoreError(f"{lake.path} cannot be written: {error.strerror or error}.") from error
+            raise StoreError(f"{catalog.path} cannot be written: {error.strerror or error}.") from error
         yield
 
 
-def sweep(lake: Lake, manifest: Manifest) -> list[str]:
+def sweep(catalog: Catalog, manifest: Manifest) -> list[str]:
     """Clear away what killed writers left of one kind, and retired files whose time is over.
 
     Returns
@@ -146,49 +144,49 @@ def sweep(lake: Lake, manifest: Manifest) -> list[str]:
     named, listed = manifest.paths(), {file.path for file in manifest.retired}
     strays = []
     for home in (*homes, *(f"retired/{home}" for home in homes), f"manifests/{manifest.kind}", "derived"):
-        for path in (lake.path / home).rglob("*"):
+        for path in (catalog.path / home).rglob("*"):
             if path.name.endswith(TEMPORARY):
-                lake.disk.remove(path)
+                catalog.disk.remove(path)
     for home in homes:
-        for path in sorted((lake.path / home).rglob("*-*.*")):
-            inside = path.relative_to(lake.path).as_posix()
+        for path in sorted((catalog.path / home).rglob("*-*.*")):
+            inside = path.relative_to(catalog.path).as_posix()
             if path.is_file() and inside not in named:
-                lake.disk.move(path, lake.path / "retired" / inside)
-        for path in sorted((lake.path / "retired" / home).rglob("*.*")):
-            inside = path.relative_to(lake.path / "retired").as_posix()
+                catalog.disk.move(path, catalog.path / "retired" / inside)
+        for path in sorted((catalog.path / "retired" / home).rglob("*.*")):
+            inside = path.relative_to(catalog.path / "retired").as_posix()
             if path.is_file() and inside not in listed:
                 strays.append(inside)
-    over = lake.env.now_ms() - GRACE_MS
+    over = catalog.env.now_ms() - GRACE_MS
     for file in manifest.retired:
         if file.at < over and file.generation < manifest.generation - KEPT_FOR_FALLBACK:
-            lake.disk.remove(lake.path / "retired" / file.path)
-    lake.generations_of(manifest.kind).prune(lake.disk)
+            catalog.disk.remove(catalog.path / "retired" / file.path)
+    catalog.generations_of(manifest.kind).prune(catalog.disk)
     return strays
 
 
-def verify(lake: Lake, *, quarantine: bool = True) -> Verified:
+def verify(catalog: Catalog, *, quarantine: bool = True) -> Verified:
     """Compare every file of the newest generation of every kind with its checksum.
 
     Parameters
     ----------
-    lake : Lake
+    catalog : Catalog
     quarantine : bool
         Move damaged files aside and go on without them; their rows become a gap marked 'damaged'. While another
         process writes they are only reported.
     """
     found: list[tuple[Series, FileEntry, str]] = []
     count = size = 0
-    for series in [series for kind in lake.kinds() for series in lake.manifest(kind).series.values()]:
+    for series in [series for kind in catalog.kinds() for series in catalog.manifest(kind).series.values()]:
         for file in (*series.files, *series.revisions):
             count, size = count + 1, size + file.bytes
-            problem = _problem(lake.locate(file), file)
+            problem = _problem(catalog.locate(file), file)
             if problem:
                 found.append((series, file, problem))
     moved: dict[str, str] = {}
-    damaged = tuple(_named(kind, name) for kind in lake.kinds() for name in lake.generations_of(kind).damaged)
+    damaged = tuple(_named(kind, name) for kind in catalog.kinds() for name in catalog.generations_of(kind).damaged)
     if found and quarantine and not damaged:
         try:
-            moved = _set_aside(lake, found)
+            moved = _set_aside(catalog, found)
         except LockedError:
             moved = {}
     damage = tuple(Damage(file.path, problem, file.sources, moved.get(file.path)) for _, file, problem in found)
@@ -207,28 +205,28 @@ def _problem(path: Path, file: FileEntry) -> str:
     return ""
 
 
-def _set_aside(lake: Lake, found: list[tuple[Series, FileEntry, str]]) -> dict[str, str]:
+def _set_aside(catalog: Catalog, found: list[tuple[Series, FileEntry, str]]) -> dict[str, str]:
     """Write generations without the damaged files, then move them to quarantine."""
     moved: dict[str, str] = {}
     lost = {file.path for _, file, _ in found}
-    with opened_for_writing(lake) as writer:
+    with opened_for_writing(catalog) as writer:
         for kind in sorted({series.kind for series, _, _ in found}):
             shelf = writer.shelf(kind)
             keys = {series.key for series, _, _ in found if series.kind == kind} & shelf.manifest.series.keys()
-            shelf.take([_without(lake, shelf.manifest.series[key], lost) for key in sorted(keys)])
+            shelf.take([_without(catalog, shelf.manifest.series[key], lost) for key in sorted(keys)])
         for path in (file.path for _, file, _ in found):
-            retired = lake.path / "retired" / path  # where `take` has put it, unless it was missing
+            retired = catalog.path / "retired" / path  # where `take` has put it, unless it was missing
             if retired.exists():
                 moved[path] = f"damaged/{path}"
-                lake.disk.move(retired, lake.path / moved[path])
+                catalog.disk.move(retired, catalog.path / moved[path])
     return moved
 
 
-def _without(lake: Lake, series: Series, damaged: set[str]) -> Series:
+def _without(catalog: Catalog, series: Series, damaged: set[str]) -> Series:
     """A series without some files; the ledger says what is missing now and why."""
     files = tuple(file for file in series.files if file.path not in damaged)
     kept = tuple(file for file in series.revisions if file.path not in damaged)
-    gaps = _gaps(lake, replace(series, files=files))
+    gaps = _gaps(catalog, replace(series, files=files))
     step = series.clock.ms if series.kind == BARS else 1
     lost = [file for file in series.files if file.path in damaged]
     inside = [replace(gap, status="damaged") if any(_overlap(gap, file) for file in lost) else gap for gap in gaps]
@@ -245,18 +243,18 @@ def _overlap(gap: Gap, file: FileEntry) -> bool:
     return gap.start <= file.max_open_time and gap.end > file.min_open_time
 
 
-def _gaps(lake: Lake, series: Series) -> tuple[Gap, ...]:
+def _gaps(catalog: Catalog, series: Series) -> tuple[Gap, ...]:
     """The ledger of a series, from its rows; gaps of bars that are in it already keep their status."""
     if series.kind != BARS:
         kind = kind_of(series.kind)
-        parts = {file.month: lake.event_rows_of(file, kind) for file in series.files}
+        parts = {file.month: catalog.event_rows_of(file, kind) for file in series.files}
         return ledger(series, series.files, parts)
     known = {(gap.start, gap.end): gap for gap in series.gaps}
-    rows = joined([lake.rows_of(file, series.clock) for file in series.files]).sorted()
+    rows = joined([catalog.rows_of(file, series.clock) for file in series.files]).sorted()
     return tuple(known.get((gap.start, gap.end), gap) for gap in missing_stretches(rows.open_time, series.clock))
 
 
-def rebuild(lake: Lake) -> Rebuilt:
+def rebuild(catalog: Catalog) -> Rebuilt:
     """Make new manifests from the files themselves, with what the last readable ones know besides.
 
     Of each partition the newest readable part counts. Files that cannot be read stay where they are and are listed.
@@ -269,22 +267,22 @@ def rebuild(lake: Lake) -> Rebuilt:
         A newer Virtuoso wrote the lake.
     """
     unreadable: list[str] = []
-    with _locked(lake):
-        made = {kind: _rebuilt(lake, kind, unreadable) for kind in lake.kinds()}
+    with _locked(catalog):
+        made = {kind: _rebuilt(catalog, kind, unreadable) for kind in catalog.kinds()}
     files = [file for _, after in made.values() for series in after.readable() for file in series.files]
     before, after = made[BARS]
     return Rebuilt(after.generation, before.generation, len(files), sum(file.rows for file in files), tuple(unreadable))
 
 
-def _rebuilt(lake: Lake, kind: str, unreadable: list[str]) -> tuple[Manifest, Manifest]:
+def _rebuilt(catalog: Catalog, kind: str, unreadable: list[str]) -> tuple[Manifest, Manifest]:
     """Commit a new generation of one kind: the last readable one, and the new one."""
-    generations = lake.generations_of(kind)
+    generations = catalog.generations_of(kind)
     try:
         base = generations.newest()
     except ManifestError:
         base = Manifest(kind=kind)
-    parts = _newest_parts(_files_in(lake, kind, f"{kind}/**/part-*.parquet", unreadable))
-    versions = _files_in(lake, kind, f"revisions/{kind}/**/rev-*.parquet", unreadable)
+    parts = _newest_parts(_files_in(catalog, kind, f"{kind}/**/part-*.parquet", unreadable))
+    versions = _files_in(catalog, kind, f"revisions/{kind}/**/rev-*.parquet", unreadable)
     manifest = base
     for key in {*base.series, *parts, *(key for key, _, _ in versions)}:
         series = replace(
@@ -292,17 +290,17 @@ def _rebuilt(lake: Lake, kind: str, unreadable: list[str]) -> tuple[Manifest, Ma
             files=tuple(sorted(parts.get(key, ()), key=lambda file: file.min_open_time)),
             revisions=tuple(file for home, _, file in versions if home == key),
         )
-        manifest = manifest.with_series(replace(series, gaps=_gaps(lake, series)))
+        manifest = manifest.with_series(replace(series, gaps=_gaps(catalog, series)))
     for name in generations.damaged:
-        lake.disk.move(generations.folder / name, lake.path / "damaged" / "manifests" / _named(kind, name))
-    return base, generations.commit(manifest, lake.disk, lake.env.now_ms())
+        catalog.disk.move(generations.folder / name, catalog.path / "damaged" / "manifests" / _named(kind, name))
+    return base, generations.commit(manifest, catalog.disk, catalog.env.now_ms())
 
 
-def _files_in(lake: Lake, kind: str, pattern: str, unreadable: list[str]) -> list[tuple[str, int, FileEntry]]:
+def _files_in(catalog: Catalog, kind: str, pattern: str, unreadable: list[str]) -> list[tuple[str, int, FileEntry]]:
     """Describe files of a kind: series, the generation each was written for, entry."""
     found = []
-    for path in sorted(lake.path.glob(pattern)):
-        inside = path.relative_to(lake.path).as_posix()
+    for path in sorted(catalog.path.glob(pattern)):
+        inside = path.relative_to(catalog.path).as_posix()
         places = dict(folder.split("=", 1) for folder in inside.split("/") if "=" in folder)
         series = Series(places["venue"], places["symbol"], places.get("timeframe", ""), kind=kind)
         try:
