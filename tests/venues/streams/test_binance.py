@@ -8,6 +8,7 @@ import pytest
 
 from virtuoso.errors import UnreadableFileError
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.streams.binance import read_recording, recognises
 
@@ -236,11 +237,11 @@ class TestRecognition:
          "wss://stream.binance.com:9443/stream?streams=nknusdt@depth <-> 1633998511.159679\n"],
     )  # fmt: skip
     def test_of_recordings(self, tmp_path, head):
-        assert recognises(tmp_path / "a.json.gz", head.encode())
+        assert recognises(Head(tmp_path / "a.json.gz", head.encode()))
 
     @pytest.mark.parametrize("head", ["open_time,open\n1,2", '[{"symbol":"BTCUSDT"}]', "{}", "", '[["1","2"]]'])
     def test_of_other_files(self, tmp_path, head):
-        assert not recognises(tmp_path / "a.json.gz", head.encode())
+        assert not recognises(Head(tmp_path / "a.json.gz", head.encode()))
 
 
 @pytest.mark.real_data

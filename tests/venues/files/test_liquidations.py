@@ -9,6 +9,7 @@ import pytest
 
 from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.venues.files.file_io import Head, head_of
 from virtuoso.venues.files.liquidations import read_liquidations, recognises
 
 NOW = 1_760_000_000_000
@@ -159,8 +160,8 @@ class TestRecognising:
         ],
     )
     def test_from_the_head(self, tmp_path, name, head, answer):
-        assert recognises(tmp_path / name, head.encode()) is answer
+        assert recognises(Head(tmp_path / name, head.encode())) is answer
 
     def test_every_recording(self, real_data):
         for path in sorted((real_data / "liquidations").iterdir()):
-            assert recognises(path, gzip.decompress(path.read_bytes())[:4_096]), path.name
+            assert recognises(head_of(path)), path.name

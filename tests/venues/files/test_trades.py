@@ -12,6 +12,8 @@ import pytest
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.files.trades import read_trades, recognises
 
@@ -153,7 +155,7 @@ class TestTheVendor:
         path = write(tmp_path / "bybit.csv", VENDOR, *self.ROWS)
         with pytest.raises(AmbiguousError, match="trades or liquidations"):
             read_trades(path, now_ms=NOW)
-        assert len(read_trades(path, now_ms=NOW, kind="trades")) == 2
+        assert len(read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)) == 2
 
     def test_the_recording(self, real_data):
         path = real_data / "trades/tardis_binance-futures_trades_BTCUSDT_20200222_first9999.csv.gz"
@@ -176,7 +178,8 @@ class TestASelectionOfTrades:
             read_trades(write(tmp_path / "large.csv", *self.LINES), now_ms=NOW)
 
     def test_it_is_read_and_says_what_it_is_if_the_user_insists(self, tmp_path):
-        btc, eth = read_trades(write(tmp_path / "large.csv", *self.LINES), now_ms=NOW, kind="trades")
+        path = write(tmp_path / "large.csv", *self.LINES)
+        btc, eth = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
         assert (btc.symbol, eth.symbol) == ("BTCUSDT", "ETHUSDT")
         assert btc.event_time.tolist()[:2] == [T - 5, T - 4]
         assert btc.received_at.tolist()[:2] == [T, T + 1]
@@ -192,7 +195,7 @@ class TestASelectionOfTrades:
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
         with pytest.raises(UnreadableFileError, match="a selection of trades"):
             read_trades(path, now_ms=NOW)
-        parts = read_trades(path, now_ms=NOW, kind="trades")
+        parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
         assert {raw.symbol: len(raw) for raw in parts} == {
             "BTCUSDT": 12_222, "ETHUSDT": 8_165, "SOLUSDT": 1_418, "WIFUSDT": 216, "BNBUSDT": 160,
         }  # fmt: skip
@@ -200,7 +203,7 @@ class TestASelectionOfTrades:
     def test_wall_clocks_in_place_of_times_are_refused_each_and_never_guessed(self, real_data):
         """1,546 lines say 15:40:27 where the trade's time should be: neither the day nor the zone is known."""
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
-        parts = read_trades(path, now_ms=NOW, kind="trades")
+        parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
         assert sum(int((raw.event_time == NO_TIME).sum()) for raw in parts) == 1_546
         judged = [inspect_events(raw, NOW) for raw in parts]
         assert sum(part.counts["time_unreadable"] for part in judged) == 1_546
@@ -252,4 +255,4 @@ class TestRecognising:
         ],
     )  # fmt: skip
     def test_from_the_head(self, tmp_path, name, line, is_trades):
-        assert recognises(tmp_path / name, f"{line}\n".encode()) is is_trades
+        assert recognises(Head(tmp_path / name, f"{line}\n".encode())) is is_trades

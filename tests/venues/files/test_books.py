@@ -6,6 +6,7 @@ import pytest
 from virtuoso.errors import UnreadableFileError
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.venues.files.books import read_books, recognises
+from virtuoso.venues.files.file_io import Head
 
 NOW = 1_760_000_000_000
 US = 1_582_329_602_111_000
@@ -103,8 +104,8 @@ class TestRecognition:
 
     def test_of_books_and_nothing_else(self, tmp_path, read):
         path = tmp_path / "a.csv.gz"
-        assert all(recognises(path, header.encode()) for header in (CHANGES, BOOKS, QUOTES))
-        assert not recognises(path, b"exchange,symbol,timestamp,local_timestamp,id,side,price,amount")
-        assert not recognises(tmp_path / "a.json", CHANGES.encode())
+        assert all(recognises(Head(path, header.encode())) for header in (CHANGES, BOOKS, QUOTES))
+        assert not recognises(Head(path, b"exchange,symbol,timestamp,local_timestamp,id,side,price,amount"))
+        assert not recognises(Head(tmp_path / "a.json", CHANGES.encode()))
         with pytest.raises(UnreadableFileError, match="holds no order books"):
             read("a,b,c", "1,2,3")

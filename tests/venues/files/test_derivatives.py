@@ -9,6 +9,8 @@ import pytest
 from tests.derivatives import METRICS, written
 from virtuoso.errors import UnreadableFileError
 from virtuoso.venues.files.derivatives import read_derivatives, recognises
+from virtuoso.venues.files.file_io import Head, head_of
+from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
@@ -21,8 +23,8 @@ ROWS = [
 
 
 def read(path: Path, **options):
-    assert recognises(path, path.read_bytes()[:4096])
-    return {(raw.kind, raw.symbol): raw for raw in read_derivatives(path, now_ms=NOW, **options)}
+    assert recognises(head_of(path))
+    return {(raw.kind, raw.symbol): raw for raw in read_derivatives(path, ImportOptions(**options), now_ms=NOW)}
 
 
 class TestMetrics:
@@ -119,7 +121,7 @@ class TestMarkAndIndexPrices:
 
     def test_are_not_taken_from_klines_of_trades(self, tmp_path):
         path = written(tmp_path / "klines" / "BTCUSDT-1m-2024-01-01.zip", [self.HEADER, self.ROW])
-        assert not recognises(path, path.read_bytes()[:4096])
+        assert not recognises(head_of(path))
 
 
 class TestAnotherFile:
@@ -143,11 +145,14 @@ class TestAnotherFile:
     )
     def test_is_left_to_others(self, tmp_path, name, text):
         (tmp_path / name).write_text(text)
-        assert not recognises(tmp_path / name, text.encode())
+        assert not recognises(Head(tmp_path / name, text.encode()))
 
     def test_is_refused_with_its_columns(self, tmp_path):
         path = written(tmp_path / "a.csv", ["time,open", "1,2"])
-        with pytest.raises(UnreadableFileError, match=r"neither metrics, funding rates.*its columns are open, time"):
+        with pytest.raises(
+            UnreadableFileError,
+            match=r"holds no metrics, depth bands, mark or index prices: its columns are open, time",
+        ):
             read_derivatives(path, now_ms=NOW)
 
     def test_that_is_damaged_is_an_error(self, tmp_path):

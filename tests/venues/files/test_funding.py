@@ -7,7 +7,9 @@ import pytest
 from tests.derivatives import written
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest.validate_events import inspect_events
-from virtuoso.venues.files.derivatives import read_derivatives, recognises
+from virtuoso.venues.files.file_io import head_of
+from virtuoso.venues.files.funding import read_funding, recognises
+from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
@@ -17,8 +19,8 @@ HOUR = 3_600_000
 
 def read(path, **options):
     """The one table of rates of a file."""
-    assert recognises(path, path.read_bytes()[:4096])
-    (raw,) = read_derivatives(path, now_ms=NOW, **options)
+    assert recognises(head_of(path))
+    (raw,) = read_funding(path, ImportOptions(**options), now_ms=NOW)
     assert raw.kind == "funding"
     return raw
 
@@ -169,7 +171,7 @@ class TestRecordedRates:
     @staticmethod
     def table(real_data):
         path = real_data / "derivatives/funding/binance_um_funding_BTC_ETH_2022_202510.parquet"
-        return {raw.symbol: inspect_events(raw, NOW).events for raw in read_derivatives(path, now_ms=NOW)}
+        return {raw.symbol: inspect_events(raw, NOW).events for raw in read_funding(path, now_ms=NOW)}
 
     def same(self, raw, table, rounding: float = 0.0) -> int:
         """Number of settlements in both, which are all that one has where the other begins and ends."""

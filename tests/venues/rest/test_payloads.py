@@ -8,7 +8,9 @@ import pytest
 
 from virtuoso.account.margin import Tiers
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.files.derivatives import read_derivatives, recognises
+from virtuoso.venues.files.file_io import head_of
+from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.rest.payloads import read_payloads, recognises
 from virtuoso.venues.rest.rules import rules_of
 
 JANUARY = 1_704_067_200_000
@@ -58,8 +60,8 @@ def kept(path, body):
 
 
 def read(path, **options):
-    assert recognises(path, path.read_bytes()[:65536])
-    return {(raw.kind, raw.symbol): raw for raw in read_derivatives(path, now_ms=NOW, **options)}
+    assert recognises(head_of(path))
+    return {(raw.kind, raw.symbol): raw for raw in read_payloads(path, ImportOptions(**options), now_ms=NOW)}
 
 
 def routes(**recorded):
@@ -127,7 +129,7 @@ class TestAnAnswerKeptAlone:
 
     def test_of_other_things_is_left_to_others(self, tmp_path):
         path = kept(tmp_path / "a.json", {"lastUpdateId": 1, "bids": [], "asks": []})
-        assert not recognises(path, path.read_bytes())
+        assert not recognises(head_of(path))
 
 
 class TestRecordedRoutes:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
-from virtuoso.errors import AmbiguousError, ConfigError, UnreadableFileError
-from virtuoso.venues.files.bars import NotBars, RawBars, read_bars
+from virtuoso.errors import AmbiguousError, ConfigError, UnknownContentError, UnreadableFileError
+from virtuoso.venues.files.bars import RawBars, read_bars, recognise
 from virtuoso.venues.files.file_io import is_simulated
-from virtuoso.venues.files.headers import recognise
+from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME, read_times, time_zone
 
 MADE = bars(200)
@@ -18,8 +18,7 @@ ROWS = lines(minutes(200), MADE)
 
 
 def read(path, **options) -> RawBars:
-    raw = read_bars(path, now_ms=NOW, **options)
-    assert isinstance(raw, RawBars)
+    (raw,) = read_bars(path, ImportOptions(**options), now_ms=NOW)
     return raw
 
 
@@ -48,8 +47,8 @@ class TestAKlineFile:
         assert (raw.columns["taker_buy_volume"] == MADE["taker_buy_volume"]).all()
 
     def test_knows_the_line_of_each_row(self, tmp_path):
-        assert read(write(tmp_path / "a.csv", ROWS)).rows[:2].tolist() == [2, 3]
-        assert read(write(tmp_path / "b.csv", ROWS, header=False)).rows[:2].tolist() == [1, 2]
+        assert read(write(tmp_path / "a.csv", ROWS)).table.rows[:2].tolist() == [2, 3]
+        assert read(write(tmp_path / "b.csv", ROWS, header=False)).table.rows[:2].tolist() == [1, 2]
 
     def test_with_a_byte_order_mark_is_read_all_the_same(self, tmp_path):
         path = write(tmp_path / "a.csv", ROWS)
@@ -58,8 +57,8 @@ class TestAKlineFile:
 
     def test_sets_broken_lines_aside_and_keeps_counting(self, tmp_path):
         raw = read(write(tmp_path / "a.csv", [*ROWS[:3], "1704067380000,5,5", *ROWS[3:]]))
-        assert raw.broken == ((5, "1704067380000,5,5"),)
-        assert raw.rows[:5].tolist() == [2, 3, 4, 6, 7]
+        assert raw.table.broken == ((5, "1704067380000,5,5"),)
+        assert raw.table.rows[:5].tolist() == [2, 3, 4, 6, 7]
         assert len(raw) == 200
 
 
@@ -140,10 +139,8 @@ class TestATableOfSomethingElse:
     )
     def test_is_named_with_its_reason(self, tmp_path, name, text, why):
         (tmp_path / name).write_text(text)
-        found = read_bars(tmp_path / name, now_ms=NOW)
-        assert isinstance(found, NotBars)
-        with pytest.raises(AssertionError, match=why):
-            raise AssertionError(found.reason)
+        with pytest.raises(UnknownContentError, match=why):
+            read_bars(tmp_path / name, now_ms=NOW)
 
     def test_of_several_venues_is_refused(self, tmp_path):
         table = pd.DataFrame({"timestamp": minutes(200), "venue": ["binance", "bybit"] * 100, **MADE})
@@ -180,7 +177,7 @@ class TestValuesOfAFile:
         raw = read(write(tmp_path / "a.csv", rows))
         assert np.flatnonzero(raw.garbled).tolist() == [1]
         assert np.isnan(raw.columns["close"][1])
-        assert '"close": "n/a?"' in raw.raw(1)
+        assert '"close": "n/a?"' in raw.table.text(1)
 
     @pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "", "null"])
     def test_that_are_missing_or_endless_are_not_finite(self, tmp_path, text):
@@ -294,19 +291,19 @@ class TestRecordedFiles:
     """The traps of the data pack."""
 
     def test_microseconds_since_2025(self, real_data):
-        raw = read_bars(real_data / "raw_archives/BTCUSDT-1m-2026-03.zip", now_ms=1_780_000_000_000)
+        (raw,) = read_bars(real_data / "raw_archives/BTCUSDT-1m-2026-03.zip", now_ms=1_780_000_000_000)
         assert raw.times.meaning == "us"
         assert len(raw) == 31 * 1440
         assert raw.times.ms[0] == 1_772_323_200_000  # 2026-03-01T00:00Z
 
     def test_milliseconds_before(self, real_data):
-        raw = read_bars(real_data / "raw_archives/BTCUSDT-1m-2020-01-01.zip", now_ms=1_780_000_000_000)
+        (raw,) = read_bars(real_data / "raw_archives/BTCUSDT-1m-2020-01-01.zip", now_ms=1_780_000_000_000)
         assert raw.times.meaning == "ms"
         assert raw.times.ms[0] == 1_577_836_800_000
 
     def test_a_close_time_in_words_with_an_offset(self, real_data):
         path = real_data / "ohlcv/binance_spot_1m_BTCUSDT_202412_localtz_MIT.parquet"
-        raw = read_bars(path, now_ms=1_780_000_000_000)
+        (raw,) = read_bars(path, now_ms=1_780_000_000_000)
         assert raw.stamped_at_close
         # 2024-12-01 00:00:59.999 at +01:00 is 23:00:59.999 of the day before
         assert raw.times.ms[0] == 1_733_007_659_999
