@@ -294,6 +294,7 @@ def _trades(sheet: TearSheet) -> list[Flowable]:
     heads = ("last trades", "opened", "held", "entry", "stop", "target", "exit", "ended by", "gain, quote", "R")
     widths = [44.0, 88.0, 40.0, 48.0, 48.0, 48.0, 48.0, 74.0, 48.0, BREADTH - 486.0]
     look = [("ALIGN", (1, 0), (1, -1), "LEFT"), ("ALIGN", (7, 0), (7, -1), "LEFT"), _padding("RIGHT", 3),
+            ("LEFTPADDING", (7, 0), (7, -1), 8),
             ("FONTSIZE", (0, 0), (-1, -1), 6.5)]  # fmt: skip
     rows = [[row[name] for name in names] for row in sheet.trade_rows]
     return [*parts, Spacer(0, 6), _table(heads, rows, widths, look)]
