@@ -89,7 +89,7 @@ def answers(series: Series, clock: Timeframe) -> bool:
 
 
 def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> list[Series]:
-    """Return the series of bars that can answer on a timeframe in order of precedence: the stored one, then slower ones first.
+    """Return the series of bars that can answer on a timeframe, by precedence: the slowest first, so the stored clock.
 
     The order does not depend on a range, nor on when something was imported.
     """
