@@ -189,7 +189,7 @@ class Catalog:
 
 
 def _as_known(parts: Iterable[R], revisions: Iterable[tuple[R, Times]], moment: int) -> list[R]:
-    """Return the rows as they were known at a moment: of the newest and the superseded ones those that were valid then."""
+    """Return the rows as they were known at a moment: newest and superseded ones that were valid then."""
     newest = [rows.take(rows.known_by(moment)) for rows in parts]
     return newest + [rows.take(rows.known_by(moment) & (until > moment)) for rows, until in revisions]
 
