@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tests.builders import market
 from tests.prism.test_open_interest import KEYS, calm, scene
-from virtuoso.cli.json import plain
 from virtuoso.cli.terminal.open_interest import open_interest_room
 from virtuoso.errors import MissingColumnError
+from virtuoso.files.json import plain
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.open_interest.analysis import analyse
 from virtuoso.prism.open_interest.report import OpenInterest

@@ -13,7 +13,6 @@ What Virtuoso cannot do yet is named on the page instead of faked.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from virtuoso import workflows
 from virtuoso.clock import UNIT_MS, Env, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError
+from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
+from virtuoso.files.json import to_json
 from virtuoso.reports.format import percent
 
 if TYPE_CHECKING:
@@ -300,16 +301,12 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
-    from virtuoso.files.atomic import remove_leftovers
     from virtuoso.reports.demo_page import Coin, DemoPage
-    from virtuoso.runs.write import as_json
     from virtuoso.signals.message.store import SignalFolder
 
     with journal.step("pages", "virtuoso demo") as step:
-        remove_leftovers(made.folder.parent, lambda path: path.name.startswith(f".{made.folder.name}."))
-        fresh = made.folder.with_name(f".{made.folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
+        disk = Disk()
+        with disk.beside(made.folder, lambda path: path.name.startswith(f".{made.folder.name}.")) as fresh:
             coins = []
             for each in made.works:
                 _keep_or_save(each.result, made.folder / each.symbol, fresh / each.symbol)
@@ -318,10 +315,8 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
             steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
             page = DemoPage(coins, steps, made.days, made.seed, settings.signals.min_coverage)
             (fresh / PAGE).write_text(page.html(), encoding="utf-8")
-            (fresh / SUMMARY).write_bytes(as_json(made.to_dict()))
-            _put_in_place(fresh, made.folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            (fresh / SUMMARY).write_text(to_json(made.to_dict()), encoding="utf-8")
+            disk.put_in_place(fresh, made.folder)
         step.found = f"{made.page}"
 
 
@@ -333,11 +328,3 @@ def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
         shutil.copytree(before, folder)
     else:
         result.save(folder)
-
-
-def _put_in_place(fresh: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

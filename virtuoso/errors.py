@@ -5,6 +5,7 @@ VirtuosoError
     SecretError            a secret is missing, exposed or of the wrong kind
   DataError                the market data cannot answer what was asked
     UnreadableFileError    a file is not what it should be
+      UnknownContentError  it holds something that no decoder knows
     AmbiguousError         Virtuoso would have to guess (symbol, unit, zone, venue)
     MissingColumnError     a component needs a column that the frame does not carry
     NoDataError            nothing is stored for what was asked
@@ -94,6 +95,10 @@ class DataError(VirtuosoError):
 
 class UnreadableFileError(DataError):
     """A file is not what it should be."""
+
+
+class UnknownContentError(UnreadableFileError):
+    """A file holds something that no decoder knows; an import skips it."""
 
 
 class AmbiguousError(DataError):

@@ -8,22 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.account.slow_account import NAN, Bar, Order, SlowAccount, Terms
+from virtuoso.account import state as s
 from virtuoso.account.engine import lapse_entries, step
 from virtuoso.account.margin import Tiers
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    EVENT_COLUMNS,
-    EVENTS_A_BAR,
-    FIRM,
-    KINDS,
-    LEANS,
-    ORDER_COLUMNS,
-    ORDER_SHARE,
-    ORDER_TARGET,
-    RESTS,
-    Books,
-    unrealised,
-)
+from virtuoso.account.records import KINDS
+from virtuoso.account.state import Books, unrealised
 from virtuoso.jit.kernel import kernel
 
 GRID = 0.5
@@ -132,10 +121,10 @@ def lived_slowly(one: Life) -> tuple[list[tuple], SlowAccount]:
 def lived(one: Life) -> tuple[Books, list[float]]:
     """Books of the contract, and its equity at each close."""
     n = len(one.terms)
-    books = Books.opened(n, one.cash, EVENTS_A_BAR * n * len(one.bars))
+    books = Books.opened(n, one.cash, s.EVENTS_A_BAR * n * len(one.bars))
     terms = np.array([(a.maker, a.taker, a.liquidation_fee, a.leverage) for a in one.terms])
     tiers = np.array([Tiers.of(*zip(*a.tiers, strict=True)).table for a in one.terms])
-    table, equity = np.full((len(one.bars), n, BAR_COLUMNS), np.nan), []
+    table, equity = np.full((len(one.bars), n, s.BAR_COLUMNS), np.nan), []
     for t, row in enumerate(one.bars):
         for i, bar in enumerate(row):
             if bar:
@@ -150,20 +139,21 @@ def lived(one: Life) -> tuple[Books, list[float]]:
 
 
 def _row(order: Order) -> np.ndarray:
-    row = np.zeros(ORDER_COLUMNS)
-    row[: RESTS] = (
+    row = np.zeros(s.ORDER_COLUMNS)
+    row[: s.RESTED] = (
         order.out, order.quantity, order.limit, order.expires, order.stop, order.trail, order.rank,
     )  # fmt: skip
-    row[ORDER_TARGET : ORDER_TARGET + 3] = NAN
-    row[LEANS], row[FIRM] = order.firm is not None, order.firm or 0.0
+    row[s.ORDER_TARGET : s.ORDER_TARGET + 3] = NAN
+    row[s.CONDITIONAL], row[s.FIRM_QUANTITY] = order.firm is not None, order.firm or 0.0
     for k, (price, share) in enumerate(order.targets):
-        row[ORDER_TARGET + k], row[ORDER_SHARE + k] = price, share
+        row[s.ORDER_TARGET + k], row[s.ORDER_SHARE + k] = price, share
     return row
 
 
 def as_table(events: list[tuple]) -> np.ndarray:
     """Events of the reference in the columns of the contract's."""
-    return np.array([(*e[:2], KINDS.index(e[2]), *e[3:]) for e in events], dtype=np.float64).reshape(-1, EVENT_COLUMNS)
+    rows = [(*e[:2], KINDS.index(e[2]), *e[3:]) for e in events]
+    return np.array(rows, dtype=np.float64).reshape(-1, s.EVENT_COLUMNS)
 
 
 def bar(open_, high, low, close, *, slippage=0.0, at_open=0.0, inside=0.0, mark=1.0):

@@ -19,26 +19,11 @@ from tests.account.event_lists import (
 )
 from tests.account.slow_account import NAN, Bar, Order, Terms
 from tests.account.test_margin import BTC, ETH, WALLET, tier
+from virtuoso.account import state as s
 from virtuoso.account.engine import step
 from virtuoso.account.margin import Tiers, liquidation_price
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    CALLED,
-    ENTRY,
-    KINDS,
-    LEVERAGE,
-    MARGIN,
-    MARK,
-    MARK_HIGH,
-    MARK_LOW,
-    OPEN,
-    SIZE,
-    SLIPPAGE,
-    TERM_COLUMNS,
-    UNFILLED,
-    WHOLE,
-    Books,
-)
+from virtuoso.account.records import KINDS, UNFILLED
+from virtuoso.account.state import Books
 from virtuoso.errors import DataError
 
 LISTS = 10_000
@@ -84,7 +69,7 @@ class TestTheReference:
             filled = events[:, 4] != 0.0
             filled &= ~np.isin(events[:, 2], UNFILLED)
             paid = (events[:, 4] * events[:, 5])[filled].sum()
-            held = (books.positions[:, SIZE] * books.positions[:, MARK]).sum()
+            held = (books.positions[:, s.SIZE] * books.positions[:, s.MARK]).sum()
             expected = one.cash - paid - events[:, 6].sum() + events[:, 9].sum() + held
             turnover = np.abs((events[:, 4] * events[:, 5])[filled]).sum()
             assert abs(equity[-1] - expected) <= 1e-9 * (turnover + one.cash), seed
@@ -269,13 +254,13 @@ class TestLiquidation:
     def test_cross_charges_no_fee_that_the_account_cannot_pay(self, turned):
         """A long loses while a short wins; called together they leave less than both fees."""
         books = Books.opened(2, 100.0, 50)
-        bars, terms = np.zeros((2, BAR_COLUMNS)), np.tile([0.0002, 0.0005, 0.0125, 100.0], (2, 1))
+        bars, terms = np.zeros((2, s.BAR_COLUMNS)), np.tile([0.0002, 0.0005, 0.0125, 100.0], (2, 1))
         long_row, short_row = (1, 0) if turned else (0, 1)
         for i, size, entry in ((long_row, 100.0, 100.0), (short_row, -100.0, 100.8)):
             own = books.positions[i]
-            own[SIZE], own[ENTRY], own[MARK], own[WHOLE], own[MARGIN] = size, entry, 100.0, 100.0, 100.0
-            bars[i, OPEN:SLIPPAGE] = 100.0
-        bars[long_row, MARK_LOW], bars[short_row, MARK_HIGH] = 98.0, 101.0
+            own[s.SIZE], own[s.ENTRY], own[s.MARK], own[s.MAX_SIZE], own[s.MARGIN] = size, entry, 100.0, 100.0, 100.0
+            bars[i, s.OPEN : s.SLIPPAGE] = 100.0
+        bars[long_row, s.MARK_LOW], bars[short_row, s.MARK_HIGH] = 98.0, 101.0
         step(0, bars, terms, np.array([[[0.0], [0.005], [0.0]]] * 2), books, False, True)
         assert kinds(books.named()) == ["liquidation", "liquidation"]
         assert books.wallet[0] == pytest.approx(0.0, abs=1e-9)
@@ -286,16 +271,17 @@ def _cross(fallen, other, side, isolated=False):
     legs = [(fallen, 1.0)] + ([(other, side)] if other else [])
     n = len(legs)
     books = Books.opened(n, WALLET, 50)
-    bars, terms = np.zeros((n, BAR_COLUMNS)), np.zeros((n, TERM_COLUMNS))
-    terms[:, LEVERAGE] = 10.0
+    bars, terms = np.zeros((n, s.BAR_COLUMNS)), np.zeros((n, s.TERM_COLUMNS))
+    terms[:, s.LEVERAGE] = 10.0
     for i, (leg, sign) in enumerate(legs):
         own = books.positions[i]
-        own[SIZE], own[ENTRY], own[MARK], own[WHOLE] = sign * leg["size"], leg["entry"], leg["mark"], leg["size"]
-        own[MARGIN] = WALLET
-        bars[i, OPEN:SLIPPAGE] = leg["mark"]
-    bars[0, MARK_LOW] = fallen["mark"] / 3.0
+        own[s.SIZE], own[s.ENTRY] = sign * leg["size"], leg["entry"]
+        own[s.MARK], own[s.MAX_SIZE] = leg["mark"], leg["size"]
+        own[s.MARGIN] = WALLET
+        bars[i, s.OPEN : s.SLIPPAGE] = leg["mark"]
+    bars[0, s.MARK_LOW] = fallen["mark"] / 3.0
     step(0, bars, terms, np.array([tier(leg) for leg, _ in legs]), books, isolated, True)
-    assert np.isnan(books.positions[:, CALLED]).all()
+    assert np.isnan(books.positions[:, s.LIQ_PRICE]).all()
     return books.named()
 
 
@@ -309,7 +295,7 @@ class TestPositions:
         assert kinds(events) == ["entry", "entry", "target"]
         assert (events["size"][2], events["price"][2]) == (-10.0, 120.0)
         assert events["realised"][2] == pytest.approx(10 * (120.0 - 102.0))
-        assert books.positions[0, ENTRY] == 102.0
+        assert books.positions[0, s.ENTRY] == 102.0
 
     def test_targets_take_their_shares_of_the_whole(self):
         order = long_(10.0, targets=[(102.0, 0.5), (104.0, 0.3), (106.0, 0.2)])
@@ -429,8 +415,8 @@ class TestTheRoomForEvents:
         books = Books.opened(1, 1_000.0, 2)
         behind = np.full((5, books.events.shape[1]), 7.0)
         books = books._replace(events=behind[:2])
-        bars = np.zeros((1, BAR_COLUMNS))
-        bars[0, :SLIPPAGE] = 100.0
+        bars = np.zeros((1, s.BAR_COLUMNS))
+        bars[0, : s.SLIPPAGE] = 100.0
         terms, tiers = np.array([[0.0, 0.0, 0.0, 10.0]]), Tiers.of([0.0], [0.005]).table[None]
         for t in range(5):
             books.orders[0, :4] = 1.0, 1.0, NAN, t

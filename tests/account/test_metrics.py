@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from virtuoso.account import metrics
-from virtuoso.account.trades import OPEN, STOP, TARGET, TRADE
+from virtuoso.account.records import OPEN, STOP, TARGET, TRADE
 
 NAN = float("nan")
 MIXED = np.array([NAN, 1, 10, -4, 2, 3, 2, 1, -10]) / 100  # empyrical's own test series

@@ -8,30 +8,11 @@ import numpy as np
 import pytest
 
 from tests.builders import START
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import ENTERED, INTENT, LAPSED, UNFILLED, WITHDRAWN
 from virtuoso.account.risk import LIMITS, Limits, Rules, admitted, correlation
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    CLOSE,
-    ENTERED,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LAPSED,
-    LOW,
-    MARK_CLOSE,
-    MARK_OPEN,
-    OPEN,
-    OUT,
-    QUANTITY,
-    SIZE,
-    SLIPPAGE,
-    STOP,
-    UNFILLED,
-    WITHDRAWN,
-    Books,
-)
+from virtuoso.account.state import Books
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
@@ -44,14 +25,14 @@ NAN = float("nan")
 
 def stage_of(closes, names, reach=0.0) -> Stage:
     """A stage of closes, shape (n_bars, n_instruments): each bar opens where the last one closed."""
-    bars = np.zeros((*closes.shape, BAR_COLUMNS))
-    bars[:, :, CLOSE] = closes
-    bars[:, :, OPEN] = np.concatenate((closes[:1], closes[:-1]))
-    bars[:, :, HIGH] = np.maximum(bars[:, :, OPEN], closes) * (1.0 + reach)
-    bars[:, :, LOW] = np.minimum(bars[:, :, OPEN], closes) * (1.0 - reach)
-    bars[:, :, MARK_OPEN : MARK_CLOSE + 1] = bars[:, :, OPEN : CLOSE + 1]
-    bars[:, :, SLIPPAGE] = 0.0002
-    bars[:, :, [FUNDING_OPEN, FUNDING_INSIDE]] = 0.0
+    bars = np.zeros((*closes.shape, s.BAR_COLUMNS))
+    bars[:, :, s.CLOSE] = closes
+    bars[:, :, s.OPEN] = np.concatenate((closes[:1], closes[:-1]))
+    bars[:, :, s.HIGH] = np.maximum(bars[:, :, s.OPEN], closes) * (1.0 + reach)
+    bars[:, :, s.LOW] = np.minimum(bars[:, :, s.OPEN], closes) * (1.0 - reach)
+    bars[:, :, s.MARK_OPEN : s.MARK_CLOSE + 1] = bars[:, :, s.OPEN : s.CLOSE + 1]
+    bars[:, :, s.SLIPPAGE] = 0.0002
+    bars[:, :, [s.FUNDING_OPEN, s.FUNDING_INSIDE]] = 0.0
     instruments = tuple(Instrument("simulated", name) for name in names)
     n = closes.shape[1]
     return Stage(
@@ -64,7 +45,7 @@ def asks(stage, i, rows):
     made = np.zeros(len(rows), dtype=INTENT)
     made["entry"], made["target"] = NAN, NAN
     for one, (bar, side, wide, reliability) in zip(made, rows, strict=True):
-        close = stage.bars[bar, i, CLOSE]
+        close = stage.bars[bar, i, s.CLOSE]
         one["number"], one["side"], one["price"] = stage.first + bar, side, close
         one["stop"], one["reliability"] = close * (1.0 - side * wide), reliability
     return made
@@ -155,7 +136,7 @@ class TestRandomWorlds:
             opened = result.events[result.events["kind"] == ENTERED]
             entries += len(opened)
             for t in np.unique(opened["instant"] - stage.first):
-                notional = np.abs(held[t] * stage.bars[t, :, OPEN]).sum()
+                notional = np.abs(held[t] * stage.bars[t, :, s.OPEN]).sum()
                 assert notional <= account.limits.max_leverage * result.equity[t - 1] * 1.05  # the mark has moved
             steps = np.abs(opened["size"]) / 0.1
             np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
@@ -224,8 +205,8 @@ class TestWhatIsCalledOff:
         made = [asks(stage, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
         if limit is not None:
             made[0]["entry"][1], made[0]["expires"][1] = limit, stage.first + 79
-        stage.bars[70:, :, [OPEN, CLOSE]] = 101.0
-        stage.bars[70:, :, [HIGH, LOW]] = 101.2, 100.9
+        stage.bars[70:, :, [s.OPEN, s.CLOSE]] = 101.0
+        stage.bars[70:, :, [s.HIGH, s.LOW]] = 101.2, 100.9
         limits = Limits(max_positions=1, correlation=2.0)
         result = run(stage, dict(zip(stage.instruments, made, strict=True)), Account(limits=limits))
         told = result.events[["instant", "instrument", "kind"]].tolist()
@@ -350,19 +331,19 @@ class TestSizes:
 
     def test_what_leaves_at_the_next_open_takes_no_place(self):
         books = Books.opened(2, 10_000.0, 1)
-        books.positions[1, SIZE] = 5.0
+        books.positions[1, s.SIZE] = 5.0
         one = Limits(max_positions=1)
         assert self.size(limits=one, books=books) == 0.0
-        books.orders[1, OUT] = 1.0
+        books.orders[1, s.CLOSE_FIRST] = 1.0
         assert self.size(limits=one, books=books) > 0.0
-        books.orders[1, QUANTITY] = -5.0  # it turns round, and is there again
+        books.orders[1, s.QUANTITY] = -5.0  # it turns round, and is there again
         assert self.size(limits=one, books=books) == 0.0
 
     def test_what_may_not_leave_after_all_takes_its_place(self):
         """Place, notional, heat and correlation, each by itself; and of what turns round the worse of both sides."""
         books = Books.opened(2, 10_000.0, 1)
-        books.positions[1, [SIZE, STOP]] = 190.0, 99.0
-        books.orders[1, OUT] = 1.0
+        books.positions[1, [s.SIZE, s.STOP]] = 190.0, 99.0
+        books.orders[1, s.CLOSE_FIRST] = 1.0
         alike = 100.0 * np.cumprod(1.0 + np.random.default_rng(1).normal(0.0, 0.01, (200, 1)), axis=0) * np.ones(2)
         for changed, closes, limit in (
             ({"max_positions": 1}, None, "positions"),
@@ -376,16 +357,16 @@ class TestSizes:
             assert free == pytest.approx(20.0)
             assert stays < free
             assert (self.refused + self.cut)[LIMITS.index(limit)] == 1
-        books.orders[1, QUANTITY] = -199.0
+        books.orders[1, s.QUANTITY] = -199.0
         assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(1.0)
-        books.positions[1, SIZE], books.orders[1, QUANTITY] = 195.0, -1.0
+        books.positions[1, s.SIZE], books.orders[1, s.QUANTITY] = 195.0, -1.0
         assert self.size(limits=Limits(max_leverage=2.0), books=books, stays=True) == pytest.approx(5.0)
 
     def test_a_correlation_that_is_not_known_is_counted(self):
         books = Books.opened(2, 10_000.0, 1)
         assert self.size(books=books) > 0.0
         assert self.unknown[0] == 0
-        books.positions[1, SIZE] = 1.0
+        books.positions[1, s.SIZE] = 1.0
         assert self.size(books=books) > 0.0
         assert self.unknown[0] == 1
         assert self.size(books=books, limits=Limits(max_positions=1)) == 0.0

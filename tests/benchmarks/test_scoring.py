@@ -10,7 +10,7 @@ import pytest
 import talib
 
 from virtuoso.market.gaps import policy_for
-from virtuoso.market.live import Feed
+from virtuoso.market.live import LiveFrame
 from virtuoso.prism.engine.graph import timeframes
 from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
@@ -73,15 +73,15 @@ def test_one_live_bar(benchmark, frame):
     """Two days of minutes, one by one, due timeframes; p50, p99 and the four-hourly minutes in the extra info, ms."""
     base, bars = frame.base, 2 * 1440
     history = frame.until((base.end - bars) * 60_000)
-    feed = Feed(history, timeframes(PRISM, base.timeframe), policy_for("simulated", 60_000))
-    workspace = Workspace(feed.frame)
+    live = LiveFrame(history, timeframes(PRISM, base.timeframe), policy_for("simulated", 60_000))
+    workspace = Workspace(live.frame)
     rows = iter(range(base.end - bars, base.end))
 
     def one_bar():
         number = next(rows)
         i = number - base.first
         values = {name: float(column[i]) for name, column in base.columns.items()} if base.state[i] <= 1 else None
-        workspace.grow(feed.close(number, values))
+        workspace.grow(live.close(number, values))
         return assemble(PRISM, workspace, number, number + 1)
 
     benchmark.pedantic(one_bar, rounds=bars, iterations=1)

@@ -12,6 +12,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from tests.benchmarks.vectorbt_sweep import VectorbtSweep
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.prism.engine.score import score
@@ -39,8 +40,9 @@ def scored(year):
 
 def ready(scores, fills, enter, n=64):
     tried = Configurations.around(scores.prism, settings_of(enter), n, Env(seed=3), points=0.5)
-    stage = Stage.of([scores.frame], terms=FundingTerms(0.0001, True)) if fills == "contract" else None
-    return Sweep(scores, tried, fills, stage, ACCOUNT)
+    if fills == "vectorbt":
+        return VectorbtSweep(scores, tried)
+    return Sweep(scores, tried, Stage.of([scores.frame], terms=FundingTerms(0.0001, True)), ACCOUNT)
 
 
 def cpu(work, rounds=5):

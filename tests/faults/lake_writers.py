@@ -22,8 +22,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import events_of
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
 
 BTC = Instrument("binance-spot", "BTCUSDT")

@@ -7,8 +7,8 @@ from tests.account.event_lists import bar, kinds, long_, still, trade
 from tests.account.slow_account import Order
 from tests.builders import START
 from tests.research.scenes import bars, flat, intents, unscored, walk
+from virtuoso.account.records import STOP
 from virtuoso.account.risk import LIMITS, Limits, Rules
-from virtuoso.account.trades import STOP
 from virtuoso.errors import NoDataError
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.engine import run as trade_portfolio

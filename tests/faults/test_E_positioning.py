@@ -9,6 +9,8 @@ from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.validate_events import inspect_events, refuse_bad_events
 from virtuoso.market.features.derivatives import PositioningFold
 from virtuoso.venues.files.derivatives import read_derivatives
+from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.files.registry import decode
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
 NOW = 1_780_000_000_000
@@ -33,7 +35,7 @@ def column(judged, name: str, n: int, first_ms: int = JANUARY) -> list[float]:
 
 
 def funding(tmp_path, lines: list[str], name: str = "BTCUSDT-fundingRate-2024-01.csv", **options):
-    (raw,) = read_derivatives(written(tmp_path / name, lines), now_ms=NOW, **options)
+    (raw,) = decode(written(tmp_path / name, lines), ImportOptions(**options), NOW)
     return inspect_events(raw, NOW)
 
 
@@ -162,7 +164,7 @@ class TestDefectsOfRealFiles:
 
     @staticmethod
     def judged(path):
-        raws = read_derivatives(path, now_ms=NOW)
+        raws = decode(path, ImportOptions(), NOW)
         found = {(raw.kind, raw.symbol): inspect_events(raw, NOW) for raw in raws}
         refuse_bad_events(found)
         return found
@@ -202,7 +204,7 @@ class TestDefectsOfRealFiles:
 
     def test_an_hourly_venue_that_missed_two_settlements_is_not_known_after_them(self, real_data):
         path = real_data / "derivatives/multivenue_funding_BTC_ETH_Unlicense.parquet"
-        (raw,) = read_derivatives(path, now_ms=NOW, venue="kraken-perp", symbol="BTCUSD")
+        (raw,) = decode(path, ImportOptions(venue="kraken-perp", symbol="BTCUSD"), NOW)
         events = inspect_events(raw, NOW).events
         missed = events.event_time[1:][np.diff(events.event_time) == 2 * HOUR]
         hourly = Timeframe("1h")

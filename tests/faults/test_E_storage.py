@@ -22,7 +22,8 @@ from virtuoso.files.atomic import Disk
 from virtuoso.lake import manifest as manifests
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series, dump
-from virtuoso.lake.rows import SCHEMA_VERSION, traded_rows
+from virtuoso.lake.parquet import SCHEMA_VERSION
+from virtuoso.market.rows import traded_rows
 
 ROOT = Path(__file__).parents[2]
 KINDS_WRITTEN = [BARS, "open_interest"]

@@ -30,7 +30,7 @@ PRISM = replace(
 @pytest.fixture
 def small(monkeypatch):
     """Every kind of file there is, of a series of a day."""
-    monkeypatch.setattr("virtuoso.lake.bar_cache.LEAST_ROWS", 1_000)
+    monkeypatch.setattr("virtuoso.lake.cache.LEAST_ROWS", 1_000)
     monkeypatch.setattr("virtuoso.prism.engine.cache.SEGMENT", 1_024)
     monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 512)
 

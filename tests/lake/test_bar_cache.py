@@ -11,7 +11,7 @@ import pytest
 from tests.archives import MINUTE, bars, env, minutes
 from tests.lake.test_store import only, put
 from virtuoso.errors import CorruptFileError
-from virtuoso.lake.bar_cache import LEAST_ROWS
+from virtuoso.lake.cache import LEAST_ROWS
 from virtuoso.lake.lake import Lake
 
 N = LEAST_ROWS + 5_000

@@ -13,11 +13,11 @@ from tests.happenings import DAY, MINUTE, START, depth, funding, open_interest, 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.lake.event_merge import MergedCounts
 from virtuoso.lake.event_rows import SEQUENCE
 from virtuoso.lake.lake import Lake
-from virtuoso.lake.rows import traded_rows
+from virtuoso.lake.writing.event_merge import MergedCounts
 from virtuoso.market.events import Events, events_of
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
 
 PERP = Instrument("binance-usdm", "BTCUSDT")

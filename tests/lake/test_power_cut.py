@@ -25,11 +25,11 @@ import pytest
 from tests.archives import JANUARY, MINUTE, env, flat_bars, minutes
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
-from virtuoso.lake.files import Refused
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.rows import traded_rows
+from virtuoso.lake.writing.files import Refused
 from virtuoso.market.events import events_of
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the names of open files under /proc")

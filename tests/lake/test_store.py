@@ -19,9 +19,9 @@ from virtuoso.lake import resolve
 from virtuoso.lake import sql as query_module
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
-from virtuoso.lake.rows import Rows, traded_rows
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.resample import fold_bars
+from virtuoso.market.rows import Rows, traded_rows
 
 M1 = Timeframe("1m")
 DAY = 1440 * MINUTE
@@ -461,13 +461,7 @@ class TestSql:
         put(lake, minutes(50), bars(50), Instrument("binance-usdm", "ETHUSDT"))
         return lake
 
-    @pytest.fixture
-    def full(self, lake) -> Lake:
-        put(lake, minutes(100), bars(100))
-        put(lake, minutes(50), bars(50), Instrument("binance-usdm", "ETHUSDT"))
-        return lake
-
-    def test_a_file_is_read_by_the_thread_that_wants_its_rows(self, lake, monkeypatch):
+    def test_a_file_is_read_by_the_thread_that_wants_its_rows(self, full, monkeypatch):
         """A thread of Arrow that opened it would wait for Python's lock, whose owner may wait for Arrow: for ever."""
         opened = []
         read = query_module.StoredFile.read
@@ -478,8 +472,8 @@ class TestSql:
 
         monkeypatch.setattr(query_module.StoredFile, "read", watched)
         files = [
-            query_module.StoredFile(lake.locate(file), file.path, file.sha256)
-            for series in lake.manifest().series
+            query_module.StoredFile(full.locate(file), file.path, file.sha256)
+            for series in full.manifest().readable()
             for file in series.files
         ]
         dataset = query_module._Checked({"bars": files}).datasets["bars"]

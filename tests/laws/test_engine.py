@@ -16,21 +16,11 @@ import pytest
 
 from tests.builders import START, rows
 from tests.research.scenes import PRISM
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.account.risk import Limits, Rules
-from virtuoso.account.state import (
-    CLOSE,
-    CLOSED,
-    ENTERED,
-    FUNDED,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    KINDS,
-    MARK_CLOSE,
-    SLIPPAGE,
-    UNFILLED,
-)
 from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events, events_of
@@ -248,7 +238,7 @@ def filled_by_the_open(events: np.ndarray, entry: np.ndarray, number: int) -> tu
     What enters at market (its `entry` is NaN), and what was decided to leave, fills at the open; whatever is written
     before it was earlier still.
     """
-    at_open = (events["kind"] == CLOSED) | ((events["kind"] == ENTERED) & np.isnan(entry[events["order"]]))
+    at_open = (events["kind"] == r.CLOSED) | ((events["kind"] == r.ENTERED) & np.isnan(entry[events["order"]]))
     there = np.flatnonzero((events["instant"] == number) & at_open)
     if len(there):
         return int(there[-1]) + 1, len(there)
@@ -268,15 +258,15 @@ def counts(worlds) -> Counter:
         bars, events = done.stage.bars, done.events
         counts.update(f"refused: {name}" for name, n in done.refused.items() for _ in range(n))
         counts.update(f"cut: {name}" for name, n in done.cut.items() for _ in range(n))
-        counts.update(KINDS[kind] for kind in events["kind"])
-        filled = ~np.isin(events["kind"], (*UNFILLED, FUNDED))
-        slipped = bars[events["instant"] - done.stage.first, events["instrument"], SLIPPAGE]
+        counts.update(r.KINDS[kind] for kind in events["kind"])
+        filled = ~np.isin(events["kind"], (*r.UNFILLED, r.FUNDED))
+        slipped = bars[events["instant"] - done.stage.first, events["instrument"], s.SLIPPAGE]
         counts["filled at the recorded spread"] += int((slipped[filled] > LEAST_SLIPPAGE).sum())
         counts["marks apart from the last price"] += int(
-            (np.abs(bars[:, :, MARK_CLOSE] - bars[:, :, CLOSE]) > 0.0).sum()
+            (np.abs(bars[:, :, s.MARK_CLOSE] - bars[:, :, s.CLOSE]) > 0.0).sum()
         )
-        counts["settlements inside a bar"] += np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_INSIDE]))
-        counts["settlements at an open"] += np.count_nonzero(np.nan_to_num(bars[:, :, FUNDING_OPEN]))
+        counts["settlements inside a bar"] += np.count_nonzero(np.nan_to_num(bars[:, :, s.FUNDING_INSIDE]))
+        counts["settlements at an open"] += np.count_nonzero(np.nan_to_num(bars[:, :, s.FUNDING_OPEN]))
         settled = world.history.settlements[:, :2] // [1, HOUR.ms]
         counts["bars with several settlements"] += int((np.unique(settled, axis=0, return_counts=True)[1] > 1).sum())
         counts["correlation unknown"] += done.correlation_unknown
@@ -284,7 +274,7 @@ def counts(worlds) -> Counter:
         counts["enforced halts"] += len(done.halts) if world.account.halt else 0
         counts["cross margin"] += not world.account.isolated
         counts["delisted while held"] += int(
-            ((events["kind"] == CLOSED) & (events["instrument"] == 0) & (events["slippage"] == 0.0)).sum()
+            ((events["kind"] == r.CLOSED) & (events["instrument"] == 0) & (events["slippage"] == 0.0)).sum()
         )
         counts["told bars"] += 0 if done.stage.inside is None else int(done.stage.inside.told.sum())
         counts["unknown bars"] += int(np.isnan(done.stage.closes).sum())
@@ -322,7 +312,7 @@ class TestTheRestIsTakenAway:
         compared: Counter = Counter()
         for seed, (world, done) in enumerate(worlds):
             for cut in world.moments(np.random.default_rng([seed, 1]), done):
-                dark = np.isnan(done.stage.bars[cut - 1, :, CLOSE])
+                dark = np.isnan(done.stage.bars[cut - 1, :, s.CLOSE])
                 if (dark & (done.stage.last >= cut)).any() or cut == world.gone + 1:
                     compared["would look delisted"] += 1  # an instrument whose next bar is missing has left the stage
                     continue
@@ -420,10 +410,10 @@ class TestTheAccountsOfASweep:
         random, own = np.random.default_rng(seed), self.history(seed)
         whole = self.swept(own)
         events, market = [whole.events(row) for row in range(self.ROWS)], np.full(self.BARS, NAN)
-        compared: Counter = Counter(KINDS[kind] for kind in np.concatenate(events)["kind"])
-        near = np.concatenate([of["instant"][np.isin(of["kind"], (ENTERED, CLOSED))] for of in events])
+        compared: Counter = Counter(r.KINDS[kind] for kind in np.concatenate(events)["kind"])
+        near = np.concatenate([of["instant"][np.isin(of["kind"], (r.ENTERED, r.CLOSED))] for of in events])
         for number in (*random.choice(near, 24, replace=False), *(START + random.integers(500, self.BARS, 6))):
-            if np.isnan(whole.market.bars[number - 1 - START, 0, CLOSE]):
+            if np.isnan(whole.market.bars[number - 1 - START, 0, s.CLOSE]):
                 continue  # a market without a last bar looks delisted
             short = self.swept(own, int(number))
             other = self.swept(self.until_open(own, self.history(seed + 100, wild=4.0), int(number)))

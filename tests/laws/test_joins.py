@@ -17,8 +17,8 @@ from tests.laws.leaks import Example
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.lake.lake import Lake
-from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import Events
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.laws import laws
 

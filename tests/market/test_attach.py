@@ -1,5 +1,6 @@
 """Events become columns of frames: the same bits from the lake, in any stretch, in any order, and live."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,13 @@ from tests.archives import bars, env, minutes
 from tests.happenings import DAY, MINUTE, START, depth, funding, open_interest, trades
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
+from virtuoso.lake import cache, enrich
 from virtuoso.lake.lake import Lake
-from virtuoso.lake.rows import traded_rows
 from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.features import enrich
-from virtuoso.market.features.enrich import LiveColumns
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
-from virtuoso.market.live import Feed
+from virtuoso.market.live import LiveFrame
+from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, BOOK_COLUMNS, FLOW_COLUMNS, POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -252,33 +252,26 @@ class TestBatchAndLive:
     def test_are_equal_bit_for_bit(self, shared, joins):
         frame = shared.frame("BTCUSDT", "5m")
         number = frame.base.first + joins
-        live = LiveColumns(M5, list(EVENTS))
+        history = frame.base.until(number)
+        if not joins:  # nothing of the past is there: the columns of events are those of what is recorded
+            history = replace(history, columns={name: history.columns[name] for name in BAR_COLUMNS})
+        live = LiveFrame(MarketFrame(PERP, history), [Timeframe("1h")], policy_for(PERP.venue, M5.ms), list(EVENTS))
         if joins:
-            midnight = (number // 288 - 1) * 288
-            known = {kind: events.between(0, number * M5.ms) for kind, events in EVENTS.items()}
-            live.remember(known, midnight, number)
-            feed = Feed(MarketFrame(PERP, frame.base.until(number)), [Timeframe("1h")], policy_for(PERP.venue, M5.ms))
-        grown: dict[str, list[float]] = {}
+            live.remember({kind: events.between(0, number * M5.ms) for kind, events in EVENTS.items()})
         published = np.isin(np.arange(N), HOLES, invert=True)
         for i in range(number, frame.base.end):
             arrived = {kind: events.between(i * M5.ms, (i + 1) * M5.ms) for kind, events in EVENTS.items()}
-            values = live.close(i, arrived)
-            for name, value in values.items():
-                grown.setdefault(name, []).append(value)
-            if joins:
-                k = i - frame.base.first
-                own = {name: float(frame.base.columns[name][k]) for name in BAR_COLUMNS}
-                feed.close(i, own if published[k] else None, values)
-        hidden = frame.base.state[joins:] == UNKNOWN
-        streamed = {name: np.where(hidden, np.nan, values) for name, values in grown.items()}
-        assert streamed.keys() == frame.base.columns.keys() - BAR_COLUMNS.keys()
-        assert differing(streamed, {name: frame.base.columns[name][joins:] for name in streamed}) == []
-        folded = [np.isfinite(values).sum() for values in streamed.values()]
-        assert np.median(folded) >= 40
-        if joins:
-            assert differing(feed.frame.base.columns, frame.base.columns) == []
-            one, other = (f.bars(Timeframe("1h")).columns for f in (feed.frame, frame))
-            assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
+            k = i - frame.base.first
+            own = {name: float(frame.base.columns[name][k]) for name in BAR_COLUMNS}
+            live.close(i, own if published[k] else None, arrived)
+        grown = {name: values[joins:] for name, values in live.frame.base.columns.items()}
+        assert differing(grown, {name: values[joins:] for name, values in frame.base.columns.items()}) == []
+        built = [np.isfinite(values).sum() for name, values in grown.items() if name not in BAR_COLUMNS]
+        assert np.median(built) >= 40
+        assert differing(live.frame.base.columns, frame.base.columns) == []
+        assert (live.frame.base.state == frame.base.state).all()
+        one, other = (f.bars(Timeframe("1h")).columns for f in (live.frame, frame))
+        assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
 
 
 class TestKeptColumns:
@@ -322,7 +315,7 @@ class TestKeptColumns:
     def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
         lake.frame("BTCUSDT", "5m")
         before = self.files(lake)
-        monkeypatch.setattr(enrich.column_cache, "source", lambda: "another")
+        monkeypatch.setattr(cache, "source", lambda: "another")
         lake.frame("BTCUSDT", "5m")
         assert not set(before) & set(self.files(lake))
 

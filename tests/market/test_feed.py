@@ -9,7 +9,7 @@ from tests.builders import market, rows
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, GapPolicy
-from virtuoso.market.live import Feed
+from virtuoso.market.live import LiveFrame
 
 SLOWER = [Timeframe("5m"), Timeframe("30m"), Timeframe("4h")]
 
@@ -21,13 +21,13 @@ def test_bar_by_bar_is_the_whole(meaning):
     whole = market(seed=5, bars=3_000, meaning=meaning) if meaning != "cut" else _cut(times, made, policy)
     published = {int(t) // 60_000: i for i, t in enumerate(times)}
     at = 1_777
-    feed = Feed(whole.until((whole.base.first + at) * 60_000), SLOWER, policy)
+    live = LiveFrame(whole.until((whole.base.first + at) * 60_000), SLOWER, policy)
     for number in range(whole.base.first + at, whole.base.end):
         i = published.get(number)
-        feed.close(number, None if i is None else {name: float(v[i]) for name, v in made.items()})
+        live.close(number, None if i is None else {name: float(v[i]) for name, v in made.items()})
     for timeframe in [Timeframe("1m"), *SLOWER]:
-        assert feed.frame.bars(timeframe).fingerprint() == whole.bars(timeframe).fingerprint()
-        assert np.array_equal(feed.frame.bars(timeframe).share, whole.bars(timeframe).share)
+        assert live.frame.bars(timeframe).fingerprint() == whole.bars(timeframe).fingerprint()
+        assert np.array_equal(live.frame.bars(timeframe).share, whole.bars(timeframe).share)
 
 
 def _cut(times, made, policy):
@@ -41,7 +41,7 @@ def _cut(times, made, policy):
 def test_a_bar_out_of_turn_is_refused():
     frame = market(bars=500)
     with pytest.raises(DataError, match="is number"):
-        Feed(frame, SLOWER, GapPolicy("bridge", 5)).close(frame.base.end + 1, None)
+        LiveFrame(frame, SLOWER, GapPolicy("bridge", 5)).close(frame.base.end + 1, None)
 
 
 class TestACalmBar:
@@ -51,18 +51,25 @@ class TestACalmBar:
         frame = market(bars=300, gaps=False, flats=False, lit=True)
         last = {name: float(values[-1]) for name, values in frame.base.columns.items()}
         flat = {**last, **dict.fromkeys(("open", "high", "low"), last["close"]), "volume": 0.0}
-        grown = Feed(frame, [], GapPolicy("bridge", 5)).close(frame.stop, flat, calm=True).base
+        grown = LiveFrame(frame, [], GapPolicy("bridge", 5)).close(frame.stop, flat, no_trade=True).base
         assert (grown.state[-1], grown.share[-1]) == (NO_TRADE, 1.0)
         assert grown.columns["volume"][-1] == 0.0
 
     def test_does_not_end_a_silence(self):
         frame = market(bars=300, gaps=False, flats=False)
-        feed, last = Feed(frame, [], GapPolicy("bridge", 1)), {n: float(v[-1]) for n, v in frame.base.columns.items()}
-        feed.close(frame.stop, last, calm=True)
-        assert feed.close(frame.stop + 1, None).base.state[-1] == UNKNOWN
+        live, last = (
+            LiveFrame(frame, [], GapPolicy("bridge", 1)),
+            {n: float(v[-1]) for n, v in frame.base.columns.items()},
+        )
+        live.close(frame.stop, last, no_trade=True)
+        assert live.close(frame.stop + 1, None).base.state[-1] == UNKNOWN
 
     def test_columns_of_events_are_taken_beside_a_bar_that_is_missing(self):
         frame = market(bars=300, gaps=False, flats=False, lit=True)
-        grown = Feed(frame, [], GapPolicy("bridge", 5)).close(frame.stop, None, {"open_interest": 7.0}).base
+        grown = (
+            LiveFrame(frame, [], GapPolicy("bridge", 5))
+            .close(frame.stop, None, event_columns={"open_interest": 7.0})
+            .base
+        )
         assert grown.state[-1] == BRIDGED
         assert grown.columns["open_interest"][-1] == 7.0

@@ -19,11 +19,11 @@ from virtuoso.lake import law, resolve
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.law import examine
 from virtuoso.lake.read import finer_frames
-from virtuoso.lake.rows import Rows
 from virtuoso.market.bars import Bars
 from virtuoso.market.features.trades import bars_from_trades
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
 from virtuoso.market.resample import fold_bars
+from virtuoso.market.rows import Rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
 from virtuoso.market.splice import LEAST_BARS
 from virtuoso.prism.engine.score import score

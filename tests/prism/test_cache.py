@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -309,10 +310,11 @@ class TestDamage:
         folder, files = kept
         self.restore(folder, files)
         name = next(name for name in files if name.suffix == ".blocks")
-        left = [(folder / name).with_name(f"{name.name}.{pid}.1.tmp") for pid in (1, 2)]
+        dead, living = subprocess.Popen([sys.executable, "-c", ""]), os.getppid()
+        dead.wait()
+        left = [(folder / name).with_name(f".{name.name}.{pid}.tmp") for pid in (dead.pid, living)]
         for path in left:
             path.write_bytes(b"half")
-        os.utime(left[0], (0, 0))
         for file in files:
             (folder / file).unlink()
         assert self.holds(folder, fresh)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored
-from virtuoso.account.trades import TRADE
+from virtuoso.account.records import TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.charts.base import MOST_POINTS, thinned

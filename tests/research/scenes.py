@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.builders import START, market
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame

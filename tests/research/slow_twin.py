@@ -85,7 +85,7 @@ def _inside(position, low, high, leave):
 
 def as_rows(result):
     """The trades of a result, as the twin gives its own (those that ended)."""
-    from virtuoso.account.trades import OPEN, REASONS
+    from virtuoso.account.records import OPEN, REASONS
 
     return [
         (

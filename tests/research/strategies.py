@@ -7,20 +7,36 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
 from tests.builders import START
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
+from virtuoso.research.validation.pristine import pristine
 
 NAN = float("nan")
 DAY = 24
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of frames as a strategy."""
+
+    function: Callable
+
+    def decide(self, frames):
+        return self.function(frames)
+
+    def __deepcopy__(self, memo):
+        return Function(pristine(self.function))
 
 
 def market(n=2_400, count=1, seed=3, step=0.004, timeframe="1h", bounce=0.0, common=0.0):
@@ -602,3 +618,24 @@ def fading(frames):
         return orders(frame, at, np.where(close[at] > close[at - 1], -1, 1))
 
     return each(decide)(frames)
+
+
+@dataclass(frozen=True)
+class Breakout:
+    """A strategy with a parameter: long above the highest close of the bars before, out below the lowest."""
+
+    bars: int = 12
+    peeks: int = 0
+
+    def decide(self, frames):
+        return {name: self.orders(frame) for name, frame in frames.items()}
+
+    def orders(self, frame):
+        close = later(closes(frame), self.peeks)
+        before = np.lib.stride_tricks.sliding_window_view(close, self.bars)[:-1]
+        above, below = close[self.bars :] > before.max(axis=1), close[self.bars :] < before.min(axis=1)
+        wanted = above.astype(np.int8) - below
+        at = np.flatnonzero(wanted)
+        changed = np.flatnonzero(np.diff(wanted[at], prepend=-1))
+        at = at[changed]
+        return orders(frame, at + self.bars, np.maximum(wanted[at], 0), stop=0.1)

@@ -10,7 +10,7 @@ from tests.builders import START
 from tests.research import slow_twin
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.trades import OPEN, SIGNAL, STOP, TARGET
+from virtuoso.account.records import OPEN, SIGNAL, STOP, TARGET
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.bars import Bars

@@ -20,6 +20,7 @@ from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import LIFE, lives
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import RuleStrategy
 
 HOUR = 3_600_000
 NO_FUNDING = FundingTerms(assume=0.0, mark_is_last=True)
@@ -186,7 +187,7 @@ class TestAFaceAlone:
 
     def test_is_run_for_every_face_of_which_something_is_known(self, scores):
         settings = SignalSettings(min_coverage=0.05)
-        result = backtest([scores], FREE, settings=settings, funding_terms=NO_FUNDING)
+        result = backtest([scores], FREE, strategy=RuleStrategy.of([scores], settings), funding_terms=NO_FUNDING)
         assert list(result.faces_alone) == known_faces([scores])
         assert all(found["trades"] > 0 for found in result.faces_alone.values())
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.builders import START
 from tests.research.test_portfolio_backtest import trade, two
-from virtuoso.account.state import STOPPED
+from virtuoso.account.records import STOPPED
 from virtuoso.clock import Env
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderflow

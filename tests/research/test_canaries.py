@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.research.scenes import bars, intents, random_intents, walk
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.account.risk import Rules
 from virtuoso.errors import LawBrokenError
 from virtuoso.research.backtest import checks
@@ -168,7 +169,7 @@ class TestLuckless:
     def test_fills_better_than_the_market_are_found_out(self):
         on = stage(n=800, count=1)
         kind = on.bars.copy()
-        kind[:, :, checks.SLIPPAGE] = -0.01
+        kind[:, :, s.SLIPPAGE] = -0.01
         assert not checks.luckless(replace(on, bars=kind), Account()).holds
 
 
@@ -187,7 +188,7 @@ class TestHeld:
     def test_what_is_entered_at_a_settlement_pays_and_never_receives(self, rate):
         frame = bars(*[(100.0, 101.0, 99.0, 100.0)] * 40, missing=range(7), timeframe="1h")
         settled = Stage.of([frame], terms=FundingTerms(assume=rate, mark_is_last=True))
-        assert settled.bars[1, 0, checks.FUNDING_OPEN] == pytest.approx(100.0 * rate)
+        assert settled.bars[1, 0, s.FUNDING_OPEN] == pytest.approx(100.0 * rate)
         assert checks.held(settled, Account()).holds
 
     def test_a_stage_of_two_bars_holds_nothing(self):
@@ -252,7 +253,7 @@ class TestRenamed:
         numbers = made[on.instruments[0]]["number"]
         for i, name in enumerate(on.instruments):
             made[name]["number"], made[name]["reliability"] = numbers, 0.5
-            made[name]["price"] = on.bars[numbers - on.first, i, checks.CLOSE]
+            made[name]["price"] = on.bars[numbers - on.first, i, s.CLOSE]
             made[name]["stop"] = made[name]["price"] * (1.0 - 0.02 * made[name]["side"])
         crowded = Account(limits=Account().limits._replace(max_positions=1))
         assert not checks.renamed(on, made, crowded).holds

@@ -11,9 +11,8 @@ import pytest
 from tests.research.scenes import bars, intents, market, random_intents, unscored, walk
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import max_drawdown
+from virtuoso.account.records import CLOSED, ENTERED, KINDS, OPEN, REASONS, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSED, ENTERED, KINDS, STOPPED, TARGETED
-from virtuoso.account.trades import OPEN, REASONS
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame

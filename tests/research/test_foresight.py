@@ -221,8 +221,9 @@ class TestAnotherProcess:
         frames = made_by.market(600)
         found = check(strategy, frames, count=20)
         assert (found.holds, found.damning) == (False, True), found.detail
-        result = backtest([unscored(f) for f in frames.values()], ACCOUNT, funding_terms=TERMS, decide=strategy)
-        again = check(result.decide, frames, orders=result.intents_of, count=20)
+        given = made_by.Function(strategy)
+        result = backtest([unscored(f) for f in frames.values()], ACCOUNT, funding_terms=TERMS, strategy=given)
+        again = check(result.strategy.decide, frames, orders=result.intents_of, count=20)
         assert (again.holds, again.damning) == (False, True), again.detail
 
     def test_what_an_object_or_a_closure_counts_is_no_offence(self):
@@ -405,7 +406,7 @@ class TestARunIsJudged:
 
     def gates(self, strategy=None, **how):
         frames = made_by.market(1_000)
-        given = {"decide": strategy} if strategy else {"intents_of": made_by.by_the_session(frames)}
+        given = {"strategy": made_by.Function(strategy)} if strategy else {"intents_of": made_by.by_the_session(frames)}
         result = backtest([unscored(frame) for frame in frames.values()], ACCOUNT, funding_terms=TERMS, **given, **how)
         told = judged_run(result)
         return result, {gate["name"]: gate for gate in told["gates"]}, told["decision"]
@@ -433,7 +434,7 @@ class TestARunIsJudged:
         assert "explained" not in bare.configuration()
 
     def test_both_ways_of_handing_in_are_one_too_many(self):
-        with pytest.raises(ConfigError, match="either intents_of or decide"):
+        with pytest.raises(ConfigError, match="either a strategy or intents_of"):
             self.gates(made_by.crossing, intents_of={})
 
 

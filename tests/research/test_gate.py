@@ -14,6 +14,7 @@ from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.regime import REGIMES, regimes_at
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import RuleStrategy
 
 HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
 RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
@@ -22,7 +23,8 @@ ACCOUNT = Account(limits=Limits(max_drawdown=0.99))
 
 
 def traded(settings):
-    return backtest([SCORES], ACCOUNT, settings=settings, funding_terms=FundingTerms(0.0, mark_is_last=True))
+    strategy = RuleStrategy.of([SCORES], settings)
+    return backtest([SCORES], ACCOUNT, strategy=strategy, funding_terms=FundingTerms(0.0, mark_is_last=True))
 
 
 class TestInABacktest:

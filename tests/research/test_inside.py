@@ -7,9 +7,10 @@ import pytest
 
 from tests.builders import market
 from tests.research.scenes import bars, flat, intents, random_intents
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.records import FUNDED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSE, FUNDED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, STOPPED, TARGETED
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.market.events import events_of
@@ -144,9 +145,9 @@ class TestWhatIsPaid:
         funding = {fine.instrument: events_of(KINDS["funding"], times, rates)}
         stage = Stage.of([slow], funding=funding, terms=FundingTerms(0.0, True), inside={fine.instrument: fine})
         assert stage.inside.told.any()
-        paid = stage.inside.bars[:, 0, FUNDING_OPEN].reshape(-1, 24)[stage.inside.told[:, 0]]
+        paid = stage.inside.bars[:, 0, s.FUNDING_OPEN].reshape(-1, 24)[stage.inside.told[:, 0]]
         assert (np.nan_to_num(paid) > 0.0).sum(axis=1).tolist() == [3] * len(paid)
-        assert (np.nan_to_num(stage.inside.bars[:, 0, FUNDING_INSIDE]) == 0.0).all()
+        assert (np.nan_to_num(stage.inside.bars[:, 0, s.FUNDING_INSIDE]) == 0.0).all()
 
     def test_a_year_of_hourly_settlements_inside_days_is_paid_one_by_one(self):
         """More events than the days alone would bring: they once were written beyond the end of the table."""
@@ -176,5 +177,5 @@ class TestWhatIsPaid:
     def test_closes_of_the_stage_stay_its_own(self):
         fine = market(9, bars=3_000, venue="binance-usdm")
         stage = staged(folded(fine), inside=[fine])
-        assert stage.bars[:, 0, CLOSE].tobytes() == staged(folded(fine)).bars[:, 0, CLOSE].tobytes()
-        assert np.isfinite(stage.inside.bars[:, 0, OPEN]).sum() > 50 * stage.inside.told.sum()
+        assert stage.bars[:, 0, s.CLOSE].tobytes() == staged(folded(fine)).bars[:, 0, s.CLOSE].tobytes()
+        assert np.isfinite(stage.inside.bars[:, 0, s.OPEN]).sum() > 50 * stage.inside.told.sum()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders import market
 from tests.research.scenes import scored, unscored
-from tests.research.strategies import days_that_persist, follow_the_day
+from tests.research.strategies import Function, days_that_persist, follow_the_day
 from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
@@ -29,6 +29,7 @@ from virtuoso.research.validation.plateau import LONGER, SHORTER, plateau_of, pr
 from virtuoso.research.validation.robustness import NOTHING_CHOSEN
 from virtuoso.research.validation.verdict import Stressed
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.strategy import RuleStrategy
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,8 @@ class TestASearchIsJudgedWithItself:
     def full(self, swept, row):
         tried = swept[0].configurations
         scores = score(tried.prism(row), scored_standard().frame)
-        return backtest([scores], Account(), settings=tried.signal_settings(row), funding_terms=ASSUMED)
+        strategy = RuleStrategy.of([scores], tried.signal_settings(row))
+        return backtest([scores], Account(), strategy=strategy, funding_terms=ASSUMED)
 
     def test_any_of_its_rows_is_recognised(self, swept):
         for row in (0, 7):
@@ -136,10 +138,11 @@ class TestASearchIsJudgedWithItself:
 
     def test_what_was_not_in_it_is_not(self, swept, tmp_path):
         given = self.full(swept, 0)
-        other = replace(given, rule=SETTINGS.model_copy(update={"bull_enter": 71.25}))
+        beside = replace(given.strategy, settings=SETTINGS.model_copy(update={"bull_enter": 71.25}))
+        other = replace(given, strategy=beside)
         assert search_of(other, swept[1]) is None
         assert search_of(given, tmp_path) is None
-        assert search_of(replace(given, rule=None), swept[1]) is None
+        assert search_of(replace(given, strategy=None), swept[1]) is None
 
     def test_other_bars_are_another_search(self, swept):
         told = swept[1] / "x_sweep_1" / "provenance.json"
@@ -166,8 +169,8 @@ class TestAVerdictThatIsReached:
     def judged(self, persistence):
         frames = list(days_that_persist(persistence).values())
         result = backtest(
-            [unscored(frame) for frame in frames], Account(limits=Limits(max_drawdown=0.99)), decide=follow_the_day,
-            funding_terms=FundingTerms(0.0, True),
+            [unscored(frame) for frame in frames], Account(limits=Limits(max_drawdown=0.99)),
+            strategy=Function(follow_the_day), funding_terms=FundingTerms(0.0, True),
         )  # fmt: skip
         own, noise = trial_of(result), np.random.default_rng(5)
         others = [0.01 * noise.standard_normal(len(result.daily_returns)) for _ in range(2)]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import START
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored, walk
+from virtuoso.account.records import CLOSED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSED, STOPPED, TARGETED
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account

@@ -111,7 +111,7 @@ class TestWhatIsRecorded:
         assert count() == 1
         assert workflows.backtest(scores, **TERMS).recording.tried.configurations == 2
         assert "2 tries on this data" in repr(result)
-        workflows.sweep(scores, 3, fills="vectorbt")
+        workflows.sweep(scores, 3, **TERMS)
         assert count() == 5
 
     def test_the_same_market_on_another_venue_is_the_same_data(self, scores, project):

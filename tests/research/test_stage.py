@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 
 from tests.research.scenes import bars, flat, intents, market
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import (
-    CLOSE,
-    FUNDED,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    MARK_CLOSE,
-    MARK_HIGH,
-    MARK_LOW,
-    MARK_OPEN,
-    OPEN,
-    SLIPPAGE,
-    room_for,
-)
+from virtuoso.account.state import room_for
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.market.events import events_of
@@ -69,8 +59,8 @@ class TestPlaces:
         assert np.flatnonzero(np.isfinite(stage.closes[:, 0])).tolist() == list(range(4, 12))
         assert np.flatnonzero(np.isfinite(stage.closes[:, 1])).tolist() == list(range(6))
         assert stage.last.tolist() == [11, 5]
-        assert stage.bars[4, 0, OPEN : CLOSE + 1].tolist() == [100.0, 102.0, 99.0, 101.0]
-        assert stage.bars[5, 1, OPEN : CLOSE + 1].tolist() == [105.0, 107.0, 104.0, 106.0]
+        assert stage.bars[4, 0, s.OPEN : s.CLOSE + 1].tolist() == [100.0, 102.0, 99.0, 101.0]
+        assert stage.bars[5, 1, s.OPEN : s.CLOSE + 1].tolist() == [105.0, 107.0, 104.0, 106.0]
         assert stage.open_times.tolist() == [(early.start + k) * 60_000 for k in range(12)]
 
     def test_the_order_of_frames_changes_nothing(self):
@@ -92,7 +82,7 @@ class TestPlaces:
         frame = bars(*RISING, missing=(3, 4), meaning="no_trade")
         assert frame.base.state[2:5].tolist() == [TRADED, NO_TRADE, NO_TRADE]
         stage = Stage.of([frame], terms=FREE)
-        assert stage.bars[3, 0, OPEN : CLOSE + 1].tolist() == [103.0] * 4
+        assert stage.bars[3, 0, s.OPEN : s.CLOSE + 1].tolist() == [103.0] * 4
         assert not stage.repaired.any()
 
     def test_what_is_bridged_or_follows_a_gap_is_repaired(self):
@@ -106,7 +96,7 @@ class TestPlaces:
         stage = Stage.of([window], slippage=0.0, terms=FREE)
         assert (stage.first, len(stage), stage.last.tolist()) == (frame.start + 6, 3, [2])
         assert stage.repaired[:, 0].tolist() == [True, False, False]
-        assert stage.bars[:, 0, SLIPPAGE].tolist() == [1.0 / 105.0, 1.0 / 107.0, 1.0 / 108.0]
+        assert stage.bars[:, 0, s.SLIPPAGE].tolist() == [1.0 / 105.0, 1.0 / 107.0, 1.0 / 108.0]
 
     def test_an_instrument_that_is_never_known_has_no_last_bar(self):
         nothing = bars(*RISING[:4])
@@ -127,7 +117,7 @@ class TestSlippage:
     def slipped(self, spread, least):
         frame = bars(*RISING[: len(spread)])
         frame.base.columns["spread"] = np.array(spread)
-        return Stage.of([frame], slippage=least, terms=FREE).bars[:, 0, SLIPPAGE].tolist()
+        return Stage.of([frame], slippage=least, terms=FREE).bars[:, 0, s.SLIPPAGE].tolist()
 
     def test_is_that_of_the_bar_before(self):
         found = self.slipped([1.0, 2.0, 4.0, 8.0], 0.0001)
@@ -142,9 +132,9 @@ class TestSlippage:
     def test_a_dearer_stage_differs_in_nothing_else(self):
         stage = Stage.of([bars(*RISING)], slippage=0.003, terms=FREE)
         dearer = stage.dearer(2.0)
-        assert (dearer.bars[:, :, SLIPPAGE] == 0.006).all()
-        assert (stage.bars[:, :, SLIPPAGE] == 0.003).all()
-        rest = [column for column in range(stage.bars.shape[2]) if column != SLIPPAGE]
+        assert (dearer.bars[:, :, s.SLIPPAGE] == 0.006).all()
+        assert (stage.bars[:, :, s.SLIPPAGE] == 0.003).all()
+        rest = [column for column in range(stage.bars.shape[2]) if column != s.SLIPPAGE]
         assert dearer.bars[:, :, rest].tobytes() == stage.bars[:, :, rest].tobytes()
 
 
@@ -160,13 +150,13 @@ class TestMarks:
 
     def test_open_with_the_premium_of_the_close_before_and_close_as_recorded(self):
         found = self.marked(102 * 1.01, 104 * 0.98, 106 * 1.02).bars[:, 0]
-        np.testing.assert_allclose(found[:, MARK_OPEN], [100 * 1.01, 103 * 1.01, 105 * 0.98])
-        assert found[:, MARK_CLOSE].tolist() == [102 * 1.01, 104 * 0.98, 106 * 1.02]
+        np.testing.assert_allclose(found[:, s.MARK_OPEN], [100 * 1.01, 103 * 1.01, 105 * 0.98])
+        assert found[:, s.MARK_CLOSE].tolist() == [102 * 1.01, 104 * 0.98, 106 * 1.02]
 
     def test_extremes_take_the_worse_premium_of_both_ends(self):
         found = self.marked(102 * 1.01, 104 * 0.98, 106 * 1.02).bars[:, 0]
-        np.testing.assert_allclose(found[:, MARK_HIGH], [104 * 1.01, 106 * 1.01, 108 * 1.02])
-        np.testing.assert_allclose(found[:, MARK_LOW], [98 * 1.01, 100 * 0.98, 101 * 0.98])
+        np.testing.assert_allclose(found[:, s.MARK_HIGH], [104 * 1.01, 106 * 1.01, 108 * 1.02])
+        np.testing.assert_allclose(found[:, s.MARK_LOW], [98 * 1.01, 100 * 0.98, 101 * 0.98])
 
     def test_after_a_gap_the_open_has_the_last_premium_before_it(self):
         """It once had none, and who held through the gap lost the whole account to a funding of NaN."""
@@ -177,12 +167,12 @@ class TestMarks:
         funding = settled(times, np.full(3, 0.001))
         stage = Stage.of([frame], funding=funding)
         assert np.isnan(stage.bars[4:12]).all()
-        assert stage.bars[12, 0, [MARK_OPEN, MARK_HIGH, MARK_LOW, MARK_CLOSE]].tolist() == pytest.approx(
+        assert stage.bars[12, 0, [s.MARK_OPEN, s.MARK_HIGH, s.MARK_LOW, s.MARK_CLOSE]].tolist() == pytest.approx(
             [101.0, 101.0 * 1.02, 99.0 * 1.01, 102.0]
         )
-        assert stage.bars[12, 0, FUNDING_OPEN] == 0.001 * stage.bars[12, 0, MARK_OPEN]
+        assert stage.bars[12, 0, s.FUNDING_OPEN] == 0.001 * stage.bars[12, 0, s.MARK_OPEN]
         done = run(stage, {frame.instrument: intents(frame, (1, 1, 50.0, 300.0))}, Account(limits=Limits()))
-        paid = done.events[done.events["kind"] == FUNDED]
+        paid = done.events[done.events["kind"] == r.FUNDED]
         assert paid["funding"].tolist() == pytest.approx([-0.001 * 101.0 * done.events["size"][0],
                                                           -0.001 * 102.0 * done.events["size"][0]])  # fmt: skip
         assert np.isfinite(done.equity).all()
@@ -194,7 +184,7 @@ class TestMarks:
     def test_or_the_last_price_stands_for_all_of_them_and_it_is_said_once(self):
         stage = self.marked(150.0, np.nan, 150.0, terms=FREE)
         found = stage.bars[:, 0]
-        assert found[:, MARK_OPEN : MARK_CLOSE + 1].tolist() == found[:, OPEN : CLOSE + 1].tolist()
+        assert found[:, s.MARK_OPEN : s.MARK_CLOSE + 1].tolist() == found[:, s.OPEN : s.CLOSE + 1].tolist()
         assert stage.assumptions.count("the last price stands for the mark price") == 1
 
     def test_bars_that_are_not_known_need_no_mark(self):
@@ -202,7 +192,7 @@ class TestMarks:
         marks = np.where(frame.base.state == UNKNOWN, np.nan, 105.0)
         assert np.isnan(marks).sum() == 3
         stage = self.marked(*marks, frame=frame)
-        assert stage.bars[[2, 11], 0, MARK_CLOSE].tolist() == [105.0, 105.0]
+        assert stage.bars[[2, 11], 0, s.MARK_CLOSE].tolist() == [105.0, 105.0]
 
     def test_spot_has_the_last_price_for_a_mark_and_pays_no_funding(self):
         frame = bars(*RISING, venue="binance-spot", timeframe="1h")
@@ -210,8 +200,8 @@ class TestMarks:
         funding = {frame.instrument: settled([frame.start * HOUR + 8 * HOUR], [0.01])[FRAME.instrument]}
         stage = Stage.of([frame], funding=funding)
         found = stage.bars[:, 0]
-        assert found[:, MARK_OPEN : MARK_CLOSE + 1].tolist() == found[:, OPEN : CLOSE + 1].tolist()
-        assert not found[:, [FUNDING_OPEN, FUNDING_INSIDE]].any()
+        assert found[:, s.MARK_OPEN : s.MARK_CLOSE + 1].tolist() == found[:, s.OPEN : s.CLOSE + 1].tolist()
+        assert not found[:, [s.FUNDING_OPEN, s.FUNDING_INSIDE]].any()
         assert stage.assumptions == ()
 
 
@@ -226,7 +216,7 @@ class TestSettlements:
         funding = settled(self.ZERO + np.array(times, dtype=np.int64), np.array(rates), marks)
         found = Stage.of([frame or self.FRAME], funding=funding, terms=FREE).bars[:, 0]
         return tuple({int(k): float(of[k]) for k in np.flatnonzero(np.nan_to_num(of))} for of in
-                     (found[:, FUNDING_OPEN], found[:, FUNDING_INSIDE]))  # fmt: skip
+                     (found[:, s.FUNDING_OPEN], found[:, s.FUNDING_INSIDE]))  # fmt: skip
 
     def test_at_an_open_by_the_mark_there(self):
         assert self.paid([3 * HOUR], [0.01]) == ({3: 0.01 * 103.0}, {})
@@ -274,10 +264,10 @@ class TestSettlements:
         frames = [named("AAA", self.FRAME), named("BBB", late(self.FRAME, 4))]
         given = settled([self.ZERO + 8 * HOUR], [0.01])[FRAME.instrument]
         both = Stage.of(frames, funding={frame.instrument: given for frame in frames}, terms=FREE)
-        found = both.bars[:, :, FUNDING_OPEN]
+        found = both.bars[:, :, s.FUNDING_OPEN]
         assert found[8].tolist() == [0.01 * 108.0, 0.01 * 104.0]
         alone = Stage.of(frames, funding={frames[1].instrument: given}, terms=FREE)
-        assert alone.bars[8, :, FUNDING_OPEN].tolist() == [0.0, 0.01 * 104.0]
+        assert alone.bars[8, :, s.FUNDING_OPEN].tolist() == [0.0, 0.01 * 104.0]
 
 
 class TestWhatIsNotRecorded:
@@ -301,14 +291,14 @@ class TestWhatIsNotRecorded:
     def test_what_settled_before_the_first_bar_counts_for_the_silence(self):
         times = self.ZERO + HOUR * np.array([-4, 4, 12, 20, 28, 36])
         stage = Stage.of([self.FRAME], funding=settled(times, np.full(6, 0.01)), terms=FundingTerms(None, True))
-        assert np.flatnonzero(stage.bars[:, 0, FUNDING_OPEN]).tolist() == [4, 12, 20, 28, 36]
+        assert np.flatnonzero(stage.bars[:, 0, s.FUNDING_OPEN]).tolist() == [4, 12, 20, 28, 36]
 
     def test_is_assumed_every_eight_hours_of_the_day_and_said(self):
         stage = Stage.of([late(self.FRAME, 3)], terms=FundingTerms(0.001, True))
         found = stage.bars[:, 0]
-        at = np.flatnonzero(found[:, FUNDING_OPEN])
+        at = np.flatnonzero(found[:, s.FUNDING_OPEN])
         assert at.tolist() == [5, 13, 21, 29, 37]
-        assert found[at, FUNDING_OPEN].tolist() == (0.001 * found[at, MARK_OPEN]).tolist()
+        assert found[at, s.FUNDING_OPEN].tolist() == (0.001 * found[at, s.MARK_OPEN]).tolist()
         assert stage.assumptions == (
             "the last price stands for the mark price",
             "funding of 0.1000% every eight hours is assumed where none is recorded",
@@ -330,7 +320,7 @@ class TestRoom:
         times = frame.start * HOUR + HOUR // 2 * np.arange(800)
         stage = Stage.of([frame], funding=settled(times, np.full(800, 1e-5)), terms=FREE)
         done = run(stage, {frame.instrument: intents(frame, (1, 1, 10.0, 900.0))}, Account())
-        assert (done.events["kind"] == FUNDED).sum() == 2 * 398
+        assert (done.events["kind"] == r.FUNDED).sum() == 2 * 398
         assert done.events["funding"].sum() == pytest.approx(-2 * 398 * 1e-5 * 100.0 * done.events["size"][0])
 
 
@@ -340,17 +330,17 @@ class TestASettlementInAGap:
     def test_is_moved_to_the_next_known_bar(self):
         times = START + EIGHT * np.arange(7)
         plain = staged(settled(times, PAID)).bars[:, 0]
-        lost = int(np.flatnonzero(np.isnan(plain[:, OPEN]) & (np.arange(len(plain)) > 490))[3])
+        lost = int(np.flatnonzero(np.isnan(plain[:, s.OPEN]) & (np.arange(len(plain)) > 490))[3])
         moved = times.copy()
         moved[2] = START + lost * 60_000
         found = staged(settled(np.sort(moved), PAID), assume=0.0).bars[:, 0]
-        after = lost + int(np.argmax(np.isfinite(found[lost:, OPEN])))
+        after = lost + int(np.argmax(np.isfinite(found[lost:, s.OPEN])))
         rate = PAID[int(np.searchsorted(np.sort(moved), moved[2]))]
-        assert found[after, FUNDING_OPEN] == rate * found[after, MARK_OPEN]
+        assert found[after, s.FUNDING_OPEN] == rate * found[after, s.MARK_OPEN]
 
     def test_every_settlement_is_paid_somewhere(self):
         bars = staged(settled(START + EIGHT * np.arange(7), PAID)).bars[:, 0]
-        assert np.count_nonzero(np.nan_to_num(bars[:, [FUNDING_OPEN, FUNDING_INSIDE]])) == 7
+        assert np.count_nonzero(np.nan_to_num(bars[:, [s.FUNDING_OPEN, s.FUNDING_INSIDE]])) == 7
 
 
 class TestAHoleInTheRecording:
@@ -360,7 +350,7 @@ class TestAHoleInTheRecording:
         recorded = START + EIGHT * np.array([0, 1, 5, 6])
         stage = staged(settled(recorded, np.full(4, 0.002)), assume=0.0001)
         bars = stage.bars[:, 0]
-        at = np.flatnonzero(np.nan_to_num(bars[:, FUNDING_OPEN]))
-        rates = bars[at, FUNDING_OPEN] / bars[at, MARK_OPEN]
+        at = np.flatnonzero(np.nan_to_num(bars[:, s.FUNDING_OPEN]))
+        rates = bars[at, s.FUNDING_OPEN] / bars[at, s.MARK_OPEN]
         np.testing.assert_allclose(rates, [0.002, 0.002, 0.0001, 0.0001, 0.0001, 0.002, 0.002])
         assert any("assumed where none is recorded" in words for words in stage.assumptions)

@@ -8,8 +8,8 @@ import pytest
 from tests.builders import market
 from tests.research.scenes import NAN, bars, intents, walk
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.records import ENTERED
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import ENTERED
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN

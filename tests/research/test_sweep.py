@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numba import njit
 
+from tests.benchmarks.vectorbt_sweep import VectorbtSweep
 from tests.builders import market
 from tests.research.scenes import PRISM, bars, with_confluence
+from virtuoso import workflows
+from virtuoso.account.records import CLOSED, ENTERED, LAPSED
+from virtuoso.account.records import OPEN as STILL_OPEN
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSED, ENTERED, LAPSED
-from virtuoso.account.trades import OPEN as STILL_OPEN
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.prism.engine.score import assemble, score
@@ -127,7 +129,7 @@ class TestTheSameDecisions:
     def test_every_change_of_state_is_found_at_its_bar(self, seed, lit):
         scores = scored(seed, lit)
         tried = around(scores, 12, seed)
-        swept, changes = Sweep(scores, tried, "vectorbt"), 0
+        swept, changes = Sweep(scores, tried, stage_of(seed, lit)), 0
         for row in range(len(tried)):
             at, to, _ = swept.decisions(row, row + 1)
             full = decided(scores, tried, row)
@@ -138,7 +140,7 @@ class TestTheSameDecisions:
 
     def test_many_at_once_decide_as_each_alone(self):
         scores = scored()
-        swept = Sweep(scores, around(scores, 20), "vectorbt")
+        swept = Sweep(scores, around(scores, 20), stage_of())
         at, to, offsets = swept.decisions(0, 20)
         for row in range(20):
             alone = swept.decisions(row, row + 1)
@@ -152,7 +154,7 @@ class TestTheSameDecisions:
         met = np.unique(high)[:: max(1, len(np.unique(high)) // 40)]
         exact = np.concatenate((met, np.nextafter(met, 100.0)))
         tried = Configurations.of(scores.prism, SETTINGS, {"bull_enter": exact})
-        swept = Sweep(scores, tried, "vectorbt")
+        swept = Sweep(scores, tried, stage_of())
         for row in range(len(tried)):
             at, _, _ = swept.decisions(row, row + 1)
             np.testing.assert_array_equal(at, decided(scores, tried, row).at)
@@ -170,7 +172,7 @@ class TestTheSameDecisions:
         window = scores.frame.within((scores.start + 2_000) * ms, (scores.start + 4_000) * ms)
         part = score(scores.prism, window)
         tried = around(part, 8)
-        swept = Sweep(part, tried, "vectorbt")
+        swept = Sweep(part, tried, Stage.of([part.frame], terms=ASSUMED))
         assert swept.panel.lead == 120
         for row in range(len(tried)):
             at, to, _ = swept.decisions(row, row + 1)
@@ -231,7 +233,7 @@ class TestTheSameTradesOnTheContract:
         settings, account = self.CASES[case]
         scores, stage = scored(), stage_of()
         tried = tight(around(scores, 8, settings=settings))
-        swept, kinds = Sweep(scores, tried, "contract", stage, account), set()
+        swept, kinds = Sweep(scores, tried, stage, account), set()
         for row in range(len(tried)):
             full = events_in_full(scores, tried, row, stage, account)
             own = swept.events(row)
@@ -244,7 +246,7 @@ class TestTheSameTradesOnTheContract:
         scores, stage = scored(), stage_of()
         account = Account(limits=Limits(max_drawdown=0.9, max_leverage=2.0))
         tried = tight(around(scores, 6), 0.04)
-        swept = Sweep(scores, tried, "contract", stage, account, pessimistic=False)
+        swept = Sweep(scores, tried, stage, account, pessimistic=False)
         doubted = 0
         for row in range(6):
             full = events_in_full(scores, tried, row, stage, account, pessimistic=False)
@@ -259,7 +261,7 @@ class TestTheSameTradesOnTheContract:
         ended[-700:] = np.nan
         gone = replace(stage, bars=ended, last=np.array([len(stage) - 701]))
         account = Account(limits=Limits(max_drawdown=0.9))
-        swept, settled = Sweep(scores, tried, "contract", gone, account), 0
+        swept, settled = Sweep(scores, tried, gone, account), 0
         for row in range(len(tried)):
             full = events_in_full(scores, tried, row, gone, account)
             assert swept.events(row).tobytes() == full.events.tobytes()
@@ -314,7 +316,7 @@ class TestTheSameTradesOnTheContract:
                 how = replace(free, limits=NEVER._replace(max_drawdown=fall[t] - 1e-9), halt=True)
                 full, swept = (
                     events_in_full(scores, tried, row, stage, how),
-                    Sweep(scores, tried, "contract", stage, how),
+                    Sweep(scores, tried, stage, how),
                 )
                 assert swept.events(row).tobytes() == full.events.tobytes()
                 lapsed += int(((full.events["kind"] == LAPSED) & (full.events["instant"] == full.halts[0])).sum())
@@ -344,7 +346,7 @@ class TestTheSameTradesAsVectorbt:
     def test_on_a_market_with_holes(self, lit):
         scores = scored(7, lit)
         tried = around(scores, 5)
-        swept, compared = Sweep(scores, tried, "vectorbt"), 0
+        swept, compared = VectorbtSweep(scores, tried), 0
         figures = swept.run().metrics
         for row in range(len(tried)):
             full = decided(scores, tried, row)
@@ -382,7 +384,7 @@ class TestWhateverIsTried:
             tight(anything(random, scores, settings, 6), 10.0 ** random.uniform(-1.5, 0.5)),
             seed % 2 == 0,
         )
-        swept, traded = Sweep(scores, tried, "contract", stage, account, pessimistic=pessimistic), []
+        swept, traded = Sweep(scores, tried, stage, account, pessimistic=pessimistic), []
         for row in range(len(tried)):
             full = decided(scores, tried, row)
             at, to, _ = swept.decisions(row, row + 1)
@@ -394,14 +396,15 @@ class TestWhateverIsTried:
 
     @pytest.mark.parametrize("fills", ["contract", "vectorbt"])
     def test_is_the_same_however_it_is_cut(self, fills, monkeypatch):
-        scores, stage = scored(), stage_of() if fills == "contract" else None
+        scores = scored()
         tried = anything(np.random.default_rng(8), scores, SETTINGS, 19)
-        whole = Sweep(scores, tried, fills, stage).run(1)
+        make, how = (Sweep, (stage_of(),)) if fills == "contract" else (VectorbtSweep, ())
+        whole = make(scores, tried, *how).run(1)
         assert whole.column("trades").min() < whole.column("trades").max() > 50
         for batch, stretch, threads in ((1, 32, 1), (7, 1, 2), (19, 3, 1)):
             monkeypatch.setattr("virtuoso.research.sweep.sweep.BATCH", batch)
             monkeypatch.setattr("virtuoso.research.sweep.sweep.STRETCH", stretch)
-            cut = Sweep(scores, tried, fills, stage).run(threads)
+            cut = make(scores, tried, *how).run(threads)
             assert cut.found.tobytes() == whole.found.tobytes()
             assert cut.daily.tobytes() == whole.daily.tobytes()
 
@@ -455,10 +458,10 @@ class TestATableThatIsTooSmall:
     def test_is_refused_in_every_build(self, monkeypatch):
         scores, stage, account = scored(), stage_of(), Account(limits=NEVER)
         tried = tight(around(scores, 1))
-        for engine in ("sweep", "portfolio"):
-            monkeypatch.setattr(f"virtuoso.research.{engine}.room_for", lambda orders, bars: 13)
+        for module in ("sweep.sweep", "backtest.engine"):
+            monkeypatch.setattr(f"virtuoso.research.{module}.room_for", lambda orders, bars: 13)
         with pytest.raises(DataError, match="room for 13 events of an account"):
-            Sweep(scores, tried, "contract", stage, account).events(0)
+            Sweep(scores, tried, stage, account).events(0)
         with pytest.raises(DataError, match="room for 13 events of an account"):
             events_in_full(scores, tried, 0, stage, account)
 
@@ -495,11 +498,12 @@ class TestWhatIsRefused:
         with pytest.raises(NoDataError, match="--mark last"):
             sweep(scored(), around(scored(), 2))
 
-    def test_fills_of_nobody(self):
-        with pytest.raises(ConfigError, match="'contract' or 'vectorbt'"):
-            sweep(scored(), around(scored(), 2), fills="ideal")
+    @pytest.mark.parametrize("fills", ["vectorbt", "ideal"])
+    def test_fills_of_another_engine(self, fills):
+        with pytest.raises(ConfigError, match=f"by the contract alone, was asked for '{fills}'.*--fills vectorbt"):
+            workflows.sweep(scored(), around(scored(), 2), fills=fills)
 
     def test_a_market_of_one_known_bar(self):
         scores = with_confluence(bars((10, 11, 9, 10)), [50.0])
         with pytest.raises(NoDataError, match="at least two known bars"):
-            sweep(scores, Configurations.of(PRISM, SignalSettings(), {}), fills="vectorbt")
+            sweep(scores, Configurations.of(PRISM, SignalSettings(), {}), stage=Stage.of([scores.frame], terms=ASSUMED))

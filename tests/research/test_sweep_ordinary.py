@@ -4,50 +4,11 @@ import numpy as np
 import pytest
 from numba import njit
 
-from virtuoso.account import state as contract_books
+from virtuoso.account import state as s
 from virtuoso.account.engine import step
 from virtuoso.account.margin import Tiers
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    BY,
-    CALLED,
-    CLOSED,
-    ENTERED,
-    ENTRY,
-    EVENTS_A_BAR,
-    EXPIRES,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LIMIT,
-    LOW,
-    MARGIN,
-    MARK_CLOSE,
-    MARK_HIGH,
-    MARK_LOW,
-    MARK_OPEN,
-    OPEN,
-    ORDER_COLUMNS,
-    ORDER_SHARE,
-    ORDER_STOP,
-    ORDER_TARGET,
-    ORDER_TRAIL,
-    OUT,
-    POSITION_COLUMNS,
-    QUANTITY,
-    RANK,
-    REJECTED,
-    SHARE,
-    SIZE,
-    SLIPPAGE,
-    STOP,
-    STOPPED,
-    TARGET,
-    TARGETED,
-    TRAIL,
-    WHOLE,
-    Books,
-)
+from virtuoso.account.records import CLOSED, ENTERED, REJECTED, STOPPED, TARGETED
+from virtuoso.account.state import Books
 from virtuoso.research.sweep.ordinary import Purse, liquidated_at, ordinary
 from virtuoso.research.sweep.skip import ground_of
 
@@ -55,52 +16,52 @@ from virtuoso.research.sweep.skip import ground_of
 @njit
 def passed(instant, t, ground, bars, term, tiers, purse, pessimistic):
     own = purse.own
-    called = liquidated_at(tiers, own[SIZE], own[ENTRY], own[MARGIN])
+    called = liquidated_at(tiers, own[s.SIZE], own[s.ENTRY], own[s.MARGIN])
     return ordinary(instant, t, ground, bars, term, tiers, called, purse, pessimistic)
 
 
 def any_bar(random):
     """A known bar about 100 with marks of its own, shape (1, BAR_COLUMNS); most settle no funding."""
-    bar = np.zeros((1, BAR_COLUMNS))
-    for first in (OPEN, MARK_OPEN):
+    bar = np.zeros((1, s.BAR_COLUMNS))
+    for first in (s.OPEN, s.MARK_OPEN):
         prices = 100.0 + random.normal(0.0, 2.0, 4).round(1)
         bar[0, first : first + 4] = prices[0], prices.max(), prices.min(), prices[1]
-    bar[0, SLIPPAGE] = random.choice([0.0, 0.0005])
-    bar[0, FUNDING_OPEN] = random.choice([0.0, 0.01], p=[0.9, 0.1])
+    bar[0, s.SLIPPAGE] = random.choice([0.0, 0.0005])
+    bar[0, s.FUNDING_OPEN] = random.choice([0.0, 0.01], p=[0.9, 0.1])
     return bar
 
 
 def reach_of(bar):
     """What `Sweep` makes of a bar: everything is reached where funding settles."""
-    if bar[0, [FUNDING_OPEN, FUNDING_INSIDE]].any():
+    if bar[0, [s.FUNDING_OPEN, s.FUNDING_INSIDE]].any():
         return np.array([[-np.inf, np.inf, -np.inf, np.inf]])
-    low, high = bar[0, [OPEN, LOW]].min(), bar[0, [OPEN, HIGH]].max()
-    return np.array([[low, high, bar[0, [MARK_OPEN, MARK_LOW]].min(), bar[0, [MARK_OPEN, MARK_HIGH]].max()]])
+    low, high = bar[0, [s.OPEN, s.LOW]].min(), bar[0, [s.OPEN, s.HIGH]].max()
+    return np.array([[low, high, bar[0, [s.MARK_OPEN, s.MARK_LOW]].min(), bar[0, [s.MARK_OPEN, s.MARK_HIGH]].max()]])
 
 
 def any_position(random):
-    own = np.zeros(POSITION_COLUMNS)
-    own[[STOP, TRAIL, CALLED]] = np.nan
+    own = np.zeros(s.POSITION_COLUMNS)
+    own[[s.STOP, s.TRAIL, s.LIQ_PRICE]] = np.nan
     if random.random() < 0.7:
         side, size, entry = random.choice([-1.0, 1.0]), random.uniform(1.0, 60.0), 100.0 + random.normal(0.0, 2.0)
-        own[[SIZE, WHOLE, ENTRY]] = side * size, size * random.uniform(1.0, 2.0), entry
-        own[[MARGIN, STOP, BY]] = size * entry / 10.0, entry - side * random.exponential(3.0), 3.0
-        own[TARGET : TARGET + 3] = entry + side * np.sort(random.exponential(2.0, 3)).round(1)
-        own[SHARE : SHARE + 3] = random.choice([0.0, 0.3, 0.4], 3)
+        own[[s.SIZE, s.MAX_SIZE, s.ENTRY]] = side * size, size * random.uniform(1.0, 2.0), entry
+        own[[s.MARGIN, s.STOP, s.ENTRY_ORDER]] = size * entry / 10.0, entry - side * random.exponential(3.0), 3.0
+        own[s.TARGET : s.TARGET + 3] = entry + side * np.sort(random.exponential(2.0, 3)).round(1)
+        own[s.SHARE : s.SHARE + 3] = random.choice([0.0, 0.3, 0.4], 3)
     return own
 
 
 def any_order(random):
-    order = np.zeros(ORDER_COLUMNS)
-    order[LIMIT], order[OUT], order[EXPIRES] = np.nan, random.choice([0.0, 1.0]), 5.0
+    order = np.zeros(s.ORDER_COLUMNS)
+    order[s.LIMIT], order[s.CLOSE_FIRST], order[s.EXPIRES] = np.nan, random.choice([0.0, 1.0]), 5.0
     if random.random() < 0.5:
         side = random.choice([-1.0, 1.0])
-        order[QUANTITY], order[RANK] = side * random.uniform(1.0, 900.0), 4.0
-        order[ORDER_STOP], order[ORDER_TRAIL] = 100.0 - side * random.exponential(4.0), np.nan
-        order[ORDER_TARGET : ORDER_TARGET + 3] = 100.0 + side * np.sort(random.exponential(4.0, 3))
-        order[ORDER_SHARE : ORDER_SHARE + 3] = 0.3, 0.3, 0.4
+        order[s.QUANTITY], order[s.RANK] = side * random.uniform(1.0, 900.0), 4.0
+        order[s.ORDER_STOP], order[s.ORDER_TRAIL] = 100.0 - side * random.exponential(4.0), np.nan
+        order[s.ORDER_TARGET : s.ORDER_TARGET + 3] = 100.0 + side * np.sort(random.exponential(4.0, 3))
+        order[s.ORDER_SHARE : s.ORDER_SHARE + 3] = 0.3, 0.3, 0.4
         if random.random() < 0.2:
-            order[LIMIT] = 100.0 - side
+            order[s.LIMIT] = 100.0 - side
     return order
 
 
@@ -113,8 +74,8 @@ class TestOrdinaryBars:
         term, tiers = np.array([[0.0002, 0.0005, 0.01, 10.0]]), Tiers.of([0.0, 3_000.0], [0.01, 0.02]).table[None]
         for _ in range(4_000):
             bar, held, order = any_bar(random), any_position(random), any_order(random)
-            ground = ground_of(reach_of(bar), bar[:, MARK_CLOSE], bar[:, OPEN], np.empty(0, np.int64))
-            books, own = (Books.opened(1, 10_000.0, EVENTS_A_BAR) for _ in range(2))
+            ground = ground_of(reach_of(bar), bar[:, s.MARK_CLOSE], bar[:, s.OPEN], np.empty(0, np.int64))
+            books, own = (Books.opened(1, 10_000.0, s.EVENTS_A_BAR) for _ in range(2))
             for each in (books, own):
                 each.positions[0], each.orders[0] = held, order
             purse = Purse(own.positions[0], own.orders[0], own.wallet, own.events, own.written)
@@ -136,22 +97,22 @@ class TestOrdinaryBars:
     def test_refuses_what_only_the_contract_knows(self):
         bar, term = any_bar(np.random.default_rng(1)), np.array([0.0, 0.0, 0.0, 5.0])
         tiers = Tiers.of([0.0], [0.005]).table
-        books = Books.opened(1, 10_000.0, EVENTS_A_BAR)
+        books = Books.opened(1, 10_000.0, s.EVENTS_A_BAR)
         purse = Purse(books.positions[0], books.orders[0], books.wallet, books.events, books.written)
-        books.orders[0, [QUANTITY, ORDER_STOP]] = 1.0, 50.0
+        books.orders[0, [s.QUANTITY, s.ORDER_STOP]] = 1.0, 50.0
 
         def passes(**changed):
             other = bar.copy()
             for name, value in changed.items():
-                other[0, getattr(contract_books, name)] = value
-            ground = ground_of(reach_of(other), other[:, MARK_CLOSE], other[:, OPEN], np.empty(0, np.int64))
+                other[0, getattr(s, name)] = value
+            ground = ground_of(reach_of(other), other[:, s.MARK_CLOSE], other[:, s.OPEN], np.empty(0, np.int64))
             return passed(5, 0, ground, other[None], term, tiers, purse, True)
 
         assert not passes(OPEN=np.nan)
         assert not passes(FUNDING_OPEN=0.1)
         assert not passes(FUNDING_INSIDE=-0.1)
         assert not passes(MARK_LOW=0.01)
-        books.orders[0, LIMIT] = 100.0
+        books.orders[0, s.LIMIT] = 100.0
         assert not passes()
-        books.orders[0, LIMIT] = np.nan
+        books.orders[0, s.LIMIT] = np.nan
         assert passes()

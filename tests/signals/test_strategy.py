@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.signals import scenes
-from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.clock import iso
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame

@@ -42,60 +42,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.margin import maintenance
-from virtuoso.account.state import (
-    BY,
-    CALLED,
-    CLOSE,
-    CLOSED,
-    DOUBTED,
-    ENTERED,
-    ENTRY,
-    EXPIRES,
-    FIRM,
-    FRESH,
-    FUNDED,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LAPSED,
-    LEANS,
-    LEVERAGE,
-    LIMIT,
-    LIQUIDATED,
-    LIQUIDATION_FEE,
-    LOW,
-    MAKER,
-    MARGIN,
-    MARK,
-    MARK_CLOSE,
-    MARK_HIGH,
-    MARK_LOW,
-    MARK_OPEN,
-    OPEN,
-    ORDER_SHARE,
-    ORDER_STOP,
-    ORDER_TARGET,
-    ORDER_TRAIL,
-    OUT,
-    QUANTITY,
-    RANK,
-    REJECTED,
-    RESTS,
-    SHARE,
-    SIZE,
-    SLIPPAGE,
-    STOP,
-    STOPPED,
-    TAKER,
-    TARGET,
-    TARGETED,
-    TRAIL,
-    WHOLE,
-    WITHDRAWN,
-    Books,
-    unrealised,
-)
+from virtuoso.account.state import Books, unrealised
 from virtuoso.jit.kernel import inner, kernel
 
 Array = NDArray[np.float64]
@@ -130,18 +80,18 @@ def step(
     """
     for phase in range(3):
         for i in range(len(bars)):
-            if books.positions[i, SIZE] != 0.0 and not np.isnan(bars[i, OPEN]):
+            if books.positions[i, s.SIZE] != 0.0 and not np.isnan(bars[i, s.OPEN]):
                 _settle(instant, i, bars[i], books, isolated, phase)
         if phase == AFTERWARDS:
             break
         _call(bars, tiers, books, isolated, phase)
         for i in range(len(bars)):
-            if not np.isnan(bars[i, OPEN]):
+            if not np.isnan(bars[i, s.OPEN]):
                 _hold(instant, i, bars[i], terms[i], books, isolated, phase, pessimistic)
         if phase == AT_OPEN:
             leans = False
             for i in range(len(bars)):
-                leans = leans or books.orders[i, LEANS] != 0.0
+                leans = leans or books.orders[i, s.CONDITIONAL] != 0.0
             if leans:
                 _firm(instant, books)
             _enter_all(instant, bars, terms, tiers, books, isolated)
@@ -154,10 +104,10 @@ def _settle(instant: int, i: int, bar: Array, books: Books, isolated: bool, phas
     """Settle funding: at the open whatever it is, inside the bar what costs, afterwards what is received."""
     own = books.positions[i]
     if phase == AT_OPEN:
-        own[MARK] = bar[MARK_OPEN]
-        _fund(instant, i, -own[SIZE] * bar[FUNDING_OPEN], books, isolated)
-    elif (own[SIZE] * bar[FUNDING_INSIDE] > 0.0) == (phase == INSIDE):
-        _fund(instant, i, -own[SIZE] * bar[FUNDING_INSIDE], books, isolated)
+        own[s.MARK] = bar[s.MARK_OPEN]
+        _fund(instant, i, -own[s.SIZE] * bar[s.FUNDING_OPEN], books, isolated)
+    elif (own[s.SIZE] * bar[s.FUNDING_INSIDE] > 0.0) == (phase == INSIDE):
+        _fund(instant, i, -own[s.SIZE] * bar[s.FUNDING_INSIDE], books, isolated)
 
 
 @inner
@@ -166,13 +116,13 @@ def _call(bars: Array, tiers: Array, books: Books, isolated: bool, phase: int) -
     way, whole = 2.0, False
     for i in range(len(bars)):
         own = books.positions[i]
-        own[CALLED] = np.nan
-        if own[SIZE] == 0.0 or np.isnan(bars[i, OPEN]):
+        own[s.LIQ_PRICE] = np.nan
+        if own[s.SIZE] == 0.0 or np.isnan(bars[i, s.OPEN]):
             continue
         if isolated or not whole:  # an account on cross margin is called as a whole
             way, whole = _way(bars, tiers, books, phase, i if isolated else -1), True
         if way <= 1.0:
-            own[CALLED] = own[MARK] = _mark_at(bars[i], own, phase, way)
+            own[s.LIQ_PRICE] = own[s.MARK] = _mark_at(bars[i], own, phase, way)
 
 
 @inner
@@ -196,25 +146,26 @@ def _room(bars: Array, tiers: Array, books: Books, phase: int, way: float, alone
 
     Of one position `alone` with its own margin, or of all with the wallet at -1.
     """
-    room = books.wallet[0] if alone < 0 else books.positions[alone, MARGIN]
+    room = books.wallet[0] if alone < 0 else books.positions[alone, s.MARGIN]
     for i in range(len(bars)):
         own = books.positions[i]
-        if own[SIZE] == 0.0 or (alone >= 0 and i != alone):
+        if own[s.SIZE] == 0.0 or (alone >= 0 and i != alone):
             continue
-        mark, adverse = _mark_at(bars[i], own, phase, way), bars[i, LOW] if own[SIZE] > 0.0 else bars[i, HIGH]
-        if phase == INSIDE and own[SIZE] * (adverse - own[STOP]) <= 0.0 and own[SIZE] * (mark - own[STOP]) < 0.0:
-            mark = own[STOP]
-        room += own[SIZE] * (mark - own[ENTRY]) - maintenance(tiers[i], abs(own[SIZE]) * mark)
+        mark, adverse = _mark_at(bars[i], own, phase, way), bars[i, s.LOW] if own[s.SIZE] > 0.0 else bars[i, s.HIGH]
+        stopped = own[s.SIZE] * (adverse - own[s.STOP]) <= 0.0
+        if phase == INSIDE and stopped and own[s.SIZE] * (mark - own[s.STOP]) < 0.0:
+            mark = own[s.STOP]
+        room += own[s.SIZE] * (mark - own[s.ENTRY]) - maintenance(tiers[i], abs(own[s.SIZE]) * mark)
     return float(room)
 
 
 @inner
 def _mark_at(bar: Array, own: Array, phase: int, way: float) -> float:
     """Mark on the way from where it was last seen to the adverse extreme of the bar; unmoved where there is no way."""
-    if phase == AT_OPEN or np.isnan(bar[OPEN]):
-        return float(own[MARK])
-    end = bar[MARK_LOW] if own[SIZE] > 0.0 else bar[MARK_HIGH]
-    return float(own[MARK] + way * (end - own[MARK]))
+    if phase == AT_OPEN or np.isnan(bar[s.OPEN]):
+        return float(own[s.MARK])
+    end = bar[s.MARK_LOW] if own[s.SIZE] > 0.0 else bar[s.MARK_HIGH]
+    return float(own[s.MARK] + way * (end - own[s.MARK]))
 
 
 @inner
@@ -223,36 +174,36 @@ def _hold(
 ) -> None:
     """Let what is held leave, at the open or between open and close; afterwards nothing waits to leave."""
     own, inside = books.positions[i], phase == INSIDE
-    side, adverse, best = 1.0, bar[LOW], bar[HIGH]
-    if own[SIZE] < 0.0:
-        side, adverse, best = -1.0, bar[HIGH], bar[LOW]
+    side, adverse, best = 1.0, bar[s.LOW], bar[s.HIGH]
+    if own[s.SIZE] < 0.0:
+        side, adverse, best = -1.0, bar[s.HIGH], bar[s.LOW]
     if not inside:
-        adverse, best = bar[OPEN], np.nan
-    called = not np.isnan(own[CALLED])
-    stopped = side * (adverse - own[STOP]) <= 0.0
-    if inside and called and stopped and side * (own[STOP] - own[CALLED]) > 0.0:
+        adverse, best = bar[s.OPEN], np.nan
+    called = not np.isnan(own[s.LIQ_PRICE])
+    stopped = side * (adverse - own[s.STOP]) <= 0.0
+    if inside and called and stopped and side * (own[s.STOP] - own[s.LIQ_PRICE]) > 0.0:
         called = False  # the stop lies nearer, so it was met first
-    sure = bar[CLOSE] if own[FRESH] == 1.0 else best
+    sure = bar[s.CLOSE] if own[s.FILLED_INTRABAR] == 1.0 else best
     for k in range(3):
-        if own[SIZE] != 0.0 and own[SHARE + k] > 0.0 and side * (best - own[TARGET + k]) >= 0.0:
-            certain = side * (sure - own[TARGET + k]) >= 0.0
+        if own[s.SIZE] != 0.0 and own[s.SHARE + k] > 0.0 and side * (best - own[s.TARGET + k]) >= 0.0:
+            certain = side * (sure - own[s.TARGET + k]) >= 0.0
             if called or stopped or not certain:
-                own[DOUBTED] = 1.0
+                own[s.AMBIGUOUS] = 1.0
             if not pessimistic or (certain and not called and not stopped):
-                part = side * min(own[SHARE + k] * own[WHOLE], abs(own[SIZE]))
-                own[SHARE + k] = 0.0
-                leave(instant, i, float(TARGETED), part, own[TARGET + k], 0.0, term[MAKER], books, isolated)
-    if own[SIZE] != 0.0:
+                part = side * min(own[s.SHARE + k] * own[s.MAX_SIZE], abs(own[s.SIZE]))
+                own[s.SHARE + k] = 0.0
+                leave(instant, i, float(r.TARGETED), part, own[s.TARGET + k], 0.0, term[s.MAKER], books, isolated)
+    if own[s.SIZE] != 0.0:
         # a resting limit may have filled beyond its stop, and then the stop cannot fill better than the open
-        kind, price = float(STOPPED), side * min(side * own[STOP], side * bar[OPEN])
-        slippage, fee = bar[SLIPPAGE], term[TAKER]
+        kind, price = float(r.STOPPED), side * min(side * own[s.STOP], side * bar[s.OPEN])
+        slippage, fee = bar[s.SLIPPAGE], term[s.TAKER]
         if called:
-            kind, price, slippage, fee = float(LIQUIDATED), own[CALLED], 0.0, term[LIQUIDATION_FEE]
-        elif not stopped and books.orders[i, OUT] != 0.0:
-            kind, price = float(CLOSED), bar[OPEN]
-        if called or stopped or kind == CLOSED:
-            leave(instant, i, kind, own[SIZE], price, slippage, fee, books, isolated)
-    books.orders[i, OUT] = 0.0
+            kind, price, slippage, fee = float(r.LIQUIDATED), own[s.LIQ_PRICE], 0.0, term[s.LIQUIDATION_FEE]
+        elif not stopped and books.orders[i, s.CLOSE_FIRST] != 0.0:
+            kind, price = float(r.CLOSED), bar[s.OPEN]
+        if called or stopped or kind == r.CLOSED:
+            leave(instant, i, kind, own[s.SIZE], price, slippage, fee, books, isolated)
+    books.orders[i, s.CLOSE_FIRST] = 0.0
 
 
 @inner
@@ -260,24 +211,24 @@ def _firm(instant: int, books: Books) -> None:
     """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
     stays, orders = False, books.orders
     for i in range(len(orders)):
-        stays = stays or (orders[i, OUT] != 0.0 and books.positions[i, SIZE] != 0.0)
+        stays = stays or (orders[i, s.CLOSE_FIRST] != 0.0 and books.positions[i, s.SIZE] != 0.0)
     for i in range(len(orders)):
         order = orders[i]
-        if order[LEANS] != 0.0:
-            order[LEANS] = 0.0
-            if stays and order[QUANTITY] != order[FIRM]:
-                missing, price = order[QUANTITY] - order[FIRM], order[LIMIT]
-                order[QUANTITY] = order[FIRM]
-                if order[FIRM] == 0.0:
+        if order[s.CONDITIONAL] != 0.0:
+            order[s.CONDITIONAL] = 0.0
+            if stays and order[s.QUANTITY] != order[s.FIRM_QUANTITY]:
+                missing, price = order[s.QUANTITY] - order[s.FIRM_QUANTITY], order[s.LIMIT]
+                order[s.QUANTITY] = order[s.FIRM_QUANTITY]
+                if order[s.FIRM_QUANTITY] == 0.0:
                     _take_entry_out(order)
-                _note(books, instant, i, float(WITHDRAWN), order[RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+                _note(books, instant, i, float(r.WITHDRAWN), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @inner
 def lapse_entries(instant: int, books: Books) -> None:
     """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
     for i in range(len(books.orders)):
-        if books.orders[i, QUANTITY] != 0.0:
+        if books.orders[i, s.QUANTITY] != 0.0:
             _lapse(instant, i, books)
 
 
@@ -287,7 +238,7 @@ def _enter_all(instant: int, bars: Array, terms: Array, tiers: Array, books: Boo
     for inside in (False, True):
         i = _next(books.orders, bars, -np.inf, -1.0)
         while i >= 0:
-            rank = books.orders[i, RANK]
+            rank = books.orders[i, s.RANK]
             _enter(instant, i, bars[i], terms[i], tiers[i], books, isolated, inside)
             i = _next(books.orders, bars, rank, float(i))
 
@@ -297,10 +248,10 @@ def _next(orders: Array, bars: Array, rank: float, row: float) -> int:
     """Give the first order after a rank and a row whose bar is known; -1 if there is none."""
     found = -1
     for k in range(len(orders)):
-        if orders[k, QUANTITY] == 0.0 or np.isnan(bars[k, OPEN]):
+        if orders[k, s.QUANTITY] == 0.0 or np.isnan(bars[k, s.OPEN]):
             continue
-        later = orders[k, RANK] > rank or (orders[k, RANK] == rank and k > row)
-        if later and (found < 0 or orders[k, RANK] < orders[found, RANK]):
+        later = orders[k, s.RANK] > rank or (orders[k, s.RANK] == rank and k > row)
+        if later and (found < 0 or orders[k, s.RANK] < orders[found, s.RANK]):
             found = k
     return found
 
@@ -311,46 +262,46 @@ def _enter(
 ) -> None:
     """Enter or add if the bar fills the order and the account can carry it."""
     own, order = books.positions[i], books.orders[i]
-    quantity, limit = order[QUANTITY], order[LIMIT]
+    quantity, limit = order[s.QUANTITY], order[s.LIMIT]
     side = 1.0 if quantity > 0.0 else -1.0
-    quoted, rests = bar[OPEN], order[RESTS] == 1.0
-    price, fee_rate = quoted * (1.0 + side * bar[SLIPPAGE]), term[TAKER]
+    quoted, rests = bar[s.OPEN], order[s.RESTED] == 1.0
+    price, fee_rate = quoted * (1.0 + side * bar[s.SLIPPAGE]), term[s.TAKER]
     if not np.isnan(limit):
         price = side * min(side * price, side * limit)
         if inside or rests:
-            price, quoted, fee_rate = limit, limit, term[MAKER]
-        reached = (bar[LOW] if side > 0.0 else bar[HIGH]) if inside else bar[OPEN]
+            price, quoted, fee_rate = limit, limit, term[s.MAKER]
+        reached = (bar[s.LOW] if side > 0.0 else bar[s.HIGH]) if inside else bar[s.OPEN]
         if side * (limit - reached) < 0.0 or (limit == reached and (inside or rests)):
             return
     elif inside:
         return
-    margin, fee = abs(quantity) * price / term[LEVERAGE], abs(quantity) * price * fee_rate
+    margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * fee_rate
     free = books.wallet[0] if isolated else books.wallet[0] + unrealised(books.positions)
     for k in range(len(books.positions)):
-        free -= books.positions[k, MARGIN]
-    size = own[SIZE] + quantity
-    refused = own[SIZE] * quantity < 0.0 or side * (quoted - order[ORDER_STOP]) <= 0.0 or margin + fee > free
+        free -= books.positions[k, s.MARGIN]
+    size = own[s.SIZE] + quantity
+    refused = own[s.SIZE] * quantity < 0.0 or side * (quoted - order[s.ORDER_STOP]) <= 0.0 or margin + fee > free
     for k in range(3):
-        refused = refused or (order[ORDER_SHARE + k] > 0.0 and side * (order[ORDER_TARGET + k] - price) <= 0.0)
-    if refused or own[MARGIN] + margin <= maintenance(tiers, abs(size) * price):
-        _note(books, instant, i, float(REJECTED), order[RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        refused = refused or (order[s.ORDER_SHARE + k] > 0.0 and side * (order[s.ORDER_TARGET + k] - price) <= 0.0)
+    if refused or own[s.MARGIN] + margin <= maintenance(tiers, abs(size) * price):
+        _note(books, instant, i, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
         _take_entry_out(order)
         return
-    own[ENTRY] = (own[SIZE] * own[ENTRY] + quantity * price) / size if own[SIZE] != 0.0 else price
-    own[SIZE], own[WHOLE], own[FRESH] = size, abs(size), 1.0 if inside else 0.0
-    own[MARK] = price if inside else bar[MARK_OPEN]
-    own[MARGIN] += margin
-    own[BY] = order[RANK]
-    own[STOP], own[TRAIL] = order[ORDER_STOP], order[ORDER_TRAIL]
+    own[s.ENTRY] = (own[s.SIZE] * own[s.ENTRY] + quantity * price) / size if own[s.SIZE] != 0.0 else price
+    own[s.SIZE], own[s.MAX_SIZE], own[s.FILLED_INTRABAR] = size, abs(size), 1.0 if inside else 0.0
+    own[s.MARK] = price if inside else bar[s.MARK_OPEN]
+    own[s.MARGIN] += margin
+    own[s.ENTRY_ORDER] = order[s.RANK]
+    own[s.STOP], own[s.TRAIL] = order[s.ORDER_STOP], order[s.ORDER_TRAIL]
     for k in range(3):
-        own[TARGET + k] = order[ORDER_TARGET + k]
-        own[SHARE + k] = order[ORDER_SHARE + k] if not np.isnan(order[ORDER_TARGET + k]) else 0.0
+        own[s.TARGET + k] = order[s.ORDER_TARGET + k]
+        own[s.SHARE + k] = order[s.ORDER_SHARE + k] if not np.isnan(order[s.ORDER_TARGET + k]) else 0.0
     books.wallet[0] -= fee
     slipped = abs(quantity) * abs(price - quoted)
-    _note(books, instant, i, float(ENTERED), order[RANK], quantity, price, fee, slipped, 0.0, 0.0, 0.0)
+    _note(books, instant, i, float(r.ENTERED), order[s.RANK], quantity, price, fee, slipped, 0.0, 0.0, 0.0)
     _take_entry_out(order)
-    if not inside and quantity * bar[FUNDING_OPEN] > 0.0:
-        _fund(instant, i, -quantity * bar[FUNDING_OPEN], books, isolated)
+    if not inside and quantity * bar[s.FUNDING_OPEN] > 0.0:
+        _fund(instant, i, -quantity * bar[s.FUNDING_OPEN], books, isolated)
 
 
 @inner
@@ -360,49 +311,39 @@ def leave(
 ) -> None:  # fmt: skip
     """Take a signed part of a position off; it loses at most what backs it, fee included."""
     own, wallet = books.positions[i], books.wallet
-    price = quoted * (1.0 - slippage if own[SIZE] > 0.0 else 1.0 + slippage)
-    left = own[SIZE] - part
-    if abs(left) <= DUST * own[WHOLE]:
-        part, left = own[SIZE], 0.0
-    backing = own[MARGIN] * (part / own[SIZE])
+    price = quoted * (1.0 - slippage if own[s.SIZE] > 0.0 else 1.0 + slippage)
+    left = own[s.SIZE] - part
+    if abs(left) <= DUST * own[s.MAX_SIZE]:
+        part, left = own[s.SIZE], 0.0
+    backing = own[s.MARGIN] * (part / own[s.SIZE])
     if not isolated:
-        backing = wallet[0] + unrealised(books.positions) - own[SIZE] * (own[MARK] - own[ENTRY])
-    realised = max(part * (price - own[ENTRY]), -max(backing, 0.0))
+        backing = wallet[0] + unrealised(books.positions) - own[s.SIZE] * (own[s.MARK] - own[s.ENTRY])
+    realised = max(part * (price - own[s.ENTRY]), -max(backing, 0.0))
     fee = min(abs(part) * price * fee_rate, max(backing + realised, 0.0))
     wallet[0] += realised - fee
-    own[MARGIN] *= left / own[SIZE]
-    own[SIZE] = left
+    own[s.MARGIN] *= left / own[s.SIZE]
+    own[s.SIZE] = left
+    slipped = abs(part) * abs(price - quoted)
     _note(
-        books,
-        instant,
-        i,
-        kind,
-        own[BY],
-        -part,
-        price,
-        fee,
-        abs(part) * abs(price - quoted),
-        realised,
-        0.0,
-        own[DOUBTED],
-    )
+        books, instant, i, kind, own[s.ENTRY_ORDER], -part, price, fee, slipped, realised, 0.0, own[s.AMBIGUOUS]
+    )  # fmt: skip
     if left == 0.0:
         own[:] = 0.0
-        own[STOP], own[TRAIL], own[CALLED] = np.nan, np.nan, np.nan
+        own[s.STOP], own[s.TRAIL], own[s.LIQ_PRICE] = np.nan, np.nan, np.nan
 
 
 @inner
 def _close(instant: int, i: int, bar: Array, books: Books) -> None:
     """Close the bar: trailing stops follow, to count from the next bar on; orders lapse or rest."""
     own, order = books.positions[i], books.orders[i]
-    if own[SIZE] != 0.0 and not np.isnan(bar[OPEN]):
-        side, best = (1.0, bar[HIGH]) if own[SIZE] > 0.0 else (-1.0, bar[LOW])
-        followed = side * ((bar[CLOSE] if own[FRESH] == 1.0 else best) - side * own[TRAIL])
-        if not np.isnan(own[TRAIL]):
-            own[STOP] = side * (followed if np.isnan(own[STOP]) else max(side * own[STOP], followed))
-        own[MARK], own[FRESH] = bar[MARK_CLOSE], 0.0
-    order[RESTS] = 1.0 if order[QUANTITY] != 0.0 else 0.0
-    if order[QUANTITY] != 0.0 and instant >= order[EXPIRES]:
+    if own[s.SIZE] != 0.0 and not np.isnan(bar[s.OPEN]):
+        side, best = (1.0, bar[s.HIGH]) if own[s.SIZE] > 0.0 else (-1.0, bar[s.LOW])
+        followed = side * ((bar[s.CLOSE] if own[s.FILLED_INTRABAR] == 1.0 else best) - side * own[s.TRAIL])
+        if not np.isnan(own[s.TRAIL]):
+            own[s.STOP] = side * (followed if np.isnan(own[s.STOP]) else max(side * own[s.STOP], followed))
+        own[s.MARK], own[s.FILLED_INTRABAR] = bar[s.MARK_CLOSE], 0.0
+    order[s.RESTED] = 1.0 if order[s.QUANTITY] != 0.0 else 0.0
+    if order[s.QUANTITY] != 0.0 and instant >= order[s.EXPIRES]:
         _lapse(instant, i, books)
 
 
@@ -410,14 +351,14 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
 def _lapse(instant: int, i: int, books: Books) -> None:
     """Let what an order would enter lapse."""
     order = books.orders[i]
-    _note(books, instant, i, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
+    _note(books, instant, i, float(r.LAPSED), order[s.RANK], 0.0, order[s.LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
     _take_entry_out(order)
 
 
 @inner
 def _take_entry_out(order: Array) -> None:
     """Take what an order would enter out of it; a way out stays."""
-    order[QUANTITY], order[LIMIT], order[RESTS], order[LEANS] = 0.0, np.nan, 0.0, 0.0
+    order[s.QUANTITY], order[s.LIMIT], order[s.RESTED], order[s.CONDITIONAL] = 0.0, np.nan, 0.0, 0.0
 
 
 @inner
@@ -427,8 +368,9 @@ def _fund(instant: int, i: int, amount: float, books: Books, isolated: bool) -> 
         return
     books.wallet[0] += amount
     if isolated:
-        books.positions[i, MARGIN] += amount
-    _note(books, instant, i, float(FUNDED), books.positions[i, BY], 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
+        books.positions[i, s.MARGIN] += amount
+    by = books.positions[i, s.ENTRY_ORDER]
+    _note(books, instant, i, float(r.FUNDED), by, 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
 
 
 @inner

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.trades import OPEN
+from virtuoso.account.records import OPEN
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]

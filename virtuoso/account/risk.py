@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.state import ENTRY, FIRM, LEANS, LIMIT, ORDER_STOP, OUT, QUANTITY, SIZE, STOP
+from virtuoso.account import state as s
 from virtuoso.jit.kernel import inner, kernel
 
 Array = NDArray[np.float64]
@@ -176,7 +176,7 @@ def admitted(
     for k in range(len(positions)):
         if k == i:  # what is held here is closed first: neither happens before this instrument's own next bar
             continue
-        held, waits, leaves = positions[k, SIZE], orders[k, QUANTITY], orders[k, OUT] != 0.0
+        held, waits, leaves = positions[k, s.SIZE], orders[k, s.QUANTITY], orders[k, s.CLOSE_FIRST] != 0.0
         if leaves and not stays:
             held = 0.0  # it leaves at the next open, before anything enters
         if held == 0.0 and waits == 0.0:
@@ -187,10 +187,10 @@ def admitted(
             size = waits if entering else held
             if size == 0.0 or (entering and held != 0.0 and not leaves):
                 continue
-            at = orders[k, LIMIT] if entering and not np.isnan(orders[k, LIMIT]) else prices[k]
-            mark = at if not np.isnan(at) else positions[k, ENTRY]
+            at = orders[k, s.LIMIT] if entering and not np.isnan(orders[k, s.LIMIT]) else prices[k]
+            mark = at if not np.isnan(at) else positions[k, s.ENTRY]
             most = max(most, abs(size) * mark)
-            risked = max(risked, risk_of(size, mark, orders[k, ORDER_STOP] if entering else positions[k, STOP]))
+            risked = max(risked, risk_of(size, mark, orders[k, s.ORDER_STOP] if entering else positions[k, s.STOP]))
             if np.isnan(known):
                 known = correlation(closes, i, k)
             if side * size * known > limits.correlation * abs(size):
@@ -228,14 +228,14 @@ def ordered(
         i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, False,
         refused, cut, unknown,
     )  # fmt: skip
-    order[QUANTITY], order[FIRM], order[LEANS] = size, size, 0.0
+    order[s.QUANTITY], order[s.FIRM_QUANTITY], order[s.CONDITIONAL] = size, size, 0.0
     leaves = False
     for k in range(len(positions)):
-        leaves = leaves or (k != i and orders[k, OUT] != 0.0 and positions[k, SIZE] != 0.0)
+        leaves = leaves or (k != i and orders[k, s.CLOSE_FIRST] != 0.0 and positions[k, s.SIZE] != 0.0)
     if leaves and size != 0.0:
         aside = np.zeros_like(refused)  # an order is counted once
-        order[LEANS] = 1.0
-        order[FIRM] = admitted(
+        order[s.CONDITIONAL] = 1.0
+        order[s.FIRM_QUANTITY] = admitted(
             i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, True,
             aside, aside, aside,
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The books of an account: what it holds, what it has ordered, what has happened; and the columns of the contract.
+"""State of an account: what it holds, what it has ordered, what has happened; and the columns of its tables.
 
-Plain tables of floats, one row an instrument, since that is what numba compiles quickly. `Books.named` gives names to
-the events.
+Plain tables of floats, one row an instrument, since that is what numba compiles quickly. Import the module, not its
+constants: `from virtuoso.account import state as s` and `position[s.SIZE]`; numba resolves them when it compiles.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account.records import EVENT
 from virtuoso.errors import check_room
 from virtuoso.jit.kernel import kernel
 
 Array = NDArray[np.float64]
 
 # columns of a position, one row an instrument
-SIZE, ENTRY, MARGIN, STOP, TRAIL, WHOLE, MARK, CALLED, FRESH, BY, DOUBTED = range(11)
+SIZE, ENTRY, MARGIN, STOP, TRAIL, MAX_SIZE, MARK, LIQ_PRICE, FILLED_INTRABAR, ENTRY_ORDER, AMBIGUOUS = range(11)
 """Signed size; average entry price; margin set aside; stop price; distance a stop trails; largest size; last mark;
 mark at which this bar liquidates, NaN if it does not; 1 on the bar in which a limit filled inside; rank of the
 order that entered last; 1 once the order of prices inside a bar has mattered."""
 TARGET, SHARE = 11, 14
-"""First of three target prices and of the shares of the whole that leave there."""
+"""First of three target prices and of the shares of the largest size that leave there."""
 POSITION_COLUMNS = 17
 
 # columns of an order, one row an instrument; all zero or NaN is no order
-OUT, QUANTITY, LIMIT, EXPIRES, ORDER_STOP, ORDER_TRAIL, RANK, RESTS = range(8)
-"""Whether to close first; signed size to enter; limit price or NaN for market; last instant of a limit; bracket; who
-comes first, smallest first, then by row; whether it has rested for a bar."""
+CLOSE_FIRST, QUANTITY, LIMIT, EXPIRES, ORDER_STOP, ORDER_TRAIL, RANK, RESTED = range(8)
+"""Whether to close first; signed size to enter; limit price or NaN for market; last instant of a limit; bracket; which
+order comes first, smallest first, then by row; whether it has rested for a bar."""
 ORDER_TARGET, ORDER_SHARE = 8, 11
-LEANS, FIRM = 14, 15
+CONDITIONAL, FIRM_QUANTITY = 14, 15
 """Whether its size counts on the place of something that is to leave at the next open; what is left of the size if that
 does not leave then."""
 ORDER_COLUMNS = 16
@@ -44,30 +45,10 @@ BAR_COLUMNS = 11
 MAKER, TAKER, LIQUIDATION_FEE, LEVERAGE = range(4)
 TERM_COLUMNS = 4
 
-# kinds of events
-ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN = range(9)
-KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn")
-UNFILLED = (LAPSED, REJECTED, WITHDRAWN)
-"""Kinds of events in which nothing is filled or paid."""
-
-EVENT = np.dtype(
-    [
-        ("instant", np.int64),
-        ("instrument", np.int64),
-        ("kind", np.int8),
-        ("order", np.int64),  # rank of the order behind it
-        ("size", np.float64),  # signed change of the position, base currency; of an UNFILLED one, what is not entered
-        ("price", np.float64),  # of the fill, slippage included
-        ("fee", np.float64),  # quote currency
-        ("slippage", np.float64),  # quote currency, against the price without it
-        ("realised", np.float64),  # quote currency, without fee
-        ("funding", np.float64),  # quote currency, received if positive
-        ("wallet", np.float64),  # quote currency, afterwards
-        ("ambiguous", np.bool_),
-    ]
-)
-"""One row an event; inside, the same columns in a table of floats."""
 EVENT_COLUMNS = len(EVENT.names or ())
+EVENT_KIND, EVENT_SIZE, EVENT_FEE, EVENT_SLIPPAGE, EVENT_REALISED, EVENT_FUNDING, EVENT_AMBIGUOUS = (
+    (EVENT.names or ()).index(name) for name in ("kind", "size", "fee", "slippage", "realised", "funding", "ambiguous")
+)
 EVENTS_A_BAR = 12
 """Events that one bar can bring to one instrument, at most."""
 EVENTS_AN_ORDER = 8
@@ -101,7 +82,7 @@ class Books(NamedTuple):
     def opened(cls, instruments: int, cash: float, room: int) -> Books:
         """Open the books of an account that holds nothing, with room for so many events."""
         positions, orders = np.zeros((instruments, POSITION_COLUMNS)), np.zeros((instruments, ORDER_COLUMNS))
-        positions[:, [STOP, TRAIL, CALLED]] = np.nan
+        positions[:, [STOP, TRAIL, LIQ_PRICE]] = np.nan
         orders[:, LIMIT] = np.nan
         return cls(positions, orders, np.array([cash]), np.empty((room, EVENT_COLUMNS)), np.zeros(1, np.int64))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from virtuoso.ingest.importer import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
-    from virtuoso.lake.maintenance import Rebuilt, Verified
+    from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 
 app = typer.Typer(help="The lake: import, list, check, verify, sql.")
 

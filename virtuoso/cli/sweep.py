@@ -74,8 +74,8 @@ def sweep(
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
         "recording": recording_of(result),
     }  # fmt: skip
-    plain = {"inside": "none"} if fills == CONTRACT else {}  # a sweep knows no finer bars: the same trades need none
-    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, **plain, **terms)
+    # a sweep knows no finer bars: the same trades need none
+    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, inside="none", **terms)
     following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
     return Answer(data, lambda: _swept(result, honesty, top, folder), following)
 

@@ -17,9 +17,8 @@ import json
 import logging
 import os
 import stat
-import threading
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -29,14 +28,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.files.atomic import Disk
+
 MAGIC = b"virtuoso sealed 1\n"
 DIGEST = hashlib.sha256().digest_size
 LENGTH = 8
 WORD = 8
 ROW = 512
 """Words that are added up to one sum of a row."""
-ABANDONED_S = 3_600
-"""Age at which a temporary file is one that nobody will finish."""
 
 log = logging.getLogger(__name__)
 
@@ -143,26 +142,12 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Anything]) 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     sums = [(name, array.dtype.str, array.shape, sum_of(array)) for name, array in contiguous.items()]
     head = json.dumps({"about": about, "arrays": sums}).encode()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with Disk().opened(path, lasting="nothing") as file:
             file.write(MAGIC + len(head).to_bytes(LENGTH, "little") + hashlib.sha256(head).digest() + head)
             for array in contiguous.values():
                 file.write(_bytes_of(array))
-        temporary.replace(path)
-        _sweep(path)
     except OSError as error:
         log.debug("%s could not be kept: %s", path, error)
-        with suppress(OSError):
-            temporary.unlink()
         return False
     return True
-
-
-def _sweep(path: Path) -> None:
-    """Remove what writers that were killed have left of a file."""
-    now = path.stat().st_mtime
-    for left in path.parent.glob(f"{path.name}.*.tmp"):
-        if left.stat().st_mtime < now - ABANDONED_S:
-            left.unlink(missing_ok=True)

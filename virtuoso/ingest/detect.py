@@ -7,7 +7,6 @@ say nothing, the error names the option that settles it. The venue is never gues
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,12 @@ import numpy as np
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.errors import AmbiguousError, did_you_mean
-from virtuoso.ingest.validate_bars import MAX_BAD_SHARE
-from virtuoso.lake.rows import Mask
+from virtuoso.market.rows import Mask
 from virtuoso.venues.files.bars import RawBars
-from virtuoso.venues.files.timestamps import NO_TIME, TimeUnit
+from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.files.timestamps import NO_TIME
 
-MAX_REVISED_SHARE = 0.05
 FEW_REVISED = 10
-AUTO = "auto"
 ENOUGH_SPACINGS = 20
 COMMON_SPACING = 0.5
 _QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
@@ -30,27 +27,13 @@ _SYMBOL_IN_NAME = re.compile(rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,15}}(?:{_QUOTES}))(
 _TIMEFRAME_IN_NAME = re.compile(r"(?<![A-Za-z0-9])([1-9]\d*[smhd])(?![A-Za-z0-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller says about the files, and how strict the border is."""
-
-    venue: str
-    symbol: str | None = None
-    timeframe: Timeframe | None = None
-    time_unit: TimeUnit = "auto"
-    time_zone: str | None = None
-    max_bad_share: float = MAX_BAD_SHARE
-    max_revised_share: float = MAX_REVISED_SHARE
-    kind: str = AUTO
-
-
-def instruments(raw: RawBars, wanted: Wanted) -> dict[Instrument, Mask]:
+def instruments(raw: RawBars, options: ImportOptions) -> dict[Instrument, Mask]:
     """Say which rows belong to which instrument.
 
     Parameters
     ----------
     raw : RawBars
-    wanted : Wanted
+    options : ImportOptions
 
     Returns
     -------
@@ -62,10 +45,10 @@ def instruments(raw: RawBars, wanted: Wanted) -> dict[Instrument, Mask]:
         Neither the caller, a column nor the file's name say it, or they disagree.
     """
     if raw.symbols is None:
-        name = _symbol_in_name(raw.path, wanted.symbol)
-        return {Instrument(wanted.venue, name): np.ones(len(raw), dtype=bool)}
+        name = _symbol_in_name(raw.path, options.symbol)
+        return {Instrument(options.venue, name): np.ones(len(raw), dtype=bool)}
     if (raw.symbol_of_row < 0).any():
-        row = int(raw.rows[int(np.argmax(raw.symbol_of_row < 0))])
+        row = int(raw.table.rows[int(np.argmax(raw.symbol_of_row < 0))])
         raise AmbiguousError(f"{raw.path}: row {row} names no symbol. Remove such rows, or name them.")
     found: dict[str, str] = {}
     for written in raw.symbols:
@@ -75,12 +58,12 @@ def instruments(raw: RawBars, wanted: Wanted) -> dict[Instrument, Mask]:
                 f"{raw.path} holds {other!r} and {written!r}, which are both stored as {compact(written)}. "
                 "Write one file a market."
             )
-    if wanted.symbol is not None and wanted.symbol not in found:
-        raise AmbiguousError(f"{raw.path} holds no {wanted.symbol}. {did_you_mean(wanted.symbol, found)}")
+    if options.symbol is not None and options.symbol not in found:
+        raise AmbiguousError(f"{raw.path} holds no {options.symbol}. {did_you_mean(options.symbol, found)}")
     return {
-        Instrument(wanted.venue, name): raw.symbol_of_row == raw.symbols.index(written)
+        Instrument(options.venue, name): raw.symbol_of_row == raw.symbols.index(written)
         for name, written in sorted(found.items())
-        if wanted.symbol in (None, name)
+        if options.symbol in (None, name)
     }
 
 
@@ -100,7 +83,7 @@ def _symbol_in_name(path: Path, wanted: str | None) -> str:
     return str(named.pop())
 
 
-def timeframe(raw: RawBars, groups: dict[Instrument, Mask], wanted: Wanted) -> Timeframe:
+def timeframe(raw: RawBars, groups: dict[Instrument, Mask], options: ImportOptions) -> Timeframe:
     """Find the timeframe that the caller, the name and the bars themselves agree on.
 
     Raises
@@ -109,7 +92,7 @@ def timeframe(raw: RawBars, groups: dict[Instrument, Mask], wanted: Wanted) -> T
         They do not agree, or none of them tells.
     """
     named = {timeframe_of(_length(text)) for text in _TIMEFRAME_IN_NAME.findall(raw.path.name)} - {None}
-    said = wanted.timeframe or (named.pop() if len(named) == 1 else None)
+    said = options.timeframe or (named.pop() if len(named) == 1 else None)
     spacing, sure = _spacing(raw, groups)
     seen = timeframe_of(raw.span_ms or 0) or timeframe_of(spacing)
     if said is None:
@@ -120,7 +103,7 @@ def timeframe(raw: RawBars, groups: dict[Instrument, Mask], wanted: Wanted) -> T
             )
         return seen
     if seen is not None and seen != said and (raw.span_ms or sure):
-        who = "--timeframe" if wanted.timeframe else "its name"
+        who = "--timeframe" if options.timeframe else "its name"
         raise AmbiguousError(f"{raw.path.name} holds {seen} bars, but {who} says {said}. Pass --timeframe {seen}.")
     return said
 

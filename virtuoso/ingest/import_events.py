@@ -10,165 +10,26 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.errors import AmbiguousError
-from virtuoso.ingest.detect import AUTO, FEW_REVISED, Wanted
+from virtuoso.ingest.detect import FEW_REVISED
 from virtuoso.ingest.report import FileReport
-from virtuoso.lake.files import Refused
-from virtuoso.lake.transaction import Writer
+from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.transaction import Writer
+from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.raw_events import RawEvents
 
 if TYPE_CHECKING:
     from virtuoso.ingest.validate_events import InspectedEvents
-    from virtuoso.lake.event_merge import MergedEvents
+    from virtuoso.lake.writing.event_merge import MergedEvents
 
-HEAD_BYTES = 65_536
 MOST_TOLD_OTHERWISE = 0.5
 """Share of trades with the time, price and side of stored ones of other ids, beyond which they are the same trades."""
-GZIP = 31  # window bits by which zlib knows gzip's header
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """A reader of files, imported when a file is looked at.
-
-    Attributes
-    ----------
-    recognises : callable
-        Whether it can read a file, from its path, its first bytes as they lie there, and unpacked.
-    read : callable
-        The events of a file, from its path, what the caller says and the present (ms).
-    """
-
-    recognises: Callable[[Path, bytes, bytes], bool]
-    read: Callable[[Path, Wanted, int], list[RawEvents]]
-
-
-def _is_recording(path: Path, head: bytes, text: bytes) -> bool:
-    from virtuoso.venues.streams.binance import recognises
-
-    return recognises(path, text)
-
-
-def _read_recording(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
-    from virtuoso.venues.streams.binance import read_recording
-
-    return read_recording(path)
-
-
-def _are_derivatives(path: Path, head: bytes, text: bytes) -> bool:
-    from virtuoso.venues.files.derivatives import recognises
-
-    return recognises(path, head)
-
-
-def _read_derivatives(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
-    from virtuoso.venues.files.derivatives import read_derivatives
-
-    return read_derivatives(
-        path,
-        now_ms=now_ms,
-        venue=wanted.venue,
-        symbol=wanted.symbol,
-        time_zone=wanted.time_zone,
-        time_unit=wanted.time_unit,
-    )
-
-
-def _are_books(path: Path, head: bytes, text: bytes) -> bool:
-    from virtuoso.venues.files.books import recognises
-
-    return recognises(path, text)
-
-
-def _read_books(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
-    from virtuoso.venues.files.books import read_books
-
-    return read_books(path, now_ms=now_ms, time_unit=wanted.time_unit)
-
-
-def _are_liquidations(path: Path, head: bytes, text: bytes) -> bool:
-    from virtuoso.venues.files.liquidations import recognises
-
-    return recognises(path, text)
-
-
-def _read_liquidations(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
-    from virtuoso.venues.files.liquidations import read_liquidations
-
-    return read_liquidations(path, now_ms=now_ms, time_unit=wanted.time_unit, kind=_said(wanted))
-
-
-def _are_trades(path: Path, head: bytes, text: bytes) -> bool:
-    from virtuoso.venues.files.trades import recognises
-
-    return recognises(path, text)
-
-
-def _read_trades(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents]:
-    from virtuoso.venues.files.trades import read_trades
-
-    return read_trades(path, now_ms=now_ms, time_unit=wanted.time_unit, kind=_said(wanted))
-
-
-def _said(wanted: Wanted) -> str | None:
-    return None if wanted.kind == AUTO else wanted.kind
-
-
-DECODERS = (
-    Decoder(_is_recording, _read_recording),
-    Decoder(_are_books, _read_books),
-    Decoder(_are_liquidations, _read_liquidations),
-    Decoder(_are_trades, _read_trades),
-    Decoder(_are_derivatives, _read_derivatives),
-)
-
-
-def read_events(path: Path, wanted: Wanted, now_ms: int) -> list[RawEvents] | None:
-    """Read the events of a file, of the wanted kind; None if no decoder recognises it, or it holds none of the kind.
-
-    Raises
-    ------
-    DataError
-        It is damaged, or something would have to be guessed.
-    """
-    head = _head(path)
-    text = _text(path, head)
-    for decoder in DECODERS:
-        if decoder.recognises(path, head, text):
-            found = decoder.read(path, wanted, now_ms)
-            return [raw for raw in found if wanted.kind in (AUTO, raw.kind)] or None
-    return None
-
-
-def _head(path: Path) -> bytes:
-    """First bytes of a file as they lie there; none where it cannot be opened, which its reader will say."""
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except OSError:
-        return b""
-
-
-def _text(path: Path, head: bytes) -> bytes:
-    """First bytes of a file, unpacked; of a damaged one nothing, its reader will say what is wrong with it."""
-    name = path.name.lower()
-    try:
-        if name.endswith(".gz"):
-            return zlib.decompressobj(GZIP).decompress(head, HEAD_BYTES)  # of a file that was cut, what is there
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as packed:
-                return packed.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, IndexError):
-        return b""
-    return head
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +46,7 @@ class _Part:
 
 
 def import_events(
-    writer: Writer, path: Path, raws: Sequence[RawEvents], wanted: Wanted, now_ms: int, report: FileReport
+    writer: Writer, path: Path, raws: Sequence[RawEvents], wanted: ImportOptions, now_ms: int, report: FileReport
 ) -> None:
     """Judge all events of a file, then merge them: all of its kinds and instruments, or none.
 
@@ -215,12 +76,12 @@ def import_events(
             report.status = "imported"
 
 
-def _of_symbol(raws: Sequence[RawEvents], wanted: Wanted) -> list[RawEvents]:
+def _of_symbol(raws: Sequence[RawEvents], wanted: ImportOptions) -> list[RawEvents]:
     """Those of the wanted symbol, or all."""
     return [raw for raw in raws if wanted.symbol is None or raw.symbol in (None, wanted.symbol)]
 
 
-def _instrument(raw: RawEvents, wanted: Wanted) -> Instrument:
+def _instrument(raw: RawEvents, wanted: ImportOptions) -> Instrument:
     """Instrument of events: the symbol that they or the caller say, at the venue that the caller says."""
     symbol = raw.symbol or wanted.symbol
     if symbol is None:
@@ -253,7 +114,7 @@ def _describe(parts: Sequence[_Part], raws: Sequence[RawEvents], report: FileRep
     report.quarantined = sum(report.refused.values())
 
 
-def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: Wanted) -> None:
+def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: ImportOptions) -> None:
     """Refuse events that contradict what is stored so often that they must be of another market."""
     results = list(merged)
     conflicts = sum(result.conflicts for result in results)
@@ -267,8 +128,8 @@ def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: 
 
 def _refuse_told_twice(part: _Part, merged: Mapping[str, MergedEvents]) -> None:
     """Refuse single trades where aggregated ones are stored, or the other way round: each would count twice."""
-    from virtuoso.lake.event_merge import told_otherwise
     from virtuoso.lake.event_rows import by_partition, rows_of_events
+    from virtuoso.lake.writing.event_merge import told_otherwise
 
     if part.raw.kind != "trades":
         return

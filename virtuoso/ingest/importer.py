@@ -22,30 +22,32 @@ from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import Env, Timeframe
-from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, did_you_mean
+from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, UnknownContentError, did_you_mean
 from virtuoso.ingest import detect
-from virtuoso.ingest.detect import AUTO, FEW_REVISED, MAX_REVISED_SHARE, Wanted, timeframe_of
-from virtuoso.ingest.import_events import import_events, read_events
+from virtuoso.ingest.detect import FEW_REVISED, timeframe_of
+from virtuoso.ingest.import_events import import_events
 from virtuoso.ingest.report import FileReport, ImportReport
 from virtuoso.ingest.validate_bars import (
-    MAX_BAD_SHARE,
     Inspected,
     describe,
     inspect,
     opens_from_closes,
     refuse_bad_batch,
 )
-from virtuoso.lake.files import Refused
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.merge import Merged
-from virtuoso.lake.rows import Mask, Times
-from virtuoso.lake.transaction import Writer
+from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.merge import Merged
+from virtuoso.lake.writing.transaction import Writer
+from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import KINDS
-from virtuoso.venues.files.bars import NotBars, RawBars, read_bars
+from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
+from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
+from virtuoso.venues.files.registry import decode
 from virtuoso.venues.files.timestamps import NO_TIME, TimeUnit
 from virtuoso.venues.files.timestamps import time_zone as named_zone
+from virtuoso.venues.raw_events import RawEvents
 
 __all__ = ["FileReport", "ImportReport", "import_paths"]
 
@@ -130,7 +132,7 @@ def _wanted(
     time_zone: str | None,
     max_bad_share: float,
     max_revised_share: float,
-) -> Wanted:
+) -> ImportOptions:
     if kind not in (AUTO, BARS, *KINDS):
         raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, [AUTO, BARS, *KINDS])}")
     if time_unit not in ("auto", "s", "ms", "us", "ns"):
@@ -146,7 +148,7 @@ def _wanted(
     clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
     clock = timeframe_of(clock.ms) if clock else None  # '60m' is stored as '1h'
     name = None if symbol is None else compact(symbol)
-    return Wanted(venue, name, clock, time_unit, time_zone, max_bad_share, max_revised_share, kind)
+    return ImportOptions(venue, name, kind, clock, time_unit, time_zone, max_bad_share, max_revised_share)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -162,34 +164,27 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _import_file(writer: Writer, path: Path, wanted: Wanted, now_ms: int) -> FileReport:
+def _import_file(writer: Writer, path: Path, wanted: ImportOptions, now_ms: int) -> FileReport:
     """Import one file; whatever is wrong with it stays with it."""
     report = FileReport(str(path))
     try:
-        events = None if wanted.kind == BARS else read_events(path, wanted, now_ms)
-        if events is not None:
-            import_events(writer, path, events, wanted, now_ms, report)
-        elif wanted.kind in (AUTO, BARS):
-            _import_bars_of(writer, path, wanted, now_ms, report)
-        else:
-            report.status, report.error = "skipped", f"{path.name} holds no {wanted.kind} in a shape that is known."
+        raws = decode(path, wanted, now_ms)
+        bars = [raw for raw in raws if isinstance(raw, RawBars)]
+        for raw in bars:
+            report.kinds = [BARS]
+            _import_bars(writer, raw, wanted, now_ms, report)
+        if not bars:
+            import_events(writer, path, [raw for raw in raws if isinstance(raw, RawEvents)], wanted, now_ms, report)
+    except UnknownContentError as error:
+        report.status, report.error = "skipped", str(error)
     except DataError as error:
         report.status, report.error = "failed", str(error)
     return report
 
 
-def _import_bars_of(writer: Writer, path: Path, wanted: Wanted, now_ms: int, report: FileReport) -> None:
-    raw = read_bars(path, now_ms=now_ms, time_unit=wanted.time_unit, time_zone=wanted.time_zone)
-    if isinstance(raw, NotBars):
-        report.status, report.error = "skipped", f"{path.name} holds no bars: {raw.reason}."
-    else:
-        report.kinds = [BARS]
-        _import_bars(writer, raw, wanted, now_ms, report)
-
-
-def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, report: FileReport) -> None:
+def _import_bars(writer: Writer, raw: RawBars, wanted: ImportOptions, now_ms: int, report: FileReport) -> None:
     """Judge all rows of a file, then merge them: all of its instruments or none."""
-    if raw.simulated and not Instrument(wanted.venue, "BTCUSDT").is_simulated:
+    if raw.table.simulated and not Instrument(wanted.venue, "BTCUSDT").is_simulated:
         raise AmbiguousError(
             f"{raw.path} was made by the simulator and says so; its bars are not of {wanted.venue!r}. "
             "Pass --venue simulated."
@@ -198,7 +193,7 @@ def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, repo
     clock = detect.timeframe(raw, groups, wanted)
     if len(groups) < len(raw.symbols or groups):
         report.notes.append(f"left out {len(raw.symbols or ()) - len(groups)} other symbols")
-    report.rows_read = sum(int(rows.sum()) for rows in groups.values()) + len(raw.broken)
+    report.rows_read = sum(int(rows.sum()) for rows in groups.values()) + len(raw.table.broken)
     report.timeframe, report.instruments = clock.name, [str(instrument) for instrument in groups]
     report.notes.append(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}")
     inspected = {instrument: _judged(raw, rows, clock, now_ms) for instrument, rows in groups.items()}
@@ -209,7 +204,7 @@ def _import_bars(writer: Writer, raw: RawBars, wanted: Wanted, now_ms: int, repo
     for number, (instrument, judged) in enumerate(inspected.items()):
         result = merged[instrument]
         refused = _refused(raw, groups[instrument], judged, with_broken=number == 0)
-        source = (raw.path.name, raw.sha256, report.rows_read)
+        source = (raw.path.name, raw.table.sha256, report.rows_read)
         result = writer.add(instrument, clock, judged.rows, judged.superseded, refused, source, result)
         report.stored += result.stored
         report.duplicates += result.duplicates + judged.duplicates
@@ -237,12 +232,12 @@ def _settle(
     raw: RawBars,
     inspected: dict[Instrument, Inspected],
     groups: dict[Instrument, Mask],
-    wanted: Wanted,
+    wanted: ImportOptions,
     report: FileReport,
 ) -> None:
     """Count what was refused, and refuse the whole file if that is too much."""
-    counts: dict[str, int] = {"broken_line": len(raw.broken)} if raw.broken else {}
-    example = f"row {raw.broken[0][0]}" if raw.broken else ""
+    counts: dict[str, int] = {"broken_line": len(raw.table.broken)} if raw.table.broken else {}
+    example = f"row {raw.table.broken[0][0]}" if raw.table.broken else ""
     for instrument, judged in inspected.items():
         for reason, count in judged.counts.items():
             counts[reason] = counts.get(reason, 0) + count
@@ -250,7 +245,7 @@ def _settle(
             position = int(np.flatnonzero(groups[instrument])[judged.bad[0]])
             moment = int(raw.times.ms[position])
             known = moment if moment != NO_TIME else None
-            example = describe(str(raw.rows[position]), judged.reasons[0], known)
+            example = describe(str(raw.table.rows[position]), judged.reasons[0], known)
     accepted = sum(len(judged.rows) + judged.forming for judged in inspected.values())
     refuse_bad_batch(counts, report.rows_read, accepted, wanted.max_bad_share, example)
     conflicts = sum(len(judged.superseded) for judged in inspected.values())
@@ -264,7 +259,7 @@ def _settle(
     report.refused = counts
 
 
-def _refuse_another_market(instrument: Instrument, result: Merged, wanted: Wanted) -> None:
+def _refuse_another_market(instrument: Instrument, result: Merged, wanted: ImportOptions) -> None:
     """Refuse bars that contradict what is stored so often that they must be of another market."""
     shared = result.duplicates + result.revised
     if result.conflicts > FEW_REVISED and result.conflicts > wanted.max_revised_share * shared:
@@ -277,10 +272,10 @@ def _refuse_another_market(instrument: Instrument, result: Merged, wanted: Wante
 def _refused(raw: RawBars, rows: Mask, judged: Inspected, with_broken: bool) -> Refused:
     positions: NDArray[np.int64] = np.flatnonzero(rows)[judged.bad]
     times = [None if moment == NO_TIME else int(moment) for moment in raw.times.ms[positions]]
-    broken = raw.broken if with_broken else ()
+    broken = raw.table.broken if with_broken else ()
     return Refused(
-        rows=[*(number for number, _ in broken), *(int(row) for row in raw.rows[positions])],
+        rows=[*(number for number, _ in broken), *(int(row) for row in raw.table.rows[positions])],
         reasons=[*("broken_line" for _ in broken), *judged.reasons],
         open_times=[*(None for _ in broken), *times],
-        raw=[*(text for _, text in broken), *(raw.raw(int(position)) for position in positions)],
+        raw=[*(text for _, text in broken), *(raw.table.text(int(position)) for position in positions)],
     )

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import UnreadableFileError
-from virtuoso.lake.rows import Mask, Rows, Times, traded_rows
+from virtuoso.market.rows import Mask, Rows, Times, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED, Array
 
 EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
 LARGEST_JUMP = 50.0
 NEIGHBOURS = 3
-MAX_BAD_SHARE = 0.001  # reliability B3: a batch fails if more than 0.1 % of its rows are bad
 FEW = 3  # so many bad rows do not fail a small file
 
 RULES = {

@@ -21,7 +21,6 @@ import logging
 import os
 import pickle
 import platform
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import compiled_digest
 
 MAGIC = b"virtuoso kernel 1\n"
@@ -261,25 +261,18 @@ def _touch(path: Path, found: os.stat_result) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     """Bring a file into being, whole or not at all; a disk that refuses costs time, nothing else."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + _digest(path, data) + data)
-        temporary.replace(path)
+        Disk().write(path, MAGIC + _digest(path, data) + data, lasting="nothing", mode=0o600)
         _sweep(path)
     except OSError as error:
         log.debug("%s could not be kept: %s", path, error)
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _sweep(path: Path) -> None:
-    """Remove forms of a kernel that have not been read for long, and what killed writers have left."""
+    """Remove forms of a kernel that have not been read for long."""
     now = path.stat().st_mtime
     base = path.name.rsplit(".", 2)[0]
     for other in path.parent.glob(f"{base}.*"):
         with suppress(OSError):
-            age = now - other.stat().st_mtime
-            if age > FORGOTTEN_S or (other.suffix == ".tmp" and age > TOUCHED_S):
+            if now - other.stat().st_mtime > FORGOTTEN_S:
                 other.unlink()

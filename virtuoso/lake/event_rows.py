@@ -13,7 +13,6 @@ the rank. That order is the same in whatever order files were imported.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.lake.rows import METADATA, SCHEMA_VERSION, Mask, Times, about, check_version
 from virtuoso.market.events import Events
+from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import NO_ID, Kind
 
 SEQUENCE = {"trades": "id", "ticker": "id", "depth": "last_id"}
 """Column by which a venue numbers the events of a kind."""
-
-_UNKNOWN: dict[type, float] = {np.float64: np.nan, np.int64: NO_ID, np.int8: 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,53 +153,6 @@ def by_partition(rows: EventRows) -> Iterator[tuple[str, EventRows]]:
     for number in np.unique(numbers):
         part = rows if (inside := numbers == number).all() else rows.take(inside)
         yield str(partition_of(rows.kind, part.event_time[:1])[0]), part
-
-
-def encode_events(rows: EventRows, told: Mapping[str, Any], extra: Mapping[str, Times] | None = None) -> bytes:
-    """Write rows as Parquet bytes.
-
-    Parameters
-    ----------
-    rows : EventRows
-    told : mapping
-        Kept in the file's metadata, so that a manifest can be rebuilt from the files alone.
-    extra : mapping of str to array of int64, optional
-        Further columns of time, such as `superseded_at`.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    whole: dict[str, NDArray[Any]] = {"event_time": rows.event_time, "available_at": rows.available_at, **rows.columns}
-    whole |= {name: values for name, values in (("rank", rows.rank), ("stored_at", rows.stored_at)) if values.any()}
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **told}).encode()
-    table = pa.table({**whole, **(extra or {})}).replace_schema_metadata({METADATA: text})
-    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        compression="lz4",
-        use_dictionary=floats,  # prices and sizes repeat: levels of a book come back again and again
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in table.column_names if name not in floats},
-    )
-    return bytes(sink.getvalue())
-
-
-def decode_events(table: Any, kind: Kind) -> EventRows:
-    """Rows of a stored table.
-
-    Raises
-    ------
-    SchemaVersionError
-        It was written by a version this one cannot read.
-    """
-    check_version(int(about(table).get("schema_version", SCHEMA_VERSION)), "A file of the lake")
-    values = {name: np.asarray(table.column(name).to_numpy()) for name in table.column_names}
-    n = table.num_rows
-    nothing = np.zeros(n, dtype=np.int64)
-    columns = {name: values.get(name, np.full(n, _UNKNOWN[dtype], dtype)) for name, dtype in kind.columns.items()}
-    times = values["event_time"], values["available_at"]
-    return EventRows(kind, *times, columns, values.get("rank", nothing), values.get("stored_at", nothing))
 
 
 def filled(new: EventRows, old: EventRows, alone: Mask) -> EventRows:

@@ -3,38 +3,35 @@
     lake/
       bars/venue=binance-spot/symbol=BTCUSDT/timeframe=1m/month=2020-01/part-<first>-<last>-<sha8>.parquet
       trades/venue=binance-usdm/symbol=BTCUSDT/day=2024-08-08/part-<first>-<last>-<sha8>.parquet
-      depth/ open_interest/ ...               every kind of event of kinds.py, by day or by month
-      manifests/bars/manifest-000012.json     which of these files are the lake, a folder a kind (manifest.py)
-      revisions/  quarantine/                 earlier versions of rows, and rows that were refused
-      retired/  damaged/                      files replaced a moment ago, and files that were not what was written
-      derived/                                columns of events (column_cache.py), bars ready to be mapped
-                                              (bar_cache.py); deleting it loses nothing
+      depth/ open_interest/ ...           every kind of event of market/schema/kinds.py, by day or by month
+      manifests/bars/manifest-000012.json which of these files are the lake, a folder a kind (manifest.py)
+      revisions/  quarantine/             earlier versions of rows, and rows that validation rejected
+      retired/  damaged/                  files replaced a moment ago, and files that are not what was written
+      derived/                            columns made of events and bars ready to be mapped (cache.py); deleting it
+                                          loses nothing
 
-1. Files never change. An import writes new ones (transaction.py) and then the next manifest; until then nobody sees
-   them.
+1. Files never change. An import writes new ones (writing/transaction.py) and then the next manifest; until then nobody
+   sees them.
 2. A reader opens exactly the files of one generation. Where a writer has replaced one meanwhile, it starts again on
    the newer generation.
 3. `bars/` alone is plain hive partitions: `pandas.read_parquet(lake / "bars")` and DuckDB's
    `read_parquet('lake/bars/**/*.parquet')` read it without Virtuoso.
 4. SQL selects, kernels compute: `sql` is for looking at rows; what is computed is computed from `frame`.
-5. A frame carries the columns of all events that are stored of its instrument (market/features/enrich.py).
+5. A frame carries the columns of all events that are stored of its instrument (enrich.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from virtuoso.account.instrument import Instrument
-from virtuoso.clock import Env, Timeframe, parse_time
-from virtuoso.errors import CorruptFileError, ManifestError, NoDataError, StoreError
-from virtuoso.files.atomic import Disk
+from virtuoso.clock import Timeframe, parse_time
+from virtuoso.errors import NoDataError
 from virtuoso.lake import resolve
+from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import (
     Coverage,
     EventCheck,
@@ -45,26 +42,23 @@ from virtuoso.lake.coverage import (
     event_check_of,
     event_coverage_of,
 )
-from virtuoso.lake.event_rows import EventRows, decode_events
-from virtuoso.lake.event_store import read_events
-from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series
-from virtuoso.lake.rows import Rows, Times, decode, parse
+from virtuoso.lake.manifest import BARS, Manifest, Series
+from virtuoso.lake.sql import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
+from virtuoso.lake.writing import maintenance
+from virtuoso.lake.writing.maintenance import Rebuilt, Verified
+from virtuoso.lake.writing.transaction import Writer
 from virtuoso.market.events import Events, no_events
-from virtuoso.market.schema.kinds import KINDS, Kind, kind_of
+from virtuoso.market.schema.kinds import Kind, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from virtuoso.lake.maintenance import Rebuilt, Verified
-    from virtuoso.lake.transaction import Writer
     from virtuoso.market.frame import MarketFrame
 
 __all__ = ["Coverage", "EventCheck", "EventCoverage", "Lake", "SeriesCheck"]
 
-T = TypeVar("T")
 
-
-class Lake:
+class Lake(Catalog):
     """The bars and events under one folder.
 
     Parameters
@@ -84,48 +78,7 @@ class Lake:
     >>> lake.sql("select symbol, count(*) from bars group by 1")   # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, env: Env | None = None, disk: Disk | None = None) -> None:
-        self.path = Path(path)
-        self.env = env or Env()
-        self.disk = disk or Disk()
-        self._generations: dict[str, Generations] = {}
-
-    def __repr__(self) -> str:
-        return f"Lake({str(self.path)!r})"
-
     # what there is
-
-    @property
-    def generations(self) -> Generations:
-        """The generations of bars."""
-        return self.generations_of(BARS)
-
-    def generations_of(self, kind: str) -> Generations:
-        """The generations of bars, or of a kind of event."""
-        if kind not in self._generations:
-            self._generations[kind] = Generations(self.path / "manifests" / kind, kind)
-        return self._generations[kind]
-
-    def kinds(self) -> list[str]:
-        """What is stored: bars, and the kinds of events that have a folder."""
-        there = (kind for kind in KINDS if (self.path / kind).is_dir() or (self.path / "manifests" / kind).is_dir())
-        return [BARS, *there]
-
-    def manifest(self, kind: str = BARS) -> Manifest:
-        """Read the newest generation of a kind.
-
-        Raises
-        ------
-        ManifestError
-            No generation can be read, though files are there.
-        """
-        generations = self.generations_of(kind)
-        manifest = generations.newest()
-        if not generations.names() and any((self.path / kind).rglob("part-*.parquet")):
-            raise ManifestError(
-                f"{self.path} holds {kind} but no manifest. Run `virtuoso data verify --rebuild` to make one from them."
-            )
-        return manifest
 
     def instruments(self) -> list[Instrument]:
         """Everything of which bars are stored, or trades that bars can be folded from."""
@@ -184,12 +137,6 @@ class Lake:
             for _, series in sorted(self.manifest(kind).series.items())
         ]
 
-    def event_series(self, kind: str, instrument: Instrument) -> Series | None:
-        """Everything stored of one kind and instrument, or None."""
-        key = Series(instrument.venue, instrument.symbol, "", kind=kind).key
-        found = self.manifest(kind).series.get(key) if kind in self.kinds() else None
-        return found if found is not None and found.files else None
-
     def _answering(self) -> list[Series]:
         """Series that bars can be read or folded from."""
         return [*self.manifest().readable(), *(self.manifest("trades").readable() if "trades" in self.kinds() else ())]
@@ -224,7 +171,7 @@ class Lake:
         NoDataError, AmbiguousError
             As `resolve`; also if no bar lies in the range.
         """
-        from virtuoso.lake.read import load_frame
+        from virtuoso.lake.read import load_frame  # brings numba, for which looking at a lake need not wait
 
         clock = _timeframe(timeframe)
         instrument = self.resolve(symbol, clock, venue)
@@ -262,52 +209,9 @@ class Lake:
 
         def read(manifest: Manifest) -> Events:
             series = Series(instrument.venue, instrument.symbol, "", kind=named.name)
-            return read_events(self, manifest.series.get(series.key, series), after, until, known).events()
+            return self.read_events(manifest.series.get(series.key, series), after, until, known).events()
 
         return self.consistently(read, named.name)
-
-    def read(self, series: Series, start: int | None = None, end: int | None = None, as_of: int | None = None) -> Rows:
-        """Read stored rows that open from `start` on and before `end` (ms), as known at `as_of`."""
-        from virtuoso.lake.bar_store import read_rows
-
-        return read_rows(self, series, start, end, as_of)
-
-    def revisions(self, series: Series) -> Iterator[tuple[Rows, Times]]:
-        """Superseded versions of bars, with the moment each stopped being the truth (ms)."""
-        for file in series.revisions:
-            table = self._table_of(file)
-            yield decode(table, series.clock.ms), np.asarray(table.column("superseded_at").to_numpy())
-
-    def event_revisions(self, series: Series) -> Iterator[tuple[EventRows, Times]]:
-        """Superseded versions of events, with the moment each stopped being the truth (ms)."""
-        for file in series.revisions:
-            table = self._table_of(file)
-            yield decode_events(table, kind_of(series.kind)), np.asarray(table.column("superseded_at").to_numpy())
-
-    def event_rows_of(self, file: FileEntry, kind: Kind) -> EventRows:
-        """Events of one stored file.
-
-        Raises
-        ------
-        CorruptFileError
-            Its bytes are not those that were written.
-        """
-        return decode_events(self._table_of(file), kind)
-
-    def rows_of(self, file: FileEntry, timeframe: Timeframe) -> Rows:
-        """Rows of one stored file.
-
-        Raises
-        ------
-        CorruptFileError
-            Its bytes are not those that were written.
-        """
-        return decode(self._table_of(file), timeframe.ms)
-
-    def locate(self, file: FileEntry) -> Path:
-        """Where a file of a generation lies, now; a replaced one waits among the retired."""
-        path = self.path / file.path
-        return path if path.exists() else self.path / "retired" / file.path
 
     def fingerprint(
         self,
@@ -360,8 +264,6 @@ class Lake:
         DataError
             The query is no single SELECT, DuckDB refuses it, or it takes more than it may.
         """
-        from virtuoso.lake.sql import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
-
         longest, most = seconds or MOST_SECONDS, memory_mb or MOST_MEMORY_MB
 
         def read(manifest: Manifest) -> pd.DataFrame:
@@ -376,24 +278,6 @@ class Lake:
 
         return self.consistently(read)
 
-    def consistently(self, read: Callable[[Manifest], T], kind: str = BARS) -> T:
-        """Read from one generation; from a newer one if a writer has removed its files meanwhile."""
-        manifest = self.manifest(kind)
-        while True:
-            try:
-                return read(manifest)
-            except (FileNotFoundError, StoreError) as error:
-                newer = self.manifest(kind)
-                if newer.generation > manifest.generation:
-                    manifest = newer
-                    continue
-                if isinstance(error, StoreError):
-                    raise
-                raise CorruptFileError(
-                    f"{error.filename} is named by generation {manifest.generation} of {self.path} but is not there. "
-                    "Run `virtuoso data verify`, then import its source again."
-                ) from None
-
     # writing
 
     @contextmanager
@@ -407,34 +291,16 @@ class Lake:
         ManifestError
             The newest generation is damaged; rebuild first.
         """
-        from virtuoso.lake.maintenance import opened_for_writing
-
-        with opened_for_writing(self) as writer:
+        with maintenance.opened_for_writing(self) as writer:
             yield writer
 
     def verify(self, *, quarantine: bool = True) -> Verified:
         """Compare every file with its checksum; damaged ones are moved to quarantine, so that reading goes on."""
-        from virtuoso.lake.maintenance import verify
-
-        return verify(self, quarantine=quarantine)
+        return maintenance.verify(self, quarantine=quarantine)
 
     def rebuild(self) -> Rebuilt:
         """Make a new manifest from the files, after manifests were lost or damaged."""
-        from virtuoso.lake.maintenance import rebuild
-
-        return rebuild(self)
-
-    # inside
-
-    def _table_of(self, file: FileEntry) -> Any:
-        """Open a stored file after comparing its checksum: 7 ms a symbol-year of 1m, so every read does it."""
-        path = self.locate(file)
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise CorruptFileError(
-                f"{path} differs from its checksum. Run `virtuoso data verify`, then import its source again."
-            )
-        return parse(data, path)
+        return maintenance.rebuild(self)
 
 
 def _timeframe(timeframe: str | Timeframe) -> Timeframe:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,13 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import NoDataError
 from virtuoso.lake import resolve
+from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.manifest import Series
 from virtuoso.lake.read import load_frame, spliced
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, UNKNOWN
 from virtuoso.market.schema.columns import Array
-from virtuoso.market.splice import ROUNDING, name_of
-
-if TYPE_CHECKING:
-    from virtuoso.lake.lake import Lake
+from virtuoso.market.splice import ROUNDING
 
 PARTS = ((0.0, 0.3), (0.45, 0.55), (0.6, 1.0))
 """Ranges that are asked, as shares of history."""
@@ -64,12 +61,12 @@ class Passage:
     contradiction: bool = False
 
 
-def examine(lake: Lake, instrument: Instrument, clock: Timeframe) -> list[Passage]:
+def examine(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> list[Passage]:
     """Examine what answers of an instrument on a timeframe.
 
     Parameters
     ----------
-    lake : Lake
+    catalog : Catalog
     instrument : Instrument
     clock : Timeframe
 
@@ -78,26 +75,26 @@ def examine(lake: Lake, instrument: Instrument, clock: Timeframe) -> list[Passag
     list of Passage
         One of ranges; then, where several series can answer, one or two of each of them.
     """
-    several = resolve.answering(lake.manifest(), instrument, clock)
-    trades = lake.event_series("trades", instrument)
+    several = resolve.answering(catalog.manifest(), instrument, clock)
+    trades = catalog.event_series("trades", instrument)
     if trades is not None:
         several.append(trades)
-    found = [_ranges(lake, instrument, clock)]
+    found = [_ranges(catalog, instrument, clock)]
     if len(several) > 1:
-        whole = spliced(lake, instrument, clock, (None, None), None).bars()[0]
+        whole = spliced(catalog, instrument, clock, (None, None), None).bars()[0]
         for series in several:
-            found += _without(lake, instrument, clock, series, whole)
+            found += _without(catalog, instrument, clock, series, whole)
     return found
 
 
-def _ranges(lake: Lake, instrument: Instrument, clock: Timeframe) -> Passage:
+def _ranges(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> Passage:
     """Ask for parts of history, and compare them with the whole."""
-    whole = load_frame(lake, instrument, clock, None, None, None).base
+    whole = load_frame(catalog, instrument, clock, None, None, None).base
     compared = known = offending = 0
     first_at = None
     for low, high in PARTS:
         first, end = (whole.first + int(share * len(whole)) for share in (low, high))
-        other = _since_known(lake, instrument, clock, whole, first, end)
+        other = _since_known(catalog, instrument, clock, whole, first, end)
         there, of_part = _values(whole, first, end), _values(other, first, end) if other is not None else {}
         nothing = np.full(end - first, np.nan)
         wrong = np.zeros(end - first, dtype=bool)
@@ -117,12 +114,12 @@ def _ranges(lake: Lake, instrument: Instrument, clock: Timeframe) -> Passage:
 
 
 def _since_known(
-    lake: Lake, instrument: Instrument, clock: Timeframe, whole: Bars, first: int, end: int
+    catalog: Catalog, instrument: Instrument, clock: Timeframe, whole: Bars, first: int, end: int
 ) -> Bars | None:
     """The bars of a range; None where it says that there are none."""
     until = None if end == whole.end else end * clock.ms
     try:
-        return load_frame(lake, instrument, clock, first * clock.ms, until, None).base
+        return load_frame(catalog, instrument, clock, first * clock.ms, until, None).base
     except NoDataError:
         return None
 
@@ -139,12 +136,12 @@ def _values(bars: Bars, first: int, end: int) -> dict[str, Array]:
     return found
 
 
-def _without(lake: Lake, instrument: Instrument, clock: Timeframe, series: Series, whole: Bars) -> list[Passage]:
+def _without(catalog: Catalog, instrument: Instrument, clock: Timeframe, series: Series, whole: Bars) -> list[Passage]:
     """Leave a series out, and compare what is known then with what is known with it."""
-    rest = spliced(lake, instrument, clock, (None, None), None, without={series.home})
+    rest = spliced(catalog, instrument, clock, (None, None), None, without={series.home})
     if not len(rest):
         return []
-    fewer, name = rest.bars()[0], name_of(series, clock)
+    fewer, name = rest.bars()[0], resolve.name_of(series, clock)
     before, after = (_values(bars, fewer.first, fewer.end) for bars in (fewer, whole))
     known = fewer.state <= NO_TRADE
     entire = known & (fewer.share == 1.0)

@@ -25,7 +25,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ManifestError
 from virtuoso.files.atomic import TEMPORARY, Disk
-from virtuoso.lake.rows import SCHEMA_VERSION, check_version
+from virtuoso.lake.parquet import SCHEMA_VERSION, check_version
 from virtuoso.market.schema.kinds import KINDS
 
 KEPT_GENERATIONS = 20

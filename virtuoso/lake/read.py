@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,18 +11,15 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
 from virtuoso.lake import resolve
-from virtuoso.lake.bar_cache import bars_before, bars_of, bars_until
-from virtuoso.lake.event_store import EventReader
+from virtuoso.lake.cache import bars_before, bars_of, bars_until
+from virtuoso.lake.catalog import Catalog, EventReader
+from virtuoso.lake.enrich import attached, bars_of_trades, rows_of_trades
 from virtuoso.lake.manifest import Manifest, Series
 from virtuoso.market.bars import Bars
-from virtuoso.market.features.enrich import attached, bars_of_trades, rows_of_trades
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
-from virtuoso.market.splice import Origin, Splice, name_of
-
-if TYPE_CHECKING:
-    from virtuoso.lake.lake import Lake
+from virtuoso.market.splice import Origin, Splice
 
 ALL_BUT = 0.99
 """Share of what the fullest clock covers that a finer one must cover to be taken for the bars inside."""
@@ -32,13 +28,13 @@ Range = tuple[int | None, int | None]
 
 
 def load_frame(
-    lake: Lake, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None, as_of: int | None
+    catalog: Catalog, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None, as_of: int | None
 ) -> MarketFrame:
     """Read the bars of an instrument and the columns of its events.
 
     Parameters
     ----------
-    lake : Lake
+    catalog : Catalog
     instrument : Instrument
     clock : Timeframe
         The base clock.
@@ -52,20 +48,20 @@ def load_frame(
     NoDataError
         No bar lies in the range.
     """
-    history = spliced(lake, instrument, clock, (since, until), as_of)
+    history = spliced(catalog, instrument, clock, (since, until), as_of)
     if not len(history):
-        raise NoDataError(resolve.nothing_there(_nearest(lake, instrument, clock), clock, since, until, as_of))
+        raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
     bars, of = history.bars()
-    origin = Origin(lake.path, tuple(history.names), bars.first, of)
-    frame = MarketFrame(instrument, attached(bars, instrument, lake, as_of), origin=origin).within(since, until)
+    origin = Origin(catalog.path, tuple(history.names), bars.first, of)
+    frame = MarketFrame(instrument, attached(bars, instrument, catalog, as_of), origin=origin).within(since, until)
     window = slice(frame.start - bars.first, max(frame.stop, frame.start) - bars.first)
     if len(frame) == 0 or (until is not None and bool((bars.state[window] == UNKNOWN).all())):
-        raise NoDataError(resolve.nothing_there(_nearest(lake, instrument, clock), clock, since, until, as_of))
+        raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
     return frame
 
 
 def spliced(
-    lake: Lake,
+    catalog: Catalog,
     instrument: Instrument,
     clock: Timeframe,
     wanted: Range,
@@ -76,7 +72,7 @@ def spliced(
 
     Parameters
     ----------
-    lake : Lake
+    catalog : Catalog
     instrument : Instrument
     clock : Timeframe
     wanted : tuple of int, ms
@@ -89,7 +85,7 @@ def spliced(
     Splice
         Empty where nothing is stored in the range.
     """
-    trades = lake.event_series("trades", instrument)
+    trades = catalog.event_series("trades", instrument)
     if trades is not None and trades.home in without:
         trades = None
 
@@ -102,23 +98,25 @@ def spliced(
         for series in several:
             stretch = _lacking(history, series, clock, (start, wanted[1]))
             if stretch is not None:
-                bars = _read(lake, series, stretch, as_of)
+                bars = _read(catalog, series, stretch, as_of)
                 if bars is not None:
-                    history.add(name_of(series, clock), bars if series.clock == clock else fold_bars(bars, clock))
+                    history.add(
+                        resolve.name_of(series, clock), bars if series.clock == clock else fold_bars(bars, clock)
+                    )
         return history, start
 
-    history, start = lake.consistently(read)
+    history, start = catalog.consistently(read)
     if trades is not None:
-        _add_trades(lake, history, trades, clock, (start if len(history) else wanted[0], wanted[1]), as_of)
+        _add_trades(catalog, history, trades, clock, (start if len(history) else wanted[0], wanted[1]), as_of)
     return history
 
 
-def _read(lake: Lake, series: Series, stretch: Range, as_of: int | None) -> Bars | None:
+def _read(catalog: Catalog, series: Series, stretch: Range, as_of: int | None) -> Bars | None:
     """Bars of a series in a stretch: mapped, where they are wanted from the beginning."""
     since, until = stretch
     if as_of is None and (since is None or since <= series.first):
-        return bars_until(lake, series, until)
-    return bars_before(lake, series, since, until, as_of)
+        return bars_until(catalog, series, until)
+    return bars_before(catalog, series, since, until, as_of)
 
 
 def _lacking(history: Splice, series: Series, clock: Timeframe, wanted: Range) -> Range | None:
@@ -138,16 +136,16 @@ def _lacking(history: Splice, series: Series, clock: Timeframe, wanted: Range) -
 
 
 def _add_trades(
-    lake: Lake, history: Splice, trades: Series, clock: Timeframe, wanted: Range, as_of: int | None
+    catalog: Catalog, history: Splice, trades: Series, clock: Timeframe, wanted: Range, as_of: int | None
 ) -> None:
     """Add bars folded from trades: all of them where there are no others, else of the days that lack something."""
-    name = name_of(trades, clock)
+    name = resolve.name_of(trades, clock)
 
     def read(manifest: Manifest) -> None:
         series = manifest.series[trades.key]
         if not len(history):
             since = resolve.recording_start(series, wanted[0])
-            bars = bars_of_trades(lake, series, clock, since, wanted[1], as_of)
+            bars = bars_of_trades(catalog, series, clock, since, wanted[1], as_of)
             if bars is not None:
                 history.add(name, bars)
             return
@@ -159,34 +157,34 @@ def _add_trades(
         def needed(start: int, end: int) -> bool:
             return bool(lacking[max(start // clock.ms - first, 0) : -(-end // clock.ms) - first].any())
 
-        reader = EventReader(lake, series.instrument, ["trades"], as_of)
+        reader = EventReader(catalog, series.instrument, ["trades"], as_of)
         for rows in rows_of_trades(reader, series, clock, low, high, needed):
             if len(rows):
                 bars = Bars.from_rows(clock, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
                 history.add(name, bars)
 
-    lake.consistently(read, "trades")
+    catalog.consistently(read, "trades")
 
 
-def _nearest(lake: Lake, instrument: Instrument, clock: Timeframe) -> Series:
+def _nearest(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> Series:
     """The series that an error tells of: the first that could have answered."""
-    able = resolve.answering(lake.manifest(), instrument, clock)
+    able = resolve.answering(catalog.manifest(), instrument, clock)
     if able:
         return max(able, key=lambda s: resolve.covered_ms(s, s.first, s.last + s.clock.ms))
-    trades = lake.event_series("trades", instrument)
+    trades = catalog.event_series("trades", instrument)
     if trades is None:
         raise NoDataError(f"No bars of {instrument} that divide {clock} are stored any more. Import them again.")
     return trades
 
 
 def finer_frames(
-    lake: Lake, spans: Mapping[Instrument, tuple[int, int]], clock: Timeframe, finer: Timeframe | None = None
+    catalog: Catalog, spans: Mapping[Instrument, tuple[int, int]], clock: Timeframe, finer: Timeframe | None = None
 ) -> dict[Instrument, MarketFrame]:
     """Read stored bars that are finer than a clock, without the columns of events.
 
     Parameters
     ----------
-    lake : Lake
+    catalog : Catalog
     spans : mapping of Instrument to tuple of int, ms
         From inclusive, to exclusive.
     clock : Timeframe
@@ -211,7 +209,7 @@ def finer_frames(
             covered[s.clock] += resolve.covered_ms(s, since, until) / (until - since)
         most = max(covered.values(), default=0)
         chosen = min((of for of, there in covered.items() if there >= most * ALL_BUT), default=None)
-        rows = {s: lake.read(s, *spans[s.instrument]) for s in stored if s.clock == chosen}
+        rows = {s: catalog.read(s, *spans[s.instrument]) for s in stored if s.clock == chosen}
         return {s.instrument: MarketFrame(s.instrument, bars_of(s, some)) for s, some in rows.items() if len(some)}
 
-    return lake.consistently(read)
+    return catalog.consistently(read)

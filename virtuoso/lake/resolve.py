@@ -97,6 +97,13 @@ def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> l
     return sorted(able, key=lambda s: -s.clock.ms)
 
 
+def name_of(series: Series, clock: Timeframe) -> str:
+    """Return the name of a series as one reads it beside an answer."""
+    if not series.timeframe:
+        return f"folded from {series.kind}"
+    return f"{series.timeframe} stored" if series.clock == clock else f"folded from {series.timeframe}"
+
+
 def covered_ms(series: Series, since: int, until: int) -> int:
     """How much of a stretch of time the bars of a series fill: what lies in its gaps is not there, ms."""
     first, end = max(series.first, since), min(series.last + series.clock.ms, until)

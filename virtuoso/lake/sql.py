@@ -234,7 +234,7 @@ def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
     form, home = ds.ParquetFileFormat(), LocalFileSystem()
 
     class Checked(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow tells no types
-        def scanner(self, columns: list[str] | None = None, filter: Any = None, **_: Any) -> Any:  # noqa: A002
+        def scanner(self, columns: list[str] | None = None, filter: Any = None, **_: Any) -> Any:
             return _Scan(self, columns, filter)
 
         def batches(self, columns: list[str] | None, wanted: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, MissingColumnError, did_you_mean
-from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, state_of_silence
+from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, classify
 from virtuoso.market.schema.columns import COLUMNS, REQUIRED, Array, Columns
 
 
@@ -131,7 +131,7 @@ class Bars:
             dense = {name: np.full(n, np.nan) for name in columns}
             for name, values in columns.items():
                 dense[name][at] = values
-            _fill_silence(dense, at, states, policy)
+            _fill_gaps(dense, at, states, policy)
         share = np.where((states == TRADED) | (states == NO_TRADE), 1.0, 0.0)
         return cls(timeframe, first, dense, states, share, complete)
 
@@ -161,24 +161,14 @@ def _check_rows(timeframe: Timeframe, open_times: NDArray[np.int64], columns: Co
         raise DataError(f"A bar opens at {iso(bad_time)}, which is not on the {timeframe.name} grid.")
 
 
-def _fill_silence(columns: dict[str, Array], at: NDArray[np.int64], state: State, policy: GapPolicy) -> None:
-    """Classify the bars without a row, and fill those that functions may look at: last close, zero volume."""
-    rowless = np.ones(len(state), dtype=bool)
-    rowless[at] = False
-    missing = np.flatnonzero(rowless)
-    # a silence is counted from the last trade, not from the flat rows that the store has written into it
-    traded = at[state[at] == TRADED]
-    state[missing] = state_of_silence(_since(traded, missing), policy)
-    silent = missing[state[missing] != UNKNOWN]
-    before = silent - _since(at, silent)
-    last = {"close": columns["close"][before], "zero": 0.0}
+def _fill_gaps(columns: dict[str, Array], at: NDArray[np.int64], state: State, policy: GapPolicy) -> None:
+    """Classify the bars without a row, and fill those that functions may look at."""
+    traded, missing = np.zeros(len(state), dtype=bool), np.ones(len(state), dtype=bool)
+    traded[at], missing[at] = state[at] == TRADED, False
+    # a gap is counted from the last trade, not from the flat rows that the lake has written into it
+    state[missing] = classify(traded, policy)[missing]
+    filled = np.flatnonzero(missing & (state != UNKNOWN))
+    before = at[np.searchsorted(at, filled) - 1]
+    close = columns["close"][before]
     for name, values in columns.items():
-        values[silent] = last.get(COLUMNS[name].silence, values[before])
-
-
-def _since(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many bars each wanted one comes after the last known one; endless if there is none."""
-    before = np.searchsorted(known, wanted) - 1
-    since: NDArray[np.int64] = wanted - known[before] if len(known) else np.zeros_like(wanted)
-    since[before < 0] = np.iinfo(np.int64).max
-    return since
+        values[filled] = COLUMNS[name].in_gap(values[before], close)

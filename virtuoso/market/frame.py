@@ -20,11 +20,10 @@ from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
+from virtuoso.market.splice import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from virtuoso.market.splice import Origin
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ STATE_NAMES = ("traded", "no_trade", "bridged", "unknown")
 
 State = NDArray[np.int8]
 
+NEVER = np.iinfo(np.int64).max
+"""Length of a silence at whose beginning nothing traded."""
 LONGEST_SILENCE_MS = 5 * 60_000
 TRADES_ONLY_VENUES = frozenset({"bitfinex-spot"})
 """Venues that publish a bar only where something traded."""
@@ -57,7 +59,7 @@ def silence_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many bars a silence has lasted at each bar, 0 where a bar is present. Uses `present[: t + 1]` only."""
     index = np.arange(len(present))
     last = np.maximum.accumulate(np.where(present, index, -1))
-    return np.where(last < 0, np.iinfo(np.int64).max, index - last)
+    return np.where(last < 0, NEVER, index - last)
 
 
 def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:

@@ -1,26 +1,31 @@
-"""The growing end of a history: one bar at a time, with the same fold and the same gaps as the whole.
+"""The growing end of a history: one closed bar and the events that arrived in it, the same frame as from the whole.
 
-Each base bar that closes is handed in, or None where nothing was published for it. Slow bars are folded when they
-close, from their own base bars only. Arrays grow by half, so a bar costs the same on the first day and on the last.
+Columns of events are made by the same builders as in batch (features/builders.py), what is missing is classified and
+filled by the same rule (gaps.py, `Column.in_gap`), and slow bars are folded when they close, from their own base bars
+only: not one bit differs. Arrays grow by half, so a bar costs the same on the first day and on the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
+from virtuoso.market.events import Events
+from virtuoso.market.features.builders import Columns, builders_of, carried, first_known
+from virtuoso.market.features.daily_reset import DAY_MS
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, GapPolicy
+from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_of_silence
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import COLUMNS, Array
 
 
-class Feed:
-    """A market frame that grows.
+class LiveFrame:
+    """A market frame that grows by one closed base bar at a time.
 
     Parameters
     ----------
@@ -30,15 +35,33 @@ class Feed:
         Slower clocks to keep folded.
     policy : GapPolicy
         What a missing bar means at this source.
+    kinds : sequence of str
+        Kinds of events that are recorded. Their columns that history lacks are not known in it.
+
+    Examples
+    --------
+    >>> live = LiveFrame(frame, [Timeframe("1h")], policy, ["trades", "depth"])     # doctest: +SKIP
+    >>> live.remember(stored_events)                                               # doctest: +SKIP
+    >>> frame = live.close(number, bar, arrived_events)                            # doctest: +SKIP
     """
 
-    def __init__(self, frame: MarketFrame, timeframes: list[Timeframe], policy: GapPolicy) -> None:
+    def __init__(
+        self, frame: MarketFrame, timeframes: Sequence[Timeframe], policy: GapPolicy, kinds: Sequence[str] = ()
+    ) -> None:
         self.instrument = frame.instrument
         self.policy = policy
-        self._base = _Growing(frame.base)
+        self._kinds = tuple(kinds)
+        self._builders = builders_of(kinds, frame.timeframe)
+        built = carried(first_known([dict.fromkeys(b.columns, np.empty(0)) for b in self._builders]), kinds)
+        base = frame.base
+        unknown = {name: np.full(len(base), np.nan) for name in built if name not in base.columns}
+        if unknown:
+            base = replace(base, columns={**base.columns, **unknown})
+            frame = MarketFrame(frame.instrument, base)
+        self._base = _Growing(base)
         self._slow = [_Growing(frame.bars(tf)) for tf in timeframes if tf != frame.timeframe]
-        silent = np.flatnonzero(frame.base.state[::-1] == TRADED)
-        self._silence = int(silent[0]) if len(silent) else len(frame.base)
+        traded = np.flatnonzero(base.state[::-1] == TRADED)
+        self._silence = int(traded[0]) if len(traded) else None
 
     @property
     def frame(self) -> MarketFrame:
@@ -46,26 +69,42 @@ class Feed:
         folded = {growing.bars.timeframe.name: growing.bars for growing in self._slow}
         return MarketFrame(self.instrument, self._base.bars, None, folded)
 
+    def remember(self, events: Mapping[str, Events]) -> None:
+        """Take events in that arrived by the last close of history.
+
+        Parameters
+        ----------
+        events : mapping of kind to Events
+            In order of arrival. The builders that begin anew every day need those since the midnight before the day of
+            the next bar.
+        """
+        end, day = self._base.bars.end, DAY_MS // self._base.bars.timeframe.ms
+        self._built(events, (end // day - 1) * day, end)
+
     def close(
         self,
         number: int,
-        values: Mapping[str, float] | None,
-        beside: Mapping[str, float] | None = None,
+        bar: Mapping[str, float] | None,
+        events: Mapping[str, Events] | None = None,
         *,
-        calm: bool = False,
+        event_columns: Mapping[str, float] | None = None,
+        no_trade: bool = False,
     ) -> MarketFrame:
-        """Take the bar that has just closed, or None where none was published for it.
+        """Take the bar that has just closed.
 
         Parameters
         ----------
         number : int
             Absolute number of the bar: the one after the last.
-        values : mapping of str to float, or None
-        beside : mapping of str to float, optional
-            Columns of events (market/features/enrich.py), which are known whether or not a bar was published.
-        calm : bool
-            Whether the values are those of a bar in which nothing traded, as a source says that was recording: flat,
-            and a fact.
+        bar : mapping of str to float, or None
+            Its columns; None where none was published for it.
+        events : mapping of kind to Events, optional
+            Those that became available in it.
+        event_columns : mapping of str to float, optional
+            Columns of events that were built elsewhere. Like those built here they are known whether or not a bar was
+            published.
+        no_trade : bool
+            Whether nothing traded in the bar, as a source says that was recording: flat, and a fact.
 
         Returns
         -------
@@ -78,8 +117,8 @@ class Feed:
                 f"The next {base.timeframe} bar of {self.instrument} is number {base.end}, was {number}. Hand in None "
                 "for bars that were not published."
             )
-        self._silence = 0 if values is not None and not calm else self._silence + 1
-        self._base.append(*self._completed(base, values, beside or {}, calm))
+        built = {name: float(values[0]) for name, values in self._built(events or {}, number, number + 1).items()}
+        self._base.append(*self._completed(base, bar, {**built, **(event_columns or {})}, no_trade))
         base = self._base.bars
         for slow in self._slow:
             timeframe = slow.bars.timeframe
@@ -91,21 +130,33 @@ class Feed:
                     slow.append(row, folded.state.item(i), folded.share.item(i))
         return self.frame
 
+    def _built(self, events: Mapping[str, Events], first: int, end: int) -> Columns:
+        """Columns that the builders make of events."""
+        built = [
+            builder.bars({kind: some for kind, some in events.items() if kind in builder.kinds}, first, end)
+            for builder in self._builders
+        ]
+        return carried(first_known(built), self._kinds)
+
     def _completed(
-        self, base: Bars, values: Mapping[str, float] | None, beside: Mapping[str, float], calm: bool
+        self, base: Bars, bar: Mapping[str, float] | None, beside: Mapping[str, float], no_trade: bool
     ) -> tuple[Array, int, float]:
-        """Values, state and known share of a bar, flat where it is silent."""
-        if values is not None:
-            given = {**values, **beside}
-            return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if calm else TRADED, 1.0
-        short = NO_TRADE if self.policy.meaning == "no_trade" else BRIDGED
-        state = short if self._silence <= self.policy.bars else UNKNOWN
+        """Values, state and known share of a bar; of a missing one as `Bars.from_rows` has it."""
+        if bar is not None and not no_trade:
+            self._silence = 0
+        elif self._silence is not None:
+            self._silence += 1
+        if bar is not None:
+            given = {**bar, **beside}
+            return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if no_trade else TRADED, 1.0
+        silence = np.array(NEVER if self._silence is None else self._silence)
+        state = state_of_silence(silence, self.policy).item()
         if state == UNKNOWN:
             return np.full(len(base.columns), np.nan), state, 0.0
-        last = {"close": base.columns["close"][-1], "zero": 0.0}
-        flat = {name: last.get(COLUMNS[name].silence, values[-1]) for name, values in base.columns.items()}
-        flat |= {name: value for name, value in beside.items() if name in flat}
-        return np.array(list(flat.values())), state, 1.0 if state == NO_TRADE else 0.0
+        close = base.columns["close"][-1]
+        filled = {name: COLUMNS[name].in_gap(values[-1], close) for name, values in base.columns.items()}
+        filled |= {name: value for name, value in beside.items() if name in filled}
+        return np.array(list(filled.values())), state, 1.0 if state == NO_TRADE else 0.0
 
 
 def _from(base: Bars, start: int) -> Bars:

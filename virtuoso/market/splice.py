@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +24,6 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, State
 from virtuoso.market.resample import KNOWN_SHARE
 from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Array, Columns
-
-if TYPE_CHECKING:
-    from virtuoso.lake.manifest import Series
 
 Mask = NDArray[np.bool_]
 Source = NDArray[np.int8]
@@ -70,13 +66,6 @@ class Origin:
         counts = {name: int((some == k).sum()) for k, name in enumerate(self.names)}
         total = max(sum(counts.values()), 1)
         return {name: count / total for name, count in counts.items() if count}
-
-
-def name_of(series: Series, clock: Timeframe) -> str:
-    """Name a series as one reads it beside an answer."""
-    if not series.timeframe:
-        return f"folded from {series.kind}"
-    return f"{series.timeframe} stored" if series.clock == clock else f"folded from {series.timeframe}"
 
 
 class Splice:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import r_multiples
-from virtuoso.account.trades import REASONS
+from virtuoso.account.records import REASONS
 from virtuoso.clock import iso
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.explanation import Explanation

@@ -12,10 +12,6 @@
 from __future__ import annotations
 
 import io
-import json
-import math
-import os
-import shutil
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -26,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from virtuoso.errors import ConfigError
-from virtuoso.files.atomic import ASIDE, TEMPORARY, Disk, held, remove_leftovers
+from virtuoso.files.atomic import TEMPORARY, Disk
+from virtuoso.files.json import to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,8 +116,7 @@ class Result(ABC):
                 f"{target} exists already and a run is never overwritten by accident. Name another folder."
             )
         with self._written(target, judged) as fresh:
-            _put_in_place(fresh, target)
-        Disk().sync_folder(target.parent)
+            Disk().put_in_place(fresh, target)
         return target
 
     def complete(self, folder: Path) -> None:
@@ -134,20 +130,12 @@ class Result(ABC):
     def _written(self, target: Path, judged: bool) -> Iterator[Path]:
         """Write everything into a temporary folder beside the final place."""
         disk = Disk()
-        disk.make_folder(target.parent)
-        remove_leftovers(target.parent, _is_run)
-        fresh = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            disk.make_folder(fresh)
-            with held(fresh):
-                for name, data in self.files().items():
-                    disk.write(fresh / name, data)
-                if judged:
-                    self.judge(fresh)
-                yield fresh
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        with disk.beside(target, _is_run) as fresh:
+            for name, data in self.files().items():
+                disk.write(fresh / name, data)
+            if judged:
+                self.judge(fresh)
+            yield fresh
 
 
 def holds_run(folder: Path, result: Result) -> bool:
@@ -164,20 +152,6 @@ def is_whole(folder: Path, result: Result) -> bool:
 def _is_run(path: Path) -> bool:
     """Whether a folder with a temporary name holds nothing but what runs are made of."""
     return path.is_dir() and all(file.suffix in (*SUFFIXES, TEMPORARY) for file in path.iterdir())
-
-
-def _put_in_place(fresh: Path, folder: Path) -> None:
-    """Rename a finished folder to its name; an older run steps aside first and is removed last."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}{ASIDE}")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def trades_frame(columns: Mapping[str, Any]) -> pd.DataFrame:
@@ -208,20 +182,8 @@ def intents_table(intents: np.ndarray) -> dict[str, Any]:
 
 
 def as_json(value: object) -> bytes:
-    """JSON that any reader takes: NaN and infinity are null."""
-    return (json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)
+    """Return one JSON document as bytes."""
+    return to_json(value).encode()
 
 
 def as_parquet(columns: Mapping[str, Any]) -> bytes:

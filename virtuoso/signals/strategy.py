@@ -1,4 +1,7 @@
-"""Strategy: the one place where scores and levels become intents and signals.
+"""Strategy: what decides, and the shipped one, the place where scores and levels become intents and signals.
+
+`Strategy` is the seam: frames in, intents out. Backtest and the check for look-ahead take any; `RuleStrategy` is the
+shipped one:
 
 1. The rule gives each bar its state (rule.py). Where the state changes something is to be done.
 2. On a change to BULLISH or BEARISH levels are drawn (levels.py) and an intent to be long or short carries them.
@@ -11,12 +14,20 @@ the earliest. What an account cannot do (short on spot) the account refuses and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
 from virtuoso.signals.message.build import build_signal
@@ -24,6 +35,65 @@ from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.settings import SignalSettings
 
 Intents = NDArray[np.void]
+Frames = Mapping[Instrument, MarketFrame]
+Orders = Mapping[Instrument, Intents]
+
+
+class Strategy(Protocol):
+    """What decides.
+
+    Backtest, paper and live act on what it decides; sizes, limits and refusals are the account's. A class in a module
+    of its own can be checked for look-ahead in a fresh process (research/validation/foresight.py).
+    """
+
+    def decide(self, frames: Frames) -> Orders:
+        """Decide at closes of the frames' bars.
+
+        Parameters
+        ----------
+        frames : mapping of Instrument to MarketFrame
+            All instruments, on one clock.
+
+        Returns
+        -------
+        mapping of Instrument to array of INTENT
+            In the order of `number`. An intent uses bars up to its close alone; an instrument may be left out.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RuleStrategy:
+    """The shipped strategy: the rule and levels on the scores of a prism, each instrument by itself.
+
+    Attributes
+    ----------
+    prism : Prism
+    settings : SignalSettings
+    scored : mapping of Instrument to Scores
+        Scores that are at hand; they stand for the very frames that they are of, and every other frame is scored.
+    """
+
+    prism: Prism
+    settings: SignalSettings = field(default_factory=SignalSettings)
+    scored: Mapping[Instrument, Scores] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, scores: Sequence[Scores], settings: SignalSettings | None = None) -> RuleStrategy:
+        """Return the strategy that decides on scores at hand, all of one prism."""
+        known = {one.frame.instrument: one for one in scores}
+        return cls(scores[0].prism, settings or SignalSettings(), known)
+
+    def decide(self, frames: Frames) -> Orders:
+        """Decide at every change of the rule's state."""
+        return {name: intents(self._scores_of(name, frame), self.settings) for name, frame in frames.items()}
+
+    def _scores_of(self, name: Instrument, frame: MarketFrame) -> Scores:
+        known = self.scored.get(name)
+        return known if known is not None and known.frame is frame else score(self.prism, frame)
+
+    def __deepcopy__(self, memo: object) -> RuleStrategy:
+        return self  # nothing of it changes from call to call
 
 
 def intents(scores: Scores, settings: SignalSettings) -> Intents:
@@ -36,7 +106,7 @@ def intents(scores: Scores, settings: SignalSettings) -> Intents:
 
     Returns
     -------
-    structured array of dtype account.intent.INTENT, shape (n_intents,)
+    structured array of dtype account.records.INTENT, shape (n_intents,)
         In the order of `number`, the bar at whose close it was decided.
 
     Raises

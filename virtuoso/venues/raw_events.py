@@ -1,7 +1,7 @@
-"""What a decoder of files and streams gives: events as the source has them, under our names, not judged yet.
+"""What a decoder of files and streams gives: events as the source has them, under our names, not validated yet.
 
-A source may hold several kinds and symbols; there is one `RawEvents` for each. The border (market/event_quality.py)
-judges the rows, the store keeps them.
+A source may hold several kinds and symbols; there is one `RawEvents` for each. The import validates the rows
+(ingest/validate_events.py), the lake stores them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Times = NDArray[np.int64]
+Rejected = tuple[int, str, str]
+"""A row that could not be read: its number, the reason, its text."""
 
 
 @dataclass(frozen=True, slots=True)

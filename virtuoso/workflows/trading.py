@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import SweepResult
     from virtuoso.runs.write import Result
+    from virtuoso.signals.strategy import Strategy
     from virtuoso.types import Progress
 
 USUAL_FUNDING = "0.0001"
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 def backtest(
     scores: Scores | Sequence[Scores],
     *,
+    strategy: Strategy | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
@@ -51,12 +53,14 @@ def backtest(
     record: bool = True,
     **terms: Any,
 ) -> PortfolioResult:
-    """Trade the signals of one or many instruments with one wallet, decided at the close, filled at the next open.
+    """Trade what a strategy decides on one or many instruments with one wallet: filled at the next open, not before.
 
     Parameters
     ----------
     scores : Scores or sequence of Scores
         One an instrument, on one clock.
+    strategy : Strategy, optional
+        What decides on their frames; the shipped rule and levels, as `settings` has them, if absent.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules; configuration says it if absent.
@@ -93,6 +97,7 @@ def backtest(
     from virtuoso.prism.result.scores import Scores as OneInstrument
     from virtuoso.research.backtest.account import account_from, funding_terms
     from virtuoso.research.backtest.backtest import backtest as run
+    from virtuoso.signals.strategy import RuleStrategy
 
     _check_project(record)
     chosen = settings_of(settings)
@@ -103,7 +108,7 @@ def backtest(
         result = run(
             many,
             account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
-            settings=chosen.signals,
+            strategy=strategy or RuleStrategy.of(many, chosen.signals),
             slippage=slippage,
             funding=funding,
             funding_terms=funding_terms(assume_funding, mark),
@@ -256,14 +261,14 @@ def sweep(
     seed : int
         Of the draws.
     fills : str
-        contract, or vectorbt for the fills of the cross-check.
+        contract, the only ones that a sweep knows.
     by : str
         What configurations are ranked by.
     slippage, assume_funding, mark, record
         As for `backtest`; every configuration is a try.
     progress : callable, optional
     **terms
-        As for `backtest`, without margin and trail, which a sweep cannot express; of vectorbt cash, risk and fees.
+        As for `backtest`, without margin and trail, which a sweep cannot express.
         Whether a halt was reached is a column of the result; `halt=True` enforces it.
 
     Returns
@@ -274,52 +279,46 @@ def sweep(
     ------
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
+    ConfigError
+        Other fills are asked for.
     """
     from virtuoso.errors import ConfigError
     from virtuoso.research.backtest.account import account_from, funding_terms
     from virtuoso.research.backtest.panel import Stage
     from virtuoso.research.backtest.sheet_files import account_facts
-    from virtuoso.research.crosscheck.orders import Terms
     from virtuoso.research.sweep.grid import Configurations
-    from virtuoso.research.sweep.result import ranking
+    from virtuoso.research.sweep.result import FILLS, ranking
     from virtuoso.research.sweep.sweep import sweep as run
 
+    if fills != FILLS:
+        raise ConfigError(
+            f"A sweep fills orders by the {FILLS} alone, was asked for {fills!r}. Leave fills out; to check against "
+            "vectorbt what it chose, run cross_check on it (virtuoso backtest ... --fills vectorbt)."
+        )
     _check_project(record)
     chosen, instrument = settings_of(settings), scores.frame.instrument
     tried = configurations
     if isinstance(tried, int):
         tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
     told = None if progress is None else lambda done, total: progress("configurations", done, total)
-    how: dict[str, Any]
-    if fills == "vectorbt":
-        beyond = sorted(set(terms) - {"cash", "risk", "fees"})
-        if beyond:
-            raise ConfigError(
-                f"Fills of vectorbt know cash, risk, fees and slippage, and no {beyond[0]}. Leave it out."
-            )
-        terms.setdefault("risk", chosen.trading.base_position_size)
-        plain = Terms(slippage=slippage, **terms)
-        how, in_force = {"terms": plain}, asdict(plain)
-    else:
-        home = lake(data, chosen)
-        stage = Stage.of(
-            [scores.frame],
-            slippage=slippage,
-            funding={instrument: home.events("funding", instrument)},
-            terms=funding_terms(assume_funding, mark),
-        )
-        account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
-        how = {"stage": stage, "account": account}
-        in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
+    home = lake(data, chosen)
+    stage = Stage.of(
+        [scores.frame],
+        slippage=slippage,
+        funding={instrument: home.events("funding", instrument)},
+        terms=funding_terms(assume_funding, mark),
+    )
+    account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
+    in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with _stopped_before_it_was_recorded():
         result = run(
             scores,
             tried,
-            fills=fills,
+            stage=stage,
+            account=account,
             config={"terms": in_force, "settings": config_of_run(chosen)},
             provenance=provenance_of_run(scores.prism, chosen, seed),
             progress=told,
-            **how,
         )
     result = replace(result, ranked_by=ranking(by))
     _record(result, record)

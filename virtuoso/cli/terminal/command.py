@@ -26,6 +26,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.errors import VirtuosoError, failure, printable
+from virtuoso.files.json import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -152,8 +153,6 @@ class Call:
     def give(self, answer: Answer) -> None:
         """Print an answer."""
         if self.as_json:
-            from virtuoso.cli.json import to_json
-
             sys.stdout.write(to_json({**answer.data, "next": answer.next or None}))
             return
         from virtuoso.cli.terminal.console import show
@@ -165,8 +164,6 @@ class Call:
         what, remedy = printable(what), printable(remedy)
         self.complain(what, remedy)
         if self.as_json:
-            from virtuoso.cli.json import to_json
-
             sys.stdout.write(to_json({"error": {"kind": kind, "what": what, "remedy": remedy, "exit_code": code}}))
         return code
 

@@ -31,10 +31,10 @@ import numpy as np
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.lake.rows import Rows
 from virtuoso.market.events import Events, Times, no_events
 from virtuoso.market.features.footprint import MOST_LEVELS, Sides, fill_levels, mark_stacks
 from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.rows import Rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, FLOW_COLUMNS, Array
 from virtuoso.market.schema.kinds import KINDS
 

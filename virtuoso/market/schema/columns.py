@@ -66,6 +66,16 @@ class Column:
     source: str
     kind: str = "bars"
 
+    def in_gap(self, last: Any, close: Any) -> Any:
+        """Return the value in a bar without a row, which functions may look at: a number, or one a bar.
+
+        Parameters
+        ----------
+        last, close : float or Array
+            This column and the close in the last bar that has a row.
+        """
+        return {"close": close, "zero": 0.0, "last": last}[self.silence]
+
 
 def _reflected(name: str) -> Callable[[Columns, float], Array]:
     return lambda columns, c: 2.0 * c - columns[name]

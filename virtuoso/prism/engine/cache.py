@@ -90,7 +90,7 @@ class AggregateCache:
         if sealed.write(file, {"name": file.name}, {str(row): values for row, values in enumerate(rows)}):
             with suppress(OSError):
                 for older in file.parent.glob(f"{file.name[:8]}-*"):
-                    if older != file and not older.name.endswith(".tmp"):
+                    if older != file:
                         older.unlink(missing_ok=True)
 
 

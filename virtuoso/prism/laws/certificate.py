@@ -18,7 +18,7 @@ import numpy as np
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, policy_for
-from virtuoso.market.live import Feed
+from virtuoso.market.live import LiveFrame
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.fingerprint import environment, sources_digest
@@ -308,17 +308,17 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    feed = Feed(history, timeframes(prism, frame.timeframe), policy)
-    workspace = Workspace(feed.frame)
+    live = LiveFrame(history, timeframes(prism, frame.timeframe), policy)
+    workspace = Workspace(live.frame)
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
         i = number - base.first
         row = {name: float(column[i]) for name, column in base.columns.items()}
-        beside = {name: value for name, value in row.items() if name not in BAR_COLUMNS}
-        # where only bars with trades are published, the feed must tell a minute without one by itself
-        calm = base.state[i] == NO_TRADE and policy.meaning != "no_trade"
-        published = base.state[i] == TRADED or calm
-        workspace.grow(feed.close(number, row if published else None, beside, calm=bool(calm)))
+        event_columns = {name: value for name, value in row.items() if name not in BAR_COLUMNS}
+        # where only bars with trades are published, a minute without one must be told from them alone
+        no_trade = bool(base.state[i] == NO_TRADE and policy.meaning != "no_trade")
+        bar = row if base.state[i] == TRADED or no_trade else None
+        workspace.grow(live.close(number, bar, event_columns=event_columns, no_trade=no_trade))
         for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
             found.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in found.items()}

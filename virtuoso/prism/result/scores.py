@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
-from virtuoso.files.atomic import TEMPORARY, remove_leftovers
+from virtuoso.files.atomic import Disk
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import Codes
@@ -215,7 +215,6 @@ class Scores:
         import pyarrow.parquet as pq
 
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         about = {
             "instrument": str(self.frame.instrument),
             "simulated": self.frame.instrument.is_simulated,
@@ -223,10 +222,8 @@ class Scores:
             "data": self.frame.fingerprint,
             "prism": self.prism.fingerprint,
         }
-        remove_leftovers(target.parent, lambda path: path.name.startswith(f".{target.name}."))
-        temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
         writer: pq.ParquetWriter | None = None
-        try:
+        with Disk().opened(target) as file, ExitStack() as stack:
             for part in self._stretches():
                 arrays = {}
                 for name, values in part._columns().items():
@@ -239,12 +236,8 @@ class Scores:
                     floats = [name for name, array in arrays.items() if pa.types.is_floating(array.type)]
                     coded = [name for name, array in arrays.items() if pa.types.is_dictionary(array.type)]
                     writer = pq.ParquetWriter(
-                        temporary, table.schema, compression="zstd", use_dictionary=coded, use_byte_stream_split=floats
+                        file, table.schema, compression="zstd", use_dictionary=coded, use_byte_stream_split=floats
                     )
+                    stack.enter_context(writer)
                 writer.write_table(table)
-            assert writer is not None
-            writer.close()
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         return target

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.trades import OPEN, SIGNAL
+from virtuoso.account.records import OPEN, SIGNAL
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import TRADED, UNKNOWN

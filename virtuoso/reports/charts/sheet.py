@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import drawdown
-from virtuoso.account.trades import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
+from virtuoso.account.records import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy

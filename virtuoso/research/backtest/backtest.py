@@ -1,10 +1,10 @@
-"""The backtest that users run: signals of one or many instruments, one wallet, the perpetual contract bar by bar.
+"""The backtest that users run: any strategy, one or many instruments, one wallet, perpetual futures bar by bar.
 
 1. `panel.py` puts the bars of all instruments on one clock, with marks and funding, or says what is missing.
-2. `portfolio.py` steps through it; `round_trips.py` makes trades of what happened.
+2. The strategy decides; `engine.py` steps through the bars, and `round_trips.py` makes trades of what happened.
 3. `result.py` measures, compares and breaks it down; `summary.py` says what it is worth.
 
-The first backtest, through vectorbt (backtest.py), stays as a cross-check of what vectorbt models.
+`research/crosscheck` trades the same intents through vectorbt, as far as vectorbt models them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.orders import check_intents
-from virtuoso.research.validation.foresight import Decide
 from virtuoso.research.validation.pristine import pristine
-from virtuoso.signals.settings import SignalSettings
-from virtuoso.signals.strategy import Intents, intents
+from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
 
 LARGEST_SHARE = 0.1
 LEAST_BARS = 2
@@ -34,9 +32,8 @@ def backtest(
     scores: Sequence[Scores],
     account: Account,
     *,
-    settings: SignalSettings | None = None,
+    strategy: Strategy | None = None,
     intents_of: Mapping[Instrument, Intents] | None = None,
-    decide: Decide | None = None,
     explained: str = "",
     slippage: float = 0.0002,
     funding: Mapping[Instrument, Events] | None = None,
@@ -46,21 +43,35 @@ def backtest(
     provenance: Mapping[str, str] | None = None,
     env: Env | None = None,
 ) -> PortfolioResult:
-    """Trade the signals of scores with one wallet.
+    """Trade what a strategy decides with one wallet.
 
-    Parameters ---------- scores : sequence of Scores One an instrument, of one prism and on one clock. account :
-    Account Cash, fees, leverage, margin mode, limits. settings : SignalSettings, optional The rule and levels that make
-    intents; those that ship if absent. intents_of : mapping of Instrument to array of INTENT, optional What is traded
-    instead of the rule's intents; faces alone are then not compared. decide : callable, optional Makes them instead,
-    from a mapping of Instrument to MarketFrame. Whether its orders know of later bars can then be tested, without which
-    nothing is shipped. explained : str Why a result that no market pays is right all the same; it is kept with the run,
-    see research/validation/plausibility.py. slippage : float Of the price of each market fill, at least; half the
-    recorded spread where the book is known. funding : mapping of Instrument to Events of kind funding, optional
-    funding_terms : FundingTerms, optional What to assume where funding or mark prices are not known; nothing if absent.
-    inside : mapping of Instrument to MarketFrame, optional Finer bars that tell the order of prices inside those of the
-    scores, all on one clock. config : mapping, optional Settings in force, kept with the result. provenance : mapping
-    of str to str, optional Digests of configuration and code, kept with the result. env : Env, optional Where
-    bootstraps and random entries draw from; seeded with 0 if absent.
+    Parameters
+    ----------
+    scores : sequence of Scores
+        One an instrument, of one prism and on one clock; the strategy is given their frames.
+    account : Account
+        Cash, fees, leverage, margin mode, limits.
+    strategy : Strategy, optional
+        The shipped rule and levels on these scores if absent. Of any other, faces alone are not compared; whether its
+        intents know of later bars is tested, without which nothing is shipped.
+    intents_of : mapping of Instrument to array of INTENT, optional
+        What is traded where no strategy can be handed in. Whether they know of later bars cannot be tested then.
+    explained : str
+        Why a result that no market pays is right all the same; it is kept with the run, see
+        research/validation/plausibility.py.
+    slippage : float
+        Of the price of each market fill, at least; half the recorded spread where the book is known.
+    funding : mapping of Instrument to Events of kind funding, optional
+    funding_terms : FundingTerms, optional
+        What to assume where funding or mark prices are not known; nothing if absent.
+    inside : mapping of Instrument to MarketFrame, optional
+        Finer bars that tell the order of prices inside those of the scores, all on one clock.
+    config : mapping, optional
+        Settings in force, kept with the result.
+    provenance : mapping of str to str, optional
+        Digests of configuration and code, kept with the result.
+    env : Env, optional
+        Where bootstraps and random entries draw from; seeded with 0 if absent.
 
     Returns
     -------
@@ -84,25 +95,26 @@ def backtest(
     if (stage.last < LEAST_BARS - 1).all():
         names = ", ".join(map(str, stage.instruments))
         raise NoDataError(f"A backtest of {names} needs at least two known bars. Choose a longer --timerange.")
-    if decide is not None:
-        if intents_of is not None:
-            raise ConfigError("Hand in either intents_of or decide, which makes them: both were given.")
-        intents_of = pristine(decide)({frame.instrument: frame for frame in frames})  # it is judged as it was handed in
-    how = settings or SignalSettings()
-    made = intents_of if intents_of is not None else {s.frame.instrument: intents(s, how) for s in ordered}
+    if strategy is not None and intents_of is not None:
+        raise ConfigError("Hand in either a strategy or intents_of, which it would make: both were given.")
+    if intents_of is None:
+        strategy = strategy or RuleStrategy.of(ordered)
+        # a copy decides: what is judged afterwards is the strategy as it was handed in
+        made = pristine(strategy).decide({frame.instrument: frame for frame in frames})
+    else:
+        made = intents_of
     for of_one in ordered:
         if of_one.frame.instrument in made:
             check_intents(made[of_one.frame.instrument], of_one.start, of_one.start + len(of_one))
     return PortfolioResult(
         scores=ordered,
         intents_of=made,
-        rule=how if intents_of is None else None,
+        strategy=strategy,
         run=run(stage, made, account),
         slippage=slippage,
         config=dict(config or {}),
         given_provenance=dict(provenance or {}),
         env=env or Env(seed=0),
-        decide=decide,
         explained=explained.strip(),
     )
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
-from virtuoso.account.state import CLOSE, FUNDING_INSIDE, FUNDING_OPEN, MARK_CLOSE, OPEN
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Env
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import aggregate_confluence
@@ -60,16 +60,16 @@ def buy_and_hold(stage: Stage, account: Account, slippage: float) -> Array:
 def _held(bars: Array, cash: float, fee: float, slippage: float) -> Array:
     """Profit at each close of one instrument that is bought with some cash and held."""
     profit = np.zeros(len(bars))
-    known = np.flatnonzero(np.isfinite(bars[:, OPEN]))
+    known = np.flatnonzero(np.isfinite(bars[:, s.OPEN]))
     if len(known) < 2:
         return profit
     begin = int(known[1])
-    paid = float(bars[begin, OPEN]) * (1.0 + slippage)
+    paid = float(bars[begin, s.OPEN]) * (1.0 + slippage)
     units = cash / (paid * (1.0 + fee))
-    funding = np.nan_to_num(bars[begin:, FUNDING_OPEN]) + np.nan_to_num(bars[begin:, FUNDING_INSIDE])
-    at_entry = float(np.nan_to_num(bars[begin, FUNDING_OPEN]))
+    funding = np.nan_to_num(bars[begin:, s.FUNDING_OPEN]) + np.nan_to_num(bars[begin:, s.FUNDING_INSIDE])
+    at_entry = float(np.nan_to_num(bars[begin, s.FUNDING_OPEN]))
     funding[0] += max(at_entry, 0.0) - at_entry  # who enters at a settlement pays it, and never receives it
-    marks = _carried(bars[begin:, MARK_CLOSE])
+    marks = _carried(bars[begin:, s.MARK_CLOSE])
     profit[begin:] = units * (marks - paid) - units * paid * fee - units * np.cumsum(funding)
     return profit
 
@@ -142,14 +142,14 @@ def random_entries(stage: Stage, lives: np.ndarray, *, draws: int = DRAWS, env: 
 
 def _drawn(bars: Array, lives: np.ndarray, lots: Array) -> Array:
     """What the trades of one instrument make together at the moments that were drawn, shape (n_draws,)."""
-    known = np.flatnonzero(np.isfinite(bars[:, OPEN]))
+    known = np.flatnonzero(np.isfinite(bars[:, s.OPEN]))
     held = lives["exit_number"] - lives["entry_number"]
     choices = np.maximum(np.searchsorted(known, known[-1] - held, side="right"), 1)
     enter = known[(lots * choices).astype(np.int64)]
     leave = np.minimum(enter + held, known[-1])
-    opens, closes = bars[:, OPEN], np.empty(len(bars))
-    closes[known[0] :] = _carried(bars[known[0] :, CLOSE])
-    funding = np.nan_to_num(bars[:, FUNDING_OPEN]) + np.nan_to_num(bars[:, FUNDING_INSIDE])
+    opens, closes = bars[:, s.OPEN], np.empty(len(bars))
+    closes[known[0] :] = _carried(bars[known[0] :, s.CLOSE])
+    funding = np.nan_to_num(bars[:, s.FUNDING_OPEN]) + np.nan_to_num(bars[:, s.FUNDING_INSIDE])
     paid = np.concatenate(([0.0], np.cumsum(funding)))
     notional = lives["size"] * lives["entry_price"] * lives["side"]
     gained = notional * (closes[leave] - opens[enter] - (paid[leave + 1] - paid[enter])) / opens[enter]

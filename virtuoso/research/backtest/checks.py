@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.account.risk import Limits
-from virtuoso.account.state import CLOSE, ENTERED, FUNDING_INSIDE, FUNDING_OPEN, OPEN, SLIPPAGE
 from virtuoso.clock import Env
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.frame import MarketFrame
@@ -162,14 +163,14 @@ def held(stage: Stage, account: Account) -> Canary:
     """Buy each instrument at its second known bar, sell it at its last: price, fees and funding explain all of it."""
     worst, bought = 0.0, 0
     for i, name in enumerate(stage.instruments):
-        known = np.isfinite(stage.bars[:, i, OPEN])
+        known = np.isfinite(stage.bars[:, i, s.OPEN])
         decided = int(np.argmax(known[:-1] & known[1:]))  # a market order lapses where the next bar is not known
         last = int(stage.last[i])
         if last < decided + 2 or not known[decided + 1]:
             continue
         made = plain_intents(stage, i, np.array([decided, last - NEXT_OPEN]), np.array([1, 0]))
         done = run(stage, {name: made}, _small(account))
-        entry = done.events[done.events["kind"] == ENTERED]
+        entry = done.events[done.events["kind"] == r.ENTERED]
         if len(entry) != 1:
             return Canary("held", False, f"{name} was bought {len(entry)} times")
         size, gained = float(entry["size"][0]), float(done.equity[-1]) - account.cash
@@ -181,10 +182,10 @@ def held(stage: Stage, account: Account) -> Canary:
 
 def _by_hand(bars: Array, taker: float) -> float:
     """Gain of one unit bought at the open of the first bar and sold at that of the last one."""
-    bought = bars[0, OPEN] * (1.0 + bars[0, SLIPPAGE])
-    sold = bars[-1, OPEN] * (1.0 - bars[-1, SLIPPAGE])
-    paid = np.nansum(bars[:, FUNDING_OPEN]) + np.nansum(bars[:-1, FUNDING_INSIDE])
-    paid -= min(float(bars[0, FUNDING_OPEN]), 0.0)  # what is entered at the settlement never receives it
+    bought = bars[0, s.OPEN] * (1.0 + bars[0, s.SLIPPAGE])
+    sold = bars[-1, s.OPEN] * (1.0 - bars[-1, s.SLIPPAGE])
+    paid = np.nansum(bars[:, s.FUNDING_OPEN]) + np.nansum(bars[:-1, s.FUNDING_INSIDE])
+    paid -= min(float(bars[0, s.FUNDING_OPEN]), 0.0)  # what is entered at the settlement never receives it
     return float(sold - bought - taker * (sold + bought) - paid)
 
 
@@ -192,7 +193,7 @@ def inverted(stage: Stage, intents: Intents, account: Account) -> Canary:
     """Take the other side of every intent, without levels and costs: each position gains what the other loses."""
     free = replace(_small(account), maker=0.0, taker=0.0)
     bars = stage.bars.copy()
-    bars[:, :, SLIPPAGE] = 0.0
+    bars[:, :, s.SLIPPAGE] = 0.0
     flat = replace(stage, bars=bars)
     bare = {name: _bare(made, 1) for name, made in intents.items()}
     other = {name: _bare(made, -1) for name, made in intents.items()}
@@ -269,7 +270,7 @@ def plain_intents(stage: Stage, i: int, decided: NDArray[np.int64], side: NDArra
     """
     made = np.zeros(len(decided), dtype=INTENT)
     made["number"], made["side"] = stage.first + decided, side
-    made["price"] = stage.bars[decided, i, CLOSE]
+    made["price"] = stage.bars[decided, i, s.CLOSE]
     made["entry"], made["target"], made["expires"] = np.nan, np.nan, made["number"] + NEXT_OPEN
     made["stop"] = _far(made["price"], made["side"])
     return made
@@ -281,7 +282,7 @@ def random_intents(
     """Long and short at closes drawn at random; on spot, in and out."""
     made = {}
     for i, name in enumerate(stage.instruments):
-        known = np.flatnonzero(np.isfinite(stage.bars[:-NEXT_OPEN, i, OPEN]))
+        known = np.flatnonzero(np.isfinite(stage.bars[:-NEXT_OPEN, i, s.OPEN]))
         decided = np.sort(random.choice(known, size=min(n, len(known)), replace=False))
         side = random.integers(0, 2, len(decided)) if name.is_spot else random.choice([-1, 1], len(decided))
         made[name] = plain_intents(stage, i, decided, side)

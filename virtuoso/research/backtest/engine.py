@@ -20,32 +20,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.engine import lapse_entries, leave, step
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT, NEXT_OPEN
 from virtuoso.account.margin import Tiers
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
-from virtuoso.account.state import (
-    CLOSED,
-    EXPIRES,
-    LEVERAGE,
-    LIMIT,
-    MARK,
-    MARK_CLOSE,
-    ORDER_COLUMNS,
-    ORDER_SHARE,
-    ORDER_STOP,
-    ORDER_TARGET,
-    ORDER_TRAIL,
-    OUT,
-    QUANTITY,
-    RANK,
-    SIZE,
-    TAKER,
-    Books,
-    room_for,
-    unrealised,
-)
+from virtuoso.account.state import Books, room_for, unrealised
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.jit.kernel import kernel
 from virtuoso.market.schema.columns import Array
@@ -191,7 +173,7 @@ def run(
     rules = np.array([account.rules.get(name, Rules()) for name in names], dtype=np.float64)
     spot = np.array([name.is_spot for name in names])
     terms = np.tile([account.maker, account.taker, account.liquidation_fee, account.leverage], (n, 1))
-    terms[spot, LEVERAGE] = 1.0
+    terms[spot, s.LEVERAGE] = 1.0
     books = Books.opened(n, account.cash, room_for(len(gathered), bars))
     price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
     wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
@@ -235,7 +217,7 @@ def _gather(stage: Stage, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.
         if name not in stage.instruments:
             raise DataError(f"There are intents of {name}, which is not among the instruments that are traded.")
         if made.dtype != INTENT:
-            raise DataError(f"A portfolio trades arrays of INTENT (virtuoso.account.intent), was {made.dtype}.")
+            raise DataError(f"A portfolio trades arrays of INTENT (virtuoso.account.records), was {made.dtype}.")
     parts = [intents.get(name, np.empty(0, INTENT)) for name in stage.instruments]
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     gathered = np.concatenate(parts) if parts else np.empty(0, INTENT)
@@ -256,14 +238,14 @@ def _tier_tables(tiers: list[Tiers]) -> Array:
 
 def _orders(intents: np.ndarray, trail: float) -> Array:
     """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS)."""
-    orders = np.zeros((len(intents), ORDER_COLUMNS))
+    orders = np.zeros((len(intents), s.ORDER_COLUMNS))
     market = np.isnan(intents["entry"])
-    orders[:, LIMIT], orders[:, ORDER_STOP] = intents["entry"], intents["stop"]
-    orders[:, EXPIRES] = np.where(market, intents["number"] + NEXT_OPEN, intents["expires"])
+    orders[:, s.LIMIT], orders[:, s.ORDER_STOP] = intents["entry"], intents["stop"]
+    orders[:, s.EXPIRES] = np.where(market, intents["number"] + NEXT_OPEN, intents["expires"])
     price = np.where(market, intents["price"], intents["entry"])
-    orders[:, ORDER_TRAIL] = trail * np.abs(price - intents["stop"]) if trail > 0.0 else np.nan
-    orders[:, RANK] = np.arange(len(intents))
-    orders[:, ORDER_TARGET : ORDER_TARGET + 3], orders[:, ORDER_SHARE : ORDER_SHARE + 3] = (
+    orders[:, s.ORDER_TRAIL] = trail * np.abs(price - intents["stop"]) if trail > 0.0 else np.nan
+    orders[:, s.RANK] = np.arange(len(intents))
+    orders[:, s.ORDER_TARGET : s.ORDER_TARGET + 3], orders[:, s.ORDER_SHARE : s.ORDER_SHARE + 3] = (
         intents["target"], intents["size"],
     )  # fmt: skip
     return orders
@@ -285,12 +267,12 @@ def _run(
     for t in range(len(bars)):
         step(first + t, bars[t], terms, tiers, books, isolated, pessimistic)
         for i in range(len(prices)):
-            if not np.isnan(bars[t, i, MARK_CLOSE]):
-                prices[i] = bars[t, i, MARK_CLOSE]
-            if t == last[i] and t < len(bars) - 1 and positions[i, SIZE] != 0.0:  # delisted: settled at its last mark
-                leave(first + t, i, float(CLOSED), positions[i, SIZE], prices[i], 0.0, terms[i, TAKER], books,
+            if not np.isnan(bars[t, i, s.MARK_CLOSE]):
+                prices[i] = bars[t, i, s.MARK_CLOSE]
+            if t == last[i] and t < len(bars) - 1 and positions[i, s.SIZE] != 0.0:  # delisted: settled at its last mark
+                leave(first + t, i, float(r.CLOSED), positions[i, s.SIZE], prices[i], 0.0, terms[i, s.TAKER], books,
                       isolated)  # fmt: skip
-            exposure[t] += abs(positions[i, SIZE]) * positions[i, MARK]
+            exposure[t] += abs(positions[i, s.SIZE]) * positions[i, s.MARK]
         equity[t] = books.wallet[0] + unrealised(positions)
         peak = max(peak, equity[t])
         if halted_at >= 0 and reset > 0 and t - halted_at >= reset:
@@ -302,19 +284,20 @@ def _run(
                 lapse_entries(first + t, books)
         for row in range(decided[t], decided[t + 1]):
             i = owner[row]
-            if wishes[row, 0] * positions[i, SIZE] > 0.0:  # it is there already: what still waited is called off
-                books.orders[i, OUT], books.orders[i, QUANTITY], books.orders[i, LIMIT] = 0.0, 0.0, np.nan
+            if wishes[row, 0] * positions[i, s.SIZE] > 0.0:  # it is there already: what still waited is called off
+                books.orders[i, s.CLOSE_FIRST], books.orders[i, s.QUANTITY], books.orders[i, s.LIMIT] = 0.0, 0.0, np.nan
         for row in range(decided[t], decided[t + 1]):
             i, side, order = owner[row], wishes[row, 0], wanted[row]
-            if side * positions[i, SIZE] > 0.0:
+            if side * positions[i, s.SIZE] > 0.0:
                 continue
-            books.orders[i, QUANTITY] = 0.0
+            books.orders[i, s.QUANTITY] = 0.0
             if side != 0.0 and not (spot[i] and side < 0.0):
                 seen = closes[max(t // every - CORRELATION_BARS + 1, 0) : t // every + 1]
                 ordered(
-                    i, side, wishes[row, 1], order[ORDER_STOP], wishes[row, 2], equity[t], enforced and halted_at >= 0,
-                    seen, prices, books.orders, positions, limits, rules, refused, cut, unknown, order,
+                    i, side, wishes[row, 1], order[s.ORDER_STOP], wishes[row, 2], equity[t],
+                    enforced and halted_at >= 0, seen, prices, books.orders, positions, limits, rules, refused, cut,
+                    unknown, order,
                 )  # fmt: skip
-            order[OUT] = 1.0 if positions[i, SIZE] != 0.0 else 0.0
-            for k in range(ORDER_COLUMNS):
+            order[s.CLOSE_FIRST] = 1.0 if positions[i, s.SIZE] != 0.0 else 0.0
+            for k in range(s.ORDER_COLUMNS):
                 books.orders[i, k] = order[k]

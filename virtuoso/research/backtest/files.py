@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
-from virtuoso.account.state import KINDS
+from virtuoso.account.records import KINDS
 from virtuoso.clock import iso
 from virtuoso.reports.tearsheet.page import HONESTY, HTML, PDF
 from virtuoso.research.backtest.round_trips import REASONS

@@ -14,20 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    CLOSE,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LOW,
-    MARK_CLOSE,
-    MARK_HIGH,
-    MARK_LOW,
-    MARK_OPEN,
-    OPEN,
-    SLIPPAGE,
-)
+from virtuoso.account import state as s
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
@@ -98,21 +85,21 @@ def spread(slow: Array, prices: Array, known: NDArray[np.bool_]) -> tuple[Array,
         Which bars are told.
     """
     same = (
-        (prices[:, 0, OPEN] == slow[:, OPEN]) & (prices[:, :, HIGH].max(axis=1) == slow[:, HIGH])
-        & (prices[:, :, LOW].min(axis=1) == slow[:, LOW]) & (prices[:, -1, CLOSE] == slow[:, CLOSE])
+        (prices[:, 0, s.OPEN] == slow[:, s.OPEN]) & (prices[:, :, s.HIGH].max(axis=1) == slow[:, s.HIGH])
+        & (prices[:, :, s.LOW].min(axis=1) == slow[:, s.LOW]) & (prices[:, -1, s.CLOSE] == slow[:, s.CLOSE])
     )  # fmt: skip
     told = known.all(axis=1) & same
-    fine = np.full((len(slow), prices.shape[1], BAR_COLUMNS), np.nan)
+    fine = np.full((len(slow), prices.shape[1], s.BAR_COLUMNS), np.nan)
     fine[:, 0] = slow
-    fine[told, :, OPEN : CLOSE + 1] = prices[told]
-    fine[told, :, SLIPPAGE] = slow[told, None, SLIPPAGE]
-    fine[told, :, FUNDING_OPEN], fine[told, :, FUNDING_INSIDE] = 0.0, 0.0
+    fine[told, :, s.OPEN : s.CLOSE + 1] = prices[told]
+    fine[told, :, s.SLIPPAGE] = slow[told, None, s.SLIPPAGE]
+    fine[told, :, s.FUNDING_OPEN], fine[told, :, s.FUNDING_INSIDE] = 0.0, 0.0
     # marks are known at slow closes: between them those of the last price with the premium of both ends, as in `_mark`
-    earlier = slow[told, MARK_OPEN, None] / slow[told, OPEN, None]
-    premium = slow[told, MARK_CLOSE, None] / slow[told, CLOSE, None]
-    fine[told, :, MARK_OPEN] = prices[told, :, OPEN] * earlier
-    fine[told, :, MARK_HIGH] = prices[told, :, HIGH] * np.fmax(premium, earlier)
-    fine[told, :, MARK_LOW] = prices[told, :, LOW] * np.fmin(premium, earlier)
-    fine[told, :, MARK_CLOSE] = prices[told, :, CLOSE] * earlier
-    fine[told, 0, MARK_OPEN], fine[told, -1, MARK_CLOSE] = slow[told, MARK_OPEN], slow[told, MARK_CLOSE]
+    earlier = slow[told, s.MARK_OPEN, None] / slow[told, s.OPEN, None]
+    premium = slow[told, s.MARK_CLOSE, None] / slow[told, s.CLOSE, None]
+    fine[told, :, s.MARK_OPEN] = prices[told, :, s.OPEN] * earlier
+    fine[told, :, s.MARK_HIGH] = prices[told, :, s.HIGH] * np.fmax(premium, earlier)
+    fine[told, :, s.MARK_LOW] = prices[told, :, s.LOW] * np.fmin(premium, earlier)
+    fine[told, :, s.MARK_CLOSE] = prices[told, :, s.CLOSE] * earlier
+    fine[told, 0, s.MARK_OPEN], fine[told, -1, s.MARK_CLOSE] = slow[told, s.MARK_OPEN], slow[told, s.MARK_CLOSE]
     return fine, told

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.account.state import LAPSED, LIQUIDATED, OPEN, REJECTED, STOPPED, UNFILLED, WITHDRAWN
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.market.frame import MarketFrame
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import STILL_OPEN
@@ -62,7 +63,7 @@ def close_times(run: PortfolioRun) -> NDArray[np.int64]:
 
 def fills(run: PortfolioRun) -> NDArray[np.bool_]:
     """Which events changed a position."""
-    filled: NDArray[np.bool_] = (run.events["size"] != 0.0) & ~np.isin(run.events["kind"], UNFILLED)
+    filled: NDArray[np.bool_] = (run.events["size"] != 0.0) & ~np.isin(run.events["kind"], r.UNFILLED)
     return filled
 
 
@@ -93,17 +94,17 @@ def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
         **{f"cut: {name}": n for name, n in run.cut.items()},
         "refused: short on spot": int((spot[run.instrument_of] & (sides < 0)).sum()),
         "refused: decided at the last bar": int(((run.intents["number"] >= last) & (sides != 0)).sum()),
-        "refused: no margin, or opened beyond its stop": int((kinds == REJECTED).sum()),
-        "limit entries that lapsed": int((kinds == LAPSED).sum()),
+        "refused: no margin, or opened beyond its stop": int((kinds == r.REJECTED).sum()),
+        "limit entries that lapsed": int((kinds == r.LAPSED).sum()),
         "limit entries": int(np.isfinite(entered["entry"]).sum()),
         "trades with more than one target": int((np.isfinite(entered["target"]).sum(axis=1) > 1).sum()),
-        "stopped on the bar of the entry": int(((lives["reason"] == STOPPED) & one_bar).sum()),
-        "liquidations": int((kinds == LIQUIDATED).sum()),
+        "stopped on the bar of the entry": int(((lives["reason"] == r.STOPPED) & one_bar).sum()),
+        "liquidations": int((kinds == r.LIQUIDATED).sum()),
         "ambiguous trades": int(lives["ambiguous"].sum()),
         "trades across a gap": int(across_gap(run, lives).sum()),
         "trades on repaired or missing data": int(lives["repaired"].sum()),
         "halts": len(run.halts),
-        "withdrawn": int((kinds == WITHDRAWN).sum()),
+        "withdrawn": int((kinds == r.WITHDRAWN).sum()),
         "correlation_unknown": run.correlation_unknown,
     }
 
@@ -146,7 +147,7 @@ def halted(run: PortfolioRun) -> Halted | None:
 
 def across_gap(run: PortfolioRun, lives: np.ndarray) -> NDArray[np.bool_]:
     """Whether bars of a life are not known, array of shape (n_lives,)."""
-    unknown = np.isnan(run.stage.bars[:, :, OPEN])
+    unknown = np.isnan(run.stage.bars[:, :, s.OPEN])
     before = np.concatenate((np.zeros((1, unknown.shape[1]), np.int64), np.cumsum(unknown, axis=0)))
     begin, end = lives["entry_number"] - run.stage.first, lives["exit_number"] - run.stage.first
     missed: NDArray[np.bool_] = before[end + 1, lives["instrument"]] > before[begin, lives["instrument"]]

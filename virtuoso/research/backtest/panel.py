@@ -18,21 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.state import (
-    BAR_COLUMNS,
-    CLOSE,
-    FUNDING_INSIDE,
-    FUNDING_OPEN,
-    HIGH,
-    LOW,
-    MARK_CLOSE,
-    MARK_HIGH,
-    MARK_LOW,
-    MARK_OPEN,
-    OPEN,
-    SLIPPAGE,
-)
 from virtuoso.clock import UNIT_MS, Timeframe, iso
 from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.market.bars import Bars
@@ -106,7 +93,7 @@ class Stage:
     @property
     def closes(self) -> Array:
         """Closes, NaN where not known, shape (n_bars, n_instruments)."""
-        closes: Array = self.bars[:, :, CLOSE]
+        closes: Array = self.bars[:, :, s.CLOSE]
         return closes
 
     @classmethod
@@ -142,23 +129,23 @@ class Stage:
         timeframe = _one_clock(frames)
         order = sorted(frames, key=lambda frame: frame.instrument)
         first, stop = min(frame.start for frame in order), max(frame.stop for frame in order)
-        bars = np.full((stop - first, len(order), BAR_COLUMNS), np.nan)
+        bars = np.full((stop - first, len(order), s.BAR_COLUMNS), np.nan)
         repaired = np.zeros((stop - first, len(order)), dtype=bool)
         given, allowed, said = funding or {}, terms or FundingTerms(), []
         settled = {}
         for i, frame in enumerate(order):
             here = slice(frame.start - first, frame.stop - first)
             part = bars[here, i]
-            part[:, : CLOSE + 1], known = prices_of(frame, frame.start, len(frame))
-            part[:, SLIPPAGE] = _slippage(frame, slippage)
+            part[:, : s.CLOSE + 1], known = prices_of(frame, frame.start, len(frame))
+            part[:, s.SLIPPAGE] = _slippage(frame, slippage)
             said += _mark(frame, part, allowed)
             settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
             said += words
-            part[:, FUNDING_OPEN], part[:, FUNDING_INSIDE] = 0.0, 0.0
+            part[:, s.FUNDING_OPEN], part[:, s.FUNDING_INSIDE] = 0.0, 0.0
             _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
             part[~known] = np.nan
             repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
-        there = np.isfinite(bars[:, :, OPEN])
+        there = np.isfinite(bars[:, :, s.OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
         stage = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
@@ -167,11 +154,11 @@ class Stage:
     def dearer(self, factor: float) -> Stage:
         """The same with slippage times a factor."""
         bars = self.bars.copy()
-        bars[:, :, SLIPPAGE] *= factor
+        bars[:, :, s.SLIPPAGE] *= factor
         if self.inside is None:
             return replace(self, bars=bars)
         finer = self.inside.bars.copy()
-        finer[:, :, SLIPPAGE] *= factor
+        finer[:, :, s.SLIPPAGE] *= factor
         return replace(self, bars=bars, inside=replace(self.inside, bars=finer))
 
 
@@ -201,22 +188,22 @@ def _slippage(frame: MarketFrame, least: float) -> Array:
 def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
     """Write mark prices: recorded ones, or the last price where that may stand for them."""
     columns, here = frame.base.columns, slice(frame.start - frame.base.first, frame.stop - frame.base.first)
-    part[:, MARK_OPEN : MARK_CLOSE + 1] = part[:, OPEN : CLOSE + 1]
+    part[:, s.MARK_OPEN : s.MARK_CLOSE + 1] = part[:, s.OPEN : s.CLOSE + 1]
     if frame.instrument.is_spot:
         return []
     recorded = columns["mark"][here] if "mark" in columns else np.full(len(frame), np.nan)
-    known = np.isfinite(part[:, CLOSE])
+    known = np.isfinite(part[:, s.CLOSE])
     if np.isfinite(recorded[known]).all() and known.any():
         # within the bar the mark is known at its close only: its extremes are those of the last price, shifted by the
         # larger of the premiums at both ends, so that a liquidation is rather seen than missed
-        premium = recorded / part[:, CLOSE]
+        premium = recorded / part[:, s.CLOSE]
         seen = np.isfinite(premium)
         latest = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), np.argmax(seen)))
         earlier = premium[np.append(latest[:1], latest[:-1])]  # after a gap, that of before it
-        part[:, MARK_OPEN] = part[:, OPEN] * earlier
-        part[:, MARK_HIGH] = part[:, HIGH] * np.fmax(premium, earlier)
-        part[:, MARK_LOW] = part[:, LOW] * np.fmin(premium, earlier)
-        part[:, MARK_CLOSE] = recorded
+        part[:, s.MARK_OPEN] = part[:, s.OPEN] * earlier
+        part[:, s.MARK_HIGH] = part[:, s.HIGH] * np.fmax(premium, earlier)
+        part[:, s.MARK_LOW] = part[:, s.LOW] * np.fmin(premium, earlier)
+        part[:, s.MARK_CLOSE] = recorded
         return []
     if not terms.mark_is_last:
         missing = int((~np.isfinite(recorded) & known).sum())
@@ -287,10 +274,10 @@ def _pay(part: Array, known: NDArray[np.bool_], settled: Settlements, start: int
     bar, at_open = _bars_of(settled, known, start, ms)
     paid = bar < len(part)  # after the last known bar nothing is held any more
     bar, at_open, rates, marks = bar[paid], at_open[paid], settled.rates[paid], settled.marks[paid]
-    opened = np.where(np.isfinite(marks), marks, part[bar, MARK_OPEN])
-    closed = np.where(np.isfinite(marks), marks, part[bar, MARK_CLOSE])
-    np.add.at(part[:, FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])
-    np.add.at(part[:, FUNDING_INSIDE], bar[~at_open], (rates * closed)[~at_open])
+    opened = np.where(np.isfinite(marks), marks, part[bar, s.MARK_OPEN])
+    closed = np.where(np.isfinite(marks), marks, part[bar, s.MARK_CLOSE])
+    np.add.at(part[:, s.FUNDING_OPEN], bar[at_open], (rates * opened)[at_open])
+    np.add.at(part[:, s.FUNDING_INSIDE], bar[~at_open], (rates * closed)[~at_open])
 
 
 def _bars_of(
@@ -312,16 +299,17 @@ def _inside(stage: Stage, frames: Mapping[Instrument, MarketFrame], settled: Map
         )
     every, n = stage.timeframe.ratio(timeframe), len(stage)
     start, first = stage.first * stage.timeframe.ms, stage.first * every
-    bars, told = np.empty((n * every, len(stage.instruments), BAR_COLUMNS)), np.zeros((n, len(stage.instruments)), bool)
+    bars = np.empty((n * every, len(stage.instruments), s.BAR_COLUMNS))
+    told = np.zeros((n, len(stage.instruments)), dtype=bool)
     for i, name in enumerate(stage.instruments):
-        prices, known = np.full((n * every, CLOSE + 1), np.nan), np.zeros(n * every, dtype=bool)
+        prices, known = np.full((n * every, s.CLOSE + 1), np.nan), np.zeros(n * every, dtype=bool)
         if name in frames:
             prices, known = prices_of(frames[name], first, n * every)
         slow = stage.bars[:, i]
-        fine, told[:, i] = spread(slow, prices.reshape(n, every, CLOSE + 1), known.reshape(n, every))
-        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, OPEN]), start, stage.timeframe.ms)
+        fine, told[:, i] = spread(slow, prices.reshape(n, every, s.CLOSE + 1), known.reshape(n, every))
+        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, s.OPEN]), start, stage.timeframe.ms)
         mine = np.append(told[:, i], False)[bar]
-        bars[:, i] = fine.reshape(n * every, BAR_COLUMNS)
+        bars[:, i] = fine.reshape(n * every, s.BAR_COLUMNS)
         paid = Settlements(*(of[mine] for of in settled[i]))
         _pay(bars[:, i], np.repeat(told[:, i], every), paid, start, timeframe.ms)
     return Inside(timeframe, bars, told)

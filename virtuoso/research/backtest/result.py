@@ -43,13 +43,13 @@ from virtuoso.research.validation.quantiles import score_buckets
 from virtuoso.runs.write import Result, trades_frame
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
+from virtuoso.signals.strategy import RuleStrategy, Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from virtuoso.reports.page import ResultsPage
     from virtuoso.research.tracking.experiments import Trial
-    from virtuoso.research.validation.foresight import Decide
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class PortfolioResult(Result):
     scores : tuple of Scores
         In the order of the stage's instruments.
     intents_of : mapping of Instrument to array of INTENT
-    rule : SignalSettings or None
-        What made the intents; None where they were handed in.
+    strategy : Strategy or None
+        What decided; None where the intents were handed in.
     run : PortfolioRun
         Pessimistic about the order of prices inside bars.
     slippage : float
@@ -71,21 +71,18 @@ class PortfolioResult(Result):
         Settings in force.
     given_provenance : mapping of str to str
     env : Env
-    decide : callable or None
-        What made intents that were not made by the rule, see `foresight.Decide`.
     explained : str
         Why a result that no market pays is right all the same, in the user's words.
     """
 
     scores: tuple[Scores, ...] = field(repr=False)
     intents_of: Mapping[Instrument, np.ndarray] = field(repr=False)
-    rule: SignalSettings | None = field(repr=False)
+    strategy: Strategy | None = field(repr=False)
     run: PortfolioRun = field(repr=False)
     slippage: float
     config: Mapping[str, object] = field(repr=False)
     given_provenance: Mapping[str, str] = field(repr=False)
     env: Env = field(repr=False)
-    decide: Decide | None = field(default=None, repr=False)
     explained: str = ""
 
     def __repr__(self) -> str:
@@ -100,6 +97,11 @@ class PortfolioResult(Result):
             return []
         name, figure, note = next(row for row in box_of(self, found).rows() if row[0] == "deflated")
         return [*super().recorded_lines(), f"{name} Sharpe ratio: {figure}, {note}"]
+
+    @property
+    def rule(self) -> SignalSettings | None:
+        """Settings of the shipped rule; None where something else decided."""
+        return self.strategy.settings if isinstance(self.strategy, RuleStrategy) else None
 
     @property
     def stage(self) -> Stage:

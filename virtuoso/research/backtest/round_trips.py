@@ -7,21 +7,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.state import (
-    CLOSED,
-    ENTERED,
-    FUNDED,
-    LIQUIDATED,
-    MARK_CLOSE,
-    STOPPED,
-    TARGETED,
-    UNFILLED,
-)
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.engine import PortfolioRun
 
 STILL_OPEN = -1
-REASONS = {STILL_OPEN: "open", CLOSED: "signal", STOPPED: "stop", TARGETED: "target", LIQUIDATED: "liquidation"}
+REASONS = {STILL_OPEN: "open", r.CLOSED: "signal", r.STOPPED: "stop", r.TARGETED: "target", r.LIQUIDATED: "liquidation"}
 """Why a life ended, by the kind of its last event."""
 
 LIFE = np.dtype(
@@ -72,9 +64,9 @@ def lives(run: PortfolioRun) -> np.ndarray:
 
 def _of_instrument(run: PortfolioRun, i: int) -> list[tuple[object, ...]]:
     """Lives of one instrument, oldest first."""
-    mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], UNFILLED))
+    mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], r.UNFILLED))
     held = np.cumsum(run.events["size"][mine])
-    ends = np.flatnonzero(_flat(run.events["size"][mine], held) & (run.events["kind"][mine] != FUNDED))
+    ends = np.flatnonzero(_flat(run.events["size"][mine], held) & (run.events["kind"][mine] != r.FUNDED))
     bounds = [0, *(ends + 1).tolist()]
     if bounds[-1] < len(mine):
         bounds.append(len(mine))
@@ -90,8 +82,8 @@ def _flat(changes: Array, held: Array) -> NDArray[np.bool_]:
 
 def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, ...]:
     events, first = run.events[rows], run.stage.first
-    entries = events["kind"] == ENTERED
-    exits = ~entries & (events["kind"] != FUNDED)
+    entries = events["kind"] == r.ENTERED
+    exits = ~entries & (events["kind"] != r.FUNDED)
     size, left = float(events["size"][entries].sum()), float(events["size"].sum())
     entry = float((events["size"] * events["price"])[entries].sum()) / size
     open_ = abs(left) > 1e-9 * abs(size)
@@ -99,7 +91,7 @@ def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, .
     intent_row = int(run.intent_of[rows[entries][0]])
     intent = run.intents[intent_row]
     last = int(run.stage.last[i])
-    mark = float(run.stage.bars[last, i, MARK_CLOSE]) if open_ else 0.0
+    mark = float(run.stage.bars[last, i, s.MARK_CLOSE]) if open_ else 0.0
     gross = float(events["realised"].sum()) + (left * (mark - entry) if open_ else 0.0)
     sold = float((-events["size"] * np.nan_to_num(events["price"]))[exits].sum()) + left * mark
     fees, funding = float(events["fee"].sum()), float(events["funding"].sum())
@@ -107,7 +99,7 @@ def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, .
     return (
         i, intent_row, int(intent["number"]), 1 if size > 0.0 else -1, begin, end, entry, sold / size, abs(size),
         float(intent["stop"]), abs(size) * abs(entry - float(intent["stop"])), fees, float(events["slippage"].sum()),
-        funding, gross, gross - fees + funding, int((events["kind"] == TARGETED).sum()), kind,
+        funding, gross, gross - fees + funding, int((events["kind"] == r.TARGETED).sum()), kind,
         bool(events["ambiguous"].any()), bool(run.stage.repaired[begin - first : end - first + 1, i].any()),
         float(intent["score"]), float(intent["reliability"]),
     )  # fmt: skip

@@ -203,7 +203,7 @@ def foresight_of(result: PortfolioResult) -> Foresight | None:
     frames = {frame.instrument: frame for frame in result.frames}
     if result.rule is not None:
         return check_rule(result.scores[0].prism, result.rule, frames, result.intents_of)
-    return None if result.decide is None else check(frames, result.decide, orders=result.intents_of)
+    return None if result.strategy is None else check(frames, result.strategy.decide, orders=result.intents_of)
 
 
 def trial_of(result: PortfolioResult) -> Trial:

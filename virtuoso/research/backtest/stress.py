@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
+from virtuoso.account import records as r
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.state import ENTERED
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.frame import MarketFrame
@@ -67,7 +67,7 @@ class Case:
             metrics.total_return(done.equity, cash),
             annual_sharpe(daily_returns(done)),
             metrics.max_drawdown(done.equity, cash),
-            int((done.events["kind"] == ENTERED).sum()),
+            int((done.events["kind"] == r.ENTERED).sum()),
         )
 
     def __str__(self) -> str:

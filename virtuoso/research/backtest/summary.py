@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from virtuoso.account.metrics import LEAST_TRADES
+from virtuoso.account.records import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.account.risk import LEAST_SHARED
-from virtuoso.account.trades import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.clock import iso
 from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.page import METRICS, Finding, PageTable, ResultsPage

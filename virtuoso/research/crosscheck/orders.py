@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.intent import INTENT, NEXT_OPEN
+from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED
@@ -145,7 +145,7 @@ def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
         Another dtype, out of order, twice at one bar, or decided at a bar that was not scored.
     """
     if intents.dtype != INTENT:
-        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.intent), was {intents.dtype}.")
+        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.records), was {intents.dtype}.")
     numbers = intents["number"]
     wrong = np.flatnonzero(np.diff(numbers) <= 0)
     if len(wrong):

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.account.trades import OPEN, REASONS, STOP
+from virtuoso.account.records import OPEN, REASONS, STOP
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import Array

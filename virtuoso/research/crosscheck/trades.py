@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.trades import OPEN, SIGNAL, STOP, TARGET, TRADE
+from virtuoso.account.records import OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.errors import DataError
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.crosscheck.orders import EITHER, Tape, Terms

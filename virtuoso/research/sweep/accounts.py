@@ -14,43 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.engine import leave, step
-from virtuoso.account.intent import NEXT_OPEN
+from virtuoso.account.records import NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, admitted
-from virtuoso.account.state import (
-    CLOSED,
-    ENTERED,
-    ENTRY,
-    EVENTS_A_BAR,
-    EXPIRES,
-    FUNDED,
-    LIMIT,
-    MARGIN,
-    ORDER_SHARE,
-    ORDER_STOP,
-    ORDER_TARGET,
-    ORDER_TRAIL,
-    OUT,
-    QUANTITY,
-    RANK,
-    SHARE,
-    SIZE,
-    STOP,
-    TAKER,
-    TARGET,
-    Books,
-)
+from virtuoso.account.state import Books
 from virtuoso.jit.kernel import inner, kernel, uncounted
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.decisions import Changes, Tried, reliability
 from virtuoso.research.sweep.ordinary import (
-    E_AMBIGUOUS,
-    E_FEE,
-    E_FUNDING,
-    E_KIND,
-    E_REALISED,
-    E_SIZE,
-    E_SLIPPAGE,
     Purse,
     lapse_entry,
     liquidated_at,
@@ -154,7 +127,7 @@ class Accounts(NamedTuple):
     counted: Rows
 
     @classmethod
-    def opened(cls, n: int, cash: float, room: int = EVENTS_A_BAR) -> Accounts:
+    def opened(cls, n: int, cash: float, room: int = s.EVENTS_A_BAR) -> Accounts:
         """Open accounts that hold nothing."""
         books = Books.opened(n, cash, room)
         return cls(
@@ -202,8 +175,8 @@ def by_contract(
         found[k, HELD_BARS], found[k, DRAWDOWN] = record[HELD], record[DEEPEST]
         found[k, HALTED], found[k, EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, accounts.wallet[k, 0]
         found[k, HALTED_ON], found[k, HALTED_EQUITY] = record[FIRST_HALT], record[FIRST_EQUITY]
-        if own[SIZE] != 0.0:
-            found[k, EQUITY] += own[SIZE] * (market.ground.bars[stop - 1, LEAST] - own[ENTRY])
+        if own[s.SIZE] != 0.0:
+            found[k, EQUITY] += own[s.SIZE] * (market.ground.bars[stop - 1, LEAST] - own[s.ENTRY])
 
 
 @uncounted
@@ -231,26 +204,27 @@ def _pass_ordinary(
             side, rank = float(to[d]), float(accounts.decided[k] + d)
             if side != 0.0 and not draw(drawn, at[d], side, measures[k], rule, plan):
                 side = 0.0
-            if side * own[SIZE] > 0.0:
-                order[OUT], order[QUANTITY], order[LIMIT] = 0.0, 0.0, np.nan  # it is there already: what waited is off
+            if side * own[s.SIZE] > 0.0:  # it is there already: what still waited is called off
+                order[s.CLOSE_FIRST], order[s.QUANTITY], order[s.LIMIT] = 0.0, 0.0, np.nan
             else:
-                _write(order, side, plan, rank, market.first + at[d], rule, 1.0 if own[SIZE] != 0.0 else 0.0)
+                _write(order, side, plan, rank, market.first + at[d], rule, 1.0 if own[s.SIZE] != 0.0 else 0.0)
                 if side > 0.0 or (side < 0.0 and rule.shorts):
                     return t, d, ORDER
             d += 1
         if t >= stop:
             return t, d, NOTHING
         until = min(at[d] + 1, stop) if d < count else stop
-        if money.halt and record[HALTED_AT] >= 0.0 and money.reset == 0 and own[SIZE] == 0.0 and order[QUANTITY] == 0.0:
+        idle = own[s.SIZE] == 0.0 and order[s.QUANTITY] == 0.0
+        if idle and money.halt and money.reset == 0 and record[HALTED_AT] >= 0.0:
             d, until = count, stop  # nothing is entered any more
         event, least, most, called = until, 0.0, 0.0, 0.0
-        if own[SIZE] != 0.0:
-            called = liquidated_at(money.tiers[0], own[SIZE], own[ENTRY], own[MARGIN])
-        if order[QUANTITY] != 0.0 or order[OUT] != 0.0:
+        if own[s.SIZE] != 0.0:
+            called = liquidated_at(money.tiers[0], own[s.SIZE], own[s.ENTRY], own[s.MARGIN])
+        if order[s.QUANTITY] != 0.0 or order[s.CLOSE_FIRST] != 0.0:
             event = t
-        elif own[SIZE] != 0.0:
+        elif own[s.SIZE] != 0.0:
             event, least, most = _event_of(ground, own, called, t, until)
-        mark(ground, t, event, least, most, wallet[0], own[SIZE], own[ENTRY], limit, money.reset, record, daily[k])
+        mark(ground, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, money.reset, record, daily[k])
         t = event
         if event < until:
             if not ordinary(
@@ -267,9 +241,9 @@ def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> N
     books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
     own, only = books.positions[0], int(np.int64(0))  # a literal would be compiled once more
     step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
-    if t == market.last and t < len(market.bars) - 1 and own[SIZE] != 0.0:  # delisted: settled at its last mark
-        price, taker = market.ground.bars[t, LEAST], money.terms[0, TAKER]
-        leave(market.first + t, only, float(CLOSED), own[SIZE], price, 0.0, taker, books, True)
+    if t == market.last and t < len(market.bars) - 1 and own[s.SIZE] != 0.0:  # delisted: settled at its last mark
+        price, taker = market.ground.bars[t, LEAST], money.terms[0, s.TAKER]
+        leave(market.first + t, only, float(r.CLOSED), own[s.SIZE], price, 0.0, taker, books, True)
 
 
 @uncounted
@@ -281,13 +255,13 @@ def _close(
     A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
     """
     own, close, record = purse.own, market.ground.bars[t, LEAST], accounts.record[k]
-    limit, size, entry, wallet = money.limits.max_drawdown, own[SIZE], own[ENTRY], purse.wallet[0]
+    limit, size, entry, wallet = money.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], purse.wallet[0]
     mark(market.ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
     if money.halt and record[HALTED_AT] >= 0.0:
         lapse_entry(market.first + t, purse)
     written, room = accounts.written[0], len(accounts.events)
     accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], found[k])
-    if room <= EVENTS_A_BAR and written <= room:
+    if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 
 
@@ -295,15 +269,15 @@ def _close(
 def _write(order: Array, side: float, plan: Array, rank: float, number: int, rule: Rule, out: float) -> None:
     """Write an order down as the portfolio does with one instrument; its size is not known yet."""
     order[:] = 0.0
-    order[LIMIT], order[ORDER_STOP], order[ORDER_TRAIL], order[RANK] = np.nan, np.nan, np.nan, rank
-    order[EXPIRES], order[OUT] = number + NEXT_OPEN, out
+    order[s.LIMIT], order[s.ORDER_STOP], order[s.ORDER_TRAIL], order[s.RANK] = np.nan, np.nan, np.nan, rank
+    order[s.EXPIRES], order[s.CLOSE_FIRST] = number + NEXT_OPEN, out
     for j in range(3):
-        order[ORDER_TARGET + j] = plan[PLAN_TARGET + j] if side != 0.0 else np.nan
-        order[ORDER_SHARE + j] = plan[PLAN_SIZE + j] if side != 0.0 else 0.0
+        order[s.ORDER_TARGET + j] = plan[PLAN_TARGET + j] if side != 0.0 else np.nan
+        order[s.ORDER_SHARE + j] = plan[PLAN_SIZE + j] if side != 0.0 else 0.0
     if side != 0.0:
-        order[LIMIT], order[ORDER_STOP] = plan[PLAN_LIMIT], plan[PLAN_STOP]
+        order[s.LIMIT], order[s.ORDER_STOP] = plan[PLAN_LIMIT], plan[PLAN_STOP]
         if not np.isnan(plan[PLAN_LIMIT]):
-            order[EXPIRES] = number + rule.waits
+            order[s.EXPIRES] = number + rule.waits
 
 
 @uncounted
@@ -315,14 +289,14 @@ def _order(
     positions, orders, prices = accounts.positions[k], accounts.orders[k], asked.prices
     prices[0] = market.ground.bars[t, LEAST]
     own, equity = positions[0], accounts.wallet[k, 0]
-    if own[SIZE] != 0.0:
-        equity += own[SIZE] * (prices[0] - own[ENTRY])
+    if own[s.SIZE] != 0.0:
+        equity += own[s.SIZE] * (prices[0] - own[s.ENTRY])
     trusted = reliability(
         market.points[t], market.coverage[market.run[t]], market.gates[t], market.face, tried.shares[k],
         tried.face_weights[k],
     )  # fmt: skip
     price = drawn.table[drawn.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
-    orders[0, QUANTITY] = admitted(
+    orders[0, s.QUANTITY] = admitted(
         0, side, price, plan[PLAN_STOP], trusted, equity, money.halt and accounts.record[k, HALTED_AT] >= 0.0,
         asked.closes, prices, orders, positions, money.limits, money.rules, False, asked.refused, asked.cut,
         asked.unknown,
@@ -334,11 +308,11 @@ def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> t
     """First bar on which something may happen to what is held; least and greatest close of those before it."""
     nearest = np.inf
     for k in range(3):
-        if own[SHARE + k] > 0.0:
-            nearest = min(nearest, own[TARGET + k] if own[SIZE] > 0.0 else -own[TARGET + k])
-    below, above, mark_below, mark_above = own[STOP], nearest, called, np.inf
-    if own[SIZE] < 0.0:
-        below, above, mark_below, mark_above = -nearest, own[STOP], -np.inf, called
+        if own[s.SHARE + k] > 0.0:
+            nearest = min(nearest, own[s.TARGET + k] if own[s.SIZE] > 0.0 else -own[s.TARGET + k])
+    below, above, mark_below, mark_above = own[s.STOP], nearest, called, np.inf
+    if own[s.SIZE] < 0.0:
+        below, above, mark_below, mark_above = -nearest, own[s.STOP], -np.inf, called
     return advance(ground, t, stop, below, above, mark_below, mark_above)
 
 
@@ -346,16 +320,16 @@ def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> t
 def _count(events: Array, seen: int, written: int, life: Array, found: Array) -> int:
     """Add up what new events cost, and what each position brought that ends with them; gives the events so far."""
     for e in range(seen, written):
-        kind = events[e, E_KIND]
-        found[FEES] += events[e, E_FEE]
-        found[SLIPPED] += events[e, E_SLIPPAGE]
-        found[FUNDING] += events[e, E_FUNDING]
-        if kind > FUNDED:
+        kind = events[e, s.EVENT_KIND]
+        found[FEES] += events[e, s.EVENT_FEE]
+        found[SLIPPED] += events[e, s.EVENT_SLIPPAGE]
+        found[FUNDING] += events[e, s.EVENT_FUNDING]
+        if kind > r.FUNDED:
             continue
-        life[LIFE_SIZE] += events[e, E_SIZE]
-        life[LIFE_PNL] += events[e, E_REALISED] - events[e, E_FEE] + events[e, E_FUNDING]
-        life[LIFE_DOUBT] = max(life[LIFE_DOUBT], events[e, E_AMBIGUOUS])
-        if life[LIFE_SIZE] == 0.0 and kind != ENTERED and kind != FUNDED:
+        life[LIFE_SIZE] += events[e, s.EVENT_SIZE]
+        life[LIFE_PNL] += events[e, s.EVENT_REALISED] - events[e, s.EVENT_FEE] + events[e, s.EVENT_FUNDING]
+        life[LIFE_DOUBT] = max(life[LIFE_DOUBT], events[e, s.EVENT_AMBIGUOUS])
+        if life[LIFE_SIZE] == 0.0 and kind != r.ENTERED and kind != r.FUNDED:
             pnl = life[LIFE_PNL]
             found[TRADES] += 1.0
             found[AMBIGUOUS] += life[LIFE_DOUBT]

@@ -14,47 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from virtuoso.account import records as r
+from virtuoso.account import state as s
 from virtuoso.account.engine import DUST
 from virtuoso.account.margin import liquidation_price, maintenance
-from virtuoso.account.state import (
-    BY,
-    CALLED,
-    CLOSED,
-    DOUBTED,
-    ENTERED,
-    ENTRY,
-    EVENT,
-    FRESH,
-    HIGH,
-    LAPSED,
-    LEVERAGE,
-    LIMIT,
-    LOW,
-    MAKER,
-    MARGIN,
-    MARK,
-    MARK_CLOSE,
-    OPEN,
-    ORDER_SHARE,
-    ORDER_STOP,
-    ORDER_TARGET,
-    ORDER_TRAIL,
-    OUT,
-    QUANTITY,
-    RANK,
-    REJECTED,
-    RESTS,
-    SHARE,
-    SIZE,
-    SLIPPAGE,
-    STOP,
-    STOPPED,
-    TAKER,
-    TARGET,
-    TARGETED,
-    TRAIL,
-    WHOLE,
-)
 from virtuoso.jit.kernel import uncounted
 from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.scores import Rows
@@ -63,9 +26,6 @@ from virtuoso.research.sweep.skip import MARK_HIGH, MARK_LOW, Ground
 
 SLACK = 1e-9
 """Share of price by which a liquidation is looked for too early: the step itself decides."""
-E_KIND, E_SIZE, E_FEE, E_SLIPPAGE, E_REALISED, E_FUNDING, E_AMBIGUOUS = (
-    (EVENT.names or ()).index(name) for name in ("kind", "size", "fee", "slippage", "realised", "funding", "ambiguous")
-)
 
 
 class Purse(NamedTuple):
@@ -118,27 +78,27 @@ def ordinary(
     pessimistic : bool
     """
     own, order, bar = purse.own, purse.order, bars[t, 0]
-    size, quantity = own[SIZE], order[QUANTITY]
-    if np.isnan(bar[OPEN]) or ground.bars[t, REACHED_LOW] == -np.inf:
+    size, quantity = own[s.SIZE], order[s.QUANTITY]
+    if np.isnan(bar[s.OPEN]) or ground.bars[t, REACHED_LOW] == -np.inf:
         return False
     if size != 0.0 and _near(ground, t, size, called):
         return False
     if quantity != 0.0:
-        if not np.isnan(order[LIMIT]) or (size != 0.0 and order[OUT] == 0.0):
+        if not np.isnan(order[s.LIMIT]) or (size != 0.0 and order[s.CLOSE_FIRST] == 0.0):
             return False
-        price = bar[OPEN] * (1.0 + (1.0 if quantity > 0.0 else -1.0) * bar[SLIPPAGE])
-        margin = abs(quantity) * price / term[LEVERAGE]
+        price = bar[s.OPEN] * (1.0 + (1.0 if quantity > 0.0 else -1.0) * bar[s.SLIPPAGE])
+        margin = abs(quantity) * price / term[s.LEVERAGE]
         if _near(ground, t, quantity, liquidated_at(tiers, quantity, price, margin)):
             return False
     if size != 0.0:
         _leave_at_open(instant, bar, term, purse)
-    order[OUT] = 0.0
+    order[s.CLOSE_FIRST] = 0.0
     if quantity != 0.0:
         _enter(instant, bar, term, tiers, purse)
-    if own[SIZE] != 0.0:
+    if own[s.SIZE] != 0.0:
         _meet(instant, bar, term, purse, pessimistic)
-    if own[SIZE] != 0.0:
-        own[MARK] = bar[MARK_CLOSE]
+    if own[s.SIZE] != 0.0:
+        own[s.MARK] = bar[s.MARK_CLOSE]
     return True
 
 
@@ -152,55 +112,55 @@ def _near(ground: Ground, t: int, size: float, mark: float) -> bool:
 def _leave_at_open(instant: int, bar: Array, term: Array, purse: Purse) -> None:
     """Leave where the open is at or beyond the stop, or where it was decided so."""
     own = purse.own
-    stopped = (1.0 if own[SIZE] > 0.0 else -1.0) * (bar[OPEN] - own[STOP]) <= 0.0
-    if stopped or purse.order[OUT] != 0.0:
-        kind = float(STOPPED) if stopped else float(CLOSED)
-        _leave(instant, kind, own[SIZE], bar[OPEN], bar[SLIPPAGE], term[TAKER], purse)
+    stopped = (1.0 if own[s.SIZE] > 0.0 else -1.0) * (bar[s.OPEN] - own[s.STOP]) <= 0.0
+    if stopped or purse.order[s.CLOSE_FIRST] != 0.0:
+        kind = float(r.STOPPED) if stopped else float(r.CLOSED)
+        _leave(instant, kind, own[s.SIZE], bar[s.OPEN], bar[s.SLIPPAGE], term[s.TAKER], purse)
 
 
 @uncounted
 def _enter(instant: int, bar: Array, term: Array, tiers: Array, purse: Purse) -> None:
     """Enter at the open if the account can carry it; nothing is held."""
     own, order = purse.own, purse.order
-    quantity = order[QUANTITY]
-    side, quoted = 1.0 if quantity > 0.0 else -1.0, bar[OPEN]
-    price = quoted * (1.0 + side * bar[SLIPPAGE])
-    margin, fee = abs(quantity) * price / term[LEVERAGE], abs(quantity) * price * term[TAKER]
-    refused = side * (quoted - order[ORDER_STOP]) <= 0.0 or margin + fee > purse.wallet[0]
+    quantity = order[s.QUANTITY]
+    side, quoted = 1.0 if quantity > 0.0 else -1.0, bar[s.OPEN]
+    price = quoted * (1.0 + side * bar[s.SLIPPAGE])
+    margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * term[s.TAKER]
+    refused = side * (quoted - order[s.ORDER_STOP]) <= 0.0 or margin + fee > purse.wallet[0]
     for k in range(3):
-        refused = refused or (order[ORDER_SHARE + k] > 0.0 and side * (order[ORDER_TARGET + k] - price) <= 0.0)
+        refused = refused or (order[s.ORDER_SHARE + k] > 0.0 and side * (order[s.ORDER_TARGET + k] - price) <= 0.0)
     if refused or margin <= maintenance(tiers, abs(quantity) * price):
-        _note(purse, instant, float(REJECTED), order[RANK], quantity, price, 0.0, 0.0, 0.0, 0.0)
+        _note(purse, instant, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0)
     else:
-        own[ENTRY], own[SIZE], own[WHOLE], own[FRESH] = price, quantity, abs(quantity), 0.0
-        own[MARGIN], own[BY] = margin, order[RANK]
-        own[STOP], own[TRAIL] = order[ORDER_STOP], order[ORDER_TRAIL]
+        own[s.ENTRY], own[s.SIZE], own[s.MAX_SIZE], own[s.FILLED_INTRABAR] = price, quantity, abs(quantity), 0.0
+        own[s.MARGIN], own[s.ENTRY_ORDER] = margin, order[s.RANK]
+        own[s.STOP], own[s.TRAIL] = order[s.ORDER_STOP], order[s.ORDER_TRAIL]
         for k in range(3):
-            own[TARGET + k] = order[ORDER_TARGET + k]
-            own[SHARE + k] = order[ORDER_SHARE + k] if not np.isnan(order[ORDER_TARGET + k]) else 0.0
+            own[s.TARGET + k] = order[s.ORDER_TARGET + k]
+            own[s.SHARE + k] = order[s.ORDER_SHARE + k] if not np.isnan(order[s.ORDER_TARGET + k]) else 0.0
         purse.wallet[0] -= fee
         slipped = abs(quantity) * abs(price - quoted)
-        _note(purse, instant, float(ENTERED), order[RANK], quantity, price, fee, slipped, 0.0, 0.0)
-    order[QUANTITY], order[LIMIT], order[RESTS] = 0.0, np.nan, 0.0
+        _note(purse, instant, float(r.ENTERED), order[s.RANK], quantity, price, fee, slipped, 0.0, 0.0)
+    order[s.QUANTITY], order[s.LIMIT], order[s.RESTED] = 0.0, np.nan, 0.0
 
 
 @uncounted
 def _meet(instant: int, bar: Array, term: Array, purse: Purse, pessimistic: bool) -> None:
     """Let the prices inside the bar meet targets and stop."""
     own = purse.own
-    side, adverse, best = (1.0, bar[LOW], bar[HIGH]) if own[SIZE] > 0.0 else (-1.0, bar[HIGH], bar[LOW])
-    stopped = side * (adverse - own[STOP]) <= 0.0
+    side, adverse, best = (1.0, bar[s.LOW], bar[s.HIGH]) if own[s.SIZE] > 0.0 else (-1.0, bar[s.HIGH], bar[s.LOW])
+    stopped = side * (adverse - own[s.STOP]) <= 0.0
     for k in range(3):
-        if own[SIZE] != 0.0 and own[SHARE + k] > 0.0 and side * (best - own[TARGET + k]) >= 0.0:
+        if own[s.SIZE] != 0.0 and own[s.SHARE + k] > 0.0 and side * (best - own[s.TARGET + k]) >= 0.0:
             if stopped:
-                own[DOUBTED] = 1.0
+                own[s.AMBIGUOUS] = 1.0
             if not pessimistic or not stopped:
-                part = side * min(own[SHARE + k] * own[WHOLE], abs(own[SIZE]))
-                own[SHARE + k] = 0.0
-                _leave(instant, float(TARGETED), part, own[TARGET + k], 0.0, term[MAKER], purse)
-    if own[SIZE] != 0.0 and stopped:
-        price = side * min(side * own[STOP], side * bar[OPEN])
-        _leave(instant, float(STOPPED), own[SIZE], price, bar[SLIPPAGE], term[TAKER], purse)
+                part = side * min(own[s.SHARE + k] * own[s.MAX_SIZE], abs(own[s.SIZE]))
+                own[s.SHARE + k] = 0.0
+                _leave(instant, float(r.TARGETED), part, own[s.TARGET + k], 0.0, term[s.MAKER], purse)
+    if own[s.SIZE] != 0.0 and stopped:
+        price = side * min(side * own[s.STOP], side * bar[s.OPEN])
+        _leave(instant, float(r.STOPPED), own[s.SIZE], price, bar[s.SLIPPAGE], term[s.TAKER], purse)
 
 
 @uncounted
@@ -209,30 +169,30 @@ def _leave(
 ) -> None:
     """Take a signed part of the position off; it loses at most its margin, fee included."""
     own, wallet = purse.own, purse.wallet
-    price = quoted * (1.0 - slippage if own[SIZE] > 0.0 else 1.0 + slippage)
-    left = own[SIZE] - part
-    if abs(left) <= DUST * own[WHOLE]:
-        part, left = own[SIZE], 0.0
-    backing = own[MARGIN] * (part / own[SIZE])
-    realised = max(part * (price - own[ENTRY]), -max(backing, 0.0))
+    price = quoted * (1.0 - slippage if own[s.SIZE] > 0.0 else 1.0 + slippage)
+    left = own[s.SIZE] - part
+    if abs(left) <= DUST * own[s.MAX_SIZE]:
+        part, left = own[s.SIZE], 0.0
+    backing = own[s.MARGIN] * (part / own[s.SIZE])
+    realised = max(part * (price - own[s.ENTRY]), -max(backing, 0.0))
     fee = min(abs(part) * price * fee_rate, max(backing + realised, 0.0))
     wallet[0] += realised - fee
-    own[MARGIN] *= left / own[SIZE]
-    own[SIZE] = left
+    own[s.MARGIN] *= left / own[s.SIZE]
+    own[s.SIZE] = left
     slipped = abs(part) * abs(price - quoted)
-    _note(purse, instant, kind, own[BY], -part, price, fee, slipped, realised, own[DOUBTED])
+    _note(purse, instant, kind, own[s.ENTRY_ORDER], -part, price, fee, slipped, realised, own[s.AMBIGUOUS])
     if left == 0.0:
         own[:] = 0.0
-        own[STOP], own[TRAIL], own[CALLED] = np.nan, np.nan, np.nan
+        own[s.STOP], own[s.TRAIL], own[s.LIQ_PRICE] = np.nan, np.nan, np.nan
 
 
 @uncounted
 def lapse_entry(instant: int, purse: Purse) -> None:
     """Let what waits to enter lapse, as `contract.lapse_entries` does; a way out stays."""
     order = purse.order
-    if order[QUANTITY] != 0.0:
-        _note(purse, instant, float(LAPSED), order[RANK], 0.0, order[LIMIT], 0.0, 0.0, 0.0, 0.0)
-        order[QUANTITY], order[LIMIT], order[RESTS] = 0.0, np.nan, 0.0
+    if order[s.QUANTITY] != 0.0:
+        _note(purse, instant, float(r.LAPSED), order[s.RANK], 0.0, order[s.LIMIT], 0.0, 0.0, 0.0, 0.0)
+        order[s.QUANTITY], order[s.LIMIT], order[s.RESTED] = 0.0, np.nan, 0.0
 
 
 @uncounted

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
 """What configurations may be ranked by, the larger the better."""
+FILLS = "contract"
+"""How orders fill: as in the account of a backtest."""
 MOST_DAILY = 2_000
 """Configurations up to which the equity of every day is written too, a column each."""
 HONESTY, HONEST_WORDS = "honesty.json", "honesty.txt"
@@ -49,8 +51,6 @@ class SweepResult(Result):
     ----------
     scores : Scores
     configurations : Configurations
-    fills : str
-        "contract" or "vectorbt".
     cash : float, quote currency
     found : Array, shape (n_configurations, len(FOUND))
     daily : Array, quote currency, shape (n_configurations, n_days)
@@ -60,20 +60,19 @@ class SweepResult(Result):
     given_provenance : mapping of str to str
     ranked_by : str
         One of RANKED.
-    halt : bool or None
-        Whether a halt was enforced, or only reported; None where the fills know none.
+    halt : bool
+        Whether a halt was enforced, or only reported.
     """
 
     scores: Scores = field(repr=False)
     configurations: Configurations
-    fills: str
     cash: float
     found: Array = field(repr=False)
     daily: Array = field(repr=False)
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
     ranked_by: str = "sharpe"
-    halt: bool | None = None
+    halt: bool = False
 
     def __len__(self) -> int:
         return len(self.found)
@@ -82,7 +81,7 @@ class SweepResult(Result):
         frame, density = self.scores.frame, float(self.column("trades").mean())
         return (
             f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} configurations over "
-            f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {self.fills} fills>"
+            f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
         )
 
     def __str__(self) -> str:
@@ -122,8 +121,6 @@ class SweepResult(Result):
     @property
     def halt_words(self) -> str:
         """How many reached a halt, and whether it was enforced, in a sentence."""
-        if self.halt is None:
-            return f"Fills of {self.fills} know no halt."
         reached = f"{int(self.column('halted').sum()):,} of {len(self):,} configurations reached the halt"
         if self.halt:
             return f"{reached}. It was enforced: nothing was entered any more, or not before it was lifted."
@@ -240,7 +237,7 @@ class SweepResult(Result):
     def configuration(self) -> dict[str, Any]:
         """Terms of trading and settings in force; says whether the market was simulated."""
         simulated = self.scores.frame.instrument.is_simulated
-        how = {"fills": self.fills, "halt": self.halt, "ranked_by": self.ranked_by}
+        how = {"fills": FILLS, "halt": self.halt, "ranked_by": self.ranked_by}
         return {"simulated": simulated, **how, **self.config}
 
     def files(self) -> dict[str, bytes]:

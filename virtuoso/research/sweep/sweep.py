@@ -4,8 +4,7 @@
    stretch, so that what all of them look at stays in the processor's cache:
 2. `decisions.py` finds where the state of each one's rule changes, with the decisions of the full path bit for bit.
 3. Charts are read at the bars at which any of them decides; each draws its own plans into them (plans.py).
-4. Each one's account is walked from event to event (skip.py): by the contract, with the events of
-   `portfolio.run` (accounts.py), or with vectorbt's fills (vectorbt.py).
+4. Each one's account is walked from event to event (skip.py), with the events of `backtest.engine.run` (accounts.py).
 
 What is found is a table with a row a configuration (result.py). What the sweep cannot express (trailing stops,
 cross margin, several instruments with one wallet) is refused: choose here, then run the chosen ones in full.
@@ -20,24 +19,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from virtuoso.account import state as books
+from virtuoso.account import state as s
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
-from virtuoso.errors import ConfigError, DataError, NoDataError, check_room, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import Stage
-from virtuoso.research.crosscheck.orders import Tape, Terms
 from virtuoso.research.sweep.accounts import Accounts, Money, by_contract
 from virtuoso.research.sweep.decisions import Changes, Facts, Sides, Tried, decide, guard_of
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FOUND, TRADES, Drawn, Market, Rule, undrawn
+from virtuoso.research.sweep.plans import FOUND, Drawn, Market, Rule, undrawn
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import BLOCK, Panel, Rows, Steps
 from virtuoso.research.sweep.skip import Ground, ground_of
-from virtuoso.research.sweep.vectorbt import Cash, Holdings, by_vectorbt
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
@@ -48,7 +45,6 @@ STRETCH = 32
 """Blocks of bars that are decided, then traded while they still lie in the processor's cache."""
 THREADS = 2
 
-FILLS = ("contract", "vectorbt")
 Progress = Callable[[int, int], None]
 
 
@@ -56,10 +52,8 @@ def sweep(
     scores: Scores,
     configurations: Configurations,
     *,
-    fills: str = "contract",
     stage: Stage | None = None,
     account: Account | None = None,
-    terms: Terms | None = None,
     pessimistic: bool = True,
     threads: int = THREADS,
     progress: Progress | None = None,
@@ -73,17 +67,12 @@ def sweep(
     scores : Scores
         Of any weights: what is used are the scores of their components.
     configurations : Configurations
-    fills : str
-        "contract": the portfolio's account; needs a stage and an account. "vectorbt": the first backtest's fills; needs
-        terms.
     stage : Stage, optional
         The bars of the market alone; made from the scores if absent, and refused where funding is not known.
     account : Account, optional
         The default one if absent.
-    terms : Terms, optional
-        Of vectorbt's fills; the default ones if absent.
     pessimistic : bool
-        What the contract assumes of the order of prices inside a bar.
+        What the account assumes of the order of prices inside a bar.
     threads : int
         The result is the same for any number.
     progress : callable, optional
@@ -111,41 +100,35 @@ def sweep(
     >>> tried = Configurations.around(scores.prism, settings, 1_000, Env(seed=7))  # doctest: +SKIP
     >>> sweep(scores, tried).best(5)                                               # doctest: +SKIP
     """
-    result = Sweep(scores, configurations, fills, stage, account, terms, pessimistic).run(threads, progress)
+    result = Sweep(scores, configurations, stage, account, pessimistic).run(threads, progress)
     return replace(result, config=dict(config or {}), given_provenance=dict(provenance or {}))
 
 
 class Sweep:
-    """A market made ready to be swept; `run` sweeps it, `events` and `trades` re-tell one configuration."""
+    """A market made ready to be swept; `run` sweeps it, `events` repeats one configuration."""
 
     def __init__(
         self,
         scores: Scores,
         configurations: Configurations,
-        fills: str = "contract",
         stage: Stage | None = None,
         account: Account | None = None,
-        terms: Terms | None = None,
         pessimistic: bool = True,
     ) -> None:
-        _check(scores, configurations, fills)
-        self.scores, self.configurations, self.fills = scores, configurations, fills
+        _check(scores, configurations)
+        self.scores, self.configurations = scores, configurations
         self.settings = configurations.settings
         self.panel = Panel.of(scores, self.settings)
-        self.account, self.terms = account or Account(), terms or Terms()
-        if fills == "contract":
-            bars, first = self._staged(stage), scores.start
-            self.money = self._money(pessimistic)
-            self.cash = self.account.cash
-        else:
-            bars, first = self._taped(), scores.start
-            self.cash = self.terms.cash
+        self.account = account or Account()
+        self.cash = self.account.cash
+        bars = self._bars(stage)
+        self.money = self._money(pessimistic)
         self.days, ground, last = self._ground(bars)
         lead = self.panel.lead
         run = np.repeat(np.arange(len(self.panel.coverage)), np.diff(self.panel.edges))[lead:]
         self.market = Market(
-            ground, bars, first, last, self.panel.points[lead:], self.panel.coverage, self.panel.gates[lead:], run,
-            self.panel.face,
+            ground, bars, scores.start, last, self.panel.points[lead:], self.panel.coverage, self.panel.gates[lead:],
+            run, self.panel.face,
         )  # fmt: skip
         levels = self.settings.levels
         self.rule = Rule(
@@ -172,25 +155,14 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(
-            self.scores, self.configurations, self.fills, self.cash, found, daily,
-            halt=self.account.halt if self.fills == "contract" else None,
-        )  # fmt: skip
+        return SweepResult(self.scores, self.configurations, self.cash, found, daily, halt=self.account.halt)
 
     def events(self, row: int) -> np.ndarray:
-        """Events of one configuration with the contract's fills, array of EVENT: those of `portfolio.run`."""
+        """Return the events of one configuration, array of EVENT: those of `backtest.engine.run`."""
         changes = self._changes(row)
         accounts = Accounts.opened(1, self.cash, room_for(int(changes.counts[0]), self.market.bars))
-        self._retell(row, changes, accounts)
+        self._repeat(row, changes, accounts)
         return Books(np.empty((0, 0)), np.empty((0, 0)), np.empty(0), accounts.events, accounts.written).named()
-
-    def trades(self, row: int) -> Array:
-        """Closed trades of one configuration with vectorbt's fills, shape (n_trades, TRADE_COLUMNS)."""
-        changes = self._changes(row)
-        holdings = Holdings.opened(1, self.cash, int(changes.counts[0]) + 1)
-        closed = int(self._retell(row, changes, holdings)[TRADES])
-        check_room("trades of a configuration", closed, len(holdings.trades))
-        return holdings.trades[:closed]
 
     def decisions(self, a: int, b: int) -> tuple[Rows, Sides, Rows]:
         """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
@@ -204,15 +176,19 @@ class Sweep:
 
     def _book(self, a: int, b: int, found: Array, daily: Array) -> None:
         """Find what becomes of the configurations a to b."""
-        books = (Accounts if self.fills == "contract" else Holdings).opened(b - a, self.cash)
+        accounts = self._opened(b - a)
         daily[:] = self.cash
         for changes, start, stop in self._stretches(a, b):
-            self._walk(a, b, changes, start, stop, books, found, daily)
+            self._walk(a, b, changes, start, stop, accounts, found, daily)
 
-    def _retell(self, row: int, changes: Changes, books: Accounts | Holdings) -> Array:
-        """Walk one configuration over all bars at once."""
+    def _opened(self, n: int) -> Accounts:
+        """Open the accounts of several configurations."""
+        return Accounts.opened(n, self.cash)
+
+    def _repeat(self, row: int, changes: Changes, accounts: Accounts) -> Array:
+        """Walk one configuration over all bars at once; return its figures."""
         found, daily = np.zeros((1, len(FOUND))), np.empty((1, len(self.days)))
-        self._walk(row, row + 1, changes, 0, len(self.scores), books, found, daily)
+        self._walk(row, row + 1, changes, 0, len(self.scores), accounts, found, daily)
         figures: Array = found[0]
         return figures
 
@@ -235,20 +211,14 @@ class Sweep:
             yield changes, start, max(stop, 0)
 
     def _walk(
-        self, a: int, b: int, changes: Changes, start: int, stop: int, books: Accounts | Holdings, found: Array,
-        daily: Array,
-    ) -> None:  # fmt: skip
+        self, a: int, b: int, changes: Changes, start: int, stop: int, accounts: Accounts, found: Array, daily: Array
+    ) -> None:
         """Walk the accounts of the configurations a to b over a stretch of bars."""
-        drawn, measures = self._charts_at(changes), self.configurations.measures[a:b]
-        if isinstance(books, Accounts):
-            by_contract(
-                self.market, self.rule, self.money, drawn, self._tried(a, b), measures, changes, start, stop, books,
-                found, daily,
-            )  # fmt: skip
-            check_room("events of an account", int(books.written[0]), len(books.events))
-        else:
-            terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
-            by_vectorbt(self.market, self.rule, terms, drawn, measures, changes, start, stop, books, found, daily)
+        by_contract(
+            self.market, self.rule, self.money, self._charts_at(changes), self._tried(a, b),
+            self.configurations.measures[a:b], changes, start, stop, accounts, found, daily,
+        )  # fmt: skip
+        check_room("events of an account", int(accounts.written[0]), len(accounts.events))
 
     def _tried(self, a: int, b: int) -> Tried:
         c = self.configurations
@@ -270,8 +240,8 @@ class Sweep:
                 self._drawn, self._charts = self._drawn._replace(table=table), end
             return self._drawn
 
-    def _staged(self, stage: Stage | None) -> Array:
-        """Bars as the contract takes them; refuses what the sweep cannot express."""
+    def _bars(self, stage: Stage | None) -> Array:
+        """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
         if account.trail > 0.0 or not account.isolated:
             what = "trailing stops" if account.trail > 0.0 else "cross margin"
@@ -299,42 +269,29 @@ class Sweep:
         reset = account.reset_halt * DAY_MS // self.scores.frame.timeframe.ms
         return Money(account.cash, terms, tiers, rules, account.limits, account.halt, reset, pessimistic)
 
-    def _taped(self) -> Array:
-        """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
-        tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
-        bars = np.full((len(self.scores), 1, books.BAR_COLUMNS), np.nan)
-        at = tape.numbers - self.scores.start
-        columns = ((books.OPEN, tape.open), (books.HIGH, tape.high), (books.LOW, tape.low), (books.CLOSE, tape.close))
-        for column, values in (*columns, (books.MARK_CLOSE, tape.close)):
-            bars[at, 0, column] = values
-        return bars
-
     def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
         """What is walked over, the ends of days, and the position of the last known bar."""
         one, ms = bars[:, 0], self.scores.frame.timeframe.ms
-        known = np.flatnonzero(np.isfinite(one[:, books.OPEN]))
+        known = np.flatnonzero(np.isfinite(one[:, s.OPEN]))
         if len(known) < 2:
             instrument = self.scores.frame.instrument
             raise NoDataError(f"A sweep of {instrument} needs at least two known bars, found {len(known)}.")
         last = int(known[-1])
-        begin, end = (0, len(one)) if self.fills == "contract" else (int(known[0]), last + 1)
-        days = np.arange(1, (end - begin) * ms // DAY_MS + 1) * DAY_MS // ms + begin - 1
+        days = np.arange(1, len(one) * ms // DAY_MS + 1) * DAY_MS // ms - 1
         nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
         reach = np.tile(nothing, (len(one), 1))
-        for low, high, column in ((books.LOW, books.HIGH, 0), (books.MARK_LOW, books.MARK_HIGH, 2)):
-            opened = one[:, books.OPEN if column == 0 else books.MARK_OPEN]
+        for low, high, column in ((s.LOW, s.HIGH, 0), (s.MARK_LOW, s.MARK_HIGH, 2)):
+            opened = one[:, s.OPEN if column == 0 else s.MARK_OPEN]
             reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
             reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
-        reach[np.flatnonzero(np.nan_to_num(one[:, books.FUNDING_OPEN :]).any(axis=1))] = -nothing
-        if self.fills == "contract" and last < len(one) - 1:  # delisted: what is held is settled there
+        reach[np.flatnonzero(np.nan_to_num(one[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
+        if last < len(one) - 1:  # delisted: what is held is settled there
             reach[last] = -nothing
-        return days, ground_of(reach, one[:, books.MARK_CLOSE], one[:, books.OPEN], days), last
+        return days, ground_of(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
 
 
-def _check(scores: Scores, configurations: Configurations, fills: str) -> None:
-    """Refuse what does not belong together."""
-    if fills not in FILLS:
-        raise ConfigError(f"fills are 'contract' or 'vectorbt', was {fills!r}. {did_you_mean(fills, FILLS)}")
+def _check(scores: Scores, configurations: Configurations) -> None:
+    """Reject what does not belong together."""
     ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
     if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):

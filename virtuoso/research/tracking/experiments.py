@@ -32,6 +32,7 @@ from virtuoso.account.metrics import DAY_MS, ROUNDING, spread_is_rounding
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.files.atomic import Disk, remove_leftovers
+from virtuoso.files.json import to_json
 from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.research.validation.overfitting import LEAST_OBSERVATIONS, NAN, effective_trials
@@ -250,7 +251,7 @@ class TrialLedger:
         path = self.folder / f"{trial.identity}.json"
         if path.exists():
             return False
-        self._disk.write(path, _written(replace(trial, when=self._env.now_ms())), settled=False)
+        self._disk.write(path, _written(replace(trial, when=self._env.now_ms())), lasting="bytes")
         return True
 
     @property
@@ -411,14 +412,7 @@ def _ratios(trials: Iterable[Trial]) -> tuple[int, float, float]:
 def _written(trial: Trial) -> bytes:
     values: dict[str, Any] = {"schema": SCHEMA} | asdict(trial)
     values["daily"] = [float(f"{x:.9g}") for x in trial.daily]
-    plain = {name: _null(value) for name, value in values.items()}
-    return (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _null(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_null(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return to_json(values, indent=None).encode()
 
 
 def _read(path: Path) -> Trial:

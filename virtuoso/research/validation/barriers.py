@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.intent import NEXT_OPEN
+from virtuoso.account.records import NEXT_OPEN
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED

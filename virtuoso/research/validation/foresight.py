@@ -13,7 +13,7 @@ finding says how rare a leak it finds with 95 %.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.intent import INTENT
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
@@ -38,10 +38,8 @@ from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
 from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.signals.strategy import intents
+from virtuoso.signals.strategy import Frames, Orders, intents
 
-Frames = Mapping[Instrument, MarketFrame]
-Orders = Mapping[Instrument, np.ndarray]
 Decide = Callable[[Frames], Orders]
 Answer = TypeVar("Answer")
 Values = Array
@@ -140,8 +138,8 @@ def check(
     ----------
     frames : mapping of Instrument to MarketFrame
     decide : callable
-        Everything from all frames to the intents of all instruments. It is never called itself but in copies, so that
-        what its object or its closure keeps from call to call is as it was handed in.
+        Everything from all frames to the intents of all instruments, such as `Strategy.decide`. It is never called
+        itself but in copies, so that what its object or its closure keeps from call to call is as it was handed in.
     orders : mapping of Instrument to array of INTENT, optional
         What was traded; what it decides now if absent.
     moments : sequence of int, optional

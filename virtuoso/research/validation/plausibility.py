@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.state import CLOSED as LEFT
-from virtuoso.account.state import ENTERED, HIGH, LIQUIDATED, LOW, OPEN, STOPPED, TARGETED
+from virtuoso.account.records import CLOSED as LEFT
+from virtuoso.account.records import ENTERED, LIQUIDATED, STOPPED, TARGETED
+from virtuoso.account.state import HIGH, LOW, OPEN
 from virtuoso.market.schema.columns import PRICES, Array
 from virtuoso.reports.format import number, percent, whole
 from virtuoso.research.backtest.engine import PortfolioRun

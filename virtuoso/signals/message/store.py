@@ -7,8 +7,6 @@ market says so in every name. A signal that is there already is not written agai
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ from pathlib import Path
 from virtuoso.account.instrument import compact
 from virtuoso.clock import iso
 from virtuoso.errors import AmbiguousError, NoDataError
-from virtuoso.files.atomic import TEMPORARY, Disk
+from virtuoso.files.atomic import Disk
 from virtuoso.signals.message.signal import FileKind, Signal
 
 NAME = re.compile(r"(?P<symbol>[A-Z0-9]{2,30})(?P<marks>(-[A-Z0-9]+)*)_(?P<time>\d{8}_\d{6})_data\.json")
@@ -155,19 +153,9 @@ class SignalFolder:
 
 
 def _create(target: Path, data: bytes) -> bool:
-    """Bring a file into being, whole or not at all; say no where the name is taken."""
-    disk = Disk()
-    disk.make_folder(target.parent)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY}")
+    """Write a file, whole or not at all; say no where the name is taken."""
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, target)  # unlike a rename, a link never replaces what is there
-            disk.sync_folder(target.parent)
-            return True
-    finally:
-        temporary.unlink(missing_ok=True)
-    return False
+        Disk().write(target, data, replace=False)
+    except FileExistsError:
+        return False
+    return True

@@ -12,28 +12,32 @@ Times are microseconds or milliseconds; `local_timestamp` is when a row was rece
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.venues.files.event_tables import (
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import (
     NO_ID,
-    SUFFIXES,
-    EventTable,
-    Names,
+    Fields,
+    Layout,
+    Table,
     events_by_symbol,
-    laid_out,
+    first_lines,
+    garbled_rows,
+    of_first_lines,
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.files.timestamps import TimeUnit
 from virtuoso.venues.raw_events import RawEvents, Times
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE
 
-CHANGES: Names = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
-QUOTES: Names = ("id", "bid", "bid_size", "ask", "ask_size", "transacted", "time")
+CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
+QUOTES = ("id", "bid", "bid_size", "ask", "ask_size", "transacted", "time")
 LIMITS = (25, 50, 100, 500, 1_000, 5_000)
 """Levels a side at which the snapshots behind tardis.dev's changes are cut."""
 _CHANGES = ["exchange", "symbol", "timestamp", "local_timestamp", "is_snapshot", "side", "price", "amount"]
@@ -43,28 +47,21 @@ _QUOTES = [
 _LEVEL = re.compile(r"(bid|ask)s\[(\d+)\]\.(price|amount)")
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether a file looks like a table of order books.
-
-    Parameters
-    ----------
-    path : Path
-    head : bytes
-        Its first bytes, unpacked.
-    """
-    return path.name.lower().endswith(SUFFIXES) and laid_out(head, _layout) is not None
+def recognises(head: Head) -> bool:
+    """Whether a file looks like a table of order books."""
+    lines = first_lines(head)
+    return bool(lines) and isinstance(_layout(lines), Layout)
 
 
-def read_books(path: Path, *, now_ms: int, time_unit: TimeUnit = "auto") -> list[RawEvents]:
+def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
     """Read a table of order books.
 
     Parameters
     ----------
     path : Path
+    options : ImportOptions
     now_ms : int, ms
         The present, for the plausible range of times.
-    time_unit : str
-        'auto' decides once a file, from the size of its times.
 
     Returns
     -------
@@ -78,34 +75,46 @@ def read_books(path: Path, *, now_ms: int, time_unit: TimeUnit = "auto") -> list
     AmbiguousError
         The unit of its times would have to be guessed.
     """
-    opened = open_table(path, _layout, "order books")
-    sent = opened.times("time", time_unit, now_ms)
-    received = opened.times("received", time_unit, now_ms, up=True) if "received" in opened else None
-    if "id" in opened:
-        return _quotes(opened, sent, path)
-    if "is_snapshot" in opened:
-        return _changes(opened, sent, received)
-    return _snapshots(opened, sent, received)
+    table = open_table(path, _layout, "order books")
+    sent = table.times("time", options, now_ms).ms
+    received = table.times("received", options, now_ms).ms_up if "received" in table else None
+    if "id" in table:
+        return _quotes(table, sent)
+    if "is_snapshot" in table:
+        return _changes(table, sent, received)
+    return _snapshots(table, sent, received)
 
 
-def _layout(fields: list[str]) -> tuple[Names, bool] | None:
+def _layout(lines: Sequence[Fields]) -> Layout | str:
+    return of_first_lines(lines, _layout_of)
+
+
+def _layout_of(fields: Fields) -> Layout | None:
     """Columns under our names; of snapshots, levels keep theirs."""
     names = [field.lower() for field in fields]
     if names == _CHANGES:
-        return CHANGES, True
+        return Layout(CHANGES, header=True)
     if names == _QUOTES:
-        return QUOTES, True
+        return Layout(QUOTES, header=True)
     if names[:4] == _CHANGES[:4] and len(names) > 4 and all(_LEVEL.fullmatch(name) for name in names[4:]):
-        return (*CHANGES[:4], *names[4:]), True
+        return Layout((*CHANGES[:4], *names[4:]), header=True)
     return None
 
 
-def _quotes(opened: EventTable, sent: Times, path: Path) -> list[RawEvents]:
-    columns: dict[str, NDArray[Any]] = {"id": opened.ids("id")}
-    columns |= {name: opened.numbers(name) for name in ("bid", "bid_size", "ask", "ask_size")}
-    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
-    symbols = [symbol_in_name(path, "bookTicker")], np.zeros(len(opened), dtype=np.int64)
-    return events_by_symbol(opened, "ticker", sent, columns, symbols, None, (), ~opened.garbled)
+def _quotes(table: Table, sent: Times) -> list[RawEvents]:
+    columns = {"id": table.ids("id")}
+    columns |= {name: table.numbers(name) for name in ("bid", "bid_size", "ask", "ask_size")}
+    garbled = garbled_rows(columns.values())
+    return events_by_symbol(
+        table,
+        "ticker",
+        table.rows,
+        sent,
+        {name: column.values for name, column in columns.items()},
+        ([symbol_in_name(table.path, "bookTicker")], np.zeros(len(table), dtype=np.int64)),
+        ~garbled,
+        rejected=table.rejected(garbled, "not_a_number"),
+    )
 
 
 def _depth(side: NDArray[np.int8], kind: NDArray[np.int8], price: Any, size: Any) -> dict[str, NDArray[Any]]:
@@ -116,12 +125,13 @@ def _depth(side: NDArray[np.int8], kind: NDArray[np.int8], price: Any, size: Any
     }  # fmt: skip
 
 
-def _changes(opened: EventTable, sent: Times, received: Times | None) -> list[RawEvents]:
-    side = opened.words("side", {"bid": 1, "ask": -1})
-    whole = opened.words("is_snapshot", {"true": 1, "false": 0, "1": 1, "0": 0}) == 1
-    price, size = opened.numbers("price"), opened.numbers("size")
-    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
-    symbols, code = opened.symbols("symbol")
+def _changes(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
+    sides = table.words("side", {"bid": 1, "ask": -1})
+    snapshot = table.words("is_snapshot", {"true": 1, "false": 0, "1": 1, "0": 0})
+    price, size = table.numbers("price"), table.numbers("size")
+    garbled = garbled_rows((sides, snapshot, price, size))
+    side, whole = sides.values, snapshot.values == 1
+    symbols, code = table.symbols("symbol")
     kind = np.full(len(side), CHANGE, dtype=np.int8)
     # rows of one book were received together
     of_book = np.unique(
@@ -131,27 +141,44 @@ def _changes(opened: EventTable, sent: Times, received: Times | None) -> list[Ra
     levels = [np.bincount(number, side[whole] == one, len(of_book[0][0])) for one in (1, -1)]
     cut = np.isin(levels[0], LIMITS) | np.isin(levels[1], LIMITS)
     kind[whole] = np.where(cut, CUT, WHOLE)[number] if whole.any() else WHOLE
-    columns = _depth(side, kind, price, size)
-    return events_by_symbol(opened, "depth", sent, columns, (symbols, code), received, (), ~opened.garbled)
+    return events_by_symbol(
+        table,
+        "depth",
+        table.rows,
+        sent,
+        _depth(side, kind, price.values, size.values),
+        (symbols, code),
+        ~garbled,
+        rejected=table.rejected(garbled, "not_a_number"),
+        received_at=received,
+    )
 
 
-def _snapshots(opened: EventTable, sent: Times, received: Times | None) -> list[RawEvents]:
+def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
     """One row a book becomes one row a level, the best first, bids before asks."""
-    found = [_LEVEL.fullmatch(name) for name in opened.table.column_names]
+    found = [_LEVEL.fullmatch(name) for name in table.names]
     places = sorted({(m[1] == "ask", int(m[2]), m[1]) for m in found if m})
-    price = np.stack([opened.numbers(f"{side}s[{level}].price") for _, level, side in places], 1)
-    size = np.stack([opened.numbers(f"{side}s[{level}].amount") for _, level, side in places], 1)
-    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
-    symbols, code = opened.symbols("symbol")
+    prices = [table.numbers(f"{side}s[{level}].price") for _, level, side in places]
+    sizes = [table.numbers(f"{side}s[{level}].amount") for _, level, side in places]
+    price, size = (np.stack([column.values for column in columns], 1) for columns in (prices, sizes))
+    garbled = garbled_rows((*prices, *sizes))
+    symbols, code = table.symbols("symbol")
     arrived = received if received is not None else sent
-    again = np.zeros(len(opened), dtype=bool)
+    again = np.zeros(len(table), dtype=bool)
     again[:-1] = (arrived[:-1] == arrived[1:]) & (sent[:-1] == sent[1:]) & (code[:-1] == code[1:])
     notes = [f"left out: {int(again.sum()):,} books of the same millisecond as the next"] if again.any() else []
-    kept = np.isfinite(price) & np.isfinite(size) & ~(again | opened.garbled)[:, None]
+    kept = np.isfinite(price) & np.isfinite(size) & ~(again | garbled)[:, None]
     row, place = np.nonzero(kept)
     side = np.array([-1 if ask else 1 for ask, _, _ in places], dtype=np.int8)[place]
-    columns = _depth(side, np.full(len(row), CUT, dtype=np.int8), price[row, place], size[row, place])
-    opened.rows = opened.rows[row]
-    levels = None if received is None else received[row]
-    good = np.ones(len(row), dtype=bool)
-    return events_by_symbol(opened, "depth", sent[row], columns, (symbols, code[row]), levels, notes, good)
+    return events_by_symbol(
+        table,
+        "depth",
+        table.rows[row],
+        sent[row],
+        _depth(side, np.full(len(row), CUT, dtype=np.int8), price[row, place], size[row, place]),
+        (symbols, code[row]),
+        np.ones(len(row), dtype=bool),
+        rejected=table.rejected(garbled, "not_a_number"),
+        received_at=None if received is None else received[row],
+        notes=notes,
+    )

@@ -1,32 +1,41 @@
-"""Files about derivatives: open interest, ratios, depth bands, mark and index prices, funding (funding.py).
+"""Files about derivatives: open interest, ratios, depth bands, mark and index prices.
 
 1. Binance `metrics`: open interest and ratios every five minutes. Measured on recorded bars: a row stamped T is about
    the bar that closes at T. Times are UTC, now and then some seconds off the grid, and are kept as they are.
 2. Binance `bookDepth`: depth within a percentage of the middle price, UTC.
 3. Binance `markPriceKlines` and `indexPriceKlines`: told from klines of trades by their folder or name alone, since
    the files look the same. A price is known at the end of its interval.
-4. Answers of Binance's REST endpoints (venues/rest/payloads.py).
 
+Rates of funding have a decoder of their own (funding.py), and so have answers of REST endpoints (rest/payloads.py).
 Coinalyze's daily table is not read: its funding rates are predictions at the end of days, its liquidations sums of days
 and its open interest a composite, up to 1.3 % off the venue's own (measured on 180 days), which would contradict it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
-from virtuoso.errors import UnreadableFileError
-from virtuoso.venues.files import funding
-from virtuoso.venues.files.file_io import looks_like_a_table
-from virtuoso.venues.files.headers import KLINE_COLUMNS
-from virtuoso.venues.files.table import Asked, Table, open_table, peek, raw_events, symbol_in_name
-from virtuoso.venues.files.timestamps import NO_TIME, TimeUnit
+from virtuoso.venues.files.bars import KLINE_COLUMNS
+from virtuoso.venues.files.file_io import Head, is_table
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import (
+    Fields,
+    Layout,
+    Table,
+    by_symbol,
+    open_table,
+    plain_layout,
+    plain_names,
+    raw_events,
+    symbol_in_name,
+)
+from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
-from virtuoso.venues.rest import payloads
 
 METRICS = {
     "open_interest": {"open_interest": "sum_open_interest", "open_interest_value": "sum_open_interest_value"},
@@ -45,45 +54,23 @@ _PRICES = {"markpriceklines": "mark", "indexpriceklines": "index"}
 _ROWS_A_DAY = 288  # one every five minutes
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether `read_derivatives` can read a file.
+def recognises(head: Head) -> bool:
+    """Whether a file looks like one of metrics, depth bands, mark or index prices."""
+    if _price_of(head.path) is not None and is_table(head.path):
+        return True
+    names = plain_names(head)
+    return names >= _METRICS or names >= _BANDS
+
+
+def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
+    """Read a file of metrics, depth bands, mark or index prices.
 
     Parameters
     ----------
     path : Path
-    head : bytes
-        The first bytes of the file, as they lie there.
-    """
-    if payloads.recognises(path, head):
-        return True
-    if _price_of(path) is not None and looks_like_a_table(path):
-        return True
-    names = set(peek(path, head))
-    return any(wanted <= names for wanted in (_METRICS, _BANDS)) or funding.has_funding(names)
-
-
-def read_derivatives(
-    path: Path,
-    *,
-    now_ms: int,
-    venue: str | None = None,
-    symbol: str | None = None,
-    time_zone: str | None = None,
-    time_unit: TimeUnit = "auto",
-) -> list[RawEvents]:
-    """Read a file about derivatives.
-
-    Parameters
-    ----------
-    path : Path
+    options : ImportOptions
     now_ms : int, ms
         The present, for the plausible range of times.
-    venue, symbol : str, optional
-        Whose rows are wanted, where a file mixes several venues or markets or does not say.
-    time_zone : str, optional
-        Of times that carry none.
-    time_unit : str
-        Of numeric times; 'auto' decides once a file.
 
     Returns
     -------
@@ -95,31 +82,29 @@ def read_derivatives(
     UnreadableFileError
         The file is damaged, or is none of those named above.
     AmbiguousError
-        The zone of its times, its venue or its symbol would have to be guessed.
+        The zone of its times or its symbol would have to be guessed.
     """
-    asked = Asked(now_ms, venue, symbol, time_zone, time_unit)
-    if payloads.is_payload(path):
-        return payloads.read_payloads(path, asked)
     if _price_of(path) is not None:
-        return _prices(open_table(path, KLINE_COLUMNS), asked)
-    table = open_table(path)
-    names = set(table.columns)
-    if names >= _METRICS:
-        return _metrics(table, asked)
-    if names >= _BANDS:
-        return _bands(table, asked)
-    if funding.has_funding(names):
-        return funding.read_funding(table, asked)
-    raise UnreadableFileError(
-        f"{path} holds neither metrics, funding rates, depth bands nor mark or index prices; its columns are "
-        f"{', '.join(sorted(names)[:8])}."
-    )
+        return _prices(open_table(path, _layout_of_prices, "mark or index prices"), options, now_ms)
+    table = open_table(path, _layout, "metrics, depth bands, mark or index prices")
+    return (_metrics if "sum_open_interest" in table else _bands)(table, options, now_ms)
 
 
-def _metrics(table: Table, asked: Asked) -> list[RawEvents]:
-    times = table.times("create_time", asked, zone="UTC").ms
+def _layout(lines: Sequence[Fields]) -> Layout | str:
+    found = plain_layout(lines)
+    if isinstance(found, Layout) and not (set(found.names) >= _METRICS or set(found.names) >= _BANDS):
+        return f"its columns are {', '.join(sorted(found.names)[:8])}"
+    return found
+
+
+def _layout_of_prices(lines: Sequence[Fields]) -> Layout | str:
+    return plain_layout(lines, KLINE_COLUMNS)
+
+
+def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
+    times = table.times("create_time", options, now_ms, zone="UTC").ms
     found: list[RawEvents] = []
-    for symbol, rows in table.symbols("symbol").items():
+    for symbol, rows in by_symbol(table, "symbol").items():
         notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]))
         for kind, names in METRICS.items():
             columns = {name: table.numbers(spelled) for name, spelled in names.items()}
@@ -139,8 +124,8 @@ def _short_days(times: NDArray[np.int64]) -> list[str]:
     return [", ".join(named) + (f", and {len(short) - 3} days more" if len(short) > 3 else "")] if short else []
 
 
-def _bands(table: Table, asked: Asked) -> list[RawEvents]:
-    times = table.times("timestamp", asked, zone="UTC").ms
+def _bands(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
+    times = table.times("timestamp", options, now_ms, zone="UTC").ms
     columns = {name: table.numbers(name) for name in ("percentage", "depth", "notional")}
     return [raw_events(table, "bands", symbol_in_name(table.path), times, columns)]
 
@@ -151,8 +136,8 @@ def _price_of(path: Path) -> str | None:
     return next((price for word, price in _PRICES.items() if any(word in place for place in places)), None)
 
 
-def _prices(table: Table, asked: Asked) -> list[RawEvents]:
-    closes = table.times("close_time", asked).ms  # the last millisecond of the interval, or its end
+def _prices(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
+    closes = table.times("close_time", options, now_ms).ms  # the last millisecond of the interval, or its end
     ends = np.where(closes == NO_TIME, NO_TIME, -(-np.where(closes == NO_TIME, 0, closes) // 1_000) * 1_000)
     price = _price_of(table.path)
     columns = {name: table.numbers("close" if name == price else "") for name in ("mark", "index")}

@@ -1,6 +1,6 @@
-"""The bytes of a file: checked against their checksum, unpacked, and taken for a table of text and of numbers.
+"""The bytes of a file: the first of them to recognise it by, all of them checked against their checksum and unpacked.
 
-All readers of files begin here, so that a damaged file is the same error to each of them.
+Every decoder begins here, so that a damaged file is the same error to each of them.
 """
 
 from __future__ import annotations
@@ -10,27 +10,66 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.errors import UnreadableFileError, VirtuosoError
 
 SUFFIXES = (".zip", ".csv", ".csv.gz", ".parquet", ".pq")
 CHECKSUM = ".CHECKSUM"
 LARGEST_BYTES = 4 << 30
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
-_NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
+HEAD_BYTES = 65_536
+_GZIP = 31  # window bits by which zlib knows gzip's header
 
 
-def looks_like_a_table(path: Path) -> bool:
-    """Whether the file's name is one that `read_bars` opens."""
+def is_table(path: Path) -> bool:
+    """Whether the file's name is that of a table."""
     return path.name.lower().endswith(SUFFIXES)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the file's name is that of a Parquet file."""
+    return path.name.lower().endswith((".parquet", ".pq"))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Beginning of a file, by which decoders recognise it.
+
+    Attributes
+    ----------
+    path : Path
+    text : bytes
+        First bytes, unpacked; none where the file is damaged, which its decoder will say.
+    columns : tuple of str
+        Of a Parquet file, as it names them.
+    """
+
+    path: Path
+    text: bytes = b""
+    columns: tuple[str, ...] = ()
+
+
+def head_of(path: Path) -> Head:
+    """Return the beginning of a file."""
+    try:
+        if is_parquet(path):
+            import pyarrow.parquet as pq
+
+            return Head(path, columns=tuple(pq.read_schema(path).names))
+        if path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as packed:
+                return Head(path, packed.read(HEAD_BYTES))
+        with path.open("rb") as file:
+            text = file.read(HEAD_BYTES)
+        if path.name.lower().endswith(".gz"):
+            text = zlib.decompressobj(_GZIP).decompress(text, HEAD_BYTES)  # of a file that was cut, what is there
+        return Head(path, text)
+    except (OSError, EOFError, ValueError, IndexError, RuntimeError, zlib.error, zipfile.BadZipFile):
+        return Head(path)
 
 
 def checked_bytes(path: Path) -> tuple[bytes, str]:
@@ -67,29 +106,6 @@ def decoding(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
-
-
-def row_numbers(path: Path, n_rows: int, first: int, broken: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
-    """Number of each row in its file, where the lines that are no rows are counted as well.
-
-    Parameters
-    ----------
-    path : Path
-    n_rows : int
-    first : int
-        Line of the first row, from 1; a header row counts.
-    broken : sequence of (int, str)
-        Lines that are no rows.
-
-    Raises
-    ------
-    UnreadableFileError
-        There is no row.
-    """
-    if n_rows == 0:
-        raise UnreadableFileError(f"{path} holds no row.")
-    lines = np.arange(first, first + n_rows + len(broken), dtype=np.int64)
-    return np.setdiff1d(lines, [number for number, _ in broken])
 
 
 def unpacked(path: Path, data: bytes) -> bytes:
@@ -131,56 +147,3 @@ def _gzip_comment(data: bytes) -> bytes:
     if flags & 0x08:
         rest = rest.partition(b"\0")[2]
     return rest.partition(b"\0")[0]
-
-
-def text_table(
-    text: str, names: list[str], skip: int = 0, delimiter: str = ","
-) -> tuple[Any, tuple[tuple[int, str], ...]]:
-    """Read delimited text as a table of text, with the lines that have too few or too many fields set aside.
-
-    Parameters
-    ----------
-    text : str
-    names : list of str
-        Of its columns.
-    skip : int
-        Lines before the first row.
-    delimiter : str
-    """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    broken: list[tuple[int, str]] = []
-
-    def set_aside(row: Any) -> str:
-        broken.append((int(row.number or 0), str(row.text)))
-        return "skip"
-
-    table = csv.read_csv(
-        io.BytesIO(text.encode()),
-        read_options=csv.ReadOptions(column_names=names, skip_rows=skip, use_threads=False),
-        parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=set_aside),
-        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-    )
-    return table, tuple(broken)
-
-
-def to_numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Values as float64, and which of them are text that is no number."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    nothing = np.zeros(len(column), dtype=bool)
-    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-        try:
-            return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64), nothing
-        except pa.ArrowException:
-            return np.full(len(column), np.nan), ~nothing
-    try:  # nearly always every value is a number
-        return column.cast(pa.float64()).to_numpy().astype(np.float64), nothing
-    except pa.ArrowInvalid:
-        text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
-    number = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
-    values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
-    known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
-    return values.astype(np.float64), ~known.astype(bool)

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,24 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import AmbiguousError, did_you_mean
-from virtuoso.venues.files.file_io import to_numbers
-from virtuoso.venues.files.table import Asked, Table, raw_events, symbol_in_name
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import (
+    Column,
+    Fields,
+    Layout,
+    Mask,
+    Table,
+    by_symbol,
+    open_table,
+    plain_layout,
+    plain_names,
+    raw_events,
+    symbol_in_name,
+    to_numbers,
+)
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents
-
-Mask = NDArray[np.bool_]
-Times = NDArray[np.int64]
+from virtuoso.venues.raw_events import RawEvents, Times
 
 RATES = ("last_funding_rate", "fundingrate", "funding_rate")
 TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")
@@ -39,77 +51,105 @@ _QUOTES = "USDT|USDC|USD|FDUSD|BUSD|PERP"
 _NEAR_MS = UNIT_MS["m"]
 
 
-def has_funding(names: Collection[str]) -> bool:
-    """Whether a table with columns of these plain names holds funding rates."""
-    return _first(RATES, names) is not None and _first(TIMES, names) is not None and "open" not in names
+def recognises(head: Head) -> bool:
+    """Whether a file looks like a table of funding rates."""
+    return _has_rates(plain_names(head))
 
 
-def read_funding(table: Table, asked: Asked) -> list[RawEvents]:
+def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
     """Read a table of funding rates.
+
+    Parameters
+    ----------
+    path : Path
+    options : ImportOptions
+        Its venue and symbol say whose rows are wanted, where a file mixes several or does not say.
+    now_ms : int, ms
+        The present, for the plausible range of times.
+
+    Returns
+    -------
+    list of RawEvents
+        One a symbol, of kind 'funding'.
 
     Raises
     ------
+    UnreadableFileError
+        The file is damaged, differs from its checksum or holds something else.
     AmbiguousError
         The zone of its times, its venue or its symbols would have to be guessed, or the zone cannot be right.
     """
-    names = table.columns.keys()
+    table = open_table(path, _layout, "funding rates")
+    names = table.names
     hours = _hours(table, _first(HOURS, names))
-    times, meaning = _times(table, str(_first(TIMES, names)), hours, asked)
+    times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
     mark = table.numbers(_first(MARKS, names) or "")
     columns = {
-        "rate": _rates(table.columns[str(_first(RATES, names))]),
-        "hours": (hours, np.isinf(hours)),
+        "rate": _rates(table.data[str(_first(RATES, names))]),
+        "hours": Column(hours, np.isinf(hours)),
         "mark": mark,
     }
     found: list[RawEvents] = []
-    for symbol, rows in _groups(table, asked).items():
-        _refuse_wrong_zone(table, times[rows], hours[rows], asked)
+    for symbol, rows in _groups(table, options).items():
+        _refuse_wrong_zone(table, times[rows], hours[rows], options)
         notes = (f"times: {meaning}",)
         found.append(raw_events(table, "funding", symbol, times, columns, rows, notes, first=not found))
     return found
+
+
+def _layout(lines: Sequence[Fields]) -> Layout | str:
+    found = plain_layout(lines)
+    if isinstance(found, Layout) and not _has_rates(found.names):
+        return f"its columns are {', '.join(sorted(found.names)[:8])}"
+    return found
+
+
+def _has_rates(names: Collection[str]) -> bool:
+    """Whether a table with columns of these plain names holds funding rates."""
+    return _first(RATES, names) is not None and _first(TIMES, names) is not None and "open" not in names
 
 
 def _first(spellings: tuple[str, ...], names: Collection[str]) -> str | None:
     return next((name for name in spellings if name in names), None)
 
 
-def _groups(table: Table, asked: Asked) -> dict[str | None, Mask]:
+def _groups(table: Table, options: ImportOptions) -> dict[str | None, Mask]:
     """Rows of each symbol, of the wanted venue."""
     wanted = np.ones(len(table), dtype=bool)
-    if "venue" in table.columns:
-        wanted = _of_venue(table, asked)
-    named = _first(SYMBOLS, table.columns)
+    if "venue" in table:
+        wanted = _of_venue(table, options)
+    named = _first(SYMBOLS, table.names)
     if named is not None:
-        return {symbol: rows & wanted for symbol, rows in table.symbols(named).items() if (rows & wanted).any()}
-    if "coin" in table.columns:
-        return _of_coin(table, asked, wanted)
+        return {symbol: rows & wanted for symbol, rows in by_symbol(table, named).items() if (rows & wanted).any()}
+    if "coin" in table:
+        return _of_coin(table, options, wanted)
     return {symbol_in_name(table.path): wanted}
 
 
-def _of_venue(table: Table, asked: Asked) -> Mask:
-    written = np.array([str(value).lower() for value in table.columns["venue"].to_pylist()])
+def _of_venue(table: Table, options: ImportOptions) -> Mask:
+    written = np.array([str(value).lower() for value in table.data["venue"].to_pylist()])
     known = sorted({str(name) for name in written})
-    if asked.venue is None:
+    if not options.venue:
         raise AmbiguousError(f"{table.path} holds the rates of {', '.join(known)}. Pass --venue, such as binance-usdm.")
-    for name in (asked.venue, asked.venue.split("-")[0]):
+    for name in (options.venue, options.venue.split("-")[0]):
         if name in known:
             rows: Mask = written == name
             return rows
-    raise AmbiguousError(f"{table.path} holds no rates of {asked.venue}. {did_you_mean(asked.venue, known)}")
+    raise AmbiguousError(f"{table.path} holds no rates of {options.venue}. {did_you_mean(options.venue, known)}")
 
 
-def _of_coin(table: Table, asked: Asked, wanted: Mask) -> dict[str | None, Mask]:
+def _of_coin(table: Table, options: ImportOptions, wanted: Mask) -> dict[str | None, Mask]:
     """Rows of the coin of the wanted symbol; a table of coins does not say which contract it means."""
-    written = np.array([str(value).upper() for value in table.columns["coin"].to_pylist()])
+    written = np.array([str(value).upper() for value in table.data["coin"].to_pylist()])
     coins = sorted({str(coin) for coin in written[wanted]})
     for coin in coins:
-        if asked.symbol is not None and re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", asked.symbol):
-            return {asked.symbol: wanted & (written == coin)}
-    said = f"none of them is that of {asked.symbol}" if asked.symbol else "it does not say of which contract"
+        if options.symbol is not None and re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", options.symbol):
+            return {options.symbol: wanted & (written == coin)}
+    said = f"none of them is that of {options.symbol}" if options.symbol else "it does not say of which contract"
     raise AmbiguousError(f"{table.path} holds the coins {', '.join(coins)}; {said}. Pass --symbol, such as BTCUSDT.")
 
 
-def _rates(column: Any) -> tuple[NDArray[np.float64], Mask]:
+def _rates(column: Any) -> Column:
     """Rates as fractions; percent are shifted as text, so that no bit is lost."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -127,23 +167,25 @@ def _hours(table: Table, name: str | None) -> NDArray[np.float64]:
 
     if name is None:
         return np.full(len(table), np.nan)
-    text = pc.replace_substring_regex(table.columns[name].cast(pa.string()), r"\s*h$", "")
+    text = pc.replace_substring_regex(table.data[name].cast(pa.string()), r"\s*h$", "")
     values, garbled = to_numbers(text)
     return np.where(garbled, np.inf, values)
 
 
-def _times(table: Table, name: str, hours: NDArray[np.float64], asked: Asked) -> tuple[Times, str]:
+def _times(
+    table: Table, name: str, hours: NDArray[np.float64], options: ImportOptions, now_ms: int
+) -> tuple[Times, str]:
     try:
-        read = table.times(name, asked)
+        read = table.times(name, options, now_ms)
     except AmbiguousError as error:
-        if asked.time_zone is not None:
+        if options.time_zone is not None:
             raise
-        hint = _hint_of_zone(table.columns[name])
+        hint = _hint_of_zone(table.data[name])
         raise AmbiguousError(f"{table.path}: {error}{hint}") from None
     unread = read.ms == NO_TIME
-    if asked.time_zone is None or not unread.any() or read.meaning != asked.time_zone:
+    if options.time_zone is None or not unread.any() or read.meaning != options.time_zone:
         return read.ms, read.meaning
-    return _both_hours(table.columns[name], name, read, hours, asked), read.meaning
+    return _both_hours(table.data[name], name, read, hours, options, now_ms), read.meaning
 
 
 def _hint_of_zone(column: Any) -> str:
@@ -160,18 +202,20 @@ def _hint_of_zone(column: Any) -> str:
     )
 
 
-def _both_hours(column: Any, name: str, read: FileTimes, hours: NDArray[np.float64], asked: Asked) -> Times:
+def _both_hours(
+    column: Any, name: str, read: FileTimes, hours: NDArray[np.float64], options: ImportOptions, now_ms: int
+) -> Times:
     """Settle times in the hour that comes twice: the one of the two that is a multiple of the stated interval."""
     import pandas as pd
     import pyarrow as pa
 
-    naive = read_times(column.cast(pa.string()), name, asked.time_unit, "UTC", asked.now_ms).ms
+    naive = read_times(column.cast(pa.string()), name, options.time_unit, "UTC", now_ms).ms
     doubtful = (read.ms == NO_TIME) & (naive != NO_TIME)
     local = pd.DatetimeIndex(naive[doubtful].astype("M8[ms]"))
     step = np.where(np.isnan(hours[doubtful]), 0, hours[doubtful] * UNIT_MS["h"]).astype(np.int64)
     answer, fits = np.full(len(local), NO_TIME), np.zeros(len(local), dtype=np.int64)
     for summer in (True, False):
-        zoned = local.tz_localize(asked.time_zone, ambiguous=np.full(len(local), summer), nonexistent="NaT")
+        zoned = local.tz_localize(options.time_zone, ambiguous=np.full(len(local), summer), nonexistent="NaT")
         ms = np.asarray(zoned.tz_convert("UTC").as_unit("ms").asi8, dtype=np.int64)
         fit = (ms != NO_TIME) & (step > 0) & (_off_grid(ms, np.maximum(step, 1)) <= _NEAR_MS)
         answer[fit], fits = ms[fit], fits + fit
@@ -186,9 +230,9 @@ def _off_grid(ms: Times, step: Times) -> Times:
     return off
 
 
-def _refuse_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], asked: Asked) -> None:
+def _refuse_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], options: ImportOptions) -> None:
     """Refuse settlements that are not at multiples of their interval, at venues that settle then."""
-    if asked.venue is None or asked.venue.split("-")[0] not in MIDNIGHT_VENUES:
+    if not options.venue or options.venue.split("-")[0] not in MIDNIGHT_VENUES:
         return
     known = np.unique(times[times != NO_TIME])
     stated = hours[~np.isnan(hours)]
@@ -203,6 +247,6 @@ def _refuse_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], a
         example = np.datetime64(int(known[off][0]), "ms").astype("M8[m]")
         raise AmbiguousError(
             f"{table.path}: settlements every {step // UNIT_MS['h']} h such as that of {example}Z are not at multiples "
-            f"of the interval from midnight UTC, as those of {asked.venue} are. The time zone is wrong; pass the right "
-            "--time-zone, such as Etc/GMT-3."
+            f"of the interval from midnight UTC, as those of {options.venue} are. The time zone is wrong; pass the "
+            "right --time-zone, such as Etc/GMT-3."
         )

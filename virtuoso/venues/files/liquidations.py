@@ -17,22 +17,25 @@ All of it is a sample: Binance publishes at most one liquidation a second and sy
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from virtuoso.venues.files.event_tables import (
-    SUFFIXES,
-    EventTable,
-    Names,
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import (
+    Fields,
+    Layout,
+    Symbols,
+    Table,
     events_by_symbol,
-    laid_out,
+    first_lines,
+    garbled_rows,
+    of_first_lines,
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.files.timestamps import TimeUnit
 from virtuoso.venues.raw_events import RawEvents
 
 RECORDED = (
@@ -41,7 +44,7 @@ RECORDED = (
 )
 ARCHIVE = ("time", "side", "type", "in_force", "quantity", "order_price", "price", "status", "last", "size")
 VENDOR = ("exchange", "symbol", "time", "received", "id", "side", "price", "size")
-HEADERS: dict[Names, Names] = {
+HEADERS: dict[tuple[str, ...], tuple[str, ...]] = {
     (
         *("time", "side", "order_type", "time_in_force", "original_quantity", "price", "average_price"),
         *("order_status", "last_fill_quantity", "accumulated_fill_quantity"),
@@ -56,34 +59,22 @@ _FILLED = {"filled": 1, "new": 2, "partially_filled": 2, "canceled": 2, "expired
 _LINE = re.compile(r"[A-Z0-9_]+,(BUY|SELL),[A-Z_]+,[A-Z]+,[\d.]+,[\d.]+,[\d.]+,[A-Z_]+,[\d.]+,[\d.]+,\d{13},[\d.]+")
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether a file looks like a table of liquidations.
-
-    Parameters
-    ----------
-    path : Path
-    head : bytes
-        Its first bytes, unpacked.
-    """
-    found = laid_out(head, _layout)
-    named = found is not None and (found[0] != VENDOR or "liquidation" in path.name.lower())
-    return path.name.lower().endswith(SUFFIXES) and named
+def recognises(head: Head) -> bool:
+    """Whether a file looks like a table of liquidations."""
+    lines = first_lines(head)
+    found = _layout(lines) if lines else ""
+    return isinstance(found, Layout) and (found.names != VENDOR or "liquidation" in head.path.name.lower())
 
 
-def read_liquidations(
-    path: Path, *, now_ms: int, time_unit: TimeUnit = "auto", kind: str | None = None
-) -> list[RawEvents]:
+def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
     """Read a file of liquidations.
 
     Parameters
     ----------
     path : Path
+    options : ImportOptions
     now_ms : int, ms
         The present, for the plausible range of times.
-    time_unit : str
-        'auto' decides once a file, from the size of its times.
-    kind : str, optional
-        'liquidations' if the user says so; nothing depends on it here.
 
     Returns
     -------
@@ -97,42 +88,57 @@ def read_liquidations(
     AmbiguousError
         The unit or the zone of its times would have to be guessed.
     """
-    opened = open_table(path, _layout, "liquidations")
-    received = opened.times("received", time_unit, now_ms, up=True) if "received" in opened else None
-    columns: dict[str, NDArray[Any]] = {
-        "side": opened.words("side", _SIDES),
-        "price": opened.numbers("price"),
-        "size": opened.numbers("size"),
+    table = open_table(path, _layout, "liquidations")
+    received = table.times("received", options, now_ms).ms_up if "received" in table else None
+    columns = {
+        "side": table.words("side", _SIDES),
+        "price": table.numbers("price"),
+        "size": table.numbers("size"),
     }
-    times = opened.times("time", time_unit, now_ms)
-    symbols, notes = _symbols(opened)
-    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
-    good = ~opened.garbled
-    if "status" in opened:
-        partial = good & (opened.words("status", _FILLED) != 1)
-        opened.refuse(np.flatnonzero(partial), "not_filled")
+    times = table.times("time", options, now_ms).ms
+    symbols, notes = _symbols(table)
+    garbled = garbled_rows(columns.values())
+    rejected, good = table.rejected(garbled, "not_a_number"), ~garbled
+    if "status" in table:
+        partial = good & (table.words("status", _FILLED).values != 1)
+        rejected += table.rejected(partial, "not_filled")
         good &= ~partial
-    return events_by_symbol(opened, "liquidations", times, columns, symbols, received, notes, good)
+    return events_by_symbol(
+        table,
+        "liquidations",
+        table.rows,
+        times,
+        {name: column.values for name, column in columns.items()},
+        symbols,
+        good,
+        rejected=rejected,
+        received_at=received,
+        notes=notes,
+    )
 
 
-def _layout(fields: list[str]) -> tuple[Names, bool] | None:
+def _layout(lines: Sequence[Fields]) -> Layout | str:
+    return of_first_lines(lines, _layout_of)
+
+
+def _layout_of(fields: Fields) -> Layout | None:
     header = HEADERS.get(tuple(field.lower() for field in fields))
     if header is not None:
-        return header, True
-    return (RECORDED, False) if _LINE.fullmatch(",".join(fields)) else None
+        return Layout(header, header=True)
+    return Layout(RECORDED, header=False) if _LINE.fullmatch(",".join(fields)) else None
 
 
-def _symbols(opened: EventTable) -> tuple[tuple[list[str | None], NDArray[np.int64]], list[str]]:
+def _symbols(table: Table) -> tuple[Symbols, list[str]]:
     """Symbols of the rows with their quote currency, and a note where it was added."""
-    if "symbol" not in opened:
-        symbol = symbol_in_name(opened.path, "liquidationSnapshot")
-        return ([symbol], np.zeros(len(opened), dtype=np.int64)), []
-    written, code = opened.symbols("symbol")
-    if "notional" not in opened:
-        return (list(written), code), ["a sample: what the venue publishes"]
+    if "symbol" not in table:
+        symbol = symbol_in_name(table.path, "liquidationSnapshot")
+        return ([symbol], np.zeros(len(table), dtype=np.int64)), []
+    written, code = table.symbols("symbol")
+    if "notional" not in table:
+        return (written, code), ["a sample: what the venue publishes"]
     whole = [name if _ends_in_quote(name) else f"{name}USDT" for name in written]
     added = sum(a != b for a, b in zip(written, whole, strict=True))
-    return (list(whole), code), [f"{added} of {len(written)} symbols were written without USDT"] if added else []
+    return (whole, code), [f"{added} of {len(written)} symbols were written without USDT"] if added else []
 
 
 def _ends_in_quote(symbol: str) -> bool:

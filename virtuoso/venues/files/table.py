@@ -1,62 +1,86 @@
-"""Tables of events in files: bytes in, named columns out. What the columns mean is the decoders' work.
+"""The reader of tables: bytes in, named columns out, from CSV, gzip, zip and Parquet alike, whatever they hold.
 
-Names of columns are compared in lower case with underscores, since every source spells them its own way.
+1. `open_table` checks the bytes, unpacks them and asks the decoder's layout how the columns are named, from the first
+   lines of a text, or from the column names of a Parquet file as the only line.
+2. A column stays as the file has it until a decoder asks for numbers, times, words, ids or symbols.
+3. What cannot be read is never guessed: lines with too few or too many fields are set aside as `broken`, and each
+   column says which of its values are `garbled`.
+4. `raw_events` and `events_by_symbol` make events of the rows. What the columns mean is the decoders' work.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import compact
-from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
 from virtuoso.venues.files.file_io import (
+    HEAD_BYTES,
+    SUFFIXES,
+    Head,
     checked_bytes,
     decoding,
+    is_parquet,
     is_simulated,
-    looks_like_a_table,
-    row_numbers,
-    text_table,
-    to_numbers,
+    is_table,
     unpacked,
 )
-from virtuoso.venues.files.timestamps import FileTimes, TimeUnit, read_times
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.files.timestamps import FileTimes, read_times
+from virtuoso.venues.raw_events import RawEvents, Rejected, Times
 
-_NAMED = re.compile(r"([A-Z0-9]{2,30}?)-")
+Mask = NDArray[np.bool_]
+Fields = Sequence[str]
+Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
+"""Symbols as a file writes them, and the position of each row's; -1 where it names none."""
+
+NO_ID = -1
+HEAD_LINES = 5  # a recorder may have written garbage into the first line
 _LEADING_NUMBER = re.compile(r"-?[\d.]+")
+_WHOLE = r"^\d{1,18}$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
+_NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the caller says about a file.
+class Layout(NamedTuple):
+    """How the columns of a table are named.
 
     Attributes
     ----------
-    now_ms : int, ms
-        The present, for the plausible range of times.
-    venue, symbol : str or None
-        Whose rows are wanted, where a file mixes several or does not say.
-    time_zone : str or None
-        Of times that carry none.
-    time_unit : str
-        Of numeric times; 'auto' decides once a file.
+    names : tuple of str
+        Of all columns, in the order of the file.
+    header : bool
+        Whether the first line names them.
+    renamed : bool
+        Whether these are our names. A row is then shown by its values alone, else as JSON under the file's names.
+    wanted : tuple of str
+        Those that are read of a Parquet file; all if empty.
     """
 
-    now_ms: int
-    venue: str | None = None
-    symbol: str | None = None
-    time_zone: str | None = None
-    time_unit: TimeUnit = "auto"
+    names: tuple[str, ...]
+    header: bool
+    renamed: bool = True
+    wanted: tuple[str, ...] = ()
+
+
+LayoutOf = Callable[[Sequence[Fields]], Layout | str]
+"""The layout of a table from the fields of its first lines, or the reason why it is none of those that are known."""
+
+
+class Column(NamedTuple):
+    """Values of a column, and which of them are something else than they should be; shape (n_rows,) each."""
+
+    values: NDArray[Any]
+    garbled: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,59 +91,115 @@ class Table:
     ----------
     path : Path
     sha256 : str
-    columns : mapping of str to pyarrow column
-        By plain name.
+        Of the file's bytes as they lie there.
+    data : pyarrow.Table
+        Under the names of the layout.
     rows : array of int64, shape (n_rows,)
-        Number of each in the file, from 1; a header row counts.
+        Number of each row in the file, from 1; a header row counts.
     broken : tuple of (int, str)
         Lines that have too few or too many fields.
     simulated : bool
+        Whether the file says that the simulator made it.
+    renamed : bool
+        See `Layout`.
     """
 
     path: Path
     sha256: str
-    columns: Mapping[str, Any]
-    rows: NDArray[np.int64]
+    data: Any
+    rows: Times
     broken: tuple[tuple[int, str], ...]
     simulated: bool
+    renamed: bool
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Values of a column, and which of them are text that is no number; NaN where it is absent."""
-        if name not in self.columns:
-            return np.full(len(self), np.nan), np.zeros(len(self), dtype=bool)
-        return to_numbers(self.columns[name])
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
 
-    def times(self, name: str, asked: Asked, zone: str | None = None) -> FileTimes:
-        """Moments of a column; in `zone` where its source is known to write them so."""
-        return read_times(self.columns[name], name, asked.time_unit, zone or asked.time_zone, asked.now_ms)
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.data.column_names)
+
+    def numbers(self, name: str) -> Column:
+        """Return a column of numbers; NaN where there is none, or no such column."""
+        if name not in self:
+            return Column(np.full(len(self), np.nan), np.zeros(len(self), dtype=bool))
+        return to_numbers(self.data[name])
+
+    def ids(self, name: str) -> Column:
+        """Return a column of whole numbers; NO_ID throughout if some are something else, or there is no such column."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values = np.full(len(self), NO_ID, dtype=np.int64)
+        if name in self:
+            column = trimmed(self.data[name])
+            if pc.all(pc.match_substring_regex(column, _WHOLE)).as_py():
+                values = column.cast(pa.int64()).to_numpy()
+        return Column(values, np.zeros(len(self), dtype=bool))
+
+    def words(self, name: str, meaning: Mapping[str, int]) -> Column:
+        """Return a column of words as numbers, whatever their case; 0 where nothing stands."""
+        import pyarrow.compute as pc
+
+        coded = pc.utf8_lower(trimmed(self.data[name])).combine_chunks().dictionary_encode()
+        words = [str(word) for word in coded.dictionary.to_pylist()]
+        known = {**meaning, "": 0}
+        at = coded.indices.to_numpy()
+        values = np.array([known.get(word, 0) for word in words] or [0], dtype=np.int8)[at]
+        return Column(values, np.array([word not in known for word in words] or [False])[at])
+
+    def times(self, name: str, options: ImportOptions, now_ms: int, zone: str | None = None) -> FileTimes:
+        """Return a column of times; those without an offset are in `zone` where the source is known to write it."""
+        return read_times(self.data[name], name, options.time_unit, zone or options.time_zone, now_ms)
+
+    def symbols(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Return the symbols of a column as the file writes them, and each row's position among them; -1 for none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        text = pc.utf8_trim_whitespace(self.data[name].cast(pa.string()))
+        coded = text.combine_chunks().dictionary_encode()
+        return coded.dictionary.to_pylist(), coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
 
     def text(self, position: int) -> str:
-        """One row as the file has it, as JSON."""
-        return json.dumps({name: column[position].as_py() for name, column in self.columns.items()}, default=str)
+        """Return one row as the file has it."""
+        row = self.data.slice(position, 1).to_pylist()[0]
+        if not self.renamed:
+            return json.dumps(row, default=str)
+        return ",".join("" if value is None else str(value).strip() for value in row.values())
 
-    def symbols(self, name: str) -> dict[str, NDArray[np.bool_]]:
-        """Which rows belong to which symbol.
+    def rejected(self, rows: Mask, reason: str) -> list[Rejected]:
+        """Return rows that are set aside: number, reason, text."""
+        return [(int(self.rows[i]), reason, self.text(int(i))) for i in np.flatnonzero(rows)]
 
-        Raises
-        ------
-        AmbiguousError
-            A row names none, or what it names is not a symbol.
-        """
-        import pyarrow as pa
 
-        coded = self.columns[name].cast(pa.string()).combine_chunks().dictionary_encode()
-        codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-        if (codes < 0).any():
-            row = int(self.rows[int(np.argmax(codes < 0))])
-            raise AmbiguousError(f"{self.path}: row {row} names no symbol. Remove such rows, or name them.")
-        found: dict[str, NDArray[np.bool_]] = {}
-        for code, written in enumerate(coded.dictionary.to_pylist()):
-            symbol = compact(written.split(" ")[0].replace("-", "").replace("_", ""))
-            found[symbol] = found.get(symbol, False) | (codes == code)
-        return dict(sorted(found.items()))
+def first_lines(head: Head) -> list[Fields]:
+    """Return the fields of a table's first lines; of a Parquet file its columns, of what is no table nothing."""
+    if head.columns or is_parquet(head.path):
+        return [head.columns] if head.columns else []
+    return [fields for fields, _ in _split(head.text.decode("utf-8-sig", "replace"))] if is_table(head.path) else []
+
+
+def _split(text: str) -> list[tuple[list[str], str]]:
+    """Fields and delimiter of the first lines of a text."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()][:HEAD_LINES]
+    marks = [next((mark for mark in ",;\t" if mark in line), ",") for line in lines]
+    fields = [[field.strip().strip('"') for field in line.split(mark)] for line, mark in zip(lines, marks, strict=True)]
+    return list(zip(fields, marks, strict=True))
+
+
+def of_first_lines(lines: Sequence[Fields], layout: Callable[[Fields], Layout | None]) -> Layout | str:
+    """Return the layout of the first line that it knows."""
+    return next((found for found in map(layout, lines) if found), f"its first line is {','.join(lines[0])[:80]!r}")
+
+
+def is_header(fields: Fields) -> bool:
+    """Whether a line names columns: it does not begin with a number."""
+    return not _LEADING_NUMBER.fullmatch(fields[0])
 
 
 def plain_name(name: str) -> str:
@@ -127,106 +207,155 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.strip().strip('"').lower()).strip("_")
 
 
-def peek(path: Path, head: bytes) -> tuple[str, ...]:
-    """Plain names of a table's columns, without reading the whole file; none if it is no table with a header.
-
-    Parameters
-    ----------
-    path : Path
-    head : bytes
-        The first bytes of the file, as they lie there.
-    """
-    name = path.name.lower()
-    if not looks_like_a_table(path):
-        return ()
-    try:
-        if name.endswith((".parquet", ".pq")):
-            import pyarrow.parquet as pq
-
-            return tuple(plain_name(column) for column in pq.read_schema(path).names)
-        fields = _first_fields(_head_of_text(path, head))
-    except (OSError, zipfile.BadZipFile, zlib.error, ValueError):
-        return ()  # a damaged file is an error of whoever reads it
-    return () if not fields or _LEADING_NUMBER.fullmatch(fields[0]) else tuple(plain_name(field) for field in fields)
+def plain_layout(lines: Sequence[Fields], headerless: tuple[str, ...] = ()) -> Layout | str:
+    """Return the layout of a table under the plain names of its header, or under `headerless` where it has none."""
+    if is_header(lines[0]):
+        return Layout(unique([plain_name(name) for name in lines[0]]), header=True, renamed=False)
+    if len(lines[0]) > len(headerless):
+        return f"no header row, and {len(lines[0])} columns where {len(headerless)} were expected"
+    return Layout(headerless[: len(lines[0])], header=False, renamed=False)
 
 
-def _head_of_text(path: Path, head: bytes) -> str:
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        head = zlib.decompressobj(wbits=31).decompress(head, 1 << 16)
-    elif name.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive, archive.open(archive.infolist()[0]) as packed:
-            head = packed.read(1 << 12)
-    return head.decode("utf-8-sig", "replace")
+def plain_names(head: Head) -> set[str]:
+    """Return the plain names of a table's columns; none if it has no header."""
+    lines = first_lines(head)
+    return {plain_name(name) for name in lines[0]} if lines and is_header(lines[0]) else set()
 
 
-def _first_fields(text: str) -> list[str]:
-    first = text.lstrip().split("\n", 1)[0].strip()
-    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-    return [field.strip().strip('"') for field in first.split(delimiter)] if first else []
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Tell columns of the same name apart; the first keeps it."""
+    return tuple(name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names))
 
 
-def open_table(path: Path, names: tuple[str, ...] = ()) -> Table:
+def open_table(path: Path, layout: LayoutOf, what: str) -> Table:
     """Open a CSV, a gzipped CSV, a zip with one CSV in it or a Parquet file.
 
     Parameters
     ----------
     path : Path
-    names : tuple of str
-        Of the columns of a file without a header row.
+    layout : callable
+        Names of the columns, from the first lines.
+    what : str
+        What it should hold, for messages.
 
     Raises
     ------
+    UnknownContentError
+        It is no table, or one of something else.
     UnreadableFileError
         The file is damaged, empty, differs from its checksum or is not what its name says.
     """
+    if not is_table(path):
+        reason = f"{path.suffix or 'a file without a suffix'} is none of {', '.join(SUFFIXES)}"
+        raise UnknownContentError(f"{path.name} holds no {what}: {reason}.")
     data, sha256 = checked_bytes(path)
-    broken: tuple[tuple[int, str], ...] = ()
     with decoding(path):
-        if path.name.lower().endswith((".parquet", ".pq")):
-            table, skip = _parquet(data), 0
-        else:
-            table, skip, broken = _csv(path, unpacked(path, data), names)
+        read = _parquet if is_parquet(path) else _csv
+        table, found, broken = read(path, data, layout)
+        if isinstance(found, str):
+            raise UnknownContentError(f"{path.name} holds no {what}: {found}.")
         simulated = is_simulated(path, data)
-    rows = row_numbers(path, len(table), 1 + skip, broken)
-    columns = {plain_name(name): table[name] for name in table.column_names}
-    return Table(path, sha256, columns, rows, broken, simulated)
+    if len(table) == 0:
+        raise UnreadableFileError(f"{path} holds no row.")
+    lines = np.arange(1 + found.header, 1 + found.header + len(table) + len(broken), dtype=np.int64)
+    rows = np.setdiff1d(lines, [number for number, _ in broken])
+    return Table(path, sha256, table, rows, broken, simulated, found.renamed)
 
 
-def _parquet(data: bytes) -> Any:
+Read = tuple[Any, Layout | str, tuple[tuple[int, str], ...]]
+"""A pyarrow table, its layout or why it has none, and the lines that are no rows."""
+
+
+def _parquet(path: Path, data: bytes, layout: LayoutOf) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(pa.BufferReader(data)).read()
+    file = pq.ParquetFile(pa.BufferReader(data))
+    found = layout([file.schema_arrow.names])
+    if isinstance(found, str) or not found.header:
+        return None, found if isinstance(found, str) else "its columns have no names that are known", ()
+    table = file.read(columns=list(found.wanted) or None)
+    if not found.wanted:
+        table = table.rename_columns(list(found.names))
+    return table, found._replace(header=False), ()  # the names stand in no row
 
 
-def _csv(path: Path, data: bytes, names: tuple[str, ...]) -> tuple[Any, int, tuple[tuple[int, str], ...]]:
-    text = data.decode("utf-8-sig", "replace")
-    fields = _first_fields(text[: 1 << 16])
-    if not fields:
+def _csv(path: Path, data: bytes, layout: LayoutOf) -> Read:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    data = unpacked(path, data)
+    if not data.isascii():  # bytes that are no text spoil their row, not the file
+        data = data.decode("utf-8-sig", "replace").encode()
+    lines = _split(data[:HEAD_BYTES].decode("utf-8", "replace"))
+    if not lines:
         raise UnreadableFileError(f"{path} is empty.")
-    header = not _LEADING_NUMBER.fullmatch(fields[0])
-    if not header and len(fields) > len(names):
-        raise UnreadableFileError(
-            f"{path} has no header row, and {len(fields)} columns where {len(names)} were expected."
-        )
-    delimiter = next((mark for mark in ",;\t" if mark in text.lstrip().split("\n", 1)[0]), ",")
-    table, broken = text_table(text, fields if header else list(names[: len(fields)]), int(header), delimiter)
-    return table, int(header), broken
+    found = layout([fields for fields, _ in lines])
+    if isinstance(found, str):
+        return None, found, ()
+    broken: list[tuple[int, str]] = []
+
+    def set_aside(row: Any) -> str:
+        broken.append((int(row.number or 0), str(row.text)))
+        return "skip"
+
+    delimiter = next(mark for fields, mark in lines if len(fields) == len(found.names))
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        read_options=csv.ReadOptions(column_names=found.names, skip_rows=int(found.header), use_threads=False),
+        parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=set_aside),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(found.names, pa.string())),
+    )
+    return table, found, tuple(broken)
+
+
+def trimmed(column: Any) -> Any:
+    """Return a column as text without spaces around it, nothing where nothing stands."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+
+
+def to_numbers(column: Any) -> Column:
+    """Return a column as float64; text that is no number is garbled."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nothing = np.zeros(len(column), dtype=bool)
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        try:
+            return Column(column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64), nothing)
+        except pa.ArrowException:
+            return Column(np.full(len(column), np.nan), ~nothing)
+    try:  # nearly always every value is a number
+        return Column(column.cast(pa.float64()).to_numpy().astype(np.float64), nothing)
+    except pa.ArrowInvalid:
+        text = trimmed(column)
+    number = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
+    values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
+    known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
+    return Column(values.astype(np.float64), ~known.astype(bool))
+
+
+def garbled_rows(columns: Iterable[Column]) -> Mask:
+    """Return which rows are garbled in some column."""
+    answer: Mask = np.any([column.garbled for column in columns], axis=0)
+    return answer
 
 
 def raw_events(
     table: Table,
     kind: str,
     symbol: str | None,
-    times: NDArray[np.int64],
-    columns: Mapping[str, tuple[NDArray[np.float64], NDArray[np.bool_]]],
-    wanted: NDArray[np.bool_] | None = None,
+    times: Times,
+    columns: Mapping[str, Column],
+    wanted: Mask | None = None,
     notes: tuple[str, ...] = (),
     *,
     first: bool = True,
 ) -> RawEvents:
-    """Events of some rows of a table; those with text where a number should be are refused.
+    """Return the events of some rows of a table; those with text where a number should be are rejected.
 
     Parameters
     ----------
@@ -235,7 +364,7 @@ def raw_events(
     symbol : str or None
     times : array of int64, ms, shape (n_rows,)
         Of the events.
-    columns : mapping of str to (values, garbled), each of shape (n_rows,)
+    columns : mapping of str to Column, shape (n_rows,)
     wanted : array of bool, shape (n_rows,), optional
         Rows of this symbol; all if absent.
     notes : tuple of str
@@ -243,10 +372,10 @@ def raw_events(
         Whether these are the first events of the file: they carry its broken lines.
     """
     wanted = np.ones(len(table), dtype=bool) if wanted is None else wanted
-    garbled = np.any([text for _, text in columns.values()], axis=0) & wanted
+    garbled = garbled_rows(columns.values()) & wanted
     kept = wanted & ~garbled
-    refused = [(int(table.rows[i]), "not_a_number", table.text(int(i))) for i in np.flatnonzero(garbled)]
-    refused += [(number, "broken_line", text) for number, text in table.broken] if first else []
+    rejected = table.rejected(garbled, "not_a_number")
+    rejected += [(number, "broken_line", text) for number, text in table.broken] if first else []
     return RawEvents(
         path=table.path,
         sha256=table.sha256,
@@ -254,14 +383,108 @@ def raw_events(
         symbol=symbol,
         rows=table.rows[kept],
         event_time=times[kept],
-        columns={name: values[kept] for name, (values, _) in columns.items()},
-        refused=tuple(sorted(refused)),
+        columns={name: column.values[kept] for name, column in columns.items()},
+        refused=tuple(sorted(rejected)),
         notes=notes,
         simulated=table.simulated,
     )
 
 
-def symbol_in_name(path: Path) -> str | None:
-    """Symbol with which an archive's name begins, such as `BTCUSDT-metrics-2024-01-01.zip`; None if it does not."""
-    match = _NAMED.match(path.name)
-    return match[1] if match else None
+def events_by_symbol(
+    table: Table,
+    kind: str,
+    rows: Times,
+    times: Times,
+    columns: Mapping[str, NDArray[Any]],
+    symbols: Symbols,
+    good: Mask,
+    *,
+    rejected: Sequence[Rejected],
+    received_at: Times | None = None,
+    notes: Sequence[str] = (),
+) -> list[RawEvents]:
+    """Return one `RawEvents` a symbol, in the order in which they first appear.
+
+    Rejected rows and notes are of the whole file and go with the first of them.
+
+    Parameters
+    ----------
+    table : Table
+    kind : str
+    rows : array of int64, shape (n_events,)
+        Number of each event's row in the file.
+    times : array of int64, ms, shape (n_events,)
+    columns : mapping of str to array, shape (n_events,)
+    symbols : tuple of (sequence of str or None, array of int64 of shape (n_events,))
+    good : array of bool, shape (n_events,)
+        Events to give; the others were rejected or left out.
+    rejected : sequence of (int, str, str)
+        Rows of the table; its broken lines are added.
+    received_at : array of int64, ms, shape (n_events,), optional
+    notes : sequence of str
+    """
+    names, code = symbols
+    of_name: dict[str | None, list[int]] = {}
+    unnamed: list[str] = [""] if (code < 0).any() else []
+    for i, name in enumerate(names):
+        try:
+            of_name.setdefault(None if name is None else compact(name), []).append(i)
+        except AmbiguousError:
+            unnamed.append(str(name))
+    said = list(notes)
+    if unnamed:
+        said.append(f"left out: {', '.join(sorted(unnamed)[:5])}, which are not symbols of a spot or linear market")
+    broken = [(number, "broken_line", line) for number, line in table.broken]
+    answer: list[RawEvents] = []
+    for name, codes in of_name.items():
+        at = np.flatnonzero(good & np.isin(code, codes))
+        if not len(at) and (answer or len(of_name) > 1):
+            continue
+        answer.append(
+            RawEvents(
+                path=table.path,
+                sha256=table.sha256,
+                kind=kind,
+                symbol=name,
+                rows=rows[at],
+                event_time=times[at],
+                columns={column: values[at] for column, values in columns.items()},
+                received_at=None if received_at is None else received_at[at],
+                refused=() if answer else tuple(sorted([*broken, *rejected])),
+                notes=() if answer else tuple(said),
+                simulated=table.simulated,
+            )
+        )
+    return answer
+
+
+def by_symbol(table: Table, name: str) -> dict[str, Mask]:
+    """Return which rows belong to which symbol, in order of their names: `BTC-USDT Perpetual` is BTCUSDT.
+
+    Raises
+    ------
+    AmbiguousError
+        A row names none, or what it names is not a symbol.
+    """
+    written, codes = table.symbols(name)
+    if (codes < 0).any():
+        row = int(table.rows[int(np.argmax(codes < 0))])
+        raise AmbiguousError(f"{table.path}: row {row} names no symbol. Remove such rows, or name them.")
+    found: dict[str, Mask] = {}
+    for code, one in enumerate(written):
+        symbol = compact(one.split(" ")[0].replace("-", "").replace("_", ""))
+        found[symbol] = found.get(symbol, False) | (codes == code)
+    return dict(sorted(found.items()))
+
+
+def symbol_in_name(path: Path, words: str = "") -> str | None:
+    """Return the symbol with which an archive's name begins, such as `BTCUSDT-metrics-2024-01-01.zip`, or None.
+
+    Parameters
+    ----------
+    path : Path
+    words : str
+        What the name must go on with, such as 'aggTrades|trades'; anything if empty.
+    """
+    found = re.match(rf"([A-Z0-9]{{4,30}})-(?:{words})-\d{{4}}" if words else r"([A-Z0-9]{2,30})-", path.name)
+    return found[1] if found else None

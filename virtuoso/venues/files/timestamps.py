@@ -49,6 +49,13 @@ class FileTimes:
     exact: NDArray[np.bool_]
     meaning: str
 
+    @property
+    def ms_up(self) -> NDArray[np.int64]:
+        """Times rounded up to the millisecond, as moments of receipt are: nothing is known before it came."""
+        later = ~self.exact & (self.ms != NO_TIME)
+        answer: NDArray[np.int64] = self.ms + later
+        return answer
+
 
 def time_zone(name: str) -> ZoneInfo:
     """Find a time zone by its name.

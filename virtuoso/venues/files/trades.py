@@ -20,30 +20,33 @@ neither, `count` is NaN.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.files.event_tables import (
-    NO_ID,
-    SUFFIXES,
-    EventTable,
-    Names,
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import AUTO, DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import (
+    Column,
+    Fields,
+    Layout,
+    Table,
     events_by_symbol,
-    laid_out,
+    first_lines,
+    garbled_rows,
+    of_first_lines,
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.files.timestamps import TimeUnit
 from virtuoso.venues.raw_events import RawEvents, Times
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
 SINGLE = ("id", "price", "size", "quote", "time", "maker", "best")
 RECORDED = ("received", "symbol", "id", "price", "size", "time", "maker")
-HEADERLESS: dict[str, Names] = {
+HEADERLESS: dict[str, tuple[str, ...]] = {
     "nnnnnnbb": AGGREGATED, "nnnnnnb": AGGREGATED[:7], "nnnnnbb": SINGLE, "nnnnnb": SINGLE[:6],
     "nwnnnnb": RECORDED, "nwnnnwb": RECORDED,
 }  # fmt: skip
@@ -70,31 +73,22 @@ _SIDES = {"buy": 1, "b": 1, "sell": -1, "s": -1, "unknown": 0}
 _MAKERS = {"true": -1, "false": 1, "1": -1, "0": 1}
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether a file looks like a table of trades.
-
-    Parameters
-    ----------
-    path : Path
-    head : bytes
-        Its first bytes, unpacked.
-    """
-    named_else = "liquidation" in path.name.lower()
-    return path.name.lower().endswith(SUFFIXES) and not named_else and laid_out(head, _layout) is not None
+def recognises(head: Head) -> bool:
+    """Whether a file looks like a table of trades."""
+    lines = first_lines(head)
+    return bool(lines) and "liquidation" not in head.path.name.lower() and isinstance(_layout(lines), Layout)
 
 
-def read_trades(path: Path, *, now_ms: int, time_unit: TimeUnit = "auto", kind: str | None = None) -> list[RawEvents]:
+def read_trades(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
     """Read a file of trades.
 
     Parameters
     ----------
     path : Path
+    options : ImportOptions
+        If its kind is 'trades', a selection of trades is read as well.
     now_ms : int, ms
         The present, for the plausible range of times.
-    time_unit : str
-        'auto' decides once a file, from the size of its times.
-    kind : str, optional
-        'trades' if the user says so: then a selection of trades is read as well.
 
     Returns
     -------
@@ -108,62 +102,76 @@ def read_trades(path: Path, *, now_ms: int, time_unit: TimeUnit = "auto", kind: 
     AmbiguousError
         The unit or the zone of its times, or what it holds, would have to be guessed.
     """
-    opened = open_table(path, _layout, "trades")
-    if "exchange" in opened and "received" in opened and kind is None and "trade" not in path.name.lower():
+    table = open_table(path, _layout, "trades")
+    if "exchange" in table and "received" in table and options.kind == AUTO and "trade" not in path.name.lower():
         raise AmbiguousError(
             f"{path} may hold trades or liquidations: vendors give both the same columns. Name the file "
             "EXCHANGE_trades_DATE_SYMBOL.csv.gz, or say which with --kind."
         )
-    times = opened.times("time", time_unit, now_ms)
-    received = opened.times("received", time_unit, now_ms, up=True) if "received" in opened else None
-    columns, notes = _columns(opened)
-    symbols = opened.symbols("symbol") if "symbol" in opened else ([_symbol(path)], np.zeros(len(opened), np.int64))
-    if "maker" in opened and _is_selection(columns["id"], symbols[1]):
-        if kind is None:
+    times = table.times("time", options, now_ms).ms
+    received = table.times("received", options, now_ms).ms_up if "received" in table else None
+    columns, notes = _columns(table)
+    symbols = table.symbols("symbol") if "symbol" in table else ([_symbol(path)], np.zeros(len(table), np.int64))
+    if "maker" in table and _is_selection(columns["id"].values, symbols[1]):
+        if options.kind == AUTO:
             raise UnreadableFileError(
                 f"{path} holds a selection of trades: most of its ids do not follow each other. Folded as all of them "
                 "they would give wrong volumes. Pass --kind trades if that is what you want."
             )
         notes.append("a selection of trades: volumes, counts and bars made of it are too small")
-    opened.refuse(np.flatnonzero(opened.garbled), "not_a_number")
-    return events_by_symbol(opened, "trades", times, columns, symbols, received, notes, ~opened.garbled)
+    garbled = garbled_rows(columns.values())
+    return events_by_symbol(
+        table,
+        "trades",
+        table.rows,
+        times,
+        {name: column.values for name, column in columns.items()},
+        symbols,
+        ~garbled,
+        rejected=table.rejected(garbled, "not_a_number"),
+        received_at=received,
+        notes=notes,
+    )
 
 
-def _layout(fields: list[str]) -> tuple[Names, bool] | None:
+def _layout(lines: Sequence[Fields]) -> Layout | str:
+    return of_first_lines(lines, _layout_of)
+
+
+def _layout_of(fields: Fields) -> Layout | None:
     names = [_MEANING.get(re.sub(r"[^a-z0-9]+", "_", name.lower())) for name in fields]
     known = [name for name in names if name]
     if len(known) == len(set(known)) == len(fields) and {"price", "size", "time"} <= set(known):
-        return (tuple(known), True) if {"maker", "side"} & set(known) else None
+        return Layout(tuple(known), header=True) if {"maker", "side"} & set(known) else None
     looks = "".join("b" if f.lower() in ("true", "false") else "n" if _NUMBER.fullmatch(f) else "w" for f in fields)
-    return (HEADERLESS[looks], False) if looks in HEADERLESS else None
+    return Layout(HEADERLESS[looks], header=False) if looks in HEADERLESS else None
 
 
-def _columns(opened: EventTable) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _columns(table: Table) -> tuple[dict[str, Column], list[str]]:
     """Columns of the kind, and what is worth knowing of how they were read."""
-    n = len(opened)
     notes = []
-    if "exchange" in opened:
-        notes.append(f"recorded at {', '.join(sorted(opened.symbols('exchange')[0])[:5])}")
-    side = opened.words("side", _SIDES) if "side" in opened else opened.words("maker", _MAKERS)
-    if (side == 0).any():
-        notes.append(f"{int((side == 0).sum()):,} trades without a side")
-    columns: dict[str, NDArray[Any]] = {
-        "id": opened.ids("id") if "id" in opened else np.full(n, NO_ID, dtype=np.int64),
-        "price": opened.numbers("price"),
-        "size": opened.numbers("size"),
+    if "exchange" in table:
+        notes.append(f"recorded at {', '.join(sorted(table.symbols('exchange')[0])[:5])}")
+    side = table.words("side", _SIDES) if "side" in table else table.words("maker", _MAKERS)
+    if (side.values == 0).any():
+        notes.append(f"{int((side.values == 0).sum()):,} trades without a side")
+    columns = {
+        "id": table.ids("id"),
+        "price": table.numbers("price"),
+        "size": table.numbers("size"),
         "side": side,
-        "count": _counts(opened),
+        "count": _counts(table),
     }
     return columns, notes
 
 
-def _counts(opened: EventTable) -> NDArray[np.float64]:
+def _counts(table: Table) -> Column:
     """How many single trades each row stands for; Binance writes -1 for ids that there are not."""
-    if "first" in opened and "last" in opened:
-        first = opened.numbers("first")
-        single = opened.numbers("last") - first + 1.0
-        return np.where((single >= 1.0) & (first >= 0.0), single, np.nan)
-    return np.full(len(opened), 1.0 if "quote" in opened else np.nan)
+    first, last = table.numbers("first"), table.numbers("last")
+    if "first" not in table or "last" not in table:
+        return Column(np.full(len(table), 1.0 if "quote" in table else np.nan), np.zeros(len(table), dtype=bool))
+    single = last.values - first.values + 1.0
+    return Column(np.where((single >= 1.0) & (first.values >= 0.0), single, np.nan), first.garbled | last.garbled)
 
 
 def _symbol(path: Path) -> str | None:

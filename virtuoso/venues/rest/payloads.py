@@ -27,8 +27,8 @@ import numpy as np
 from virtuoso.account.instrument import compact
 from virtuoso.clock import UNIT_MS, parse_time
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.files.file_io import checked_bytes, unpacked
-from virtuoso.venues.files.table import Asked
+from virtuoso.venues.files.file_io import Head, checked_bytes, unpacked
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.rest.rules import RULES_COLUMNS, TIER_COLUMNS, rules_of, tiers_of
 
@@ -78,28 +78,24 @@ class _Answer:
         return "" if named is None or "_" in named else compact(named)
 
 
-def is_payload(path: Path) -> bool:
-    """Whether the file's name is one of JSON."""
-    return path.name.lower().endswith(_SUFFIXES)
-
-
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether `read_payloads` can read a file, from its name and first bytes."""
-    if not is_payload(path):
+def recognises(head: Head) -> bool:
+    """Whether a file looks like recorded answers, from its name and first bytes."""
+    if not head.path.name.lower().endswith(_SUFFIXES):
         return False
-    if path.name.lower().endswith(".gz"):
-        import zlib
-
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 1 << 16)
-        except zlib.error:
-            return False
-    keys = (*_KEYS, *_RULES_KEYS) if head.lstrip()[:1] in (b"{", b"[") else ()
-    return any(key in head for key in keys) or (b'"markPrice"' in head and b'"indexPrice"' in head)
+    keys = (*_KEYS, *_RULES_KEYS) if head.text.lstrip()[:1] in (b"{", b"[") else ()
+    return any(key in head.text for key in keys) or (b'"markPrice"' in head.text and b'"indexPrice"' in head.text)
 
 
-def read_payloads(path: Path, asked: Asked) -> list[RawEvents]:
+def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> list[RawEvents]:
     """Read recorded answers.
+
+    Parameters
+    ----------
+    path : Path
+    options : ImportOptions
+        Its venue says of which market, its symbol of which contract, where the file does not.
+    now_ms : int, ms
+        Taken as by every decoder; answers say their unit of time.
 
     Raises
     ------
@@ -113,7 +109,7 @@ def read_payloads(path: Path, asked: Asked) -> list[RawEvents]:
         body = json.loads(unpacked(path, data))
     except (ValueError, OSError, EOFError, gzip.BadGzipFile) as error:
         raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
-    if asked.venue not in MARKETS and isinstance(body, dict) and "routes" in body:
+    if options.venue not in MARKETS and isinstance(body, dict) and "routes" in body:
         raise AmbiguousError(
             f"{path} holds answers of several markets. Pass --venue, one of {', '.join(sorted(MARKETS))}."
         )
@@ -121,10 +117,10 @@ def read_payloads(path: Path, asked: Asked) -> list[RawEvents]:
     refused: list[tuple[int, str, str]] = []
     left_out: set[str] = set()
     number = 0
-    for answer in _answers(path, body, asked):
+    for answer in _answers(path, body, options):
         reader = _READERS.get(answer.route.rsplit("/", 1)[-1])
         of_periods = any("timestamp" in row for row in answer.rows if isinstance(row, dict))
-        if reader is None or not _of_market(answer.route, asked) or (of_periods and not _every_five_minutes(answer)):
+        if reader is None or not _of_market(answer.route, options) or (of_periods and not _every_five_minutes(answer)):
             left_out.add(answer.route)
             continue
         for row in answer.rows:
@@ -135,17 +131,17 @@ def read_payloads(path: Path, asked: Asked) -> list[RawEvents]:
                 refused.append((number, "not_a_number", json.dumps(row)[:500]))
     if not events:
         raise UnreadableFileError(
-            f"{path} holds no funding, open interest, ratio, price, rule or tier of {asked.venue}."
+            f"{path} holds no funding, open interest, ratio, price, rule or tier of {options.venue or 'any market'}."
         )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
     return _grouped(path, sha256, events, tuple(refused), notes)
 
 
-def _of_market(route: str, asked: Asked) -> bool:
-    return not route.startswith("/") or asked.venue is None or route.startswith(MARKETS.get(asked.venue, ("/",)))
+def _of_market(route: str, options: ImportOptions) -> bool:
+    return not route.startswith("/") or not options.venue or route.startswith(MARKETS.get(options.venue, ("/",)))
 
 
-def _answers(path: Path, body: Any, asked: Asked) -> Iterator[_Answer]:
+def _answers(path: Path, body: Any, options: ImportOptions) -> Iterator[_Answer]:
     if isinstance(body, dict) and "routes" in body:
         for route, methods in body["routes"].items():
             for recorded in (answer for answers in methods.values() for answer in answers):
@@ -153,7 +149,7 @@ def _answers(path: Path, body: Any, asked: Asked) -> Iterator[_Answer]:
                 yield _Answer(route, query, _rows(recorded.get("data")), path)
         return
     rows = _rows(body)
-    query = {"symbol": asked.symbol} if asked.symbol else {}
+    query = {"symbol": options.symbol} if options.symbol else {}
     yield _Answer(_endpoint(path, rows), query, rows, path)
 
 

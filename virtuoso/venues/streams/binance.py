@@ -1,4 +1,4 @@
-"""Recorded Binance streams, spot and USD-M, as events: what was sent, under our names, not judged yet.
+"""Recorded Binance streams, spot and USD-M, as events: what was sent, under our names, not validated yet.
 
 1. `recordings.py` gives the messages of a file: lines with a receive time, or one JSON list.
 2. Each message is told by its `e`, or by its fields where Binance sends none: `depthUpdate` and REST snapshots become
@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import UnreadableFileError
+from virtuoso.venues.files.file_io import Head
+from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE, Gathered, Levels, Scalars, in_order
@@ -47,25 +49,21 @@ _MAKERS, _SIDES = {True: -1, False: 1}, {"BUY": 1, "SELL": -1}
 _MICROSECONDS = 10**14  # a time above this is not in milliseconds for three thousand years
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    """Whether a file looks like a recording of Binance streams.
-
-    Parameters
-    ----------
-    path : Path
-    head : bytes
-        Its first bytes, unpacked.
-    """
-    return path.name.lower().endswith(_SUFFIXES) and _HEAD.match(head) is not None
+def recognises(head: Head) -> bool:
+    """Whether a file looks like a recording of Binance streams."""
+    return head.path.name.lower().endswith(_SUFFIXES) and _HEAD.match(head.text) is not None
 
 
-def read_recording(path: Path) -> list[RawEvents]:
+def read_recording(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> list[RawEvents]:
     """Read a recording.
 
     Parameters
     ----------
     path : Path
         Lines or one JSON list, plain or gzipped.
+    options : ImportOptions
+    now_ms : int, ms
+        Both taken as by every decoder; a recording says itself what they would.
 
     Returns
     -------

@@ -1,0 +1,197 @@
+"""Frames from the lake, enriched: the events stored of an instrument become columns of its base bars.
+
+Which builders there are and which column of two wins stands in market/features/builders.py. The columns of those that
+begin anew every day are cached (cache.py). `LiveFrame` (market/live.py) does the same bar by bar, with the same
+builders: not one bit differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import UNIT_MS, Timeframe, iso
+from virtuoso.errors import DataError
+from virtuoso.lake import cache
+from virtuoso.lake.catalog import Catalog, EventReader, files_within
+from virtuoso.lake.manifest import Series
+from virtuoso.market.bars import Bars
+from virtuoso.market.features.builders import FOLDS, Columns, Source, carried, first_known
+from virtuoso.market.features.daily_reset import DAY_MS, Anchored
+from virtuoso.market.features.trades import bars_from_trades
+from virtuoso.market.gaps import UNKNOWN, GapPolicy
+from virtuoso.market.rows import Rows, joined
+from virtuoso.market.schema.columns import BAR_COLUMNS
+from virtuoso.market.schema.kinds import KINDS
+
+HOUR_MS = UNIT_MS["h"]
+LATE_MS = UNIT_MS["m"]
+"""How late a trade may arrive and still belong to a bar folded from trades."""
+MOST_BARS = 10_000_000
+"""Bars folded from trades at once, four months of seconds: with all columns, they fill 5 GB."""
+
+
+def attached(bars: Bars, instrument: Instrument, catalog: Catalog, as_of: int | None = None) -> Bars:
+    """Add the columns of all events that are stored of an instrument.
+
+    Parameters
+    ----------
+    bars : Bars
+        Base bars of a frame, from 1s on.
+    instrument : Instrument
+    catalog : Catalog
+        Where the events are.
+    as_of : int, ms, optional
+        What was known then.
+
+    Returns
+    -------
+    Bars
+        The same ones, if no events are stored.
+    """
+    stored = [kind for kind in catalog.kinds() if kind in KINDS and catalog.event_series(kind, instrument) is not None]
+    found: list[Columns] = []
+    for source in FOLDS:
+        if any(kind in stored for kind in source.needs):
+            reader = EventReader(catalog, instrument, [kind for kind in source.kinds if kind in stored], as_of)
+            folded = _by_the_day if source.anchored else _at_once
+            found.append(folded(source, reader, bars))
+    if not found:
+        return bars
+    unknown = bars.state == UNKNOWN
+    new = {name: np.where(unknown, np.nan, values) for name, values in carried(first_known(found), stored).items()}
+    return replace(bars, columns={**bars.columns, **new})
+
+
+def _at_once(source: Source, reader: EventReader, bars: Bars) -> Columns:
+    """Fold all events that arrived by the last close; a month of them is in memory at a time, older ones all."""
+    fold, step = source.begin(bars.timeframe), 31 * DAY_MS // bars.timeframe.ms
+    edges = [bars.first, *range(bars.first + step, bars.end, step), bars.end]
+    parts = []
+    after = None if source.reach_ms is None else bars.first * bars.timeframe.ms - source.reach_ms
+    for first, end in pairwise(edges):
+        until = end * bars.timeframe.ms
+        parts.append(fold.bars(reader.between(after, until), first, end))
+        after = until
+    return {name: np.concatenate([part[name] for part in parts]) for name in fold.columns}
+
+
+def _by_the_day(source: Source, reader: EventReader, bars: Bars) -> Columns:
+    """Fold day by day, or read the columns of days that were folded before."""
+    empty = Anchored(source.begin, bars.timeframe)
+    answer = {name: np.full(len(bars), np.nan) for name in empty.columns if name not in BAR_COLUMNS}
+    for first, columns in _days(source, reader, bars):
+        start = max(first, bars.first)
+        for name, values in answer.items():
+            some = columns[name][start - first :]
+            values[start - bars.first : start - bars.first + len(some)] = some
+    return answer
+
+
+def _days(source: Source, reader: EventReader, bars: Bars) -> Iterator[tuple[int, Columns]]:
+    """Columns of each day that events reach: number of its first bar, columns up to its last bar or that of `bars`."""
+    timeframe, day = bars.timeframe, DAY_MS // bars.timeframe.ms
+    fold, done = Anchored(source.begin, timeframe), -1
+    for start in range(bars.first - bars.first % day, bars.end, day):
+        end = min(start + day, bars.end)
+        before, open_ms, close_ms = (start - day) * timeframe.ms, start * timeframe.ms, end * timeframe.ms
+        if not reader.files(source.needs, before, close_ms):
+            continue
+        files = reader.files(source.kinds, before, close_ms)
+        kept = _kept(source, reader, timeframe, start, cache.key_of(cache.source(), end, *files))
+        columns = kept.read() if kept else None
+        if columns is None:
+            if done != start:
+                fold = Anchored(source.begin, timeframe)
+                fold.bars(reader.between(before, open_ms), start - day, start)
+            folded, done = fold.bars(reader.between(open_ms, close_ms), start, end), end
+            columns = {name: values for name, values in folded.items() if name not in BAR_COLUMNS}
+            if kept:
+                kept.write(columns)
+        yield start, columns
+
+
+def _kept(source: Source, reader: EventReader, timeframe: Timeframe, start: int, key: str) -> cache.Kept | None:
+    """Where the columns of a day are kept; nowhere, if they are of history as it was known once."""
+    if reader.as_of is not None:
+        return None
+    home = Series(reader.instrument.venue, reader.instrument.symbol, timeframe.name).key
+    day = str(np.datetime64(start * timeframe.ms, "ms").astype("M8[D]"))
+    return cache.Kept(reader.catalog.path / "derived" / source.name / home, day, key, reader.catalog.disk)
+
+
+def bars_of_trades(
+    catalog: Catalog, series: Series, timeframe: Timeframe, since: int | None, until: int | None, as_of: int | None
+) -> Bars | None:
+    """Bars folded from stored trades by the time of the trade, a day at a time.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    series : Series
+        Of trades.
+    timeframe : Timeframe
+    since, until : int, ms, optional
+        Bars that open from then on, and before.
+    as_of : int, ms, optional
+
+    Returns
+    -------
+    Bars or None
+        None if not one bar is whole. What was not recorded is unknown.
+
+    Raises
+    ------
+    DataError
+        The stretch is so long that its bars would not fit into memory.
+    """
+    reader = EventReader(catalog, series.instrument, ["trades"], as_of)
+    low = series.first if since is None else max(since, series.first)
+    high = series.last if until is None else min(until, series.last)
+    if high - low > MOST_BARS * timeframe.ms:
+        raise DataError(
+            f"From {iso(low)} to {iso(high)} there are {(high - low) // timeframe.ms:,} {timeframe} bars of "
+            f"{series.instrument}, more than {MOST_BARS:,}. Ask for a shorter range, such as --timerange "
+            f"{iso(high - DAY_MS)[:10].replace('-', '')}-, or for slower bars."
+        )
+    rows = joined(list(rows_of_trades(reader, series, timeframe, low, high)))
+    if len(rows) == 0:
+        return None
+    return Bars.from_rows(timeframe, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
+
+
+def rows_of_trades(
+    reader: EventReader,
+    series: Series,
+    timeframe: Timeframe,
+    low: int,
+    high: int,
+    wanted: Callable[[int, int], bool] = lambda start, end: True,
+) -> Iterator[Rows]:
+    """Bars folded from stored trades, day by day.
+
+    Parameters
+    ----------
+    reader : EventReader
+        Of trades.
+    series : Series
+        Of trades.
+    timeframe : Timeframe
+    low, high : int, ms
+        Bars that open from then on, and close before or at that. A trade that arrives up to a minute after the close of
+        its bar is of it all the same, as in the bar that a venue publishes: `as_of` leaves it out.
+    wanted : callable
+        Told the beginning and the end of a stretch of at most a day, ms: whether its bars are needed.
+    """
+    for start in range(low - low % DAY_MS, high + 1, DAY_MS):
+        end = min(start + DAY_MS, high)
+        if not files_within(series, start - HOUR_MS, end) or not wanted(start, end):
+            continue
+        # an hour before tells whether the source was recording when the day began, and what traded last
+        trades = reader.between(start - HOUR_MS, end + LATE_MS)["trades"]
+        rows = bars_from_trades(trades, timeframe, until=end if end <= series.last else None)
+        yield rows.take((rows.open_time >= max(start, low)) & (rows.open_time < end))

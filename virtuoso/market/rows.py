@@ -1,0 +1,152 @@
+"""Rows of bars in memory: what was published of each bar, and when it could be known.
+
+A row is (open_time, columns, state, available_at). Sources give rows and the lake stores them; `Bars` (bars.py) are
+the dense grid that everything above computes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy, State
+from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED, Array
+
+Times = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Bars of one instrument and timeframe, as stored.
+
+    Attributes
+    ----------
+    open_time : array of int64, ms, shape (n_rows,)
+    columns : mapping of str to Array, shape (n_rows,)
+        NaN where the source did not say.
+    state : array of int8, shape (n_rows,)
+        TRADED or NO_TRADE.
+    available_at : array of int64, ms, shape (n_rows,)
+        When the row could be known: the bar's close, or later for repairs and revisions.
+    """
+
+    open_time: Times
+    columns: Mapping[str, Array]
+    state: State
+    available_at: Times
+
+    def __len__(self) -> int:
+        return len(self.open_time)
+
+    def take(self, index: NDArray[Any] | slice) -> Rows:
+        """Some of the rows, by position, mask or slice."""
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Rows(self.open_time[index], columns, self.state[index], self.available_at[index])
+
+    def sorted(self) -> Rows:
+        """The rows in order of time; rows of the same time keep their order."""
+        step = np.diff(self.open_time)
+        return self if (step >= 0).all() else self.take(np.argsort(self.open_time, kind="stable"))
+
+    def column(self, name: str) -> Array:
+        """Give a column, NaN throughout where the source does not carry it."""
+        return self.columns[name] if name in self.columns else np.full(len(self), np.nan)
+
+    def differs(self, other: Rows) -> Mask:
+        """Tell, row by row, whether any column that both sides know differs from rows of the same times."""
+        answer = np.zeros(len(self), dtype=bool)
+        for name in self.columns.keys() & other.columns.keys():
+            mine, theirs = self.columns[name], other.columns[name]
+            answer |= (mine != theirs) & ~np.isnan(mine) & ~np.isnan(theirs)
+        return answer
+
+    def adds_to(self, other: Rows) -> Mask:
+        """Tell, row by row, whether a column is known here that rows of the same times do not know."""
+        answer = np.zeros(len(self), dtype=bool)
+        for name, mine in self.columns.items():
+            answer |= ~np.isnan(mine) & np.isnan(other.column(name))
+        return answer
+
+    def digest(self) -> str:
+        """Digest of the logical values: the same wherever and however they are stored."""
+        digest = hashlib.sha256(self.open_time.tobytes() + np.ascontiguousarray(self.state).tobytes())
+        for name in sorted(self.columns):
+            if not np.isnan(self.columns[name]).all():
+                digest.update(name.encode() + np.ascontiguousarray(self.columns[name]).tobytes())
+        return digest.hexdigest()
+
+
+def traded_rows(open_time: Times, columns: Mapping[str, Array], timeframe_ms: int) -> Rows:
+    """Rows as an archive publishes them: all traded, all known at their close."""
+    return Rows(open_time, columns, np.full(len(open_time), TRADED, dtype=np.int8), open_time + timeframe_ms)
+
+
+def empty_rows() -> Rows:
+    """Give no rows."""
+    return traded_rows(np.empty(0, np.int64), {name: np.empty(0) for name in REQUIRED}, 0)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows one after the other; a column that a part does not carry is NaN there."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return empty_rows()
+    names = [name for name in BAR_COLUMNS if any(name in part.columns for part in parts)]
+    return Rows(
+        np.concatenate([part.open_time for part in parts]),
+        {name: np.concatenate([part.column(name) for part in parts]) for name in names},
+        np.concatenate([part.state for part in parts]),
+        np.concatenate([part.available_at for part in parts]),
+    )
+
+
+def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
+    """Rows for the bars in which nothing traded: flat at the last close, zero volume, marked NO_TRADE.
+
+    Parameters
+    ----------
+    traded : Rows
+        In order of time.
+    policy : GapPolicy
+        How many missing bars of a silence mean that nothing traded.
+    timeframe_ms : int, ms
+
+    Returns
+    -------
+    Rows
+        For a silence that has ended only: at the end of history nobody knows yet whether it is one.
+    """
+    if policy.meaning != "no_trade" or len(traded) < 2:
+        return empty_rows()
+    missing = np.diff(traded.open_time) // timeframe_ms - 1
+    fill = np.minimum(missing, policy.bars)
+    before = np.repeat(np.arange(len(fill)), fill)
+    step = np.arange(len(before)) - np.repeat(np.cumsum(fill) - fill, fill) + 1
+    times = traded.open_time[before] + step * timeframe_ms
+    close = traded.columns["close"][before]
+    columns = {
+        name: close if BAR_COLUMNS[name].silence == "close" else np.where(np.isnan(values[before]), np.nan, 0.0)
+        for name, values in traded.columns.items()
+    }
+    state = np.full(len(times), NO_TRADE, dtype=np.int8)
+    return Rows(times, columns, state, times + timeframe_ms)
+
+
+def month_of(times: Times) -> NDArray[np.str_]:
+    """Name the month of each moment, UTC: `2019-03`."""
+    return times.astype("M8[ms]").astype("M8[M]").astype("U7")
+
+
+def by_month(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Split rows in order of time into months."""
+    months = rows.open_time.astype("M8[ms]").astype("M8[M]").astype(np.int64)
+    starts = np.flatnonzero(np.diff(months, prepend=-1) != 0)
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield str(month_of(rows.open_time[start : start + 1])[0]), rows.take(slice(start, stop))
