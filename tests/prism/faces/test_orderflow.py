@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.builders import START, market
+from tests.prism.faces.test_volume import quiet
 from tests.prism.lit import frame_of, judge, klines, positioned, ranks, scores, traded
-from tests.prism.test_volume import quiet
 from virtuoso.clock import Timeframe
 from virtuoso.errors import MissingColumnError
 from virtuoso.market.schema.columns import REQUIRED

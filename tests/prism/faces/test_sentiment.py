@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.builders import hours, market
+from tests.prism.faces.test_orderflow import of
+from tests.prism.faces.test_volume import quiet
 from tests.prism.lit import frame_of, judge, positioned, ranks, scores
-from tests.prism.test_orderflow import of
-from tests.prism.test_volume import quiet
 from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.engine.workspace import Workspace
