@@ -19,7 +19,7 @@ from virtuoso.prism.engine.fingerprint import ENGINE
 
 TILT = """
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 from virtuoso.prism.component import Component, Feature, Int
 from virtuoso.prism.scale import Squash
 {imports}

@@ -15,16 +15,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import VirtuosoError
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array, Times
 
 Basis = Literal["heuristic", "calibrated"]
-Times = NDArray[np.int64]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 DIGEST = r"^[0-9a-f]{64}$"

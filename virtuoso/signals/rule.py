@@ -19,18 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array, Mask
 
 BEARISH, NEUTRAL, BULLISH = -1, 0, 1
 WORDS = {BULLISH: "BULLISH", BEARISH: "BEARISH", NEUTRAL: "NEUTRAL"}
 
 States = NDArray[np.int8]
-Mask = NDArray[np.bool_]
 
 _JUDGED: WeakKeyDictionary[Workspace, dict[str, tuple[int, Array, Array]]] = WeakKeyDictionary()
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.market.gaps import BRIDGED
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.aggregate import (
     ComponentArrays,
@@ -36,6 +35,7 @@ from virtuoso.prism.engine.graph import rows_of
 from virtuoso.prism.engine.workspace import THREADS, Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Linear, Squash
+from virtuoso.types import Array
 
 CHUNK = 16_384
 """Bars assembled at once: what lies between component and confluence stays in the processor's cache."""

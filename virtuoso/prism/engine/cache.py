@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from virtuoso.files import sealed
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.buffers import NodeBuffer, TimeframeBuffers
 from virtuoso.prism.engine.cache_keys import BlockKey, BlockKeys
 from virtuoso.prism.engine.graph import rows_of
 from virtuoso.prism.engine.workspace import THREADS, Workspace
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 SEGMENT = 65_536
 

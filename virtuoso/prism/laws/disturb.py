@@ -8,9 +8,10 @@ import numpy as np
 
 from virtuoso.clock import Env
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import COLUMNS, PRICES, Array, Unit, mirrored, scaled
+from virtuoso.market.schema.columns import COLUMNS, PRICES, Unit, mirrored, scaled
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.graph import columns_of
+from virtuoso.types import Array
 
 PRICE = Unit(price=1)
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import divergence_of
 from virtuoso.prism.engine.workspace import Workspace, block_length
@@ -26,6 +25,7 @@ from virtuoso.prism.laws.findings import Finding, answers, any_differing, findin
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError, report_step
 from virtuoso.prism.laws.purity import out_of_reach
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 STEP = 512
 """Bars after which progress is told."""

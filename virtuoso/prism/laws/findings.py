@@ -14,9 +14,9 @@ from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Feature, Node
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.types import Array
 
 KNOWN_SHARE = 0.5
 """Share of the compared values that must be known, or the comparison proves nothing."""

@@ -18,7 +18,6 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.graph import sources
 from virtuoso.prism.engine.workspace import Workspace, block_length
@@ -26,6 +25,7 @@ from virtuoso.prism.laws.cuts import stretches
 from virtuoso.prism.laws.disturb import copied, narrowed, others
 from virtuoso.prism.laws.findings import answers, outputs
 from virtuoso.prism.laws.fresh_process import SHIFT_S, FreshProcess, LostError, report_step
+from virtuoso.types import Array
 
 Stretch = tuple[int, int]
 """Numbers of the bars that are asked for, from inclusive, to exclusive."""

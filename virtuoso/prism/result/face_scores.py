@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.aggregate import Codes, ComponentArrays
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 
 @dataclass(slots=True)

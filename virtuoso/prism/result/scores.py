@@ -16,7 +16,6 @@ from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.files.atomic import Disk
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import Codes
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.workspace import Workspace
@@ -26,6 +25,7 @@ from virtuoso.prism.open_interest.report import OpenInterest
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.explanation import Explanation, explain, why_unknown
 from virtuoso.prism.result.face_scores import FaceScores, faces_of
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
