@@ -52,7 +52,7 @@ class Parameter:
     kind: type
 
     def check(self, owner: str, name: str, value: Any) -> Any:
-        """Give the value in the parameter's type, or say what is wrong with it."""
+        """Return the value in the parameter's type; raise ParameterError that says what is wrong with it."""
         wrong = isinstance(value, bool) or not isinstance(value, (int, float))
         if wrong or (self.kind is int and value % 1 != 0):
             raise ParameterError(f"{owner}.{name} must be {self.kind.__name__}, was {value!r}.")

@@ -2,7 +2,7 @@
 
 1. Right means that the first target was touched before the stop within `signals.max_age`.
 2. The table has steps. Each was learned from signals whose outcome was known before its `since`, and is applied to
-   signals decided from then on, up to the next step. So a backtest over old bars is told what was known at the time;
+   signals decided from then on, up to the next step. So a backtest over old bars uses what was known at the time;
    before the first step reliability stays a heuristic.
 3. Between two knots the probability is interpolated linearly, beyond the outermost it stays what it is there.
 4. A table fits the weights, thresholds and timeframe that it was learned with, and no others (reliability.py).

@@ -128,7 +128,7 @@ class RuleStates:
         return np.flatnonzero(self.state != self.before)
 
     def reason(self, i: int) -> str:
-        """Say why the i-th bar is in its state."""
+        """Return why the i-th bar is in its state."""
         s, score, state, before = self.settings, float(self.confluence[i]), int(self.state[i]), int(self.before[i])
         enter, leave = self._limits(i, before if state == NEUTRAL else state)
         if state != NEUTRAL:

@@ -188,21 +188,21 @@ class Aggregator:
         """Faces and confluence of the base bars [start, stop): what another run has kept, and the rest blended."""
         found = Aggregated.empty(len(self.face_weights), stop - start)
 
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             if progress is not None:
                 progress(done - start, stop - start)
 
         for a, b in kept.files if kept is not None else [(start, stop)]:
             rows = found.rows[:, a - start : b - start]
             if kept is None or not kept.read(a, b, rows):
-                self._aggregate_chunks(workspace, a, b, rows, told)
+                self._aggregate_chunks(workspace, a, b, rows, report)
                 if kept is not None:
                     kept.write(a, b, rows)
-            told(b)
+            report(b)
         return found
 
     def _aggregate_chunks(
-        self, workspace: Workspace, start: int, stop: int, rows: Array, told: Callable[[int], None]
+        self, workspace: Workspace, start: int, stop: int, rows: Array, report: Callable[[int], None]
     ) -> None:
         """Write faces and confluence of the base bars [start, stop), chunk by chunk.
 
@@ -217,7 +217,7 @@ class Aggregator:
             aggregating = []
             for a, b in self._computed_chunks(workspace, start, stop):
                 aggregating.append(pool.submit(aggregate, a, b))
-                told(a)
+                report(a)
             for waiting in aggregating:
                 waiting.result()
         self._independence(workspace, start, stop, rows[-1])

@@ -71,7 +71,7 @@ class AggregateCache:
         self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.rows" for a, b in pairwise(edges)}
 
     def read(self, a: int, b: int, out: Array) -> bool:
-        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there.
+        """Write what is kept of the bars [a, b), shape (n_rows, b - a); return whether it was there.
 
         Where it was not, `out` is to be written anew.
         """
@@ -121,7 +121,7 @@ class ScoreCache:
         return AggregateCache(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
-        """Put every block whose key holds into the workspace; give how many."""
+        """Put every block whose key holds into the workspace; return how many."""
         keys = self._keys_of(workspace)
         work: list[tuple[Path, TimeframeBuffers, list[CachedNode], dict[str, BlockKey]]] = []
         for buffers, face, entries in self._cached_nodes(workspace, prism):
@@ -137,7 +137,7 @@ class ScoreCache:
         return filled
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
-        """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
+        """Write the finished blocks of every segment that holds one which is not on disk; return how many files."""
         keys, written = self._keys_of(workspace), 0
         for buffers, face, entries in self._cached_nodes(workspace, prism):
             known_by = {entry.name: keys.of(entry.node, buffers) for entry in entries}

@@ -223,7 +223,7 @@ class _Reading:
         return [float(values[0]) if known[0] else NAN for values in arrays]
 
     def _silence(self, clock: Timeframe) -> str:
-        """Say why open interest is not known on a clock."""
+        """Return why open interest is not known on a clock."""
         bars, at = self.workspace.buffers(clock).bars, self._seen(clock)
         if not bars.first <= at < bars.end:
             return f"no {clock} bar has closed yet"

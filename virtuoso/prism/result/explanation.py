@@ -183,7 +183,7 @@ def _timeframes(
 
 
 def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int, dotted: str) -> str:
-    """Say why a component is not known at a base bar; empty where it is."""
+    """Return why a component is not known at a base bar; empty where it is."""
     face, _, name = dotted.partition(".")
     faces = faces_of(prism, workspace, number, aggregator.assemble(workspace, number, number + 1), aggregator)
     parts = faces[face].components if face in faces else {}
@@ -194,7 +194,7 @@ def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, numb
 
 
 def _why_unknown(workspace: Workspace, part: ComponentScores, number: int) -> str:
-    """Say why a component of one base bar is not known."""
+    """Return why a component of one base bar is not known."""
     if np.isfinite(part.score[0]):
         return ""
     if part.missing:

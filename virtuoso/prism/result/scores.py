@@ -156,7 +156,7 @@ class Scores:
         return explain(self.prism, self.workspace, self._aggregator, number)
 
     def reason(self, dotted: str, i: int) -> str:
-        """Say why a component is not known at the i-th scored bar; empty where it is."""
+        """Return why a component is not known at the i-th scored bar; empty where it is."""
         number = range(self.start, self.start + len(self))[i]
         return why_unknown(self.prism, self.workspace, self._aggregator, number, dotted)
 
