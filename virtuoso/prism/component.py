@@ -9,7 +9,7 @@
 4. A component is a frozen value: equal if its class and parameters are, and its repr can be pasted back. From that
    follow batch, live, cache keys, search space, documentation and report rows.
 
-`value` uses `x[: t + 1]` only; the laws (laws.py) prove it.
+`value` uses `x[: t + 1]` only; the laws (laws/laws.py) prove it.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
    blocks (cache_keys.py) stand in the head. A file a block would be slower than computing it again.
 2. `fill` puts blocks whose key still holds into a workspace; `keep` writes what was computed. The unfinished block at
    the end is never written.
-3. Faces and confluence, which most runs ask for alone, lie beside them as they were blended last, a matrix a segment
-   that is named by its key: where it holds, no component is read. Other weights give another key, and are blended
+3. Faces and confluence, which most runs ask for alone, lie beside them as they were aggregated last, a matrix a segment
+   that is named by its key: where it holds, no component is read. Other weights give another key, and are aggregated
    from the components.
-4. Files are sealed (market/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
+4. Files are sealed (files/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
    costs time and nothing else.
 """
 
@@ -114,7 +114,7 @@ class ScoreCache:
             self._keys = BlockKeys(frame, block)
         return self._keys
 
-    def blends(self, workspace: Workspace, prism: Prism) -> AggregateCache:
+    def aggregates(self, workspace: Workspace, prism: Prism) -> AggregateCache:
         """Faces and confluence of the frame's window, as far as they are kept."""
         frame = workspace.frame
         place = self._place(workspace, workspace.buffers(frame.timeframe), "confluence")

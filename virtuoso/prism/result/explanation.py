@@ -142,7 +142,7 @@ def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number
     known = float(face.coverage[0])
     rows = []
     for name, part in face.components.items():
-        arrays = part.blended()
+        arrays = part.arrays()
         score = float(arrays.score[0])
         weight = part.weight / total * float(arrays.coverage[0]) / known if known > 0.0 and score == score else 0.0
         timeframes = _timeframes(prism, workspace, part, number)
