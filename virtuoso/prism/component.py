@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
@@ -252,6 +252,13 @@ class Component(Node):
                 raise DeclarationError(f"{cls.__name__} declares no {attribute}.")
         if min(cls.bands) > 0:
             raise DeclarationError(f"{cls.__name__}.bands must reach down to 0, lowest is {min(cls.bands)}.")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise AttributeError that names what does the work of a former method."""
+            hint = " Its name is explain(score, value)." if name == "words" else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{hint}", name=name, obj=self)
 
     @property
     def name(self) -> str:
