@@ -122,5 +122,5 @@ def _known(parts: list[Scores]) -> list[tuple[int, int, str, str]]:
 
 def _component(parts: list[Scores], face: str, name: str) -> tuple[Array, Array]:
     """Score and coverage of one component over all parts, copied."""
-    blended = [part.faces[face].components[name].blended() for part in parts]
+    blended = [part.faces[face].components[name].arrays() for part in parts]
     return np.concatenate([one.score for one in blended]), np.concatenate([one.coverage for one in blended])
