@@ -15,15 +15,15 @@ from virtuoso.prism.faces import orderbook
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.judgement import judged as judged_run
+from virtuoso.research.backtest.judgement import honesty_facts as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
 from virtuoso.research.validation.fresh_process import elsewhere
 from virtuoso.research.validation.plausibility import fill_depths, oddities
-from virtuoso.research.validation.robustness import Evidence, judge
-from virtuoso.research.validation.verdict import Decision, Stressed, decide
+from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.verdict import Decision, Stressed, reach_verdict
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
@@ -40,8 +40,8 @@ def judged(frames, strategy, account=ACCOUNT, slippage=0.0002, found=None, expla
     orders = strategy(frames)
     done = run(stage, orders, account)
     closed = int((lives(done)["reason"] != STILL_OPEN).sum())
-    box = judge(Evidence(daily_returns(done), closed))
-    return decide(box, Stressed.of(stage, orders, account, None, found, explained))
+    box = robustness(RunReturns(daily_returns(done), closed))
+    return reach_verdict(box, Stressed.of(stage, orders, account, None, found, explained))
 
 
 def check(strategy, frames, **how):
@@ -476,8 +476,8 @@ class TestPlausible:
         assert not any("limits" in words for words in oddities(done))
 
     def test_a_ratio_above_six_wants_a_reason(self):
-        box = judge(Evidence(0.01 * (np.random.default_rng(1).standard_normal(400) + 0.4), 300))
+        box = robustness(RunReturns(0.01 * (np.random.default_rng(1).standard_normal(400) + 0.4), 300))
         assert box.sharpe > 6.0
-        (gate,) = (gate for gate in decide(box).gates if gate.name == "plausible")
+        (gate,) = (gate for gate in reach_verdict(box).gates if gate.name == "plausible")
         assert gate.passed is False
         assert "a Sharpe ratio of" in gate.reason

@@ -363,7 +363,7 @@ from tests.research.scenes import market, scored
 from virtuoso import workflows
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
-from virtuoso.reports.demo_page import Coin, DemoPage
+from virtuoso.reports.demo_page import CoinReport, DemoPage
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.runs.read import read_run
 
@@ -375,7 +375,7 @@ folder, _ = workflows.save_run(result, settings=settings)
 assert all(file.is_file() for file in workflows.report(folder, settings=settings))
 assert len(workflows.sweep(scores, 3, settings=settings, **terms)) == 3
 sheet = TearSheet(read_run(folder))
-assert "tear sheet" in DemoPage([Coin(scores, sheet, "x", [])], [], 2, 7, 0.4).html()
+assert "tear sheet" in DemoPage([CoinReport(scores, sheet, "x", [])], [], 2, 7, 0.4).html()
 for needs_it in (result.to_vectorbt, lambda: workflows.cross_check(result)):
     try:
         needs_it()

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +33,11 @@ from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
-from virtuoso.research.validation.fresh_process import elsewhere, pristine
+from virtuoso.research.validation.fresh_process import Answer, elsewhere, pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Frames, Orders, intents
 
 Decide = Callable[[Frames], Orders]
-Answer = TypeVar("Answer")
 Values = Array
 """Values of components, each on each clock."""
 
