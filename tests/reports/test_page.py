@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.reports.pages import Tree, page_of
+from tests.research.backtest.test_backtest import COSTLY, whole
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored
-from tests.research.test_portfolio_backtest import COSTLY, whole
 from virtuoso.account.records import TRADE
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.gaps import TRADED

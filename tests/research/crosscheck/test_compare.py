@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.research.backtest.test_backtest import trade, two
 from tests.research.scenes import bars, intents, market, random_intents, unscored, walk
-from tests.research.test_portfolio_backtest import trade, two
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import max_drawdown
 from virtuoso.account.records import CLOSED, ENTERED, KINDS, OPEN, REASONS, STOPPED, TARGETED
@@ -358,7 +358,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 from pathlib import Path
-from tests.research.test_portfolio_backtest import trade, two
+from tests.research.backtest.test_backtest import trade, two
 from tests.research.scenes import market, scored
 from virtuoso import workflows
 from virtuoso.config import Settings

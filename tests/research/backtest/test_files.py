@@ -7,8 +7,8 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.scenes import market, scored
-from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.backtest import backtest

@@ -391,7 +391,7 @@ class TestTheStandardRule:
 
     @pytest.mark.real_data
     def test_what_ships_is_clean_on_real_bars(self, real_data):
-        from tests.research.test_backtest import recorded
+        from tests.research.crosscheck.test_simulate import recorded
 
         frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
         prism, settings = Prism.standard(), SignalSettings()

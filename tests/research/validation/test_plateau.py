@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.builders import market
+from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.scenes import scored, unscored
 from tests.research.strategies import Function, days_that_persist, follow_the_day
-from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
