@@ -46,7 +46,6 @@ from virtuoso.cli import main as command_line
 from virtuoso.clock import UNIT_MS, Env, Timeframe, parse_time
 from virtuoso.config import Settings
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.result import PortfolioResult
@@ -67,6 +66,7 @@ from virtuoso.research.validation.overfitting import (
 )
 from virtuoso.research.validation.robustness import RunReturns, robustness
 from virtuoso.signals.strategy import intents
+from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"

@@ -61,9 +61,9 @@ SCORES = {
         "faces": {"technical": [_ROW], "orderbook": [_NOTHING]},
     },
     "coverage": [
-        {"title": "Technical", "weight": 0.6, "waiting": [],
+        {"title": "Technical", "weight": 0.6, "unavailable": [],
          "components": [{"title": "RSI", "share": 0.987, "missing": []}]},
-        {"title": "Orderbook", "weight": 0.4, "waiting": ["spread"],
+        {"title": "Orderbook", "weight": 0.4, "unavailable": ["spread"],
          "components": [{"title": "Imbalance", "share": 0.0, "missing": ["bid_5"]}]},
     ],
     "strips": {"timeframe": "1h", "first": BEGIN // HOUR + HOURS - 120,

@@ -19,7 +19,7 @@ from virtuoso.account.instrument import Instrument, compact
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest.detect import FEW_REVISED
 from virtuoso.ingest.report import FileReport
-from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.transaction import Writer
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.raw_events import RawEvents
@@ -129,12 +129,12 @@ def _refuse_another_market(part: _Part, merged: Iterable[MergedEvents], wanted: 
 def _refuse_told_twice(part: _Part, merged: Mapping[str, MergedEvents]) -> None:
     """Refuse single trades where aggregated ones are stored, or the other way round: each would count twice."""
     from virtuoso.lake.event_rows import by_partition, rows_of_events
-    from virtuoso.lake.writing.event_merge import told_otherwise
+    from virtuoso.lake.writing.event_merge import aggregated_twice
 
     if part.raw.kind != "trades":
         return
     for day, rows in by_partition(rows_of_events(part.judged.events)):
-        shared, share = told_otherwise(rows, merged[day].rows)
+        shared, share = aggregated_twice(rows, merged[day].rows)
         if shared > FEW_REVISED and share > MOST_TOLD_OTHERWISE:
             raise AmbiguousError(
                 f"{share:.0%} of the trades that {part.raw.path.name} and the lake both have of {part.instrument} on "
@@ -144,9 +144,9 @@ def _refuse_told_twice(part: _Part, merged: Mapping[str, MergedEvents]) -> None:
             )
 
 
-def _refused(judged: InspectedEvents) -> Refused:
+def _refused(judged: InspectedEvents) -> RejectedRows:
     events = judged.refused
-    return Refused(
+    return RejectedRows(
         rows=[event.number for event in events],
         reasons=[event.reason for event in events],
         open_times=[event.event_time for event in events],

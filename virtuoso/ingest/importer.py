@@ -36,11 +36,11 @@ from virtuoso.ingest.validate_bars import (
 )
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.merge import Merged
 from virtuoso.lake.writing.transaction import Writer
-from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
@@ -269,11 +269,11 @@ def _refuse_another_market(instrument: Instrument, result: Merged, wanted: Impor
         )
 
 
-def _refused(raw: RawBars, rows: Mask, judged: Inspected, with_broken: bool) -> Refused:
+def _refused(raw: RawBars, rows: Mask, judged: Inspected, with_broken: bool) -> RejectedRows:
     positions: NDArray[np.int64] = np.flatnonzero(rows)[judged.bad]
     times = [None if moment == NO_TIME else int(moment) for moment in raw.times.ms[positions]]
     broken = raw.table.broken if with_broken else ()
-    return Refused(
+    return RejectedRows(
         rows=[*(number for number, _ in broken), *(int(row) for row in raw.table.rows[positions])],
         reasons=[*("broken_line" for _ in broken), *judged.reasons],
         open_times=[*(None for _ in broken), *times],

@@ -28,9 +28,9 @@ from virtuoso.clock import UNIT_MS
 from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
 from virtuoso.ingest.validate_bars import EARLIEST_MS, FEW, LARGEST_JUMP, describe, remedy
-from virtuoso.market.events import Events, Times, events_of
-from virtuoso.market.schema.columns import Array
+from virtuoso.market.events import Events, events_of
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.types import Array, Times
 from virtuoso.venues.files.options import MAX_BAD_SHARE
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents

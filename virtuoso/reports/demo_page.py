@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from virtuoso.clock import iso
-from virtuoso.prism.result.explanation import lean
+from virtuoso.prism.result.explanation import face_bias
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.base import NARROW
 from virtuoso.reports.contribution import contribution
@@ -78,7 +78,7 @@ class CoinReport:
         """What each face says at the last bar."""
         return [
             {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": effect(float(face.score[-1])),
-             "words": lean(face.title, float(face.score[-1])).partition(" at ")[0]}
+             "words": face_bias(face.title, float(face.score[-1])).partition(" at ")[0]}
             for face in self.scores.faces.values()
         ]  # fmt: skip
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.market.schema.columns import Array
 from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
+from virtuoso.types import Array
 
 Facts = Mapping[str, Any]
 Columns = Mapping[str, NDArray[Any]]

@@ -9,18 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SHOWN_POINTS
 from virtuoso.signals.settings import LevelSettings
+from virtuoso.types import Array
 
 WALLS = ("bid_wall", "ask_wall")
 LEAST_STRENGTH = 0.4
 """Strength below which a squeeze point is no level."""
 
 
-def candidates(workspace: Workspace, numbers: NDArray[np.int64], settings: LevelSettings) -> Array:
+def extra_levels(workspace: Workspace, numbers: NDArray[np.int64], settings: LevelSettings) -> Array:
     """Prices that may be levels at the close of some base bars, NaN where there are no more, shape (n, n_most).
 
     Parameters

@@ -32,12 +32,12 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
 def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
     from virtuoso.prism.engine.fingerprint import environment
-    from virtuoso.signals.message.provenance import code_digest, config_digest
+    from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 
     return {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
-        "code": code_digest(prism, "virtuoso.workflows.trading"),
+        "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }

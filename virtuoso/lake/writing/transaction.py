@@ -3,8 +3,9 @@
 1. `add` merges new bars into the months they touch, `add_events` new events into their days or months, in memory
    (staged.py).
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
-   (shelf.py). Only the manifest's rename makes any of it visible; a process killed before it leaves files that nobody
-   names. Kinds are committed one after the other; importing the same files again completes what a kill cut short.
+   (`KindTransaction`). Only the manifest's rename makes any of it visible; a process killed before it leaves files that
+   nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut
+   short.
 3. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
    grace period (maintenance.py).
 """
@@ -22,16 +23,16 @@ from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.event_rows import rows_of_events
 from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
 from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
-from virtuoso.lake.writing.files import LakeFiles, Refused
+from virtuoso.lake.writing.files import LakeFiles, RejectedRows
 from virtuoso.lake.writing.merge import Merged
-from virtuoso.lake.writing.staged import BarDraft, EventDraft
+from virtuoso.lake.writing.staged import StagedBars, StagedEvents
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 
 log = logging.getLogger(__name__)
 
 
-class Shelf:
+class KindTransaction:
     """The files of one kind, and the one generation that names them.
 
     Parameters
@@ -58,7 +59,7 @@ class Shelf:
         """Extent of each series when writing began, ms: what comes inside it is late."""
 
     def begin(self) -> None:
-        """Say that nothing is stored yet, before the first file is: cut short, a first write is no lost manifest."""
+        """Write generation 0 before the first file: cut short, a first write is then no lost manifest."""
         generations = self.catalog.generations_of(self.kind)
         if not generations.names():
             generations.begin(self.catalog.disk)
@@ -104,19 +105,19 @@ class Writer:
         self.pending_rows = 0
         self.bytes_written = 0
         self._strays = strays or {}
-        self._shelves: dict[str, Shelf] = {}
-        self._drafts: dict[str, BarDraft | EventDraft] = {}
+        self._transactions: dict[str, KindTransaction] = {}
+        self._staged: dict[str, StagedBars | StagedEvents] = {}
 
     @property
     def manifest(self) -> Manifest:
         """The generation of bars that it builds on; the new one after `commit`."""
-        return self.shelf(BARS).manifest
+        return self.of_kind(BARS).manifest
 
-    def shelf(self, kind: str) -> Shelf:
+    def of_kind(self, kind: str) -> KindTransaction:
         """One kind of the lake, bars or events."""
-        if kind not in self._shelves:
-            self._shelves[kind] = Shelf(self.catalog, kind, self._strays.get(kind, ()))
-        return self._shelves[kind]
+        if kind not in self._transactions:
+            self._transactions[kind] = KindTransaction(self.catalog, kind, self._strays.get(kind, ()))
+        return self._transactions[kind]
 
     def preview(self, instrument: Instrument, timeframe: Timeframe, incoming: Rows) -> Merged:
         """Merge new bars without taking the result.
@@ -126,9 +127,9 @@ class Writer:
         instrument : Instrument
         timeframe : Timeframe
         incoming : Rows
-            Accepted by the border: in order, one a bar, all traded.
+            As validation accepts them: in order, one a bar, all traded.
         """
-        return self._bar_draft(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
+        return self._staged_bars(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
 
     def add(
         self,
@@ -136,7 +137,7 @@ class Writer:
         timeframe: Timeframe,
         incoming: Rows,
         superseded: Rows | None = None,
-        refused: Refused | None = None,
+        refused: RejectedRows | None = None,
         source: tuple[str, str, int] = ("", "", 0),
         merged: Merged | None = None,
     ) -> Merged:
@@ -148,25 +149,25 @@ class Writer:
             As for `preview`.
         superseded : Rows, optional
             Earlier versions of the same bars in the same source.
-        refused : Refused, optional
+        refused : RejectedRows, optional
             Rows for the quarantine.
         source : tuple of (str, str, int)
             Name and sha256 of the file the rows come from, and how many it held.
         merged : Merged, optional
             What `preview` gave for the same rows.
         """
-        draft = self._bar_draft(instrument, timeframe)
+        staged = self._staged_bars(instrument, timeframe)
         merged = merged or self.preview(instrument, timeframe, incoming)
-        draft.take(merged)
+        staged.take(merged)
         if merged.touched.any():
             rule = "close; late rows at import" if merged.late else "close"
             counts = (merged.stored, merged.revised, merged.late)
-            draft.sources.append(Source(*source, *counts, rule, self.catalog.env.now_ms()))
+            staged.sources.append(Source(*source, *counts, rule, self.catalog.env.now_ms()))
         if superseded is not None and len(superseded):
-            new = draft.take_superseded(superseded)
+            new = staged.take_superseded(superseded)
             merged = replace(merged, revised=merged.revised + new, duplicates=merged.duplicates + len(superseded) - new)
         if refused is not None and refused.rows:
-            draft.refused.append((source[0], refused))
+            staged.refused.append((source[0], refused))
         self.pending_rows += len(incoming)
         return merged
 
@@ -177,17 +178,17 @@ class Writer:
         ----------
         instrument : Instrument
         events : Events
-            Accepted by the border: in order of arrival, each once.
+            As validation accepts them: in order of arrival, each once.
         """
-        draft = self._event_draft(instrument, events.kind.name)
-        return draft.merged(rows_of_events(events), self.catalog.env.now_ms())
+        staged = self._staged_events(instrument, events.kind.name)
+        return staged.merged(rows_of_events(events), self.catalog.env.now_ms())
 
     def add_events(
         self,
         instrument: Instrument,
         events: Events,
         superseded: Events | None = None,
-        refused: Refused | None = None,
+        refused: RejectedRows | None = None,
         source: tuple[str, str, int] = ("", "", 0),
     ) -> MergedCounts:
         """Merge new events; nothing is written before `commit`.
@@ -198,24 +199,24 @@ class Writer:
             As for `preview_events`.
         superseded : Events, optional
             Earlier versions of the same events in the same source.
-        refused : Refused, optional
+        refused : RejectedRows, optional
             Rows for the quarantine.
         source : tuple of (str, str, int)
             Name and sha256 of the file the events come from, and how many rows it held.
         """
-        draft = self._event_draft(instrument, events.kind.name)
+        staged = self._staged_events(instrument, events.kind.name)
         merged = self.preview_events(instrument, events)
         counts = MergedCounts.of(merged.values())
-        draft.take(merged)
+        staged.take(merged)
         if counts.changed:
             rule = "received, else the event and its kind's lag" + ("; late rows at import" if counts.late else "")
             now_ms = self.catalog.env.now_ms()
-            draft.sources.append(Source(*source, counts.stored, counts.revised, counts.late, rule, now_ms))
+            staged.sources.append(Source(*source, counts.stored, counts.revised, counts.late, rule, now_ms))
         if superseded is not None and len(superseded):
-            new = draft.take_superseded(rows_of_events(superseded))
+            new = staged.take_superseded(rows_of_events(superseded))
             counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + len(superseded) - new)
         if refused is not None and refused.rows:
-            draft.refused.append((source[0], refused))
+            staged.refused.append((source[0], refused))
         self.pending_rows += len(events)
         return counts
 
@@ -227,15 +228,15 @@ class Writer:
         StoreError
             The disk refused; the lake is as it was before, or holds some kinds of what was added, whole.
         """
-        kinds = sorted({draft.series.kind for draft in self._drafts.values()})
+        kinds = sorted({staged.series.kind for staged in self._staged.values()})
         done = ""
         try:
             for kind in kinds:
                 done = kind
-                self._commit(self.shelf(kind))
+                self._commit(self.of_kind(kind))
         except OSError as error:
-            shelf = self.shelf(done)
-            seen = self.catalog.generations_of(done).newest().generation > shelf.manifest.generation
+            transaction = self.of_kind(done)
+            seen = self.catalog.generations_of(done).newest().generation > transaction.manifest.generation
             before = f"; {', '.join(kinds[: kinds.index(done)])} are stored" if kinds.index(done) else ""
             raise StoreError(
                 f"Writing {done} to {self.catalog.path} failed ({error.strerror or error}); "
@@ -243,42 +244,42 @@ class Writer:
                 f"{before}. Free some space or mend the disk, then run the same command again."
             ) from error
         finally:
-            self._drafts.clear()
+            self._staged.clear()
             self.pending_rows = 0
         return self.manifest
 
-    def _commit(self, shelf: Shelf) -> None:
+    def _commit(self, transaction: KindTransaction) -> None:
         """Write what changed of one kind."""
         files = LakeFiles(
-            self.catalog.path, self.catalog.disk, shelf.manifest.generation + 1, self.catalog.env.now_ms()
+            self.catalog.path, self.catalog.disk, transaction.manifest.generation + 1, self.catalog.env.now_ms()
         )
-        drafts = [draft for draft in self._drafts.values() if draft.series.kind == shelf.kind]
-        if any(draft.changed or draft.refused or draft.versions for draft in drafts):
-            shelf.begin()
-        shelf.take([draft.written(files) for draft in drafts])
+        changes = [staged for staged in self._staged.values() if staged.series.kind == transaction.kind]
+        if any(staged.changed or staged.refused or staged.versions for staged in changes):
+            transaction.begin()
+        transaction.take([staged.written(files) for staged in changes])
         self.bytes_written += files.written
 
-    def _bar_draft(self, instrument: Instrument, timeframe: Timeframe) -> BarDraft:
+    def _staged_bars(self, instrument: Instrument, timeframe: Timeframe) -> StagedBars:
         new = Series(instrument.venue, instrument.symbol, timeframe.name)
-        draft = self._drafts.get(new.home)
-        if not isinstance(draft, BarDraft):
+        staged = self._staged.get(new.home)
+        if not isinstance(staged, StagedBars):
             series, history = self._stored(new)
-            draft = BarDraft(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
-            self._drafts[new.home] = draft
-        return draft
+            staged = StagedBars(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
+            self._staged[new.home] = staged
+        return staged
 
-    def _event_draft(self, instrument: Instrument, kind: str) -> EventDraft:
+    def _staged_events(self, instrument: Instrument, kind: str) -> StagedEvents:
         new = Series(instrument.venue, instrument.symbol, "", kind=kind)
-        draft = self._drafts.get(new.home)
-        if not isinstance(draft, EventDraft):
+        staged = self._staged.get(new.home)
+        if not isinstance(staged, StagedEvents):
             series, history = self._stored(new)
-            draft = EventDraft(
+            staged = StagedEvents(
                 self.catalog, series, history, [rows for rows, _ in self.catalog.event_revisions(series)]
             )
-            self._drafts[new.home] = draft
-        return draft
+            self._staged[new.home] = staged
+        return staged
 
     def _stored(self, new: Series) -> tuple[Series, tuple[int, int] | None]:
         """What is stored of a series, and its extent when writing began."""
-        shelf = self.shelf(new.kind)
-        return shelf.manifest.series.get(new.key, new), shelf.history.get(new.key)
+        transaction = self.of_kind(new.kind)
+        return transaction.manifest.series.get(new.key, new), transaction.history.get(new.key)

@@ -12,12 +12,12 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Gate, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, write_ranges
 from virtuoso.prism.features.windows import mean_deviation, steps, unknown, wmean, write_means, write_sums, wsum
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 LAMBERT = 0.015
 """Lambert (1980): about three quarters of the values fall within +-100."""
@@ -77,10 +77,6 @@ class AO(Component):
 
     fast: int = Int(5, low=2, high=50)
     slow: int = Int(34, low=5, high=200)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The longer window and the close before it."""
-        return max(self.fast, self.slow) + 1
 
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """Difference of the means, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
@@ -153,10 +149,6 @@ class WilliamsR(Component):
 
     period: int = Int(14, low=2, high=100)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
-
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """%R, -100..0, shape (n_bars,). Uses `x[: t + 1]` only."""
         return williams(high, low, close, self.period, FLOOR * mean_range(high, low, close, self.period, first))
@@ -185,10 +177,6 @@ class CCI(Component):
     oscillator = True
 
     period: int = Int(20, low=5, high=200)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
 
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """CCI, shape (n_bars,). Uses `x[: t + 1]` only."""

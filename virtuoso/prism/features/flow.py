@@ -6,11 +6,11 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import each, wsum
 from virtuoso.prism.scale import ratio
+from virtuoso.types import Array
 
 
 class MoneyFlow(Feature):
@@ -22,10 +22,6 @@ class MoneyFlow(Feature):
 
     windowed = True
     unit = MeanRange(period=14)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
 
     def value(self, high: Array, low: Array, close: Array, volume: Array, unit: Array) -> Array:
         """Signed volume, base units, shape (n_bars,). Uses `x[: t + 1]` only."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.windows import unknown, write_sums
+from virtuoso.types import Array
 
 LADDER = tuple(Timeframe(name) for name in ("1m", "5m", "30m", "2h", "4h"))
 KNOWN_SHARE = 0.9
@@ -79,6 +79,22 @@ class ValueArea(Feature):
         bottom, top, density, known = room[:4]
         _profile(bottom, top, density, known, period, self.share, start, *levels)
         return ProfileLevels(*levels)
+
+
+class CompositeArea(ValueArea):
+    """The value area of the profile face, over a horizon one step longer.
+
+    Seen from 1m it covers a day, with the sessions of three continents, from 5m four days, from 30m and 4h eight.
+
+    Source: Dalton (1990), Mind over Markets, ch. 4, on composite ("long-term") profiles.
+    """
+
+    period: int = Int(48, low=10, high=500)
+
+    def clock(self, timeframe: Timeframe) -> Timeframe:
+        """Second slower of 1m, 5m, 30m, 2h, 4h, as far as there is one; the asker's own from 4h on."""
+        slower = [step for step in LADDER if step.ms > timeframe.ms and step.ms % timeframe.ms == 0]
+        return slower[min(1, len(slower) - 1)] if slower else timeframe
 
 
 @kernel

@@ -7,10 +7,10 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown, write_means
 from virtuoso.prism.scale import NOT_KNOWN
+from virtuoso.types import Array
 
 WILDER_MEMORY = 46
 """Wilder's average forgets (1 - 1/n)^k; 46 n leaves 1e-20, and the memory law checks what that means in points."""
@@ -55,10 +55,6 @@ class MeanRange(Feature):
 
     windowed = True
     period: int = Int(14, low=2, high=500)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
 
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """Mean true range, price units, shape (n_bars,). Uses `x[: t + 1]` only."""

@@ -18,9 +18,9 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.reports.format import MINUS, percent
 from virtuoso.reports.palette import LIGHT, SIMULATED_ALPHA
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from virtuoso.account.records import REASONS, SIGNAL, TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.reports.charts.base import (
     SMALL,
     WIDE,
@@ -47,6 +47,7 @@ from virtuoso.reports.palette import LIGHT
 from virtuoso.runs.read import Columns, Facts, RunData
 from virtuoso.runs.schema import EQUITY, RELIABILITY, SCORES, TRADES
 from virtuoso.runs.schema import PRICES as PRICES_KEPT
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -404,7 +404,7 @@ class TearSheet:
                      f"needs {', '.join(part['missing'])}" if part["missing"] else percent(part["share"], 2))
                     for part in face["components"]
                 ],
-                list(face["waiting"]),
+                list(face["unavailable"]),
             )
             for face in self.run.fact(SCORES).get("coverage", ())
         ]  # fmt: skip

@@ -23,7 +23,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.validation.fresh_process import pristine
+from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
 
 LARGEST_SHARE = 0.1

@@ -20,7 +20,6 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.account.state import OPEN
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest import benchmarks, engine
 from virtuoso.research.backtest.benchmarks import RandomEntries
@@ -42,6 +41,7 @@ from virtuoso.research.validation.quantiles import score_buckets
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
 from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.types import Array
 
 
 @dataclass(frozen=True)

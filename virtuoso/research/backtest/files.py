@@ -222,7 +222,7 @@ def _coverage(scores: Scores) -> list[dict[str, Any]]:
         {
             "title": face.title,
             "weight": face.weight,
-            "waiting": list(face.waiting),
+            "unavailable": list(face.unavailable),
             "components": [
                 {
                     "title": part.component.title,

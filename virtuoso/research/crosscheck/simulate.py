@@ -17,12 +17,12 @@ from virtuoso.account import metrics
 from virtuoso.account.records import OPEN, STOP
 from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.backtest import check_intents
 from virtuoso.research.crosscheck.orders import KnownBars, Plan, Terms, plan_orders
 from virtuoso.research.crosscheck.trades import check_solvent, equity_of, held_equity, pair_trades
 from virtuoso.research.crosscheck.vectorbt import fill_orders
+from virtuoso.types import Array
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.crosscheck.orders import KnownBars, Terms
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

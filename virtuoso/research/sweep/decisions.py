@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import kernel, uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import CONVICTION_HALF, RELUCTANCE
 from virtuoso.research.sweep.scores import BLOCK, Rows, Single, Steps
+from virtuoso.types import Array
 
 TOGETHER = 8
 """Configurations in one product; with a block of 512 bars small enough for one thread of the library."""
@@ -329,7 +329,7 @@ def _value(
 
 @uncounted
 def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array) -> tuple[float, float]:
-    """Confluence and known weight of one bar by the prism's own arithmetic (`blend_faces`, `blend_confluence`)."""
+    """Confluence and known weight of one bar, by the arithmetic of `aggregate_faces` and `aggregate_confluence`."""
     total, whole, c = 0.0, 0.0, 0
     for f in range(len(face_weights)):
         score, known = 0.0, 0.0
@@ -347,7 +347,7 @@ def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_w
 
 @uncounted
 def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares: Array, face_weights: Array) -> float:
-    """Reliability of one bar by the prism's own arithmetic (`blend_confluence`)."""
+    """Reliability of one bar by the prism's own arithmetic (`aggregate_confluence`)."""
     centre, whole = confluence(points, coverage, face, shares, face_weights)
     spread, open_share, c = 0.0, 0.0, 0
     for f in range(len(face_weights)):

@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike
 
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 THRESHOLDS = ("bull_enter", "bull_leave", "bear_leave", "bear_enter", "min_coverage")
 MEASURES = ("stop_buffer", "stop_min", "stop_max", "min_target_r", "target_gap_r", "retest_reach")
@@ -165,7 +165,7 @@ class Configurations:
         faces = {}
         for face in self.given.faces:
             own = {component.name: of(f"{face.name}.{component.name}") for component in face.components}
-            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.waiting)}
+            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.unavailable)}
         levels: dict[str, object] = {name: of(name) for name in MEASURES}
         levels["target_r"] = [of(name) for name in TARGETS]
         settings = {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
@@ -192,9 +192,9 @@ class Configurations:
         blocks = []
         for face in self.given.faces:
             if face.components:
-                waiting = sum(face.waiting.values())
+                unavailable = sum(face.unavailable.values())
                 part = np.column_stack([self.columns[f"{face.name}.{component.name}"] for component in face.components])
-                total = np.array([sum(row) + waiting for row in part.tolist()])[:, None]
+                total = np.array([sum(row) + unavailable for row in part.tolist()])[:, None]
                 blocks.append(np.divide(part, total, out=np.zeros_like(part), where=total > 0.0))
         return np.hstack(blocks)
 

@@ -15,7 +15,6 @@ from virtuoso.account import metrics
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FOUND
@@ -23,6 +22,7 @@ from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.tracking.experiments import sharpes
 from virtuoso.research.tracking.run import Run
 from virtuoso.runs.write import as_json, as_parquet
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.sweep.grid import in_force
+from virtuoso.types import Array
 
 SAME = 1e-9
 """Share by which a figure that went through a file may differ."""

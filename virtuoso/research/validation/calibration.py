@@ -30,14 +30,15 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, iso, parse_time
 from virtuoso.errors import DataError
 from virtuoso.files.atomic import Disk
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.barriers import BarrierLabels, barrier_labels
 from virtuoso.research.validation.quantiles import intervals
 from virtuoso.research.validation.reliability import Diagram, blocks_of, by_block, diagram
 from virtuoso.research.validation.splits import LabelSpans, WalkForward
-from virtuoso.signals.reliability import Calibration, Step, rule_digest
+from virtuoso.signals.calibration import Calibration, Step
+from virtuoso.signals.reliability import rule_digest
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 SPLITS = 5
 LEAST_SIGNALS = 100

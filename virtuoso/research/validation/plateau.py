@@ -24,6 +24,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Span
 from virtuoso.errors import ConfigError, DataError, ParameterError
 from virtuoso.prism.component import Component, Parameter
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.figures import PortfolioFigures
@@ -78,7 +79,7 @@ def _scored(result: PortfolioFigures, factor: float, rule: SignalSettings) -> Ma
     if beside.fingerprint == result.scores[0].prism.fingerprint:
         return None
     try:
-        return {frame.instrument: intents(beside.score(frame), rule) for frame in result.frames}
+        return {frame.instrument: intents(score(beside, frame), rule) for frame in result.frames}
     except DataError:
         return None
 

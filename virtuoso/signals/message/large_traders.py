@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from virtuoso.clock import Span
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.types import Array
 
 WINDOW = "1h"
 """What is 'now'; a day of such windows before it is 'usual'."""
@@ -99,7 +99,7 @@ class _Window:
     def of(cls, workspace: Workspace, number: int, windows: int = 1) -> _Window:
         base = workspace.frame.base
         bars = windows * base.timeframe.bars(WINDOW)
-        workspace.insist_loaded(base.timeframe, number - bars + 1)
+        workspace.require_loaded(base.timeframe, number - bars + 1)
         return cls(workspace, number - bars + 1, number + 1)
 
     def known(self, name: str) -> Array:
