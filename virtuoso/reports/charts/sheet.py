@@ -44,7 +44,7 @@ from virtuoso.reports.charts.candles import (
 )
 from virtuoso.reports.format import MINUS, percent, plural, price, whole
 from virtuoso.reports.palette import LIGHT
-from virtuoso.runs.read import Columns, Facts, RunData
+from virtuoso.runs.read import Facts, RunData, RunTable
 from virtuoso.runs.schema import EQUITY, RELIABILITY, SCORES, TRADES
 from virtuoso.runs.schema import PRICES as PRICES_KEPT
 from virtuoso.types import Array
@@ -168,7 +168,7 @@ class Traded:
     symbol : str
         Empty where the run does not say.
     trades : mapping of str to array
-        Columns of `trades.parquet`, of this symbol.
+        RunTable of `trades.parquet`, of this symbol.
     of : int
         Trades of all symbols.
     bars : mapping of str to mapping of str to array
@@ -176,9 +176,9 @@ class Traded:
     """
 
     symbol: str
-    trades: Columns
+    trades: RunTable
     of: int
-    bars: Mapping[str, Columns]
+    bars: Mapping[str, RunTable]
 
     @property
     def n(self) -> int:
@@ -209,7 +209,7 @@ def traded(run: RunData) -> Traded | None:
     return Traded(symbol, chosen, len(mine), views)
 
 
-def _instruments(table: Columns) -> NDArray[Any]:
+def _instruments(table: RunTable) -> NDArray[Any]:
     """Symbol and venue of each row; empty where the table says neither."""
     n = len(next(iter(table.values())))
     if "symbol" not in table:
@@ -336,7 +336,7 @@ def _last(figure: Figure, found: Traded, shown: ChartBars, strips: Mapping[str, 
     )
 
 
-def _as_trades(table: Columns, ms: int) -> np.ndarray:
+def _as_trades(table: RunTable, ms: int) -> np.ndarray:
     """Return rows of `trades.parquet` as the candle chart takes them: array of TRADE."""
     trades = np.zeros(len(table["entry_time"]), dtype=TRADE)
     for name in trades.dtype.names or ():

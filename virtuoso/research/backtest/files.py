@@ -21,7 +21,7 @@ from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS
 from virtuoso.research.validation.reliability import reliability_of
 from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
-from virtuoso.runs.read import Columns, Facts, RunData
+from virtuoso.runs.read import Facts, RunData, RunTable
 from virtuoso.runs.schema import (
     BREAKDOWNS,
     CONFIG,
@@ -58,7 +58,7 @@ def run_data(result: PortfolioFigures) -> RunData:
         PROVENANCE: result.provenance,
         FIGURES: figure_facts(result),
     }
-    tables: dict[str, Columns] = {
+    tables: dict[str, RunTable] = {
         TRADES: trades_table(result),
         EQUITY: equity_table(result),
         BREAKDOWNS: fields_of(result.breakdowns),
@@ -145,7 +145,7 @@ def _inside(result: PortfolioFigures) -> dict[str, Any] | None:
 
 
 def trades_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `trades.parquet`, one row the life of a position.
+    """RunTable of `trades.parquet`, one row the life of a position.
 
     Moments are UTC milliseconds: `decided_at` is the close of the decision, `entry_time` and `exit_bar_time` the opens
     of the bars of the first and the last fill.
@@ -170,7 +170,7 @@ def trades_table(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def events_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `events.parquet`, one row an event of the account; `bar_time` is the open of its bar."""
+    """RunTable of `events.parquet`, one row an event of the account; `bar_time` is the open of its bar."""
     events = result.run.events
     columns: dict[str, Any] = {
         "bar_time": events["instant"] * result.timeframe.ms,
@@ -182,7 +182,7 @@ def events_table(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def equity_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `equity.parquet`, one row a bar."""
+    """RunTable of `equity.parquet`, one row a bar."""
     return {
         "close_time": result.close_times,
         "equity": result.equity,
@@ -281,7 +281,7 @@ def fan_facts(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def price_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
+    """RunTable of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
     i = result.most_traded
     parts = {"whole": _whole(result), "last": chart_bars(result.shown, _drawn(result)).bars}
     kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
