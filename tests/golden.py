@@ -51,9 +51,10 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.backtest.stress import costs, delay
 from virtuoso.research.crosscheck.orders import Terms
+from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.result import SweepResult
-from virtuoso.research.validation.barriers import outcomes
+from virtuoso.research.validation.barriers import barrier_labels
 from virtuoso.research.validation.calibration import calibrate
 from virtuoso.research.validation.ic import information
 from virtuoso.research.validation.overfitting import (
@@ -63,7 +64,8 @@ from virtuoso.research.validation.overfitting import (
     stepwise,
     superior_ability,
 )
-from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.signals.strategy import intents
 from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings
 
@@ -276,8 +278,8 @@ def of_comparisons(result: PortfolioResult) -> Found:
     run = result.stage, result.intents_of, result.account
     for case in (*costs(*run), *delay(*run)):
         yield f"stress.{case.name}", plain(case)
-    evidence = Evidence(result.daily_returns, len(result.closed))
-    yield "honesty", plain(judge(evidence))
+    evidence = RunReturns(result.daily_returns, len(result.closed))
+    yield "honesty", plain(robustness(evidence))
 
 
 def of_sweep(result: SweepResult) -> Found:
@@ -291,7 +293,7 @@ def of_sweep(result: SweepResult) -> Found:
 def of_statistics(daily: Array, trades: NDArray[np.int64]) -> Found:
     """How much of the best of a search luck explains; a column a configuration, a row a day."""
     best = int(np.argmax(daily.mean(axis=0)))
-    yield "honesty", plain(judge(Evidence(daily[:, best].copy(), int(trades[best]), daily, trades)))
+    yield "honesty", plain(robustness(RunReturns(daily[:, best].copy(), int(trades[best]), daily, trades)))
     yield from under("overfitting", overfitting_probability(daily))
     yield from under("superior", superior_ability(daily, trades))
     yield "stepwise", stepwise(daily, trades)
@@ -309,22 +311,22 @@ def made_up_search() -> tuple[Array, NDArray[np.int64]]:
 
 
 def of_vectorbt(market: Market, scores: Scores, configurations: int) -> Found:
-    """The cross-check and the sweep by the fills of vectorbt."""
-    found = workflows.cross_check(scores, settings=market.settings, record=False)
+    """The same intents through vectorbt, and the sweep by its fills."""
+    terms = Terms(risk=market.settings.trading.base_position_size)
+    found = simulate(scores, intents(scores, market.settings.signals), risk=terms.risk)
     yield from under("cross_check.trades", found.trades)
     yield from under("cross_check", {"equity": found.equity, "position": found.position, "benchmark": found.benchmark})
     yield from under("cross_check.metrics", found.metrics)
     yield "cross_check.counts", sorted(found.counts.values())
-    signals, trading = market.settings.signals, market.settings.trading
-    drawn = Configurations.around(scores.prism, signals, configurations, Env(seed=0))
-    for name, value in of_sweep(VectorbtSweep(scores, drawn, Terms(risk=trading.base_position_size)).run()):
+    tried = Configurations.around(scores.prism, market.settings.signals, configurations, Env(seed=0))
+    for name, value in of_sweep(VectorbtSweep(scores, tried, terms).run()):
         yield f"sweep.{name}", value
 
 
 def of_research(scores: list[Scores], market: Market) -> Found:
     """What scores know of the returns that follow."""
     yield from under("information", information(scores[0], ("1h", "4h")).rows)
-    found = outcomes(scores, market.settings.signals)
+    found = barrier_labels(scores, market.settings.signals)
     yield from under("outcomes", found.rows)
     yield "outcomes.left_out", sorted(found.left_out.values())
     study = calibrate(scores, market.settings.signals)

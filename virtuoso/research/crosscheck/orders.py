@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.records import INTENT, NEXT_OPEN
-from virtuoso.errors import ConfigError, DataError
+from virtuoso.account.records import NEXT_OPEN
+from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED
 from virtuoso.market.schema.columns import PRICES
@@ -77,7 +77,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
+class KnownBars:
     """The known bars of a stretch, in order; what is not known is not among them.
 
     Attributes
@@ -103,7 +103,7 @@ class Tape:
         return len(self.numbers)
 
     @classmethod
-    def of(cls, bars: Bars, start: int, stop: int) -> Tape:
+    def of(cls, bars: Bars, start: int, stop: int) -> KnownBars:
         """Take the known bars numbered [start, stop).
 
         A bridged bar is not known: its price is a bridge for functions, nobody published it.
@@ -137,36 +137,13 @@ class Plan:
     deferred_exits: int = 0
 
 
-def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
-    """Refuse what is not a list of intents over the scored bars [start, stop).
-
-    Raises
-    ------
-    DataError
-        Another dtype, out of order, twice at one bar, or decided at a bar that was not scored.
-    """
-    if intents.dtype != INTENT:
-        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.records), was {intents.dtype}.")
-    numbers = intents["number"]
-    wrong = np.flatnonzero(np.diff(numbers) <= 0)
-    if len(wrong):
-        raise DataError(
-            f"Intents come one a bar and in order; bar {numbers[wrong[0] + 1]} follows {numbers[wrong[0]]}."
-        )
-    if len(numbers) and not (start <= numbers[0] and numbers[-1] < stop):
-        raise DataError(
-            f"Intents were decided at bars {numbers[0]} to {numbers[-1]}, but bars {start} to {stop - 1} were scored. "
-            "Make them from these scores."
-        )
-
-
-def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:
+def plan_orders(intents: np.ndarray, tape: KnownBars, terms: Terms) -> Plan:
     """Turn intents into orders at opens.
 
     Parameters
     ----------
     intents : array of INTENT, shape (n_intents,)
-    tape : Tape
+    tape : KnownBars
     terms : Terms
 
     Returns
@@ -196,7 +173,7 @@ def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:
 
 
 def _what_can_open(
-    intents: np.ndarray, act_at: NDArray[np.int64], tape: Tape, terms: Terms, bar: NDArray[np.int64],
+    intents: np.ndarray, act_at: NDArray[np.int64], tape: KnownBars, terms: Terms, bar: NDArray[np.int64],
     on_time: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:  # fmt: skip
     """Which intents open a position, and why the others do not; each is counted under its first reason."""
@@ -219,7 +196,7 @@ def _what_can_open(
     return left, dropped
 
 
-def _size(orders: np.ndarray, tape: Tape, terms: Terms, opens: NDArray[np.bool_]) -> None:
+def _size(orders: np.ndarray, tape: KnownBars, terms: Terms, opens: NDArray[np.bool_]) -> None:
     """Size the orders that open: the risk over the distance to the stop, at most 1."""
     fill = tape.open[orders["bar"][opens]] * (1.0 + terms.slippage * orders["side"][opens])
     distance = np.abs(fill - orders["stop"][opens]) / fill

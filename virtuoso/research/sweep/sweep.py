@@ -34,7 +34,7 @@ from virtuoso.research.sweep.plans import FIGURES, LevelTable, Market, Rule, und
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
 from virtuoso.research.sweep.skip import BarSummaries, summarised
-from virtuoso.signals.levels import DEPTH, charts
+from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
 from virtuoso.types import Array
@@ -232,7 +232,9 @@ class Sweep:
         with self._reading:
             new = np.unique(undrawn(changes, self._levels.row_of))
             if len(new):
-                read = charts(self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels)
+                read = level_snapshot(
+                    self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels
+                )
                 table, known, end = self._levels.table, self._charts, self._charts + len(new)
                 if end > len(table):
                     table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
