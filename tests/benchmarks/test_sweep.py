@@ -15,6 +15,7 @@ import pytest
 from tests.benchmarks.vectorbt_sweep import VectorbtSweep
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms, Stage
@@ -34,7 +35,7 @@ def settings_of(enter: float) -> SignalSettings:
 
 @pytest.fixture(scope="module")
 def scored(year):
-    return Prism.standard().score(year)
+    return score(Prism.standard(), year)
 
 
 def ready(scores, fills, enter, n=64):
@@ -154,7 +155,7 @@ def test_growth_with_bars(benchmark, scored, share):
     """Flat in the length of history: the figure a bar-configuration is that of the whole year."""
     ms = scored.frame.timeframe.ms
     end = scored.start + int(len(scored) * share)
-    part = scored.prism.score(scored.frame.within(scored.start * ms, end * ms))
+    part = score(scored.prism, scored.frame.within(scored.start * ms, end * ms))
     swept = ready(part, "vectorbt", DENSITIES["sparse"])
     result = swept.run(1)
     seconds = cpu(lambda: swept.run(1))
@@ -171,9 +172,9 @@ def test_growth_and_memory_with_configurations(benchmark, scored, configurations
     swept.run(2)
     benchmark.extra_info["peak_mb_of_a_run"] = round(tracemalloc.get_traced_memory()[1] / 1e6, 1)
     tracemalloc.stop()
-    panel = swept.panel
-    held = sum(array.nbytes for array in (panel.points, panel.singles, panel.gates, panel.coverage))
-    held += sum(array.nbytes for array in swept.market.ground) + swept.market.bars.nbytes
+    matrix = swept.matrix
+    held = sum(array.nbytes for array in (matrix.points, matrix.singles, matrix.gates, matrix.coverage))
+    held += sum(array.nbytes for array in swept.market.summaries) + swept.market.bars.nbytes
     benchmark.extra_info["mb_of_the_market"] = round(held / 1e6, 1)
     benchmark.extra_info["mb_of_the_answer"] = round((result.found.nbytes + result.daily.nbytes) / 1e6, 2)
     seconds = cpu(lambda: swept.run(1), 2)

@@ -1,11 +1,11 @@
-"""The regime: trend or range, calm or volatile, told from closed bars by declared rules.
+"""The regime: trend or range, calm or volatile, read from closed bars by declared rules.
 
 1. Efficiency is the way from the close `span` bars ago over the path since then, -1..1 (Kaufman's efficiency ratio with
    its sign). A trend begins where its size reaches `trend_enter` and ends where it falls below `trend_leave`.
 2. Stretch is the mean true range of the last bars over that of the last many. The market is volatile from
    `volatile_enter` on until it falls below `volatile_leave`.
 3. Either state lapses `age` bars after it was last entered, so that its memory is bounded and obeys the one law.
-4. It is told on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
+4. It is read on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
    those in which positions are entered; where the regime is not known and not all are named, none is.
 
 Nothing here looks ahead, and nothing is smoothed afterwards: what is called a trend is one that could be seen.
@@ -28,7 +28,7 @@ from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import steps, wsum
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import ratio
-from virtuoso.signals.rule import alive
+from virtuoso.signals.rule import active
 from virtuoso.signals.settings import REGIMES, RegimeName
 from virtuoso.types import Array
 
@@ -82,14 +82,14 @@ class Regime(Feature):
         path = wsum(np.abs(steps(close)), self.span, first) + FLOOR * unit * self.span
         efficiency, stretch = ratio(way, path), ratio(unit, usual)
         size = np.abs(efficiency)
-        trending = alive(size >= self.trend_enter, ~(size >= self.trend_leave), self.age)
-        volatile = alive(stretch >= self.volatile_enter, ~(stretch >= self.volatile_leave), self.age)
+        trending = active(size >= self.trend_enter, ~(size >= self.trend_leave), self.age)
+        volatile = active(stretch >= self.volatile_enter, ~(stretch >= self.volatile_leave), self.age)
         code = np.where(np.isfinite(efficiency) & np.isfinite(stretch), 2.0 * trending + volatile, np.nan)
         return RegimeState(efficiency, stretch, code)
 
 
-def clock_of(prism: Prism, base: Timeframe) -> Timeframe:
-    """Timeframe on which the regime is told: the second slowest of the ladder, slow enough to be a state."""
+def regime_timeframe(prism: Prism, base: Timeframe) -> Timeframe:
+    """Timeframe on which the regime is read: the second slowest of the ladder, slow enough to be a state."""
     ladder = [timeframe for timeframe, _ in prism.ladder(base)]
     return ladder[-2] if len(ladder) > 1 else ladder[0]
 
@@ -122,11 +122,11 @@ def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], r
         If bars that it looks at exist but were not loaded.
     """
     base = workspace.frame.timeframe
-    own, found = clock_of(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
-    bars, seen = workspace.clock(own).bars, visible(numbers, base, own)
+    own, found = regime_timeframe(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
+    bars, seen = workspace.buffers(own).bars, visible(numbers, base, own)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end))
     if len(numbers):
-        workspace.insist_loaded(own, int(seen[0]))
+        workspace.require_loaded(own, int(seen[0]))
     if len(there):
         low, end = int(seen[there[0]]), int(seen[there[-1]]) + 1
         code = workspace.values(regime or Regime(), own, low, end)[RegimeState._fields.index("code")]
@@ -135,7 +135,7 @@ def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], r
     return found
 
 
-def name_of(code: int) -> str:
+def regime_name(code: int) -> str:
     """Name of a regime; empty where it is not known."""
     return "" if code == UNKNOWN_REGIME else REGIMES[code]
 

@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "numba", "TA-Lib")
 
 @cache
 def cpu_level() -> str:
-    """Name the widest vector extension NumPy dispatches to here; scoring does not depend on it, other code may."""
+    """Return the widest vector extension NumPy dispatches to here; scoring does not depend on it, other code may."""
     config: Any = np.show_config(mode="dicts")
     simd = config["SIMD Extensions"]
     return str([*simd["baseline"], *simd.get("found", [])][-1])
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
     return {**{name: version(name) for name in LIBRARIES}, "cpu": cpu_level(), "platform": sys.platform}
 
 
-ENGINE = "virtuoso.prism.prism"
+ENGINE = "virtuoso.prism.engine.score"
 """Where scoring begins: every module it runs through is imported from here."""
 
 

@@ -1,4 +1,4 @@
-"""Volume with a side, told from bars alone."""
+"""Volume with a side, estimated from bars alone."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ class MoneyFlow(Feature):
 
     windowed = True
     unit = MeanRange(period=14)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
 
     def value(self, high: Array, low: Array, close: Array, volume: Array, unit: Array) -> Array:
         """Signed volume, base units, shape (n_bars,). Uses `x[: t + 1]` only."""

@@ -17,10 +17,11 @@ from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FOUND
+from virtuoso.research.sweep.plans import FIGURES
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.tracking.experiments import sharpes
-from virtuoso.runs.write import Result, as_json, as_parquet
+from virtuoso.research.tracking.run import Run
+from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ NAMES = frozenset({
 
 
 @dataclass(frozen=True)
-class SweepResult(Result):
+class SweepResult(Run):
     """A sweep, all of it: print it, rank it, turn it into pandas.
 
     Attributes
@@ -52,7 +53,7 @@ class SweepResult(Result):
     scores : Scores
     configurations : Configurations
     cash : float, quote currency
-    found : Array, shape (n_configurations, len(FOUND))
+    figures : Array, shape (n_configurations, len(FIGURES))
     daily : Array, quote currency, shape (n_configurations, n_days)
         Equity at the end of each whole day.
     config : mapping
@@ -67,7 +68,7 @@ class SweepResult(Result):
     scores: Scores = field(repr=False)
     configurations: Configurations
     cash: float
-    found: Array = field(repr=False)
+    figures: Array = field(repr=False)
     daily: Array = field(repr=False)
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -75,7 +76,7 @@ class SweepResult(Result):
     halt: bool = False
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.figures)
 
     def __repr__(self) -> str:
         frame, density = self.scores.frame, float(self.column("trades").mean())
@@ -88,8 +89,8 @@ class SweepResult(Result):
         return "\n".join((repr(self), *self.recorded_lines()))
 
     def column(self, name: str) -> Array:
-        """A column of `FOUND`, shape (n_configurations,)."""
-        values: Array = self.found[:, FOUND.index(name)]
+        """A column of `FIGURES`, shape (n_configurations,)."""
+        values: Array = self.figures[:, FIGURES.index(name)]
         return values
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The panel: component scores of one market laid out for a sweep, the same for every configuration.
+"""The score matrix: component scores of one market laid out for a sweep, the same for every configuration.
 
 1. `points` holds every component's score of a bar side by side: a bar is decided exactly from one row of it.
 2. Coverage hardly ever changes: it is kept a *run*, a stretch of bars on which that of every component stays the same.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
@@ -26,7 +27,7 @@ Steps = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScoreMatrix:
     """Component scores of a stretch of base bars.
 
     Attributes
@@ -65,7 +66,7 @@ class Panel:
         return len(self.points)
 
     @classmethod
-    def of(cls, scores: Scores, settings: SignalSettings) -> Panel:
+    def of(cls, scores: Scores, settings: SignalSettings) -> ScoreMatrix:
         """Lay out scores, with the bars before them that the rule remembers.
 
         Raises
@@ -75,9 +76,9 @@ class Panel:
         """
         base, timeframe = scores.frame.base, scores.frame.timeframe
         wanted = scores.start - memory(settings, timeframe)
-        scores.workspace.insist_loaded(timeframe, wanted)
+        scores.workspace.require_loaded(timeframe, wanted)
         first = max(wanted, base.first)
-        before = scores.prism.assemble(scores.workspace, first, scores.start) if first < scores.start else None
+        before = assemble(scores.prism, scores.workspace, first, scores.start) if first < scores.start else None
         parts = [scores] if before is None else [before, scores]
         n, lead = sum(len(part) for part in parts), scores.start - first
         known = _known(parts)
@@ -121,5 +122,5 @@ def _known(parts: list[Scores]) -> list[tuple[int, int, str, str]]:
 
 def _component(parts: list[Scores], face: str, name: str) -> tuple[Array, Array]:
     """Score and coverage of one component over all parts, copied."""
-    blended = [part.faces[face].components[name].blended() for part in parts]
+    blended = [part.faces[face].components[name].arrays() for part in parts]
     return np.concatenate([one.score for one in blended]), np.concatenate([one.coverage for one in blended])

@@ -16,7 +16,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
 from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.derivatives.activity import PUBLISHED, joined, not_faster, squashed
+from virtuoso.prism.features.derivatives.activity import PUBLISHED, conviction, not_faster, squashed
 from virtuoso.prism.features.windows import known_deviation, known_mean
 from virtuoso.prism.scale import ratio
 from virtuoso.types import Array
@@ -30,9 +30,9 @@ LEAST_SPREAD = 0.005
 CROWD, TOP, POSITIONS = 0.6, -0.2, -0.2
 """What all accounts, top accounts and top positions count for how far the crowd is on one side."""
 LEAST_RATE = 1e-6
-"""Funding below which nothing is told apart: venues publish eight decimals."""
+"""Funding below which differences mean nothing: venues publish eight decimals."""
 ORDINARY = 0.1
-"""Distance from the neutral rate, in usual distances, at which a rate is told to 0.71."""
+"""Distance from the neutral rate, in usual distances, at which a rate counts 0.71."""
 CALM_DAYS = 0.05
 """Share of leverage itself that is added to its deviation, so that rounding is never divided by rounding."""
 
@@ -110,10 +110,6 @@ class CrowdLean(Feature):
     def clock(self, timeframe: Timeframe) -> Timeframe:
         """The pace at which ratios are published."""
         return not_faster(PUBLISHED, timeframe)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
 
     def value(
         self, accounts_ratio: Array, top_accounts_ratio: Array, top_positions_ratio: Array, usual: Shares
@@ -207,10 +203,6 @@ class FundingExtreme(Feature):
         """Minutes after a settlement, not eight hours."""
         return not_faster(PUBLISHED, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(self, funding_rate: Array, usual: FundingLevel) -> Array:
         """Deviations of the rate from its usual, none at the neutral rate, shape (n_bars,)."""
         return extremity(funding_rate, usual)
@@ -274,10 +266,6 @@ class Crowded(Feature):
         """Hours."""
         return not_faster(HOUR, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(self, crowding: Crowding, usual: FundingLevel) -> Array:
         """Side that pays times how much leverage it has, -1..1, above 0 if longs are crowded, shape (n_bars,)."""
-        return squashed(extremity(crowding.paid, usual)) * joined(squashed(crowding.leverage))
+        return squashed(extremity(crowding.paid, usual)) * conviction(squashed(crowding.leverage))
