@@ -17,9 +17,9 @@ from virtuoso.prism.laws.fresh_process import SHIFT_S, in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.judgement import judged as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
-from virtuoso.research.backtest.sheet_files import judged as judged_run
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
 from virtuoso.research.validation.plausibility import fill_depths, oddities

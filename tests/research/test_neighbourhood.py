@@ -17,8 +17,8 @@ from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.judgement import judged, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
-from virtuoso.research.backtest.sheet_files import judged, trial_of
 from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.research.sweep.sweep import sweep
 from virtuoso.research.tracking.experiments import Tried

@@ -22,7 +22,7 @@ from virtuoso.research.backtest import engine as portfolio
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.metrics import halted
 from virtuoso.research.backtest.panel import FundingTerms, Stage
-from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.crosscheck.simulate import simulate as backtest
 from virtuoso.research.sweep.decisions import confluence, guard_of, reliability
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
