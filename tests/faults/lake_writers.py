@@ -22,6 +22,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import events_of
 from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
@@ -51,9 +52,9 @@ def put(lake: Lake, price: float, kind: str = BARS) -> None:
     times = minutes(N, START)
     with lake.writing() as writer:
         if kind == BARS:
-            writer.add(BTC, M1, traded_rows(times, flat_bars([price] * N), MINUTE))
+            writer.add(Batch(BTC, traded_rows(times, flat_bars([price] * N), MINUTE), M1))
         else:
-            writer.add_events(BTC, events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N)))
+            writer.add(Batch(BTC, events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N))))
         writer.commit()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.venues.files.file_io import Head, head_of
 from virtuoso.venues.files.liquidations import read_liquidations, recognises
 
@@ -81,25 +81,25 @@ class TestDefects:
 
     def test_events_that_two_recorders_wrote_are_one(self, read):
         (raw,) = read(SOLD, SOLD, SOLD.replace("29500.0", "29500.000000000004"))
-        judged = inspect_events(raw, NOW)
-        assert (len(judged.events), judged.duplicates) == (1, 2)
+        judged = validate_events(raw, NOW)
+        assert (len(judged.accepted), judged.duplicates) == (1, 2)
 
     def test_unsorted_events_come_in_order(self, read):
         later = SOLD.replace(str(T), str(T + 5_000))
         (raw,) = read(later, SOLD)
-        judged = inspect_events(raw, NOW)
+        judged = validate_events(raw, NOW)
         assert judged.disordered
-        assert judged.events.event_time.tolist() == [T, T + 5_000]
+        assert judged.accepted.event_time.tolist() == [T, T + 5_000]
 
     def test_the_recording_of_two_recorders(self, real_data):
         """1,673 of 3,510 events stand there twice, and the file is not in order."""
         parts = read_liquidations(real_data / "liquidations/paul_2025-01.csv.gz", now_ms=NOW)
         rows, times = (np.concatenate([getattr(raw, name) for raw in parts]) for name in ("rows", "event_time"))
         assert (np.diff(times[np.argsort(rows)]) < 0).any()
-        judged = [inspect_events(raw, NOW) for raw in parts]
+        judged = [validate_events(raw, NOW) for raw in parts]
         assert sum(part.duplicates for part in judged) == 1_673
-        assert sum(len(part.events) for part in judged) == 3_510 - 1_673
-        assert all((np.diff(part.events.event_time) >= 0).all() for part in judged)
+        assert sum(len(part.accepted) for part in judged) == 3_510 - 1_673
+        assert all((np.diff(part.accepted.event_time) >= 0).all() for part in judged)
 
     def test_words_for_numbers_are_refused(self, read):
         btc, _ = read(SOLD, SOLD.replace("60000.0", "NaNa"), SOLD.replace("SELL", "HOLD"), BOUGHT)
@@ -109,8 +109,8 @@ class TestDefects:
     def test_a_wall_clock_for_a_time_is_no_time(self, read):
         lines = [SOLD.replace(str(T), str(T + i)) for i in range(5)]
         (raw,) = read(*lines, SOLD.replace(str(T), "15:40:27"))
-        judged = inspect_events(raw, NOW)
-        assert len(judged.events) == 5
+        judged = validate_events(raw, NOW)
+        assert len(judged.accepted) == 5
         assert judged.counts == {"time_unreadable": 1}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
@@ -163,8 +163,8 @@ class TestTheVendor:
         assert (raw.symbol, len(raw)) == ("BTCUSDT", 9_999)
         assert (np.diff(raw.columns["id"]) == 1).all()
         assert 115 <= (raw.received_at - raw.event_time).min() < 120
-        judged = inspect_events(raw, NOW)
-        assert (len(judged.events), judged.duplicates, judged.refused) == (9_999, 0, ())
+        judged = validate_events(raw, NOW)
+        assert (len(judged.accepted), judged.duplicates, judged.rejected) == (9_999, 0, ())
 
 
 class TestASelectionOfTrades:
@@ -205,9 +205,9 @@ class TestASelectionOfTrades:
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
         parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
         assert sum(int((raw.event_time == NO_TIME).sum()) for raw in parts) == 1_546
-        judged = [inspect_events(raw, NOW) for raw in parts]
+        judged = [validate_events(raw, NOW) for raw in parts]
         assert sum(part.counts["time_unreadable"] for part in judged) == 1_546
-        assert sum(len(part.events) for part in judged) == 22_181 - 1_546
+        assert sum(len(part.accepted) for part in judged) == 22_181 - 1_546
 
 
 class TestRowsThatCannotBeRead:

@@ -1,7 +1,7 @@
 """Writing to the lake: gather, merge, commit.
 
-1. `add` merges new bars into the months they touch, `add_events` new events into their days or months, in memory
-   (staged.py).
+1. `add` merges batches of new rows into the partitions they touch, in memory (staged.py): all of them, or none where
+   its caller refuses what would become of one.
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
    (shelf.py). Only the manifest's rename makes any of it visible; a process killed before it leaves files that nobody
    names. Kinds are committed one after the other; importing the same files again completes what a kill cut short.
@@ -12,19 +12,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import StoreError
 from virtuoso.lake.catalog import Catalog
-from virtuoso.lake.event_rows import rows_of_events
+from virtuoso.lake.event_rows import EventRows, rows_of_events
 from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
 from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
 from virtuoso.lake.writing.files import LakeFiles, Refused
-from virtuoso.lake.writing.merge import Merged
-from virtuoso.lake.writing.staged import BarDraft, EventDraft
+from virtuoso.lake.writing.staged import BarDraft, Draft, EventDraft
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 
@@ -88,6 +88,48 @@ class Shelf:
                 log.warning("%s could not be retired: %s", path, error)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """New rows of one series, from one source.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    rows : Rows or Events
+        Validated: bars in order, one a bar, all traded; events in order of arrival, each once.
+    timeframe : Timeframe or None
+        Of bars.
+    superseded : Rows or Events, or None
+        Earlier versions of the same rows in the same source.
+    refused : Refused or None
+        Rows for the quarantine.
+    source : tuple of (str, str, int)
+        Name and sha256 of the file the rows come from, and how many it held.
+    """
+
+    instrument: Instrument
+    rows: Rows | Events
+    timeframe: Timeframe | None = None
+    superseded: Rows | Events | None = None
+    refused: Refused | None = None
+    source: tuple[str, str, int] = ("", "", 0)
+
+    @property
+    def series(self) -> Series:
+        """Return the series that it belongs to."""
+        kind = self.rows.kind.name if isinstance(self.rows, Events) else BARS
+        clock = "" if self.timeframe is None else self.timeframe.name
+        return Series(self.instrument.venue, self.instrument.symbol, clock, kind=kind)
+
+
+Check = Callable[[Batch, MergedCounts, Mapping[str, MergedEvents]], None]
+"""Raises where a batch must not be taken, for what became of it and, of events, the partitions it is in."""
+
+
+def _stored_form(rows: Rows | Events) -> Rows | EventRows:
+    return rows_of_events(rows) if isinstance(rows, Events) else rows
+
+
 class Writer:
     """The one who may change a lake; `with lake.writing() as writer`.
 
@@ -105,7 +147,7 @@ class Writer:
         self.bytes_written = 0
         self._strays = strays or {}
         self._shelves: dict[str, Shelf] = {}
-        self._drafts: dict[str, BarDraft | EventDraft] = {}
+        self._drafts: dict[str, Draft[Any]] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -118,106 +160,41 @@ class Writer:
             self._shelves[kind] = Shelf(self.catalog, kind, self._strays.get(kind, ()))
         return self._shelves[kind]
 
-    def preview(self, instrument: Instrument, timeframe: Timeframe, incoming: Rows) -> Merged:
-        """Merge new bars without taking the result.
+    def add(self, *batches: Batch, check: Check | None = None) -> list[MergedCounts]:
+        """Merge batches of new rows, all or none; nothing is written before `commit`.
 
         Parameters
         ----------
-        instrument : Instrument
-        timeframe : Timeframe
-        incoming : Rows
-            Accepted by the border: in order, one a bar, all traded.
+        *batches : Batch
+        check : callable, optional
+            Called with each batch and what becomes of it, before any is taken; where it raises, none is.
+
+        Returns
+        -------
+        list of MergedCounts
+            What became of each batch.
         """
-        return self._bar_draft(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
-
-    def add(
-        self,
-        instrument: Instrument,
-        timeframe: Timeframe,
-        incoming: Rows,
-        superseded: Rows | None = None,
-        refused: Refused | None = None,
-        source: tuple[str, str, int] = ("", "", 0),
-        merged: Merged | None = None,
-    ) -> Merged:
-        """Merge new bars; nothing is written before `commit`.
-
-        Parameters
-        ----------
-        instrument, timeframe, incoming
-            As for `preview`.
-        superseded : Rows, optional
-            Earlier versions of the same bars in the same source.
-        refused : Refused, optional
-            Rows for the quarantine.
-        source : tuple of (str, str, int)
-            Name and sha256 of the file the rows come from, and how many it held.
-        merged : Merged, optional
-            What `preview` gave for the same rows.
-        """
-        draft = self._bar_draft(instrument, timeframe)
-        merged = merged or self.preview(instrument, timeframe, incoming)
-        draft.take(merged)
-        if merged.touched.any():
-            rule = "close; late rows at import" if merged.late else "close"
-            counts = (merged.stored, merged.revised, merged.late)
-            draft.sources.append(Source(*source, *counts, rule, self.catalog.env.now_ms()))
-        if superseded is not None and len(superseded):
-            new = draft.take_superseded(superseded)
-            merged = replace(merged, revised=merged.revised + new, duplicates=merged.duplicates + len(superseded) - new)
-        if refused is not None and refused.rows:
-            draft.refused.append((source[0], refused))
-        self.pending_rows += len(incoming)
-        return merged
-
-    def preview_events(self, instrument: Instrument, events: Events) -> dict[str, MergedEvents]:
-        """Merge new events without taking the result: what becomes of each partition.
-
-        Parameters
-        ----------
-        instrument : Instrument
-        events : Events
-            Accepted by the border: in order of arrival, each once.
-        """
-        draft = self._event_draft(instrument, events.kind.name)
-        return draft.merged(rows_of_events(events), self.catalog.env.now_ms())
-
-    def add_events(
-        self,
-        instrument: Instrument,
-        events: Events,
-        superseded: Events | None = None,
-        refused: Refused | None = None,
-        source: tuple[str, str, int] = ("", "", 0),
-    ) -> MergedCounts:
-        """Merge new events; nothing is written before `commit`.
-
-        Parameters
-        ----------
-        instrument, events
-            As for `preview_events`.
-        superseded : Events, optional
-            Earlier versions of the same events in the same source.
-        refused : Refused, optional
-            Rows for the quarantine.
-        source : tuple of (str, str, int)
-            Name and sha256 of the file the events come from, and how many rows it held.
-        """
-        draft = self._event_draft(instrument, events.kind.name)
-        merged = self.preview_events(instrument, events)
-        counts = MergedCounts.of(merged.values())
-        draft.take(merged)
-        if counts.changed:
-            rule = "received, else the event and its kind's lag" + ("; late rows at import" if counts.late else "")
-            now_ms = self.catalog.env.now_ms()
-            draft.sources.append(Source(*source, counts.stored, counts.revised, counts.late, rule, now_ms))
-        if superseded is not None and len(superseded):
-            new = draft.take_superseded(rows_of_events(superseded))
-            counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + len(superseded) - new)
-        if refused is not None and refused.rows:
-            draft.refused.append((source[0], refused))
-        self.pending_rows += len(events)
-        return counts
+        now_ms = self.catalog.env.now_ms()
+        drafts: dict[str, Draft[Any]] = {}
+        found = []
+        for batch in batches:
+            home = batch.series.home
+            draft = drafts[home] = drafts.get(home) or self._draft(batch.series).copy()
+            counts, partitions = draft.put(_stored_form(batch.rows), now_ms)
+            if check is not None:
+                check(batch, counts, partitions)
+            if counts.changed:
+                rule = draft.rule + ("; late rows at import" if counts.late else "")
+                draft.sources.append(Source(*batch.source, counts.stored, counts.revised, counts.late, rule, now_ms))
+            if batch.superseded is not None and len(batch.superseded):
+                new, n = draft.take_superseded(_stored_form(batch.superseded)), len(batch.superseded)
+                counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + n - new)
+            if batch.refused is not None and batch.refused.rows:
+                draft.refused.append((batch.source[0], batch.refused))
+            found.append(counts)
+        self._drafts |= drafts
+        self.pending_rows += sum(len(batch.rows) for batch in batches)
+        return found
 
     def commit(self) -> Manifest:
         """Make everything added so far visible, in one step a kind. Without a change, not one byte is written.
@@ -258,24 +235,18 @@ class Writer:
         shelf.take([draft.written(files) for draft in drafts])
         self.bytes_written += files.written
 
-    def _bar_draft(self, instrument: Instrument, timeframe: Timeframe) -> BarDraft:
-        new = Series(instrument.venue, instrument.symbol, timeframe.name)
+    def _draft(self, new: Series) -> Draft[Any]:
+        """What is staged of a series, or a fresh draft of what is stored."""
         draft = self._drafts.get(new.home)
-        if not isinstance(draft, BarDraft):
+        if draft is None:
             series, history = self._stored(new)
-            draft = BarDraft(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
-            self._drafts[new.home] = draft
-        return draft
-
-    def _event_draft(self, instrument: Instrument, kind: str) -> EventDraft:
-        new = Series(instrument.venue, instrument.symbol, "", kind=kind)
-        draft = self._drafts.get(new.home)
-        if not isinstance(draft, EventDraft):
-            series, history = self._stored(new)
-            draft = EventDraft(
-                self.catalog, series, history, [rows for rows, _ in self.catalog.event_revisions(series)]
-            )
-            self._drafts[new.home] = draft
+            made: Draft[Any]
+            if new.kind == BARS:
+                made = BarDraft(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
+            else:
+                versions = [rows for rows, _ in self.catalog.event_revisions(series)]
+                made = EventDraft(self.catalog, series, history, versions)
+            draft = self._drafts[new.home] = made
         return draft
 
     def _stored(self, new: Series) -> tuple[Series, tuple[int, int] | None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +43,7 @@ Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 """Symbols as a file writes them, and the position of each row's; -1 where it names none."""
 
 NO_ID = -1
+_AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
 _LEADING_NUMBER = re.compile(r"-?[\d.]+")
 _WHOLE = r"^\d{1,18}$"
@@ -165,16 +166,19 @@ class Table:
         coded = text.combine_chunks().dictionary_encode()
         return coded.dictionary.to_pylist(), coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
 
-    def text(self, position: int) -> str:
-        """Return one row as the file has it."""
-        row = self.data.slice(position, 1).to_pylist()[0]
-        if not self.renamed:
-            return json.dumps(row, default=str)
-        return ",".join("" if value is None else str(value).strip() for value in row.values())
+    def texts(self, positions: NDArray[np.int64]) -> Iterator[str]:
+        """Yield rows as the file has them."""
+        for start in range(0, len(positions), _AT_ONCE):
+            for row in self.data.take(positions[start : start + _AT_ONCE]).to_pylist():
+                if self.renamed:
+                    yield ",".join("" if value is None else str(value).strip() for value in row.values())
+                else:
+                    yield json.dumps(row, default=str)
 
     def rejected(self, rows: Mask, reason: str) -> list[Rejected]:
         """Return rows that are set aside: number, reason, text."""
-        return [(int(self.rows[i]), reason, self.text(int(i))) for i in np.flatnonzero(rows)]
+        at = np.flatnonzero(rows)
+        return [(int(number), reason, text) for number, text in zip(self.rows[at], self.texts(at), strict=True)]
 
 
 def first_lines(head: Head) -> list[Fields]:
