@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.builders import columns as walk
 from virtuoso.clock import Env
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 MINUTE = 60_000
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z

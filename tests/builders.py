@@ -9,7 +9,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.schema.columns import BOOK_COLUMNS, Array
+from virtuoso.market.schema.columns import BOOK_COLUMNS
+from virtuoso.types import Array
 
 START = 26_300_160  # bar number of 2020-01-03T00:00Z at 1m: a midnight
 

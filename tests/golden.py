@@ -39,17 +39,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import virtuoso as vt
+from tests.benchmarks.vectorbt_sweep import VectorbtSweep
 from virtuoso import workflows
 from virtuoso.account.instrument import Instrument
 from virtuoso.cli import main as command_line
-from virtuoso.clock import UNIT_MS, Timeframe, parse_time
+from virtuoso.clock import UNIT_MS, Env, Timeframe, parse_time
 from virtuoso.config import Settings
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.backtest.stress import costs, delay
+from virtuoso.research.crosscheck.orders import Terms
+from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.validation.barriers import outcomes
 from virtuoso.research.validation.calibration import calibrate
@@ -62,6 +64,7 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"
@@ -205,9 +208,8 @@ class Market:
 
     def sweep(self, scores: Scores, n: int, **terms: Any) -> SweepResult:
         """Trade n configurations."""
-        if terms.get("fills") != "vectorbt":
-            terms = {"mark": "last", "assume_funding": 0.0001} | terms
-        return vt.sweep(scores, n, settings=self.settings, data=self.data, record=False, **terms)
+        how: dict[str, Any] = {"mark": "last", "assume_funding": 0.0001} | terms
+        return vt.sweep(scores, n, settings=self.settings, data=self.data, record=False, **how)
 
     def told(self, *command: str) -> Any:
         """Run a command and return what it prints for programs, without what is no value."""
@@ -313,7 +315,9 @@ def of_vectorbt(market: Market, scores: Scores, configurations: int) -> Found:
     yield from under("cross_check", {"equity": found.equity, "position": found.position, "benchmark": found.benchmark})
     yield from under("cross_check.metrics", found.metrics)
     yield "cross_check.counts", sorted(found.counts.values())
-    for name, value in of_sweep(market.sweep(scores, configurations, fills="vectorbt")):
+    signals, trading = market.settings.signals, market.settings.trading
+    drawn = Configurations.around(scores.prism, signals, configurations, Env(seed=0))
+    for name, value in of_sweep(VectorbtSweep(scores, drawn, Terms(risk=trading.base_position_size)).run()):
         yield f"sweep.{name}", value
 
 

@@ -20,9 +20,9 @@ from tables import renewed
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.features.derivatives import PositioningFold
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.events import Events, concat_events, events_of
+from virtuoso.market.features.derivatives import DerivativesFeatures
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.kinds import KINDS
@@ -77,11 +77,11 @@ def traded(paths: list[Path], instrument: Instrument, timeframe: Timeframe) -> M
         for raw in read_recording(path)
         if raw.kind == "trades"
     ]
-    trades = joined(parts, KINDS["trades"])
+    trades = concat_events(parts, KINDS["trades"])
     rows = bars_from_trades(trades, timeframe)
     numbers = rows.open_time // timeframe.ms
     first, end = int(numbers[0]), int(numbers[-1]) + 1
-    flow = TradeFold(timeframe).bars({"trades": trades.between(-1, end * timeframe.ms)}, first, end)
+    flow = TradeFeatures(timeframe).bars({"trades": trades.between(-1, end * timeframe.ms)}, first, end)
     own = {name: values[numbers - first] for name, values in flow.items() if name not in rows.columns}
     return MarketFrame(instrument, Bars.from_rows(timeframe, rows.open_time, dict(rows.columns) | own, CUT))
 
@@ -94,7 +94,7 @@ def positioned(folder: Path, symbol: str) -> MarketFrame:
     times = bars["open_time_ms"].to_numpy("int64")
     first, end = int(times[0]) // clock.ms, int(times[-1]) // clock.ms + 1
     events = {kind: found.between(-1, end * clock.ms) for kind, found in _events(metrics, rates, symbol).items()}
-    positions = PositioningFold(clock).bars(events, first, end)
+    positions = DerivativesFeatures(clock).bars(events, first, end)
     columns = {name: bars[name].to_numpy("float64") for name in ("open", "high", "low", "close", "volume")}
     columns |= {name: values[times // clock.ms - first] for name, values in positions.items()}
     return MarketFrame(Instrument("binance-usdm", symbol), Bars.from_rows(clock, times, columns, CUT))

@@ -17,8 +17,8 @@ from tables import renewed
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.features.book.columns import BookFold
+from virtuoso.market.events import Events, concat_events, events_of
+from virtuoso.market.features.book.columns import BookFeatures
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.kinds import KINDS
@@ -45,10 +45,10 @@ def recorded(paths: list[Path], instrument: Instrument) -> MarketFrame:
         for raw in read_recording(path):
             if raw.kind in parts:
                 parts[raw.kind].append(events_of(KINDS[raw.kind], raw.event_time, raw.columns, raw.received_at))
-    events = {kind: joined(found, KINDS[kind]) for kind, found in parts.items()}
+    events = {kind: concat_events(found, KINDS[kind]) for kind, found in parts.items()}
     first, end = (int(events["depth"].available_at[i]) // second.ms for i in (0, -1))
     until = {kind: found.between(0, second.open_time(end)) for kind, found in events.items()}
-    made = BookFold(second).bars(until, first, end)
+    made = BookFeatures(second).bars(until, first, end)
     there = np.isfinite(made["bid"])
     made = {name: values[there] for name, values in made.items()}
     middle = (made["bid"] + made["ask"]) / 2.0

@@ -11,7 +11,7 @@ import pytest
 from tests.books import living
 from tests.market.test_book_features import books, numpy_features
 from virtuoso.clock import Timeframe
-from virtuoso.market.features.book.columns import BookFold
+from virtuoso.market.features.book.columns import BookFeatures
 from virtuoso.market.features.book.rebuild import Book
 from virtuoso.market.features.book.snapshots import snapshot_features
 from virtuoso.venues.streams.binance import read_recording
@@ -36,7 +36,7 @@ def test_rebuild(benchmark, hour):
 
 def test_fold_to_one_minute(benchmark, hour):
     first = M1.number(int(hour["depth"].available_at[0]))
-    benchmark.pedantic(lambda: BookFold(M1).bars(hour, first, first + 60), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: BookFeatures(M1).bars(hour, first, first + 60), rounds=5, warmup_rounds=1)
     per_second(benchmark, len(np.unique(hour["depth"]["last_id"])))
 
 

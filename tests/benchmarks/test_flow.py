@@ -13,7 +13,7 @@ import pytest
 from tests.tape import tape
 from virtuoso.clock import Timeframe
 from virtuoso.market.features.footprint import footprint
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 
 MINUTE = Timeframe("1m")
 
@@ -29,7 +29,7 @@ def rate(benchmark, trades):
 
 def folded(trades, timeframe):
     first, end = int((trades.available_at[0] - 1) // timeframe.ms), int((trades.available_at[-1] - 1) // timeframe.ms)
-    return TradeFold(timeframe).bars({"trades": trades}, first, end + 1)
+    return TradeFeatures(timeframe).bars({"trades": trades}, first, end + 1)
 
 
 @pytest.mark.parametrize("timeframe", ["1s", "1m", "1h"])

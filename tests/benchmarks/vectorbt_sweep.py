@@ -16,7 +16,6 @@ from virtuoso.account import state as s
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.errors import NoDataError, check_room
 from virtuoso.jit.kernel import kernel, uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.crosscheck.orders import Tape, Terms
 from virtuoso.research.sweep.decisions import Changes, Sides
 from virtuoso.research.sweep.plans import (
@@ -41,6 +40,7 @@ from virtuoso.research.sweep.plans import (
 from virtuoso.research.sweep.scores import Steps
 from virtuoso.research.sweep.skip import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, ground_of, mark, recorded
 from virtuoso.research.sweep.sweep import Sweep
+from virtuoso.types import Array
 
 # what is held: signed size, price it was filled at, stop, target, fee paid, bar of the entry, bar of the decision;
 # the wallet; and what the last decision wants: a side to enter at the next bar, longs and shorts to be left

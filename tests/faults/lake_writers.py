@@ -3,12 +3,14 @@
 python -m tests.faults.lake_writers kill FOLDER KIND   one child a step, each killed there
 python -m tests.faults.lake_writers rewrite LAKE    new values over and over, one generation each
 python -m tests.faults.lake_writers hold LAKE       holds the lock until its input is closed
+python -m tests.faults.lake_writers grow LAKE SEED KILLS   adds to a lake of old, killed at chance steps
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -17,13 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from tests.archives import JANUARY, MINUTE, env, flat_bars, minutes
+from tests.data.make_old_lake import IMPORTS, digest
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
 from virtuoso.lake.writing.transaction import Batch
-from virtuoso.market.events import events_of
+from virtuoso.market.events import Events, events_of
+from virtuoso.market.gaps import TRADED
 from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
 
@@ -114,5 +118,102 @@ def hold(path: Path) -> None:
         sys.stdin.read()
 
 
+class CountingDisk(Disk):
+    """Counts its steps."""
+
+    steps = 0
+
+    def step(self, name: str, path: Path) -> None:
+        self.steps += 1
+
+
+def add(lake: Lake, k: int) -> None:
+    """Add to every series: its last rows again, days later than old code wrote, and one inside history.
+
+    So every kind gets new rows, and rows that come late or change others, in partitions that hold old ones.
+    """
+    days = 5 * 1440 * MINUTE
+    with lake.writing() as writer:
+        for series in lake.manifest().readable():
+            rows = lake.read(series)
+            traded = np.flatnonzero(rows.state == TRADED)
+            some = rows.take(traded[[k, *range(-30, 0)]])
+            times = some.open_time + np.r_[0, np.full(30, days)]
+            volume = some.columns["volume"] + np.r_[k + 1.0, np.zeros(30)]
+            columns = {**some.columns, "volume": volume}
+            writer.add(Batch(series.instrument, traded_rows(times, columns, series.clock.ms), series.clock))
+        for kind in lake.kinds()[1:]:
+            for series in lake.manifest(kind).readable():
+                events = lake.events(kind, series.instrument)
+                some = events.take(np.r_[len(events) // 2, max(len(events) - 20, 0) : len(events)])
+                moved = np.r_[k + 1, np.full(len(some) - 1, days)]
+                writer.add(
+                    Batch(
+                        series.instrument,
+                        Events(some.kind, some.event_time + moved, some.available_at + moved, some.columns).sorted(),
+                    )
+                )
+        writer.commit()
+
+
+def ends(lake: Lake) -> dict[str, int]:
+    """Time of the last row of each series, ms."""
+    return {series.home: series.last for kind in lake.kinds() for series in lake.manifest(kind).readable()}
+
+
+def known(lake: Lake, until: dict[str, int]) -> dict[str, list[str]]:
+    """Digests of all bars and events up to a time, as they were known at the moments at which old code wrote them."""
+    found: dict[str, list[str]] = {}
+    for kind in lake.kinds():
+        for series in lake.manifest(kind).readable():
+            found[series.home] = []
+            for moment in IMPORTS:
+                if kind == BARS:
+                    rows = lake.read(series, as_of=moment)
+                    old = rows.take(rows.open_time <= until[series.home])
+                    values = (old.open_time, old.available_at, old.state, *old.columns.values())
+                else:
+                    events = lake.events(kind, series.instrument, as_of=moment)
+                    some = events.take(events.event_time <= until[series.home])
+                    values = (some.event_time, some.available_at, *some.columns.values())
+                found[series.home].append(digest(*values))
+    return found
+
+
+def rows_of(lake: Lake) -> dict[str, int]:
+    """How many rows of each series are stored."""
+    return {series.home: series.rows for kind in lake.kinds() for series in lake.manifest(kind).readable()}
+
+
+def grow(path: Path, seed: str, kills: str) -> None:
+    """Add to a lake over and over, killed before a chance step; at last a writer lives. One line of JSON a writer."""
+    chance, now = random.Random(int(seed)), env(IMPORTS[-1] + 86_400_000)
+    until = ends(Lake(path))
+    old = known(Lake(path), until)
+    shutil.copytree(path, path.with_name("counted"))
+    counting = CountingDisk()
+    add(Lake(path.with_name("counted"), env=now, disk=counting), 0)
+    note = path.with_name("step")
+    for k in range(int(kills) + 1):
+        before, last, at = rows_of(Lake(path)), k == int(kills), chance.randint(1, counting.steps)
+        child = os.fork()
+        if child == 0:
+            add(Lake(path, env=now, disk=Disk() if last else KillingDisk(at, note)), k)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        after, kept = Lake(path, env=now), rows_of(Lake(path, env=now))
+        told = {
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "code": os.waitstatus_to_exitcode(status),
+            "step": "" if last else note.read_text(),
+            "same": known(after, until) == old,
+            "fewer": sorted(home for home, n in before.items() if kept.get(home, 0) < n),
+            "more": sum(kept.get(home, 0) > n for home, n in before.items()),
+            "damaged": [damage.path for damage in after.verify(quarantine=False).damaged],
+            "left": sorted(file.name for file in path.rglob("*.tmp")),
+        }
+        print(json.dumps(told), flush=True)
+
+
 if __name__ == "__main__":
-    {"kill": kill, "rewrite": rewrite, "hold": hold}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    {"kill": kill, "rewrite": rewrite, "hold": hold, "grow": grow}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

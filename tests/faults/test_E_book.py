@@ -7,7 +7,7 @@ import pytest
 
 from tests.books import START, depth_of, ladder, message, whole
 from virtuoso.clock import Timeframe
-from virtuoso.market.features.book.columns import BookFold
+from virtuoso.market.features.book.columns import BookFeatures
 
 S1 = Timeframe("1s")
 BIDS, ASKS = ladder(2_000.0)
@@ -15,7 +15,7 @@ CROSSED, IMPOSSIBLE = "crossed or locked", "impossible level"
 
 
 def folded(*messages, seconds=4):
-    fold = BookFold(S1)
+    fold = BookFeatures(S1)
     first = S1.number(START)
     return fold.bars({"depth": depth_of(*messages)}, first, first + seconds), fold
 

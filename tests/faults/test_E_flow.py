@@ -9,8 +9,8 @@ from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest.validate_events import validate_events
-from virtuoso.market.events import Events, joined
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.events import Events, concat_events
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.venues.files.trades import read_trades
 
@@ -20,7 +20,7 @@ NOW = START + 86_400_000
 
 def folded(made: Events) -> dict[str, np.ndarray]:
     first, end = int((made.available_at[0] - 1) // 5_000), int((made.available_at[-1] - 1) // 5_000) + 1
-    return TradeFold(Timeframe("5s")).bars({"trades": made}, first, end)
+    return TradeFeatures(Timeframe("5s")).bars({"trades": made}, first, end)
 
 
 @pytest.mark.parametrize(("price", "size"), [(2.0**40, 1.0), (2.0**-30, 2.0**50), (1.0, 2.0**-40)])
@@ -82,6 +82,6 @@ def test_E30_no_trade_and_one_trade():
     one = tape(1, orders=1).take(slice(0, 1))
     assert all(np.isnan(values).all() for values in folded(one).values())
     assert len(bars_from_trades(one, Timeframe("1m"))) == 0
-    none = joined([], one.kind)
-    out = TradeFold(Timeframe("1m")).bars({"trades": none}, 0, 3)
+    none = concat_events([], one.kind)
+    out = TradeFeatures(Timeframe("1m")).bars({"trades": none}, 0, 3)
     assert all(np.isnan(values).all() for values in out.values())

@@ -9,7 +9,7 @@ from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.event_rules import RULES
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import reject_bad_file
-from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.registry import decode
@@ -33,7 +33,7 @@ def metrics(tmp_path, interests, start: str = "2024-01-01T00:05", ratio: str = "
 def column(judged, name: str, n: int, first_ms: int = JANUARY) -> list[float]:
     events = {kind: found.accepted for kind, found in judged.items()}
     first = first_ms // M5.ms
-    return PositioningFold(M5).bars(events, first, first + n)[name].tolist()
+    return DerivativesFeatures(M5).bars(events, first, first + n)[name].tolist()
 
 
 def funding(tmp_path, lines: list[str], name: str = "BTCUSDT-fundingRate-2024-01.csv", **options):
@@ -211,7 +211,7 @@ class TestDefectsOfRealFiles:
         missed = events.event_time[1:][np.diff(events.event_time) == 2 * HOUR]
         hourly = Timeframe("1h")
         first, end = int(events.event_time[0]) // HOUR, int(events.event_time[-1]) // HOUR + 1
-        rates = PositioningFold(hourly).bars({"funding": events}, first, end)["funding_rate"]
+        rates = DerivativesFeatures(hourly).bars({"funding": events}, first, end)["funding_rate"]
         assert np.flatnonzero(np.isnan(rates)).tolist() == [
             0,
             *(int(t) // HOUR + k - first for t in missed for k in (-1, 0)),

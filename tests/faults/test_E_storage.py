@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.archives import JANUARY, MINUTE, NOW, env, flat_bars, minutes
+from tests.data.make_old_lake import unpacked
 from tests.faults.lake_writers import BTC, M1, N, put
 from tests.faults.lake_writers import prices as all_prices
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, SchemaVersionError, StoreError
@@ -27,6 +28,9 @@ from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.rows import traded_rows
 
 ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("VIRTUOSO_KILLS", "0")) or 10
+"""Kills over a lake of old."""
+SEED = int(os.environ.get("VIRTUOSO_KILLS_SEED", "5"))
 KINDS_WRITTEN = [BARS, "open_interest"]
 
 
@@ -584,3 +588,24 @@ def test_generations_are_pruned(tmp_path):
         put(lake, float(price))
     assert len(Generations(lake.generations.folder).names()) <= manifests.KEPT_GENERATIONS + 1
     assert np.isclose(prices(lake)[0], 25.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
+def test_E19_a_lake_of_old_loses_nothing_to_writers_that_are_killed(tmp_path):
+    """Writers add to a lake that commit d698bd1 wrote, each killed before a chance step; VIRTUOSO_KILLS says how many.
+
+    After each of them every row of old is there as it was known at every moment at which it was written: bars and
+    recordings, which nobody can download again. At last a writer lives and sweeps.
+    """
+    old = unpacked(ROOT / "tests" / "data" / "lake_d698bd1.tar.gz", tmp_path / "lake")
+    with writer("grow", old, SEED, KILLS) as process:
+        *kills, lived = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0
+    assert len(kills) == KILLS
+    assert all(kill["signal"] == signal.SIGKILL for kill in kills)
+    assert len({kill["step"].split()[0] for kill in kills}) >= min(KILLS // 3, 5)
+    for told in (*kills, lived):
+        assert (told["same"], told["fewer"], told["damaged"]) == (True, [], []), told
+    assert sum(bool(kill["more"]) for kill in kills) >= KILLS // 3  # some kinds of what it added were there already
+    assert sum(bool(kill["left"]) for kill in kills) >= KILLS // 5
+    assert (lived["code"], lived["more"], lived["left"]) == (0, 16, [])

@@ -27,7 +27,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import events_of
 from virtuoso.market.rows import traded_rows
@@ -141,7 +141,7 @@ def put(lake: Lake, price: float) -> None:
     times = minutes(100, START)
     bars = traded_rows(times, flat_bars([price] * 100), MINUTE)
     interest = events_of(KINDS[KINDS_WRITTEN[1]], times, dict.fromkeys(KINDS[KINDS_WRITTEN[1]].columns, [price] * 100))
-    refused = Refused(rows=[7], reasons=["not_finite"], open_times=[START], raw=[f"NaN at {price}"])
+    refused = RejectedRows(rows=[7], reasons=["not_finite"], open_times=[START], raw=[f"NaN at {price}"])
     with lake.writing() as writer:
         writer.add(Batch(BTC, bars, M1, refused=refused, source=(f"{price}.csv", "0" * 64, 101)))
         writer.add(Batch(BTC, interest))

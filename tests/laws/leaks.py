@@ -13,9 +13,9 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import filtfilt, savgol_filter
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Feature, Int
 from virtuoso.prism.scale import Linear, Squash, ratio
+from virtuoso.types import Array
 
 BANDS = {0: "value {value:.2f}"}
 

@@ -20,8 +20,8 @@ from virtuoso.lake.lake import Lake
 from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events
 from virtuoso.market.rows import traded_rows
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.laws import laws
+from virtuoso.types import Array
 
 PERP, M5 = Instrument("binance-usdm", "BTCUSDT"), Timeframe("5m")
 N = 288

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tests.happenings import DAY, START, trades
 from virtuoso.clock import Timeframe
-from virtuoso.market.events import joined
-from virtuoso.market.features.daily_reset import Anchored
+from virtuoso.market.events import concat_events
+from virtuoso.market.features.daily_reset import DailyReset
 from virtuoso.market.schema.kinds import KINDS
 
 H1 = Timeframe("1h")
 FIRST = START // H1.ms
-TAPE = joined([trades(seed=k, n=300, start=START + k * DAY) for k in range(5)], KINDS["trades"])
+TAPE = concat_events([trades(seed=k, n=300, start=START + k * DAY) for k in range(5)], KINDS["trades"])
 
 
 class Counts:
@@ -39,7 +39,7 @@ def between(first: int, end: int):
 
 
 def folded(first: int, end: int, edges=()):
-    fold, edges = Anchored(Counts, H1), sorted({first, end, *edges})
+    fold, edges = DailyReset(Counts, H1), sorted({first, end, *edges})
     parts = [fold.bars(between(a, b), a, b)["trades"] for a, b in pairwise(edges)]
     return np.concatenate(parts)
 
@@ -64,8 +64,8 @@ class TestAnAnchoredFold:
         assert (late[:24] != whole[day * 24 : (day + 1) * 24]).all()
 
     def test_leaves_out_what_came_before_it_began(self):
-        fold = Anchored(Counts, H1)
+        fold = DailyReset(Counts, H1)
         assert fold.bars({"trades": TAPE.between(0, (FIRST + 49) * H1.ms)}, FIRST + 48, FIRST + 49)["trades"][0] < 60
 
     def test_of_no_bars_is_nothing(self):
-        assert len(Anchored(Counts, H1).bars(between(FIRST, FIRST), FIRST, FIRST)["trades"]) == 0
+        assert len(DailyReset(Counts, H1).bars(between(FIRST, FIRST), FIRST, FIRST)["trades"]) == 0

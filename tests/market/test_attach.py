@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.lake import cache, enrich
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.writing.transaction import Batch
-from virtuoso.market.events import Events, events_of, joined
+from virtuoso.market.events import Events, concat_events, events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
 from virtuoso.market.live import LiveFrame
@@ -37,8 +37,8 @@ def some_days() -> dict[str, Events]:
     tapes = [trades(seed=k, n=4_000, start=night, span=4 * HOURS) for k, night in enumerate(nights)]
     books = [depth(seed=9 + k, messages=1_200, start=night, span=4 * HOURS) for k, night in enumerate(nights)]
     return {
-        "trades": joined(tapes, KINDS["trades"]),
-        "depth": joined(books, KINDS["depth"]).between(START + DAY, START + 9 * DAY),
+        "trades": concat_events(tapes, KINDS["trades"]),
+        "depth": concat_events(books, KINDS["depth"]).between(START + DAY, START + 9 * DAY),
         "open_interest": open_interest(n=3 * 288),
         "funding": funding(9),
     }
@@ -197,7 +197,7 @@ class TestSeveralSourcesOfTheBook:
 
     def test_quotes_go_before_bands(self):
         """No column is told by both today; the order is that of the folds."""
-        assert [source.name for source in enrich.FOLDS if source.name in ("book", "ticker", "bands")] == [
+        assert [source.name for source in enrich.BUILDERS if source.name in ("book", "ticker", "bands")] == [
             "book", "ticker", "bands",
         ]  # fmt: skip
         first, second = np.array([1.0, np.nan, np.nan]), np.array([2.0, 3.0, np.nan])
@@ -293,7 +293,7 @@ class TestKeptColumns:
 
     def test_spare_the_folding(self, lake, monkeypatch):
         before = lake.frame("BTCUSDT", "5m").base.columns
-        monkeypatch.setattr(enrich.Anchored, "bars", None)
+        monkeypatch.setattr(enrich.DailyReset, "bars", None)
         assert differing(before, lake.frame("BTCUSDT", "5m").base.columns) == []
 
     @pytest.mark.parametrize("spoil", ["flip", "cut", "empty"])
@@ -316,7 +316,7 @@ class TestKeptColumns:
     def test_are_not_read_after_the_source_changed(self, lake, monkeypatch):
         lake.frame("BTCUSDT", "5m")
         before = self.files(lake)
-        monkeypatch.setattr(cache, "source", lambda: "another")
+        monkeypatch.setattr(cache, "columns_digest", lambda: "another")
         lake.frame("BTCUSDT", "5m")
         assert not set(before) & set(self.files(lake))
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.books import START, depth_of, ladder, living, message, trades_of, whole
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.market.events import Events, events_of, joined
-from virtuoso.market.features.book.rebuild import Book, Gap, drained
+from virtuoso.market.events import Events, concat_events, events_of
+from virtuoso.market.features.book.rebuild import Book, OutOfSync, drained
 from virtuoso.market.features.book.state import HELD_ROWS, SILENCE_MS, feed_rows, new_state, rows_of
 from virtuoso.market.schema.kinds import KINDS, NO_ID
 from virtuoso.venues.streams.binance import read_recording
@@ -68,9 +68,9 @@ class TestTheSequence:
         book = book_of(whole(0, 10, BIDS, ASKS), lost)
         assert not book.in_sync
         assert sides(book) == [[], []]
-        assert book.gaps == [Gap(START + 50, None, "gap in the sequence")]
+        assert book.gaps == [OutOfSync(START + 50, None, "gap in the sequence")]
         book.feed(depth_of(whole(90, 15, BIDS, ASKS)))
-        assert book.gaps == [Gap(START + 50, START + 90, "gap in the sequence")]
+        assert book.gaps == [OutOfSync(START + 50, START + 90, "gap in the sequence")]
         assert sides(book) == [BIDS, ASKS]
 
     def test_leaves_out_what_the_book_contains_already(self):
@@ -90,13 +90,13 @@ class TestTheSequence:
         nothing = (NO_ID, NO_ID, NO_ID)
         late = SILENCE_MS + 2
         book = book_of(message(0, nothing, BIDS, ASKS, 1), message(late, nothing, [(100.0, 5.0)]))
-        assert book.gaps == [Gap(START + SILENCE_MS, None, "silence")]
+        assert book.gaps == [OutOfSync(START + SILENCE_MS, None, "silence")]
 
     def test_survives_silence_where_ids_prove_it_and_says_so(self):
         late = SILENCE_MS + 500
         book = book_of(whole(0, 10, BIDS, ASKS), message(late, (11, 12, 10), [(100.0, 5.0)]))
         assert book.in_sync
-        assert book.gaps == [Gap(START + SILENCE_MS, START + late, "silence")]
+        assert book.gaps == [OutOfSync(START + SILENCE_MS, START + late, "silence")]
 
 
 class TestASnapshotThatComesLate:
@@ -109,7 +109,7 @@ class TestASnapshotThatComesLate:
             message(4, (15, 15, 14), [(97.0, 80.0)]),
         )  # fmt: skip
         assert sides(book)[0] == [(100.0, 1.0), (99.0, 60.0), (98.0, 70.0), (97.0, 80.0)]
-        assert book.gaps == [Gap(START, START + 3, "no snapshot yet")]
+        assert book.gaps == [OutOfSync(START, START + 3, "no snapshot yet")]
 
     def test_is_not_enough_where_changes_in_between_are_missing(self):
         early = whole(3, 10, BIDS, ASKS)
@@ -155,7 +155,7 @@ class TestFeedingInPieces:
         cuts = np.unique(events.available_at)[[30, 31, 120, 200]]
         edges = [0, *cuts.tolist(), int(events.available_at[-1])]
         parts = [in_pieces.feed(events.between(a, b)) for a, b in pairwise(edges)]
-        assert joined(parts, KINDS["ticker"]).digest() == quotes.digest()
+        assert concat_events(parts, KINDS["ticker"]).digest() == quotes.digest()
         assert sides(in_pieces) == sides(at_once)
         assert in_pieces.gaps == at_once.gaps
         assert len(at_once.gaps) == 1
@@ -182,7 +182,7 @@ class TestFeedingInPieces:
 
 def recorded(real_data, kind: str, *names: str) -> Events:
     raws = [raw for name in names for raw in read_recording(real_data / "l2" / name) if raw.kind == kind]
-    return joined([events_of(KINDS[kind], r.event_time, r.columns, r.received_at) for r in raws], KINDS[kind])
+    return concat_events([events_of(KINDS[kind], r.event_time, r.columns, r.received_at) for r in raws], KINDS[kind])
 
 
 @pytest.mark.real_data

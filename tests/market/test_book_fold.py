@@ -9,7 +9,7 @@ from tests.books import START, depth_of, ladder, living, message, trades_of, who
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.events import events_of
-from virtuoso.market.features.book.columns import BandsFold, BookFold, TickerFold
+from virtuoso.market.features.book.columns import BandsFeatures, BookFeatures, TickerFeatures
 from virtuoso.market.features.book.rebuild import Book
 from virtuoso.market.schema.columns import BOOK_COLUMNS, COLUMNS, mirrored, scaled
 from virtuoso.market.schema.kinds import KINDS
@@ -19,7 +19,7 @@ MIDDLE = 2_000.0
 BIDS, ASKS = ladder(MIDDLE)
 
 
-def fold(events, seconds, timeframe=S1, kind=BookFold):
+def fold(events, seconds, timeframe=S1, kind=BookFeatures):
     """Columns of so many seconds from START on."""
     first = timeframe.number(START)
     return kind(timeframe).bars(events, first, first + seconds * 1_000 // timeframe.ms)
@@ -33,7 +33,7 @@ def change(at, number, bids=(), asks=()):
     return message(at, (number, number, number - 1), bids, asks)
 
 
-def in_pieces(events, seconds, timeframe, sizes, kind=BookFold):
+def in_pieces(events, seconds, timeframe, sizes, kind=BookFeatures):
     folding, at = kind(timeframe), timeframe.number(START)
     end, parts = at + seconds * 1_000 // timeframe.ms, []
     while at < end:
@@ -55,7 +55,7 @@ class TestTheLaw:
     @pytest.mark.parametrize("timeframe", [S1, S10], ids=str)
     def test_of_cutting(self, timeframe):
         events = living(seed=4, seconds=100, lost_at=50)
-        whole_, folding = BookFold(timeframe), None
+        whole_, folding = BookFeatures(timeframe), None
         first = timeframe.number(START)
         at_once = whole_.bars(events, first, first + 100_000 // timeframe.ms)
         random = np.random.default_rng(8)
@@ -70,11 +70,11 @@ class TestTheLaw:
         """Starting later, with all that came before handed in, changes nothing."""
         events = living(seed=4, seconds=60)
         first = S1.number(START)
-        late = BookFold(S1).bars(events, first + 40, first + 60)
+        late = BookFeatures(S1).bars(events, first + 40, first + 60)
         assert not differing({name: values[40:] for name, values in fold(events, 60).items()}, late)
 
     def test_of_order(self):
-        folding, first = BookFold(S1), S1.number(START)
+        folding, first = BookFeatures(S1), S1.number(START)
         folding.bars({}, first, first + 5)
         with pytest.raises(DataError, match=f"up to bar {first + 5} of 1s"):
             folding.bars({}, first + 6, first + 7)
@@ -300,12 +300,12 @@ class TestLargeOrders:
 class TestTheColumns:
     """Are those of the data dictionary."""
 
-    @pytest.mark.parametrize("kind", [BookFold, TickerFold, BandsFold])
+    @pytest.mark.parametrize("kind", [BookFeatures, TickerFeatures, BandsFeatures])
     def test_by_name(self, kind):
         assert set(kind.columns) <= set(COLUMNS)
 
     def test_all_of_the_book(self):
-        assert BookFold.columns == tuple(BOOK_COLUMNS)
+        assert BookFeatures.columns == tuple(BOOK_COLUMNS)
 
 
 class TestQuotesAlone:
@@ -316,18 +316,18 @@ class TestQuotesAlone:
 
     def test_agree_with_the_book(self):
         events = living(seed=15, seconds=60)
-        book, ticker = fold(events, 60), fold(self.quotes(events), 60, kind=TickerFold)
-        for name in TickerFold.columns:
+        book, ticker = fold(events, 60), fold(self.quotes(events), 60, kind=TickerFeatures)
+        for name in TickerFeatures.columns:
             assert ticker[name][1:] == pytest.approx(book[name][1:], rel=1e-12), name
 
     def test_obey_the_law_of_cutting(self):
         events = self.quotes(living(seed=16, seconds=60))
-        parts, _ = in_pieces(events, 60, S1, iter(lambda: 7, 0), TickerFold)
-        assert not differing(fold(events, 60, kind=TickerFold), parts)
+        parts, _ = in_pieces(events, 60, S1, iter(lambda: 7, 0), TickerFeatures)
+        assert not differing(fold(events, 60, kind=TickerFeatures), parts)
 
     def test_hold_for_five_seconds(self):
         quote = {"id": [1], "bid": [99.0], "bid_size": [1.0], "ask": [101.0], "ask_size": [3.0]}
-        found = fold({"ticker": events_of(KINDS["ticker"], np.array([START + 50]), quote)}, 8, kind=TickerFold)
+        found = fold({"ticker": events_of(KINDS["ticker"], np.array([START + 50]), quote)}, 8, kind=TickerFeatures)
         assert np.isfinite(found["bid"]).tolist() == [True] * 5 + [False] * 3
         assert found["micro_lean"][0] == -0.25
 
@@ -342,14 +342,14 @@ class TestArchivedBands:
 
     def test_by_side_and_band(self):
         rows = [(100, -1, 10.0), (100, 1, 20.0), (100, -5, 30.0), (100, -0.2, 99.0), (30_000, -1, 14.0)]
-        found = fold(self.bands(*rows), 120, M1, BandsFold)
+        found = fold(self.bands(*rows), 120, M1, BandsFeatures)
         assert found["bid_depth_100bp"].tolist() == [12.0, 14.0]
         assert found["ask_depth_100bp"].tolist() == [20.0, 20.0]
         assert found["bid_depth_500bp"].tolist() == [30.0, 30.0]
         assert np.isnan(found["ask_depth_200bp"]).all()
 
     def test_are_not_known_after_five_minutes(self):
-        found = fold(self.bands((100, 1, 20.0)), 480, M1, BandsFold)
+        found = fold(self.bands((100, 1, 20.0)), 480, M1, BandsFeatures)
         assert np.isfinite(found["ask_depth_100bp"]).tolist() == [True] * 5 + [False] * 3
 
     def test_obey_the_law_of_cutting(self):
@@ -359,5 +359,5 @@ class TestArchivedBands:
             for k in range(40) if k % 17 < 13 for share in (-5, -2, -1, 1, 2, 5)
         ]  # fmt: skip
         events = self.bands(*rows)
-        parts, _ = in_pieces(events, 1_500, M1, iter(lambda: 1, 0), BandsFold)
-        assert not differing(fold(events, 1_500, M1, BandsFold), parts)
+        parts, _ = in_pieces(events, 1_500, M1, iter(lambda: 1, 0), BandsFeatures)
+        assert not differing(fold(events, 1_500, M1, BandsFeatures), parts)

@@ -12,7 +12,7 @@ from tests.tape import START, tape, trades
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.events import Events
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.gaps import NO_TRADE, TRADED
 from virtuoso.market.schema.columns import COLUMNS, FLOW_COLUMNS, mirrored
 
@@ -29,7 +29,7 @@ def folded(tape: Events, timeframe: str, cuts: list[int] | None = None, lead: in
     frame = Timeframe(timeframe)
     first, end = span(tape, frame.ms)
     edges = [first + lead, *(first + cut for cut in cuts or []), end]
-    fold, parts, after = TradeFold(frame), [], -1
+    fold, parts, after = TradeFeatures(frame), [], -1
     for a, b in pairwise(edges):
         parts.append(fold.bars({"trades": tape.between(after, b * frame.ms)}, a, b))
         after = b * frame.ms
@@ -46,13 +46,13 @@ def bar(*rows: tuple[int, float, float, int], before: Events | None = None, **mo
     first = trades((500, 100.0, 1.0, 1)) if before is None else before
     both = joined(first, trades(*((1_000 + ms, *rest) for ms, *rest in rows), **more)) if rows else first
     number = START // 1_000
-    fold = TradeFold(Timeframe("1s"))
+    fold = TradeFeatures(Timeframe("1s"))
     out = fold.bars({"trades": both}, number + 1, number + 2)
     return {name: float(values[0]) for name, values in out.items()}
 
 
 def joined(*parts: Events) -> Events:
-    from virtuoso.market.events import joined as join
+    from virtuoso.market.events import concat_events as join
 
     return join(parts, parts[0].kind)
 
@@ -118,7 +118,7 @@ class TestTheLaw:
         end = first + 20
         known = made.between(-1, end * ms)
         assert len(known) < len(made)
-        fold = TradeFold(Timeframe("15s"))
+        fold = TradeFeatures(Timeframe("15s"))
         part = fold.bars({"trades": known}, first, end)
         assert_same(part, {name: values[:20] for name, values in folded(made, "15s").items()})
 
@@ -126,7 +126,7 @@ class TestTheLaw:
         ms = 5_000
         first, end = span(made, ms)
         start = int(made.available_at[500] // ms)
-        late = TradeFold(Timeframe("5s")).bars({"trades": made.between(start * ms, end * ms)}, start, end)
+        late = TradeFeatures(Timeframe("5s")).bars({"trades": made.between(start * ms, end * ms)}, start, end)
         whole = folded(made, "5s")
         since = int(made.available_at[3_000] // ms) + 1
         assert since < end - 100
@@ -271,7 +271,7 @@ class TestWhatWasNotRecorded:
         assert not np.isnan(volume[(again + 40_000) // 60_000 + 1])
 
     def test_a_fold_says_so_when_bars_or_trades_do_not_follow(self):
-        fold = TradeFold(Timeframe("1s"))
+        fold = TradeFeatures(Timeframe("1s"))
         number = START // 1_000
         fold.bars({}, number, number + 1)
         with pytest.raises(DataError, match=f"number {number + 1}, was {number + 5}"):
@@ -357,4 +357,4 @@ class TestBarsFromTrades:
 
 
 def test_the_fold_gives_what_the_data_dictionary_promises():
-    assert set(FLOW_COLUMNS) < set(TradeFold.columns) < set(COLUMNS)
+    assert set(FLOW_COLUMNS) < set(TradeFeatures.columns) < set(COLUMNS)

@@ -11,7 +11,7 @@ import pytest
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.events import events_of
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.venues.files.trades import read_trades
 
@@ -88,7 +88,7 @@ class TestAnHourOfSpotTrades:
             }
         ).groupby(table["bar"])  # fmt: skip
         expected = expected.sum().loc[first + 1 : end - 1]
-        out = TradeFold(MINUTE).bars({"trades": trades.between(-1, end * ms)}, first, end)
+        out = TradeFeatures(MINUTE).bars({"trades": trades.between(-1, end * ms)}, first, end)
         assert len(expected) >= 58
         for name in expected:
             np.testing.assert_allclose(out[name][1:], expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
@@ -100,7 +100,7 @@ class TestAnHourOfSpotTrades:
         packed = (real_data / "trades/binance_spot_aggTrade_BTCUSDT_20201101T09.json.gz").read_bytes()
         trades = events(json.loads(gzip.decompress(packed)))
         first, end = int(trades.event_time[0] // MINUTE.ms), int(trades.event_time[-1] // MINUTE.ms)
-        out = TradeFold(MINUTE).bars({"trades": trades.between(-1, end * MINUTE.ms)}, first, end)
+        out = TradeFeatures(MINUTE).bars({"trades": trades.between(-1, end * MINUTE.ms)}, first, end)
         large = out["large_buy_volume"] + out["large_sell_volume"]
         known = ~np.isnan(large)
         assert known.sum() >= 57
@@ -113,7 +113,7 @@ def test_two_hours_of_the_vendors_trades_fold(real_data):
     (raw,) = read_trades(real_data / "trades" / name, now_ms=1_760_000_000_000)
     trades = events_of(KINDS["trades"], raw.event_time, raw.columns, raw.received_at)
     first, end = int(trades.available_at[0] // MINUTE.ms), int(trades.available_at[-1] // MINUTE.ms)
-    out = TradeFold(MINUTE).bars({"trades": trades.between(-1, end * MINUTE.ms)}, first, end)
+    out = TradeFeatures(MINUTE).bars({"trades": trades.between(-1, end * MINUTE.ms)}, first, end)
     assert np.isnan(out["trades"]).all()
     assert (~np.isnan(out["volume"])).sum() == end - first - 1
     assert (~np.isnan(out["large_buy_volume"])).sum() >= 120

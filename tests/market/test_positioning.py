@@ -9,7 +9,7 @@ import pytest
 from virtuoso.clock import Timeframe
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.features.derivatives import PositioningFold
+from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.market.schema.columns import POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.venues.files.derivatives import read_derivatives
@@ -32,7 +32,7 @@ def made(kind: str, minutes, available=None, **columns) -> Events:
 def folded(events, n: int, name: str, timeframe: Timeframe = M1) -> list[float]:
     first = START // timeframe.ms
     given = {event.kind.name: event for event in events}
-    return PositioningFold(timeframe).bars(given, first, first + n)[name].tolist()
+    return DerivativesFeatures(timeframe).bars(given, first, first + n)[name].tolist()
 
 
 def seen(events, n: int, name: str, timeframe: Timeframe = M1) -> list[int]:
@@ -87,7 +87,7 @@ def recorded(seed: int, minutes: int) -> dict[str, Events]:
 
 def in_pieces(events: dict[str, Events], cuts: list[int]) -> dict[str, np.ndarray]:
     """Columns folded piece by piece, from one cut (a bar after the first) to the next."""
-    fold, parts = PositioningFold(M1), []
+    fold, parts = DerivativesFeatures(M1), []
     for a, b in pairwise(cuts):
         after = START + a * MINUTE if a else 0
         given = {kind: event.between(after, START + b * MINUTE) for kind, event in events.items()}
@@ -313,7 +313,7 @@ class TestRecordedMetrics:
         ours = recorded_bars[recorded_bars["symbol"] == symbol].sort_values("open_time_ms")
         close, first = ours["close"].to_numpy(), int(ours["open_time_ms"].iloc[0]) // M5.ms
         events = {r.kind: validate_events(r, NOW).accepted for r in recorded_metrics if r.symbol == symbol}
-        columns = PositioningFold(M5).bars(events, first, first + len(close))
+        columns = DerivativesFeatures(M5).bars(events, first, first + len(close))
         price = columns["open_interest_value"] / columns["open_interest"]
         off = {lag: np.nanmedian(np.abs(price[5:-5] / np.roll(close, lag)[5:-5] - 1.0)) for lag in (-1, 0, 1, 2)}
         assert off[1] < 1.5e-4

@@ -19,8 +19,8 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import events_of
-from virtuoso.market.features.derivatives import PositioningFold
-from virtuoso.market.features.trades import TradeFold, bars_from_trades
+from virtuoso.market.features.derivatives import DerivativesFeatures
+from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.kinds import KINDS
@@ -70,7 +70,7 @@ def positioned(folder: Path, symbol: str = "BTCUSDT") -> MarketFrame:
         "funding": events_of(KINDS["funding"], settled, funding),
     }
     events = {kind: found.between(-1, until) for kind, found in events.items()}
-    positioning = PositioningFold(clock).bars(events, first, end)
+    positioning = DerivativesFeatures(clock).bars(events, first, end)
     columns = {name: bars[name].to_numpy(float) for name in ("open", "high", "low", "close", "volume")}
     columns |= {name: x[times // clock.ms - first] for name, x in positioning.items()}
     return frame_of(clock, times, columns, "binance-usdm", symbol)
@@ -91,7 +91,7 @@ def traded(folder: Path, symbol: str, timeframe: str) -> MarketFrame:
     bars = bars_from_trades(trades, clock)
     times = bars.open_time
     first, end = int(times[0]) // clock.ms, int(times[-1]) // clock.ms + 1
-    flow = TradeFold(clock).bars({"trades": trades.between(-1, end * clock.ms)}, first, end)
+    flow = TradeFeatures(clock).bars({"trades": trades.between(-1, end * clock.ms)}, first, end)
     made = {name: x[times // clock.ms - first] for name, x in flow.items() if name not in bars.columns}
     return frame_of(clock, times, dict(bars.columns) | made, "binance-spot", symbol)
 

@@ -10,8 +10,8 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import MissingColumnError
 from virtuoso.market.bars import Bars
-from virtuoso.market.events import events_of, joined
-from virtuoso.market.features.book.columns import BookFold
+from virtuoso.market.events import concat_events, events_of
+from virtuoso.market.features.book.columns import BookFeatures
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.columns import BANDS
@@ -402,10 +402,10 @@ def recorded(real_data):
     for file in (*files, "trades/binance_spot_aggTrade_ETHBTC_20201101T09.json.gz"):
         for raw in read_recording(real_data / file):
             parts[raw.kind].append(events_of(KINDS[raw.kind], raw.event_time, raw.columns, raw.received_at))
-    events = {kind: joined(found, KINDS[kind]) for kind, found in parts.items()}
+    events = {kind: concat_events(found, KINDS[kind]) for kind, found in parts.items()}
     first, end = (int(events["depth"].available_at[i]) // second.ms for i in (0, -1))
     until = {kind: found.between(0, second.open_time(end)) for kind, found in events.items()}
-    made = BookFold(second).bars(until, first, end)
+    made = BookFeatures(second).bars(until, first, end)
     there = np.isfinite(made["bid"])
     made = {name: values[there] for name, values in made.items()}
     middle = (made["bid"] + made["ask"]) / 2.0

@@ -9,7 +9,6 @@ from tests.prism.drawing import candles, flat, joined, path, upside_down
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.faces.price_structure import (
     FACE,
     FairValueGaps,
@@ -26,6 +25,7 @@ from virtuoso.prism.features.profile import ProfileLevels
 from virtuoso.prism.features.structure import BOS, CHOCH, Structure, StructureState
 from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
+from virtuoso.types import Array
 
 MINUTE = Timeframe("1m")
 

@@ -35,7 +35,7 @@ class Disk:
     """The file system, each thing that is done to it a named step."""
 
     def step(self, name: str, path: Path) -> None:
-        """Be told that a step is about to happen: make, open, write, sync, rename, sync folder, move, remove."""
+        """Do nothing before a step: make, open, write, sync, rename, sync folder, move, remove. Tests override it."""
 
     def write(
         self, path: Path, data: bytes, *, lasting: Lasting = "name", replace: bool = True, mode: int = 0o666
@@ -210,7 +210,7 @@ def remove_leftovers(folder: Path, name: str = "", is_ours: Callable[[Path], boo
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that number lives; yes where that cannot be told."""
+    """Whether a process of that number lives; yes where nobody can know."""
     if sys.platform == "win32":
         return True
     try:

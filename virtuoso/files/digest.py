@@ -111,7 +111,7 @@ def compiled_digest(function: FunctionType, how: object) -> str | None:
 
 
 class _Walk:
-    """One way through objects, each told once and in an order of its own; later it is a number.
+    """One way through objects, each digested once and in an order of its own; later it is a number.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ class _Walk:
             self._expand_instance(value)
 
     def _follows(self, module: str) -> bool:
-        """Note the module of something, and say whether its parts are told one by one."""
+        """Note the module of something, and return whether its parts are digested one by one."""
         self._say(module)
         if not _is_own(module, self.tops):
             self._say(_version(module.partition(".")[0]))
@@ -427,7 +427,7 @@ def _house_imports(module: str) -> tuple[str, ...]:
 
 
 def _with_parents(module: str) -> Iterator[str]:
-    """Give a module and the packages around it, whose code runs before it does."""
+    """Return a module and the packages around it, whose code runs before it does."""
     parts = module.split(".")
     return (".".join(parts[:n]) for n in range(1, len(parts) + 1))
 

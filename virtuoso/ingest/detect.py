@@ -15,7 +15,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.errors import AmbiguousError, did_you_mean
-from virtuoso.market.rows import Mask
+from virtuoso.types import Mask
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME

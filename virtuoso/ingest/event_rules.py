@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.ingest.validate_bars import LARGEST_JUMP
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import NO_ID
+from virtuoso.types import Array
 
 Mask = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]

@@ -31,8 +31,8 @@ from virtuoso.ingest.validated import Validated, reject_bad_file
 from virtuoso.lake.event_rows import by_partition, rows_of_events
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, told_otherwise
-from virtuoso.lake.writing.files import Refused
+from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, aggregated_twice
+from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.transaction import Batch, Writer
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
@@ -48,7 +48,7 @@ from virtuoso.venues.raw_events import RawEvents
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
 FEW_REVISED = 10
 """Changed rows that do not make a file one of another market."""
-MOST_TOLD_OTHERWISE = 0.5
+MOST_AGGREGATED_TWICE = 0.5
 """Share of trades with the time, price and side of stored ones of other ids, beyond which they are the same trades."""
 
 
@@ -186,7 +186,7 @@ class _Part:
     def batch(self) -> Batch:
         """Return what the lake is given of it."""
         found = self.validated
-        refused = Refused(
+        refused = RejectedRows(
             rows=[row.number for row in found.rejected],
             reasons=[row.reason for row in found.rejected],
             open_times=[row.time for row in found.rejected],
@@ -303,8 +303,8 @@ def _reject_aggregated_twice(
 ) -> None:
     """Reject single trades where aggregated ones are stored, or the other way round: each would count twice."""
     for day, rows in by_partition(rows_of_events(trades)):
-        shared, share = told_otherwise(rows, partitions[day].rows)
-        if shared > FEW_REVISED and share > MOST_TOLD_OTHERWISE:
+        shared, share = aggregated_twice(rows, partitions[day].rows)
+        if shared > FEW_REVISED and share > MOST_AGGREGATED_TWICE:
             raise AmbiguousError(
                 f"{share:.0%} of the trades that {path.name} and the lake both have of {instrument} on "
                 f"{day} are the same under other ids: one holds single trades, the other aggregated ones, and each "

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
-from virtuoso.market.rows import Mask, Rows, Times, traded_rows
-from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED, Array
+from virtuoso.market.rows import Rows, traded_rows
+from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
+from virtuoso.types import Array, Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.timestamps import NO_TIME
 
@@ -158,7 +159,7 @@ def inspect(
     last = np.append(np.diff(rows.open_time) > 0, True)[: len(rows)]
     kept, earlier = rows.take(last), rows.take(~last)
     kept_of_earlier = kept.take(np.searchsorted(kept.open_time, earlier.open_time))
-    differs = earlier.differs(kept_of_earlier) | earlier.adds_to(kept_of_earlier)
+    differs = earlier.differs(kept_of_earlier) | earlier.fills(kept_of_earlier)
     bad = np.flatnonzero(code > 0)
     names = tuple(RULES)
     return Inspected(
@@ -187,7 +188,7 @@ def _row_codes(
     finite = np.isfinite(np.vstack([columns[name] for name in REQUIRED])).all(axis=0)
     for values in optional:
         finite &= ~np.isinf(values)  # NaN in a further column means that the source does not say
-    amounts = [columns[name] for name in columns if BAR_COLUMNS[name].silence == "zero"]
+    amounts = [columns[name] for name in columns if BAR_COLUMNS[name].in_gaps == "zero"]
     with np.errstate(invalid="ignore"):
         broken = {
             "time_unreadable": no_time,

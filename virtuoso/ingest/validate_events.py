@@ -26,9 +26,9 @@ from virtuoso.clock import UNIT_MS
 from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
 from virtuoso.ingest.validate_bars import LARGEST_JUMP
 from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
-from virtuoso.market.events import Events, Times, events_of
-from virtuoso.market.schema.columns import Array
+from virtuoso.market.events import Events, events_of
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.types import Array, Times
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 

@@ -1,31 +1,27 @@
 """Caches beside the lake: disposable files, each named by all that went into it. Deleting `derived/` loses nothing.
 
     derived/book/venue=binance-usdm/symbol=BTCUSDT/timeframe=1m/2024-08-08-<key>-<sum>.parquet
-    derived/bars/venue=binance-usdm/symbol=BTCUSDT/timeframe=1m/bars-<key>-<sum>.columns
+    derived/bars/venue=binance-usdm/symbol=BTCUSDT/timeframe=1m/bars-<key>.columns
 
-Columns of events, a file a day and builder (`Kept`): `<key>` is a digest of the stored files, of the sources that build
-columns and of the bars, `<sum>` one of the file itself. A file whose bytes do not add up to its name is built again.
+Columns of events, a file a day and builder (`CachedColumns`): `<key>` is a digest of the stored files, of the code that
+builds columns and of the bars, `<sum>` one of the file itself. A file whose bytes do not match its name is built again.
 
-Dense bars of a whole series (`bars_until`), plain columns that are mapped into memory:
+Dense bars of a whole series (`bars_until`), a sealed file (files/sealed.py) that is mapped into memory:
 
 1. The Parquet files are the truth, and `data verify` reads them alone. Everything reads the same with the cache and
    without.
 2. `<key>` is a digest of the checksums of all stored files of the series, of the gap policy and of the sources that
-   make bars of rows: another import, and the name is another one. `<sum>` is one of the head of the file.
-3. The head holds the key and a sum of each column (files/sealed.py). All of them are added up at every read, at the
-   speed of memory: a bit that has flipped, a page that was never written or lies elsewhere, or the file of another
-   series, is found, and the bars are made of the Parquet files again. It guards against decay, not against a person.
-4. The map is private and copied on writing: no reader can change what another one sees, or the file.
-5. A short series is not kept: reading it takes a few milliseconds.
+   make bars of rows: another import, and the name is another one.
+3. All columns are added up at every read, at the speed of memory: a bit that has flipped, a page that was never written
+   or lies elsewhere, or the file of another series, is found, and the bars are made of the Parquet files again.
+4. A short series is not kept: reading it takes a few milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,15 +31,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.files import sealed
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
-from virtuoso.files.sealed import sum_of
 from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.manifest import Series
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.rows import Rows
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 DIGITS = 16
 COLUMN_SOURCES = "virtuoso.lake.enrich"
@@ -52,27 +48,23 @@ COLUMN_SOURCES = "virtuoso.lake.enrich"
 LEAST_ROWS = 50_000
 """Rows below which a series is not kept: a month of minutes."""
 LONGEST_END_MS = 31 * 86_400_000
-"""Missing bars that are told at the end of a range, ms: more than the slowest bar is long."""
-HEAD = 8_192
-"""Bytes before the first column, so that columns begin at the border of a page."""
-WORD = 8
-Words = NDArray[np.uint64]
+"""Missing bars that are shown at the end of a range, ms: more than the slowest bar is long."""
 log = logging.getLogger(__name__)
 
 
 def key_of(*parts: object) -> str:
-    """Digest of what went into a file."""
+    """Return the digest of what went into a file."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:DIGITS]
 
 
 @cache
-def source() -> str:
-    """Digest of the sources that fold columns: of this room, and of all that it imports."""
+def columns_digest() -> str:
+    """Return the digest of the code that builds columns: of one module, and of all that it imports."""
     return code_digest(modules=[COLUMN_SOURCES])
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedColumns:
     """Columns of one stretch of bars, kept or not.
 
     Attributes
@@ -140,7 +132,7 @@ class Dense(NamedTuple):
     published: NDArray[np.int8]
 
     def until(self, end_ms: int | None) -> Bars | None:
-        """Give the bars that open before a moment, as `bars_before` makes them of the rows."""
+        """Return the bars that open before a moment, as `bars_before` makes them of the rows."""
         if end_ms is None:
             return self.bars
         number = -(-end_ms // self.bars.timeframe.ms)
@@ -223,63 +215,41 @@ def _all_there(catalog: Catalog, series: Series) -> bool:
     return False
 
 
-def _place(catalog: Catalog, series: Series) -> tuple[Path, str]:
-    """Folder of a series, and how the name of the file begins that holds its present bars."""
+def _place(catalog: Catalog, series: Series) -> Path:
+    """Return the file that holds the present bars of a series, or would."""
     policy = policy_for(series.instrument.venue, series.clock.ms)
     key = key_of(
         code_digest(modules=[__name__]), repr(policy), *(f"{file.sha256} {file.min_open_time}" for file in series.files)
     )
-    return catalog.path / "derived" / "bars" / series.key, f"bars-{key}-"
+    return catalog.path / "derived" / "bars" / series.key / f"bars-{key}.columns"
 
 
 def _read(catalog: Catalog, series: Series) -> Dense | None:
     """Map the kept bars of a series; None where they were never kept or are not what was written."""
-    folder, stem = _place(catalog, series)
-    for path in folder.glob(f"{stem}*.columns"):
-        with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            head = buffer[:HEAD].rstrip(b"\0")
-            if hashlib.sha256(head).hexdigest()[:DIGITS] == path.stem.rpartition("-")[2]:
-                found = json.loads(head)
-                if found["of"] == stem:
-                    return _mapped(series, found, buffer)
-    return None
-
-
-def _mapped(series: Series, head: dict[str, Any], buffer: mmap.mmap) -> Dense:
-    """Lay bars over a file; ValueError if a column does not add up."""
-    at, n, found = HEAD, int(head["bars"]), {}
-    for name, dtype, total in head["columns"]:
-        length = -(-n * np.dtype(dtype).itemsize // WORD)
-        words = np.frombuffer(buffer, np.uint64, length, at)
-        if sum_of(words) != total:
-            raise ValueError(name)
-        found[name] = np.frombuffer(buffer, dtype, n, at)
-        at += length * WORD
-    state, share, published = (found.pop(name) for name in ("#state", "#share", "#published"))
-    return Dense(Bars(series.clock, int(head["first"]), found, state, share), published)
+    path = _place(catalog, series)
+    file = sealed.opened(path)
+    if file is None:
+        return None
+    with file:
+        if file.about.get("name") != path.name:
+            return None
+        found = {name: file.map(name) for name in file.names}
+        first = int(file.about["first"])
+    known = {name: values for name, values in found.items() if values is not None}
+    if len(known) < len(found):
+        return None
+    state, share, published = (known.pop(name) for name in ("#state", "#share", "#published"))
+    return Dense(Bars(series.clock, first, known, state, share), published)
 
 
 def _keep(catalog: Catalog, series: Series, dense: Dense) -> None:
     """Write the bars of a series and drop what was kept of it. A disk that refuses costs time, nothing else."""
-    bars, columns, parts = dense.bars, [], []
-    named: dict[str, NDArray[Any]] = {
+    bars, path = dense.bars, _place(catalog, series)
+    arrays: dict[str, NDArray[Any]] = {
         **bars.columns, "#state": bars.state, "#share": bars.share, "#published": dense.published
     }  # fmt: skip
-    for name, values in named.items():
-        data = np.ascontiguousarray(values).tobytes()
-        data += bytes(-len(data) % WORD)
-        columns.append((name, values.dtype.str, sum_of(np.frombuffer(data, np.uint64))))
-        parts.append(data)
-    folder, stem = _place(catalog, series)
-    head = json.dumps({"of": stem, "first": bars.first, "bars": len(bars), "columns": columns}).encode()
-    if len(head) > HEAD:
-        return
-    path = folder / f"{stem}{hashlib.sha256(head).hexdigest()[:DIGITS]}.columns"
-    try:
-        catalog.disk.write(path, b"".join([head.ljust(HEAD, b"\0"), *parts]))
-        for other in folder.glob("bars-*.columns"):
-            if other != path:
-                catalog.disk.remove(other)
-    except OSError as error:
-        log.debug("%s could not be kept: %s", path, error)
+    if sealed.write(path, {"name": path.name, "first": bars.first}, arrays):
+        with contextlib.suppress(OSError):
+            for other in path.parent.glob("bars-*.columns"):
+                if other != path:
+                    other.unlink(missing_ok=True)

@@ -5,10 +5,10 @@ What is missing among stored events stands in a ledger, which `virtuoso data che
 - `silent`     longer without an event than the kind allows (market/schema/kinds.py): the recorder was off, or the venue
   was.
 - `sequence`   the venue's own numbers skip: messages of the book were lost, and it must be found again.
-- `short day`  a day with less than nine tenths of the rows that its usual spacing would give outside of silences.
+- `short day`  a day with less than nine tenths of the rows that its usual spacing would give outside of waits.
 - `damaged`    a file that was not what was written (writing/maintenance.py).
 
-The ledger tells people. Nothing is decided by it: feature builders judge silence and sequence by what they have seen.
+The ledger informs people. Nothing is decided by it: feature builders find gaps in what they have read so far.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 from virtuoso.clock import UNIT_MS, iso
 from virtuoso.lake.event_rows import EventRows, partition_of
 from virtuoso.lake.manifest import FileEntry, Gap, Series
-from virtuoso.market.rows import Times
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.types import Times
 
-SILENCE_MS = 60_000
-"""Recorded streams tell of something more often than this."""
+LONGEST_WAIT_MS = 60_000
+"""Recorded streams hold an event more often than this."""
 FULL_SHARE = 0.9
 ENOUGH_STEPS = 20
 _STREAMS = ("trades", "depth", "ticker")
@@ -47,7 +47,7 @@ class Coverage:
     bars, no_trade, missing : int
         Bars stored; flat ones among them; bars that are not there.
     gaps, revisions, quarantined, late : int
-        Stretches of missing bars; superseded versions kept; rows refused; bars known only after their close.
+        Stretches of missing bars; superseded versions kept; rows rejected; bars known only after their close.
     files, bytes : int
     """
 
@@ -104,7 +104,7 @@ class SeriesCheck:
 
 
 def coverage_of(series: Series) -> Coverage:
-    """Say what is stored of a series."""
+    """Return what is stored of a series of bars."""
     step = series.clock.ms
     return Coverage(
         venue=series.venue,
@@ -125,7 +125,7 @@ def coverage_of(series: Series) -> Coverage:
 
 
 def check_of(series: Series) -> SeriesCheck:
-    """Say what is missing or wrong in a series, from the ledger."""
+    """Return what is missing or wrong in a series of bars, from the ledger."""
     step = series.clock.ms
     gaps = tuple((gap.start, gap.end, (gap.end - gap.start) // step, gap.status) for gap in series.gaps)
     return SeriesCheck(coverage_of(series), gaps, _refused(series))
@@ -153,9 +153,9 @@ class EventCoverage:
     partitions : int
         Days or months that hold some.
     gaps : dict of str to int
-        Gaps by status: silent, sequence, short day, damaged (event_gaps.py).
+        Gaps by status: silent, sequence, short day, damaged.
     revisions, quarantined, late : int
-        Superseded versions kept; rows refused; rows that came into stored history later.
+        Superseded versions kept; rows rejected; rows that came into stored history later.
     files, bytes : int
     """
 
@@ -206,7 +206,7 @@ class EventCheck:
 
 
 def event_coverage_of(series: Series) -> EventCoverage:
-    """Say what is stored of a series of events; of one that holds refused rows only, nothing from 0 to 0."""
+    """Return what is stored of a series of events; of one that holds rejected rows only, nothing from 0 to 0."""
     gaps: dict[str, int] = {}
     for gap in series.gaps:
         gaps[gap.status] = gaps.get(gap.status, 0) + 1
@@ -228,7 +228,7 @@ def event_coverage_of(series: Series) -> EventCoverage:
 
 
 def event_check_of(series: Series) -> EventCheck:
-    """Say what is missing or wrong in a series of events, from the ledger."""
+    """Return what is missing or wrong in a series of events, from the ledger."""
     gaps = tuple((gap.start, gap.end, gap.status) for gap in series.gaps)
     return EventCheck(event_coverage_of(series), gaps, _refused(series))
 
@@ -241,22 +241,22 @@ def ledger(series: Series, files: Sequence[FileEntry], changed: dict[str, EventR
     return tuple(sorted({*kept, *within, *gaps_between(kind, files)}, key=lambda gap: (gap.start, gap.end, gap.status)))
 
 
-def longest_silence(kind: Kind) -> int:
-    """How long, ms, nothing may come before it is called a gap; 0 where events are rare by nature."""
-    return SILENCE_MS if kind.name in _STREAMS else kind.hold_ms
+def longest_wait(kind: Kind) -> int:
+    """Return how long, ms, nothing may come before it is a gap; 0 where events are rare by nature."""
+    return LONGEST_WAIT_MS if kind.name in _STREAMS else kind.hold_ms
 
 
 def gaps_within(rows: EventRows) -> list[Gap]:
     """Gaps between the events of one partition."""
     times = np.sort(rows.event_time)
-    silences = _silences(rows.kind, times)
-    found = [*silences, *_lost_messages(rows), *_short_days(rows.kind, times, silences)]
+    waits = _waits(rows.kind, times)
+    found = [*waits, *_lost_messages(rows), *_short_days(rows.kind, times, waits)]
     return sorted(found, key=lambda gap: gap.start)
 
 
 def gaps_between(kind: Kind, files: Sequence[FileEntry]) -> list[Gap]:
     """Silences from the end of one partition to the beginning of the next; `files` in order of time."""
-    allowed = longest_silence(kind)
+    allowed = longest_wait(kind)
     return [
         Gap(before.max_open_time, after.min_open_time, "silent")
         for before, after in pairwise(files)
@@ -270,8 +270,8 @@ def is_within(gap: Gap, kind: Kind) -> str:
     return str(first) if first == last else ""
 
 
-def _silences(kind: Kind, times: Times) -> list[Gap]:
-    allowed = longest_silence(kind)
+def _waits(kind: Kind, times: Times) -> list[Gap]:
+    allowed = longest_wait(kind)
     holes = np.flatnonzero(np.diff(times) > allowed) if allowed else ()
     return [Gap(int(times[i]), int(times[i + 1]), "silent") for i in holes]
 
@@ -289,7 +289,7 @@ def _lost_messages(rows: EventRows) -> list[Gap]:
     return [Gap(int(times[i]), max(int(times[i + 1]), int(times[i]) + 1), "sequence") for i in np.flatnonzero(~follows)]
 
 
-def _short_days(kind: Kind, times: Times, silences: Sequence[Gap]) -> list[Gap]:
+def _short_days(kind: Kind, times: Times, waits: Sequence[Gap]) -> list[Gap]:
     """Days with too few rows, by the most common distance of two rows."""
     moments = np.unique(times)
     if kind.name not in _REGULAR or len(moments) <= ENOUGH_STEPS:
@@ -300,7 +300,7 @@ def _short_days(kind: Kind, times: Times, silences: Sequence[Gap]) -> list[Gap]:
     for number, count in zip(*np.unique(moments // day, return_counts=True), strict=True):
         start = max(int(number) * day, int(moments[0]))
         end = min((int(number) + 1) * day, int(moments[-1]) + step)
-        silent = sum(max(min(gap.end, end) - max(gap.start, start), 0) for gap in silences)
+        silent = sum(max(min(gap.end, end) - max(gap.start, start), 0) for gap in waits)
         if count < FULL_SHARE * ((end - start - silent) // step):
             found.append(Gap(start, end, "short day"))
     return found

@@ -20,11 +20,11 @@ from virtuoso.lake import cache
 from virtuoso.lake.catalog import Catalog, EventReader, files_within
 from virtuoso.lake.manifest import Series
 from virtuoso.market.bars import Bars
-from virtuoso.market.features.builders import FOLDS, Columns, Source, carried, first_known
-from virtuoso.market.features.daily_reset import DAY_MS, Anchored
+from virtuoso.market.features.builders import BUILDERS, Builder, Columns, carried, first_known
+from virtuoso.market.features.daily_reset import DAY_MS, DailyReset
 from virtuoso.market.features.trades import bars_from_trades
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
-from virtuoso.market.rows import Rows, joined
+from virtuoso.market.rows import Rows, concat_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -55,11 +55,11 @@ def attached(bars: Bars, instrument: Instrument, catalog: Catalog, as_of: int | 
     """
     stored = [kind for kind in catalog.kinds() if kind in KINDS and catalog.event_series(kind, instrument) is not None]
     found: list[Columns] = []
-    for source in FOLDS:
-        if any(kind in stored for kind in source.needs):
-            reader = EventReader(catalog, instrument, [kind for kind in source.kinds if kind in stored], as_of)
-            folded = _by_the_day if source.anchored else _at_once
-            found.append(folded(source, reader, bars))
+    for builder in BUILDERS:
+        if any(kind in stored for kind in builder.needs):
+            reader = EventReader(catalog, instrument, [kind for kind in builder.kinds if kind in stored], as_of)
+            folded = _by_the_day if builder.daily else _at_once
+            found.append(folded(builder, reader, bars))
     if not found:
         return bars
     unknown = bars.state == UNKNOWN
@@ -67,12 +67,12 @@ def attached(bars: Bars, instrument: Instrument, catalog: Catalog, as_of: int | 
     return replace(bars, columns={**bars.columns, **new})
 
 
-def _at_once(source: Source, reader: EventReader, bars: Bars) -> Columns:
+def _at_once(builder: Builder, reader: EventReader, bars: Bars) -> Columns:
     """Fold all events that arrived by the last close; a month of them is in memory at a time, older ones all."""
-    fold, step = source.begin(bars.timeframe), 31 * DAY_MS // bars.timeframe.ms
+    fold, step = builder.begin(bars.timeframe), 31 * DAY_MS // bars.timeframe.ms
     edges = [bars.first, *range(bars.first + step, bars.end, step), bars.end]
     parts = []
-    after = None if source.reach_ms is None else bars.first * bars.timeframe.ms - source.reach_ms
+    after = None if builder.reach_ms is None else bars.first * bars.timeframe.ms - builder.reach_ms
     for first, end in pairwise(edges):
         until = end * bars.timeframe.ms
         parts.append(fold.bars(reader.between(after, until), first, end))
@@ -80,11 +80,11 @@ def _at_once(source: Source, reader: EventReader, bars: Bars) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in fold.columns}
 
 
-def _by_the_day(source: Source, reader: EventReader, bars: Bars) -> Columns:
+def _by_the_day(builder: Builder, reader: EventReader, bars: Bars) -> Columns:
     """Fold day by day, or read the columns of days that were folded before."""
-    empty = Anchored(source.begin, bars.timeframe)
+    empty = DailyReset(builder.begin, bars.timeframe)
     answer = {name: np.full(len(bars), np.nan) for name in empty.columns if name not in BAR_COLUMNS}
-    for first, columns in _days(source, reader, bars):
+    for first, columns in _days(builder, reader, bars):
         start = max(first, bars.first)
         for name, values in answer.items():
             some = columns[name][start - first :]
@@ -92,42 +92,44 @@ def _by_the_day(source: Source, reader: EventReader, bars: Bars) -> Columns:
     return answer
 
 
-def _days(source: Source, reader: EventReader, bars: Bars) -> Iterator[tuple[int, Columns]]:
+def _days(builder: Builder, reader: EventReader, bars: Bars) -> Iterator[tuple[int, Columns]]:
     """Columns of each day that events reach: number of its first bar, columns up to its last bar or that of `bars`."""
     timeframe, day = bars.timeframe, DAY_MS // bars.timeframe.ms
-    fold, done = Anchored(source.begin, timeframe), -1
+    fold, done = DailyReset(builder.begin, timeframe), -1
     for start in range(bars.first - bars.first % day, bars.end, day):
         end = min(start + day, bars.end)
         before, open_ms, close_ms = (start - day) * timeframe.ms, start * timeframe.ms, end * timeframe.ms
-        if not reader.files(source.needs, before, close_ms):
+        if not reader.files(builder.needs, before, close_ms):
             continue
-        files = reader.files(source.kinds, before, close_ms)
-        kept = _kept(source, reader, timeframe, start, cache.key_of(cache.source(), end, *files))
-        columns = kept.read() if kept else None
+        files = reader.files(builder.kinds, before, close_ms)
+        cached = _cached(builder, reader, timeframe, start, cache.key_of(cache.columns_digest(), end, *files))
+        columns = cached.read() if cached else None
         if columns is None:
             if done != start:
-                fold = Anchored(source.begin, timeframe)
+                fold = DailyReset(builder.begin, timeframe)
                 fold.bars(reader.between(before, open_ms), start - day, start)
             folded, done = fold.bars(reader.between(open_ms, close_ms), start, end), end
             columns = {name: values for name, values in folded.items() if name not in BAR_COLUMNS}
-            if kept:
-                kept.write(columns)
+            if cached:
+                cached.write(columns)
         yield start, columns
 
 
-def _kept(source: Source, reader: EventReader, timeframe: Timeframe, start: int, key: str) -> cache.Kept | None:
-    """Where the columns of a day are kept; nowhere, if they are of history as it was known once."""
+def _cached(
+    builder: Builder, reader: EventReader, timeframe: Timeframe, start: int, key: str
+) -> cache.CachedColumns | None:
+    """Return the cache file of the columns of a day; None if they are of history as it was known once."""
     if reader.as_of is not None:
         return None
     home = Series(reader.instrument.venue, reader.instrument.symbol, timeframe.name).key
     day = str(np.datetime64(start * timeframe.ms, "ms").astype("M8[D]"))
-    return cache.Kept(reader.catalog.path / "derived" / source.name / home, day, key, reader.catalog.disk)
+    return cache.CachedColumns(reader.catalog.path / "derived" / builder.name / home, day, key, reader.catalog.disk)
 
 
 def bars_of_trades(
     catalog: Catalog, series: Series, timeframe: Timeframe, since: int | None, until: int | None, as_of: int | None
 ) -> Bars | None:
-    """Bars folded from stored trades by the time of the trade, a day at a time.
+    """Bars made of stored trades by the time of the trade, a day at a time.
 
     Parameters
     ----------
@@ -158,7 +160,7 @@ def bars_of_trades(
             f"{series.instrument}, more than {MOST_BARS:,}. Ask for a shorter range, such as --timerange "
             f"{iso(high - DAY_MS)[:10].replace('-', '')}-, or for slower bars."
         )
-    rows = joined(list(rows_of_trades(reader, series, timeframe, low, high)))
+    rows = concat_rows(list(rows_of_trades(reader, series, timeframe, low, high)))
     if len(rows) == 0:
         return None
     return Bars.from_rows(timeframe, rows.open_time, rows.columns, GapPolicy("cut", 0), rows.state)
@@ -172,7 +174,7 @@ def rows_of_trades(
     high: int,
     wanted: Callable[[int, int], bool] = lambda start, end: True,
 ) -> Iterator[Rows]:
-    """Bars folded from stored trades, day by day.
+    """Bars made of stored trades, day by day.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def rows_of_trades(
         Bars that open from then on, and close before or at that. A trade that arrives up to a minute after the close of
         its bar is of it all the same, as in the bar that a venue publishes: `as_of` leaves it out.
     wanted : callable
-        Told the beginning and the end of a stretch of at most a day, ms: whether its bars are needed.
+        `wanted(start, end)`, ms, of a stretch of at most a day: whether its bars are needed.
     """
     for start in range(low - low % DAY_MS, high + 1, DAY_MS):
         end = min(start + DAY_MS, high)

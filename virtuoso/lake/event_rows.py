@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.market.events import Events
-from virtuoso.market.rows import Mask, Times
 from virtuoso.market.schema.kinds import NO_ID, Kind
+from virtuoso.types import Mask, Times
 
 SEQUENCE = {"trades": "id", "ticker": "id", "depth": "last_id"}
 """Column by which a venue numbers the events of a kind."""
@@ -69,6 +69,10 @@ class EventRows:
         further = [self.columns[name] for name in reversed(self.kind.key)]
         return self.take(np.lexsort((*further, self.event_time, *keys)))
 
+    def known_by(self, moment: int) -> Mask:
+        """Return which rows a reader could have seen at a moment, ms: those that had arrived and were stored."""
+        return np.asarray((self.available_at <= moment) & (self.stored_at <= moment))
+
     def events(self) -> Events:
         """What the folds see of them; the rows must be in order."""
         return Events(self.kind, self.event_time, self.available_at, self.columns)
@@ -93,13 +97,13 @@ def rows_of_events(events: Events) -> EventRows:
 
 
 def no_rows(kind: Kind) -> EventRows:
-    """Give no rows."""
+    """Return no rows."""
     nothing = np.empty(0, dtype=np.int64)
     columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in kind.columns.items()}
     return EventRows(kind, nothing, nothing, columns, nothing, nothing)
 
 
-def joined_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
+def concat_event_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
     """Rows one after the other."""
     parts = [part for part in parts if len(part)]
     if len(parts) <= 1:

@@ -115,7 +115,7 @@ class Lake(Catalog):
             Several venues have it.
         """
         clock = None if timeframe is None else _timeframe(timeframe)
-        return resolve.instrument_meant(symbol, clock, venue, self._answering(), self.path)
+        return resolve.resolve_instrument(symbol, clock, venue, self._answering(), self.path)
 
     def coverage(self) -> list[Coverage]:
         """What bars are stored, one line a series."""
@@ -228,11 +228,11 @@ class Lake(Catalog):
         since, until, known = _moment(start), _moment(end), _moment(as_of)
 
         def read(manifest: Manifest) -> str:
-            told = []
+            digests = []
             for series in resolve.answering(manifest, instrument, clock):
                 rows = self.read(series, since, until, known)
-                told += [f"{series.key} {rows.digest()}"] if len(rows) else []
-            return hashlib.sha256("\n".join(told).encode()).hexdigest()
+                digests += [f"{series.key} {rows.digest()}"] if len(rows) else []
+            return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
         return self.consistently(read)
 

@@ -1,9 +1,9 @@
-"""The law of the store's door, on a lake: what answers at a bar depends on what is stored there, and on nothing else.
+"""The law of reading, on a lake: what answers at a bar depends on what is stored there, and on nothing else.
 
 1. Range: the bars of a part of history are those of the whole, bit for bit, columns of events included.
 2. More: of everything that can answer, one series is left out as if it had never been imported. What is known without
    it is known with it, and is the same up to the rounding of sums. Where two series contradict each other the order of
-   precedence decides (splice.py); that is no fault of the door, so it is counted and said.
+   precedence decides (splice.py); that is no fault of reading, so it is counted and reported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
@@ -22,17 +21,16 @@ from virtuoso.lake.manifest import Series
 from virtuoso.lake.read import load_frame, spliced
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.splice import ROUNDING
+from virtuoso.types import Array, Mask
 
 PARTS = ((0.0, 0.3), (0.45, 0.55), (0.6, 1.0))
 """Ranges that are asked, as shares of history."""
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """What was found at the door.
+class ReadingFinding:
+    """What one examination found.
 
     Attributes
     ----------
@@ -61,7 +59,7 @@ class Passage:
     contradiction: bool = False
 
 
-def examine(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> list[Passage]:
+def examine(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> list[ReadingFinding]:
     """Examine what answers of an instrument on a timeframe.
 
     Parameters
@@ -72,7 +70,7 @@ def examine(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> list[
 
     Returns
     -------
-    list of Passage
+    list of ReadingFinding
         One of ranges; then, where several series can answer, one or two of each of them.
     """
     several = resolve.answering(catalog.manifest(), instrument, clock)
@@ -87,7 +85,7 @@ def examine(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> list[
     return found
 
 
-def _ranges(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> Passage:
+def _ranges(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> ReadingFinding:
     """Ask for parts of history, and compare them with the whole."""
     whole = load_frame(catalog, instrument, clock, None, None, None).base
     compared = known = offending = 0
@@ -108,7 +106,7 @@ def _ranges(catalog: Catalog, instrument: Instrument, clock: Timeframe) -> Passa
     detail = f"{len(PARTS)} ranges asked, compared bit for bit with the whole history"
     if offending:
         detail += f"; {offending:,} bars differ"
-    return Passage(
+    return ReadingFinding(
         "the range that is asked", offending == 0, compared, known / max(compared, 1), offending, first_at, detail
     )
 
@@ -136,12 +134,14 @@ def _values(bars: Bars, first: int, end: int) -> dict[str, Array]:
     return found
 
 
-def _without(catalog: Catalog, instrument: Instrument, clock: Timeframe, series: Series, whole: Bars) -> list[Passage]:
+def _without(
+    catalog: Catalog, instrument: Instrument, clock: Timeframe, series: Series, whole: Bars
+) -> list[ReadingFinding]:
     """Leave a series out, and compare what is known then with what is known with it."""
     rest = spliced(catalog, instrument, clock, (None, None), None, without={series.home})
     if not len(rest):
         return []
-    fewer, name = rest.bars()[0], resolve.name_of(series, clock)
+    fewer, name = rest.bars()[0], resolve.label_of(series, clock)
     before, after = (_values(bars, fewer.first, fewer.end) for bars in (fewer, whole))
     known = fewer.state <= NO_TRADE
     entire = known & (fewer.share == 1.0)
@@ -164,10 +164,10 @@ def _without(catalog: Catalog, instrument: Instrument, clock: Timeframe, series:
             f"{n:,} of {int(entire.sum()):,} bars contradict those of the other series, first the one of "
             f"{iso(clock.open_time(fewer.first + int(np.argmax(other))))}; the slower ones answer"
         )
-        found.append(Passage(f"bars {name}", True, compared, share, n, None, told, contradiction=True))
+        found.append(ReadingFinding(f"bars {name}", True, compared, share, n, None, told, contradiction=True))
     return found
 
 
-def _passage(what: str, wrong: Mask, compared: int, known: float, bars: Bars, detail: str) -> Passage:
+def _passage(what: str, wrong: Mask, compared: int, known: float, bars: Bars, detail: str) -> ReadingFinding:
     at = bars.timeframe.close_time(bars.first + int(np.argmax(wrong))) if wrong.any() else None
-    return Passage(what, not wrong.any(), compared, known, int(wrong.sum()), at, detail)
+    return ReadingFinding(what, not wrong.any(), compared, known, int(wrong.sum()), at, detail)

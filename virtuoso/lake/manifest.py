@@ -79,7 +79,7 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """Rows of a source that were refused, kept with their reason."""
+    """Rows of a source that validation rejected, kept with their reason."""
 
     path: str
     source: str

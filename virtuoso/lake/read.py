@@ -101,7 +101,7 @@ def spliced(
                 bars = _read(catalog, series, stretch, as_of)
                 if bars is not None:
                     history.add(
-                        resolve.name_of(series, clock), bars if series.clock == clock else fold_bars(bars, clock)
+                        resolve.label_of(series, clock), bars if series.clock == clock else fold_bars(bars, clock)
                     )
         return history, start
 
@@ -139,7 +139,7 @@ def _add_trades(
     catalog: Catalog, history: Splice, trades: Series, clock: Timeframe, wanted: Range, as_of: int | None
 ) -> None:
     """Add bars folded from trades: all of them where there are no others, else of the days that lack something."""
-    name = resolve.name_of(trades, clock)
+    name = resolve.label_of(trades, clock)
 
     def read(manifest: Manifest) -> None:
         series = manifest.series[trades.key]

@@ -25,7 +25,7 @@ FOLDED_FROM_TRADES = (Timeframe("1s"), Timeframe("1m"))
 """Timeframes on which an instrument is offered that has trades and no bars; others can be asked for."""
 
 
-def instrument_meant(
+def resolve_instrument(
     symbol: str, timeframe: Timeframe | None, venue: str | None, stored: Sequence[Series], lake: object
 ) -> Instrument:
     """Find the one instrument that a symbol means.
@@ -97,7 +97,7 @@ def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> l
     return sorted(able, key=lambda s: -s.clock.ms)
 
 
-def name_of(series: Series, clock: Timeframe) -> str:
+def label_of(series: Series, clock: Timeframe) -> str:
     """Return the name of a series as one reads it beside an answer."""
     if not series.timeframe:
         return f"folded from {series.kind}"
@@ -161,7 +161,7 @@ def _stretches(series: Series) -> list[tuple[int, int]]:
 def recording_start(series: Series, since: int | None) -> int | None:
     """Where to begin reading trades: as `memory_start`, but after a long gap that a range begins in as well.
 
-    Of a gap of bars a frame tells; a gap of years at bars of a second would fill the memory with nothing.
+    A frame shows gaps between bars; but a gap of years at bars of a second would fill the memory with unknown bars.
     """
     if since is None:
         return None
@@ -170,7 +170,7 @@ def recording_start(series: Series, since: int | None) -> int | None:
 
 
 def nothing_there(series: Series, clock: Timeframe, since: int | None, until: int | None, as_of: int | None) -> str:
-    """Say that a range holds no bar, and what there is."""
+    """Return the message that a range holds no bar, and what there is."""
     what, step = (series.timeframe + " bars", series.clock.ms) if series.kind == BARS else (series.kind, 0)
     span = f"from {iso(series.first)} to {iso(series.last + step)}"
     wanted = " ".join(

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from virtuoso.errors import CorruptFileError, DataError
 from virtuoso.lake.manifest import BARS
+from virtuoso.lake.parquet import read_checked
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -71,12 +71,7 @@ class StoredFile(NamedTuple):
         FileNotFoundError
             The file is gone.
         """
-        data = self.path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise CorruptFileError(
-                f"{self.path} differs from its checksum. Run `virtuoso data verify`, then import its source again."
-            )
-        return data
+        return read_checked(self.path, self.sha256)
 
 
 def run(
@@ -108,23 +103,23 @@ def run(
         A file that it needs is gone.
     """
     _refuse_all_but_select(query)
-    shelf = _Checked(files)
-    found = _asked(shelf, query, seconds, memory_mb)
+    checked = _Checked(files)
+    found = _asked(checked, query, seconds, memory_mb)
     # raised here, where no frame holds a connection that an error would keep alive
-    if shelf.failure is not None:  # DuckDB and Arrow only say that reading failed
-        raise shelf.failure.with_traceback(None)
+    if checked.failure is not None:  # DuckDB and Arrow only say that reading failed
+        raise checked.failure.with_traceback(None)
     if isinstance(found, Exception):
         raise found.with_traceback(None)
     return found
 
 
-def _asked(shelf: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
-    """Run a query on views of the files of a shelf: the answer, or why there is none."""
+def _asked(checked: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
+    """Run a query on views of checked files: the answer, or why there is none."""
     import duckdb
 
     try:
         with closed_connection(memory_mb) as connection:
-            for kind, dataset in shelf.datasets.items():
+            for kind, dataset in checked.datasets.items():
                 connection.register(f"_{kind}", dataset)
                 moment = "open_time" if kind == BARS else "event_time"
                 seen = f"select make_timestamp({moment} * 1000) as time, * from _{kind}"
@@ -132,7 +127,7 @@ def _asked(shelf: _Checked, query: str, seconds: float, memory_mb: int) -> pd.Da
             connection.execute("set lock_configuration = true")
             return _answer(connection, query, seconds, memory_mb)
     except duckdb.Error as error:
-        return _explained(error, list(shelf.datasets), seconds, memory_mb)
+        return _explained(error, list(checked.datasets), seconds, memory_mb)
     except Exception as error:
         return error
 
@@ -178,7 +173,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, seconds: float, m
 
 
 def _explained(error: duckdb.Error, views: Sequence[str], seconds: float, memory_mb: int) -> DataError:
-    """Say why DuckDB gave up, without the echo of the query."""
+    """Return why DuckDB gave up, without the echo of the query."""
     import duckdb
 
     if isinstance(error, duckdb.InterruptException):
@@ -220,7 +215,7 @@ class _Checked:
             raise
 
 
-def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
+def _dataset(checked: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
     """Make a dataset of the files of a kind that DuckDB can scan, file after file.
 
     Arrow's own scan opens files on its threads. Where a file is opened by Python, such a thread waits for the
@@ -240,7 +235,7 @@ def _dataset(shelf: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
         def batches(self, columns: list[str] | None, wanted: Any) -> Iterator[Any]:
             for fragment in self.get_fragments(wanted):
                 told = fragment.partition_expression
-                data = form.make_fragment(pa.BufferReader(shelf.read(fragment.path)), partition_expression=told)
+                data = form.make_fragment(pa.BufferReader(checked.read(fragment.path)), partition_expression=told)
                 yield from data.scanner(self.schema, columns=columns, filter=wanted, use_threads=False).to_batches()
 
     fragments = [form.make_fragment(file.inside, home, _told_by_the_path(file.inside)) for file in files]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, MissingColumnError, did_you_mean
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, GapPolicy, State, classify
-from virtuoso.market.schema.columns import COLUMNS, REQUIRED, Array, Columns
+from virtuoso.market.schema.columns import COLUMNS, REQUIRED, Columns
+from virtuoso.types import Array
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Events of one kind and instrument in memory: arrays, in order of arrival.
 
-Rows of bars are `Rows` (lake/rows.py); everything that is not a bar is `Events`. Folds (flow.py,
-market/features/book/columns.py, positioning.py) turn them into columns of bars, by one object that is fed a whole
-history or a bar at a time.
+Rows of bars are `Rows` (rows.py); everything that is not a bar is `Events`. Feature builders (features/) turn them into
+columns of bars: one object reads a whole history or a bar at a time.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import Kind
-
-Times = NDArray[np.int64]
+from virtuoso.types import Array, Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +101,12 @@ def events_of(kind: Kind, event_time: Times, columns: Mapping[str, Any], availab
 
 
 def no_events(kind: Kind) -> Events:
-    """Give no events."""
+    """Return no events."""
     nothing = np.empty(0, dtype=np.int64)
     return Events(kind, nothing, nothing, {name: np.empty(0, dtype) for name, dtype in kind.columns.items()})
 
 
-def joined(parts: Sequence[Events], kind: Kind) -> Events:
+def concat_events(parts: Sequence[Events], kind: Kind) -> Events:
     """Events one after the other, in order of arrival."""
     if not parts:
         return no_events(kind)
@@ -120,7 +117,7 @@ def joined(parts: Sequence[Events], kind: Kind) -> Events:
     return Events(kind, times, np.concatenate([part.available_at for part in parts]), columns).sorted()
 
 
-class EventFold(Protocol):
+class FeatureBuilder(Protocol):
     """Turns events into columns of bars; keeps its state, so that a history may come in pieces of any size."""
 
     @property

@@ -1,14 +1,14 @@
 """Gaps, classified with what is known at the bar itself.
 
-At minute 5 of a silence nobody knows whether it will last 6 or 100 minutes. So the state of a bar depends on how
-long the silence has lasted *so far*, never on how long it turned out to be: judging a gap by its total length is
+At minute 5 of a gap nobody knows whether it will last 6 or 100 minutes. So the state of a bar depends on how
+long the gap has lasted *so far*, never on how long it turned out to be: classifying a gap by its total length is
 look-ahead.
 
 - TRADED     a bar as published.
-- NO_TRADE   nothing traded, at a source that publishes only bars with trades: one of the first bars of a silence.
+- NO_TRADE   nothing traded, at a source that publishes only bars with trades: one of the first bars of a gap.
              A fact: flat at the last close, zero volume. Written to the store.
-- BRIDGED    the bar is missing elsewhere, one of the first of a silence: flat inside functions, its own score NaN.
-- UNKNOWN    the rest of the silence: it cuts the run, and nothing is known until the warm-up has passed.
+- BRIDGED    the bar is missing elsewhere, one of the first of a gap: flat inside functions, its own score NaN.
+- UNKNOWN    the rest of the gap: it cuts the run, and nothing is known until the warm-up has passed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STATE_NAMES = ("traded", "no_trade", "bridged", "unknown")
 State = NDArray[np.int8]
 
 NEVER = np.iinfo(np.int64).max
-"""Length of a silence at whose beginning nothing traded."""
-LONGEST_SILENCE_MS = 5 * 60_000
+"""Length of a gap at whose beginning nothing traded."""
+LONGEST_GAP_MS = 5 * 60_000
 TRADES_ONLY_VENUES = frozenset({"bitfinex-spot"})
 """Venues that publish a bar only where something traded."""
 
@@ -40,7 +40,7 @@ class GapPolicy:
     meaning : str
         'no_trade' where only bars with trades are published, 'bridge' elsewhere, 'cut' to bridge nothing.
     bars : int
-        How many bars of a silence it holds for.
+        How many bars of a gap it holds for.
     """
 
     meaning: Literal["no_trade", "bridge", "cut"]
@@ -48,22 +48,22 @@ class GapPolicy:
 
 
 def policy_for(venue: str, timeframe_ms: int) -> GapPolicy:
-    """What a missing bar means at a venue: five one-minute bars, fewer of slower ones, none from 6m on."""
-    bars = min(5, LONGEST_SILENCE_MS // timeframe_ms) if timeframe_ms <= 60_000 else 0
+    """Return what a missing bar means at a venue: five one-minute bars, fewer of slower ones, none from 6m on."""
+    bars = min(5, LONGEST_GAP_MS // timeframe_ms) if timeframe_ms <= 60_000 else 0
     if not bars:
         return GapPolicy("cut", 0)
     return GapPolicy("no_trade" if venue in TRADES_ONLY_VENUES else "bridge", bars)
 
 
-def silence_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many bars a silence has lasted at each bar, 0 where a bar is present. Uses `present[: t + 1]` only."""
+def gap_length(present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many bars a gap has lasted at each bar, 0 where a bar is present. Uses `present[: t + 1]` only."""
     index = np.arange(len(present))
     last = np.maximum.accumulate(np.where(present, index, -1))
     return np.where(last < 0, NEVER, index - last)
 
 
 def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:
-    """State of each bar of a dense grid. Uses `present[: t + 1]` only.
+    """Return the state of each bar of a dense grid. Uses `present[: t + 1]` only.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def classify(present: NDArray[np.bool_], policy: GapPolicy) -> State:
     -------
     array of int8, shape (n_bars,)
     """
-    return state_of_silence(silence_length(present), policy)
+    return state_in_gap(gap_length(present), policy)
 
 
-def state_of_silence(silent: NDArray[np.int64], policy: GapPolicy) -> State:
-    """State of bars from how long the silence has lasted at each, in bars; 0 where a bar is present."""
+def state_in_gap(length: NDArray[np.int64], policy: GapPolicy) -> State:
+    """Return the state of bars from how long the gap has lasted at each, in bars; 0 where a bar is present."""
     short = NO_TRADE if policy.meaning == "no_trade" else BRIDGED
-    state = np.where(silent == 0, TRADED, np.where(silent <= policy.bars, short, UNKNOWN))
+    state = np.where(length == 0, TRADED, np.where(length <= policy.bars, short, UNKNOWN))
     return state.astype(np.int8)

@@ -19,9 +19,10 @@ from virtuoso.market.events import Events
 from virtuoso.market.features.builders import Columns, builders_of, carried, first_known
 from virtuoso.market.features.daily_reset import DAY_MS
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_of_silence
+from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_in_gap
 from virtuoso.market.resample import fold_bars
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
+from virtuoso.types import Array
 
 
 class LiveFrame:
@@ -61,7 +62,7 @@ class LiveFrame:
         self._base = _Growing(base)
         self._slow = [_Growing(frame.bars(tf)) for tf in timeframes if tf != frame.timeframe]
         traded = np.flatnonzero(base.state[::-1] == TRADED)
-        self._silence = int(traded[0]) if len(traded) else None
+        self._gap = int(traded[0]) if len(traded) else None
 
     @property
     def frame(self) -> MarketFrame:
@@ -143,14 +144,14 @@ class LiveFrame:
     ) -> tuple[Array, int, float]:
         """Values, state and known share of a bar; of a missing one as `Bars.from_rows` has it."""
         if bar is not None and not no_trade:
-            self._silence = 0
-        elif self._silence is not None:
-            self._silence += 1
+            self._gap = 0
+        elif self._gap is not None:
+            self._gap += 1
         if bar is not None:
             given = {**bar, **beside}
             return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if no_trade else TRADED, 1.0
-        silence = np.array(NEVER if self._silence is None else self._silence)
-        state = state_of_silence(silence, self.policy).item()
+        length = np.array(NEVER if self._gap is None else self._gap)
+        state = state_in_gap(length, self.policy).item()
         if state == UNKNOWN:
             return np.full(len(base.columns), np.nan), state, 0.0
         close = base.columns["close"][-1]

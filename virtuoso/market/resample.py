@@ -16,9 +16,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State
-from virtuoso.market.schema.columns import COLUMNS, Array
-
-Mask = NDArray[np.bool_]
+from virtuoso.market.schema.columns import COLUMNS
+from virtuoso.types import Array, Mask
 
 KNOWN_SHARE = 0.9
 BRIDGED_SHARE = 0.2

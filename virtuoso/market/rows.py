@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy, State
-from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED, Array
-
-Times = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
+from virtuoso.types import Array, Mask, Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,8 @@ class Rows:
     state : array of int8, shape (n_rows,)
         TRADED or NO_TRADE.
     available_at : array of int64, ms, shape (n_rows,)
-        When the row could be known: the bar's close, or later for repairs and revisions.
+        When the row could be known: the bar's close; of repairs, revisions and late bars the later moment at which they
+        were stored.
     """
 
     open_time: Times
@@ -54,20 +53,24 @@ class Rows:
         step = np.diff(self.open_time)
         return self if (step >= 0).all() else self.take(np.argsort(self.open_time, kind="stable"))
 
+    def known_by(self, moment: int) -> Mask:
+        """Return which rows a reader could have seen at a moment, ms."""
+        return self.available_at <= moment
+
     def column(self, name: str) -> Array:
-        """Give a column, NaN throughout where the source does not carry it."""
+        """Return a column, NaN throughout where the source does not carry it."""
         return self.columns[name] if name in self.columns else np.full(len(self), np.nan)
 
     def differs(self, other: Rows) -> Mask:
-        """Tell, row by row, whether any column that both sides know differs from rows of the same times."""
+        """Return, row by row, whether any column that both sides know differs from rows of the same times."""
         answer = np.zeros(len(self), dtype=bool)
         for name in self.columns.keys() & other.columns.keys():
             mine, theirs = self.columns[name], other.columns[name]
             answer |= (mine != theirs) & ~np.isnan(mine) & ~np.isnan(theirs)
         return answer
 
-    def adds_to(self, other: Rows) -> Mask:
-        """Tell, row by row, whether a column is known here that rows of the same times do not know."""
+    def fills(self, other: Rows) -> Mask:
+        """Return, row by row, whether a column is known here that rows of the same times do not know."""
         answer = np.zeros(len(self), dtype=bool)
         for name, mine in self.columns.items():
             answer |= ~np.isnan(mine) & np.isnan(other.column(name))
@@ -88,11 +91,11 @@ def traded_rows(open_time: Times, columns: Mapping[str, Array], timeframe_ms: in
 
 
 def empty_rows() -> Rows:
-    """Give no rows."""
+    """Return no rows."""
     return traded_rows(np.empty(0, np.int64), {name: np.empty(0) for name in REQUIRED}, 0)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concat_rows(parts: Sequence[Rows]) -> Rows:
     """Rows one after the other; a column that a part does not carry is NaN there."""
     if len(parts) == 1:
         return parts[0]
@@ -115,13 +118,13 @@ def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
     traded : Rows
         In order of time.
     policy : GapPolicy
-        How many missing bars of a silence mean that nothing traded.
+        How many missing bars of a gap mean that nothing traded.
     timeframe_ms : int, ms
 
     Returns
     -------
     Rows
-        For a silence that has ended only: at the end of history nobody knows yet whether it is one.
+        For a gap that has ended only: at the end of history nobody knows yet whether it is one.
     """
     if policy.meaning != "no_trade" or len(traded) < 2:
         return empty_rows()
@@ -132,7 +135,7 @@ def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
     times = traded.open_time[before] + step * timeframe_ms
     close = traded.columns["close"][before]
     columns = {
-        name: close if BAR_COLUMNS[name].silence == "close" else np.where(np.isnan(values[before]), np.nan, 0.0)
+        name: close if BAR_COLUMNS[name].in_gaps == "close" else np.where(np.isnan(values[before]), np.nan, 0.0)
         for name, values in traded.columns.items()
     }
     state = np.full(len(times), NO_TRADE, dtype=np.int8)

@@ -23,10 +23,10 @@ from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, State
 from virtuoso.market.resample import KNOWN_SHARE
-from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Array, Columns
+from virtuoso.market.schema.columns import BAR_COLUMNS, COLUMNS, Columns
+from virtuoso.types import Array, Mask
 
-Mask = NDArray[np.bool_]
-Source = NDArray[np.int8]
+SeriesIndex = NDArray[np.int8]
 
 MOST_BARS = 10_000_000
 """Bars that are mostly nothing, of series that lie far apart: with all columns they fill a GB."""
@@ -56,7 +56,7 @@ class Origin:
     lake: Path
     names: tuple[str, ...]
     first: int = 0
-    of: Source | None = None
+    of: SeriesIndex | None = None
 
     def shares(self, start: int, stop: int) -> dict[str, float]:
         """Share of the bars [start, stop) at which each series answers; those that answer nowhere are left out."""
@@ -115,7 +115,7 @@ class Splice:
                 full[inside] = known
         return ~full
 
-    def bars(self) -> tuple[Bars, Source | None]:
+    def bars(self) -> tuple[Bars, SeriesIndex | None]:
         """All bars, and which series each is of: its position in `names`, -1 for none; None if there is but one.
 
         Raises
@@ -127,7 +127,7 @@ class Splice:
             return self._parts[0][1], None
         return self._put_together()
 
-    def _put_together(self) -> tuple[Bars, Source]:
+    def _put_together(self) -> tuple[Bars, SeriesIndex]:
         first, end = min(b.first for _, b in self._parts), max(b.end for _, b in self._parts)
         if end - first > MOST_BARS and end - first > 2 * sum(len(b) for _, b in self._parts):
             raise DataError(
@@ -177,7 +177,9 @@ def _fits(name: str, values: Array, columns: Columns) -> Mask:
     return np.ones(len(values), dtype=bool)
 
 
-def _without_scraps(bars: Bars, of: Source, from_the_beginning: bool, to_the_end: bool) -> tuple[Bars, Source]:
+def _without_scraps(
+    bars: Bars, of: SeriesIndex, from_the_beginning: bool, to_the_end: bool
+) -> tuple[Bars, SeriesIndex]:
     """Leave out what is too little to be scored before history begins, and what fills not one bar after it ends."""
     known, nothing = np.flatnonzero(bars.state <= NO_TRADE), np.flatnonzero(bars.state == UNKNOWN)
     start, stop = 0, len(bars)

@@ -22,8 +22,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.scale import Scale
+from virtuoso.types import Array
 
 RESERVED = ("first", "wanted", "timeframe")
 """Inputs the engine itself can hand to a function."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from virtuoso.errors import ParameterError
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 NOT_KNOWN = np.array(np.nan)
 """NaN as NumPy holds it: handed a Python float, `np.where` finds out its type anew, which takes as long as the rest."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import r_multiples
 from virtuoso.account.records import REASONS
 from virtuoso.clock import iso
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.explanation import Explanation
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.base import FULL, NARROW, WIDE, bucket_chart, equity_chart
@@ -29,6 +28,7 @@ from virtuoso.reports.format import NOT_TESTABLE, number, percent, price, whole
 from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
 from virtuoso.reports.rows import MONTHS, bucket_rows, month_rows, span
 from virtuoso.reports.templates import render
+from virtuoso.types import Array
 
 LAST_TRADES = 12
 

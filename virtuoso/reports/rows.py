@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import monthly_returns
-from virtuoso.market.schema.columns import Array
 from virtuoso.reports.format import NOT_TESTABLE, number, whole
+from virtuoso.types import Array
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FULL_TINT = 0.20

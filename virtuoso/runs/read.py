@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 Facts = Mapping[str, Any]
 Table = Mapping[str, NDArray[Any]]

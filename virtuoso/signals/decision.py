@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.levels import Charts, Plans, charts, plans
 from virtuoso.signals.regime import Codes, admits, name_of, regimes_at
 from virtuoso.signals.reliability import misfit
 from virtuoso.signals.rule import NEUTRAL, States, Verdicts, judge
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SHOWN_POINTS
 from virtuoso.signals.settings import LevelSettings
+from virtuoso.types import Array
 
 WALLS = ("bid_wall", "ask_wall")
 LEAST_STRENGTH = 0.4

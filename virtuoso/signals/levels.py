@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
@@ -31,6 +30,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.signals.extra_levels import candidates
 from virtuoso.signals.rule import States
 from virtuoso.signals.settings import LevelSettings
+from virtuoso.types import Array
 
 DEPTH = 6
 """Levels that are looked up on each side of the price."""

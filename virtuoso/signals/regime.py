@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
@@ -31,6 +30,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import ratio
 from virtuoso.signals.rule import alive
 from virtuoso.signals.settings import REGIMES, RegimeName
+from virtuoso.types import Array
 
 UNKNOWN_REGIME = -1
 

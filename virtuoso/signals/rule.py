@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 BEARISH, NEUTRAL, BULLISH = -1, 0, 1
 WORDS = {BULLISH: "BULLISH", BEARISH: "BEARISH", NEUTRAL: "NEUTRAL"}

@@ -37,7 +37,7 @@ SEED = 7
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
 )
-GUIDE = Path(__file__).parents[2] / "docs/guides/simulator.md"
+GUIDE = Path(__file__).parents[3] / "docs/guides/simulator.md"
 
 
 @pytest.fixture(scope="module")

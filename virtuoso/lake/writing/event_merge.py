@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.lake.event_rows import EventRows, filled, joined_rows, known, same_event
-from virtuoso.market.rows import Mask, Times
+from virtuoso.lake.event_rows import EventRows, concat_event_rows, filled, known, same_event
+from virtuoso.types import Mask, Times
 
 Places = NDArray[np.intp]
 
@@ -110,9 +110,9 @@ def merge_events(
     there, old_at = _pairs(stored, incoming)
     new, old = incoming.take(there), stored.take(old_at)
     differs = _differs(new, old)
-    overtaken = differs & equal_to_any(new, versions)
-    new, old = new.take(~overtaken), old.take(~overtaken)
-    differs, adds, old_at = differs[~overtaken], _adds(new, old), old_at[~overtaken]
+    superseded_before = differs & equal_to_any(new, versions)
+    new, old = new.take(~superseded_before), old.take(~superseded_before)
+    differs, adds, old_at = differs[~superseded_before], _adds(new, old), old_at[~superseded_before]
     sooner = _received_before(new, old)
     changed = differs | adds | (sooner & (new.available_at != old.available_at))
     version = filled(new, old, differs)
@@ -128,7 +128,7 @@ def merge_events(
     touched = changed | sooner
     gone = np.zeros(len(stored), dtype=bool)
     gone[old_at[touched]] = True
-    rows = joined_rows([stored.take(~gone), version.take(touched), fresh], kind).sorted()
+    rows = concat_event_rows([stored.take(~gone), version.take(touched), fresh], kind).sorted()
     return MergedEvents(
         rows=rows,
         superseded=old.take(changed),
@@ -152,15 +152,15 @@ def _pairs(stored: EventRows, incoming: EventRows) -> tuple[Mask, Places]:
     near = np.flatnonzero((stored.event_time >= first) & (stored.event_time <= last))
     if len(near) == 0:
         return there, nowhere
-    order, same = same_event(joined_rows([stored.take(near), incoming], incoming.kind))
+    order, same = same_event(concat_event_rows([stored.take(near), incoming], incoming.kind))
     twice = np.flatnonzero(same)  # of two that are equal the stored one stands first
     old, new = order[twice], order[twice + 1] - len(near)
     there[new] = True
     return there, near[old[np.argsort(new)]]
 
 
-def told_otherwise(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
-    """Find trades that are told by others as well: same time, price and side, under other ids.
+def aggregated_twice(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
+    """Find trades that are stored under other ids as well: same time, price and side.
 
     Single trades and the aggregated rows that stand for them are numbered apart, so that both would be stored and every
     trade count twice.
@@ -185,7 +185,7 @@ def told_otherwise(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
     sides = [rows.take((rows.event_time >= low) & (rows.event_time <= high)) for rows in (incoming, others)]
     if min(len(rows) for rows in sides) == 0:
         return 0, 0.0
-    both = joined_rows(sides, incoming.kind)
+    both = concat_event_rows(sides, incoming.kind)
     keys = [both.columns["side"], both.columns["price"], both.event_time]
     order = np.lexsort(keys)
     starts = np.append(True, np.any([np.diff(key[order]) != 0 for key in keys], axis=0))
@@ -197,7 +197,7 @@ def told_otherwise(incoming: EventRows, merged: EventRows) -> tuple[int, float]:
 
 
 def _differs(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether a column that both know differs."""
+    """Return, row by row, whether a column that both know differs."""
     answer = np.zeros(len(new), dtype=bool)
     for name, mine in new.columns.items():
         theirs = old.columns[name]
@@ -206,7 +206,7 @@ def _differs(new: EventRows, old: EventRows) -> Mask:
 
 
 def _adds(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether a column is known that was not."""
+    """Return, row by row, whether a column is known that was not."""
     answer = np.zeros(len(new), dtype=bool)
     for name, mine in new.columns.items():
         answer |= known(mine) & ~known(old.columns[name])
@@ -214,7 +214,7 @@ def _adds(new: EventRows, old: EventRows) -> Mask:
 
 
 def _received_before(new: EventRows, old: EventRows) -> Mask:
-    """Tell, row by row, whether the new row tells better when the event could be known, or its place within then."""
+    """Return, row by row, whether the new row tells better when the event could be known, or its place within then."""
     lag = new.kind.lag_ms
     mine, theirs = (
         np.where(rows.available_at == rows.event_time + lag, np.iinfo(np.int64).max, rows.available_at)
@@ -239,7 +239,7 @@ def equal_to_any(incoming: EventRows, versions: EventRows) -> Mask:
 
 
 def _dated(fresh: EventRows, history: tuple[int, int] | None, now_ms: int) -> EventRows:
-    """Say of added rows since when they are stored, where they come into stored history."""
+    """Return added rows with the moment at which they were stored, where they come into stored history."""
     if history is None or len(fresh) == 0:
         return fresh
     inside = (fresh.event_time > history[0]) & (fresh.event_time < history[1])

@@ -1,4 +1,4 @@
-"""The files of the lake, one writer each: parts of history, superseded versions, refused rows."""
+"""The files of the lake, one writer each: parts of history, superseded versions, rejected rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import numpy as np
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.event_rows import EventRows
 from virtuoso.lake.manifest import BARS, FileEntry, QuarantineEntry, Series
-from virtuoso.lake.parquet import SCHEMA_VERSION, encode, encode_events
+from virtuoso.lake.parquet import SCHEMA_VERSION, encode
 from virtuoso.market.gaps import NO_TRADE
-from virtuoso.market.rows import Rows, Times
+from virtuoso.market.rows import Rows
+from virtuoso.types import Times
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Rows that the border refused, as they came.
+class RejectedRows:
+    """Rows that validation rejected, as they came.
 
     Attributes
     ----------
@@ -73,8 +74,8 @@ class LakeFiles:
         stem = f"revisions/{series.home}/rev"
         return self._parquet(stem, series, "", rows.take(order), superseded_at[order], sources)
 
-    def quarantine(self, series: Series, source: str, refused: Refused) -> QuarantineEntry:
-        """Write refused rows as lines of JSON; the same rows of the same source are written once."""
+    def quarantine(self, series: Series, source: str, refused: RejectedRows) -> QuarantineEntry:
+        """Write rejected rows as lines of JSON; the same rows of the same source are written once."""
         columns = (refused.rows, refused.reasons, refused.open_times, refused.raw)
         moment = "open_time" if series.kind == BARS else "event_time"
         lines = [
@@ -113,13 +114,13 @@ class LakeFiles:
     ) -> FileEntry:
         """Write rows, those that were superseded with the moment of it, and describe the file."""
         extra = None if superseded_at is None else {"superseded_at": superseded_at}
-        told = self._about(series, month, sources)
-        data = encode(rows, told, extra) if isinstance(rows, Rows) else encode_events(rows, told, extra)
+        about = self._about(series, month, sources)
+        data = encode(rows, about, extra)
         sha256 = hashlib.sha256(data).hexdigest()
         times = _times_of(rows)
         path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
         self._write(path, data)
-        return describe(path, series, month, rows, len(data), sha256, told)
+        return describe(path, series, month, rows, len(data), sha256, about)
 
     def _write(self, path: str, data: bytes) -> None:
         self.disk.write(self.root / path, data)
@@ -139,7 +140,7 @@ def describe(
     sha256: str,
     about: Mapping[str, Any],
 ) -> FileEntry:
-    """Say of a file of bars or events what the manifest wants to know."""
+    """Return what the manifest holds of a file of bars or events."""
     entry = FileEntry(
         path=path,
         month=month,

@@ -18,7 +18,7 @@ from virtuoso.lake.parquet import SCHEMA_VERSION, about, decode, decode_events, 
 from virtuoso.lake.writing.files import describe
 from virtuoso.lake.writing.merge import missing_stretches
 from virtuoso.lake.writing.transaction import Writer
-from virtuoso.market.rows import joined
+from virtuoso.market.rows import concat_rows
 from virtuoso.market.schema.kinds import kind_of
 
 GRACE_MS = 15 * 60_000  # longer than the longest query
@@ -211,9 +211,9 @@ def _set_aside(catalog: Catalog, found: list[tuple[Series, FileEntry, str]]) -> 
     lost = {file.path for _, file, _ in found}
     with opened_for_writing(catalog) as writer:
         for kind in sorted({series.kind for series, _, _ in found}):
-            shelf = writer.shelf(kind)
-            keys = {series.key for series, _, _ in found if series.kind == kind} & shelf.manifest.series.keys()
-            shelf.take([_without(catalog, shelf.manifest.series[key], lost) for key in sorted(keys)])
+            transaction = writer.of_kind(kind)
+            keys = {series.key for series, _, _ in found if series.kind == kind} & transaction.manifest.series.keys()
+            transaction.take([_without(catalog, transaction.manifest.series[key], lost) for key in sorted(keys)])
         for path in (file.path for _, file, _ in found):
             retired = catalog.path / "retired" / path  # where `take` has put it, unless it was missing
             if retired.exists():
@@ -250,7 +250,7 @@ def _gaps(catalog: Catalog, series: Series) -> tuple[Gap, ...]:
         parts = {file.month: catalog.event_rows_of(file, kind) for file in series.files}
         return ledger(series, series.files, parts)
     known = {(gap.start, gap.end): gap for gap in series.gaps}
-    rows = joined([catalog.rows_of(file, series.clock) for file in series.files]).sorted()
+    rows = concat_rows([catalog.rows_of(file, series.clock) for file in series.files]).sorted()
     return tuple(known.get((gap.start, gap.end), gap) for gap in missing_stretches(rows.open_time, series.clock))
 
 

@@ -6,7 +6,7 @@
    same files in any order, any number of times, ends in the same store.
 3. Bars are never mixed: a column that a revision does not carry is not known any more. Only where every shared column
    agrees may an import add columns to a bar.
-4. At venues that publish only bars with trades, the first bars of a silence are written flat and marked NO_TRADE.
+4. At venues that publish only bars with trades, the first bars of a gap are written flat and marked NO_TRADE.
 5. What lies outside stored history counts from its close, as an archive does; what is added or changed inside it
    counts from now, so that the store can still be read as it was.
 """
@@ -20,7 +20,8 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.lake.manifest import Gap
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
-from virtuoso.market.rows import Mask, Rows, Times, flat_rows, joined
+from virtuoso.market.rows import Rows, concat_rows, flat_rows
+from virtuoso.types import Mask, Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def merge(
         Open times of the first and last bar that were stored before this import.
     timeframe : Timeframe
     policy : GapPolicy
-        Whether silences are flat bars.
+        Whether gaps are flat bars.
     now_ms : int, ms
 
     Returns
@@ -83,22 +84,22 @@ def merge(
     Merged
     """
     _, there = _places(stored.open_time, incoming.open_time)
-    overtaken = there & same_versions(incoming, known_versions)
-    incoming = _without(incoming, overtaken)
+    superseded_before = there & same_versions(incoming, known_versions)
+    incoming = _without(incoming, superseded_before)
     at, there = _places(stored.open_time, incoming.open_time)
     shared, old = incoming.take(there), stored.take(at[there])
-    differs, adds = shared.differs(old), shared.adds_to(old)
-    awake = old.state == NO_TRADE  # a bar that was taken for silence and turned out to have traded
-    changed = differs | adds | awake
-    replacing = _take_over(shared, old, differs | awake).take(changed)
+    differs, adds = shared.differs(old), shared.fills(old)
+    was_flat = old.state == NO_TRADE  # a bar that was taken for one without a trade and turned out to have traded
+    changed = differs | adds | was_flat
+    replacing = _take_over(shared, old, differs | was_flat).take(changed)
 
-    fresh = joined([replacing, incoming.take(~there)])
+    fresh = concat_rows([replacing, incoming.take(~there)])
     untouched = _without(stored, np.isin(stored.open_time, replacing.open_time))
-    traded = joined([untouched.take(untouched.state == TRADED), fresh]).sorted()
+    traded = concat_rows([untouched.take(untouched.state == TRADED), fresh]).sorted()
     flat = flat_rows(traded, policy, timeframe.ms)
     _, covered = _places(flat.open_time, untouched.open_time)
     kept_flat = untouched.take((untouched.state == NO_TRADE) & ~covered)
-    rows = joined([traded, flat, kept_flat]).sorted()
+    rows = concat_rows([traded, flat, kept_flat]).sorted()
     rows, touched, was = _dated(rows, stored, history, timeframe, now_ms)
 
     gone = stored.take(was[touched & (was >= 0)])
@@ -109,9 +110,9 @@ def merge(
         superseded=gone,
         superseded_at=superseded_at,
         stored=int((~there).sum()),
-        duplicates=int((~changed).sum() + overtaken.sum()),
+        duplicates=int((~changed).sum() + superseded_before.sum()),
         revised=int(changed.sum()),
-        conflicts=int((differs & ~awake).sum()),
+        conflicts=int((differs & ~was_flat).sum()),
         flat=int((touched & (was < 0) & (rows.state == NO_TRADE)).sum()),
         late=int((touched & (rows.available_at > rows.open_time + timeframe.ms)).sum()),
     )
@@ -145,14 +146,14 @@ def same_versions(incoming: Rows, known: Rows) -> Mask:
         version = known.take(latest)
         at, there = _places(version.open_time, incoming.open_time)
         mine, theirs = incoming.take(there), version.take(at[there])
-        answer[there] |= ~mine.differs(theirs) & ~mine.adds_to(theirs)
+        answer[there] |= ~mine.differs(theirs) & ~mine.fills(theirs)
         known = known.take(~latest)
     return answer
 
 
 def _take_over(new: Rows, old: Rows, alone: Mask) -> Rows:
     """The version that follows: the new bar alone where it differs, with the old bar's further columns where not."""
-    both = joined([new, old])  # the same columns on both sides
+    both = concat_rows([new, old])  # the same columns on both sides
     n = len(new)
     columns = {
         name: np.where(np.isnan(values[:n]) & ~alone, values[n:], values[:n]) for name, values in both.columns.items()
@@ -163,14 +164,14 @@ def _take_over(new: Rows, old: Rows, alone: Mask) -> Rows:
 def _dated(
     rows: Rows, stored: Rows, history: tuple[int, int] | None, timeframe: Timeframe, now_ms: int
 ) -> tuple[Rows, Mask, Times]:
-    """Say from when each row counts; also which rows were touched, and which stored row each of them was (-1: none)."""
+    """Return dated rows, which of them were touched, and which stored row each of them was (-1: none)."""
     at, there = _places(stored.open_time, rows.open_time)
     was = np.where(there, at, -1)
     available = rows.open_time + timeframe.ms
     touched = np.ones(len(rows), dtype=bool)
     if there.any():
         now, before = rows.take(there), stored.take(at[there])
-        same = ~now.differs(before) & ~now.adds_to(before) & ~before.adds_to(now) & (now.state == before.state)
+        same = ~now.differs(before) & ~now.fills(before) & ~before.fills(now) & (now.state == before.state)
         touched[there] = ~same
         # a later version is known later than the one before it, whatever the clock says
         later = np.maximum(np.maximum(available[there], now_ms), before.available_at + 1)

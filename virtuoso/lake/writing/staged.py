@@ -2,9 +2,9 @@
 
 1. `put` merges new rows into the stored ones. A `copy` lets its caller see what becomes of them and think again.
 2. `take_superseded` keeps earlier versions that a source itself replaced.
-3. `written` writes the partitions that changed, the versions that were superseded and the rows that were refused.
+3. `written` writes the partitions that changed, the versions that were superseded and the rows that were rejected.
 
-Events are merged a partition at a time (event_merge.py); bars stretch by stretch, since a silence may reach over the
+Events are merged a partition at a time (event_merge.py); bars stretch by stretch, since a gap may reach over the
 end of a month (merge.py).
 """
 
@@ -20,22 +20,23 @@ from numpy.typing import NDArray
 
 from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import ledger
-from virtuoso.lake.event_rows import EventRows, by_partition, joined_rows
+from virtuoso.lake.event_rows import EventRows, by_partition, concat_event_rows
 from virtuoso.lake.manifest import FileEntry, Gap, Series, Source
 from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, equal_to_any, merge_events
-from virtuoso.lake.writing.files import LakeFiles, Refused
+from virtuoso.lake.writing.files import LakeFiles, RejectedRows
 from virtuoso.lake.writing.merge import Merged, merge, missing_stretches, same_versions
 from virtuoso.market.gaps import policy_for
-from virtuoso.market.rows import Mask, Rows, Times, by_month, empty_rows, joined, month_of
+from virtuoso.market.rows import Rows, by_month, concat_rows, empty_rows, month_of
 from virtuoso.market.schema.kinds import Kind, kind_of
+from virtuoso.types import Mask, Times
 
-REACH = 8  # rows beside new bars that may change with them: a silence is at most five flat rows and the next bar
+REACH = 8  # rows beside new bars that may change with them: a gap is filled by at most five flat rows
 
 R = TypeVar("R", Rows, EventRows)
 
 
 @dataclass(slots=True)
-class Draft(ABC, Generic[R]):
+class Staged(ABC, Generic[R]):
     """One series while it is being changed.
 
     Attributes
@@ -52,7 +53,7 @@ class Draft(ABC, Generic[R]):
         Names of those that differ from what is stored.
     versions : list of (rows, array of int64, ms)
         What is superseded now, and when each row stopped being the truth.
-    refused : list of (str, Refused)
+    refused : list of (str, RejectedRows)
         Rows for the quarantine, with the name of their source.
     sources : list of Source
     """
@@ -67,11 +68,11 @@ class Draft(ABC, Generic[R]):
     parts: dict[str, R] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     versions: list[tuple[R, Times]] = field(default_factory=list)
-    refused: list[tuple[str, Refused]] = field(default_factory=list)
+    refused: list[tuple[str, RejectedRows]] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
 
     def copy(self) -> Self:
-        """Return a draft that goes on from here, while this one stays as it is."""
+        """Return staged rows that go on from here, while this one stays as it is."""
         return replace(
             self,
             parts=dict(self.parts),
@@ -150,7 +151,7 @@ class Draft(ABC, Generic[R]):
         """The ledger, once the changed partitions are among the files."""
 
 
-class BarDraft(Draft[Rows]):
+class StagedBars(Staged[Rows]):
     """One series of bars while it is being changed; its partitions are months."""
 
     rule = "close"
@@ -180,7 +181,7 @@ class BarDraft(Draft[Rows]):
             if month in self.changed:
                 old = self.part(month)
                 untouched = (old.take(old.open_time < times[0]), old.take(old.open_time > times[-1]))
-                self.parts[month] = joined([untouched[0], rows, untouched[1]])
+                self.parts[month] = concat_rows([untouched[0], rows, untouched[1]])
         known = {(gap.start, gap.end): gap for gap in self.series.gaps}  # a gap that stays as it was keeps its status
         outside = [gap for gap in self.series.gaps if gap.end <= times[0] or gap.start > times[-1]]
         inside = [known.get((gap.start, gap.end), gap) for gap in missing_stretches(times, clock)]
@@ -192,7 +193,7 @@ class BarDraft(Draft[Rows]):
             return empty_rows()
         first, last = month_of(times[[0, -1]])
         months = sorted({file.month for file in self.series.files} | self.parts.keys())
-        inside = joined([self.part(month) for month in months if first <= month <= last])
+        inside = concat_rows([self.part(month) for month in months if first <= month <= last])
         start, stop = np.searchsorted(inside.open_time, times[[0, -1]])
         parts = [inside.take(slice(max(start - REACH, 0), stop + 1 + REACH))]
         if start < REACH:  # the month before holds the rest
@@ -201,13 +202,13 @@ class BarDraft(Draft[Rows]):
         if len(inside) - stop <= REACH:
             after = [month for month in months if month > last][:1]
             parts = [*parts, *(self.part(month).take(slice(REACH)) for month in after)]
-        return joined(parts)
+        return concat_rows(parts)
 
     def _read(self, file: FileEntry) -> Rows:
         return self.catalog.rows_of(file, self.series.clock)
 
     def _joined(self, parts: Sequence[Rows]) -> Rows:
-        return joined(parts)
+        return concat_rows(parts)
 
     def _among(self, rows: Rows, versions: Rows) -> Mask:
         return same_versions(rows, versions)
@@ -216,7 +217,7 @@ class BarDraft(Draft[Rows]):
         return self.series.gaps  # `take` has kept them
 
 
-class EventDraft(Draft[EventRows]):
+class StagedEvents(Staged[EventRows]):
     """One series of events while it is being changed; its partitions are days or months."""
 
     rule = "received, else the event and its kind's lag"
@@ -245,7 +246,7 @@ class EventDraft(Draft[EventRows]):
         return self.catalog.event_rows_of(file, self.kind)
 
     def _joined(self, parts: Sequence[EventRows]) -> EventRows:
-        return joined_rows(parts, self.kind)
+        return concat_event_rows(parts, self.kind)
 
     def _among(self, rows: EventRows, versions: EventRows) -> Mask:
         return equal_to_any(rows, versions)

@@ -3,8 +3,9 @@
 1. `add` merges batches of new rows into the partitions they touch, in memory (staged.py): all of them, or none where
    its caller refuses what would become of one.
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
-   (shelf.py). Only the manifest's rename makes any of it visible; a process killed before it leaves files that nobody
-   names. Kinds are committed one after the other; importing the same files again completes what a kill cut short.
+   (`KindTransaction`). Only the manifest's rename makes any of it visible; a process killed before it leaves files that
+   nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut
+   short.
 3. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
    grace period (maintenance.py).
 """
@@ -23,15 +24,15 @@ from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.event_rows import EventRows, rows_of_events
 from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
 from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
-from virtuoso.lake.writing.files import LakeFiles, Refused
-from virtuoso.lake.writing.staged import BarDraft, Draft, EventDraft
+from virtuoso.lake.writing.files import LakeFiles, RejectedRows
+from virtuoso.lake.writing.staged import Staged, StagedBars, StagedEvents
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 
 log = logging.getLogger(__name__)
 
 
-class Shelf:
+class KindTransaction:
     """The files of one kind, and the one generation that names them.
 
     Parameters
@@ -58,7 +59,7 @@ class Shelf:
         """Extent of each series when writing began, ms: what comes inside it is late."""
 
     def begin(self) -> None:
-        """Say that nothing is stored yet, before the first file is: cut short, a first write is no lost manifest."""
+        """Write generation 0 before the first file: cut short, a first write is then no lost manifest."""
         generations = self.catalog.generations_of(self.kind)
         if not generations.names():
             generations.begin(self.catalog.disk)
@@ -101,7 +102,7 @@ class Batch:
         Of bars.
     superseded : Rows or Events, or None
         Earlier versions of the same rows in the same source.
-    refused : Refused or None
+    refused : RejectedRows or None
         Rows for the quarantine.
     source : tuple of (str, str, int)
         Name and sha256 of the file the rows come from, and how many it held.
@@ -111,7 +112,7 @@ class Batch:
     rows: Rows | Events
     timeframe: Timeframe | None = None
     superseded: Rows | Events | None = None
-    refused: Refused | None = None
+    refused: RejectedRows | None = None
     source: tuple[str, str, int] = ("", "", 0)
 
     @property
@@ -146,19 +147,19 @@ class Writer:
         self.pending_rows = 0
         self.bytes_written = 0
         self._strays = strays or {}
-        self._shelves: dict[str, Shelf] = {}
-        self._drafts: dict[str, Draft[Any]] = {}
+        self._transactions: dict[str, KindTransaction] = {}
+        self._staged: dict[str, Staged[Any]] = {}
 
     @property
     def manifest(self) -> Manifest:
         """The generation of bars that it builds on; the new one after `commit`."""
-        return self.shelf(BARS).manifest
+        return self.of_kind(BARS).manifest
 
-    def shelf(self, kind: str) -> Shelf:
+    def of_kind(self, kind: str) -> KindTransaction:
         """One kind of the lake, bars or events."""
-        if kind not in self._shelves:
-            self._shelves[kind] = Shelf(self.catalog, kind, self._strays.get(kind, ()))
-        return self._shelves[kind]
+        if kind not in self._transactions:
+            self._transactions[kind] = KindTransaction(self.catalog, kind, self._strays.get(kind, ()))
+        return self._transactions[kind]
 
     def add(self, *batches: Batch, check: Check | None = None) -> list[MergedCounts]:
         """Merge batches of new rows, all or none; nothing is written before `commit`.
@@ -175,24 +176,24 @@ class Writer:
             What became of each batch.
         """
         now_ms = self.catalog.env.now_ms()
-        drafts: dict[str, Draft[Any]] = {}
+        touched: dict[str, Staged[Any]] = {}
         found = []
         for batch in batches:
             home = batch.series.home
-            draft = drafts[home] = drafts.get(home) or self._draft(batch.series).copy()
-            counts, partitions = draft.put(_stored_form(batch.rows), now_ms)
+            staged = touched[home] = touched.get(home) or self._staged_of(batch.series).copy()
+            counts, partitions = staged.put(_stored_form(batch.rows), now_ms)
             if check is not None:
                 check(batch, counts, partitions)
             if counts.changed:
-                rule = draft.rule + ("; late rows at import" if counts.late else "")
-                draft.sources.append(Source(*batch.source, counts.stored, counts.revised, counts.late, rule, now_ms))
+                rule = staged.rule + ("; late rows at import" if counts.late else "")
+                staged.sources.append(Source(*batch.source, counts.stored, counts.revised, counts.late, rule, now_ms))
             if batch.superseded is not None and len(batch.superseded):
-                new, n = draft.take_superseded(_stored_form(batch.superseded)), len(batch.superseded)
+                new, n = staged.take_superseded(_stored_form(batch.superseded)), len(batch.superseded)
                 counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + n - new)
             if batch.refused is not None and batch.refused.rows:
-                draft.refused.append((batch.source[0], batch.refused))
+                staged.refused.append((batch.source[0], batch.refused))
             found.append(counts)
-        self._drafts |= drafts
+        self._staged |= touched
         self.pending_rows += sum(len(batch.rows) for batch in batches)
         return found
 
@@ -204,15 +205,15 @@ class Writer:
         StoreError
             The disk refused; the lake is as it was before, or holds some kinds of what was added, whole.
         """
-        kinds = sorted({draft.series.kind for draft in self._drafts.values()})
+        kinds = sorted({staged.series.kind for staged in self._staged.values()})
         done = ""
         try:
             for kind in kinds:
                 done = kind
-                self._commit(self.shelf(kind))
+                self._commit(self.of_kind(kind))
         except OSError as error:
-            shelf = self.shelf(done)
-            seen = self.catalog.generations_of(done).newest().generation > shelf.manifest.generation
+            transaction = self.of_kind(done)
+            seen = self.catalog.generations_of(done).newest().generation > transaction.manifest.generation
             before = f"; {', '.join(kinds[: kinds.index(done)])} are stored" if kinds.index(done) else ""
             raise StoreError(
                 f"Writing {done} to {self.catalog.path} failed ({error.strerror or error}); "
@@ -220,36 +221,36 @@ class Writer:
                 f"{before}. Free some space or mend the disk, then run the same command again."
             ) from error
         finally:
-            self._drafts.clear()
+            self._staged.clear()
             self.pending_rows = 0
         return self.manifest
 
-    def _commit(self, shelf: Shelf) -> None:
+    def _commit(self, transaction: KindTransaction) -> None:
         """Write what changed of one kind."""
         files = LakeFiles(
-            self.catalog.path, self.catalog.disk, shelf.manifest.generation + 1, self.catalog.env.now_ms()
+            self.catalog.path, self.catalog.disk, transaction.manifest.generation + 1, self.catalog.env.now_ms()
         )
-        drafts = [draft for draft in self._drafts.values() if draft.series.kind == shelf.kind]
-        if any(draft.changed or draft.refused or draft.versions for draft in drafts):
-            shelf.begin()
-        shelf.take([draft.written(files) for draft in drafts])
+        changes = [staged for staged in self._staged.values() if staged.series.kind == transaction.kind]
+        if any(staged.changed or staged.refused or staged.versions for staged in changes):
+            transaction.begin()
+        transaction.take([staged.written(files) for staged in changes])
         self.bytes_written += files.written
 
-    def _draft(self, new: Series) -> Draft[Any]:
-        """What is staged of a series, or a fresh draft of what is stored."""
-        draft = self._drafts.get(new.home)
-        if draft is None:
+    def _staged_of(self, new: Series) -> Staged[Any]:
+        """What is staged of a series so far; what is stored of it if nothing is."""
+        found = self._staged.get(new.home)
+        if found is None:
             series, history = self._stored(new)
-            made: Draft[Any]
             if new.kind == BARS:
-                made = BarDraft(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
+                bars = [rows for rows, _ in self.catalog.revisions(series)]
+                found = StagedBars(self.catalog, series, history, bars)
             else:
-                versions = [rows for rows, _ in self.catalog.event_revisions(series)]
-                made = EventDraft(self.catalog, series, history, versions)
-            draft = self._drafts[new.home] = made
-        return draft
+                events = [rows for rows, _ in self.catalog.event_revisions(series)]
+                found = StagedEvents(self.catalog, series, history, events)
+            self._staged[new.home] = found
+        return found
 
     def _stored(self, new: Series) -> tuple[Series, tuple[int, int] | None]:
         """What is stored of a series, and its extent when writing began."""
-        shelf = self.shelf(new.kind)
-        return shelf.manifest.series.get(new.key, new), shelf.history.get(new.key)
+        transaction = self.of_kind(new.kind)
+        return transaction.manifest.series.get(new.key, new), transaction.history.get(new.key)

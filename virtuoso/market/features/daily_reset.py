@@ -1,8 +1,8 @@
-"""Folds whose answers do not depend on where one starts, though they remember without end.
+"""Builders that begin anew every day: their columns do not depend on where history starts.
 
-A fold of trades or of the book carries state on and on: the last thousand orders, a book, averages. So that the same
-bar gets the same bits whether history was folded whole, from somewhere in the middle, or live since yesterday, its
-columns of a UTC day are those of a fold that began with the day before, and nothing older. Two folds run side by
+A builder of trades or of the book carries state without end: the last thousand orders, a book, averages. So that the
+same bar gets the same bits whether history was read whole, from somewhere in the middle, or live since yesterday, its
+columns of a UTC day are those of a builder that began with the day before, and nothing older. Two builders run side by
 side: one shows its columns, the other one, begun at the last midnight, will show them tomorrow.
 """
 
@@ -14,23 +14,23 @@ from itertools import pairwise
 import numpy as np
 
 from virtuoso.clock import UNIT_MS, Timeframe
-from virtuoso.market.events import EventFold, Events
-from virtuoso.market.schema.columns import Array
+from virtuoso.market.events import Events, FeatureBuilder
+from virtuoso.types import Array
 
 DAY_MS = UNIT_MS["d"]
 
 
-class Anchored:
-    """An `EventFold` that begins anew every midnight, UTC, and shows a day of it from the next midnight on.
+class DailyReset:
+    """A `FeatureBuilder` that begins anew every midnight, UTC, and shows a day of it from the next midnight on.
 
     Parameters
     ----------
     begin : callable
-        Makes a fold that has seen nothing.
+        Makes a builder that has seen nothing.
     timeframe : Timeframe
     """
 
-    def __init__(self, begin: Callable[[Timeframe], EventFold], timeframe: Timeframe) -> None:
+    def __init__(self, begin: Callable[[Timeframe], FeatureBuilder], timeframe: Timeframe) -> None:
         self.timeframe = timeframe
         self._begin = begin
         self._shown = self._next = begin(timeframe)
@@ -43,8 +43,8 @@ class Anchored:
         Parameters
         ----------
         events : mapping of kind to Events
-            As for every `EventFold`, but older ones than the first bar are left out. Feed it from the midnight before
-            the day whose columns are wanted.
+            As for every `FeatureBuilder`, but older ones than the first bar are left out. Hand in events since the
+            midnight before the day whose columns are wanted.
         first, end : int
             Numbers of bars.
         """

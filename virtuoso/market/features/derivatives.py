@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.events import Events, Times, no_events
-from virtuoso.market.schema.columns import POSITIONING_COLUMNS, Array
+from virtuoso.market.events import Events, no_events
+from virtuoso.market.schema.columns import POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array, Times
 
 HOUR_MS = UNIT_MS["h"]
 QUIET_MS = HOUR_MS
@@ -41,8 +42,8 @@ _LONG_AGO = -(1 << 62)  # far enough from now that the difference still fits
 _SETTLED, _STEP, _USUAL, _DOUBTED = range(4)  # of the state of funding, ms
 
 
-class PositioningFold:
-    """Columns of open interest, ratios, funding, prices and liquidations; an `EventFold` of events.py.
+class DerivativesFeatures:
+    """Columns of open interest, ratios, funding, prices and liquidations; a `FeatureBuilder` of events.py.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class PositioningFold:
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
-    """Give a writeable copy: kernels are compiled once, not again for read-only arrays of files."""
+    """Return a writeable copy: kernels are compiled once, not again for read-only arrays of files."""
     return np.array(values)
 
 

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import kernel
 from virtuoso.market.events import Events
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array, Mask
 
-Mask = NDArray[np.bool_]
 Sides = NDArray[np.int8]
 
 LEAST_LEVELS = 16

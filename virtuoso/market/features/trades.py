@@ -31,12 +31,13 @@ import numpy as np
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.events import Events, Times, no_events
+from virtuoso.market.events import Events, no_events
 from virtuoso.market.features.footprint import MOST_LEVELS, Sides, fill_levels, mark_stacks
 from virtuoso.market.gaps import NO_TRADE, TRADED
 from virtuoso.market.rows import Rows
-from virtuoso.market.schema.columns import BAR_COLUMNS, FLOW_COLUMNS, Array
+from virtuoso.market.schema.columns import BAR_COLUMNS, FLOW_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array, Times
 
 SILENCE_MS = 60_000
 LONGEST_WAIT_MS = 300_000
@@ -66,8 +67,8 @@ class _State:
         self.waits = np.zeros(WINDOW, dtype=np.int64)
 
 
-class TradeFold:
-    """Trades become columns of bars; an `EventFold`.
+class TradeFeatures:
+    """Trades become columns of bars; a `FeatureBuilder`.
 
     Parameters
     ----------

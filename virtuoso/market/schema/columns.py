@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.errors import MissingColumnError, did_you_mean
+from virtuoso.types import Array
 
-Array = NDArray[np.float64]
 Columns = Mapping[str, Array]
 
 
@@ -48,7 +47,7 @@ class Column:
     unit : Unit
     fold : str
         How bars of this column make a slower bar: first, max, min, last, sum or mean.
-    silence : str
+    in_gaps : str
         Its value in a bar in which nothing traded: the last close, zero, or its own last value.
     mirror : callable
         The column in the mirrored market, from all columns and the pivot price c (prices become 2c - p).
@@ -61,7 +60,7 @@ class Column:
     name: str
     unit: Unit
     fold: Literal["first", "max", "min", "last", "sum", "mean"]
-    silence: Literal["close", "zero", "last"]
+    in_gaps: Literal["close", "zero", "last"]
     mirror: Callable[[Columns, float], Array]
     source: str
     kind: str = "bars"
@@ -74,7 +73,7 @@ class Column:
         last, close : float or Array
             This column and the close in the last bar that has a row.
         """
-        return {"close": close, "zero": 0.0, "last": last}[self.silence]
+        return {"close": close, "zero": 0.0, "last": last}[self.in_gaps]
 
 
 def _reflected(name: str) -> Callable[[Columns, float], Array]:
@@ -148,12 +147,12 @@ BANDS = {"10bp": 0.001, "50bp": 0.005, "100bp": 0.01, "200bp": 0.02, "500bp": 0.
 """Bands of depth around the middle price, as shares of it."""
 
 
-def _sided(kind: str, pattern: str, unit: Unit, fold: Any, silence: Any, source: str) -> tuple[Column, ...]:
+def _sided(kind: str, pattern: str, unit: Unit, fold: Any, in_gaps: Any, source: str) -> tuple[Column, ...]:
     """A pair of columns, one a side, that change places in the mirror."""
     pair = []
     for side, word in _PAIRS[kind]:
         name, opposite = pattern.format(side=side), pattern.format(side=_SIDES[side])
-        pair.append(Column(name, unit, fold, silence, _same(opposite), source.format(side=word), kind))
+        pair.append(Column(name, unit, fold, in_gaps, _same(opposite), source.format(side=word), kind))
     return tuple(pair)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 BONUS_LIMIT = 10.0
 """Points that divergence may add or take at most."""

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from virtuoso.market.gaps import BRIDGED
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.aggregate import (
     Blended,
@@ -33,6 +32,7 @@ from virtuoso.prism.engine.aggregate import (
 from virtuoso.prism.engine.graph import columns_of, divergence_of, positions, span
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.scale import Linear, Squash
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from virtuoso.prism.engine.cache import KeptBlends

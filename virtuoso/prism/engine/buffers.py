@@ -17,8 +17,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import RESERVED, Feature, Node
+from virtuoso.types import Array
 
 Mask = NDArray[np.bool_]
 

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from virtuoso.files import sealed
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.assembly import THREADS
 from virtuoso.prism.engine.buffers import Clock, Series
@@ -34,6 +33,7 @@ from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 SEGMENT = 65_536
 

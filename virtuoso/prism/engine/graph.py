@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.gaps import BRIDGED
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.types import Array
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]

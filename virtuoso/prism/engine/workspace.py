@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError, PrivateCodeError, failure
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.buffers import Clock, Mask, Series, Slower
+from virtuoso.types import Array
 
 STRIDE = 8_192
 """Bars that a windowed node is asked for at once: enough to forget the price of a call, few enough for the cache."""

@@ -20,11 +20,11 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Feature, Int, Node, Of
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import ATR
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 KINDS = (
     "none",

@@ -11,7 +11,6 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Float, Gate, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.book import (
@@ -25,6 +24,7 @@ from virtuoso.prism.features.book import (
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.features.windows import deviation, rms, weighted, wmean, wsum
 from virtuoso.prism.scale import Linear, Squash, ratio
+from virtuoso.types import Array
 
 
 class Imbalance(Component):

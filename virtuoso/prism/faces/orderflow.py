@@ -16,7 +16,6 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -26,6 +25,7 @@ from virtuoso.prism.features.levels import LevelMap, Levels
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import even, fading, slope_weights, steps, unknown, weighted, wsum
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 CALM_SHARE = 0.03
 """Share of volume that is added to the size of a flow: a lean of a hundredth is nobody's intention."""

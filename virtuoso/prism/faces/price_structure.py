@@ -11,7 +11,6 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.candles import CandleBars, Candles
@@ -23,6 +22,7 @@ from virtuoso.prism.features.volatility import FLOOR, moving
 from virtuoso.prism.features.windows import unknown, wmean
 from virtuoso.prism.features.zones import BlockZones, GapZones, ZoneMap
 from virtuoso.prism.scale import Linear, ratio
+from virtuoso.types import Array
 
 SWEPT = 0.5
 """Depth in ATR at which a sweep beyond the range counts half."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.derivatives.activity import Activity
@@ -21,6 +20,7 @@ from virtuoso.prism.features.derivatives.crowd import Crowded, CrowdLean, Fundin
 from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
 from virtuoso.prism.features.windows import fading, steps, weighted, wsum
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 NEGLIGIBLE = 0.002
 """Share of volume below which liquidations are not worth counting."""

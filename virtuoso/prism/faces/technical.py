@@ -12,12 +12,12 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Gate, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.volatility import FLOOR, WILDER_MEMORY, mean_range, moving, write_ranges
 from virtuoso.prism.features.windows import mean_deviation, steps, unknown, wmean, write_means, write_sums, wsum
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 LAMBERT = 0.015
 """Lambert (1980): about three quarters of the values fall within +-100."""

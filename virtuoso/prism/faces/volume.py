@@ -10,7 +10,6 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.flow import MoneyFlow
@@ -20,6 +19,7 @@ from virtuoso.prism.features.session import SessionPrice, SessionVWAP
 from virtuoso.prism.features.volatility import FLOOR, MeanRange, moving
 from virtuoso.prism.features.windows import each, slope_weights, steps, weighted, wsum, zscore
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 HEAVIEST = 5.0
 """Usual volumes that a bar's volume comes near to and never reaches: ten times as heavy is hardly heavier than five."""

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import BANDS, Array
+from virtuoso.market.schema.columns import BANDS
 from virtuoso.prism.features.windows import deviation, known_rms
+from virtuoso.types import Array
 
 REACHES = tuple(BANDS.values())
 """Distance of each band from the middle, as a share of it, nearest first."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import mean_range
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 LONGEST_HOLE = 5
 """Unknown bars in a row that are drawn flat; from the next one on the chart is cut."""

@@ -6,11 +6,11 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import each, wsum
 from virtuoso.prism.scale import ratio
+from virtuoso.types import Array
 
 
 class MoneyFlow(Feature):

@@ -15,11 +15,11 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 LIFE = "20d"
 """However slow the clock, what is drawn into a chart is forgotten after this span."""

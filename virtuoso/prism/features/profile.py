@@ -8,9 +8,9 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.windows import unknown, write_sums
+from virtuoso.types import Array
 
 LADDER = tuple(Timeframe(name) for name in ("1m", "5m", "30m", "2h", "4h"))
 KNOWN_SHARE = 0.9

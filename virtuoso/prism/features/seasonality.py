@@ -8,9 +8,9 @@ import numpy as np
 
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 HOUR = Timeframe("1h")
 DAY_MS = UNIT_MS["d"]

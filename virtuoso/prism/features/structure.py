@@ -23,11 +23,11 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 FAILED = 4.0
 """How much faster conviction fades once the close is an ATR back on the wrong side of the broken level."""

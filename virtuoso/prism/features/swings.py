@@ -8,10 +8,10 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 TIE = 0.02
 """Share of the height of the bars around a swing within which two tops are about equal."""

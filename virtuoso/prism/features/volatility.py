@@ -7,10 +7,10 @@ import talib
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import unknown, write_means
 from virtuoso.prism.scale import NOT_KNOWN
+from virtuoso.types import Array
 
 WILDER_MEMORY = 46
 """Wilder's average forgets (1 - 1/n)^k; 46 n leaves 1e-20, and the memory law checks what that means in points."""

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 CALM = 0.1
 """Share of its root mean square that is added to a deviation, so that rounding is never divided by rounding."""

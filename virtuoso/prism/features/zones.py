@@ -17,12 +17,12 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Float, Int
 from virtuoso.prism.features.candles import CandleBars, Candles
 from virtuoso.prism.features.levels import LIFE
 from virtuoso.prism.features.volatility import FLOOR
 from virtuoso.prism.features.windows import unknown
+from virtuoso.types import Array
 
 LOOK_BACK = 6
 """Bars before a displacement among which the last opposite candle is looked for."""

@@ -15,8 +15,8 @@ from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import block_length
+from virtuoso.types import Array
 
 RANDOM = 1_000
 """Cuts at random: they catch a leak on one bar in 334 with 95 %."""

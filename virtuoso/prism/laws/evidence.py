@@ -17,10 +17,11 @@ from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
-from virtuoso.market.schema.columns import COLUMNS, PRICES, Array, Unit, mirrored, scaled
+from virtuoso.market.schema.columns import COLUMNS, PRICES, Unit, mirrored, scaled
 from virtuoso.prism.component import Component, Feature, Node
 from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.types import Array
 
 KNOWN_SHARE = 0.5
 """Share of the compared values that must be known, or the comparison proves nothing."""

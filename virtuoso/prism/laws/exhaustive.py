@@ -17,13 +17,13 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import divergence_of
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.evidence import Finding, answers, any_differing, copied, judge, known_where_told, narrowed
 from virtuoso.prism.laws.fresh_process import Errand, LostError, out_of_reach, tell
 from virtuoso.prism.prism import Prism
+from virtuoso.types import Array
 
 STEP = 512
 """Bars after which progress is told."""

@@ -29,11 +29,11 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.errors import VirtuosoError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.cuts import stretches
 from virtuoso.prism.laws.evidence import answers, copied, narrowed, others, outputs
+from virtuoso.types import Array
 
 SHIFT_S = 523 * 86_400 + 7 * 3_600 + 23 * 60 + 41
 """How far the clock is moved: another minute, hour, weekday, month and year."""

@@ -31,7 +31,7 @@ from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy, State
-from virtuoso.market.schema.columns import Array, mirrored, scaled
+from virtuoso.market.schema.columns import mirrored, scaled
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import clocks_of, total_warmup
 from virtuoso.prism.engine.workspace import Workspace, block_length
@@ -69,6 +69,7 @@ from virtuoso.prism.laws.evidence import (
     untested,
 )
 from virtuoso.prism.laws.fresh_process import Elsewhere, Task, over
+from virtuoso.types import Array
 
 MEMORY_TOLERANCE = 1e-6
 """Points that a longer memory may change."""

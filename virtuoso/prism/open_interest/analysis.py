@@ -18,7 +18,6 @@ from virtuoso.clock import Span, Timeframe, parse_time
 from virtuoso.errors import MissingColumnError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Node
 from virtuoso.prism.engine.graph import columns_of, seen, seen_scores
 from virtuoso.prism.engine.workspace import Workspace, visible
@@ -58,6 +57,7 @@ from virtuoso.prism.open_interest.squeeze import (
     unbroken_swings,
 )
 from virtuoso.prism.scale import ratio
+from virtuoso.types import Array
 
 STRUCTURE = {"5m": 0.40, "30m": 0.30, "4h": 0.20, "1d": 0.10}
 """Clocks on which the structure is read, and what each weighs in the score."""

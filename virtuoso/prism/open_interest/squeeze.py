@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.features.swings import Pivots, standing
+from virtuoso.types import Array
 
 LEVERAGES = (5, 10, 25, 50, 100)
 """Buckets of leverage; how positions are spread over them is not known, so each is shown as if it were all."""

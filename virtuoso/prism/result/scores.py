@@ -16,13 +16,13 @@ from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.files.atomic import Disk
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.aggregate import Blended, Codes
 from virtuoso.prism.engine.assembly import Assembled, Assembly
 from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

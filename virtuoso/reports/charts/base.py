@@ -19,9 +19,9 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import drawdown
-from virtuoso.market.schema.columns import Array
 from virtuoso.reports.format import MINUS, percent
 from virtuoso.reports.palette import LIGHT, SIMULATED_ALPHA
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

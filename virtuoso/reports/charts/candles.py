@@ -19,11 +19,12 @@ from virtuoso.account.records import OPEN, SIGNAL
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import TRADED, UNKNOWN
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.base import DOTS, SMALL, WIDE, drawing, instants, to_svg
 from virtuoso.reports.format import number, percent, price
 from virtuoso.reports.palette import LIGHT
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.reports.charts.base import SMALL, WIDE, growth_axis
 from virtuoso.reports.charts.sheet import GONE, Chart
 from virtuoso.reports.format import percent, plural, whole
 from virtuoso.reports.palette import LIGHT
 from virtuoso.runs.read import Facts, RunParts
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

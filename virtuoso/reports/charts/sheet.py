@@ -19,7 +19,7 @@ from virtuoso.account.records import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TR
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.reports.charts.base import (
     SMALL,
     WIDE,
@@ -38,6 +38,7 @@ from virtuoso.reports.charts.candles import Stretch, price_panel, time_axis
 from virtuoso.reports.format import MINUS, percent, plural, price, whole
 from virtuoso.reports.palette import LIGHT
 from virtuoso.runs.read import RunParts, Table
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,13 +20,13 @@ from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import INTENT
 from virtuoso.clock import Env
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import blend_confluence
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import Stage
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
+from virtuoso.types import Array
 
 DRAWS = 1_000
 LEAST_TRADES = 2

@@ -30,7 +30,6 @@ from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
 from virtuoso.research.backtest.panel import Stage
 from virtuoso.research.backtest.round_trips import lives
@@ -38,6 +37,7 @@ from virtuoso.research.backtest.stress import Intents, daily_returns
 from virtuoso.research.validation.foresight import CUTS, Decide, OneFrame, check
 from virtuoso.research.validation.robustness import Evidence, judge
 from virtuoso.research.validation.verdict import decide
+from virtuoso.types import Array
 
 SEEDS = 200
 RANDOM_INTENTS = 40

@@ -30,8 +30,8 @@ from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
 from virtuoso.account.state import Books, room_for, unrealised
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.panel import Stage
+from virtuoso.types import Array
 
 CORRELATION_BARS = 500
 """Closes whose returns tell the correlation of two instruments, up to that of the decision."""

@@ -18,7 +18,7 @@ from virtuoso.account import state as s
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.intrabar import Inside, prices_of, spread
+from virtuoso.types import Array
 
 HOUR = UNIT_MS["h"]
 USUAL_INTERVAL = 8 * HOUR

@@ -21,7 +21,6 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.account.state import OPEN
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest import benchmarks, engine
 from virtuoso.research.backtest.benchmarks import RandomEntries
@@ -44,6 +43,7 @@ from virtuoso.runs.write import Result, trades_frame
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
 from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

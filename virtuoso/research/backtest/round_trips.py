@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.engine import PortfolioRun
+from virtuoso.types import Array
 
 STILL_OPEN = -1
 REASONS = {STILL_OPEN: "open", r.CLOSED: "signal", r.STOPPED: "stop", r.TARGETED: "target", r.LIQUIDATED: "liquidation"}

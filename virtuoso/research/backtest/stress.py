@@ -24,12 +24,13 @@ from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
-from virtuoso.market.schema.columns import COLUMNS, Array
+from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.reports.format import number, percent, whole
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
 from virtuoso.research.backtest.panel import Stage
 from virtuoso.research.validation.overfitting import NAN
 from virtuoso.research.validation.robustness import annual_sharpe
+from virtuoso.types import Array
 
 FACTORS = (0.0, 1.0, 2.0, 3.0)
 DELAYS = (0, 1, 2)

@@ -17,7 +17,8 @@ from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
+from virtuoso.types import Array
 
 ORDER = np.dtype(
     [

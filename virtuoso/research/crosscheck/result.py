@@ -27,11 +27,11 @@ from virtuoso.account import metrics
 from virtuoso.account.records import OPEN, REASONS, STOP
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.crosscheck.orders import Plan, Tape, Terms
 from virtuoso.research.validation.quantiles import score_buckets
 from virtuoso.runs.write import Result, as_json, as_parquet, fields_of, intents_table, trades_frame
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

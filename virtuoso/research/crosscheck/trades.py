@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from virtuoso.account.records import OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.errors import DataError
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.crosscheck.orders import EITHER, Tape, Terms
 from virtuoso.research.crosscheck.vectorbt import FILL
+from virtuoso.types import Array
 
 
 def pair_trades(fills: np.ndarray, orders: np.ndarray, intents: np.ndarray, tape: Tape, terms: Terms) -> np.ndarray:

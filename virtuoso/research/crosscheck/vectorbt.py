@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,6 @@ from virtuoso.account.records import NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, admitted
 from virtuoso.account.state import Books
 from virtuoso.jit.kernel import inner, kernel, uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.decisions import Changes, Tried, reliability
 from virtuoso.research.sweep.ordinary import (
     Purse,
@@ -68,6 +67,7 @@ from virtuoso.research.sweep.skip import (
     mark,
     recorded,
 )
+from virtuoso.types import Array
 
 LIFE_SIZE, LIFE_PNL, LIFE_DOUBT = 0, 1, 2
 NOTHING, STEP, ORDER = range(3)

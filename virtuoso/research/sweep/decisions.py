@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import kernel, uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.aggregate import CONVICTION_HALF, RELUCTANCE
 from virtuoso.research.sweep.scores import BLOCK, Rows, Single, Steps
+from virtuoso.types import Array
 
 TOGETHER = 8
 """Configurations in one product; with a block of 512 bars small enough for one thread of the library."""

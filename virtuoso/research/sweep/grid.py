@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike
 
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 THRESHOLDS = ("bull_enter", "bull_leave", "bear_leave", "bear_enter", "min_coverage")
 MEASURES = ("stop_buffer", "stop_min", "stop_max", "min_target_r", "target_gap_r", "retest_reach")

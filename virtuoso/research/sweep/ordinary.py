@@ -19,10 +19,10 @@ from virtuoso.account import state as s
 from virtuoso.account.engine import DUST
 from virtuoso.account.margin import liquidation_price, maintenance
 from virtuoso.jit.kernel import uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.sweep.skip import LOW as REACHED_LOW
 from virtuoso.research.sweep.skip import MARK_HIGH, MARK_LOW, Ground
+from virtuoso.types import Array
 
 SLACK = 1e-9
 """Share of price by which a liquidation is looked for too early: the step itself decides."""

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.jit.kernel import kernel, uncounted
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.decisions import Changes
 from virtuoso.research.sweep.scores import Rows, Steps
 from virtuoso.research.sweep.skip import Ground
+from virtuoso.types import Array
 
 # columns of a chart: close, ATR, then levels below and above, nearest first
 PRICE, ATR, BELOW = 0, 1, 2

@@ -15,13 +15,13 @@ from virtuoso.account import metrics
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FOUND
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.tracking.experiments import sharpes
 from virtuoso.runs.write import Result, as_json, as_parquet
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

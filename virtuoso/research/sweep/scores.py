@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 BLOCK = 512
 """Bars whose sums are made together."""

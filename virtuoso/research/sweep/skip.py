@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import uncounted
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 SHORT, LONG = 8, 64
 """Bars of the two summaries."""

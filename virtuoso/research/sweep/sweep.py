@@ -24,7 +24,6 @@ from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import Stage
@@ -38,6 +37,7 @@ from virtuoso.research.sweep.skip import Ground, ground_of
 from virtuoso.signals.levels import DEPTH, charts
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
+from virtuoso.types import Array
 
 BATCH = 64
 """Configurations that pass the market together, at most."""

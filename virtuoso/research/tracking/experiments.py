@@ -33,9 +33,9 @@ from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.files.atomic import Disk, remove_leftovers
 from virtuoso.files.json import to_json
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.prism import Prism
 from virtuoso.research.validation.overfitting import LEAST_OBSERVATIONS, NAN, effective_trials
+from virtuoso.types import Array
 
 FOLDER = Path("experiments") / "trials"
 """Where the ledger of a project lies, from its root."""

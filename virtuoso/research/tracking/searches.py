@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.sweep.grid import in_force
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     from virtuoso.research.backtest.result import PortfolioResult

@@ -24,11 +24,12 @@ from virtuoso.account.records import NEXT_OPEN
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 NEITHER, STOPPED, REACHED = 0, 1, 2
 

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, iso, parse_time
 from virtuoso.errors import DataError
 from virtuoso.files.atomic import Disk
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.barriers import Outcomes, outcomes
 from virtuoso.research.validation.quantiles import intervals
@@ -38,6 +37,7 @@ from virtuoso.research.validation.reliability import Diagram, blocks_of, by_bloc
 from virtuoso.research.validation.splits import Labels, WalkForward
 from virtuoso.signals.reliability import Calibration, Step, rule_digest
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 SPLITS = 5
 LEAST_SIGNALS = 100

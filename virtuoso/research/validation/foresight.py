@@ -28,7 +28,7 @@ from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import TRADED
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace, block_length
@@ -37,6 +37,7 @@ from virtuoso.reports.format import plural, whole
 from virtuoso.research.validation.fresh_process import elsewhere, pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Frames, Orders, intents
+from virtuoso.types import Array
 
 Decide = Callable[[Frames], Orders]
 Answer = TypeVar("Answer")

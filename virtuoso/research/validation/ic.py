@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Env
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.quantiles import (
     HORIZONS,
@@ -30,6 +29,7 @@ from virtuoso.research.validation.quantiles import (
     forward_returns,
     in_bars,
 )
+from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -32,7 +32,7 @@ from virtuoso.account.metrics import ROUNDING, spread_is_rounding
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
+from virtuoso.types import Array
 
 EULER = 0.5772156649015329
 BLOCKS = 16

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from virtuoso.account.records import CLOSED as LEFT
 from virtuoso.account.records import ENTERED, LIQUIDATED, STOPPED, TARGETED
 from virtuoso.account.state import HIGH, LOW, OPEN
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.reports.format import number, percent, whole
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.validation.foresight import Foresight
+from virtuoso.types import Array
 
 MOST_SHARPE = 6.0
 """Annual Sharpe ratio above which a result is not believed unexplained."""

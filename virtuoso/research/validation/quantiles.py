@@ -17,8 +17,8 @@ from virtuoso.clock import Env, Span, Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
+from virtuoso.types import Array
 
 HORIZONS = ("15m", "1h", "4h", "1d")
 EDGES = (0.0, 25.0, 32.0, 40.0, 45.0, 50.0, 55.0, 60.0, 68.0, 75.0, 100.0)

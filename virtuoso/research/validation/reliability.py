@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.clock import Env
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.barriers import Outcomes, outcomes
 from virtuoso.research.validation.quantiles import MOST_BLOCKS, intervals
 from virtuoso.signals.reliability import Basis
 from virtuoso.signals.settings import SignalSettings
+from virtuoso.types import Array
 
 BINS = 10
 BLOCK_LIVES = 3

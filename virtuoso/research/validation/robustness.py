@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS, ROUNDING, spread_is_rounding
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
-from virtuoso.market.schema.columns import Array
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural
 from virtuoso.research.tracking.experiments import Tried, sharpes
 from virtuoso.research.validation.overfitting import (
@@ -42,6 +41,7 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.splits import WalkForward
+from virtuoso.types import Array
 
 FEWER_BLOCKS = 10
 MOST_COLUMNS = 200

@@ -18,11 +18,11 @@ import numpy as np
 
 from virtuoso.account import metrics
 from virtuoso.account.state import MARK_CLOSE
-from virtuoso.market.schema.columns import Array
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.panel import Stage
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation.overfitting import NAN
+from virtuoso.types import Array
 
 KNOWN_CRASH = 0.40
 """The least that a worst day is taken for: bitcoin fell by 39 % on 12 March 2020; an instrument's own worst day counts

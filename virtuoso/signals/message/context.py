@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import PRICES, Array
+from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace, visible
@@ -28,6 +28,7 @@ from virtuoso.signals.message.large_traders import Institutions, MarketMakers, i
 from virtuoso.signals.regime import Regime, clock_of, name_of
 from virtuoso.signals.reliability import Basis, misfit
 from virtuoso.signals.rule import NEUTRAL
+from virtuoso.types import Array
 
 BREAK_BARS = 3
 """Closed bars within which a break of structure is recent."""

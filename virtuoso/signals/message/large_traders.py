@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from virtuoso.clock import Span
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.types import Array
 
 WINDOW = "1h"
 """What is 'now'; a day of such windows before it is 'usual'."""

@@ -1,4 +1,4 @@
-"""The order book as columns of bars: the rebuilt book (`BookFold`), best quotes alone (`TickerFold`), archived bands.
+"""The order book as columns of bars: the rebuilt book, best quotes alone (`TickerFeatures`), archived bands.
 
 Everything is as *available*: an event counts in the bar in whose (open, close] it arrived, and a bar ends with the book
 as it was known at its close. One object keeps the state between two calls, so a history may come whole or a bar at a
@@ -45,7 +45,7 @@ from virtuoso.market.features.book.orderflow import (
     take_trade,
     watch_large,
 )
-from virtuoso.market.features.book.rebuild import Gap, drained, open_gap
+from virtuoso.market.features.book.rebuild import OutOfSync, drained, open_gap
 from virtuoso.market.features.book.sampling import LEAST_SAMPLES, look_over, sample, write_bar
 from virtuoso.market.features.book.state import (
     CHANGE,
@@ -59,8 +59,9 @@ from virtuoso.market.features.book.state import (
     take_message,
     with_room,
 )
-from virtuoso.market.schema.columns import BANDS, BOOK_COLUMNS, Array
+from virtuoso.market.schema.columns import BANDS, BOOK_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array
 
 SAMPLES = 10
 """Instants of a bar at which the book is looked at; the last is the close."""
@@ -106,7 +107,7 @@ class _InOrder:
         return given, start
 
 
-class BookFold(_InOrder):
+class BookFeatures(_InOrder):
     """Folds changes of the book, and trades where there are some, into every column of the book.
 
     Parameters
@@ -121,15 +122,15 @@ class BookFold(_InOrder):
     def __init__(self, timeframe: Timeframe) -> None:
         super().__init__(timeframe)
         self._book, self._tally = new_state(), new_tally()
-        self._gaps: list[Gap] = []
+        self._gaps: list[OutOfSync] = []
 
     @property
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[OutOfSync]:
         """Stretches in which the book was not known (ms, why); the last may still be open."""
         return [*self._gaps, *open_gap(self._book)]
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `EventFold`."""
+        """Columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         depth, trades = given["depth"], given["trades"]
         out = np.empty((len(self.columns), end - start))
@@ -221,7 +222,7 @@ def _trades_of(trades: Events) -> Trades:
     return Trades(*(np.require(array, requirements=["C", "W"]) for array in arrays))
 
 
-class TickerFold(_InOrder):
+class TickerFeatures(_InOrder):
     """Folds best quotes alone into the columns that they can give; a quote holds for as long as its kind says.
 
     Parameters
@@ -237,7 +238,7 @@ class TickerFold(_InOrder):
         self._last = np.full(5, np.nan)  # bid, its size, ask, its size, until when it holds
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `EventFold`."""
+        """Columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         ticker = given["ticker"]
         quotes = np.stack([ticker[name] for name in ("bid", "bid_size", "ask", "ask_size")])
@@ -281,7 +282,7 @@ def fold_quotes(
             out[4, bar], out[5, bar], out[6, bar], out[7, bar] = spread / samples, widest, lean / samples, flow
 
 
-class BandsFold(_InOrder):
+class BandsFeatures(_InOrder):
     """Folds Binance's archived depth bands into the depth columns that they can give.
 
     The files hold the depth within 1, 2 and 5 % of the middle about twice a minute; the nearer bands are not known, and
@@ -301,7 +302,7 @@ class BandsFold(_InOrder):
         self._last = dict.fromkeys(self.columns, (np.nan, 0))
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `EventFold`."""
+        """Columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         bands, timeframe = given["bands"], self.timeframe
         closes = (np.arange(start, end, dtype=np.int64) + 1) * timeframe.ms

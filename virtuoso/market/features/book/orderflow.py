@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner
 from virtuoso.market.features.book.state import BookState, Record, Rows
-from virtuoso.market.schema.columns import BANDS, Array
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.types import Array
 
 TOP = 10
 """Levels whose order flow counts."""
@@ -79,7 +80,7 @@ class Trades(NamedTuple):
 
 
 def new_tally() -> NDArray[Any]:
-    """Give a tally of nothing, shape (1,)."""
+    """Return a tally of nothing, shape (1,)."""
     tally = np.zeros(1, dtype=TALLY)
     tally["closes"], tally["taken_slot"] = np.nan, -1
     return tally

@@ -31,11 +31,11 @@ from virtuoso.market.features.book.state import (
     rows_of,
     with_room,
 )
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.types import Array
 
 
-class Gap(NamedTuple):
+class OutOfSync(NamedTuple):
     """A stretch in which the book was not known."""
 
     start: int
@@ -58,7 +58,7 @@ class Book:
     def __init__(self) -> None:
         self._state = new_state()
         self._until = NEVER
-        self._gaps: list[Gap] = []
+        self._gaps: list[OutOfSync] = []
 
     def feed(self, depth: Events) -> Events:
         """Take messages of the book.
@@ -107,7 +107,7 @@ class Book:
         return int(self._state.now["last_id"][0])
 
     @property
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[OutOfSync]:
         """Stretches in which the book was not known (ms); the last may still be open."""
         return [*self._gaps, *open_gap(self._state)]
 
@@ -125,7 +125,7 @@ class Book:
         return np.abs(self._state.key[row, :n][::-1]), self._state.size[row, :n][::-1].copy()
 
 
-def drained(book: BookState, gaps: Integers) -> list[Gap]:
+def drained(book: BookState, gaps: Integers) -> list[OutOfSync]:
     """Take the finished gaps that a kernel wrote down.
 
     Raises
@@ -137,12 +137,12 @@ def drained(book: BookState, gaps: Integers) -> list[Gap]:
     check_room("gaps of an order book", count, len(gaps))
     check_room("levels of an order book", capacity + int(book.now["without_room"][0]), capacity)
     book.now["gaps"] = 0
-    return [Gap(int(start), int(end), REASONS[reason]) for start, end, reason in gaps[:count]]
+    return [OutOfSync(int(start), int(end), REASONS[reason]) for start, end, reason in gaps[:count]]
 
 
-def open_gap(book: BookState) -> list[Gap]:
-    """Give the stretch in which the book is not known now, if it is not."""
+def open_gap(book: BookState) -> list[OutOfSync]:
+    """Return the stretch in which the book is not known now, if it is not."""
     now = book.now[0]
     if now["in_sync"] or now["unknown_from"] == NEVER:
         return []
-    return [Gap(int(now["unknown_from"]), None, REASONS[int(now["reason"])])]
+    return [OutOfSync(int(now["unknown_from"]), None, REASONS[int(now["reason"])])]

@@ -29,7 +29,8 @@ from virtuoso.market.features.book.orderflow import (
     keep_large,
 )
 from virtuoso.market.features.book.state import SILENCE_MS, BookState, Record
-from virtuoso.market.schema.columns import BANDS, Array
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.types import Array
 
 LEAST_SAMPLES = 9
 """Of them, how many must find a known book, or the bar is not known."""

@@ -13,7 +13,8 @@ import numpy as np
 from virtuoso.errors import DataError
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.features.book.sampling import LEAN_REACH
-from virtuoso.market.schema.columns import BANDS, Array
+from virtuoso.market.schema.columns import BANDS
+from virtuoso.types import Array
 
 FEATURES = (
     "spread", "micro_lean", "book_lean", *(f"{side}_depth_{band}" for band in BANDS for side in ("bid", "ask")),
@@ -24,7 +25,7 @@ LANES, DEEP = 4, 5
 
 
 def snapshot_features(prices: Array, sizes: Array) -> dict[str, Array]:
-    """Give spread, lean and depth of each of many books.
+    """Return spread, lean and depth of each of many books.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.events import Events
-from virtuoso.market.schema.columns import Array
 from virtuoso.market.schema.kinds import NO_ID
+from virtuoso.types import Array
 
 Integers = NDArray[np.int64]
 Record = Any
@@ -69,14 +69,14 @@ class BookState(NamedTuple):
 
 
 def new_state(capacity: int = 4_096) -> BookState:
-    """Give a book that has seen nothing, with room for so many levels a side."""
+    """Return a book that has seen nothing, with room for so many levels a side."""
     now = np.zeros(1, dtype=STANDING)
     now["last_id"], now["seen_at"], now["unknown_from"], now["reach"] = NO_ID, NEVER, NEVER, np.inf
     return BookState(np.empty((2, capacity)), np.empty((2, capacity)), now)
 
 
 def with_room(book: BookState, rows: int) -> BookState:
-    """Give the same book with room for as many more levels as rows may bring."""
+    """Return the same book with room for as many more levels as rows may bring."""
     needed = int(book.now["count"].max()) + rows + int(book.now["held"][0])
     capacity = book.key.shape[1]
     if needed <= capacity:

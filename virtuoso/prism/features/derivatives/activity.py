@@ -13,10 +13,10 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import Array
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.windows import known_mean, known_rms
 from virtuoso.prism.scale import ratio
+from virtuoso.types import Array
 
 PUBLISHED = Timeframe("5m")
 """How often open interest and ratios are published."""

@@ -14,11 +14,12 @@ import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.market.schema.columns import NEUTRAL_FUNDING, Array
+from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.component import Feature, Int
 from virtuoso.prism.features.derivatives.activity import PUBLISHED, joined, not_faster, squashed
 from virtuoso.prism.features.windows import known_deviation, known_mean
 from virtuoso.prism.scale import ratio
+from virtuoso.types import Array
 
 HOUR, SETTLED = Timeframe("1h"), Timeframe("8h")
 """A calm clock for weeks of ratios and turnover; how often funding is settled."""

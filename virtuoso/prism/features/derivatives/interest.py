@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.schema.columns import NEUTRAL_FUNDING, Array
+from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.component import Component, Feature, Float, Int
 from virtuoso.prism.faces.divergence import DivergenceState, disagreements
 from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import known_mean, unknown
 from virtuoso.prism.scale import Squash, ratio
+from virtuoso.types import Array
 
 STILL = 0.0001
 """Share of open interest below which a step of it means nothing."""
