@@ -23,7 +23,7 @@ $(STAMP): requirements.txt requirements-uv.txt pyproject.toml
 
 setup: $(STAMP) ## install everything into .venv from the hash lock
 
-demo: $(STAMP) ## the main job, offline, on a simulated market: results page in reports/demo
+demo: $(STAMP) ## the main job, offline, on a simulated market: its page in reports/demo
 	@# The first time, a second process compiles what the demo needs last while it makes its market.
 	@test -e $(VENV)/.warm || { $(BIN)/python -m virtuoso.precompile && touch $(VENV)/.warm; } & $(BIN)/virtuoso demo
 
@@ -48,7 +48,7 @@ check: lint test ## what must hold before a change is proposed
 bench: $(STAMP) ## benchmarks: ratios against peers in one run
 	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds -p no:randomly
 
-serve: $(STAMP) ## show the results pages on http://127.0.0.1:8000 until the signals API is there
+serve: $(STAMP) ## show the pages on http://127.0.0.1:8000 until the signals API is there
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory reports
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements.txt

@@ -55,9 +55,6 @@ class Tilt(vt.Component):
     period: int = vt.Int(24, low=2, high=200)
     atr = vt.ATR()
 
-    def memory(self, timeframe):
-        return self.period + 1
-
     def value(self, close, atr):
         moved = close * float("nan")  # not known until `period` bars have passed
         moved[self.period :] = close[self.period :] - close[: -self.period]
@@ -66,8 +63,8 @@ class Tilt(vt.Component):
 
 # %% [markdown]
 # From this follow its scores over years and at a bar that has just closed, its cache, its explanations and its
-# parameters. The words for the engine are `memory` (what it must be fed) and `value` (the function, whose arguments name
-# what it looks at: the close, and a feature that others use as well).
+# parameters. The word for the engine is `value`: the function, whose arguments name what it looks at, the close, and a
+# feature that others use as well. What forgets more slowly than a window of `period` bars declares its `memory` too.
 #
 # ## The certificate
 #

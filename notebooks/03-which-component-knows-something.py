@@ -110,9 +110,6 @@ class Coin(vt.Component):
     scale = vt.Linear(zero=0.0, hundred=1.0)
     bands = {0: "tossed"}
 
-    def memory(self, timeframe):
-        return 1
-
     def value(self, volume):
         return (volume * 7919.0) % 1.0
 

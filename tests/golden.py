@@ -51,6 +51,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.backtest.stress import costs, delay
 from virtuoso.research.crosscheck.orders import Terms
+from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.validation.barriers import outcomes
@@ -64,6 +65,7 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.signals.strategy import intents
 from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings
 
@@ -309,15 +311,15 @@ def made_up_search() -> tuple[Array, NDArray[np.int64]]:
 
 
 def of_vectorbt(market: Market, scores: Scores, configurations: int) -> Found:
-    """The cross-check and the sweep by the fills of vectorbt."""
-    found = workflows.cross_check(scores, settings=market.settings, record=False)
+    """The same intents through vectorbt, and the sweep by its fills."""
+    terms = Terms(risk=market.settings.trading.base_position_size)
+    found = simulate(scores, intents(scores, market.settings.signals), risk=terms.risk)
     yield from under("cross_check.trades", found.trades)
     yield from under("cross_check", {"equity": found.equity, "position": found.position, "benchmark": found.benchmark})
     yield from under("cross_check.metrics", found.metrics)
     yield "cross_check.counts", sorted(found.counts.values())
-    signals, trading = market.settings.signals, market.settings.trading
-    drawn = Configurations.around(scores.prism, signals, configurations, Env(seed=0))
-    for name, value in of_sweep(VectorbtSweep(scores, drawn, Terms(risk=trading.base_position_size)).run()):
+    tried = Configurations.around(scores.prism, market.settings.signals, configurations, Env(seed=0))
+    for name, value in of_sweep(VectorbtSweep(scores, tried, terms).run()):
         yield f"sweep.{name}", value
 
 

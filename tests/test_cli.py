@@ -683,11 +683,11 @@ class TestBacktest:
             "ASSUMED: the last price stands for the mark price.",
             "ASSUMED: funding of 0.0100%",
             "Mean forward return over 4h",
-            "results page:",
+            "tear sheet:",
         ):
             assert words in done.out
-        page = next(line for line in done.out.splitlines() if line.startswith("results page: "))
-        assert "simulated" in (tmp_path / page.removeprefix("results page: ")).read_text()
+        page = next(line for line in done.out.splitlines() if line.startswith("tear sheet: "))
+        assert "simulated" in (tmp_path / page.removeprefix("tear sheet: ")).read_text()
 
     def test_stored_finer_bars_tell_the_order_of_prices(self, virtuoso: Virtuoso, stored: Path, few: Path):
         command = (*self.TRADED, "--data", stored, "-c", few)
@@ -745,16 +745,26 @@ class TestBacktest:
         terms = json.loads((tmp_path / folder / "config.json").read_text())["terms"]
         assert terms["limits"]["base_size"] == 0.03
 
-    def test_vectorbt_cross_checks_one_symbol(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        command = ("backtest", "BTCUSDT", *SAME, "--data", stored, "-c", few, "--fills", "vectorbt")
-        assert "Partial targets" in virtuoso(*command).out
-        refused = virtuoso(*command, "--leverage", "3")
-        assert refused.code == 2
-        assert "it knows no --leverage" in refused.err
+    def test_crosscheck_lists_trades_that_vectorbt_makes_otherwise(
+        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
+    ):
+        command = (*self.TRADED, "--data", stored, "-c", few, "--crosscheck")
+        said = virtuoso(*command).out
+        assert "trades by the contract" in said
+        assert "DECIDED" in said
+        found = virtuoso(*command, "--json").json
+        assert found["crosscheck"]["trades"]["contract"] == len(found["crosscheck"]["differences"]) + (
+            found["crosscheck"]["trades"]["same"]
+        ) - sum(one["contract"] is None for one in found["crosscheck"]["differences"])
+        assert "unexplained" not in found["crosscheck"]["causes"]
+        kept = json.loads((tmp_path / found["folder"] / "crosscheck.json").read_text())
+        assert kept == found["crosscheck"]
 
-    def test_an_engine_that_there_is_not_is_refused(self, virtuoso: Virtuoso, stored: Path):
-        refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--fills", "vectorbtt")
-        assert "Did you mean 'vectorbt'?" in refused.err
+    @pytest.mark.parametrize("fills", ["vectorbt", "vectorbtt"])
+    def test_other_fills_are_refused_and_the_cross_check_is_named(self, virtuoso: Virtuoso, stored: Path, fills: str):
+        refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--fills", fills)
+        assert refused.code == 2
+        assert "--crosscheck" in refused.err
 
 
 class TestSweep:

@@ -27,6 +27,7 @@ from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.files.json import to_json
 from virtuoso.reports.format import percent
+from virtuoso.runs.schema import TEARSHEET_HTML
 
 if TYPE_CHECKING:
     from virtuoso.config import Settings
@@ -128,7 +129,7 @@ def _facts(work: Work, folder: Path) -> dict[str, Any]:
         "total_return": result.metrics["total_return"],
         "buy_and_hold": result.benchmark_metrics["total_return"],
         "signals": [signal.id for signal in work.signals],
-        "page": folder / work.symbol / "results.html",
+        "page": folder / work.symbol / TEARSHEET_HTML,
     }
 
 
@@ -302,6 +303,8 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
     from virtuoso.reports.demo_page import Coin, DemoPage
+    from virtuoso.reports.tearsheet.model import TearSheet
+    from virtuoso.runs.read import read_run
     from virtuoso.signals.message.store import SignalFolder
 
     with journal.step("pages", "virtuoso demo") as step:
@@ -309,9 +312,11 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
         with disk.beside(made.folder, lambda path: path.name.startswith(f".{made.folder.name}.")) as fresh:
             coins = []
             for each in made.works:
-                _keep_or_save(each.result, made.folder / each.symbol, fresh / each.symbol)
+                folder = fresh / each.symbol
+                _keep_or_save(each.result, made.folder / each.symbol, folder)
                 written = [SignalFolder(fresh).save(signal) for signal in each.signals]
-                coins.append(Coin(each.result.page(), f"{each.symbol}/results.html", written[::-1]))
+                href = f"{each.symbol}/{TEARSHEET_HTML}"
+                coins.append(Coin(each.scores, TearSheet(read_run(folder)), href, written[::-1]))
             steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
             page = DemoPage(coins, steps, made.days, made.seed, settings.signals.min_coverage)
             (fresh / PAGE).write_text(page.html(), encoding="utf-8")
@@ -322,9 +327,10 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
     """Write a run folder, or take over the one of an earlier demo that holds this very run."""
+    from virtuoso.reports.tearsheet.write import write_tearsheet
     from virtuoso.runs.write import holds_run
 
     if holds_run(before, result):
         shutil.copytree(before, folder)
     else:
-        result.save(folder)
+        result.save(folder, finish=lambda fresh: write_tearsheet(fresh, name=folder.name))

@@ -21,8 +21,8 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import policy_for
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.faces import FACES
 from virtuoso.prism.laws.distribution import distribution, markdown
-from virtuoso.prism.registry import FACES
 
 LADDER = ("1m", "5m", "30m", "4h")
 ARCHIVE = ["open_time_ms", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",

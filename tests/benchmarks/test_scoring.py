@@ -11,6 +11,8 @@ import talib
 
 from virtuoso.market.gaps import policy_for
 from virtuoso.market.live import LiveFrame
+from virtuoso.prism.engine.graph import timeframes
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
@@ -57,13 +59,13 @@ def frame(request):
 
 
 def test_whole_prism_four_timeframes(benchmark, frame):
-    benchmark.pedantic(PRISM.score, args=(frame,), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(score, args=(PRISM, frame), rounds=3, warmup_rounds=1)
     per_bar(benchmark, frame)
 
 
 def test_whole_prism_from_cache(benchmark, frame, tmp_path):
-    PRISM.score(frame, cache_folder=tmp_path)
-    benchmark.pedantic(PRISM.score, args=(frame,), kwargs={"cache_folder": tmp_path}, rounds=3, warmup_rounds=1)
+    score(PRISM, frame, cache_folder=tmp_path)
+    benchmark.pedantic(score, args=(PRISM, frame), kwargs={"cache_folder": tmp_path}, rounds=3, warmup_rounds=1)
     per_bar(benchmark, frame)
 
 
@@ -71,7 +73,7 @@ def test_one_live_bar(benchmark, frame):
     """Two days of minutes, one by one, due timeframes; p50, p99 and the four-hourly minutes in the extra info, ms."""
     base, bars = frame.base, 2 * 1440
     history = frame.until((base.end - bars) * 60_000)
-    live = LiveFrame(history, PRISM.clocks(base.timeframe), policy_for("simulated", 60_000))
+    live = LiveFrame(history, timeframes(PRISM, base.timeframe), policy_for("simulated", 60_000))
     workspace = Workspace(live.frame)
     rows = iter(range(base.end - bars, base.end))
 
@@ -80,7 +82,7 @@ def test_one_live_bar(benchmark, frame):
         i = number - base.first
         values = {name: float(column[i]) for name, column in base.columns.items()} if base.state[i] <= 1 else None
         workspace.grow(live.close(number, values))
-        return PRISM.assemble(workspace, number, number + 1)
+        return assemble(PRISM, workspace, number, number + 1)
 
     benchmark.pedantic(one_bar, rounds=bars, iterations=1)
     times = np.array(benchmark.stats.stats.data[1:]) * 1e3  # the first one computes what the history left open

@@ -15,6 +15,7 @@ import pytest
 from tests.benchmarks.vectorbt_sweep import VectorbtSweep
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms, Stage
@@ -34,7 +35,7 @@ def settings_of(enter: float) -> SignalSettings:
 
 @pytest.fixture(scope="module")
 def scored(year):
-    return Prism.standard().score(year)
+    return score(Prism.standard(), year)
 
 
 def ready(scores, fills, enter, n=64):
@@ -154,7 +155,7 @@ def test_growth_with_bars(benchmark, scored, share):
     """Flat in the length of history: the figure a bar-configuration is that of the whole year."""
     ms = scored.frame.timeframe.ms
     end = scored.start + int(len(scored) * share)
-    part = scored.prism.score(scored.frame.within(scored.start * ms, end * ms))
+    part = score(scored.prism, scored.frame.within(scored.start * ms, end * ms))
     swept = ready(part, "vectorbt", DENSITIES["sparse"])
     result = swept.run(1)
     seconds = cpu(lambda: swept.run(1))

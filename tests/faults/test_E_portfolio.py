@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.reports.pages import page_of
 from tests.research.scenes import bars, flat, intents, market, random_intents, unscored, walk
 from tests.research.test_portfolio_backtest import COSTLY, NO_FUNDING, run, trade, two, whole
 from virtuoso.errors import NoDataError
@@ -49,7 +50,7 @@ class TestWhatIsNotKnownOfAPerpetual:
         result = run(flat(n=60 * 24), (10, 1, 90.0, 200.0), terms=FundingTerms(0.001, True))
         assert "ASSUMED: funding of 0.1000% every eight hours" in result.summary()
         assert "ASSUMED: the last price stands for the mark price" in result.summary()
-        page = result.page().html()
+        page = page_of(result, tmp_path)
         assert "ASSUMED: funding of 0.1000% every eight hours" in page
         assert result.metrics["funding"] == pytest.approx(-2 * 0.001 * result.trades["size"][0] * 100.0)
 
@@ -76,12 +77,12 @@ class TestTooLittleToJudge:
         assert "not testable" in words
         assert "inf" not in words.replace("inf" + "orm", "")
 
-    def test_E48_zero_trades_say_that_nothing_was_traded(self):
+    def test_E48_zero_trades_say_that_nothing_was_traded(self, tmp_path):
         result = run(walk(1, MONTH))
         assert "Nothing was traded: there is nothing to judge." in result.summary()
         assert len(result.breakdowns) == 0
         assert np.isnan(result.metrics["repaired_share"])
-        assert "not testable" in result.page().html()
+        assert "not testable" in page_of(result, tmp_path)
 
 
 class TestOverlapsAndReversals:

@@ -12,6 +12,7 @@ from tests.builders import market
 from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.market.gaps import UNKNOWN
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.decision import decide
@@ -61,7 +62,7 @@ class TestE36AllFacesAreMissing:
     def test_E36_no_signal(self):
         young = market(seed=3, bars=60, gaps=False, flats=False)
         weights = {face.name: float(face.name == "orderbook") for face in scenes.PRISM.faces}
-        blind = Prism(scenes.PRISM.faces, weights).score(young, block=scenes.BLOCK)
+        blind = score(Prism(scenes.PRISM.faces, weights), young, block=scenes.BLOCK)
         assert np.isnan(blind.confluence).all()
         assert signals(blind, SignalSettings(min_coverage=0.0)) == []
         assert len(intents(blind, SignalSettings(min_coverage=0.0))) == 0
@@ -89,7 +90,7 @@ class TestE49OverlappingSignalsAndReversals:
         live = []
         for i in range(at, at + 120):
             workspace.grow(scenes.until(i + 1))
-            live.append(intents(scenes.PRISM.assemble(workspace, first + i, first + i + 1), self.SETTINGS))
+            live.append(intents(assemble(scenes.PRISM, workspace, first + i, first + i + 1), self.SETTINGS))
         made = np.concatenate(live)
         expected = whole[(whole["number"] >= first + at) & (whole["number"] < first + at + 120)]
         assert len(made) > 5

@@ -16,6 +16,7 @@ from tests.archives import bars, env, minutes
 from tests.lake.test_store import SPOT, put
 from virtuoso.errors import VirtuosoError
 from virtuoso.lake.lake import Lake
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 
 N = 1_500
@@ -31,12 +32,12 @@ def small(monkeypatch):
     """Every kind of file there is, of a series of a day."""
     monkeypatch.setattr("virtuoso.lake.cache.LEAST_ROWS", 1_000)
     monkeypatch.setattr("virtuoso.prism.engine.cache.SEGMENT", 1_024)
-    monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 512)
+    monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 512)
 
 
 def answer(root: Path) -> dict[str, np.ndarray]:
     frame = Lake(root / "lake", env=env()).frame(str(SPOT.symbol), "1m")
-    scores = PRISM.score(frame, block=64, cache_folder=root / "scores" / "blocks")
+    scores = score(PRISM, frame, block=64, cache_folder=root / "scores" / "blocks")
     return {"close": frame.base.columns["close"], **scores.arrays()}
 
 

@@ -58,7 +58,7 @@ class TestTheFolderOfTheDemo:
     def test_holds_a_page_with_a_link_to_each_coin(self, project: Path):
         demo = project / "reports" / "demo"
         page = Links((demo / "index.html").read_text())
-        assert {f"{symbol}/results.html" for symbol in SYMBOLS} <= set(page.links)
+        assert {f"{symbol}/tearsheet.html" for symbol in SYMBOLS} <= set(page.links)
         assert all((demo / link).is_file() for link in page.links)
 
     def test_loads_nothing_from_anywhere(self, project: Path):

@@ -106,9 +106,9 @@ class TestTheMainJob:
             "config.json",
             "provenance.json",
             "trades.parquet",
-            "results.html",
+            "tearsheet.html",
         }
-        assert "simulated market" not in (folder / "results.html").read_text()
+        assert "simulated market" not in (folder / "tearsheet.html").read_text()
         following = shlex.split(found["next"])
         assert following[:3] == ["virtuoso", "signals", "list"]
         listed = virtuoso("signals", "list", *MARCH, "--limit", "3")["signals"]

@@ -185,6 +185,38 @@ class LongAverage(Example):
         return ratio(close - average, unit(high, low))
 
 
+class Undeclared(Component):
+    """An exponential average that declares no memory: the default is that of a plain window."""
+
+    title = "Undeclared"
+    source = "tests/laws"
+    scale = Squash(half=1.0)
+    bands = BANDS
+    period: int = Int(20, low=2, high=200)
+
+    def value(self, close, high, low):
+        smooth, average = close[0], np.empty(len(close))
+        for t, price in enumerate(close):
+            smooth += (price - smooth) / self.period
+            average[t] = smooth
+        return ratio(close - average, unit(high, low))
+
+
+class Plain(Component):
+    """Six lines: a window that needs no memory of its own."""
+
+    title = "Plain"
+    source = "tests/laws"
+    scale = Squash(half=3.0)
+    bands = BANDS
+    period: int = Int(24, low=2, high=200)
+
+    def value(self, close, high, low):
+        moved = np.full(len(close), np.nan)
+        moved[self.period :] = close[self.period :] - close[: -self.period]
+        return ratio(moved, unit(high, low))
+
+
 class MatrixProduct(Example):
     """Weighted sums by BLAS: a row of the product depends on how many rows there are."""
 
@@ -258,7 +290,8 @@ LEAKS = {
     CentredAverage(): "future", Gradient(): "future", WholeZScore(): "future", WholeRank(): "future",
     WholeRange(): "future", TwoWayFilter(): "future", SavitzkyGolay(): "future", NextClose(): "future",
     UnconfirmedSwing(): "future", BackwardFill(): "future", RareLeak(): "cutting", FormingHour(): "future",
-    SessionTotal(): "future", SinceForever(): "memory", LongAverage(): "memory", MatrixProduct(): "cutting",
+    SessionTotal(): "future", SinceForever(): "memory", LongAverage(): "memory", Undeclared(): "memory",
+    MatrixProduct(): "cutting",
     Jitter(): "purity", Remembering(): "purity", Writing(): "purity", RawPrice(): "units",
     AlwaysBullish(): "mirror", Sign(): "mirror", OutOfBounds(): "bounds",
 }  # fmt: skip
@@ -315,7 +348,9 @@ class LastHour(Example):
         return np.where(known, ratio(close - close[np.maximum(at, 0)], unit(high, low)), np.nan)
 
 
-CLEAN = [Momentum(), TrailingZScore(), ConfirmedSwing(), LastHour(), Momentum(period=30), TrailingZScore(period=50)]
+CLEAN = [
+    Momentum(), Plain(), TrailingZScore(), ConfirmedSwing(), LastHour(), Momentum(period=30), TrailingZScore(period=50),
+]  # fmt: skip
 
 
 # --- leaks that hide --------------------------------------------------------------------------------------------

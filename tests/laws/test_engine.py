@@ -27,6 +27,7 @@ from virtuoso.market.events import Events, events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.kinds import KINDS as EVENT_KINDS
+from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.sweep.grid import Configurations
@@ -402,7 +403,7 @@ class TestTheAccountsOfASweep:
         funding = {frame.instrument: events_of(EVENT_KINDS["funding"], paid[:, 0].astype(np.int64), columns)}
         stage = Stage.of([frame], slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS)
         tried = Configurations.around(PRISM, self.SETTINGS, self.ROWS, Env(seed=3), points=12.0)
-        return Sweep(PRISM.score(frame), tried, stage=stage, account=self.ACCOUNT)
+        return Sweep(score(PRISM, frame), tried, stage=stage, account=self.ACCOUNT)
 
     @pytest.mark.parametrize("seed", [7, 8])
     def test_events_by_a_moment_are_the_same_bytes(self, seed):

@@ -103,7 +103,7 @@ class TestTheCuts:
 def test_another_process_finds_the_same_bits(frame):
     """Everything in the registry, by a fresh interpreter with another hash seed and clock, after other markets."""
     nodes = [node for node in (*COMPONENTS, *GATES, *DIVERGENCES) if ground(node)[0] is frame]
-    with laws.Elsewhere([(node, ground(node)[1]) for node in nodes], frame, 64) as elsewhere:
+    with laws.FreshValues([(node, ground(node)[1]) for node in nodes], frame, 64) as elsewhere:
         for node in nodes:
             finding = laws.purity_elsewhere(node, frame, ground(node)[1], elsewhere, block=64)
             assert finding.holds, str(finding)

@@ -17,7 +17,7 @@ from virtuoso.market import gaps
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import Finding, rarest
+from virtuoso.prism.laws.findings import Finding, rarest
 
 MINUTE = Timeframe("1m")
 FRAME = market(seed=3, bars=2_000)
@@ -26,9 +26,9 @@ ALL = {**LEAKS, **HIDING}
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[laws.Elsewhere]:
+def elsewhere() -> Iterator[laws.FreshValues]:
     """One fresh process for all of them: a process each would take a minute."""
-    with laws.Elsewhere([(node, MINUTE) for node in (*ALL, *CLEAN, *HONEST)], FRAME, 64) as there:
+    with laws.FreshValues([(node, MINUTE) for node in (*ALL, *CLEAN, *HONEST)], FRAME, 64) as there:
         yield there
 
 
@@ -38,7 +38,7 @@ def a_file(working_folder: Path) -> None:
     (working_folder / "here.txt").touch()
 
 
-def examined(node: Component, elsewhere: laws.Elsewhere) -> list[Finding]:
+def examined(node: Component, elsewhere: laws.FreshValues) -> list[Finding]:
     """What `laws.examine` finds."""
     frame = market(seed=3, bars=2_000)  # its own: some of them write to their input
     findings = laws.within(node, frame, MINUTE, block=64)
@@ -55,6 +55,13 @@ def test_every_leak_is_caught(leak, law, elsewhere):
     findings = examined(leak, elsewhere)
     assert law in [finding.law for finding in findings if not finding.holds and finding.verdict != "not tested"]
     assert any(finding.broken for finding in findings) or law in ("memory", "units", "mirror")
+
+
+def test_what_needs_more_memory_than_the_default_is_told_to_declare_it():
+    finding = laws.memory(leaks.Undeclared(), FRAME, MINUTE, block=64)
+    assert not finding.holds
+    assert "declare memory(timeframe) if it looks at more than the 21 bars of the default" in finding.detail
+    assert "declare memory" not in laws.memory(leaks.LongAverage(), FRAME, MINUTE, block=64).detail  # it did
 
 
 @pytest.mark.parametrize("component", CLEAN, ids=repr)

@@ -12,12 +12,13 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
 FRAME = market(seed=21, bars=7_000)
 PRISM = Prism.standard()
-WHOLE = PRISM.score(FRAME, block=64).arrays()
+WHOLE = score(PRISM, FRAME, block=64).arrays()
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -35,7 +36,7 @@ def assert_part_of_the_whole(part: dict, at: int) -> None:
 
 @given(st.integers(3_000, 6_999))
 def test_scores_of_a_cut_history_are_the_beginning_of_the_whole(cut):
-    part = PRISM.score(FRAME.until((FRAME.base.first + cut) * 60_000), block=64)
+    part = score(PRISM, FRAME.until((FRAME.base.first + cut) * 60_000), block=64)
     assert_part_of_the_whole(part.arrays(), 0)
 
 
@@ -43,7 +44,7 @@ def test_scores_of_a_cut_history_are_the_beginning_of_the_whole(cut):
 def test_scores_of_a_window_are_a_part_of_the_whole(start, length):
     first = FRAME.base.first
     window = FRAME.within((first + start) * 60_000, (first + start + length) * 60_000)
-    assert_part_of_the_whole(PRISM.score(window, block=64).arrays(), start)
+    assert_part_of_the_whole(score(PRISM, window, block=64).arrays(), start)
 
 
 def test_bar_by_bar_on_a_growing_history_is_the_whole():
@@ -53,7 +54,7 @@ def test_bar_by_bar_on_a_growing_history_is_the_whole():
     for number in range(at, 6_700):
         workspace.grow(FRAME.until((FRAME.base.first + number + 1) * 60_000))
         bar = FRAME.base.first + number
-        assert_part_of_the_whole(PRISM.assemble(workspace, bar, bar + 1).arrays(), number)
+        assert_part_of_the_whole(assemble(PRISM, workspace, bar, bar + 1).arrays(), number)
 
 
 class TestTheFold:
@@ -70,7 +71,7 @@ class TestTheFold:
 
 
 def test_impacts_sum_to_the_face_and_to_the_confluence():
-    explanation = PRISM.score(FRAME).explain()
+    explanation = score(PRISM, FRAME).explain()
     known = [row for row in explanation.total if row.score == row.score]
     assert sum(row.impact for row in known) == pytest.approx(explanation.confluence, abs=1e-9)
     for row in known:
@@ -83,6 +84,6 @@ def test_the_confluence_of_the_mirrored_market_is_mirrored():
     from dataclasses import replace
 
     other = MarketFrame(FRAME.instrument, replace(FRAME.base, columns=mirrored(FRAME.base.columns, pivot)))
-    reflected = PRISM.score(other, block=64)
+    reflected = score(PRISM, other, block=64)
     assert np.nanmax(np.abs(reflected.confluence + WHOLE["confluence"] - 100.0)) < 1e-6
     assert np.nanmax(np.abs(reflected.reliability - WHOLE["reliability"])) < 1e-6

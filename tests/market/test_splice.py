@@ -27,6 +27,7 @@ from virtuoso.market.resample import fold_bars
 from virtuoso.market.rows import Rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, REQUIRED
 from virtuoso.market.splice import LEAST_BARS
+from virtuoso.prism.engine.score import score
 from virtuoso.workflows.scoring import prism_of
 
 DAY = 1440
@@ -129,18 +130,18 @@ class TestImportingMore:
         lake, n, ms = Lake(tmp_path / "lake", env=env()), 5_000, CLOCKS["5m"].ms
         put(lake, minutes(n, step=ms), bars(n), timeframe=CLOCKS["5m"])
         prism = prism_of(None)
-        before = prism.score(lake.frame("BTCUSDT", "5m"))
+        before = score(prism, lake.frame("BTCUSDT", "5m"))
         for start in (JANUARY - 60 * MINUTE, JANUARY + 40 * MINUTE, JANUARY + n * ms):
             put(lake, minutes(10, start), only(bars(n), slice(0, 10)))
         frame = lake.frame("BTCUSDT", "5m")
-        after = prism.score(frame)
+        after = score(prism, frame)
         at = (before.start - after.start) + np.arange(len(before))
         assert np.isfinite(before.confluence).mean() > 0.9
         assert np.array_equal(after.confluence[at], before.confluence, equal_nan=True)
         assert np.isfinite(after.confluence).mean() > 0.9
         assert list(frame.sources) == ["5m stored", "folded from 1m"]
         assert "5m stored 100.0 %, folded from 1m 0.0 %" in repr(frame)
-        part = prism.score(lake.frame("BTCUSDT", "5m", JANUARY + 4_000 * ms, JANUARY + 4_500 * ms))
+        part = score(prism, lake.frame("BTCUSDT", "5m", JANUARY + 4_000 * ms, JANUARY + 4_500 * ms))
         same = slice(part.start - after.start, part.start - after.start + len(part))
         assert np.array_equal(part.confluence, after.confluence[same], equal_nan=True)
 

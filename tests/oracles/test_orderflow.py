@@ -9,7 +9,7 @@ import pytest
 from tests.builders import columns, light
 from tests.oracles.tables import agree
 from virtuoso.clock import Timeframe
-from virtuoso.prism.faces.orderflow import CVD, Imbalance, Liquidity, LiquidityZones, Pressure, TradeFlow, lean
+from virtuoso.prism.faces.orderflow import CVD, Imbalance, Liquidity, LiquidityZones, Pressure, TradeFlow, flow_bias
 from virtuoso.prism.features.candles import CandleBars
 from virtuoso.prism.features.derivatives.activity import PositionMoves, Quadrant, usual_size
 from virtuoso.prism.features.flow import Delta
@@ -35,20 +35,20 @@ def squash(x):
 class TestLean:
     def test_of_three_bars_by_hand(self):
         """Net 3, -1, 2 of volumes of 4 and weights 1/6, 2/6, 3/6: flow 7/6; squares 14 x 14/36 and (0.03 x 4)^2."""
-        found = lean(np.array([3.0, -1.0, 2.0]), np.full(3, 4.0), np.array([1.0, 2.0, 3.0]) / 6.0)
+        found = flow_bias(np.array([3.0, -1.0, 2.0]), np.full(3, 4.0), np.array([1.0, 2.0, 3.0]) / 6.0)
         assert np.isnan(found[:2]).all()
         assert found[2] == pytest.approx((7.0 / 6.0) / np.sqrt(196.0 / 36.0 + 0.0144))
 
     def test_is_nearly_one_where_all_bars_agree(self):
-        assert lean(np.full(20, 5.0), np.full(20, 5.0), np.full(20, 0.05))[-1] == pytest.approx(1.0, abs=1e-3)
+        assert flow_bias(np.full(20, 5.0), np.full(20, 5.0), np.full(20, 0.05))[-1] == pytest.approx(1.0, abs=1e-3)
 
     def test_of_random_sides_has_the_deviation_it_is_said_to_have(self):
         net = np.random.default_rng(3).standard_normal(20_000)
-        found = lean(net, np.abs(net), np.full(25, 0.04))
+        found = flow_bias(net, np.abs(net), np.full(25, 0.04))
         assert np.nanstd(found) == pytest.approx(0.2, rel=0.05)
 
     def test_is_not_known_without_trades(self):
-        assert np.isnan(lean(np.zeros(30), np.zeros(30), np.full(10, 0.1))).all()
+        assert np.isnan(flow_bias(np.zeros(30), np.zeros(30), np.full(10, 0.1))).all()
 
 
 class TestCVD:

@@ -7,10 +7,10 @@ import pytest
 
 from virtuoso.prism.engine.aggregate import (
     LANE,
-    Blended,
-    blend_confluence,
-    blend_faces,
-    blend_timeframes,
+    ComponentArrays,
+    aggregate_confluence,
+    aggregate_faces,
+    aggregate_timeframes,
     participation,
     participation_of,
 )  # fmt: skip
@@ -26,10 +26,10 @@ def blended(points, strengths=None, kinds=None, weights=(0.4, 0.3, 0.2, 0.1), ba
     strong = np.full((1, rows + 1), NAN) if strengths is None else np.array([[*strengths, NAN]], float)
     kind = np.array([[*(kinds or [0] * rows), NAN]], float)
     at = np.repeat(np.arange(rows, dtype=np.uint64).reshape(-1, 1), bars, axis=1)
-    out = Blended.empty(1, bars)
+    out = ComponentArrays.empty(1, bars)
     row = np.array([-1 if strengths is None else 0])
-    blend_timeframes(columns, strong, kind, row, at, np.array(weights[:rows], float), 1, *out)
-    return Blended(*(array[0] for array in out))
+    aggregate_timeframes(columns, strong, kind, row, at, np.array(weights[:rows], float), 1, *out)
+    return ComponentArrays(*(array[0] for array in out))
 
 
 class TestE35OneDimensionMissing:
@@ -62,10 +62,10 @@ class TestAStretch:
         strengths, kinds = random.uniform(-1.0, 1.0, (1, bars + 4)), random.integers(0, 5, (1, bars + 4)).astype(float)
         at = np.stack([np.arange(bars), *(bars + random.integers(0, 4, (2, bars)))]).astype(np.uint64)
         weights, divergence = np.array([0.5, 0.3, 0.2]), np.array([0, -1])
-        whole, single = Blended.empty(2, bars), Blended.empty(2, 1)
-        blend_timeframes(columns, strengths, kinds, divergence, at, weights, 2, *whole)
+        whole, single = ComponentArrays.empty(2, bars), ComponentArrays.empty(2, 1)
+        aggregate_timeframes(columns, strengths, kinds, divergence, at, weights, 2, *whole)
         for t in (0, 1, LANE - 1, LANE, bars - 1, *random.integers(0, bars, 100)):
-            blend_timeframes(columns, strengths, kinds, divergence, at[:, t : t + 1].copy(), weights, 2, *single)
+            aggregate_timeframes(columns, strengths, kinds, divergence, at[:, t : t + 1].copy(), weights, 2, *single)
             for name, array in single._asdict().items():
                 assert np.array_equal(getattr(whole, name)[:, t], array[:, 0], equal_nan=array.dtype != np.int8), name
 
@@ -113,7 +113,7 @@ class TestAFace:
         rows = len(raw)
         room = np.empty((4, 1, 1))
         raw = np.array(raw, float).reshape(-1, 1)
-        blend_faces(raw, raw + 1.0, np.array(coverage, float).reshape(-1, 1), np.zeros(rows, np.int64),
+        aggregate_faces(raw, raw + 1.0, np.array(coverage, float).reshape(-1, 1), np.zeros(rows, np.int64),
                     np.array(share, float), components, *room)  # fmt: skip
         return dict(zip(("raw_score", "score", "coverage", "gate"), room[:, 0, 0].tolist(), strict=True))
 
@@ -138,7 +138,7 @@ def confluence_of(faces, weights, gate=1.0):
     score = np.array(faces, float).reshape(-1, 1)
     coverage, gates = np.where(np.isnan(score), 0.0, 1.0), np.full(score.shape, gate)
     room = np.empty((5, 1))
-    blend_confluence(score, score, coverage, gates, np.array(weights, float), *room)
+    aggregate_confluence(score, score, coverage, gates, np.array(weights, float), *room)
     names = ("confluence", "raw_confluence", "coverage", "agreement", "reliability")
     return dict(zip(names, room[:, 0].tolist(), strict=True))
 

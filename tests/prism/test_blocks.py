@@ -11,6 +11,7 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Feature
 from virtuoso.prism.engine.graph import divergence_of
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace, block_length, visible
 from virtuoso.prism.features.structure import Structure
 from virtuoso.prism.prism import Prism
@@ -232,8 +233,8 @@ class TestWhatIsForgotten:
         frame = market(bars=3_000)
         workspace = Workspace(frame, 64)
         whole = [array.copy() for array in workspace.values(Structure(), MINUTE, START, START + 3_000)]
-        workspace.forget(START + 3_000, frozenset())
-        assert workspace.clock(MINUTE).series[Structure()].first > START
+        workspace.evict(START + 3_000, frozenset())
+        assert workspace.buffers(MINUTE).by_node[Structure()].first > START
         for a, b in ((2_900, 3_000), (1_000, 1_500), (0, 3_000)):
             again = workspace.values(Structure(), MINUTE, START + a, START + b)
             assert all(np.array_equal(x[a:b], y, equal_nan=True) for x, y in zip(whole, again, strict=True))
@@ -248,18 +249,17 @@ class TestWhatIsForgotten:
         frame = market(bars=1_000, gaps=False)
         workspace = Workspace(frame, 64)
         workspace.values(Following(), MINUTE, START, START + 900)
-        workspace.forget(START + 900, frozenset())
+        workspace.evict(START + 900, frozenset())
         Probe.seen.clear()
         workspace.values(Following(), MINUTE, START + 900, START + 1_000)
         assert min(first + wanted for first, wanted, _ in Probe.seen) == START + 900
 
     def test_takes_room_that_does_not_grow_with_the_history(self, monkeypatch):
         monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 2_048)
-        monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 2_048)
         prism, room = Prism.standard(), []
         for bars in (10_000, 20_000):
-            workspace = prism.score(market(bars=bars), block=64).workspace
-            series = workspace.clock(MINUTE).series
+            workspace = score(prism, market(bars=bars), block=64).workspace
+            series = workspace.buffers(MINUTE).by_node
             rows = {component for _, component, _ in prism} | {gate for face in prism.faces for gate in face.gates}
             kept = rows | {divergence_of(row) for row in rows}
             room.append(sum(found.known.nbytes for node, found in series.items() if node not in kept))

@@ -18,7 +18,8 @@ from tests.builders import market
 from virtuoso.files import sealed
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.cache import ScoreCache
-from virtuoso.prism.engine.cache_keys import reach
+from virtuoso.prism.engine.graph import reach, sources
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces.technical import RSI
@@ -36,7 +37,7 @@ def same(a, b):
 
 @pytest.fixture
 def folder(tmp_path):
-    PRISM.score(FRAME, block=64, cache_folder=tmp_path)
+    score(PRISM, FRAME, block=64, cache_folder=tmp_path)
     return tmp_path
 
 
@@ -46,28 +47,28 @@ def filled(folder, frame, prism=PRISM):
 
 class TestASecondRun:
     def test_is_the_same_to_the_bit(self, folder):
-        fresh = PRISM.score(FRAME, block=64).arrays()
-        assert same(fresh, PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+        fresh = score(PRISM, FRAME, block=64).arrays()
+        assert same(fresh, score(PRISM, FRAME, block=64, cache_folder=folder).arrays())
 
     def test_computes_no_finished_block_of_a_component(self, folder):
         workspace = Workspace(FRAME, 64)
         ScoreCache(folder).fill(workspace, PRISM)
-        clock = workspace.clock(FRAME.timeframe)
+        buffers = workspace.buffers(FRAME.timeframe)
         for _, component, _ in PRISM:
-            series = clock.series[component]
+            series = buffers.by_node[component]
             assert (
-                np.array(series.done[:-1]) == (np.arange(len(series.done) - 1) + clock.first_block + 1) * 64
+                np.array(series.done[:-1]) == (np.arange(len(series.done) - 1) + buffers.first_block + 1) * 64
             ).all(), component
 
     def test_writes_nothing_new(self, folder):
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.blocks")}
-        PRISM.score(FRAME, block=64, cache_folder=folder)
+        score(PRISM, FRAME, block=64, cache_folder=folder)
         assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.blocks")}
 
     def test_after_history_grew_is_the_same_to_the_bit(self, tmp_path):
-        PRISM.score(FRAME.until((FRAME.base.first + 3_333) * 60_000), block=64, cache_folder=tmp_path)
-        grown = PRISM.score(FRAME, block=64, cache_folder=tmp_path).arrays()
-        assert same(PRISM.score(FRAME, block=64).arrays(), grown)
+        score(PRISM, FRAME.until((FRAME.base.first + 3_333) * 60_000), block=64, cache_folder=tmp_path)
+        grown = score(PRISM, FRAME, block=64, cache_folder=tmp_path).arrays()
+        assert same(score(PRISM, FRAME, block=64).arrays(), grown)
 
 
 class TestABlockIsNotTaken:
@@ -76,24 +77,24 @@ class TestABlockIsNotTaken:
         close[2_500] += 0.01
         changed = MarketFrame(FRAME.instrument, replace(FRAME.base, columns={**FRAME.base.columns, "close": close}))
         assert 0 < filled(folder, changed) < filled(folder, FRAME)
-        fresh = PRISM.score(changed, block=64).arrays()
-        assert same(fresh, PRISM.score(changed, block=64, cache_folder=folder).arrays())
+        fresh = score(PRISM, changed, block=64).arrays()
+        assert same(fresh, score(PRISM, changed, block=64, cache_folder=folder).arrays())
 
     def test_where_a_parameter_changed(self, folder):
         technical = PRISM.faces[0]
         others = {(c.replace(period=15) if isinstance(c, RSI) else c): w for c, w in technical.components.items()}
         changed = replace(PRISM, faces=(replace(technical, components=others), *PRISM.faces[1:]))
         assert filled(folder, FRAME, changed) < filled(folder, FRAME)
-        assert same(PRISM.score(FRAME, block=64).arrays(), PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+        assert same(score(PRISM, FRAME, block=64).arrays(), score(PRISM, FRAME, block=64, cache_folder=folder).arrays())
         assert same(
-            changed.score(FRAME, block=64).arrays(), changed.score(FRAME, block=64, cache_folder=folder).arrays()
+            score(changed, FRAME, block=64).arrays(), score(changed, FRAME, block=64, cache_folder=folder).arrays()
         )
 
     def test_where_the_file_is_damaged(self, folder):
         for path in folder.rglob("*.blocks"):
             path.write_bytes(path.read_bytes()[:100])
         assert filled(folder, FRAME) == 0
-        assert same(PRISM.score(FRAME, block=64).arrays(), PRISM.score(FRAME, block=64, cache_folder=folder).arrays())
+        assert same(score(PRISM, FRAME, block=64).arrays(), score(PRISM, FRAME, block=64, cache_folder=folder).arrays())
 
     def test_where_the_block_length_is_another(self, folder):
         assert ScoreCache(folder).fill(Workspace(FRAME, 128), PRISM) == 0
@@ -136,12 +137,12 @@ def test_a_constant_of_an_imported_helper_that_changed_is_no_old_score(tmp_path,
         return Prism((Face("technical", "Technical", {component: 1.0}),), {"technical": 1.0})
 
     kept = tmp_path / "kept"
-    up = prism(1).score(FRAME, block=64, cache_folder=kept)
-    down = prism(-1).score(FRAME, block=64, cache_folder=kept)
+    up = score(prism(1), FRAME, block=64, cache_folder=kept)
+    down = score(prism(-1), FRAME, block=64, cache_folder=kept)
     known = np.isfinite(down.confluence)
     assert known.sum() > 4_000
     assert not np.allclose(up.confluence[known], down.confluence[known])
-    fresh = prism(-1).score(FRAME, block=64)
+    fresh = score(prism(-1), FRAME, block=64)
     assert np.array_equal(fresh.confluence, down.confluence, equal_nan=True)
 
 
@@ -179,7 +180,7 @@ FEW = replace(
 def short(patch):
     """Several segments and chunks of a few thousand bars."""
     patch.setattr("virtuoso.prism.engine.cache.SEGMENT", 2_048)
-    patch.setattr("virtuoso.prism.prism.CHUNK", 1_024)
+    patch.setattr("virtuoso.prism.engine.assembly.CHUNK", 1_024)
 
 
 @pytest.fixture(scope="module")
@@ -188,13 +189,13 @@ def kept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         short(patch)
-        FEW.score(SMALL, block=64, cache_folder=folder)
+        score(FEW, SMALL, block=64, cache_folder=folder)
     return folder, {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    return FEW.score(SMALL, block=64).arrays()
+    return score(FEW, SMALL, block=64).arrays()
 
 
 class TestDamage:
@@ -212,8 +213,8 @@ class TestDamage:
 
     def holds(self, folder, fresh):
         """Twice: from what is damaged, then from what was written in its place."""
-        assert same(fresh, FEW.score(SMALL, block=64, cache_folder=folder).arrays())
-        return same(fresh, FEW.score(SMALL, block=64, cache_folder=folder).arrays())
+        assert same(fresh, score(FEW, SMALL, block=64, cache_folder=folder).arrays())
+        return same(fresh, score(FEW, SMALL, block=64, cache_folder=folder).arrays())
 
     @pytest.mark.parametrize("how", HOW)
     def test_of_every_file_is_never_believed(self, kept, fresh, monkeypatch, how):
@@ -237,7 +238,7 @@ class TestDamage:
         self.restore(folder, files)
         name = sorted(files)[rng.integers(len(files))]
         changed(folder / name, "a flipped bit", rng)
-        assert same(fresh, FEW.score(SMALL, block=64, cache_folder=folder).arrays())
+        assert same(fresh, score(FEW, SMALL, block=64, cache_folder=folder).arrays())
 
     @pytest.mark.parametrize("seed", range(4))
     def test_a_flipped_bit_in_the_head_is_never_an_error(self, kept, fresh, monkeypatch, seed):
@@ -265,7 +266,7 @@ class TestDamage:
         short(monkeypatch)
         folder, files = kept
         self.restore(folder, files)
-        FEW.score(market(seed=33, bars=3_000, lit=True), block=64, cache_folder=tmp_path)
+        score(FEW, market(seed=33, bars=3_000, lit=True), block=64, cache_folder=tmp_path)
         blends = [name for name in files if name.suffix == ".rows"]
         for path in tmp_path.rglob("*.blocks"):
             (folder / path.relative_to(tmp_path)).write_bytes(path.read_bytes())
@@ -329,7 +330,7 @@ class TestADiskThatRefuses:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
         try:
-            made = [FEW.score(SMALL, block=64, cache_folder=tmp_path).arrays() for _ in range(2)]
+            made = [score(FEW, SMALL, block=64, cache_folder=tmp_path).arrays() for _ in range(2)]
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert all(same(fresh, one) for one in made)
@@ -343,13 +344,13 @@ class TestADiskThatRefuses:
         root = Path(tempfile.mkdtemp())  # where others may go, too
         try:
             if filled:
-                FEW.score(SMALL, block=64, cache_folder=root)
+                score(FEW, SMALL, block=64, cache_folder=root)
             for path in [*root.rglob("*"), root]:
                 path.chmod(mode if path.is_dir() else mode & 0o444)
             if (me := os.geteuid()) == 0:  # whom nothing is forbidden
                 os.seteuid(12_345)
             try:
-                assert same(fresh, FEW.score(SMALL, block=64, cache_folder=root).arrays())
+                assert same(fresh, score(FEW, SMALL, block=64, cache_folder=root).arrays())
             finally:
                 os.seteuid(me)
         finally:
@@ -366,14 +367,14 @@ class TestFacesAndConfluence:
     @pytest.fixture(autouse=True)
     def _short_segments(self, monkeypatch):
         monkeypatch.setattr("virtuoso.prism.engine.cache.SEGMENT", 2_048)
-        monkeypatch.setattr("virtuoso.prism.prism.CHUNK", 1_024)
+        monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 1_024)
 
     @pytest.fixture
     def fresh(self):
-        return PRISM.score(FRAME, block=64)
+        return score(PRISM, FRAME, block=64)
 
     def score(self, folder, frame=FRAME, prism=PRISM):
-        return prism.score(frame, block=64, cache_folder=folder)
+        return score(prism, frame, block=64, cache_folder=folder)
 
     def files(self, folder):
         return {path: path.stat().st_mtime_ns for path in folder.rglob("confluence/*.rows")}
@@ -381,7 +382,7 @@ class TestFacesAndConfluence:
     def test_are_read_without_reading_a_component(self, tmp_path, fresh):
         self.score(tmp_path)
         again = self.score(tmp_path)
-        assert again.workspace.unread is not None
+        assert again.workspace.pending is not None
         assert np.array_equal(again.confluence, fresh.confluence, equal_nan=True)
         assert np.array_equal(again.effective_inputs, fresh.effective_inputs, equal_nan=True)
         assert np.array_equal(again.faces["technical"].score, fresh.faces["technical"].score, equal_nan=True)
@@ -390,13 +391,13 @@ class TestFacesAndConfluence:
         self.score(tmp_path)
         again = self.score(tmp_path)
         assert same(fresh.arrays(), again.arrays())
-        assert again.workspace.unread is None
+        assert again.workspace.pending is None
 
     def test_are_blended_anew_from_the_same_components_with_other_weights(self, tmp_path):
         other = PRISM.reweighted({"technical": 0.3, "volume": 0.0})
         self.score(tmp_path)
         components = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.blocks")}
-        assert same(other.score(FRAME, block=64).arrays(), self.score(tmp_path, prism=other).arrays())
+        assert same(score(other, FRAME, block=64).arrays(), self.score(tmp_path, prism=other).arrays())
         assert components == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.blocks")}
 
     def test_are_kept_once_a_segment(self, tmp_path):
@@ -418,8 +419,8 @@ class TestFacesAndConfluence:
         close[4_800] += 0.01
         changed = MarketFrame(FRAME.instrument, replace(FRAME.base, columns={**FRAME.base.columns, "close": close}))
         found = self.score(tmp_path, changed)
-        assert same(changed_fresh := PRISM.score(changed, block=64).arrays(), found.arrays())
-        assert not np.array_equal(changed_fresh["confluence"][4_800:], PRISM.score(FRAME, block=64).confluence[4_800:])
+        assert same(changed_fresh := score(PRISM, changed, block=64).arrays(), found.arrays())
+        assert not np.array_equal(changed_fresh["confluence"][4_800:], score(PRISM, FRAME, block=64).confluence[4_800:])
         assert 0 < len(before.items() & self.files(tmp_path).items()) < len(before)
 
     def test_are_blended_anew_where_a_file_is_damaged(self, tmp_path, fresh):
@@ -427,10 +428,14 @@ class TestFacesAndConfluence:
         for path in self.files(tmp_path):
             path.write_bytes(path.read_bytes()[:-100])
         assert same(fresh.arrays(), self.score(tmp_path).arrays())
-        assert self.score(tmp_path).workspace.unread is not None  # and are whole again
+        assert self.score(tmp_path).workspace.pending is not None  # and are whole again
 
 
 def test_a_reach_adds_up_the_memories_of_features():
+    minute = FRAME.timeframe
     for _, component, _ in PRISM:
-        found = reach(component, FRAME.timeframe)
-        assert found["1m"] >= component.memory(FRAME.timeframe)
+        found = reach(component, minute, 0, lambda _: 64)
+        assert -found[minute] >= component.memory(minute)
+        for source in sources(component):
+            if source.clock(minute) == minute:
+                assert -found[minute] >= component.memory(minute) + source.memory(minute), (component, source)

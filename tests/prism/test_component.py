@@ -50,9 +50,18 @@ class TestADeclaration:
         with pytest.raises(DeclarationError, match=missing):
             type("Idea", (Component,), body)
 
-    def test_without_memory_is_refused_when_it_is_asked(self):
-        with pytest.raises(DeclarationError, match="declares no memory"):
-            declare(value=lambda self, close: close)().memory(Timeframe("1m"))
+    def test_with_the_old_name_of_its_sentence_is_told_the_new_one(self):
+        with pytest.raises(DeclarationError, match=r"declares words\(score, value\); its name is explain"):
+            declare(value=lambda self, close: close, words=lambda self, score, value: "up")
+
+    def test_without_memory_is_fed_the_longest_of_its_parameters_in_bars_and_the_bar_before(self):
+        windows = {"fast": Int(3, low=1, high=9), "slow": Int(30, low=1, high=90)}
+        others = {"levels": Int(500, low=1, high=900, unit="levels"), "half": Float(800.0, low=0.0, high=900.0)}
+        minute = Timeframe("1m")
+        idea = declare(**windows, **others, value=lambda self, close: close)
+        assert (idea().memory(minute), idea(fast=9, slow=4).memory(minute)) == (31, 10)
+        assert idea().warmup(minute) == 31
+        assert declare(value=lambda self, close: close)().memory(minute) == 1
 
 
 class TestParameters:
@@ -101,5 +110,5 @@ class TestAComponentIsAValue:
         assert RelativeVolumeX.__name__ == "RelativeVolumeX"
 
     def test_explains_a_score_from_its_raw_value(self):
-        assert RSI().words(85.0, 77.0) == "RSI 77: buyers in full control, stretched"
-        assert RSI().words(float("nan"), float("nan")) == "Relative Strength Index is not known"
+        assert RSI().explain(85.0, 77.0) == "RSI 77: buyers in full control, stretched"
+        assert RSI().explain(float("nan"), float("nan")) == "Relative Strength Index is not known"

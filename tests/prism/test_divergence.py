@@ -20,7 +20,7 @@ from virtuoso.prism.faces.divergence import (
 )
 from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.features.swings import Pivots, standing
-from virtuoso.prism.laws.evidence import changed, noisy
+from virtuoso.prism.laws.disturb import changed, noisy
 
 NODE = ClassicDivergence(oscillator=RSI())
 N, REACH = 120, 5

@@ -27,12 +27,12 @@ from virtuoso.prism.features.derivatives.interest import (
 )
 from virtuoso.prism.features.swings import Pivots
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import differing
-from virtuoso.prism.open_interest.analysis import analyse, clocks, pace, score
+from virtuoso.prism.laws.findings import differing
+from virtuoso.prism.open_interest.analysis import analyse, pace, position_score, structure_timeframes
 from virtuoso.prism.open_interest.report import OpenInterest, quadrant
 from virtuoso.prism.open_interest.squeeze import (
     LEVERAGES,
-    Crowd,
+    CrowdSide,
     Positions,
     liquidation_levels,
     squeeze_points,
@@ -276,16 +276,16 @@ class TestSqueezePoints:
 
     SWINGS = (np.array([110.0]), np.array([1.0])), (np.array([90.0]), np.array([1.0]))
 
-    def found(self, crowd: Crowd, positions: Positions = NOBODY) -> dict[str, float]:
+    def found(self, crowd: CrowdSide, positions: Positions = NOBODY) -> dict[str, float]:
         return {p.side: p.strength for p in squeeze_points(100.0, 2.0, positions, *self.SWINGS, crowd)}
 
     def test_lie_at_unbroken_swings(self):
-        points = squeeze_points(100.0, 2.0, NOBODY, *self.SWINGS, Crowd.of(NAN, NAN))
+        points = squeeze_points(100.0, 2.0, NOBODY, *self.SWINGS, CrowdSide.of(NAN, NAN))
         assert [(p.side, p.price, p.distance) for p in points] == [("below", 90.0, 5.0), ("above", 110.0, 5.0)]
         assert all(p.estimate and p.basis == ("swings",) for p in points)
 
     def test_are_stronger_above_where_shorts_are_crowded_and_below_where_longs_are(self):
-        shorts, longs = self.found(Crowd.of(-3.0, -2.0)), self.found(Crowd.of(3.0, 2.0))
+        shorts, longs = self.found(CrowdSide.of(-3.0, -2.0)), self.found(CrowdSide.of(3.0, 2.0))
         assert shorts["above"] > 2.0 * shorts["below"]
         assert longs["below"] > 2.0 * longs["above"]
         assert shorts["above"] == pytest.approx(longs["below"])
@@ -293,21 +293,21 @@ class TestSqueezePoints:
     def test_are_stronger_where_liquidations_are_estimated(self):
         """Opened at 100 with leverage 10: liquidated at 109.6 and 90.4, beside the swings."""
         positions = Positions(np.array([100.0]), np.array([10.0]), np.array([99.9]), np.array([100.1]))
-        crowd = Crowd.of(NAN, NAN)
+        crowd = CrowdSide.of(NAN, NAN)
         assert self.found(crowd, positions)["above"] > self.found(crowd)["above"] + 0.05
 
     def test_are_not_looked_for_far_away(self):
-        assert squeeze_points(100.0, 0.2, NOBODY, *self.SWINGS, Crowd.of(1.0, 1.0)) == []
+        assert squeeze_points(100.0, 0.2, NOBODY, *self.SWINGS, CrowdSide.of(1.0, 1.0)) == []
 
     def test_are_at_least_a_range_apart(self):
         swings = (np.array([110.0, 110.5, 111.0, 118.0]), np.ones(4))
-        points = squeeze_points(100.0, 2.0, NOBODY, swings, NONE, Crowd.of(NAN, NAN))
+        points = squeeze_points(100.0, 2.0, NOBODY, swings, NONE, CrowdSide.of(NAN, NAN))
         assert len(points) == 2
         assert points[1].price == 118.0
 
     def test_know_no_crowd_where_neither_funding_nor_accounts_are_known(self):
-        assert Crowd.of(NAN, NAN) == Crowd(0.0, ())
-        assert Crowd.of(2.0, NAN).basis == ("funding",)
+        assert CrowdSide.of(NAN, NAN) == CrowdSide(0.0, ())
+        assert CrowdSide.of(2.0, NAN).basis == ("funding",)
 
     def test_forget_a_swing_that_price_has_passed(self):
         nothing = np.full(6, NAN)
@@ -358,7 +358,7 @@ class TestTheRoom:
         [("1s", "5m 30m 4h 1d"), ("5m", "5m 30m 4h 1d"), ("1h", "4h 1d"), ("4h", "4h 1d"), ("1d", "1d")],
     )
     def test_reads_the_clocks_that_the_base_allows(self, base, expected):
-        assert " ".join(map(str, clocks(Timeframe(base)))) == expected
+        assert " ".join(map(str, structure_timeframes(Timeframe(base)))) == expected
         assert pace(Timeframe(base)) == max(Timeframe(base), FIVE)
 
 
@@ -368,9 +368,9 @@ class TestTheLaw:
     FRAME = market(bars=4_000, lit=True)
 
     def test_the_score_of_a_batch_is_that_of_every_single_bar(self):
-        whole = score(Workspace(self.FRAME, 64), self.FRAME.start, self.FRAME.stop)
+        whole = position_score(Workspace(self.FRAME, 64), self.FRAME.start, self.FRAME.stop)
         live, numbers = Workspace(self.FRAME, 64), range(self.FRAME.stop - 1_200, self.FRAME.stop, 7)
-        single = np.array([score(live, number, number + 1)[0] for number in numbers])
+        single = np.array([position_score(live, number, number + 1)[0] for number in numbers])
         there = whole[np.array(numbers) - self.FRAME.start]
         assert np.isfinite(there).mean() > 0.5
         assert not differing(there, single).any()
@@ -397,6 +397,6 @@ class TestTheLaw:
         pivot = float(frame.base.columns["close"][0])
         other = MarketFrame(frame.instrument, replace(frame.base, columns=mirrored(frame.base.columns, pivot)))
         a, b = frame.start, frame.stop
-        one, two = score(Workspace(frame), a, b), score(Workspace(other), a, b)
+        one, two = position_score(Workspace(frame), a, b), position_score(Workspace(other), a, b)
         assert np.nanmax(one) - np.nanmin(one) > 40.0
         np.testing.assert_allclose(one, 100.0 - two, atol=1e-6)

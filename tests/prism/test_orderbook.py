@@ -318,7 +318,7 @@ class TestTheFace:
             "absorption_exhaustion": 0.10, "dom_momentum": 0.08, "obps": 0.05,
         }  # fmt: skip
         assert [gate.name for gate in FACE.gates] == ["spread", "manipulation"]
-        assert not FACE.waiting
+        assert not FACE.unavailable
 
     @pytest.mark.parametrize("node", [*COMPONENTS, *GATES], ids=lambda node: node.name)
     def test_answers_within_minutes(self, node):

@@ -23,7 +23,7 @@ from virtuoso.prism.faces.orderflow import (
     TradeFlow,
 )
 from virtuoso.prism.features.candles import CandleBars
-from virtuoso.prism.features.derivatives.activity import Moves, Quadrant
+from virtuoso.prism.features.derivatives.activity import PositionChanges, Quadrant
 from virtuoso.prism.features.levels import LevelMap
 
 MINUTE, FIVE, HALF_HOUR = Timeframe("1m"), Timeframe("5m"), Timeframe("30m")
@@ -151,7 +151,7 @@ class TestOpenInterest:
 
     @staticmethod
     def quadrant(price, interest):
-        moves = Moves(np.array([price]), np.array([interest]), np.ones(1))
+        moves = PositionChanges(np.array([price]), np.array([interest]), np.ones(1))
         return OpenInterest().score(OpenInterest().value(Quadrant().value(moves)))[0]
 
     def test_calls_new_money_strong_and_leaving_money_weak(self):
@@ -283,7 +283,7 @@ class TestTheFace:
             "liquidity": 0.10, "liquidity_zones": 0.05,
         }  # fmt: skip
         assert sum(weights.values()) == pytest.approx(1.0)
-        assert not FACE.waiting
+        assert not FACE.unavailable
 
     def test_needs_klines_alone_for_four_tenths_of_its_weight(self):
         plain = {"open", "high", "low", "close", "volume", "trades", "taker_buy_volume"}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from virtuoso.errors import ConfigError
+from virtuoso.prism.faces import FACES
 from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.registry import FACES, prism_from
+from virtuoso.prism.registry import prism_from
 from virtuoso.prism.settings import PrismSettings, shipped_weights
 
 
 def weights_of(face):
-    return {**{c.name: w for c, w in face.components.items()}, **face.waiting}
+    return {**{c.name: w for c, w in face.components.items()}, **face.unavailable}
 
 
 def settings(**faces):
@@ -85,3 +88,18 @@ class TestThePrism:
         found = {tf.name: weight for tf, weight in Prism.standard().ladder(Timeframe(base))}
         assert found == pytest.approx(ladder)
         assert next(iter(found)) == base
+
+
+class TestAPrism:
+    @pytest.mark.parametrize("method", ["score", "assemble", "clocks"])
+    def test_only_declares_and_names_what_does_its_former_work(self, method):
+        with pytest.raises(AttributeError, match=r"only declares .* Use virtuoso\."):
+            getattr(Prism.standard(), method)
+
+    def test_names_virtuoso_score(self):
+        with pytest.raises(AttributeError, match=r"Use virtuoso\.score\(frame, prism\)"):
+            Prism.standard().score("frame")
+
+    def test_has_no_other_attribute_and_can_be_copied(self):
+        assert not hasattr(Prism.standard(), "grade")
+        assert copy.deepcopy(Prism.standard()).fingerprint == Prism.standard().fingerprint

@@ -14,10 +14,11 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.prism.engine.assembly import CHUNK
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.prism import Prism
 
 PRISM = Prism.standard()
-SCORES = PRISM.score(market(bars=3_000))
+SCORES = score(PRISM, market(bars=3_000))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def part_recorded():
     for name in ("large_buy_volume", "book_lean"):
         made[name][:1_000] = np.nan
     bars = Bars.from_rows(Timeframe("1m"), times, made, GapPolicy("bridge", 5))
-    return PRISM.score(MarketFrame(Instrument("simulated", "BTCUSDT"), bars))
+    return score(PRISM, MarketFrame(Instrument("simulated", "BTCUSDT"), bars))
 
 
 class TestTheReason:
@@ -55,7 +56,7 @@ class TestTheReason:
 @pytest.fixture(scope="module")
 def long():
     """A history of more than one chunk, scored at once."""
-    return PRISM.score(market(seed=3, bars=CHUNK + 3_000))
+    return score(PRISM, market(seed=3, bars=CHUNK + 3_000))
 
 
 class TestALongHistory:
@@ -63,7 +64,7 @@ class TestALongHistory:
 
     def test_gives_the_components_that_a_short_stretch_of_it_gives(self, long):
         start = long.start + CHUNK - 700
-        part = PRISM.assemble(long.workspace, start, start + 1_500).arrays()
+        part = assemble(PRISM, long.workspace, start, start + 1_500).arrays()
         whole = long.arrays()
         for name, values in part.items():
             at = start - long.start
@@ -78,7 +79,7 @@ class TestALongHistory:
 
     def test_explains_a_moment_as_a_short_stretch_does(self, long):
         number = long.start + CHUNK // 2
-        single = PRISM.assemble(long.workspace, number, number + 1)
+        single = assemble(PRISM, long.workspace, number, number + 1)
         found, expected = (scores.explain(int(single.close_times[0])) for scores in (long, single))
         assert repr(found.faces) == repr(expected.faces)  # in which nan is nan
         assert found.confluence == expected.confluence
@@ -97,7 +98,7 @@ class TestAMissingComponent:
 
 def test_a_workspace_is_let_go_without_the_collector():
     """Hundreds of megabytes must not wait for a search for cycles."""
-    scores = PRISM.score(market(bars=1_200))
+    scores = score(PRISM, market(bars=1_200))
     gone = weakref.ref(scores.workspace)
     del scores
     assert gone() is None

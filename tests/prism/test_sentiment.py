@@ -21,7 +21,7 @@ from virtuoso.prism.faces.sentiment import (
     Risk,
     Volatility,
 )
-from virtuoso.prism.features.derivatives.activity import Activity, Moves
+from virtuoso.prism.features.derivatives.activity import Activity, PositionChanges
 from virtuoso.prism.features.derivatives.crowd import (
     Crowded,
     Crowding,
@@ -214,7 +214,7 @@ class TestVolatility:
 class TestMarketActivity:
     @staticmethod
     def of_moves(price, interest, turnover):
-        moves = Moves(np.array([price]), np.array([interest]), np.array([turnover]))
+        moves = PositionChanges(np.array([price]), np.array([interest]), np.array([turnover]))
         return MarketActivity().score(MarketActivity().value(Activity().value(moves)))[0]
 
     def test_goes_with_price_as_far_as_money_joins(self):
@@ -302,7 +302,7 @@ class TestTheFace:
             "market_activity": 0.15, "risk": 0.12,
         }  # fmt: skip
         assert sum(weights.values()) == pytest.approx(1.0)
-        assert not FACE.waiting
+        assert not FACE.unavailable
 
     @pytest.mark.parametrize("component", EVERYTHING, ids=lambda c: c.name)
     def test_explains_itself_in_a_sentence_at_every_score(self, component):

@@ -40,6 +40,35 @@ HONESTY = {
         {"name": "plateau", "passed": None, "needed": False, "reason": "not tried"},
     ],
 }
+_ROW = {
+    "name": "rsi", "title": "RSI", "score": 61.0, "raw_score": 60.0, "weight": 1.0, "impact": 61.0, "bonus": 1.0,
+    "divergence": "none", "words": "RSI at 61 leans bullish", "reason": "", "timeframes": {"1h": [61.0, None]},
+}  # fmt: skip
+_NOTHING = _ROW | {"name": "imbalance", "title": "Imbalance", "score": None, "raw_score": None, "weight": 0.0,
+                   "impact": None, "bonus": 0.0, "words": "", "reason": "missing column bid_5",
+                   "timeframes": {}}  # fmt: skip
+SCORES = {
+    "instrument": "BTCUSDT binance-usdm",
+    "known": 0.99,
+    "scored": 0.9,
+    "of_trade": True,
+    "explanation": {
+        "symbol": "BTCUSDT", "venue": "binance-usdm", "timeframe": "1h", "time": BEGIN + HOUR * 1_400, "price": 101.5,
+        "confluence": 61.0, "raw_confluence": 60.0, "coverage": 0.6, "agreement": 1.0, "reliability": 0.4,
+        "effective_inputs": 1.0,
+        "total": [_ROW | {"name": "technical", "title": "Technical"},
+                  _NOTHING | {"name": "orderbook", "title": "Orderbook", "reason": "no data for it in the store"}],
+        "faces": {"technical": [_ROW], "orderbook": [_NOTHING]},
+    },
+    "coverage": [
+        {"title": "Technical", "weight": 0.6, "unavailable": [],
+         "components": [{"title": "RSI", "share": 0.987, "missing": []}]},
+        {"title": "Orderbook", "weight": 0.4, "unavailable": ["spread"],
+         "components": [{"title": "Imbalance", "share": 0.0, "missing": ["bid_5"]}]},
+    ],
+    "strips": {"timeframe": "1h", "first": BEGIN // HOUR + HOURS - 120,
+               "scores": {"Confluence": [None, *[55.0] * 119], "Technical": [45.0] * 120}},
+}  # fmt: skip
 RELIABILITY = {
     "basis": "heuristic",
     "signals": 60,
@@ -76,6 +105,7 @@ def run_folder(home: Path, *, without: tuple[str, ...] = (), simulated: bool = F
         "provenance.json": {"instruments": "binance-usdm:BTCUSDT", "timeframe": "1h", "prism": "ab" * 32},
         "words.json": WORDS,
         "honesty.json": HONESTY,
+        "scores.json": SCORES,
         "reliability.json": RELIABILITY,
         "fans.json": {"trades": _fan(random, 40, 1), "days": _fan(random, 60, 4)},
         "equity.parquet": {"close_time": closes, "equity": own, "optimistic": own * np.linspace(1.0, 1.04, HOURS),

@@ -1,58 +1,42 @@
-"""The results page: one file that needs nothing else, honest on its first screen."""
+"""The tear sheet of a backtest: one file that needs nothing else, honest on its first screen."""
 
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from tests.reports.pages import Tree, page_of
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored
+from tests.research.test_portfolio_backtest import COSTLY, whole
 from virtuoso.account.records import TRADE
-from virtuoso.clock import Timeframe
+from virtuoso.clock import Timeframe, iso
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.charts.base import MOST_POINTS, thinned
 from virtuoso.reports.charts.candles import stretch
-from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.panel import FundingTerms
+from virtuoso.runs.read import read_run
 
-VOID = {"meta", "br", "input", "img", "hr", "link"}
+ASSUMED = FundingTerms(0.0001, True)
 
 
-class Tree(HTMLParser):
-    """Collects tags, ids and text, and notices what is not closed."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.tags, self.ids, self.text = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.text.append(data)
+def run(scores, made):
+    rows = whole(made)
+    return backtest([scores], COSTLY, intents_of={scores.frame.instrument: rows}, funding_terms=ASSUMED)
 
 
 @pytest.fixture(scope="module")
 def result():
     frame = market(7, bars=3_000)
-    return backtest(scored(frame), random_intents(frame, 7, 120))
+    scores, made = scored(frame), random_intents(frame, 7, 120)
+    return run(scores, made[np.isfinite(scores.confluence[made["number"] - scores.start])])
 
 
 @pytest.fixture(scope="module")
-def page(result):
-    return result.page().html()
+def page(result, tmp_path_factory):
+    return page_of(result, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +83,14 @@ class TestWhatItSays:
 
     def test_the_honesty_comes_before_the_figures(self, page):
         assert page.index("Before you believe it") < page.index("<h2>Figures</h2>")
-        for words in ("Closed trades", "Ambiguous", "Costs paid", "Tuning", "Not tested yet"):
+        for words in ("Closed trades", "Order within bars", "Costs paid", "Tuning", "Not tested here"):
             assert words in page
 
     @pytest.mark.parametrize(
         "heading",
-        ["Figures", "Limits of the simulation", "Months", "What prices did after each score", "Trades on price",
-         "What was known", "Assumptions", "Provenance"],
+        ["Figures", "Limits, and how often they mattered", "Months", "What prices did after each score",
+         "Trades on price",
+         "What was known", "Why it signalled, the last time", "Assumptions", "Provenance"],
     )  # fmt: skip
     def test_it_has_every_section(self, page, heading):
         assert heading in page
@@ -120,7 +105,7 @@ class TestWhatItSays:
         assert re.search(r"Nothing is known of [^.]*Orderbook", page)
 
     def test_it_tells_where_the_numbers_come_from(self, result, page):
-        assert result.provenance["data"] in page
+        assert result.provenance[f"data {result.instruments[0]}"] in page
         assert result.provenance["prism"] in page
 
     def test_it_gives_no_advice(self, page):
@@ -128,33 +113,54 @@ class TestWhatItSays:
 
     def test_simulated_data_says_so_everywhere(self, page, tree):
         assert "simulated market" in page
-        assert page.count(">simulated</text>") == 6  # each of three charts, wide and narrow
+        assert page.count(">simulated</text>") == page.count('<svg class="chart"') > 6  # each chart, wide and narrow
         assert "nobody traded at these prices" in page
 
-    def test_real_data_is_not_called_simulated(self):
+    def test_real_data_is_not_called_simulated(self, tmp_path):
         frame = market(7, bars=1_200, venue="binance-usdm")
-        html = backtest(scored(frame), random_intents(frame, 7, 40)).page().html()
+        html = page_of(run(scored(frame), random_intents(frame, 7, 40)), tmp_path)
         assert "simulated market" not in html
         assert ">simulated</text>" not in html
 
-    def test_the_same_result_gives_the_same_bytes(self, result, page):
-        assert result.page().html() == page
+    def test_the_same_result_gives_the_same_bytes(self, result, page, tmp_path):
+        assert page_of(result, tmp_path) == page
+
+    def test_the_last_trades_are_listed_newest_first(self, result, tree):
+        text = " ".join(" ".join(tree.text).split())
+        last = iso(int(result.trades["entry_number"][-1]) * 60_000)
+        first = iso(int(result.trades["entry_number"][-12]) * 60_000)
+        assert 0 < text.index(last) < text.index(first)
+
+    def test_scores_of_the_last_signal_are_those_that_were_scored(self, result, tree):
+        text = " ".join(" ".join(tree.text).split())
+        scores = result.scores[0]
+        at = int(result.trades["number"][-1]) - scores.start
+        assert f"FINAL SCORE {scores.confluence[at]:.1f}" in text
+        assert f"{100.0 * np.isfinite(scores.confluence).mean():.2f} % scored" in text
+
+    def test_the_candles_stand_above_the_scores_at_their_closes(self, result, tmp_path):
+        run = read_run(result.save(tmp_path / "run"))
+        strips = run.fact("scores.json")["strips"]
+        clock, scores = Timeframe(strips["timeframe"]), result.scores[0]
+        k = len(strips["scores"]["Confluence"]) - 30
+        close = (strips["first"] + k + 1) * clock.ms // 60_000 - 1 - scores.start
+        assert strips["scores"]["Confluence"][k] == scores.confluence[close]
 
 
 class TestSmallAndEmpty:
     """A page of nothing is still a page."""
 
-    def test_no_trade(self):
-        html = backtest(unscored(flat(n=30)), intents(flat(n=30))).page().html()
+    def test_no_trade(self, tmp_path):
+        html = page_of(run(unscored(flat(n=30)), intents(flat(n=30))), tmp_path)
         assert "Nothing was traded" in html
         assert "The scores of the last bar" in html
 
-    def test_two_bars(self):
-        assert "<h1>" in backtest(unscored(flat(n=2)), intents(flat(n=2))).page().html()
+    def test_two_bars(self, tmp_path):
+        assert "<h1>" in page_of(run(unscored(flat(n=2)), intents(flat(n=2))), tmp_path)
 
-    def test_bars_longer_than_every_horizon_but_a_day(self):
+    def test_bars_longer_than_every_horizon_but_a_day(self, tmp_path):
         frame = bars(*[(p, p + 1, p - 1, p) for p in range(100, 160)], timeframe="1d")
-        html = backtest(unscored(frame), intents(frame, (2, 1), (20, -1), (40, 0))).page().html()
+        html = page_of(run(unscored(frame), intents(frame, (2, 1), (20, -1), (40, 0))), tmp_path)
         assert "after 1d, bp" in html
         assert "2020" in html
 
@@ -178,7 +184,7 @@ class TestTheCandles:
         frame = market(3, bars=4_000, gaps=False)
         scores = unscored(frame)
         slower = replace(scores, prism=replace(PRISM, timeframes={"1m": 0.6, "30m": 0.4}))
-        result = backtest(slower, intents(frame, (1_000, 1), (3_000, 0)))
+        result = run(slower, intents(frame, (1_000, 1, 1.0, 1e6), (3_000, 0)))
         shown = stretch(slower, result.trades)
         assert shown.bars.timeframe == Timeframe("30m")
         first, last = shown.place(result.trades["entry_number"])[0], shown.place(result.trades["exit_number"])[0]
@@ -204,9 +210,9 @@ class TestThinning:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here to render the page with")
 def test_a_browser_renders_it(page, tmp_path):
     """Nothing is clipped or broken badly enough that a browser shows less than the page holds."""
-    (tmp_path / "results.html").write_text(page)
+    (tmp_path / "tearsheet.html").write_text(page)
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'shot.png'}",
-               "--window-size=1400,1000", (tmp_path / "results.html").as_uri()]  # fmt: skip
+               "--window-size=1400,1000", (tmp_path / "tearsheet.html").as_uri()]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert (tmp_path / "shot.png").stat().st_size > 30_000

@@ -7,13 +7,16 @@ import subprocess
 
 import pytest
 
+from tests.reports.pages import Tree
 from tests.reports.run_folders import WORDS, run_folder
-from tests.reports.test_page import Tree
 from virtuoso.errors import NoDataError, UnreadableFileError
 from virtuoso.reports.format import MINUS
-from virtuoso.reports.tearsheet.page import TearSheet, write_tearsheet
-from virtuoso.reports.tearsheet.pdf import footer
-from virtuoso.runs.read import PARTS, read_run
+from virtuoso.reports.tearsheet.html import html
+from virtuoso.reports.tearsheet.model import TearSheet
+from virtuoso.reports.tearsheet.pdf import footer, pdf
+from virtuoso.reports.tearsheet.write import write_tearsheet
+from virtuoso.runs.read import read_run
+from virtuoso.runs.schema import PARTS
 
 
 def sheet_of(folder):
@@ -33,7 +36,7 @@ def sheet(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(sheet):
-    return sheet.html()
+    return html(sheet)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,8 @@ class TestOneFile:
         told = {**WORDS, "verdict": "<script>alert(1)</script>", "assumptions": ["a < b & c"]}
         (folder / "words.json").write_text(json.dumps(told))
         made = sheet_of(folder)
-        assert "<script>" not in made.html()
-        assert made.pdf().startswith(b"%PDF")
+        assert "<script>" not in html(made)
+        assert pdf(made).startswith(b"%PDF")
 
 
 class TestTheFirstScreen:
@@ -102,7 +105,7 @@ class TestTheFirstScreen:
     def test_a_run_that_nobody_judged_says_so(self, tmp_path):
         made = sheet_of(run_folder(tmp_path / "run", without=("honesty.json",)))
         assert made.decision == "not judged"
-        assert "absent, not estimated" in made.html()
+        assert "absent, not estimated" in html(made)
 
     def test_a_figure_that_is_null_is_not_testable(self, sheet):
         row = next(row for row in sheet.figures.rows if row[0] == "Sharpe")
@@ -138,7 +141,7 @@ class TestWhatItShows:
         folder = run_folder(tmp_path / "run")
         (folder / "fans.json").write_text('{"trades": null, "days": null}')
         assert sheet_of(folder).fan_chart() is None
-        assert "Too few trades and days" in text_of(sheet_of(folder).html())
+        assert "Too few trades and days" in text_of(html(sheet_of(folder)))
 
     def test_a_heuristic_is_called_one(self, text):
         assert "it was never fitted to be a probability" in text
@@ -159,7 +162,7 @@ class TestWhatItShows:
         assert year["own"][-1]["text"] == "+5.0"
 
     def test_simulated_markets_are_marked_everywhere(self, tmp_path, page):
-        made = sheet_of(run_folder(tmp_path / "run", simulated=True)).html()
+        made = html(sheet_of(run_folder(tmp_path / "run", simulated=True)))
         assert "simulated market" in made
         assert made.count(">simulated</text>") == made.count('<svg class="chart"')
         assert "Simulated data: nobody traded" in made
@@ -173,12 +176,12 @@ class TestPartsThatAreNotThere:
     def test_each_part_may_be_absent(self, name, tmp_path):
         made = sheet_of(run_folder(tmp_path / "run", without=(name,)))
         assert (name, PARTS[name]) in made.absent
-        assert PARTS[name] in text_of(made.html())
+        assert PARTS[name] in text_of(html(made))
 
     def test_all_of_them_may_be(self, tmp_path):
         made = sheet_of(run_folder(tmp_path / "run", without=tuple(PARTS)))
-        text = text_of(made.html())
-        assert made.pdf().startswith(b"%PDF")
+        text = text_of(html(made))
+        assert pdf(made).startswith(b"%PDF")
         assert "40 closed trades: +5.0 % after costs, holding made +12.0 %." in text
         assert "This run folder holds no trades." in text
         assert "as it was written then" in text
@@ -209,7 +212,7 @@ class TestPartsThatAreNotThere:
         close = pq.read_table(folder / "equity.parquet")["close_time"].to_numpy()
         equity = np.linspace(10_000.0, -50.0, len(close))
         pq.write_table(pa.table({"close_time": close, "equity": equity}), folder / "equity.parquet")
-        assert "<svg" in sheet_of(folder).html()
+        assert "<svg" in html(sheet_of(folder))
 
 
 class TestPaper:
@@ -217,17 +220,17 @@ class TestPaper:
 
     def test_the_same_run_gives_the_same_bytes(self, tmp_path):
         here, there = (sheet_of(run_folder(tmp_path / name / "run")) for name in "ab")
-        assert here.pdf() == there.pdf()
-        assert here.html() == there.html()
+        assert pdf(here) == pdf(there)
+        assert html(here) == html(there)
 
     def test_fonts_are_embedded_and_no_chart_is_a_picture(self, sheet):
-        made = sheet.pdf()
+        made = pdf(sheet)
         assert made.count(b"/FontFile2") >= 2
         assert b"/Subtype /Image" not in made
 
     @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext here to read the PDF with")
     def test_its_text_can_be_searched(self, sheet, tmp_path):
-        (tmp_path / "t.pdf").write_bytes(sheet.pdf())
+        (tmp_path / "t.pdf").write_bytes(pdf(sheet))
         done = subprocess.run(
             ["pdftotext", "-layout", str(tmp_path / "t.pdf"), "-"], check=True, capture_output=True, text=True
         )

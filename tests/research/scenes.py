@@ -13,6 +13,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
+from virtuoso.prism.engine.assembly import Aggregated, Aggregator
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderbook
@@ -29,11 +31,15 @@ PRISM = Prism(
 
 def unscored(frame: MarketFrame) -> Scores:
     """Scores of which nothing is known: enough where only the fills matter."""
-    return Scores.empty(PRISM, Workspace(frame), frame.start, frame.stop)
+    workspace = Workspace(frame)
+    found = Aggregated.empty(len(PRISM.faces), len(frame))
+    found.rows[:] = np.nan
+    found.coverage[:], found.known[:], found.gate[:] = 0.0, 0.0, 1.0
+    return Scores.of(PRISM, workspace, frame.start, found, Aggregator(PRISM, workspace))
 
 
 def scored(frame: MarketFrame) -> Scores:
-    return PRISM.score(frame)
+    return score(PRISM, frame)
 
 
 def with_confluence(frame: MarketFrame, confluence) -> Scores:

@@ -12,6 +12,7 @@ from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.market.events import events_of
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.benchmarks import buy_and_hold, face_alone, inverted, known_faces, random_entries
@@ -180,7 +181,7 @@ class TestAFaceAlone:
 
     def test_is_what_a_prism_of_that_face_alone_scores(self, scores):
         alone = face_alone(scores, "technical")
-        again = scores.prism.reweighted({"technical": 1.0, "orderbook": 0.0}).score(scores.frame)
+        again = score(scores.prism.reweighted({"technical": 1.0, "orderbook": 0.0}), scores.frame)
         for name in ("confluence", "coverage", "reliability", "agreement"):
             assert getattr(alone, name).tobytes() == getattr(again, name).tobytes(), name
 

@@ -10,17 +10,18 @@ from tests.research import strategies as made_by
 from tests.research.scenes import PRISM, market, scored, unscored
 from virtuoso.account.risk import Limits
 from virtuoso.errors import ConfigError
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderbook
+from virtuoso.prism.laws.fresh_process import SHIFT_S, in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
+from virtuoso.research.backtest.judgement import judged as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
-from virtuoso.research.backtest.sheet_files import judged as judged_run
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
-from virtuoso.research.validation.fresh_process import elsewhere
 from virtuoso.research.validation.plausibility import fill_depths, oddities
 from virtuoso.research.validation.robustness import Evidence, judge
 from virtuoso.research.validation.verdict import Decision, Stressed, decide
@@ -237,9 +238,9 @@ class TestAnotherProcess:
 
     def test_it_is_another_day_and_hour_with_another_hash_seed_there(self):
         here = made_by.surroundings()
-        there, obstacle = elsewhere(made_by.surroundings)
+        there, obstacle = in_fresh_process(made_by.surroundings)
         assert obstacle == ""
-        assert there["day"] - here["day"] in (100, 101)
+        assert there["day"] - here["day"] in (SHIFT_S // 86_400, SHIFT_S // 86_400 + 1)
         assert there["date"] - here["date"] == there["dated"] - here["dated"] > 99
         assert there["hour"] != here["hour"]
         assert there["hash"] != here["hash"]
@@ -320,7 +321,7 @@ def private(component):
         {"1m": 1.0},
     )  # fmt: skip
     frame, settings = market(7, bars=3_000), SignalSettings()
-    return prism, settings, {frame.instrument: frame}, {frame.instrument: intents(prism.score(frame), settings)}
+    return prism, settings, {frame.instrument: frame}, {frame.instrument: intents(score(prism, frame), settings)}
 
 
 class TestTheStandardRule:
@@ -328,7 +329,7 @@ class TestTheStandardRule:
 
     def test_what_ships_is_clean(self):
         frame, prism, settings = market(7, bars=4_000), Prism.standard(), SignalSettings(bull_enter=60, bear_enter=40)
-        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail
         assert found.detail.endswith("all components ship with Virtuoso")
@@ -395,7 +396,7 @@ class TestTheStandardRule:
 
         frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
         prism, settings = Prism.standard(), SignalSettings()
-        orders = {frame.instrument: intents(prism.score(frame), settings)}
+        orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail
 

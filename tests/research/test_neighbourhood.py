@@ -13,11 +13,12 @@ from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.judgement import judged, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
-from virtuoso.research.backtest.sheet_files import judged, trial_of
 from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.research.sweep.sweep import sweep
 from virtuoso.research.tracking.experiments import Tried
@@ -124,7 +125,7 @@ class TestASearchIsJudgedWithItself:
 
     def full(self, swept, row):
         tried = swept[0].configurations
-        scores = tried.prism(row).score(scored_standard().frame)
+        scores = score(tried.prism(row), scored_standard().frame)
         strategy = RuleStrategy.of([scores], tried.signal_settings(row))
         return backtest([scores], Account(), strategy=strategy, funding_terms=ASSUMED)
 

@@ -10,10 +10,11 @@ from tests.signals import scenes
 from virtuoso.clock import Span
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.research.validation.barriers import NEITHER, REACHED, STOPPED, outcomes, outcomes_of
 from virtuoso.signals.decision import Decisions, decide
-from virtuoso.signals.levels import Charts, Plans
-from virtuoso.signals.rule import judge
+from virtuoso.signals.levels import LevelSnapshot, Plans
+from virtuoso.signals.rule import apply_rule
 from virtuoso.signals.settings import SignalSettings
 
 LIFE = SignalSettings(max_age=Span("4m"))
@@ -33,8 +34,8 @@ def planned(frame: MarketFrame, *plans, settings=LIFE) -> Decisions:
     target = empty.copy()
     target[:, 0] = levels[:, 1]
     return Decisions(
-        scores, settings, judge(scores, settings), at,
-        Charts(frame.timeframe, numbers, price, np.ones(n), empty, empty),
+        scores, settings, apply_rule(scores, settings), at,
+        LevelSnapshot(frame.timeframe, numbers, price, np.ones(n), empty, empty),
         Plans(side, levels[:, 2], numbers + levels[:, 3].astype(np.int64), price, levels[:, 0], target, empty),
         np.zeros(n, np.int8), np.zeros(n, bool), np.full(n, 0.5), np.zeros(n, bool),
     )  # fmt: skip
@@ -183,4 +184,4 @@ class TestOfScoredMarkets:
 
     def test_scores_of_two_prisms_are_refused(self):
         with pytest.raises(DataError, match="one prism on one timeframe"):
-            outcomes([scenes.scores(), PRISM.score(scenes.frame())], scenes.SETTINGS)
+            outcomes([scenes.scores(), score(PRISM, scenes.frame())], scenes.SETTINGS)

@@ -13,11 +13,12 @@ from tests.research.strategies import market as hourly
 from virtuoso import workflows
 from virtuoso.account.records import INTENT
 from virtuoso.account.risk import Limits
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
+from virtuoso.research.backtest.judgement import judged, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
-from virtuoso.research.backtest.sheet_files import judged, trial_of
 from virtuoso.research.tracking.experiments import FOLDER, TrialLedger
 from virtuoso.research.validation import foresight
 from virtuoso.signals.settings import SignalSettings
@@ -99,7 +100,7 @@ class TestATinyOne:
 
     def test_is_counted_in_the_ledger_of_the_shipped_one(self, frames, working_folder):
         (working_folder / "virtuoso.toml").touch()
-        one = Prism.standard().score(next(iter(frames.values())))
+        one = score(Prism.standard(), next(iter(frames.values())))
         how = {"assume_funding": 0.0001, "mark": "last", "data": "data"}
         for tries, strategy in enumerate((None, Breakout(12), Breakout(24)), start=1):
             result = workflows.backtest(one, strategy=strategy, **how)

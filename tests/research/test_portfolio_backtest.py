@@ -12,10 +12,16 @@ from tests.research.scenes import bars, flat, intents, market, random_intents, s
 from virtuoso.account.records import CLOSED, STOPPED, TARGETED
 from virtuoso.account.risk import Limits
 from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.reports.summary import Summary
+from virtuoso.reports.tearsheet.html import html
+from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.research.backtest.round_trips import STILL_OPEN
+from virtuoso.runs.read import read_run
+from virtuoso.runs.schema import REPEATED
+from virtuoso.runs.write import encoded
 from virtuoso.signals.strategy import intents as intents_of_rule
 
 NO_FUNDING = FundingTerms(assume=0.0, mark_is_last=True)
@@ -210,8 +216,8 @@ class TestFigures:
         words = " ".join(result.summary().split())
         assert "this run reports it and trades on" in words
         assert f"{told.signals_after} of {result.counts['intents to open']} signals to open" in words
-        assert "it is reported and not enforced, and" in result.page().verdict
-        assert any("reports it and trades on" in finding.words for finding in result.page().limits)
+        assert "it is reported and not enforced, and" in Summary(result.data).verdict
+        assert any("reports it and trades on" in finding.words for finding in Summary(result.data).limits)
         assert result.configuration()["terms"]["halt"] is False
         assert free.halted is None
 
@@ -282,14 +288,14 @@ class TestTheRunFolder:
 
     FILES = (
         "config.json", "provenance.json", "metrics.json", "intents.parquet", "events.parquet", "trades.parquet",
-        "equity.parquet", "breakdowns.parquet", "score_buckets.parquet", "summary.txt", "results.html",
-        "words.json", "reliability.json", "prices.parquet",
+        "equity.parquet", "breakdowns.parquet", "score_buckets.parquet", "summary.txt", "words.json",
+        "scores.json", "reliability.json", "fans.json", "prices.parquet",
     )  # fmt: skip
 
     def test_the_same_inputs_give_the_same_bytes(self, made, folder, tmp_path):
         again = trade(*two(score=scored)).save(tmp_path / "b")
         names = {path.name for path in folder.iterdir()}
-        assert names >= set(self.FILES)
+        assert names == set(self.FILES) == REPEATED
         assert names == {path.name for path in again.iterdir()}
         for name in names:
             assert (folder / name).read_bytes() == (again / name).read_bytes(), name
@@ -324,18 +330,40 @@ class TestTheRunFolder:
         assert found["random_entries"]["percentile"] is None
 
     def test_a_run_is_never_overwritten_by_accident(self, made, folder):
+        result, names = trade(*made), {path.name for path in folder.iterdir()}
         with pytest.raises(ConfigError, match="never overwritten"):
-            trade(*made).save(folder)
+            result.save(folder)
+        (folder / "stray.txt").write_text("old")
+        result.save(folder, replace=True)
+        assert {path.name for path in folder.iterdir()} == names
+
+    def test_a_failure_leaves_nothing_behind(self, made, tmp_path, monkeypatch):
+        result = trade(*made)
+        monkeypatch.setattr(type(result), "summary", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            result.save(tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_table_that_is_not_as_the_schema_says_is_not_written(self):
+        with pytest.raises(ValueError, match=r"equity\.parquet has the columns"):
+            encoded({"equity.parquet": {"close_time": np.arange(3)}})
+
+    def test_trades_turn_into_pandas(self, made):
+        result = trade(*made)
+        table = result.to_pandas()
+        assert len(table) == len(result.trades) > 0
+        assert str(table["entry_time"].dtype).endswith("UTC]")
+        assert (table["entry_time"] >= table["decided_at"]).all()
 
     def test_the_summary_is_at_most_100_columns_wide(self, made):
         assert max(len(line) for line in trade(*made).summary(bounds=True).splitlines()) <= 100
 
     def test_the_page_names_all_instruments_and_shows_comparisons(self, folder):
-        page = (folder / "results.html").read_text()
+        page = html(TearSheet(read_run(folder)))
         for words in (
             "2 instruments (BTCUSDT, ETHUSDT) 1m",
             "Compared on the same terms",
-            "Trades by regime",
+            "By regime",
             "ASSUMED",
         ):
             assert words in page

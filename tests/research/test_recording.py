@@ -14,7 +14,7 @@ from virtuoso import workflows
 from virtuoso.config import Settings
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.prism import Prism
-from virtuoso.research.backtest.sheet_files import judged
+from virtuoso.research.backtest.judgement import judged
 from virtuoso.research.tracking.experiments import FOLDER, TrialLedger, family_of
 from virtuoso.research.tracking.recording import UNWANTED
 from virtuoso.runs.write import is_whole
@@ -106,13 +106,11 @@ class TestWhatIsRecorded:
         assert count(project) == 2
         assert "recorded in ../../experiments/trials" in " ".join(result.recorded_lines())
 
-    def test_a_cross_check_is_a_try(self, scores, project):
-        result = workflows.cross_check(scores)
+    def test_a_cross_check_shows_no_return_and_is_no_further_try(self, scores, project):
+        result = workflows.backtest(scores, **TERMS)
+        assert "return" not in repr(workflows.cross_check(result))
         assert count() == 1
-        assert workflows.backtest(scores, **TERMS).recording.tried.configurations == 2
-        assert "2 tries on this data" in repr(result)
-        workflows.sweep(scores, 3, **TERMS)
-        assert count() == 5
+        assert result.recording.tried.configurations == 1
 
     def test_the_same_market_on_another_venue_is_the_same_data(self, scores, project):
         elsewhere = scored(market(9, bars=1_500, venue="binance-usdm"))
@@ -203,7 +201,7 @@ class TestRunFolders:
     """What is met is checked, completed and judged by what is known now."""
 
     def test_names_are_those_of_the_files(self, scores, project):
-        for one in (workflows.sweep(scores, 2, **TERMS), workflows.cross_check(scores)):
+        for one in (workflows.sweep(scores, 2, **TERMS), workflows.backtest(scores, **TERMS)):
             folder, fresh = workflows.save_run(one)
             assert fresh
             assert {path.name for path in folder.iterdir()} == one.names

@@ -9,10 +9,12 @@ import pytest
 
 from tests.research.scenes import market, scored
 from tests.research.test_portfolio_backtest import COSTLY, trade, two
-from virtuoso.reports.tearsheet.page import TearSheet
+from virtuoso.reports.tearsheet.model import TearSheet
+from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.backtest import backtest
+from virtuoso.research.backtest.files import MOST_BARS, prices, reliability
+from virtuoso.research.backtest.judgement import trial_of, write_honesty
 from virtuoso.research.backtest.panel import FundingTerms
-from virtuoso.research.backtest.sheet_files import MOST_BARS, prices, reliability, trial_of, write_sheet
 from virtuoso.runs.read import read_run
 
 
@@ -26,8 +28,13 @@ def result():
 @pytest.fixture(scope="module")
 def folder(result, tmp_path_factory):
     home = result.save(tmp_path_factory.mktemp("runs") / "one")
-    write_sheet(result, home)
+    write_honesty(result, result.recording, home)
+    write_tearsheet(home)
     return home
+
+
+def judged_in(result, home):
+    return write_honesty(result, result.recording, home)
 
 
 class TestTheSheetOfARun:
@@ -95,15 +102,15 @@ class TestTries:
     def test_a_second_configuration_raises_the_count_of_both(self, result, folder, tmp_path):
         mine, own = replace(result), copytree(folder, tmp_path / "one")
         mine.record()
-        first, again = write_sheet(mine, own), write_sheet(mine, own)
+        first, again = judged_in(mine, own), judged_in(mine, own)
         other = backtest(result.scores, COSTLY, slippage=0.001, funding_terms=FundingTerms(0.0001, True))
         other.record()
         assert trial_of(other).identity != trial_of(result).identity
-        told = [found["rows"][0][1] for found in (first, again, write_sheet(other, own), write_sheet(mine, own))]
+        told = [found["rows"][0][1] for found in (first, again, judged_in(other, own), judged_in(mine, own))]
         assert told == ["1", "1", "2", "2"]
 
     def test_one_that_is_not_recorded_says_so(self, result, folder, tmp_path):
-        found = write_sheet(replace(result), copytree(folder, tmp_path / "one"))
+        found = judged_in(replace(result), copytree(folder, tmp_path / "one"))
         assert found["recording"]["recorded"] is False
 
     def test_the_files_that_repeat_do_not_hold_the_count(self, result):

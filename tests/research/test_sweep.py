@@ -16,19 +16,20 @@ from virtuoso.account.records import OPEN as STILL_OPEN
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine as portfolio
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.metrics import halted
 from virtuoso.research.backtest.panel import FundingTerms, Stage
-from virtuoso.research.crosscheck.compare import backtest
+from virtuoso.research.crosscheck.simulate import simulate as backtest
 from virtuoso.research.sweep.decisions import confluence, guard_of, reliability
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
 from virtuoso.research.sweep.scores import Panel
 from virtuoso.research.sweep.sweep import Sweep, sweep
 from virtuoso.signals.decision import decide
-from virtuoso.signals.levels import DEPTH, Charts, plans
+from virtuoso.signals.levels import DEPTH, LevelSnapshot, plans
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents_of
 
@@ -42,7 +43,7 @@ BARS = 5_000
 
 @cache
 def scored(seed=7, lit=False):
-    return Prism.standard().score(market(seed, bars=BARS, lit=lit))
+    return score(Prism.standard(), market(seed, bars=BARS, lit=lit))
 
 
 @cache
@@ -75,7 +76,7 @@ def anything(random, scores, settings, n):
 
 def decided(scores, tried, row):
     """Decisions of the full path: the prism assembled again with the weights of a row."""
-    own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+    own = assemble(tried.prism(row), scores.workspace, scores.start, scores.start + len(scores))
     return decide(own, tried.signal_settings(row))
 
 
@@ -110,7 +111,7 @@ class TestTheSameDecisions:
         run = np.repeat(np.arange(len(panel.coverage)), np.diff(panel.edges))
         compared = 0
         for row in range(len(tried)):
-            own = tried.prism(row).assemble(scores.workspace, scores.start, scores.start + len(scores))
+            own = assemble(tried.prism(row), scores.workspace, scores.start, scores.start + len(scores))
             for i in range(0, len(scores), 37):
                 t = i + panel.lead
                 args = (panel.face, shares[row], tried.face_weights[row])
@@ -169,7 +170,7 @@ class TestTheSameDecisions:
         scores = scored()
         ms = scores.frame.timeframe.ms
         window = scores.frame.within((scores.start + 2_000) * ms, (scores.start + 4_000) * ms)
-        part = scores.prism.score(window)
+        part = score(scores.prism, window)
         tried = around(part, 8)
         swept = Sweep(part, tried, Stage.of([part.frame], terms=ASSUMED))
         assert swept.panel.lead == 120
@@ -192,7 +193,7 @@ class TestTheSamePlans:
         away[:, random.random((n, DEPTH)) < 0.3] = np.nan
         atr = price * random.uniform(0.01, 0.5, n)
         atr[::29] = np.nan
-        chart = Charts(None, np.arange(n), price, atr, price[:, None] - away[0], price[:, None] + away[1])
+        chart = LevelSnapshot(None, np.arange(n), price, atr, price[:, None] - away[0], price[:, None] + away[1])
         side = random.choice([-1, 1], n).astype(np.int8)
         full = plans(chart, side, settings, scored().frame.timeframe)
         measures = np.array(

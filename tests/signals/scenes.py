@@ -9,9 +9,10 @@ import numpy as np
 from tests.builders import market
 from virtuoso.clock import Span, Timeframe
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
-from virtuoso.signals.levels import DEPTH, Charts
+from virtuoso.signals.levels import DEPTH, LevelSnapshot
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 
 BLOCK = 64
@@ -29,7 +30,7 @@ def frame() -> MarketFrame:
 
 @cache
 def scores() -> Scores:
-    return PRISM.score(frame(), block=BLOCK)
+    return score(PRISM, frame(), block=BLOCK)
 
 
 def until(bars: int) -> MarketFrame:
@@ -40,12 +41,12 @@ def until(bars: int) -> MarketFrame:
 
 def chart(
     price: float = 100.0, atr: float = 2.0, supports: tuple[float, ...] = (), resistances: tuple[float, ...] = ()
-) -> Charts:
+) -> LevelSnapshot:
     """One chart with round numbers."""
     sides = np.full((2, 1, DEPTH), np.nan)
     sides[0, 0, : len(supports)] = supports
     sides[1, 0, : len(resistances)] = resistances
-    return Charts(Timeframe("30m"), np.array([1_000]), np.array([price]), np.array([atr]), sides[0], sides[1])
+    return LevelSnapshot(Timeframe("30m"), np.array([1_000]), np.array([price]), np.array([atr]), sides[0], sides[1])
 
 
 def busiest(numbers: np.ndarray, bars: int) -> int:

@@ -20,14 +20,14 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.levels import Charts, Plans, _nearest, charts, plans, structure_timeframe
+from virtuoso.signals.levels import LevelSnapshot, Plans, _nearest, level_snapshot, plans, structure_timeframe
 from virtuoso.signals.settings import LevelSettings
 
 MINUTE = Timeframe("1m")
 LONG, SHORT, NONE = (np.array([side], dtype=np.int8) for side in (1, -1, 0))
 
 
-def plan(drawn: Charts, side: np.ndarray = LONG, settings: LevelSettings = PLAIN) -> Plans:
+def plan(drawn: LevelSnapshot, side: np.ndarray = LONG, settings: LevelSettings = PLAIN) -> Plans:
     return plans(drawn, side, settings, MINUTE)
 
 
@@ -157,7 +157,7 @@ class TestWhateverTheChart:
 
 def slow_levels(workspace: Workspace, timeframe: Timeframe, at: int, price: float, settings: LevelSettings) -> tuple:
     """The map of levels as the module's story tells it, in plain Python."""
-    first = workspace.clock(timeframe).bars.first
+    first = workspace.buffers(timeframe).bars.first
     low = max(at - settings.memory + 1, first)
     unit = workspace.values(MeanRange(period=settings.atr_period), timeframe, low, at + 1)[0]
     high, hw, hh, bottom, lw, lh = workspace.values(Swings(), timeframe, low, at + 1)
@@ -189,8 +189,8 @@ class TestTheMap:
 
     SETTINGS = LevelSettings(timeframe="5m", memory=120)
 
-    def read(self, numbers: np.ndarray, workspace: Workspace | None = None) -> Charts:
-        return charts(scenes.PRISM, workspace or scenes.scores().workspace, numbers, self.SETTINGS)
+    def read(self, numbers: np.ndarray, workspace: Workspace | None = None) -> LevelSnapshot:
+        return level_snapshot(scenes.PRISM, workspace or scenes.scores().workspace, numbers, self.SETTINGS)
 
     def test_is_that_of_its_slow_twin(self):
         numbers = scenes.frame().base.first + np.arange(600, 7_000, 173)
@@ -244,7 +244,7 @@ class TestTheMap:
 
     def test_a_swing_is_no_level_before_it_is_confirmed(self):
         workspace, timeframe = scenes.scores().workspace, Timeframe("5m")
-        bars = workspace.clock(timeframe).bars
+        bars = workspace.buffers(timeframe).bars
         tops = workspace.values(Swings(), timeframe, bars.first, bars.end)[0]
         confirmed = bars.first + np.flatnonzero(np.isfinite(tops))
         known_before = 0

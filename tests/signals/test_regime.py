@@ -12,12 +12,13 @@ from virtuoso.clock import Span, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 from virtuoso.signals.decision import decide, stopped_entries
-from virtuoso.signals.message.build import issue
-from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, clock_of, regimes
+from virtuoso.signals.message.build import build_signal
+from virtuoso.signals.regime import REGIMES, UNKNOWN_REGIME, Regime, RegimeState, admits, regime_timeframe, regimes
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents_of
 
@@ -88,7 +89,7 @@ class TestAsTheBaseClockSeesIt:
     def test_changes_only_when_a_slow_bar_closes(self):
         prism, frame = Prism.standard(), self.FRAME
         code = regimes(prism, Workspace(frame), frame.start, frame.stop)
-        slow = clock_of(prism, frame.timeframe)
+        slow = regime_timeframe(prism, frame.timeframe)
         changed = frame.start + 1 + np.flatnonzero(np.diff(code))
         assert slow == Timeframe("30m")
         assert len(changed) > 10
@@ -96,7 +97,7 @@ class TestAsTheBaseClockSeesIt:
 
     def test_each_base_bar_sees_the_last_slow_bar_that_has_closed(self):
         prism, frame, workspace = Prism.standard(), self.FRAME, Workspace(self.FRAME)
-        slow = clock_of(prism, frame.timeframe)
+        slow = regime_timeframe(prism, frame.timeframe)
         bars = frame.bars(slow)
         code = RegimeState(*workspace.values(Regime(), slow, bars.first, bars.end)).code
         closes = (np.arange(bars.first, bars.end) + 1) * slow.ms
@@ -116,7 +117,7 @@ class TestAsTheBaseClockSeesIt:
 
 HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
 RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
-SCORES = HOURLY.score(hours(bars=5_000), block=scenes.BLOCK)
+SCORES = score(HOURLY, hours(bars=5_000), block=scenes.BLOCK)
 
 
 def gated(*names):
@@ -148,7 +149,7 @@ class TestAsAGate:
         same = ~self.VOLATILE.stopped
         assert volatile[same].tobytes() == plain[same].tobytes()
         assert (volatile["side"][~same] == 0).all()
-        np.testing.assert_array_equal(self.VOLATILE.verdicts.state, self.PLAIN.verdicts.state)
+        np.testing.assert_array_equal(self.VOLATILE.rule.state, self.PLAIN.rule.state)
 
     def test_what_is_stopped_is_counted_by_regime(self):
         counted = stopped_entries(SCORES, gated("volatile range", "volatile trend"))
@@ -160,7 +161,7 @@ class TestAsAGate:
 
     def test_a_signal_says_that_its_entry_was_stopped(self):
         j = int(np.flatnonzero(self.VOLATILE.stopped & (self.VOLATILE.regime >= 0))[0])
-        made = issue(self.VOLATILE, j)
+        made = build_signal(self.VOLATILE, j)
         name = REGIMES[self.VOLATILE.regime[j]]
         assert made.signal != "NEUTRAL"
         assert made.targets == {}
@@ -175,7 +176,7 @@ class TestAsAGate:
     @pytest.mark.parametrize("bars", [3_321, 4_600])
     def test_what_follows_stops_and_admits_nothing(self, bars):
         part = decide(
-            HOURLY.score(hours(bars=5_000).until((SCORES.frame.base.first + bars) * HOUR.ms), block=scenes.BLOCK),
+            score(HOURLY, hours(bars=5_000).until((SCORES.frame.base.first + bars) * HOUR.ms), block=scenes.BLOCK),
             gated("volatile range"),
         )
         whole = decide(SCORES, gated("volatile range"))

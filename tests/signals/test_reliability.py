@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from tests.signals import scenes
 from virtuoso.clock import Span, iso
+from virtuoso.prism.engine.score import score
+from virtuoso.signals.calibration import Calibration, Step
 from virtuoso.signals.decision import decide
-from virtuoso.signals.reliability import Calibration, Step, misfit, rule_digest
+from virtuoso.signals.reliability import misfit, rule_digest
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
 
@@ -201,7 +203,7 @@ class TestSignals:
 
     @pytest.mark.parametrize("bars", [5_400, 6_500])
     def test_those_of_a_cut_history_are_the_beginning_of_the_whole(self, bars):
-        part = intents(scenes.PRISM.score(scenes.until(bars), block=scenes.BLOCK), calibrated())
+        part = intents(score(scenes.PRISM, scenes.until(bars), block=scenes.BLOCK), calibrated())
         whole = intents(scenes.scores(), calibrated())[: len(part)]
         assert len(part) > 20
         assert np.array_equal(part["reliability"], whole["reliability"], equal_nan=True)

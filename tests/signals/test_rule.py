@@ -13,9 +13,19 @@ from tests.signals import scenes
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.prism import Prism
-from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL, Verdicts, judge, judge_bars, memory, states, widened
+from virtuoso.signals.rule import (
+    BEARISH,
+    BULLISH,
+    NEUTRAL,
+    RuleStates,
+    apply_rule,
+    apply_rule_to_bars,
+    memory,
+    states,
+    widened,
+)
 from virtuoso.signals.settings import SignalSettings
 
 MINUTE = Timeframe("1m")
@@ -147,51 +157,51 @@ class TestTheRuleAgainstItsSlowTwin:
 class TestReasons:
     """Every state says why, with the numbers that decided it."""
 
-    def verdicts(self, *confluence: float, coverage: list[float] | None = None) -> Verdicts:
+    def rule(self, *confluence: float, coverage: list[float] | None = None) -> RuleStates:
         score = np.array(confluence, dtype=float)
         known = np.ones(len(score)) if coverage is None else np.array(coverage)
         state = states(score, known, RULE, MINUTE)
         before = np.concatenate(([0], state[:-1])).astype(np.int8)
-        return Verdicts(RULE, MINUTE, 0, state, before, score, known)
+        return RuleStates(RULE, MINUTE, 0, state, before, score, known)
 
     def test_of_a_beginning(self):
-        assert self.verdicts(71.24).reason(0) == "confluence 71.2 reached 68"
-        assert self.verdicts(30).reason(0) == "confluence 30.0 reached 32"
+        assert self.rule(71.24).reason(0) == "confluence 71.2 reached 68"
+        assert self.rule(30).reason(0) == "confluence 30.0 reached 32"
 
     def test_of_holding_on(self):
-        assert self.verdicts(70, 60).reason(1) == "confluence 60.0 has not come back to 55 since it reached 68"
+        assert self.rule(70, 60).reason(1) == "confluence 60.0 has not come back to 55 since it reached 68"
 
     def test_of_an_end(self):
-        assert self.verdicts(70, 54).reason(1) == "confluence 54.0 came back past 55"
-        assert self.verdicts(30, 46).reason(1) == "confluence 46.0 came back past 45"
+        assert self.rule(70, 54).reason(1) == "confluence 54.0 came back past 55"
+        assert self.rule(30, 46).reason(1) == "confluence 46.0 came back past 45"
 
     def test_of_a_lapse(self):
-        assert self.verdicts(70, 60, 60, 60, 60).reason(4) == "confluence 60.0: 68 was last reached 4m ago"
+        assert self.rule(70, 60, 60, 60, 60).reason(4) == "confluence 60.0: 68 was last reached 4m ago"
 
     def test_of_too_little_coverage(self):
-        assert self.verdicts(70, coverage=[0.31]).reason(0) == "coverage 0.31 below 0.40"
+        assert self.rule(70, coverage=[0.31]).reason(0) == "coverage 0.31 below 0.40"
 
     def test_of_coverage_that_misses_by_a_hair(self):
-        assert self.verdicts(70, coverage=[0.3996]).reason(0) == "coverage 0.3996 below 0.40"
+        assert self.rule(70, coverage=[0.3996]).reason(0) == "coverage 0.3996 below 0.40"
 
     def test_names_the_threshold_of_what_is_known(self):
         half = [0.5, 0.5]
-        assert self.verdicts(52, coverage=half).reason(0) == "confluence 52.0 has reached neither 75.5 nor 24.5"
-        assert self.verdicts(76, coverage=half).reason(0) == "confluence 76.0 reached 75.5"
-        assert self.verdicts(76, 57, coverage=half).reason(1) == "confluence 57.0 came back past 57.1"
+        assert self.rule(52, coverage=half).reason(0) == "confluence 52.0 has reached neither 75.5 nor 24.5"
+        assert self.rule(76, coverage=half).reason(0) == "confluence 76.0 reached 75.5"
+        assert self.rule(76, 57, coverage=half).reason(1) == "confluence 57.0 came back past 57.1"
 
     def test_of_knowing_nothing(self):
-        assert self.verdicts(NAN, coverage=[0.0]).reason(0) == "confluence is not known"
+        assert self.rule(NAN, coverage=[0.0]).reason(0) == "confluence is not known"
 
     def test_of_balance(self):
-        assert self.verdicts(52).reason(0) == "confluence 52.0 has reached neither 68 nor 32"
+        assert self.rule(52).reason(0) == "confluence 52.0 has reached neither 68 nor 32"
 
 
 class TestTheLawOnAMarket:
     """Cut anywhere, in a window, bar by bar: the same states."""
 
-    def whole(self) -> Verdicts:
-        return judge(scenes.scores(), scenes.SETTINGS)
+    def whole(self) -> RuleStates:
+        return apply_rule(scenes.scores(), scenes.SETTINGS)
 
     def test_the_market_has_all_three_states(self):
         assert set(np.unique(self.whole().state)) == {BEARISH, NEUTRAL, BULLISH}
@@ -199,8 +209,8 @@ class TestTheLawOnAMarket:
     @pytest.mark.parametrize("settings", [scenes.SETTINGS, LAPSING], ids=["usual", "lapsing"])
     @given(st.integers(0, 6_800), st.integers(1, 200))
     def test_a_window_is_a_part_of_the_whole(self, settings, at, length):
-        first, whole = scenes.frame().base.first, judge(scenes.scores(), settings)
-        part = judge_bars(scenes.PRISM, scenes.scores().workspace, first + at, first + at + length, settings)
+        first, whole = scenes.frame().base.first, apply_rule(scenes.scores(), settings)
+        part = apply_rule_to_bars(scenes.PRISM, scenes.scores().workspace, first + at, first + at + length, settings)
         assert np.array_equal(part.state, whole.state[at : at + length])
         assert np.array_equal(part.before, whole.before[at : at + length])
 
@@ -210,43 +220,45 @@ class TestTheLawOnAMarket:
         for i in range(at, at + 120):
             workspace.grow(scenes.until(i + 1))
             bar = scenes.frame().base.first + i
-            now = judge_bars(scenes.PRISM, workspace, bar, bar + 1, scenes.SETTINGS)
+            now = apply_rule_to_bars(scenes.PRISM, workspace, bar, bar + 1, scenes.SETTINGS)
             assert (now.state[0], now.before[0]) == (whole.state[i], whole.before[i])
 
     def test_one_bar_after_a_lapse_is_that_of_the_whole(self):
-        whole = judge(scenes.scores(), LAPSING)
+        whole = apply_rule(scenes.scores(), LAPSING)
         lapsed = [int(i) for i in whole.changes() if "last reached" in whole.reason(i)]
         assert len(lapsed) > 10
         for i in lapsed[:40]:
             for bar in (scenes.scores().start + i - 1, scenes.scores().start + i):
-                now = judge_bars(scenes.PRISM, scenes.scores().workspace, bar, bar + 1, LAPSING)
+                now = apply_rule_to_bars(scenes.PRISM, scenes.scores().workspace, bar, bar + 1, LAPSING)
                 at = bar - scenes.scores().start
                 assert (now.state[0], now.before[0]) == (whole.state[at], whole.before[at])
 
     def test_live_no_bar_is_assembled_twice(self, monkeypatch):
         assembled = []
-        real = Prism.assemble
+        real = assemble
 
         def spy(prism, workspace, start, stop, *rest):
             assembled.append(stop - start)
             return real(prism, workspace, start, stop, *rest)
 
-        monkeypatch.setattr(Prism, "assemble", spy)
+        monkeypatch.setattr("virtuoso.signals.rule.assemble", spy)
         first, workspace = scenes.frame().base.first, Workspace(scenes.frame(), block=scenes.BLOCK)
         for number in range(first + 5_000, first + 5_010):
-            judge_bars(scenes.PRISM, workspace, number, number + 1, scenes.SETTINGS)
+            apply_rule_to_bars(scenes.PRISM, workspace, number, number + 1, scenes.SETTINGS)
         assert assembled == [1, memory(scenes.SETTINGS, MINUTE), *[1] * 9]
 
     def test_rules_with_different_memories_do_not_disturb_each_other(self):
         first, workspace = scenes.frame().base.first, Workspace(scenes.frame(), block=scenes.BLOCK)
-        wholes = [(rule, judge(scenes.scores(), rule)) for rule in (LAPSING, scenes.SETTINGS)]
+        wholes = [(rule, apply_rule(scenes.scores(), rule)) for rule in (LAPSING, scenes.SETTINGS)]
         for i in range(5_000, 5_060):
             for rule, whole in (wholes[i % 2], wholes[i % 3 == 0]):
-                now = judge_bars(scenes.PRISM, workspace, first + i, first + i + 1, rule)
+                now = apply_rule_to_bars(scenes.PRISM, workspace, first + i, first + i + 1, rule)
                 assert (now.state[0], now.before[0]) == (whole.state[i], whole.before[i])
 
     def test_bars_it_remembers_must_be_loaded(self):
         whole = scenes.frame()
         late = MarketFrame(whole.instrument, whole.base.since(whole.base.first + 100))
         with pytest.raises(NotLoadedError, match="Load an earlier start"):
-            judge_bars(scenes.PRISM, Workspace(late), late.base.first + 10, late.base.first + 20, scenes.SETTINGS)
+            apply_rule_to_bars(
+                scenes.PRISM, Workspace(late), late.base.first + 10, late.base.first + 20, scenes.SETTINGS
+            )

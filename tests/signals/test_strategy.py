@@ -17,6 +17,7 @@ from virtuoso.clock import iso
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import mirrored
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.signals.decision import decide
 from virtuoso.signals.message.signal import Signal
@@ -52,7 +53,7 @@ class TestIntents:
     def test_there_is_one_for_every_change_of_state(self):
         decided = decide(scenes.scores(), scenes.SETTINGS)
         assert np.array_equal(whole_intents()["number"], decided.at + scenes.scores().start)
-        assert len(decided.at) == len(decided.verdicts.changes())
+        assert len(decided.at) == len(decided.rule.changes())
 
     def test_the_test_market_holds_every_kind(self):
         made, decided = whole_intents(), decide(scenes.scores(), scenes.SETTINGS)
@@ -86,7 +87,7 @@ class TestIntents:
         frame = scenes.frame()
         pivot = float(frame.base.columns["close"][0])
         other = MarketFrame(frame.instrument, replace(frame.base, columns=mirrored(frame.base.columns, pivot)))
-        made, reflected = whole_intents(), intents(scenes.PRISM.score(other, block=scenes.BLOCK), scenes.SETTINGS)
+        made, reflected = whole_intents(), intents(score(scenes.PRISM, other, block=scenes.BLOCK), scenes.SETTINGS)
         assert np.array_equal(reflected["number"], made["number"])
         assert np.array_equal(reflected["side"], -made["side"])
         assert reflected["stop"] == pytest.approx(2 * pivot - made["stop"], abs=1e-6, nan_ok=True)
@@ -124,7 +125,7 @@ class TestSignals:
 
     def test_a_bar_that_was_not_scored_has_none(self):
         first = scenes.frame().base.first
-        part = scenes.PRISM.assemble(scenes.scores().workspace, first + 5_000, first + 5_010)
+        part = assemble(scenes.PRISM, scenes.scores().workspace, first + 5_000, first + 5_010)
         with pytest.raises(NotLoadedError, match="was not scored"):
             signal_at(part, scenes.SETTINGS, (first + 4_000) * 60_000)
 
@@ -135,7 +136,7 @@ class TestTheLaw:
     @settings(max_examples=12)
     @given(st.integers(3_000, 6_999))
     def test_those_of_a_cut_history_are_the_beginning_of_the_whole(self, bars):
-        part = scenes.PRISM.score(scenes.until(bars), block=scenes.BLOCK)
+        part = score(scenes.PRISM, scenes.until(bars), block=scenes.BLOCK)
         end = scenes.frame().base.first + bars
         made = intents(part, scenes.SETTINGS)
         count = int((whole_intents()["number"] < end).sum())
@@ -143,7 +144,7 @@ class TestTheLaw:
 
     @pytest.mark.parametrize("bars", [4_321, 5_800, 6_999])
     def test_the_signals_of_a_cut_history_are_the_beginning_of_the_whole(self, bars):
-        part = signals(scenes.PRISM.score(scenes.until(bars), block=scenes.BLOCK), scenes.SETTINGS)
+        part = signals(score(scenes.PRISM, scenes.until(bars), block=scenes.BLOCK), scenes.SETTINGS)
         assert len(part) > 20
         assert part == whole_signals()[: len(part)]
         later = whole_signals()[len(part) :]
@@ -152,7 +153,7 @@ class TestTheLaw:
     @given(st.integers(0, 6_800), st.integers(1, 200))
     def test_those_of_a_window_are_a_part_of_the_whole(self, at, length):
         a = scenes.frame().base.first + at
-        window = scenes.PRISM.assemble(scenes.scores().workspace, a, a + length)
+        window = assemble(scenes.PRISM, scenes.scores().workspace, a, a + length)
         whole = whole_intents()
         inside = whole[(whole["number"] >= a) & (whole["number"] < a + length)]
         assert_same(intents(window, scenes.SETTINGS), inside)
@@ -164,7 +165,7 @@ class TestTheLaw:
         live: list[Signal] = []
         for i in range(at, at + 150):
             workspace.grow(scenes.until(i + 1))
-            live += signals(scenes.PRISM.assemble(workspace, first + i, first + i + 1), scenes.SETTINGS)
+            live += signals(assemble(scenes.PRISM, workspace, first + i, first + i + 1), scenes.SETTINGS)
         expected = [s for s in whole_signals() if first + at < s.timestamp // 60_000 <= first + at + 150]
         assert len(live) > 5
         assert live == expected

@@ -27,6 +27,8 @@ LEAST_DAYS = 30
 
 ROUNDING = 1_024 * float(np.finfo(np.float64).eps)
 """Share of what values were computed from, up to which a difference is taken for rounding: 2.3e-13."""
+DEPTH_TAKEN = 0.10
+"""Share of the depth within 10 bp of the middle that an entry may take before it moves the price that it wants."""
 LARGEST = 1e75
 """Growth from which a return is not known: its fourth power would be no number."""
 

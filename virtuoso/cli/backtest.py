@@ -11,19 +11,23 @@ import typer
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
-from virtuoso.errors import ConfigError, did_you_mean
+from virtuoso.errors import ConfigError
+from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML, TEARSHEET_PDF
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.prism.result.scores import Scores
     from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.research.crosscheck.result import BacktestResult
-    from virtuoso.runs.write import Result
+    from virtuoso.research.crosscheck.compare import Comparison
+    from virtuoso.research.tracking.run import Run
 
-CONTRACT, VECTORBT = "contract", "vectorbt"
-CROSS_CHECKED = ("cash", "risk", "fees", "slippage")
-"""Terms that vectorbt is told."""
+CONTRACT = "contract"
+BESIDE = ("optimistic", "inverted", "faces_alone", "random_entries", "halt", "halted_at", "inside")
+"""Figures of `metrics.json` that --json gives as they are."""
+MADE_BY = ("contract", "vectorbt")
+MOST_DIFFERENCES = 12
+"""Trades that a cross-check lists in the terminal: all of them are in the run folder."""
 
 
 def backtest(
@@ -48,12 +52,13 @@ def backtest(
     inside: options.Inside = None,
     explained: options.Explained = None,
     bounds: options.Bounds = False,
-    fills: options.Fills = CONTRACT,
+    crosscheck: options.CrossCheck = False,
+    fills: Annotated[str, typer.Option(hidden=True)] = CONTRACT,
     seed: options.Seed = 0,
     no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Trade the signals of one or many instruments with one wallet; write a run folder with a results page."""
+    """Trade the signals of one or many instruments with one wallet; write a run folder with a tear sheet."""
     from virtuoso import workflows
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
@@ -63,16 +68,12 @@ def backtest(
         "halt": halt or None, "reset_halt": reset_halt, "inside": inside, "explained": explained,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-    _check_fills(fills, symbols, terms)
+    if fills != CONTRACT:
+        raise ConfigError("A backtest fills by the contract. --crosscheck compares its trades with those of vectorbt.")
     with said_if_stopped(NOTHING_YET):
         scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
-    result: PortfolioResult | BacktestResult
-    if fills == VECTORBT:
-        result = workflows.cross_check(scores[0], settings=call.settings, seed=seed, record=not no_record, **terms)
-        summary = result.summary()
-    else:
-        result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
-        summary = result.summary(bounds=bounds)
+    result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
+    summary = result.summary(bounds=bounds)
     folder, fresh = workflows.save_run(result, out, settings=call.settings)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
@@ -80,22 +81,11 @@ def backtest(
     data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
     data["recording"] = recording_of(result)
+    checked = workflows.cross_check(result, folder) if crosscheck else None
+    if checked is not None:
+        data["crosscheck"] = checked.to_dict()
     following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
-    return Answer(data, lambda: _backtested(result, summary, folder), following)
-
-
-def _check_fills(fills: str, symbols: list[str], terms: dict[str, Any]) -> None:
-    """Refuse an engine that there is not, and what vectorbt is not asked."""
-    if fills not in (CONTRACT, VECTORBT):
-        raise ConfigError(
-            f"--fills is contract or vectorbt, was {fills!r}. {did_you_mean(fills, (CONTRACT, VECTORBT))}"
-        )
-    beyond = sorted(set(terms) - set(CROSS_CHECKED))
-    if fills == VECTORBT and (len(symbols) > 1 or beyond):
-        what = f"--{beyond[0].replace('_', '-')}" if beyond else f"{len(symbols)} symbols"
-        raise ConfigError(
-            f"--fills vectorbt trades one symbol without margin and funding; it knows no {what}. Leave it out."
-        )
+    return Answer(data, lambda: _backtested(result, summary, folder, checked), following)
 
 
 def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
@@ -108,29 +98,21 @@ def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | N
         return workflows.score(frame, settings=call.settings, cache=cache, progress=tick)
 
 
-def _backtest_facts(result: PortfolioResult | BacktestResult) -> dict[str, Any]:
-    from virtuoso.research.backtest.files import figures
-    from virtuoso.research.backtest.result import PortfolioResult
-
-    beside = {}
-    if isinstance(result, PortfolioResult):
-        told = figures(result)
-        beside = {name: told[name] for name in ("optimistic", "inverted", "faces_alone", "random_entries")}
-        beside |= {name: told[name] for name in ("halt", "halted_at")}
-        inside = result.stage.inside
-        told_by = None if inside is None else {"timeframe": inside.timeframe.name, "share": result.told_share}
-        beside |= {"inside": told_by, "assumed": list(result.assumed), "breakdowns": _rows(result.breakdowns)}
+def _backtest_facts(result: PortfolioResult) -> dict[str, Any]:
+    told = result.data.figures
     return {
         "metrics": result.metrics,
         "buy_and_hold": result.benchmark_metrics,
-        **beside,
+        **{name: told[name] for name in BESIDE},
+        "assumed": list(result.assumed),
+        "breakdowns": _rows(result.breakdowns),
         "counts": result.counts,
         "score_buckets": _rows(result.buckets),
         "provenance": result.provenance,
     }
 
 
-def recording_of(result: Result) -> dict[str, Any] | None:
+def recording_of(result: Run) -> dict[str, Any] | None:
     """Whether a run is in the ledger of trials, and what that counts by now, for --json."""
     found = result.recording
     return None if found is None else found.told()
@@ -140,7 +122,7 @@ def _honesty(folder: Path) -> dict[str, Any] | None:
     """What the run was judged to be worth; None where it was not judged."""
     import json
 
-    from virtuoso.reports.tearsheet.page import HONESTY
+    from virtuoso.runs.schema import HONESTY
 
     file = folder / HONESTY
     return json.loads(file.read_bytes()) if file.is_file() else None
@@ -152,18 +134,21 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
 
-def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: Path) -> Iterator[RenderableType]:
+def _backtested(
+    result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
+) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import prose
 
     yield summary
     yield from _buckets(result)
     yield ""
     yield f"run folder: {folder}/"
-    yield f"results page: {folder / 'results.html'}"
     judged = _honesty(folder)
     if judged:
-        yield f"tear sheet: {folder / 'tearsheet.html'}"
-        yield f"            {folder / 'tearsheet.pdf'}"
+        yield f"tear sheet: {folder / TEARSHEET_HTML}"
+        yield f"            {folder / TEARSHEET_PDF}"
+    if checked is not None:
+        yield from _cross_checked(checked)
     yield from result.recorded_lines()
     if judged:
         yield ""
@@ -171,7 +156,35 @@ def _backtested(result: PortfolioResult | BacktestResult, summary: str, folder: 
         yield from (prose(f"- {reason}", 2) for reason in judged["reasons"])
 
 
-def _buckets(result: PortfolioResult | BacktestResult) -> Iterator[RenderableType]:
+def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:
+    """Causes of all differences, and the first trades that differ."""
+    from virtuoso.cli.terminal.console import table
+
+    yield ""
+    yield repr(checked)
+    if not checked.differences:
+        return
+    found = checked.to_dict()["differences"]
+    cells = (
+        (one["decided_at"], one["instrument"], one["side"], one["cause"], *(_made(one[name]) for name in MADE_BY))
+        for one in found[:MOST_DIFFERENCES]
+    )
+    yield table(("DECIDED", "INSTRUMENT", "SIDE", "CAUSE", "CONTRACT", "VECTORBT"), cells)
+    if len(found) > MOST_DIFFERENCES:
+        yield f"and {len(found) - MOST_DIFFERENCES} more, in {CROSSCHECK}"
+    yield ""
+
+
+def _made(trade: dict[str, Any] | None) -> str:
+    """Prices of entry and exit and why a trade ended."""
+    from virtuoso.reports.format import price
+
+    if trade is None:
+        return "no trade"
+    return f"{price(trade['entry_price'])} to {price(trade['exit_price'])}, {trade['reason']}"
+
+
+def _buckets(result: PortfolioResult) -> Iterator[RenderableType]:
     """What prices did after each score, at one horizon that is neither noise nor regime."""
     from virtuoso.cli.terminal.console import heading, table
     from virtuoso.reports.format import number, percent, whole

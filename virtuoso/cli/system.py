@@ -54,7 +54,7 @@ def demo(
 
 def _demonstrated(made: Demo) -> Iterator[RenderableType]:
     yield ""
-    yield f"results page: {made.page}"
+    yield f"page: {made.page}"
 
 
 @verb(config, "show")

@@ -4,7 +4,8 @@
    and, where wanted, `first` (absolute number of the first bar of the slice), `wanted` (first output that is needed)
    and `timeframe`. They are checked when the class is created.
 2. Parameters are typed fields with a range: `period: int = Int(14, low=2, high=100)`.
-3. `memory` is what the engine feeds, `warmup` what must pass before a value counts; both in bars.
+3. `memory` is what the engine feeds, `warmup` what must pass before a value counts; both in bars. Plain windows need to
+   declare neither.
 4. A component is a frozen value: equal if its class and parameters are, and its repr can be pasted back. From that
    follow batch, live, cache keys, search space, documentation and report rows.
 
@@ -178,8 +179,17 @@ class Node:
         return {name: getattr(self, name) for name in self.parameters}
 
     def memory(self, timeframe: Timeframe) -> int:
-        """How many bars before a block the function is fed, so that its start is forgotten to 1e-6 points."""
-        raise DeclarationError(f"{type(self).__name__} declares no memory(timeframe).")
+        """How many bars before a block the function is fed, so that its start is forgotten to 1e-6 points.
+
+        The default is right for plain windows: the longest of the parameters in bars, and the bar before it. What looks
+        further back, or does not forget, declares its own; the law of memory finds out what did not.
+        """
+        lengths = (
+            getattr(self, name)
+            for name, declared in self.parameters.items()
+            if isinstance(declared, Parameter) and declared.kind is int and declared.unit == "bars"
+        )
+        return max(lengths, default=0) + 1
 
     def warmup(self, timeframe: Timeframe) -> int:
         """How many bars of an unbroken run must have passed, this one included, before a value counts."""
@@ -233,6 +243,8 @@ class Component(Node):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "words" in vars(cls):
+            raise DeclarationError(f"{cls.__name__} declares words(score, value); its name is explain(score, value).")
         if "value" not in vars(cls):
             return
         for attribute in ("title", "source", "scale", "bands"):
@@ -250,8 +262,8 @@ class Component(Node):
         """Score of raw values, 0..100, shape (n_bars,)."""
         return self.scale(value)
 
-    def words(self, score: float, value: float) -> str:
-        """One sentence for a score, from its raw value; 'not known' where it is NaN."""
+    def explain(self, score: float, value: float) -> str:
+        """Return one sentence for a score, from its raw value; 'not known' where it is NaN."""
         if score != score:
             return f"{self.title} is not known"
         edge = max(edge for edge in self.bands if edge <= score)

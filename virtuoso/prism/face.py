@@ -19,7 +19,7 @@ class Face:
         Default weights; configuration changes them.
     gates : tuple of Gate
         They scale the face's reliability and never its direction.
-    waiting : mapping of str to float
+    unavailable : mapping of str to float
         Components that are declared but whose data the store does not hold yet, with their weights. They count
         towards what could be known, so coverage is honest.
     """
@@ -28,4 +28,4 @@ class Face:
     title: str
     components: Mapping[Component, float] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
-    waiting: Mapping[str, float] = field(default_factory=dict)
+    unavailable: Mapping[str, float] = field(default_factory=dict)

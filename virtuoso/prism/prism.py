@@ -1,33 +1,22 @@
-"""The prism: faces, weights and timeframes, and the one call that scores a frame.
+"""The prism: which faces there are and how they, their components and the timeframes are weighted.
 
-1. The ladder: the base clock and the configured timeframes slower than it, weights renormalised.
-2. Each component is evaluated on each clock of the ladder in anchored blocks (prism/engine/workspace.py).
-3. `assemble` sees slow scores from their close on, blends timeframes, adds divergence, and sums faces and
-   confluence (prism/engine/assembly.py), for any stretch of bars: five years in a backtest, one bar live.
+It declares and does not compute: `virtuoso.score(frame, prism)` scores a frame (prism/engine/score.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component
-from virtuoso.prism.engine.assembly import CHUNK, Assembly
-from virtuoso.prism.engine.graph import clocks_of
-from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
-from virtuoso.prism.result.scores import Scores
-
-if TYPE_CHECKING:
-    from virtuoso.prism.engine.cache import KeptBlends
+from virtuoso.prism.faces import FACES
 
 DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
 DEFAULT_FACE_WEIGHTS = {
@@ -38,6 +27,13 @@ DEFAULT_FACE_WEIGHTS = {
     "price_structure": 0.16,
     "sentiment": 0.10,
 }
+
+_MOVED = {
+    "score": "virtuoso.score(frame, prism)",
+    "assemble": "virtuoso.prism.engine.score.assemble(prism, workspace, start, stop)",
+    "clocks": "virtuoso.prism.engine.graph.timeframes(prism, base)",
+}
+"""Methods of earlier versions and what does their work."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,8 @@ class Prism:
 
     Examples
     --------
-    >>> scores = Prism.standard().score(frame)  # doctest: +SKIP
-    >>> scores.explain()                        # doctest: +SKIP
+    >>> scores = virtuoso.score(frame, Prism.standard())  # doctest: +SKIP
+    >>> scores.explain()                                  # doctest: +SKIP
     """
 
     faces: tuple[Face, ...]
@@ -73,10 +69,18 @@ class Prism:
 
     @classmethod
     def standard(cls) -> Prism:
-        """Give the six faces with the weights that ship with Virtuoso."""
-        from virtuoso.prism.registry import FACES
-
+        """Return the six faces with the weights that ship with Virtuoso."""
         return cls(FACES)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Name the function that took the place of a method."""
+            if name in _MOVED:
+                raise AttributeError(
+                    f"A prism only declares and has no {name!r}. Use {_MOVED[name]}.", name=name, obj=self
+                )
+            raise AttributeError(f"'Prism' object has no attribute {name!r}", name=name, obj=self)
 
     def __iter__(self) -> Iterator[tuple[str, Component, float]]:
         """Dotted name, component and weight within its face, in fixed order."""
@@ -106,8 +110,8 @@ class Prism:
         faces = []
         for face in self.faces:
             own = {c: changes.pop(f"{face.name}.{c.name}", w) for c, w in face.components.items()}
-            waiting = {n: changes.pop(f"{face.name}.{n}", w) for n, w in face.waiting.items()}
-            faces.append(replace(face, components=own, waiting=waiting))
+            unavailable = {n: changes.pop(f"{face.name}.{n}", w) for n, w in face.unavailable.items()}
+            faces.append(replace(face, components=own, unavailable=unavailable))
         if changes:
             name = next(iter(changes))
             raise ConfigError(
@@ -128,8 +132,8 @@ class Prism:
         for known in self.faces:
             if known.name == face:
                 older = {component: weight * room for component, weight in known.components.items()}
-                waiting = {name: weight * room for name, weight in known.waiting.items()}
-                known = replace(known, components={**older, **components}, waiting=waiting)
+                unavailable = {name: weight * room for name, weight in known.unavailable.items()}
+                known = replace(known, components={**older, **components}, unavailable=unavailable)
             faces.append(known)
         return replace(self, faces=tuple(faces))
 
@@ -145,15 +149,6 @@ class Prism:
         total = sum(weight for _, weight in slower) + own
         return [(base, own / total), *((tf, weight / total) for tf, weight in slower)]
 
-    def clocks(self, base: Timeframe) -> list[Timeframe]:
-        """Every clock that is touched when a base clock is scored, slow features' own ones included, fastest first."""
-        nodes = [*(component for _, component, _ in self), *(gate for face in self.faces for gate in face.gates)]
-        found = {timeframe for timeframe, _ in self.ladder(base)}
-        for timeframe in tuple(found):
-            for node in nodes:
-                found |= clocks_of(node, timeframe)
-        return sorted(found)
-
     @cached_property
     def fingerprint(self) -> str:
         """Digest of components, parameters and weights."""
@@ -163,7 +158,7 @@ class Prism:
                     face.name,
                     [[repr(c), w] for c, w in face.components.items()],
                     [repr(g) for g in face.gates],
-                    dict(face.waiting),
+                    dict(face.unavailable),
                 ]
                 for face in self.faces
             ],
@@ -171,77 +166,3 @@ class Prism:
             "timeframes": dict(self.timeframes),
         }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
-
-    def score(
-        self,
-        frame: MarketFrame,
-        block: int | None = None,
-        cache_folder: Path | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Scores:
-        """Score the window of a frame.
-
-        Parameters
-        ----------
-        frame : MarketFrame
-        block : int, optional
-            Length of a block; the standard lengths if absent.
-        cache_folder : Path, optional
-            Folder in which finished blocks are kept between runs.
-        progress : callable, optional
-            Told how many bars are scored and how many there are.
-
-        Returns
-        -------
-        Scores
-        """
-        from virtuoso.prism.engine.cache import ScoreCache
-
-        workspace = Workspace(frame, block)
-        if cache_folder is None or len(frame) == 0:
-            return self.assemble(workspace, frame.start, frame.stop, progress)
-        cache = ScoreCache(cache_folder)
-        workspace.unread = partial(cache.fill, prism=self)
-        if len(frame) <= CHUNK:
-            workspace.recall()
-            scores = self.assemble(workspace, frame.start, frame.stop)
-        else:
-            kept = cache.blends(workspace, self)
-            scores = self.assemble(workspace, frame.start, frame.stop, progress, kept)
-        if workspace.unread is None:  # else nothing was asked of the components
-            cache.keep(workspace, self)
-        return scores
-
-    def assemble(
-        self,
-        workspace: Workspace,
-        start: int,
-        stop: int,
-        progress: Callable[[int, int], None] | None = None,
-        kept: KeptBlends | None = None,
-    ) -> Scores:
-        """Scores of the base bars numbered [start, stop): the same for five years and for one bar.
-
-        Parameters
-        ----------
-        workspace : Workspace
-        start, stop : int
-        progress : callable, optional
-            Told how many bars are scored and how many there are.
-        kept : KeptBlends, optional
-            Where faces and confluence of a long stretch are kept between runs.
-
-        Returns
-        -------
-        Scores
-        """
-        assembly = workspace.assemblies.get(self.fingerprint)
-        if assembly is None:
-            assembly = workspace.assemblies[self.fingerprint] = Assembly(self, workspace)
-        if stop <= start:
-            return Scores.empty(self, workspace, start, stop)
-        if stop - start > CHUNK:
-            assembled = assembly.long_stretch(workspace, start, stop, progress, kept)
-        else:
-            assembled = assembly.stretch(workspace, start, stop)
-        return Scores.of(self, workspace, start, assembled, assembly)

@@ -1,4 +1,4 @@
-"""The six faces in the order in which they are summed, and the prism that settings describe. No magic: a list."""
+"""The prism that settings describe: their weights and parameters, and the components that users bring."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from importlib import import_module
 from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
-from virtuoso.prism.faces import orderbook, orderflow, price_structure, sentiment, technical, volume
+from virtuoso.prism.faces import FACES
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
 from virtuoso.project import project
-
-FACES = (
-    technical.FACE,
-    volume.FACE,
-    orderflow.FACE,
-    orderbook.FACE,
-    price_structure.FACE,
-    sentiment.FACE,
-)
 
 
 def prism_from(settings: PrismSettings) -> Prism:
@@ -84,13 +75,13 @@ def private_component(path: str) -> Component:
 def _face(face: Face, settings: FaceSettings, private: list[Component]) -> Face:
     """Lay settings over one face."""
     known = {component.name: component for component in (*face.components, *face.gates, *private)}
-    names = [*known, *face.waiting]
+    names = [*known, *face.unavailable]
     for name in (*settings.components, *settings.parameters):
         if name not in names:
             raise ConfigError(f"The {face.name} face has no component {name!r}. {did_you_mean(name, names)}")
     for name in settings.parameters:
         known[name] = known[name].replace(**settings.parameters[name])
     components = {known[name]: weight for name, weight in settings.components.items() if name in known}
-    waiting = {name: weight for name, weight in settings.components.items() if name in face.waiting}
+    unavailable = {name: weight for name, weight in settings.components.items() if name in face.unavailable}
     gates = tuple(gate.replace(**known[gate.name].settings()) for gate in face.gates)
-    return replace(face, components=components, gates=gates, waiting=waiting)
+    return replace(face, components=components, gates=gates, unavailable=unavailable)

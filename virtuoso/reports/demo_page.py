@@ -9,12 +9,13 @@ import numpy as np
 from markupsafe import Markup
 
 from virtuoso.clock import iso
-from virtuoso.prism.result.explanation import lean
-from virtuoso.reports.charts.base import NARROW, equity_chart
+from virtuoso.prism.result.explanation import face_bias
+from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.charts.base import NARROW
 from virtuoso.reports.contribution import contribution
 from virtuoso.reports.format import DASH, number, percent, price, whole
-from virtuoso.reports.page import ResultsPage
 from virtuoso.reports.palette import DARK, LIGHT, effect, effect_of_change
+from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.templates import render
 from virtuoso.signals.message.signal import Signal
 
@@ -34,27 +35,29 @@ class Coin:
 
     Attributes
     ----------
-    results : ResultsPage
+    scores : Scores
+    sheet : TearSheet
     href : str
-        Its results page, relative to this one.
+        Its tear sheet, relative to this one.
     signals : sequence of Signal
         As they were written, newest first.
     """
 
-    results: ResultsPage
+    scores: Scores
+    sheet: TearSheet
     href: str
     signals: Sequence[Signal]
 
     @property
     def symbol(self) -> str:
         """Its name."""
-        return self.results.scores.frame.instrument.symbol
+        return self.scores.frame.instrument.symbol
 
     @property
     def cells(self) -> dict[str, str]:
         """Its line in the overview."""
-        scores, figures = self.results.scores, self.results.metrics
-        held = self.results.benchmark_metrics["total_return"]
+        scores, figures = self.scores, self.sheet.run.figures_of("strategy")
+        held = self.sheet.run.figures_of("buy_and_hold")["total_return"]
         points, made = float(scores.confluence[-1]), figures["total_return"]
         return {
             "bars": whole(len(scores)),
@@ -75,15 +78,14 @@ class Coin:
         """What each face says at the last bar."""
         return [
             {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": effect(float(face.score[-1])),
-             "words": lean(face.title, float(face.score[-1])).partition(" at ")[0]}
-            for face in self.results.scores.faces.values()
+             "words": face_bias(face.title, float(face.score[-1])).partition(" at ")[0]}
+            for face in self.scores.faces.values()
         ]  # fmt: skip
 
     @property
     def equity(self) -> Markup:
         """Equity against buying and holding."""
-        page = self.results
-        return equity_chart(page.close_times, page.equity, page.benchmark, page.cash, width=NARROW, simulated=True)
+        return self.sheet.equity_chart(NARROW).svg(self.symbol)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class DemoPage:
     @property
     def period(self) -> str:
         """From when to when, and on which clock."""
-        scores = self.coins[0].results.scores
+        scores = self.coins[0].scores
         first, last = scores.start * scores.frame.timeframe.ms, int(scores.close_times[-1])
         return f"{iso(first)[:10]} to {iso(last)[:10]}, scored and traded on {scores.frame.timeframe}"
 
@@ -125,8 +127,8 @@ class DemoPage:
     def patience(self) -> str:
         """Why the equity stands still at first."""
         share = percent(self.min_coverage, 0)
-        enough = [coin.results.scores.coverage >= self.min_coverage for coin in self.coins]
-        first = [coin.results.scores for coin in self.coins]
+        enough = [coin.scores.coverage >= self.min_coverage for coin in self.coins]
+        first = [coin.scores for coin in self.coins]
         began = [int(s.close_times[int(np.argmax(e))]) for s, e in zip(first, enough, strict=True) if e.any()]
         when = f"here from {iso(min(began))[:10]} on" if began else f"which {self.days} days are too few for"
         return (
@@ -151,7 +153,7 @@ class DemoPage:
         """Contribution tables at the moment of that signal."""
         newest = self.newest
         coin = next((c for c in self.coins if newest and c.symbol == newest.symbol), self.coins[0])
-        explained = coin.results.scores.explain(newest.timestamp if newest else None)
+        explained = coin.scores.explain(newest.timestamp if newest else None)
         known = [name for name, rows in explained.faces.items() if any(row.score == row.score for row in rows)]
         return [contribution(explained, face).to_html(footnote=False) for face in (None, *known)]
 

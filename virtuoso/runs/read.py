@@ -1,18 +1,7 @@
-"""What a run folder holds, read back: the tear sheet is made from these files and from nothing else.
+"""A run read back: the tear sheet and the summary are made from its facts and tables, and from nothing else.
 
-| file | part | without it |
-|---|---|---|
-| `metrics.json`, `equity.parquet` | figures, equity at each close | it is no run folder |
-| `trades.parquet`, `breakdowns.parquet`, `score_buckets.parquet` | tables | that section says so |
-| `config.json`, `provenance.json` | terms, digests | that section says so |
-| `words.json` | verdict, findings, limits, assumptions | `summary.txt` is shown as it was written |
-| `honesty.json` | what is left of it after everything that was tried | the box says *not judged* |
-| `reliability.json` | reliability that was told, and what was right | that section says so |
-| `fans.json` | what else the same trades and days might have come to | that section says so |
-| `prices.parquet` | bars that are drawn | trades are drawn without them |
-
-Older runs lack some of them. What is not there is said to be absent and never made up; a file that is there and cannot
-be read is an error.
+schema.py says what they are. Older runs lack some of them: what is not there is said to be absent and never made up; a
+file that is there and cannot be read is an error.
 """
 
 from __future__ import annotations
@@ -27,35 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
+from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
 from virtuoso.types import Array
 
 Facts = Mapping[str, Any]
 Table = Mapping[str, NDArray[Any]]
 
-FIGURES, EQUITY = "metrics.json", "equity.parquet"
-PARTS = {
-    "config.json": "terms of trading and settings",
-    "provenance.json": "where the numbers came from",
-    "words.json": "verdict and assumptions in words",
-    "honesty.json": "what is left of it after everything that was tried",
-    "reliability.json": "how often signals kept what their reliability told",
-    "fans.json": "what else the same trades and the same days might have come to",
-    "trades.parquet": "trades",
-    "breakdowns.parquet": "breakdowns of the trades",
-    "score_buckets.parquet": "forward returns by score",
-    "prices.parquet": "bars to draw trades on",
-}
-"""Files that a run folder may lack, and what they hold."""
-
 
 @dataclass(frozen=True)
-class RunParts:
-    """The parts of a run folder; one that is absent is empty.
+class RunData:
+    """The facts and tables of a run, as its folder holds them; one that is absent is empty.
 
     Attributes
     ----------
     name : str
-        Of the folder.
+        Of the folder; empty before it is written.
     facts : dict of str to mapping
         The JSON files, by name.
     tables : dict of str to mapping of str to array
@@ -113,7 +88,7 @@ class RunParts:
     @property
     def cash(self) -> float:
         """What the account began with; the first equity where the terms are not there."""
-        told = self.fact("config.json").get("terms", {}).get("cash")
+        told = self.fact(CONFIG).get("terms", {}).get("cash")
         return float(told) if told else float(self.table(EQUITY)["equity"][0])
 
     @property
@@ -122,7 +97,7 @@ class RunParts:
         return int(np.diff(self.close_times).min()) if len(self.close_times) > 1 else 60_000
 
 
-def read_run(folder: Path | str) -> RunParts:
+def read_run(folder: Path | str) -> RunData:
     """Read a run folder.
 
     Parameters
@@ -141,14 +116,14 @@ def read_run(folder: Path | str) -> RunParts:
         raise NoDataError(
             f"There is no folder {home}. `virtuoso backtest` writes run folders and prints where they are."
         )
-    lacking = [name for name in (FIGURES, EQUITY) if not (home / name).is_file()]
+    lacking = [name for name in REQUIRED if not (home / name).is_file()]
     if lacking:
         raise NoDataError(
             f"{home} is not a run folder: it holds no {lacking[0]}. Name one that `virtuoso backtest` wrote."
         )
-    names = [name for name in (FIGURES, EQUITY, *PARTS) if (home / name).is_file()]
-    summary = home / "summary.txt"
-    parts = RunParts(
+    names = [name for name in (*REQUIRED, *PARTS) if (home / name).is_file()]
+    summary = home / SUMMARY
+    parts = RunData(
         name=home.resolve().name,
         facts={name: _read_json(home / name) for name in names if name.endswith(".json")},
         tables={name: _read_table(home / name) for name in names if name.endswith(".parquet")},

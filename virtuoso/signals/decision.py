@@ -1,4 +1,4 @@
-"""Decisions: the rule's changes of state with the charts, plans and reliability that belong to them.
+"""Decisions: the rule's changes of state with the levels, plans and reliability that belong to them.
 
 1. Where the regime is not among `signals.regimes` no position is entered; the state of the rule stays what it is.
 2. Reliability is the probability of the calibration where there is a plan, and the heuristic elsewhere.
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.prism.result.scores import Scores
-from virtuoso.signals.levels import Charts, Plans, charts, plans
-from virtuoso.signals.regime import Codes, admits, name_of, regimes_at
+from virtuoso.signals.levels import LevelSnapshot, Plans, level_snapshot, plans
+from virtuoso.signals.regime import Codes, admits, regime_name, regimes_at
 from virtuoso.signals.reliability import misfit
-from virtuoso.signals.rule import NEUTRAL, States, Verdicts, judge
+from virtuoso.signals.rule import NEUTRAL, RuleStates, States, apply_rule
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
@@ -30,11 +30,11 @@ class Decisions:
     ----------
     scores : Scores
     settings : SignalSettings
-    verdicts : Verdicts
+    rule : RuleStates
         Of every scored bar.
     at : array of int64, shape (n,)
-        Positions among the scored bars; charts and plans are of these.
-    charts : Charts
+        Positions among the scored bars; levels and plans are of these.
+    levels : LevelSnapshot
     plans : Plans
         Without a side where the rule is NEUTRAL or the regime stops entries.
     regime : array of int8, shape (n,)
@@ -48,9 +48,9 @@ class Decisions:
 
     scores: Scores
     settings: SignalSettings
-    verdicts: Verdicts
+    rule: RuleStates
     at: NDArray[np.int64]
-    charts: Charts
+    levels: LevelSnapshot
     plans: Plans
     regime: Codes
     stopped: NDArray[np.bool_]
@@ -63,7 +63,7 @@ class Decisions:
     @property
     def state(self) -> States:
         """State of the rule at each decision."""
-        return self.verdicts.state[self.at]
+        return self.rule.state[self.at]
 
 
 def decide(scores: Scores, settings: SignalSettings, at: NDArray[np.int64] | None = None) -> Decisions:
@@ -74,24 +74,24 @@ def decide(scores: Scores, settings: SignalSettings, at: NDArray[np.int64] | Non
     NotLoadedError
         If bars that the rule or the levels remember exist but were not loaded.
     """
-    verdicts = judge(scores, settings)
-    where = verdicts.changes() if at is None else at
-    state, numbers = verdicts.state[where], where + scores.start
-    chart = charts(scores.prism, scores.workspace, numbers, settings.levels)
+    rule = apply_rule(scores, settings)
+    where = rule.changes() if at is None else at
+    state, numbers = rule.state[where], where + scores.start
+    snapshot = level_snapshot(scores.prism, scores.workspace, numbers, settings.levels)
     regime, stopped = _gate(scores, settings, numbers, state)
     side = np.where(stopped, NEUTRAL, state).astype(np.int8)
-    plan = plans(chart, side, settings.levels, scores.frame.timeframe)
+    plan = plans(snapshot, side, settings.levels, scores.frame.timeframe)
     reliability, calibrated = _reliability(scores, settings, where, plan)
-    return Decisions(scores, settings, verdicts, where, chart, plan, regime, stopped, reliability, calibrated)
+    return Decisions(scores, settings, rule, where, snapshot, plan, regime, stopped, reliability, calibrated)
 
 
 def stopped_entries(scores: Scores, settings: SignalSettings) -> dict[str, int]:
     """How many entries were stopped in each regime by `signals.regimes`; those where it is not known count under ''."""
-    verdicts = judge(scores, settings)
-    where = verdicts.changes()
-    regime, stopped = _gate(scores, settings, where + scores.start, verdicts.state[where])
+    rule = apply_rule(scores, settings)
+    where = rule.changes()
+    regime, stopped = _gate(scores, settings, where + scores.start, rule.state[where])
     codes, counts = np.unique(regime[stopped], return_counts=True)
-    return {name_of(int(code)): int(n) for code, n in zip(codes, counts, strict=True)}
+    return {regime_name(int(code)): int(n) for code, n in zip(codes, counts, strict=True)}
 
 
 def _gate(

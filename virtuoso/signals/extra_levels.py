@@ -20,7 +20,7 @@ LEAST_STRENGTH = 0.4
 """Strength below which a squeeze point is no level."""
 
 
-def candidates(workspace: Workspace, numbers: NDArray[np.int64], settings: LevelSettings) -> Array:
+def extra_levels(workspace: Workspace, numbers: NDArray[np.int64], settings: LevelSettings) -> Array:
     """Prices that may be levels at the close of some base bars, NaN where there are no more, shape (n, n_most).
 
     Parameters

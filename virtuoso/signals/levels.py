@@ -2,7 +2,7 @@
 
 1. The map. On the structure timeframe every confirmed swing marks a price; it counts by how clearly it stood out, less
    with every bar of age, and swings near each other strengthen each other. What is worth enough is a level: support
-   below the price, resistance above it, whichever it was born as (`Charts`).
+   below the price, resistance above it, whichever it was born as (`LevelSnapshot`).
    Lasting walls of the book, and squeeze points where that is asked for, are levels too (extra_levels.py).
 2. The stop lies beyond the nearest level on the losing side, by a buffer, within bounds; all in ATR.
    R is the distance from entry to stop.
@@ -27,7 +27,7 @@ from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.extra_levels import candidates
+from virtuoso.signals.extra_levels import extra_levels
 from virtuoso.signals.rule import States
 from virtuoso.signals.settings import LevelSettings
 from virtuoso.types import Array
@@ -40,15 +40,15 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Charts:
-    """What a chartist sees from some closes: volatility, and the levels around the price, nearest first.
+class LevelSnapshot:
+    """Volatility and the levels around the price, nearest first, as seen from some closes.
 
     Attributes
     ----------
     timeframe : Timeframe
         On which the levels were drawn.
     numbers : array of int64, shape (n,)
-        Base bars at whose close the chart is read.
+        Base bars at whose close it is taken.
     price : Array, shape (n,)
         Those closes.
     atr : Array, price units, shape (n,)
@@ -112,8 +112,8 @@ def features(settings: LevelSettings) -> tuple[MeanRange, Swings]:
     return MeanRange(period=settings.atr_period), Swings()
 
 
-def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: LevelSettings) -> Charts:
-    """Read the chart at the close of some base bars.
+def level_snapshot(prism: Prism, workspace: Workspace, numbers: Numbers, settings: LevelSettings) -> LevelSnapshot:
+    """Take the snapshot at the close of some base bars.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
 
     Returns
     -------
-    Charts
+    LevelSnapshot
 
     Raises
     ------
@@ -137,13 +137,13 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
     timeframe = structure_timeframe(prism, base.timeframe, settings)
     price = base.columns["close"][numbers - base.first]
     atr, below, above = np.full(len(numbers), np.nan), *np.full((2, len(numbers), DEPTH), np.nan)
-    bars = workspace.clock(timeframe).bars
+    bars = workspace.buffers(timeframe).bars
     seen = visible(numbers, base.timeframe, timeframe)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end) & np.isfinite(price))
     if len(there):
         seen = seen[there]
         low, end = int(seen[0]) - settings.memory + 1, int(seen[-1]) + 1
-        workspace.insist_loaded(timeframe, low)
+        workspace.require_loaded(timeframe, low)
         low = max(low, bars.first)
         atr_feature, swings_feature = features(settings)
         unit = workspace.values(atr_feature, timeframe, low, end)[0]
@@ -152,10 +152,10 @@ def charts(prism: Prism, workspace: Workspace, numbers: Numbers, settings: Level
         sides = np.empty((2, len(there), DEPTH))
         _map(*swings, unit, seen - low, price[there], settings.memory, settings.weakest, settings.apart, sides)
         below[there], above[there] = sides[0], sides[1]
-        further = candidates(workspace, numbers[there], settings)
+        further = extra_levels(workspace, numbers[there], settings)
         _join(further, price[there], settings.apart * atr[there], below, above, there)
     atr[atr <= 0.0] = np.nan
-    return Charts(timeframe, numbers, price, atr, below, above)
+    return LevelSnapshot(timeframe, numbers, price, atr, below, above)
 
 
 @kernel
@@ -208,7 +208,7 @@ def _nearest(mark: Array, worth: Array, price: float, side: float, width: float,
 
 @kernel
 def _join(further: Array, price: Array, width: Array, below: Array, above: Array, at: Numbers) -> None:
-    """Put further levels among those of each chart, unless one stands within `width` of them already."""
+    """Put further levels among those of each snapshot, unless one stands within `width` of them already."""
     for i in range(len(further)):
         for mark in further[i]:
             if np.isnan(mark) or np.isnan(width[i]) or mark == price[i]:
@@ -226,12 +226,12 @@ def _join(further: Array, price: Array, width: Array, below: Array, above: Array
                 levels[place] = mark
 
 
-def plans(chart: Charts, side: States, settings: LevelSettings, base: Timeframe) -> Plans:
-    """Draw entry, stop and targets into charts.
+def plans(snapshot: LevelSnapshot, side: States, settings: LevelSettings, base: Timeframe) -> Plans:
+    """Draw entry, stop and targets between levels.
 
     Parameters
     ----------
-    chart : Charts
+    snapshot : LevelSnapshot
     side : array of int8, shape (n,)
         1 long, -1 short, 0 none.
     settings : LevelSettings
@@ -244,13 +244,13 @@ def plans(chart: Charts, side: States, settings: LevelSettings, base: Timeframe)
         Long: stop < entry < target1 < target2 < target3; short the other way round.
     """
     toward = side.astype(np.float64)
-    with_it = np.where(side[:, None] > 0, chart.supports, chart.resistances)  # levels that carry the idea
-    against = np.where(side[:, None] > 0, chart.resistances, chart.supports)
-    known = (side != 0) & np.isfinite(chart.atr) & np.isfinite(chart.price)
-    atr = np.where(known, chart.atr, np.nan)
-    near = toward * (chart.price - with_it[:, 0]) <= settings.retest_reach * atr
+    with_it = np.where(side[:, None] > 0, snapshot.supports, snapshot.resistances)  # levels that carry the idea
+    against = np.where(side[:, None] > 0, snapshot.resistances, snapshot.supports)
+    known = (side != 0) & np.isfinite(snapshot.atr) & np.isfinite(snapshot.price)
+    atr = np.where(known, snapshot.atr, np.nan)
+    near = toward * (snapshot.price - with_it[:, 0]) <= settings.retest_reach * atr
     limit = np.where((settings.entry == "retest") & near, with_it[:, 0], np.nan)
-    entry = np.where(known, np.where(np.isnan(limit), chart.price, limit), np.nan)
+    entry = np.where(known, np.where(np.isnan(limit), snapshot.price, limit), np.nan)
     risk = np.clip(
         np.where(np.isnan(with_it[:, 0]), np.inf, toward * (entry - with_it[:, 0]) + settings.stop_buffer * atr),
         settings.stop_min * atr,
@@ -261,7 +261,7 @@ def plans(chart: Charts, side: States, settings: LevelSettings, base: Timeframe)
     size = np.where(known[:, None], np.array(settings.target_sizes), 0.0)
     _drop_impossible(stop, target, size)
     waits = np.where(np.isnan(limit), 1, base.bars(settings.retest_expiry))
-    return Plans(side, limit, chart.numbers + waits, entry, stop, target, size)
+    return Plans(side, limit, snapshot.numbers + waits, entry, stop, target, size)
 
 
 def _reach(opposing: Array, risk: Array, settings: LevelSettings) -> Array:

@@ -28,7 +28,7 @@ from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import steps, wsum
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import ratio
-from virtuoso.signals.rule import alive
+from virtuoso.signals.rule import active
 from virtuoso.signals.settings import REGIMES, RegimeName
 from virtuoso.types import Array
 
@@ -82,13 +82,13 @@ class Regime(Feature):
         path = wsum(np.abs(steps(close)), self.span, first) + FLOOR * unit * self.span
         efficiency, stretch = ratio(way, path), ratio(unit, usual)
         size = np.abs(efficiency)
-        trending = alive(size >= self.trend_enter, ~(size >= self.trend_leave), self.age)
-        volatile = alive(stretch >= self.volatile_enter, ~(stretch >= self.volatile_leave), self.age)
+        trending = active(size >= self.trend_enter, ~(size >= self.trend_leave), self.age)
+        volatile = active(stretch >= self.volatile_enter, ~(stretch >= self.volatile_leave), self.age)
         code = np.where(np.isfinite(efficiency) & np.isfinite(stretch), 2.0 * trending + volatile, np.nan)
         return RegimeState(efficiency, stretch, code)
 
 
-def clock_of(prism: Prism, base: Timeframe) -> Timeframe:
+def regime_timeframe(prism: Prism, base: Timeframe) -> Timeframe:
     """Timeframe on which the regime is told: the second slowest of the ladder, slow enough to be a state."""
     ladder = [timeframe for timeframe, _ in prism.ladder(base)]
     return ladder[-2] if len(ladder) > 1 else ladder[0]
@@ -122,11 +122,11 @@ def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], r
         If bars that it looks at exist but were not loaded.
     """
     base = workspace.frame.timeframe
-    own, found = clock_of(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
-    bars, seen = workspace.clock(own).bars, visible(numbers, base, own)
+    own, found = regime_timeframe(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
+    bars, seen = workspace.buffers(own).bars, visible(numbers, base, own)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end))
     if len(numbers):
-        workspace.insist_loaded(own, int(seen[0]))
+        workspace.require_loaded(own, int(seen[0]))
     if len(there):
         low, end = int(seen[there[0]]), int(seen[there[-1]]) + 1
         code = workspace.values(regime or Regime(), own, low, end)[RegimeState._fields.index("code")]
@@ -135,7 +135,7 @@ def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], r
     return found
 
 
-def name_of(code: int) -> str:
+def regime_name(code: int) -> str:
     """Name of a regime; empty where it is not known."""
     return "" if code == UNKNOWN_REGIME else REGIMES[code]
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
@@ -81,17 +82,17 @@ def states(confluence: Array, coverage: Array, settings: SignalSettings, timefra
     share = np.where(known & (coverage > 0.0), coverage, 1.0)
     rises, holds = (confluence >= widened(limit, share) for limit in (settings.bull_enter, settings.bull_leave))
     falls, stays = (confluence <= widened(limit, share) for limit in (settings.bear_enter, settings.bear_leave))
-    bull = alive(known & rises, ~(known & holds), age)
-    bear = alive(known & falls, ~(known & stays), age)
+    bull = active(known & rises, ~(known & holds), age)
+    bear = active(known & falls, ~(known & stays), age)
     return bull.astype(np.int8) - bear.astype(np.int8)
 
 
-def alive(enters: Mask, leaves: Mask, age: int) -> Mask:
+def active(enters: Mask, leaves: Mask, age: int) -> Mask:
     """Whether the last entry came after the last leave and less than `age` bars ago."""
     at = np.arange(len(enters))
     entered = _last(enters)
-    alive: Mask = (entered > _last(leaves)) & (at - entered < age)
-    return alive
+    active: Mask = (entered > _last(leaves)) & (at - entered < age)
+    return active
 
 
 def _last(happened: Mask) -> NDArray[np.int64]:
@@ -100,7 +101,7 @@ def _last(happened: Mask) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class RuleStates:
     """What the rule says of a stretch of bars; every array has shape (n_bars,).
 
     Attributes
@@ -163,7 +164,7 @@ def _below(x: float, limit: float) -> str:
     return next((text for digits in range(2, 6) if float(text := f"{x:.{digits}f}") < limit), repr(x))
 
 
-def judge(scores: Scores, settings: SignalSettings) -> Verdicts:
+def apply_rule(scores: Scores, settings: SignalSettings) -> RuleStates:
     """Apply the rule to every bar that was scored; the bars it remembers before them are scored as well.
 
     Raises
@@ -174,12 +175,12 @@ def judge(scores: Scores, settings: SignalSettings) -> Verdicts:
     timeframe, base = scores.frame.timeframe, scores.frame.base
     age = memory(settings, timeframe)
     first = scores.start - age  # one more than the memory, for the state of the bar before
-    scores.workspace.insist_loaded(timeframe, first)
+    scores.workspace.require_loaded(timeframe, first)
     confluence, coverage = _with_lead(scores, max(first, base.first), age)
     state = states(confluence, coverage, settings, timeframe)
     lead = len(state) - len(scores)
     before = np.concatenate(([NEUTRAL], state))[lead:-1].astype(np.int8)
-    return Verdicts(settings, timeframe, scores.start, state[lead:], before, scores.confluence, scores.coverage)
+    return RuleStates(settings, timeframe, scores.start, state[lead:], before, scores.confluence, scores.coverage)
 
 
 def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
@@ -191,7 +192,7 @@ def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
     kept = _JUDGED.setdefault(scores.workspace, {})
     begin, confluence, coverage = kept.get(scores.prism.fingerprint, (0, np.empty(0), np.empty(0)))
     if not (begin <= first and begin + len(confluence) == scores.start):
-        lead = scores.prism.assemble(scores.workspace, first, scores.start)
+        lead = assemble(scores.prism, scores.workspace, first, scores.start)
         begin, confluence, coverage = first, lead.confluence, lead.coverage
     confluence = np.concatenate((confluence[first - begin :], scores.confluence))
     coverage = np.concatenate((coverage[first - begin :], scores.coverage))
@@ -200,6 +201,8 @@ def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:
     return confluence, coverage
 
 
-def judge_bars(prism: Prism, workspace: Workspace, start: int, stop: int, settings: SignalSettings) -> Verdicts:
+def apply_rule_to_bars(
+    prism: Prism, workspace: Workspace, start: int, stop: int, settings: SignalSettings
+) -> RuleStates:
     """Apply the rule to the base bars numbered [start, stop): the same for five years and for one bar."""
-    return judge(prism.assemble(workspace, start, stop), settings)
+    return apply_rule(assemble(prism, workspace, start, stop), settings)

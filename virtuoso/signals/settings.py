@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.settings import Folder, RoomSettings, SpanSetting, sums_to_one
-from virtuoso.signals.reliability import Calibration
+from virtuoso.signals.calibration import Calibration
 
 Three = tuple[float, float, float]
 RegimeName = Literal["calm range", "volatile range", "calm trend", "volatile trend"]

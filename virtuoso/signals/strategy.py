@@ -26,10 +26,11 @@ from virtuoso.account.records import INTENT, NEXT_OPEN
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
-from virtuoso.signals.message.build import issue
+from virtuoso.signals.message.build import build_signal
 from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.settings import SignalSettings
 
@@ -89,7 +90,7 @@ class RuleStrategy:
 
     def _scores_of(self, name: Instrument, frame: MarketFrame) -> Scores:
         known = self.scored.get(name)
-        return known if known is not None and known.frame is frame else self.prism.score(frame)
+        return known if known is not None and known.frame is frame else score(self.prism, frame)
 
     def __deepcopy__(self, memo: object) -> RuleStrategy:
         return self  # nothing of it changes from call to call
@@ -121,11 +122,11 @@ def intents_of(decided: Decisions) -> Intents:
     scores, plan, at = decided.scores, decided.plans, decided.at
     trades = plan.known
     made = np.zeros(len(at), dtype=INTENT)
-    made["number"] = decided.charts.numbers
+    made["number"] = decided.levels.numbers
     made["side"] = np.where(trades, plan.side, 0)
-    made["price"] = decided.charts.price
+    made["price"] = decided.levels.price
     made["entry"] = np.where(trades, plan.limit, np.nan)
-    made["expires"] = np.where(trades, plan.expires, decided.charts.numbers + NEXT_OPEN)
+    made["expires"] = np.where(trades, plan.expires, decided.levels.numbers + NEXT_OPEN)
     made["stop"] = np.where(trades, plan.stop, np.nan)
     made["target"] = np.where(trades[:, None], plan.target, np.nan)
     made["size"] = np.where(trades[:, None], plan.size, 0.0)
@@ -155,7 +156,7 @@ def signals(scores: Scores, settings: SignalSettings, config: str | None = None)
         If bars that the rule or the levels remember exist but were not loaded.
     """
     decided = decide(scores, settings)
-    return [issue(decided, j, config) for j in range(len(decided))]
+    return [build_signal(decided, j, config) for j in range(len(decided))]
 
 
 def signal_at(
@@ -182,4 +183,4 @@ def signal_at(
             f"The bar closing at {iso(scores.frame.timeframe.close_time(number))} was not scored; scores go from "
             f"{iso(int(scores.close_times[0]))} to {iso(int(scores.close_times[-1]))}. Score a range that holds it."
         )
-    return issue(decide(scores, settings, np.array([number - scores.start])), 0, config)
+    return build_signal(decide(scores, settings, np.array([number - scores.start])), 0, config)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load
     from virtuoso.workflows.paths import block_cache, lake, scores_file
-    from virtuoso.workflows.runs import report, run_folder, save_run
+    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
     from virtuoso.workflows.scoring import (
         explain,
         issued,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         signal_folder,
         verify,
     )
-    from virtuoso.workflows.trading import assumptions_needed, backtest, cross_check, sweep
+    from virtuoso.workflows.trading import assumptions_needed, backtest, sweep
 
 __all__ = [
     "assumptions_needed",
@@ -53,7 +53,7 @@ __all__ = [
 _MODULES = {
     "data": ("checks", "event_checks", "find", "import_files", "load"),
     "paths": ("block_cache", "lake", "scores_file"),
-    "runs": ("report", "run_folder", "save_run"),
+    "runs": ("cross_check", "report", "run_folder", "save_run"),
     "scoring": (
         "explain",
         "issued",
@@ -64,7 +64,7 @@ _MODULES = {
         "signal_folder",
         "verify",
     ),
-    "trading": ("assumptions_needed", "backtest", "cross_check", "sweep"),
+    "trading": ("assumptions_needed", "backtest", "sweep"),
 }
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.result.scores import Scores
     from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.research.crosscheck.result import BacktestResult
+    from virtuoso.research.crosscheck.compare import Comparison
     from virtuoso.research.sweep.result import SweepResult
+    from virtuoso.research.tracking.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +32,18 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
 def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
     from virtuoso.prism.engine.fingerprint import environment
-    from virtuoso.signals.message.provenance import code_digest, config_digest
+    from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 
     return {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
-        "code": code_digest(prism, "virtuoso.workflows.trading"),
+        "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
 
 
-def run_folder(result: PortfolioResult | BacktestResult | SweepResult, settings: Settings | None = None) -> Path:
+def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None = None) -> Path:
     """Where a run is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
@@ -58,14 +59,14 @@ def run_folder(result: PortfolioResult | BacktestResult | SweepResult, settings:
     return settings_of(settings).signals.reports / "runs" / name
 
 
-def _scores_of(result: PortfolioResult | BacktestResult | SweepResult) -> Sequence[Scores]:
+def _scores_of(result: PortfolioResult | SweepResult) -> Sequence[Scores]:
     from virtuoso.research.backtest.result import PortfolioResult
 
     return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
 
 def save_run(
-    result: PortfolioResult | BacktestResult | SweepResult,
+    result: PortfolioResult | SweepResult,
     folder: str | Path | None = None,
     *,
     settings: Settings | None = None,
@@ -77,7 +78,7 @@ def save_run(
 
     Parameters
     ----------
-    result : PortfolioResult, BacktestResult or SweepResult
+    result : PortfolioResult or SweepResult
         It is recorded in the ledger of trials first, if that was not done yet.
     folder : str or Path, optional
         See `run_folder` for where it is written if absent.
@@ -94,7 +95,7 @@ def save_run(
         Another run lies in `folder`; a run is never overwritten.
     """
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
-    from virtuoso.runs.write import holds_run, is_whole
+    from virtuoso.runs.write import complete_run, holds_run, is_whole
 
     with said_if_stopped(NOTHING_YET):
         target = run_folder(result, settings) if folder is None else Path(folder)
@@ -102,9 +103,9 @@ def save_run(
     counted = "The try is in the ledger" if known.recorded else "The try is not recorded"
     try:
         if not holds_run(target, result):
-            result.save(target, judged=True)
+            result.save(target, finish=lambda fresh: _judge(result, fresh, target.name))
         elif not is_whole(target, result):
-            result.complete(target)
+            complete_run(result, target, finish=lambda fresh: _judge(result, fresh, target.name))
         else:
             _judge_again(result, target)
             return target, False
@@ -115,12 +116,53 @@ def save_run(
     return target, True
 
 
-def _judge_again(result: PortfolioResult | BacktestResult | SweepResult, folder: Path) -> None:
+def _judge(result: Run, folder: Path, name: str) -> None:
+    """Write what a run is worth into its folder, and its tear sheet where it has one."""
+    from virtuoso.reports.tearsheet.write import write_tearsheet
+    from virtuoso.runs.schema import TEARSHEET
+
+    result.judge(folder)
+    if result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
+        write_tearsheet(folder, name=name)
+
+
+def _judge_again(result: Run, folder: Path) -> None:
     """Bring what a whole run folder says of its worth up to date, if it may be written."""
     try:
-        result.judge(folder)
+        _judge(result, folder, folder.name)
     except OSError as refused:
         log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
+
+
+def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Comparison:
+    """Trade the intents of a backtest through vectorbt, and name each trade that differs.
+
+    No return is shown, so it is no try.
+
+    Parameters
+    ----------
+    result : PortfolioResult
+    folder : str or Path, optional
+        Its run folder, where `crosscheck.json` is written.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ConfigError
+        vectorbt is not installed.
+    """
+    from virtuoso.files.atomic import Disk
+    from virtuoso.research.crosscheck.compare import compare
+    from virtuoso.runs.schema import CROSSCHECK
+    from virtuoso.runs.write import as_json
+
+    found = compare(result)
+    if folder is not None:
+        Disk().write(Path(folder) / CROSSCHECK, as_json(found.to_dict()))
+    return found
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
@@ -147,7 +189,7 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
         A file of the run is not what its name says.
     """
     from virtuoso.errors import NoDataError, did_you_mean
-    from virtuoso.reports.tearsheet.page import write_tearsheet
+    from virtuoso.reports.tearsheet.write import write_tearsheet
 
     home = settings_of(settings).signals.reports / "runs"
     folder = Path(run) if Path(run).is_dir() else home / run

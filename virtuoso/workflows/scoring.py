@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from virtuoso.lake.lake import Lake
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.laws.certificate import Certificate
-    from virtuoso.prism.laws.evidence import Finding, Verdict
+    from virtuoso.prism.laws.findings import Finding, Verdict
     from virtuoso.prism.open_interest.report import OpenInterest
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.result.explanation import Explanation
@@ -57,9 +57,11 @@ def score(
     -------
     Scores
     """
+    from virtuoso.prism.engine.score import score as score_frame
+
     chosen = prism if prism is not None else prism_of(settings)
     told = None if progress is None else lambda done, total: progress("bars", done, total)
-    scores = chosen.score(frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
+    scores = score_frame(chosen, frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
     fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
     log.info("scored", extra=fields)
     return scores
@@ -165,12 +167,12 @@ def issued(scores: Scores, *, settings: Settings | None = None, last: int | None
         Only as many as these, counted from the end.
     """
     from virtuoso.signals.decision import decide
-    from virtuoso.signals.message.build import issue
+    from virtuoso.signals.message.build import build_signal
 
     chosen = settings_of(settings)
     decided = decide(scores, chosen.signals)
     first = 0 if last is None else max(len(decided) - last, 0)
-    made = [issue(decided, j) for j in range(first, len(decided))]
+    made = [build_signal(decided, j) for j in range(first, len(decided))]
     log.info("issued", extra={"instrument": str(scores.frame.instrument), "signals": len(made)})
     return made
 
@@ -220,7 +222,7 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
     from virtuoso.errors import NoDataError
     from virtuoso.lake.lake import Lake
     from virtuoso.lake.law import examine
-    from virtuoso.prism.laws.evidence import Finding
+    from virtuoso.prism.laws.findings import Finding
 
     assert frame.origin is not None
     home, clock = Lake(frame.origin.lake), frame.timeframe
@@ -243,13 +245,14 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     """Score the last bars of a frame as asked for alone, and with all of history loaded."""
     import numpy as np
 
-    from virtuoso.prism.laws.evidence import Finding
+    from virtuoso.prism.engine.score import score as score_frame
+    from virtuoso.prism.laws.findings import Finding
 
     clock, venue = frame.timeframe, frame.instrument.venue
     first = max(frame.stop - DOOR_BARS, frame.start)
     since, until = clock.open_time(first), clock.open_time(frame.stop)
-    whole = prism.score(home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
-    alone = prism.score(home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
+    whole = score_frame(prism, home.frame(frame.instrument.symbol, clock, venue=venue).within(since, until)).confluence
+    alone = score_frame(prism, home.frame(frame.instrument.symbol, clock, since, until, venue)).confluence
     n = min(len(whole), len(alone))
     apart = np.abs(alone[:n] - whole[:n])
     wrong = (np.isnan(alone[:n]) != np.isnan(whole[:n])) | (apart > DOOR_TOLERANCE)

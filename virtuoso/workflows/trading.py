@@ -1,4 +1,4 @@
-"""Trading the past: a backtest by the contract, its cross-check through vectorbt, a sweep of many configurations.
+"""Trading the past: a backtest, and a sweep of many configurations.
 
 Each of them looks at returns, so each is written into the ledger of the project's trials before it gives anything back;
 see `virtuoso.research.tracking.recording`.
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.result.scores import Scores
     from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.research.crosscheck.result import BacktestResult
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import SweepResult
-    from virtuoso.runs.write import Result
+    from virtuoso.research.tracking.run import Run
     from virtuoso.signals.strategy import Strategy
     from virtuoso.types import Progress
 
@@ -171,47 +170,11 @@ def _stopped_before_it_was_recorded() -> AbstractContextManager[None]:
     return said_if_stopped(NOTHING_YET)
 
 
-def _record(result: Result, wanted: bool) -> None:
+def _record(result: Run, wanted: bool) -> None:
     """Write a try down before anybody sees it; say so where that cannot be."""
     found = result.record(wanted)
     if wanted and not found.recorded:
         log.warning("not recorded", extra={"reason": found.reason})
-
-
-def cross_check(
-    scores: Scores, *, settings: Settings | None = None, seed: int = 0, record: bool = True, **terms: Any
-) -> BacktestResult:
-    """Trade the signals of one instrument through vectorbt, as far as vectorbt models them.
-
-    Parameters
-    ----------
-    scores : Scores
-    settings : Settings, optional
-    seed : int
-        Of the bootstrap behind the intervals of the score buckets.
-    record : bool
-        Whether it is counted among the tries of the project before it is given back. What is not can never ship.
-    **terms
-        fees, slippage, cash, risk: see `virtuoso.research.backtest.backtest`. Risk is
-        `trading.base_position_size` if absent.
-
-    Returns
-    -------
-    BacktestResult
-    """
-    from virtuoso.research.crosscheck.compare import backtest as run
-    from virtuoso.signals.strategy import intents
-
-    _check_project(record)
-    chosen = settings_of(settings)
-    provenance = {"data": scores.frame.fingerprint, **provenance_of_run(scores.prism, chosen, seed)}
-    terms.setdefault("risk", chosen.trading.base_position_size)
-    given = intents(scores, chosen.signals)
-    with _stopped_before_it_was_recorded():
-        result = run(scores, given, config=config_of_run(chosen), provenance=provenance, env=Env(seed=seed), **terms)
-    _record(result, record)
-    log.info("cross-checked", extra={"instrument": str(scores.frame.instrument), "trades": len(result.trades)})
-    return result
 
 
 def assumptions_needed(
@@ -284,8 +247,8 @@ def sweep(
     """
     from virtuoso.errors import ConfigError
     from virtuoso.research.backtest.account import account_from, funding_terms
+    from virtuoso.research.backtest.judgement import account_facts
     from virtuoso.research.backtest.panel import Stage
-    from virtuoso.research.backtest.sheet_files import account_facts
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import FILLS, ranking
     from virtuoso.research.sweep.sweep import sweep as run
@@ -293,7 +256,7 @@ def sweep(
     if fills != FILLS:
         raise ConfigError(
             f"A sweep fills orders by the {FILLS} alone, was asked for {fills!r}. Leave fills out; to check against "
-            "vectorbt what it chose, run cross_check on it (virtuoso backtest ... --fills vectorbt)."
+            "vectorbt what it chose, run cross_check on it (virtuoso backtest ... --crosscheck)."
         )
     _check_project(record)
     chosen, instrument = settings_of(settings), scores.frame.instrument

@@ -89,6 +89,9 @@ Explained = Annotated[
     str | None, typer.Option(metavar="WHY", help="Why a result that no market pays is right; kept with the run.")
 ]
 Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
+CrossCheck = Annotated[
+    bool, typer.Option("--crosscheck", help="Trade the same through vectorbt too, and list the trades that differ.")
+]
 Fills = Annotated[
     str, typer.Option(metavar="ENGINE", help="contract, or vectorbt to cross-check one symbol without funding.")
 ]

@@ -1,7 +1,7 @@
 """The arithmetic between component scores and confluence: timeframes, bonus, face, confluence.
 
-1. A stretch of base bars sees each clock through an index: `at[k, t]` is the column of `points` that bar t sees on
-   timeframe k. Scores of a slow clock are neither copied nor repeated, and one bar live is the stretch of length 1.
+1. A stretch of base bars sees each timeframe through an index: `at[k, t]` is the column of `points` that bar t sees on
+   timeframe k. Scores of a slow timeframe are neither copied nor repeated, and one bar live is the stretch of length 1.
 2. Weighted means are summed in fixed order by one loop a bar, never by a matrix product: a row of `X @ w` differs in
    bits from the same row of a longer X. What is not known takes no part, and its weight is missing from the coverage.
 3. The sums of all bars advance row by row: the inner loops are then free of order and run in SIMD lanes, and the bits
@@ -40,7 +40,7 @@ Rows = NDArray[np.int64]
 Seen = NDArray[np.uint64]
 
 
-class Blended(NamedTuple):
+class ComponentArrays(NamedTuple):
     """Components over their timeframes; every array has shape (n_components, n_bars) or, of one, (n_bars,).
 
     Attributes
@@ -61,19 +61,19 @@ class Blended(NamedTuple):
     coverage: Array
 
     @classmethod
-    def empty(cls, *shape: int) -> Blended:
+    def empty(cls, *shape: int) -> ComponentArrays:
         """Room that is yet to be written."""
         raw, score, points, coverage = np.empty((4, *shape))
         return cls(raw, score, points, np.empty(shape, dtype=np.int8), coverage)
 
     @classmethod
-    def unknown(cls, n: int) -> Blended:
+    def unknown(cls, n: int) -> ComponentArrays:
         """One component of which nothing is known."""
         return cls(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n), np.zeros(n, dtype=np.int8), np.zeros(n))
 
 
 @kernel
-def blend_timeframes(
+def aggregate_timeframes(
     points: Array, strengths: Array, kinds: Array, divergence: Rows, at: Seen, weights: Array, bonused: int,
     raw: Array, score: Array, bonus: Array, kind: Codes, coverage: Array,
 ) -> None:  # fmt: skip
@@ -82,7 +82,7 @@ def blend_timeframes(
     Parameters
     ----------
     points : Array, shape (n_components, n_columns)
-        Scores on the clocks of the ladder, one after the other; the last column holds NaN.
+        Scores on the timeframes of the ladder, one after the other; the last column holds NaN.
     strengths, kinds : Array, shape (n_oscillators, n_columns)
         Classic divergence in the same columns, NaN where not known.
     divergence : array of int64, shape (n_components,)
@@ -93,7 +93,7 @@ def blend_timeframes(
     bonused : int
         Number of components, from the first, that divergence touches; gates come after them.
     raw, score, bonus, kind, coverage : Array, shape (n_components, n_bars)
-        Written, as in `Blended`.
+        Written, as in `ComponentArrays`.
     """
     n = at.shape[1]
     room = np.empty((8, min(n, LANE)))
@@ -101,14 +101,14 @@ def blend_timeframes(
         end = min(begin + LANE, n)
         for c in range(len(points)):
             mean = raw[c][begin:end]
-            _blend_scores(points[c], at, begin, weights, room, mean, coverage[c][begin:end])
+            _aggregate_scores(points[c], at, begin, weights, room, mean, coverage[c][begin:end])
             if c < bonused:
-                _blend_divergence(strengths, kinds, divergence[c], at, begin, end, weights, room)
+                _aggregate_divergence(strengths, kinds, divergence[c], at, begin, end, weights, room)
                 _add_bonus(room, mean, score[c][begin:end], bonus[c][begin:end], kind[c][begin:end])
 
 
 @inner
-def _blend_scores(
+def _aggregate_scores(
     points: Array, at: Seen, begin: int, weights: Array, room: Array, mean: Array, coverage: Array
 ) -> None:
     """Mean of the known timeframes and its coverage; into the room, how the fastest parts from the slower ones."""
@@ -116,10 +116,10 @@ def _blend_scores(
     x, fast, slow, slow_known = room[X][:n], room[FAST][:n], room[SLOW][:n], room[SLOW_KNOWN][:n]
     for t in range(n):
         mean[t], coverage[t], slow[t], slow_known[t] = 0.0, 0.0, 0.0, 0.0
-    _see(points, at[0][begin : begin + n], fast)
+    _gather(points, at[0][begin : begin + n], fast)
     _add(fast, weights[0], mean, coverage)
     for k in range(1, len(weights)):
-        _see(points, at[k][begin : begin + n], x)
+        _gather(points, at[k][begin : begin + n], x)
         _add(x, weights[k], mean, coverage)
         _add(x, weights[k], slow, slow_known)
     for t in range(n):
@@ -132,7 +132,7 @@ def _blend_scores(
 
 
 @inner
-def _blend_divergence(
+def _aggregate_divergence(
     strengths: Array, kinds: Array, row: int, at: Seen, begin: int, end: int, weights: Array, room: Array
 ) -> None:
     """Into the room, points of classic divergence over the timeframes and the kind of the largest part."""
@@ -143,7 +143,7 @@ def _blend_divergence(
         classic[t], known[t], largest[t], code[t] = 0.0, 0.0, 0.0, 0.0
     for k in range(len(weights) if row >= 0 else 0):
         seen, weight = at[k][begin:end], weights[k]
-        _see(strengths[row], seen, x)
+        _gather(strengths[row], seen, x)
         _add(x, weight, classic, known)
         for t in range(n):  # most bars have no divergence
             part = abs(weight * x[t])
@@ -154,7 +154,7 @@ def _blend_divergence(
 
 
 @inner
-def _see(values: Array, at: Seen, out: Array) -> None:
+def _gather(values: Array, at: Seen, out: Array) -> None:
     """Fetch what each bar sees; alone, so that the arithmetic after it has its values side by side."""
     for t in range(len(at)):
         out[t] = values[at[t]]
@@ -189,7 +189,7 @@ def _add_bonus(room: Array, mean: Array, score: Array, bonus: Array, kind: Codes
 
 
 @kernel
-def blend_faces(
+def aggregate_faces(
     raw: Array, score: Array, coverage: Array, face: Rows, share: Array, components: int,
     raw_score: Array, face_score: Array, face_coverage: Array, gate: Array,
 ) -> None:  # fmt: skip
@@ -198,7 +198,7 @@ def blend_faces(
     Parameters
     ----------
     raw, score, coverage : Array, shape (n_components + n_gates, n_bars)
-        As in `Blended`; the gates come last.
+        As in `ComponentArrays`; the gates come last.
     face : array of int64, shape (n_components + n_gates,)
         Row of the face each belongs to.
     share : Array, shape (n_components + n_gates,)
@@ -234,7 +234,7 @@ def blend_faces(
 
 
 @kernel
-def blend_confluence(
+def aggregate_confluence(
     raw: Array, score: Array, coverage: Array, gate: Array, weights: Array,
     confluence: Array, raw_confluence: Array, known: Array, agreement: Array, reliability: Array,
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Series: the growing values of a node on a clock, and all that is looked up once instead of at every bar.
+"""Buffers: the growing values of a node on a timeframe, and all that is looked up once instead of at every bar.
 
 A live bar evaluates a hundred nodes, each in some microseconds; what a node needs and where it comes from never changes
 while a workspace lives. workspace.py computes what stands here.
@@ -23,8 +23,8 @@ from virtuoso.types import Array
 Mask = NDArray[np.bool_]
 
 
-class Known:
-    """Where all of some columns are known on one clock; extended, not recomputed, when bars were added.
+class ValidityMask:
+    """Where all of some columns are known on one timeframe; extended, not recomputed, when bars were added.
 
     Parameters
     ----------
@@ -37,18 +37,18 @@ class Known:
         self._n = 0
         self._clear = 0
 
-    def over(self, clock: Clock, low: int, high: int) -> Mask | None:
+    def over(self, buffers: TimeframeBuffers, low: int, high: int) -> Mask | None:
         """Which of the bars at positions [low, high) are known; None where all are."""
         if self._n < high:
-            self._extend(clock)
+            self._extend(buffers)
         return None if self._clear <= low else self._mask[low:high]
 
-    def _extend(self, clock: Clock) -> None:
-        bars, n = clock.bars, clock.n
+    def _extend(self, buffers: TimeframeBuffers) -> None:
+        bars, n = buffers.bars, buffers.n
         if n > len(self._mask):
             self._mask = _padded(self._mask, _room(len(self._mask), n), False)
         if self._n == n - 1:  # the live step
-            known = self._columns.isdisjoint(clock.silent)
+            known = self._columns.isdisjoint(buffers.silent)
             self._mask[n - 1] = known
             self._clear = self._clear if known else n
         else:
@@ -62,8 +62,8 @@ class Known:
 
 
 @dataclass(slots=True)
-class Slower:
-    """An argument that runs on a clock of its own.
+class CrossTimeframeInput:
+    """An argument that runs on a timeframe of its own.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class Slower:
     outputs : class or None
         Of its named arrays.
     kept : tuple of int
-        Number of the slow bar that a few bars saw together, and how many they were.
+        Number of the slow bar that was looked up last, and how many bars looked at it.
     values, known : list of Array, and array of bool or None
-        What they saw of it, None where it is known: until the slow clock closes, the next ones see the same.
+        What they saw of it, None where it is known: until the slow bar closes, the next ones see the same.
     """
 
     place: int
@@ -88,13 +88,13 @@ class Slower:
     known: Mask | None = None
 
 
-class Series:
+class NodeBuffer:
     """The growing values of one node on one timeframe, and where its inputs come from, looked up once.
 
     Parameters
     ----------
     node : Node
-    clock : Clock
+    buffers : TimeframeBuffers
 
     Attributes
     ----------
@@ -115,12 +115,28 @@ class Series:
     """
 
     __slots__ = (
-        "arity", "clear", "columns", "columns_known", "done", "end", "first", "inner", "known", "memory", "node",
-        "outputs", "ready", "reserved", "slower", "value", "warmup", "windowed",
+        "arity",
+        "clear",
+        "columns",
+        "done",
+        "end",
+        "first",
+        "inner",
+        "known",
+        "memory",
+        "node",
+        "outputs",
+        "ready",
+        "reserved",
+        "slower",
+        "validity",
+        "value",
+        "warmup",
+        "windowed",
     )  # fmt: skip
 
-    def __init__(self, node: Node, clock: Clock) -> None:
-        timeframe = clock.bars.timeframe
+    def __init__(self, node: Node, buffers: TimeframeBuffers) -> None:
+        timeframe = buffers.bars.timeframe
         self.node = node
         self.value, self.windowed = node.value, node.windowed
         self.memory, self.warmup = node.memory(timeframe), node.warmup(timeframe)
@@ -128,33 +144,33 @@ class Series:
             raise DeclarationError(f"{node!r} on {timeframe} has memory {self.memory} below its warm-up {self.warmup}.")
         kind = _outputs(node)
         self.outputs = [np.empty(0) for _ in range(len(kind._fields) if kind is not None else 1)]  # type: ignore[attr-defined]
-        self.first = self.end = clock.bars.first
+        self.first = self.end = buffers.bars.first
         self.known: Mask = np.empty(0, dtype=bool)
         self.done: list[int] = []
-        self.clear = clock.bars.first
+        self.clear = buffers.bars.first
         self.ready = (0, 0)
         self.arity = len(node.arguments)
         self.columns: list[tuple[int, str]] = []
-        self.columns_known: Known | None = None
-        self.inner: list[tuple[int, Series, type[tuple[Any, ...]] | None]] = []
-        self.slower: list[Slower] = []
+        self.validity: ValidityMask | None = None
+        self.inner: list[tuple[int, NodeBuffer, type[tuple[Any, ...]] | None]] = []
+        self.slower: list[CrossTimeframeInput] = []
         self.reserved: list[tuple[int, str]] = []
         for place, name in enumerate(node.arguments):
             given = None if name in RESERVED else getattr(node, name, None)
             if not isinstance(given, Node):
                 (self.reserved if name in RESERVED else self.columns).append((place, name))
             elif given.clock(timeframe) == timeframe:
-                self.inner.append((place, clock.open_series(given), _outputs(given)))
+                self.inner.append((place, buffers.of(given), _outputs(given)))
             else:
-                self.slower.append(Slower(place, given, given.clock(timeframe), _outputs(given)))
+                self.slower.append(CrossTimeframeInput(place, given, given.clock(timeframe), _outputs(given)))
 
     def between(self, start: int, stop: int) -> list[Array]:
         """Values of the bars numbered [start, stop), one array an output; views."""
         return [values[start - self.first : stop - self.first] for values in self.outputs]
 
-    def make_room(self, clock: Clock, start: int, stop: int) -> None:
+    def make_room(self, buffers: TimeframeBuffers, start: int, stop: int) -> None:
         """Have room for the bars [start, stop) and for half as many again, beside those that are held."""
-        oldest = max(start // clock.block * clock.block, clock.bars.first)
+        oldest = max(start // buffers.block * buffers.block, buffers.bars.first)
         first = min(self.first, oldest) if len(self.known) else oldest
         if first < self.first or stop > self.first + len(self.known):
             skip, used = max(self.first - first, 0), max(self.end - self.first, 0)
@@ -162,16 +178,16 @@ class Series:
             self.outputs = [_moved(values[:used], skip, np.empty(room)) for values in self.outputs]
             self.known = _moved(self.known[:used], skip, np.zeros(room, dtype=bool))
             self.first, self.end = first, max(self.end, first)
-        for block in range(clock.first_block + len(self.done), clock.first_block + clock.blocks):
-            self.done.append(max(block * clock.block, clock.bars.first))
+        for block in range(buffers.first_block + len(self.done), buffers.first_block + buffers.blocks):
+            self.done.append(max(block * buffers.block, buffers.bars.first))
 
-    def forget(self, clock: Clock, before: int) -> None:
-        """Let go of the blocks that end at a bar or before it; what is kept moves into their place.
+    def evict(self, buffers: TimeframeBuffers, before: int) -> None:
+        """Drop the blocks that end at a bar or before it; what is kept moves into their place.
 
         The same pages are then written again and again: that is quicker than fresh ones, and memory does not grow.
         """
-        begin, end = self.first // clock.block, min(before // clock.block, clock.first_block + len(self.done))
-        held = end * clock.block - self.first
+        begin, end = self.first // buffers.block, min(before // buffers.block, buffers.first_block + len(self.done))
+        held = end * buffers.block - self.first
         if held <= 0:
             return
         stop = max(self.end - self.first, held)
@@ -179,26 +195,26 @@ class Series:
             values[: stop - held] = values[held:stop]
         self.known[stop - held : stop] = False
         for block in range(begin, end):
-            self.done[block - clock.first_block] = max(block * clock.block, clock.bars.first)
+            self.done[block - buffers.first_block] = max(block * buffers.block, buffers.bars.first)
         self.first, self.end = self.first + held, self.first + stop
         self.ready = (max(self.ready[0], self.first), max(self.ready[1], self.first))
 
-    def mend(self) -> None:
-        """Find `clear` anew after values were put in from elsewhere."""
+    def rebuild_mask(self) -> None:
+        """Find `clear` again after values were loaded from the cache."""
         unknown = np.flatnonzero(~self.known[: self.end - self.first])
         if len(unknown):
             self.clear = max(self.clear, self.first + int(unknown[-1]) + 1)
 
 
-class Clock:
+class TimeframeBuffers:
     """The bars of one timeframe and all that was computed on them."""
 
     def __init__(self, bars: Bars, block: int) -> None:
         self.block = block
         self.first_block = bars.first // block
         self.grow(bars)
-        self.series: dict[Node, Series] = {}
-        self._known: dict[frozenset[str], Known] = {}
+        self.by_node: dict[Node, NodeBuffer] = {}
+        self._validity: dict[frozenset[str], ValidityMask] = {}
 
     def grow(self, bars: Bars) -> None:
         """Take longer bars in the place of the ones known so far; what was computed stays."""
@@ -216,16 +232,16 @@ class Clock:
             self._silent = frozenset(name for name, column in bars.columns.items() if lost or not isfinite(column[-1]))
         return self._silent
 
-    def open_series(self, node: Node) -> Series:
-        """Find or start the series of a node."""
-        series = self.series.get(node)
-        if series is None:
-            series = self.series[node] = Series(node, self)
-        return series
+    def of(self, node: Node) -> NodeBuffer:
+        """Return the buffer of a node; opened when it is first asked for."""
+        buffer = self.by_node.get(node)
+        if buffer is None:
+            buffer = self.by_node[node] = NodeBuffer(node, self)
+        return buffer
 
-    def known(self, columns: frozenset[str]) -> Known:
-        """Find or start the record of where some columns are known."""
-        return self._known.setdefault(columns, Known(columns))
+    def validity(self, columns: frozenset[str]) -> ValidityMask:
+        """Return the mask of where some columns are known; opened when it is first asked for."""
+        return self._validity.setdefault(columns, ValidityMask(columns))
 
 
 def _outputs(node: Node) -> type[tuple[Any, ...]] | None:

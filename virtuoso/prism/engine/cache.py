@@ -26,12 +26,10 @@ import numpy as np
 
 from virtuoso.files import sealed
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.assembly import THREADS
-from virtuoso.prism.engine.buffers import Clock, Series
-from virtuoso.prism.engine.cache_keys import BlockKeys, Key
-from virtuoso.prism.engine.graph import columns_of
-from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.engine.buffers import NodeBuffer, TimeframeBuffers
+from virtuoso.prism.engine.cache_keys import BlockKey, BlockKeys
+from virtuoso.prism.engine.graph import rows_of
+from virtuoso.prism.engine.workspace import THREADS, Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.types import Array
 
@@ -39,8 +37,8 @@ SEGMENT = 65_536
 
 
 @dataclass(slots=True)
-class Entry:
-    """One cached series: its node, and the names of its columns in the file, one an output."""
+class CachedNode:
+    """One cached node: its node, and the names of its columns in the file, one an output."""
 
     node: Node
     columns: tuple[str, ...]
@@ -51,7 +49,7 @@ class Entry:
         return self.columns[0]
 
 
-class KeptBlends:
+class AggregateCache:
     """Faces and confluence of a stretch of base bars, a file a segment.
 
     Parameters
@@ -116,73 +114,73 @@ class ScoreCache:
             self._keys = BlockKeys(frame, block)
         return self._keys
 
-    def blends(self, workspace: Workspace, prism: Prism) -> KeptBlends:
+    def blends(self, workspace: Workspace, prism: Prism) -> AggregateCache:
         """Faces and confluence of the frame's window, as far as they are kept."""
         frame = workspace.frame
-        place = self._place(workspace, workspace.clock(frame.timeframe), "confluence")
-        return KeptBlends(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
+        place = self._place(workspace, workspace.buffers(frame.timeframe), "confluence")
+        return AggregateCache(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
         """Put every block whose key holds into the workspace; give how many."""
         keys = self._keys_of(workspace)
-        work: list[tuple[Path, Clock, list[Entry], dict[str, Key]]] = []
-        for clock, face, entries in self._series(workspace, prism):
+        work: list[tuple[Path, TimeframeBuffers, list[CachedNode], dict[str, BlockKey]]] = []
+        for buffers, face, entries in self._cached_nodes(workspace, prism):
             for entry in entries:
-                clock.open_series(entry.node).make_room(clock, clock.bars.first, clock.bars.end)
-            wanted = {entry.name: keys.of(entry.node, clock) for entry in entries}
-            work += [(file, clock, entries, wanted) for file in self._files(workspace, clock, face)]
+                buffers.of(entry.node).make_room(buffers, buffers.bars.first, buffers.bars.end)
+            wanted = {entry.name: keys.of(entry.node, buffers) for entry in entries}
+            work += [(file, buffers, entries, wanted) for file in self._files(workspace, buffers, face)]
         with ThreadPoolExecutor(THREADS) as pool:  # each file fills blocks of its own
             filled = sum(pool.map(lambda task: self._fill_from(*task), work))
-        for clock, _, entries in self._series(workspace, prism):
+        for buffers, _, entries in self._cached_nodes(workspace, prism):
             for entry in entries:
-                clock.series[entry.node].mend()
+                buffers.by_node[entry.node].rebuild_mask()
         return filled
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
         """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
         keys, written = self._keys_of(workspace), 0
-        for clock, face, entries in self._series(workspace, prism):
-            known_by = {entry.name: keys.of(entry.node, clock) for entry in entries}
-            place = self._place(workspace, clock, face)
-            for segment in _segments(clock):
-                written += self._keep_segment(place / _name(segment), segment, clock, entries, known_by)
+        for buffers, face, entries in self._cached_nodes(workspace, prism):
+            known_by = {entry.name: keys.of(entry.node, buffers) for entry in entries}
+            place = self._place(workspace, buffers, face)
+            for segment in _segments(buffers):
+                written += self._keep_segment(place / _name(segment), segment, buffers, entries, known_by)
         return written
 
-    def _series(self, workspace: Workspace, prism: Prism) -> Iterator[tuple[Clock, str, list[Entry]]]:
-        """Every clock and face with the series that are cached for it."""
-        carried = set(workspace.frame.base.columns)
+    def _cached_nodes(
+        self, workspace: Workspace, prism: Prism
+    ) -> Iterator[tuple[TimeframeBuffers, str, list[CachedNode]]]:
+        """Every timeframe and face with the nodes that are cached for it."""
+        by_face: dict[int, list[CachedNode]] = {}
+        for kind in rows_of(prism, workspace.frame.base.columns):
+            for row in kind:
+                entries, name = by_face.setdefault(row.face, []), row.node.name
+                entries.append(CachedNode(row.node, (name,)))
+                if row.divergence is not None:
+                    entries.append(CachedNode(row.divergence, (f"{name}.divergence", f"{name}.divergence_kind")))
         for timeframe, _ in prism.ladder(workspace.frame.timeframe):
-            clock = workspace.clock(timeframe)
-            if not len(clock.bars):
-                continue
-            for face in prism.faces:
-                entries = []
-                for component in (*face.components, *face.gates):
-                    if columns_of(component) <= carried:
-                        name = component.name
-                        entries.append(Entry(component, (name,)))
-                        if component.oscillator:
-                            outputs = f"{name}.divergence", f"{name}.divergence_kind"
-                            entries.append(Entry(ClassicDivergence(oscillator=component), outputs))
-                if entries:
-                    yield clock, face.name, entries
+            buffers = workspace.buffers(timeframe)
+            if len(buffers.bars):
+                for face, entries in by_face.items():
+                    yield buffers, prism.faces[face].name, entries
 
-    def _place(self, workspace: Workspace, clock: Clock, face: str) -> Path:
+    def _place(self, workspace: Workspace, buffers: TimeframeBuffers, face: str) -> Path:
         instrument = workspace.frame.instrument
-        return self.folder / instrument.venue / instrument.symbol / clock.bars.timeframe.name / face
+        return self.folder / instrument.venue / instrument.symbol / buffers.bars.timeframe.name / face
 
-    def _files(self, workspace: Workspace, clock: Clock, face: str) -> list[Path]:
-        """Where the segments of a clock and face would lie."""
-        place = self._place(workspace, clock, face)
-        return [place / _name(segment) for segment in _segments(clock)]
+    def _files(self, workspace: Workspace, buffers: TimeframeBuffers, face: str) -> list[Path]:
+        """Where the segments of a timeframe and face would lie."""
+        place = self._place(workspace, buffers, face)
+        return [place / _name(segment) for segment in _segments(buffers)]
 
-    def _fill_from(self, path: Path, clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> int:
+    def _fill_from(
+        self, path: Path, buffers: TimeframeBuffers, entries: list[CachedNode], wanted: dict[str, BlockKey]
+    ) -> int:
         file = sealed.opened(path)
         if file is None:
             return 0
         filled = 0
         with file:
-            matching = _matching(file.about, clock, entries, wanted)
+            matching = _matching(file.about, buffers, entries, wanted)
             for entry in entries:
                 blocks = matching.get(entry.name, [])
                 values = [file.read(column) for column in entry.columns] if blocks else []
@@ -190,40 +188,42 @@ class ScoreCache:
                 if len(whole) < len(values):
                     self._damaged.add(path)
                 elif blocks:
-                    _put(clock, entry.node, whole, int(file.about["first"]), blocks)
+                    _put(buffers, entry.node, whole, int(file.about["first"]), blocks)
                     filled += len(blocks)
         return filled
 
-    def _keep_segment(self, path: Path, segment: int, clock: Clock, entries: list[Entry], keys: dict[str, Key]) -> int:
-        start, stop = max(segment * SEGMENT, clock.bars.first), min((segment + 1) * SEGMENT, clock.bars.end)
-        blocks = list(range(start // clock.block, stop // clock.block))  # finished ones only
+    def _keep_segment(
+        self, path: Path, segment: int, buffers: TimeframeBuffers, entries: list[CachedNode], keys: dict[str, BlockKey]
+    ) -> int:
+        start, stop = max(segment * SEGMENT, buffers.bars.first), min((segment + 1) * SEGMENT, buffers.bars.end)
+        blocks = list(range(start // buffers.block, stop // buffers.block))  # finished ones only
         columns: dict[str, Array] = {}
-        head: dict[str, Any] = {"first": start, "block": clock.block, "blocks": blocks, "nodes": {}, "keys": {}}
+        head: dict[str, Any] = {"first": start, "block": buffers.block, "blocks": blocks, "nodes": {}, "keys": {}}
         for entry in entries:
-            series = clock.series.get(entry.node)
-            if series is None or not blocks:
+            buffer = buffers.by_node.get(entry.node)
+            if buffer is None or not blocks:
                 continue
-            whole = [series.done[b - clock.first_block] >= (b + 1) * clock.block for b in blocks]
+            whole = [buffer.done[b - buffers.first_block] >= (b + 1) * buffers.block for b in blocks]
             if not any(whole):
                 continue
-            columns |= zip(entry.columns, _computed(series, clock, start, stop), strict=True)
+            columns |= zip(entry.columns, _computed(buffer, buffers, start, stop), strict=True)
             key = keys[entry.name]
             head["nodes"][entry.name] = key.node
             head["keys"][entry.name] = [
-                key.blocks[b - clock.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
+                key.blocks[b - buffers.first_block] if done else "" for b, done in zip(blocks, whole, strict=True)
             ]
         if not columns or (path not in self._damaged and head == _holds(path)):
             return 0
         return int(sealed.write(path, head, columns))
 
 
-def _computed(series: Series, clock: Clock, start: int, stop: int) -> list[Array]:
+def _computed(buffer: NodeBuffer, buffers: TimeframeBuffers, start: int, stop: int) -> list[Array]:
     """Outputs over the bars [start, stop), NaN where they were not computed."""
-    outputs = [values.copy() for values in series.between(start, stop)]
-    for block in range(start // clock.block, (stop - 1) // clock.block + 1):
-        done = max(series.done[block - clock.first_block], start)
+    outputs = [values.copy() for values in buffer.between(start, stop)]
+    for block in range(start // buffers.block, (stop - 1) // buffers.block + 1):
+        done = max(buffer.done[block - buffers.first_block], start)
         for values in outputs:
-            values[done - start : max((block + 1) * clock.block - start, 0)] = np.nan
+            values[done - start : max((block + 1) * buffers.block - start, 0)] = np.nan
     return outputs
 
 
@@ -232,16 +232,18 @@ def _name(segment: int) -> str:
     return f"{segment:08d}.blocks"
 
 
-def _segments(clock: Clock) -> range:
-    """Segments that the bars of a clock touch."""
-    return range(clock.bars.first // SEGMENT, (clock.bars.end - 1) // SEGMENT + 1)
+def _segments(buffers: TimeframeBuffers) -> range:
+    """Segments that the bars of a timeframe touch."""
+    return range(buffers.bars.first // SEGMENT, (buffers.bars.end - 1) // SEGMENT + 1)
 
 
-def _matching(head: dict[str, Any], clock: Clock, entries: list[Entry], wanted: dict[str, Key]) -> dict[str, list[int]]:
+def _matching(
+    head: dict[str, Any], buffers: TimeframeBuffers, entries: list[CachedNode], wanted: dict[str, BlockKey]
+) -> dict[str, list[int]]:
     """Blocks of each column whose key still holds."""
-    if head["block"] != clock.block:
+    if head["block"] != buffers.block:
         return {}
-    first = clock.first_block
+    first = buffers.first_block
     return {
         entry.name: [
             block
@@ -262,19 +264,19 @@ def _holds(path: Path) -> dict[str, Any] | None:
         return file.about
 
 
-def _put(clock: Clock, node: Node, outputs: list[Array], first: int, blocks: list[int]) -> None:
-    """Copy cached blocks into the series of a node, a stretch of blocks at once, and mark them computed.
+def _put(buffers: TimeframeBuffers, node: Node, outputs: list[Array], first: int, blocks: list[int]) -> None:
+    """Copy cached blocks into the buffer of a node, a stretch of blocks at once, and mark them computed.
 
     All outputs of a node or none: a block is computed or it is not.
     """
-    series, bars = clock.open_series(node), clock.bars
+    buffer, bars = buffers.of(node), buffers.bars
     edges = np.flatnonzero(np.diff(blocks) != 1) + 1
     for stretch in np.split(np.array(blocks), edges):
-        a, b = max(int(stretch[0]) * clock.block, bars.first, first), int(stretch[-1] + 1) * clock.block
-        here = slice(a - series.first, b - series.first)
-        for output, values in zip(series.outputs, outputs, strict=True):
+        a, b = max(int(stretch[0]) * buffers.block, bars.first, first), int(stretch[-1] + 1) * buffers.block
+        here = slice(a - buffer.first, b - buffer.first)
+        for output, values in zip(buffer.outputs, outputs, strict=True):
             output[here] = values[a - first : b - first]
-        series.known[here] = np.isfinite(series.outputs[0][here])
+        buffer.known[here] = np.isfinite(buffer.outputs[0][here])
         for block in stretch.tolist():
-            series.done[block - clock.first_block] = (block + 1) * clock.block
-        series.end = max(series.end, b)
+            buffer.done[block - buffers.first_block] = (block + 1) * buffers.block
+        buffer.end = max(buffer.end, b)

@@ -10,47 +10,22 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.assembly import THREADS
-from virtuoso.prism.engine.buffers import Clock
+from virtuoso.prism.engine.buffers import TimeframeBuffers
 from virtuoso.prism.engine.fingerprint import node_digest, node_fingerprint
-from virtuoso.prism.engine.graph import columns_of, divergence_of
-from virtuoso.prism.engine.workspace import block_length
-
-if TYPE_CHECKING:
-    from virtuoso.prism.prism import Prism
+from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
+from virtuoso.prism.engine.workspace import THREADS, block_length
+from virtuoso.prism.prism import Prism
 
 
-def reach(node: Node, timeframe: Timeframe, bars: int = 0) -> dict[str, int]:
-    """How far back a node's inputs lie on each clock it touches, in bars of that clock.
-
-    Parameters
-    ----------
-    node : Node
-    timeframe : Timeframe
-    bars : int
-        How far before a block its own consumer looks back.
-    """
-    own = bars + node.memory(timeframe)
-    found = {timeframe.name: own}
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            clock = source.clock(timeframe)
-            there = -(-own * timeframe.ms // clock.ms) + 1 if clock != timeframe else own
-            for key, value in reach(source, clock, there).items():
-                found[key] = max(found.get(key, 0), value)
-    return found
-
-
-class Key(NamedTuple):
-    """What the cached blocks of a series are known by.
+class BlockKey(NamedTuple):
+    """What the cached blocks of a node are known by.
 
     Attributes
     ----------
@@ -76,23 +51,24 @@ class BlockKeys:
 
     def __init__(self, frame: MarketFrame, block: int | None) -> None:
         self.frame, self.block = frame, block
-        self._clocks: dict[str, Clock] = {}
+        self._opened: dict[str, TimeframeBuffers] = {}
         self._columns: dict[tuple[str, str], list[bytes]] = {}
         self._inputs: dict[tuple[Any, ...], list[str]] = {}
-        self._found: dict[tuple[str, Node], Key] = {}
+        self._found: dict[tuple[str, Node], BlockKey] = {}
         self._codes: dict[Node, str] = {}
         self._prisms: dict[str, tuple[str, list[tuple[Timeframe, int]]]] = {}
 
-    def of(self, node: Node, clock: Clock) -> Key:
-        """What the blocks of a node on a clock are known by, oldest first."""
-        asked = (clock.bars.timeframe.name, node)
+    def of(self, node: Node, buffers: TimeframeBuffers) -> BlockKey:
+        """What the blocks of a node on a timeframe are known by, oldest first."""
+        asked = (buffers.bars.timeframe.name, node)
         if asked not in self._found:
-            timeframe, reached = clock.bars.timeframe, []
-            for name, bars in sorted(reach(node, timeframe).items()):
-                length = self._clock(name).block
-                reached.append((name, -(-bars // length) * length))  # whole blocks: many nodes look at the same
-            inputs = self._digests(clock, tuple(reached), tuple(sorted(columns_of(node))))
-            self._found[asked] = Key(self._fingerprint(node, clock), inputs)
+            timeframe, reached = buffers.bars.timeframe, []
+            for other, ms in sorted(self._looks_back(node, timeframe).items()):
+                length = self._buffers(other.name).block * other.ms
+                whole = -(-ms // length) * length // other.ms  # blocks: many nodes look at the same
+                reached.append((other.name, whole))
+            inputs = self._digests(buffers, tuple(reached), tuple(sorted(columns_of(node))))
+            self._found[asked] = BlockKey(self._fingerprint(node, buffers), inputs)
         return self._found[asked]
 
     def of_stretch(self, prism: Prism, start: int, stop: int) -> str:
@@ -100,11 +76,11 @@ class BlockKeys:
 
         Slow bars are folded from base bars, so the digests of these alone tell.
         """
-        base, rows = self._clock(self.frame.timeframe.name), self._rows(prism)
+        base, rows = self._buffers(self.frame.timeframe.name), nodes_of(prism, self.frame.base.columns)
         ms, oldest = base.bars.timeframe.ms, start * base.bars.timeframe.ms
         fingerprints, reaches = self._reaches(prism, rows)
         for timeframe, reached in reaches:
-            length = self._clock(timeframe.name).block
+            length = self._buffers(timeframe.name).block
             seen = (start - base.block) * ms // timeframe.ms - 1  # independent inputs are counted a block late
             oldest = min(oldest, seen // length * length * timeframe.ms - reached)
         columns = [(base.bars.timeframe.name, name) for name in sorted({c for row in rows for c in columns_of(row)})]
@@ -121,47 +97,54 @@ class BlockKeys:
         if prism.fingerprint not in self._prisms:
             text, reaches = [prism.fingerprint], []
             for timeframe, _ in prism.ladder(self.frame.timeframe):
-                text += [self._fingerprint(row, self._clock(timeframe.name)) for row in rows]
-                furthest = [bars * Timeframe(name).ms for row in rows for name, bars in reach(row, timeframe).items()]
-                reaches.append((timeframe, max(furthest, default=0)))
+                text += [self._fingerprint(row, self._buffers(timeframe.name)) for row in rows]
+                furthest = max((ms for row in rows for ms in self._looks_back(row, timeframe).values()), default=0)
+                reaches.append((timeframe, furthest))
             self._prisms[prism.fingerprint] = " ".join(text), reaches
         return self._prisms[prism.fingerprint]
 
-    def _fingerprint(self, node: Node, clock: Clock) -> str:
-        """By what the values of a node on a clock are computed; its code is looked at once a frame."""
+    def _fingerprint(self, node: Node, buffers: TimeframeBuffers) -> str:
+        """By what the values of a node on a timeframe are computed; its code is looked at once a frame."""
         if node not in self._codes:
             self._codes[node] = node_digest(node)
-        return node_fingerprint(node, clock.bars.timeframe, clock.block, self._codes[node])
+        return node_fingerprint(node, buffers.bars.timeframe, buffers.block, self._codes[node])
 
-    def _rows(self, prism: Prism) -> list[Node]:
-        """Components and gates whose columns are there, and the divergences of those that have one."""
-        carried = frozenset(self.frame.base.columns)
-        gates = [gate for face in prism.faces for gate in face.gates]
-        rows = [row for row in (*(component for _, component, _ in prism), *gates) if columns_of(row) <= carried]
-        return [*rows, *(divergence_of(row) for row in rows if row.oscillator)]
+    def _looks_back(self, node: Node, timeframe: Timeframe) -> dict[Timeframe, int]:
+        """How far before a block of a timeframe a node looks on each timeframe that it touches, ms.
 
-    def _clock(self, name: str) -> Clock:
+        Found at the block that begins at 0. The blocks of another timeframe begin elsewhere before other blocks: up to
+        a whole one earlier.
+        """
+        first = reach(node, timeframe, 0, lambda other: self._buffers(other.name).block)
+        earlier = sum(self._buffers(other.name).block * other.ms for other in first if other != timeframe)
+        return {other: earlier - number * other.ms for other, number in first.items()}
+
+    def _buffers(self, name: str) -> TimeframeBuffers:
         """Bars and block length of a timeframe."""
-        if name not in self._clocks:
+        if name not in self._opened:
             timeframe = Timeframe(name)
-            self._clocks[name] = Clock(self.frame.bars(timeframe), self.block or block_length(timeframe))
-        return self._clocks[name]
+            self._opened[name] = TimeframeBuffers(self.frame.bars(timeframe), self.block or block_length(timeframe))
+        return self._opened[name]
 
-    def _digests(self, clock: Clock, reached: tuple[tuple[str, int], ...], columns: tuple[str, ...]) -> list[str]:
-        """Digest of all that each block of a clock sees of some columns."""
-        key = (clock.bars.timeframe.name, reached, columns)
+    def _digests(
+        self, buffers: TimeframeBuffers, reached: tuple[tuple[str, int], ...], columns: tuple[str, ...]
+    ) -> list[str]:
+        """Digest of all that each block of a timeframe sees of some columns."""
+        key = (buffers.bars.timeframe.name, reached, columns)
         if key not in self._inputs:
             parts = [
-                (self._clock(name), memory, [self._column(name, column) for column in columns])
+                (self._buffers(name), memory, [self._column(name, column) for column in columns])
                 for name, memory in reached
             ]
-            self._inputs[key] = [self._digest(parts, clock, block) for block in range(self._blocks(clock))]
+            self._inputs[key] = [self._digest(parts, buffers, block) for block in range(self._blocks(buffers))]
         return self._inputs[key]
 
-    def _digest(self, parts: list[tuple[Clock, int, list[list[bytes]]]], clock: Clock, block: int) -> str:
-        """Digest of the input blocks on every clock that a block and its memory touch."""
-        start = (clock.first_block + block) * clock.block * clock.bars.timeframe.ms
-        end = start + clock.block * clock.bars.timeframe.ms
+    def _digest(
+        self, parts: list[tuple[TimeframeBuffers, int, list[list[bytes]]]], buffers: TimeframeBuffers, block: int
+    ) -> str:
+        """Digest of the input blocks on every timeframe that a block and its memory touch."""
+        start = (buffers.first_block + block) * buffers.block * buffers.bars.timeframe.ms
+        end = start + buffers.block * buffers.bars.timeframe.ms
         text: list[bytes] = []
         for other, memory, columns in parts:
             length = other.block * other.bars.timeframe.ms
@@ -175,12 +158,12 @@ class BlockKeys:
     def _column(self, timeframe: str, name: str) -> list[bytes]:
         """Digest of each block of a column and the states of its bars."""
         if (timeframe, name) not in self._columns:
-            clock = self._clock(timeframe)
-            bars, found = clock.bars, []
+            buffers = self._buffers(timeframe)
+            bars, found = buffers.bars, []
             values = np.ascontiguousarray(bars.columns[name])
-            for block in range(self._blocks(clock)):
-                a = max((clock.first_block + block) * clock.block - bars.first, 0)
-                b = min((clock.first_block + block + 1) * clock.block - bars.first, len(bars))
+            for block in range(self._blocks(buffers)):
+                a = max((buffers.first_block + block) * buffers.block - bars.first, 0)
+                b = min((buffers.first_block + block + 1) * buffers.block - bars.first, len(bars))
                 digest = hashlib.sha256(f"{name} {a + bars.first} {b - a}".encode())
                 digest.update(np.ascontiguousarray(bars.state[a:b]).data)
                 digest.update(values[a:b].data)
@@ -189,5 +172,5 @@ class BlockKeys:
         return self._columns[timeframe, name]
 
     @staticmethod
-    def _blocks(clock: Clock) -> int:
-        return (clock.bars.end - 1) // clock.block - clock.first_block + 1 if len(clock.bars) else 0
+    def _blocks(buffers: TimeframeBuffers) -> int:
+        return (buffers.bars.end - 1) // buffers.block - buffers.first_block + 1 if len(buffers.bars) else 0

@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
     return {**{name: version(name) for name in LIBRARIES}, "cpu": cpu_level(), "platform": sys.platform}
 
 
-ENGINE = "virtuoso.prism.prism"
+ENGINE = "virtuoso.prism.engine.score"
 """Where scoring begins: every module it runs through is imported from here."""
 
 

@@ -1,51 +1,44 @@
-"""Views: what a node needs, and how bars of the base clock see its values on another timeframe.
+"""The graph of nodes: what a node is computed from, and which rows a prism has on the columns that are there.
 
-A bar of a slower timeframe is seen from its close on, never before; where none has closed yet, or the one that is seen
-was bridged, a score is not known.
+Everything here follows from declarations alone; nothing is computed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from virtuoso.clock import Timeframe
-from virtuoso.market.gaps import BRIDGED
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Component, Node
-from virtuoso.prism.engine.workspace import Workspace, visible
+from virtuoso.prism.engine.workspace import visible
 from virtuoso.prism.faces.divergence import ClassicDivergence
-from virtuoso.types import Array
+from virtuoso.prism.prism import Prism
 
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+
+def sources(node: Node) -> Iterator[Node]:
+    """Nodes whose values are inputs of a node."""
+    given = (getattr(node, name, None) for name in node.arguments)
+    return (source for source in given if isinstance(source, Node))
 
 
 @cache
 def columns_of(node: Node) -> frozenset[str]:
     """Columns a node needs, its features' included."""
-    needed: set[str] = set()
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            needed |= columns_of(source)
-        elif name in COLUMNS:
-            needed.add(name)
-    return frozenset(needed)
+    own = {name for name in node.arguments if name in COLUMNS and not isinstance(getattr(node, name, None), Node)}
+    return frozenset(own.union(*map(columns_of, sources(node))))
 
 
-def missing_columns(node: Node, carried: frozenset[str]) -> tuple[str, ...]:
-    """Columns a node needs that are not carried, in the order of their names."""
-    return tuple(sorted(columns_of(node) - carried))
+def missing_columns(node: Node, columns: Collection[str]) -> tuple[str, ...]:
+    """Columns a node needs that are not there, in the order of their names."""
+    return tuple(sorted(columns_of(node).difference(columns)))
 
 
 @cache
 def bears_holes(node: Node) -> bool:
     """Whether a node, or a feature it builds on, is known though some of its inputs are not."""
-    sources = (getattr(node, name, None) for name in node.arguments)
-    return node.holes or any(bears_holes(source) for source in sources if isinstance(source, Node))
+    return node.holes or any(map(bears_holes, sources(node)))
 
 
 @cache
@@ -54,69 +47,88 @@ def divergence_of(component: Component) -> ClassicDivergence:
     return ClassicDivergence(oscillator=component)
 
 
-def clocks_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
-    """Clocks on which a node and its features run when it is asked for on a timeframe."""
-    found = {timeframe}
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            found |= clocks_of(source, source.clock(timeframe))
-    return found
+def timeframes_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
+    """Timeframes on which a node and its features run when it is asked for on one."""
+    return {timeframe}.union(*(timeframes_of(source, source.clock(timeframe)) for source in sources(node)))
+
+
+def timeframes(prism: Prism, base: Timeframe) -> list[Timeframe]:
+    """Every timeframe that scoring a base timeframe touches, slow features' own ones included, fastest first."""
+    nodes = [*(component for _, component, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
+    ladder = [timeframe for timeframe, _ in prism.ladder(base)]
+    return sorted({*ladder}.union(*(timeframes_of(node, timeframe) for node in nodes for timeframe in ladder)))
 
 
 def total_warmup(node: Node, timeframe: Timeframe) -> int:
     """Bars of `timeframe` after the start of history before the node answers, its features included."""
     own = 0
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            clock = source.clock(timeframe)
-            bars = total_warmup(source, clock) * max(clock.ms, timeframe.ms) // timeframe.ms
-            own = max(own, bars + (clock.ms // timeframe.ms if clock != timeframe else 0))
+    for source in sources(node):
+        clock = source.clock(timeframe)
+        bars = total_warmup(source, clock) * max(clock.ms, timeframe.ms) // timeframe.ms
+        own = max(own, bars + (clock.ms // timeframe.ms if clock != timeframe else 0))
     return own + node.warmup(timeframe)
 
 
-def span(workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> tuple[int, int]:
-    """Numbers of the bars of a timeframe that the base bars [a, b) see, from inclusive, to exclusive.
+def reach(node: Node, timeframe: Timeframe, number: int, block: Callable[[Timeframe], int]) -> dict[Timeframe, int]:
+    """Number of the first bar of each timeframe on which the value of a node at a bar depends.
 
-    Raises
-    ------
-    NotLoadedError
-        If one of them exists but was not loaded.
+    Parameters
+    ----------
+    node : Node
+    timeframe : Timeframe
+    number : int
+        Of the bar.
+    block : callable
+        Bars in a block of a timeframe.
+
+    Returns
+    -------
+    dict of Timeframe to int
     """
-    base, bars = workspace.frame.timeframe, workspace.clock(timeframe).bars
-    if timeframe == base:
-        return a, b
-    oldest, newest = (a + 1) * base.ms // timeframe.ms - 1, b * base.ms // timeframe.ms - 1
-    workspace.insist_loaded(timeframe, oldest)
-    start = max(oldest, bars.first)
-    return start, max(start, min(newest + 1, bars.end))
+    start = number // block(timeframe) * block(timeframe) - node.memory(timeframe)
+    first = {timeframe: start}
+    for source in sources(node):
+        clock = source.clock(timeframe)
+        seen = start if clock == timeframe else visible(start, timeframe, clock)
+        for other, there in reach(source, clock, seen, block).items():
+            first[other] = min(first.get(other, there), there)
+    return first
 
 
-def positions(workspace: Workspace, timeframe: Timeframe, a: int, b: int, start: int) -> tuple[Index, Mask]:
-    """Position, from bar `start`, of the bar of a timeframe that each of the base bars [a, b) sees.
+class ScoredRow(NamedTuple):
+    """A component or gate whose columns are there.
 
-    And where nothing is seen: no bar has closed yet, or its own score is not known since it was bridged.
+    Attributes
+    ----------
+    node : Component
+    face : int
+        Position of its face in the prism.
+    share : float
+        Weight within the face, of all that is declared; 0 of a gate.
+    divergence : ClassicDivergence or None
+        Of a component that is an oscillator.
     """
-    bars = workspace.clock(timeframe).bars
-    numbers = visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
-    there = (numbers >= start) & (numbers < bars.end)
-    if not there.any():
-        return np.zeros(b - a, dtype=np.int64), ~there
-    bridged = bars.state[np.where(there, numbers, start) - bars.first] == BRIDGED
-    return np.where(there, numbers - start, 0), ~there | bridged
+
+    node: Component
+    face: int
+    share: float
+    divergence: ClassicDivergence | None
 
 
-def seen(node: Node, workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> tuple[list[Array], Mask]:
-    """Values of a node on a timeframe as the base bars [a, b) see them, and where they are known."""
-    return workspace.aligned(node, timeframe, workspace.frame.timeframe, a, b)
+def rows_of(prism: Prism, columns: Collection[str]) -> tuple[list[ScoredRow], list[ScoredRow]]:
+    """Components, then gates, whose columns are there, in the fixed order in which they are aggregated."""
+    components, gates = [], []
+    for f, face in enumerate(prism.faces):
+        total = sum(face.components.values()) + sum(face.unavailable.values())
+        for component, weight in face.components.items():
+            if not missing_columns(component, columns):
+                divergence = divergence_of(component) if component.oscillator else None
+                components.append(ScoredRow(component, f, weight / total if total > 0.0 else 0.0, divergence))
+        gates += [ScoredRow(gate, f, 0.0, None) for gate in face.gates if not missing_columns(gate, columns)]
+    return components, gates
 
 
-def seen_scores(component: Component, workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> Array:
-    """Scores of a component on a timeframe as the base bars [a, b) see them."""
-    start, stop = span(workspace, timeframe, a, b)
-    at, silent = positions(workspace, timeframe, a, b, start)
-    if start == stop:
-        return np.full(b - a, np.nan)
-    scores = component.score(workspace.values(component, timeframe, start, stop)[0])
-    return np.where(silent, np.nan, scores[at])
+def nodes_of(prism: Prism, columns: Collection[str]) -> list[Node]:
+    """Every node that scoring evaluates on some columns: components, gates and divergences."""
+    rows = [row for kind in rows_of(prism, columns) for row in kind]
+    return [*(row.node for row in rows), *(row.divergence for row in rows if row.divergence is not None)]

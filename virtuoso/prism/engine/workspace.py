@@ -9,7 +9,7 @@
    and its value counts once t - r >= warmup - 1, else NaN.
 4. `Workspace.values` extends what is there up to the bar asked for. Asked for five years at once it walks over whole
    blocks; asked bar by bar it extends the last, growing block with the same function. There is no second path.
-5. Features are nodes of their own: computed once per block, cut by their own warm-up, aligned where their clock
+5. Features are nodes of their own: computed once per block, cut by their own warm-up, aligned where their timeframe
    differs. Memories add up because each looks back from its own blocks.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,16 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.buffers import Clock, Mask, Series, Slower
+from virtuoso.prism.engine.buffers import CrossTimeframeInput, Mask, NodeBuffer, TimeframeBuffers
 from virtuoso.types import Array
 
+THREADS = 2
+"""In which blocks are hashed, read and aggregated beside each other."""
 STRIDE = 8_192
 """Bars that a windowed node is asked for at once: enough to forget the price of a call, few enough for the cache."""
+
+
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
 def block_length(timeframe: Timeframe) -> int:
@@ -57,44 +62,47 @@ class Workspace:
         self.frame = frame
         self.block = block
         self._extra_memory = extra_memory
-        self._clocks: dict[str, Clock] = {}
-        self.assemblies: dict[str, Any] = {}
-        """What prisms keep between two assemblies, by their fingerprints."""
-        self.unread: Callable[[Workspace], object] | None = None
-        """Puts in what another run has kept; called once, before much is computed."""
+        self._buffers: dict[str, TimeframeBuffers] = {}
+        self.aggregators: dict[str, Any] = {}
+        """Aggregators of the prisms that were laid over this workspace, by fingerprint."""
+        self.pending: Callable[[Workspace], object] | None = None
+        """Loads what another run has cached; called once, before much is computed."""
 
-    def clock(self, timeframe: Timeframe) -> Clock:
-        """Bars and series of a timeframe."""
-        clock = self._clocks.get(timeframe.name)
-        if clock is None:
+    def buffers(self, timeframe: Timeframe) -> TimeframeBuffers:
+        """Return the bars of a timeframe and what was computed on them."""
+        buffers = self._buffers.get(timeframe.name)
+        if buffers is None:
             bars = self.frame.bars(timeframe)
-            clock = self._clocks[timeframe.name] = Clock(bars, self.block or block_length(timeframe))
-        return clock
+            buffers = self._buffers[timeframe.name] = TimeframeBuffers(bars, self.block or block_length(timeframe))
+        return buffers
 
-    def recall(self) -> None:
-        """Put in what another run has kept, unless that was done."""
-        unread, self.unread = self.unread, None
-        if unread is not None:
-            unread(self)
+    def load_cache(self) -> None:
+        """Load what another run has cached, unless that was done."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending(self)
 
     def grow(self, frame: MarketFrame) -> None:
         """Go on with a longer frame of the same history: the live step."""
         self.frame = frame
-        for clock in self._clocks.values():
-            clock.grow(frame.bars(clock.bars.timeframe))
+        for buffers in self._buffers.values():
+            buffers.grow(frame.bars(buffers.bars.timeframe))
 
-    def forget(self, number: int, spared: frozenset[Series]) -> None:
-        """Let go of what was computed too long before a base bar to be looked back at from there, unless it is spared.
+    def evict(self, number: int, spared: frozenset[NodeBuffer]) -> None:
+        """Drop what was computed too long before a base bar to be looked back at from there, unless it is spared.
 
         What is asked for once more is computed once more.
         """
         time, reach = number * self.frame.timeframe.ms, 0
-        for clock in sorted(self._clocks.values(), key=lambda clock: clock.bars.timeframe):
-            ms, memory = clock.bars.timeframe.ms, max((series.memory for series in clock.series.values()), default=0)
-            reach = max(reach, (clock.block + memory) * ms)  # what runs on a faster clock may look at this one
-            for series in clock.series.values():
-                if series not in spared:
-                    series.forget(clock, (time - reach) // ms)
+        for buffers in sorted(self._buffers.values(), key=lambda buffers: buffers.bars.timeframe):
+            ms, memory = (
+                buffers.bars.timeframe.ms,
+                max((buffer.memory for buffer in buffers.by_node.values()), default=0),
+            )
+            reach = max(reach, (buffers.block + memory) * ms)  # what runs on a faster timeframe may look at this one
+            for buffer in buffers.by_node.values():
+                if buffer not in spared:
+                    buffer.evict(buffers, (time - reach) // ms)
 
     def values(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> list[Array]:
         """Values of the bars numbered [start, stop) of a timeframe, one array an output.
@@ -119,82 +127,84 @@ class Workspace:
         NotLoadedError
             Older bars exist that the node needs and that were not loaded.
         """
-        clock = self.clock(timeframe)
-        series = clock.open_series(node)
-        self.compute(series, clock, start, stop)
-        return series.between(start, stop)
+        buffers = self.buffers(timeframe)
+        buffer = buffers.of(node)
+        self.compute(buffer, buffers, start, stop)
+        return buffer.between(start, stop)
 
-    def compute(self, series: Series, clock: Clock, start: int, stop: int) -> None:
-        """Compute the bars [start, stop) of a series as far as they are not there yet; raises as `values` does."""
-        begun, ended = series.ready
+    def compute(self, buffer: NodeBuffer, buffers: TimeframeBuffers, start: int, stop: int) -> None:
+        """Compute the bars [start, stop) of a node as far as they are not there yet; raises as `values` does."""
+        begun, ended = buffer.ready
         if (begun <= start and stop <= ended) or stop <= start:
             return
-        if start < series.first or stop > series.first + len(series.known) or len(series.done) < clock.blocks:
-            series.make_room(clock, start, stop)
-        length, done = clock.block, series.done
+        if start < buffer.first or stop > buffer.first + len(buffer.known) or len(buffer.done) < buffers.blocks:
+            buffer.make_room(buffers, start, stop)
+        length, done = buffers.block, buffer.done
         for block in range(start // length, (stop - 1) // length + 1):
             end = min(stop, (block + 1) * length)
-            if done[block - clock.first_block] < end:
-                if series.windowed and end < stop:
-                    end = min(stop, _open_end(done, clock, block))
-                self._extend_block(series, clock, block, end)
-        series.ready = (begun, max(ended, stop)) if begun <= start <= ended else (start, stop)
+            if done[block - buffers.first_block] < end:
+                if buffer.windowed and end < stop:
+                    end = min(stop, _open_end(done, buffers, block))
+                self._extend_block(buffer, buffers, block, end)
+        buffer.ready = (begun, max(ended, stop)) if begun <= start <= ended else (start, stop)
 
-    def _extend_block(self, series: Series, clock: Clock, block: int, end: int) -> None:
+    def _extend_block(self, buffer: NodeBuffer, buffers: TimeframeBuffers, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
-        first, held, done = clock.first, series.first, series.done
-        wanted = done[block - clock.first_block]
-        anchor = wanted + 1 if series.windowed else block * clock.block
-        origin = anchor - series.memory - self._extra_memory
+        first, held, done = buffers.first, buffer.first, buffer.done
+        wanted = done[block - buffers.first_block]
+        anchor = wanted + 1 if buffer.windowed else block * buffers.block
+        origin = anchor - buffer.memory - self._extra_memory
         low = origin if origin > first else first
-        inputs, mask = self._inputs(series, clock, low, end)
-        if origin < first and not clock.bars.complete and (mask is None or mask[0]):
-            node, bars = series.node, clock.bars
+        inputs, mask = self._inputs(buffer, buffers, low, end)
+        if origin < first and not buffers.bars.complete and (mask is None or mask[0]):
+            node, bars = buffer.node, buffers.bars
             raise NotLoadedError(
                 f"{node!r} on {bars.timeframe} needs bars from {iso(bars.timeframe.open_time(origin))} to answer for "
                 f"{iso(bars.timeframe.open_time(wanted))}, but only those from "
                 f"{iso(bars.timeframe.open_time(first))} are loaded. Load an earlier start."
             )
         if mask is not None or low > origin:  # else every bar is answered
-            for output in series.outputs:
+            for output in buffer.outputs:
                 output[wanted - held : end - held] = np.nan
         if mask is None:
-            _run(series, clock, inputs, low, end, wanted, low > origin)
+            _run(buffer, buffers, inputs, low, end, wanted, low > origin)
         elif end > wanted + 1 or mask[-1]:  # else the one bar that is wanted is not known
             for r, e in _runs(mask):
                 part = [_cut(value, r, e) for value in inputs]
-                _run(series, clock, part, low + r, low + e, wanted, low + r > origin)
-        for reached in range(block, (end - 1) // clock.block + 1):
-            done[reached - clock.first_block] = min(end, (reached + 1) * clock.block)
-        if end > series.end:
-            series.end = end
+                _run(buffer, buffers, part, low + r, low + e, wanted, low + r > origin)
+        for reached in range(block, (end - 1) // buffers.block + 1):
+            done[reached - buffers.first_block] = min(end, (reached + 1) * buffers.block)
+        if end > buffer.end:
+            buffer.end = end
         if end == wanted + 1:
-            if not series.known[wanted - held]:
-                series.clear = max(series.clear, end)
-        elif np.count_nonzero(known := series.known[wanted - held : end - held]) < end - wanted:
-            series.clear = max(series.clear, wanted + int(np.flatnonzero(~known)[-1]) + 1)
+            if not buffer.known[wanted - held]:
+                buffer.clear = max(buffer.clear, end)
+        elif np.count_nonzero(known := buffer.known[wanted - held : end - held]) < end - wanted:
+            buffer.clear = max(buffer.clear, wanted + int(np.flatnonzero(~known)[-1]) + 1)
 
-    def _inputs(self, series: Series, clock: Clock, low: int, end: int) -> tuple[list[Any], Mask | None]:
+    def _inputs(
+        self, buffer: NodeBuffer, buffers: TimeframeBuffers, low: int, end: int
+    ) -> tuple[list[Any], Mask | None]:
         """Inputs over the bars [low, end), one an argument, and where all are known; None where that is everywhere.
 
         A node that names no column is judged by the nodes it names: they know their own holes.
         """
-        a, b = low - clock.first, end - clock.first
-        inputs: list[Any] = [None] * series.arity
+        a, b = low - buffers.first, end - buffers.first
+        inputs: list[Any] = [None] * buffer.arity
         masks: list[Mask] = []
-        if series.columns:
-            if series.columns_known is None:
-                self._insist_carried(series, clock)
-                series.columns_known = clock.known(frozenset(name for _, name in series.columns))
-            columns, here = clock.columns, slice(a, b)
-            for place, name in series.columns:
+        if buffer.columns:
+            if buffer.validity is None:
+                self._require_columns(buffer, buffers)
+                buffer.validity = buffers.validity(frozenset(name for _, name in buffer.columns))
+            columns, here = buffers.columns, slice(a, b)
+            for place, name in buffer.columns:
                 inputs[place] = columns[name][here]
-            known = None if series.node.holes else series.columns_known.over(clock, a, b)
+            known = None if buffer.node.holes else buffer.validity.over(buffers, a, b)
             if known is not None:
                 masks.append(known)
-        for place, source, outputs in series.inner:
+        for place, source, outputs in buffer.inner:
             if source.ready[1] < end or source.ready[0] > low:
-                self.compute(source, clock, low, end)
+                self.compute(source, buffers, low, end)
             here = slice(low - source.first, end - source.first)
             if outputs is None:
                 inputs[place] = source.outputs[0][here]
@@ -202,36 +212,36 @@ class Workspace:
                 inputs[place] = outputs(*[values[here] for values in source.outputs])
             if source.clear > low:
                 masks.append(source.known[here])
-        for slower in series.slower:
-            self._look_slower(slower, clock.bars.timeframe, low, end)
+        for slower in buffer.slower:
+            self._align_input(slower, buffers.bars.timeframe, low, end)
             inputs[slower.place] = slower.values[0] if slower.outputs is None else slower.outputs(*slower.values)
             if slower.known is not None:
                 masks.append(slower.known)
-        return inputs, None if series.node.holes or not masks else _all(masks)
+        return inputs, None if buffer.node.holes or not masks else _all(masks)
 
-    def _look_slower(self, slower: Slower, timeframe: Timeframe, low: int, end: int) -> None:
-        """See an argument of another clock from the bars [low, end), unless they see what the last ones saw."""
+    def _align_input(self, slower: CrossTimeframeInput, timeframe: Timeframe, low: int, end: int) -> None:
+        """Align an input of another timeframe with the bars [low, end), unless they see what the last ones saw."""
         ms, own = timeframe.ms, slower.own.ms
         oldest, newest = (low + 1) * ms // own - 1, end * ms // own - 1
         if oldest == newest and slower.kept == (newest, end - low):
             return
         slower.values, seen = self.aligned(slower.node, slower.own, timeframe, low, end)
         slower.known = None if seen.all() else seen
-        closed = oldest == newest < self.clock(slower.own).bars.end
+        closed = oldest == newest < self.buffers(slower.own).bars.end
         slower.kept = (newest if closed else -1, end - low)
 
-    def _insist_carried(self, series: Series, clock: Clock) -> None:
-        carried = clock.bars.columns
-        missing = sorted(name for _, name in series.columns if name not in carried)
+    def _require_columns(self, buffer: NodeBuffer, buffers: TimeframeBuffers) -> None:
+        carried = buffers.bars.columns
+        missing = sorted(name for _, name in buffer.columns if name not in carried)
         if missing:
             raise MissingColumnError(
-                f"{series.node!r} needs the column {missing[0]!r} ({COLUMNS[missing[0]].source[:-1].lower()}), but the "
-                f"bars of {self.frame.instrument} {clock.bars.timeframe} carry {', '.join(carried)}."
+                f"{buffer.node!r} needs the column {missing[0]!r} ({COLUMNS[missing[0]].source[:-1].lower()}), but the "
+                f"bars of {self.frame.instrument} {buffers.bars.timeframe} carry {', '.join(carried)}."
             )
 
-    def insist_loaded(self, timeframe: Timeframe, number: int) -> None:
+    def require_loaded(self, timeframe: Timeframe, number: int) -> None:
         """Raise NotLoadedError if a bar that is to be seen exists but was not loaded."""
-        bars = self.clock(timeframe).bars
+        bars = self.buffers(timeframe).bars
         if number < bars.first and not bars.complete:
             raise NotLoadedError(
                 f"The {timeframe} bar of {iso(timeframe.open_time(number))} is needed, but {self.frame.instrument} is "
@@ -241,99 +251,101 @@ class Workspace:
     def aligned(self, node: Node, own: Timeframe, timeframe: Timeframe, low: int, end: int) -> tuple[list[Array], Mask]:
         """Values of a node on its own clock, as seen from the bars [low, end) of another timeframe.
 
-        A bar of the own clock is seen from its close on: at the close of bar i the last one seen is
+        A bar of the own timeframe is seen from its close on: at the close of bar i the last one seen is
         `(i + 1) * timeframe.ms // own.ms - 1`.
         """
-        clock, n = self.clock(own), end - low
-        bars, series = clock.bars, clock.open_series(node)
+        buffers, n = self.buffers(own), end - low
+        bars, buffer = buffers.bars, buffers.of(node)
         oldest, newest = (low + 1) * timeframe.ms // own.ms - 1, end * timeframe.ms // own.ms - 1
-        self.insist_loaded(own, oldest)
+        self.require_loaded(own, oldest)
         a, b = max(oldest, bars.first), min(newest, bars.end - 1) + 1
         if a >= b:
-            return [np.full(n, np.nan) for _ in series.outputs], np.zeros(n, dtype=bool)
-        self.compute(series, clock, a, b)
+            return [np.full(n, np.nan) for _ in buffer.outputs], np.zeros(n, dtype=bool)
+        self.compute(buffer, buffers, a, b)
         if oldest == newest:  # all of them see one bar: most single bars do
-            at = oldest - series.first
-            return [np.full(n, values[at]) for values in series.outputs], np.full(n, series.known[at])
+            at = oldest - buffer.first
+            return [np.full(n, values[at]) for values in buffer.outputs], np.full(n, buffer.known[at])
         seen = visible(np.arange(low, end), timeframe, own)
         if oldest >= bars.first and newest < bars.end:
-            positions = seen - series.first
-            return [values[positions] for values in series.outputs], series.known[positions]
+            positions = seen - buffer.first
+            return [values[positions] for values in buffer.outputs], buffer.known[positions]
         there = (seen >= bars.first) & (seen < bars.end)
-        positions = np.where(there, seen, a) - series.first
-        arrays = [np.where(there, values[positions], np.nan) for values in series.outputs]
-        return arrays, there & series.known[positions]
+        positions = np.where(there, seen, a) - buffer.first
+        arrays = [np.where(there, values[positions], np.nan) for values in buffer.outputs]
+        return arrays, there & buffer.known[positions]
 
 
-def visible(numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
-    """Number of the last bar of `own` that has closed when each bar of `timeframe` closes."""
+def visible(numbers: Numbers, timeframe: Timeframe, own: Timeframe) -> Numbers:
+    """Number of the last bar of `own` that has closed when a bar of `timeframe` closes; of one bar or of many."""
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 
-def _open_end(done: list[int], clock: Clock, block: int) -> int:
+def _open_end(done: list[int], buffers: TimeframeBuffers, block: int) -> int:
     """Number after the last block, of those that follow without a break, in which nothing is computed yet."""
     after = block + 1
-    most = min(block + max(STRIDE // clock.block, 1), clock.first_block + clock.blocks)
-    while after < most and done[after - clock.first_block] == after * clock.block:
+    most = min(block + max(STRIDE // buffers.block, 1), buffers.first_block + buffers.blocks)
+    while after < most and done[after - buffers.first_block] == after * buffers.block:
         after += 1
-    return after * clock.block
+    return after * buffers.block
 
 
-def _run(series: Series, clock: Clock, inputs: list[Any], start: int, stop: int, wanted: int, fresh: bool) -> None:
+def _run(
+    buffer: NodeBuffer, buffers: TimeframeBuffers, inputs: list[Any], start: int, stop: int, wanted: int, fresh: bool
+) -> None:
     """Call the function on one run of known bars [start, stop), and keep what counts of its answer.
 
     `fresh` says that the run begins here and not earlier, so that the warm-up must pass first.
     """
-    valid = max(wanted, start + series.warmup - 1) if fresh else wanted
+    valid = max(wanted, start + buffer.warmup - 1) if fresh else wanted
     if valid >= stop:
         return
-    for place, name in series.reserved:
-        inputs[place] = start if name == "first" else valid - start if name == "wanted" else clock.bars.timeframe
+    for place, name in buffer.reserved:
+        inputs[place] = start if name == "first" else valid - start if name == "wanted" else buffers.bars.timeframe
     try:
-        result = series.value(*inputs)
+        result = buffer.value(*inputs)
     except Exception as fault:
-        fault.add_note(f"This happened in {series.node!r} on {clock.bars.timeframe}.")
+        fault.add_note(f"This happened in {buffer.node!r} on {buffers.bars.timeframe}.")
         raise
     except SystemExit as end:  # a component does not end the program that asks for its scores
-        raise PrivateCodeError(f"{series.node!r}.value ends the program {failure(end)}. Let it return NaN.") from end
+        raise PrivateCodeError(f"{buffer.node!r}.value ends the program {failure(end)}. Let it return NaN.") from end
     answers = result if isinstance(result, tuple) else (result,)
     for array in answers:
         if not isinstance(array, np.ndarray):
             raise DeclarationError(
-                f"{series.node!r}.value gave a {type(array).__name__}; it must give a NumPy array, as long as its "
+                f"{buffer.node!r}.value gave a {type(array).__name__}; it must give a NumPy array, as long as its "
                 "inputs."
             )
         if array.ndim != 1 or len(array) != stop - start:
             raise DeclarationError(
-                f"{series.node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as "
+                f"{buffer.node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as "
                 "long as its inputs."
             )
-    first = series.first
+    first = buffer.first
     if valid == stop - 1:
-        _keep_one(series, answers, stop - 1 - first)
+        _keep_one(buffer, answers, stop - 1 - first)
     else:
-        _keep(series, answers, valid - start, slice(valid - first, stop - first))
+        _keep(buffer, answers, valid - start, slice(valid - first, stop - first))
 
 
-def _keep(series: Series, answers: tuple[Array, ...], skip: int, here: slice) -> None:
+def _keep(buffer: NodeBuffer, answers: tuple[Array, ...], skip: int, here: slice) -> None:
     """Store answers but for the first few, and where they are known."""
-    known = series.known[here]
+    known = buffer.known[here]
     known[:] = True
-    for output, array in zip(series.outputs, answers, strict=True):
+    for output, array in zip(buffer.outputs, answers, strict=True):
         answer = array[skip:]
         output[here] = answer
-        if not series.node.sparse:
+        if not buffer.node.sparse:
             known &= np.isfinite(answer)
 
 
-def _keep_one(series: Series, answers: tuple[Array, ...], at: int) -> None:
+def _keep_one(buffer: NodeBuffer, answers: tuple[Array, ...], at: int) -> None:
     """Store the last answer alone, as `_keep` does: a live bar has one, and plain numbers are ten times as quick."""
     known = True
-    for output, array in zip(series.outputs, answers, strict=True):
+    for output, array in zip(buffer.outputs, answers, strict=True):
         answer = array[-1]
         output[at] = answer
         known = known and isfinite(answer)
-    series.known[at] = known or series.node.sparse
+    buffer.known[at] = known or buffer.node.sparse
 
 
 def _cut(value: Any, r: int, e: int) -> Any:

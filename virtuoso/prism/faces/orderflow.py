@@ -2,7 +2,7 @@
 
 1. Klines with taker volumes suffice for cvd, liquidity and liquidity_zones; trade_flow, imbalance and pressure need
    the columns that are folded from trades, open_interest those of positioning.
-2. Flow is measured against itself: a net flow over what it would be if all of its bars had agreed (`lean`). That
+2. Flow is measured against itself: a net flow over what it would be if all of its bars had agreed (`flow_bias`). That
    needs no history longer than its window, so minutes of a recording suffice.
 
 docs/faces/orderflow.md shows the formulas and the measured distributions.
@@ -39,7 +39,7 @@ ACCEPTED = 0.5
 """What a level that was taken and held counts against one that was reclaimed: the break itself is no secret."""
 
 
-def lean(net: Array, volume: Array, weights: Array) -> Array:
+def flow_bias(net: Array, volume: Array, weights: Array) -> Array:
     """Weighted net flow over what it would be if all bars of the window had agreed: 1 all bought, -1 all sold.
 
     By the inequality of Cauchy and Schwarz it never leaves -1..1; flows of random sides have a deviation of about
@@ -108,17 +108,13 @@ class CVD(Component):
     period: int = Int(20, low=5, high=200)
     follow: float = Float(0.5, low=0.0, high=1.0, unit="share")
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The slope, and the close before it."""
-        return self.period + 1
-
     def value(self, close: Array, volume: Array, delta: Array, unit: Array) -> Array:
         """Lean of delta, half as much again where price follows and half as much where it goes against, -1.5..1.5.
 
         Uses `x[: t + 1]` only.
         """
         weights = slope_weights(self.period)
-        flow = lean(delta, volume, weights)
+        flow = flow_bias(delta, volume, weights)
         usual = np.sqrt(_power(weights.tobytes()))
         moved = squashed(ratio(weighted(steps(close), weights), usual * unit))
         return flow * (1.0 + self.follow * squashed(flow / usual) * moved)
@@ -147,7 +143,7 @@ class TradeFlow(Component):
 
     def value(self, volume: Array, large_buy_volume: Array, large_sell_volume: Array) -> Array:
         """Lean of the largest tenth of the trades, newer ones weigh more, -1..1. Uses `x[: t + 1]` only."""
-        return lean(large_buy_volume - large_sell_volume, volume, fading(self.period))
+        return flow_bias(large_buy_volume - large_sell_volume, volume, fading(self.period))
 
 
 class Imbalance(Component):
@@ -197,10 +193,6 @@ class OpenInterest(Component):
         0: "New shorts carry the fall ({value:+.2f})",
     }
     quadrant = Quadrant()
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the quadrant is a feature, at the pace of its data."""
-        return 1
 
     def value(self, quadrant: Array) -> Array:
         """Direction of price times how much open interest grew with it, -1..1. Uses `x[: t + 1]` only."""
@@ -286,7 +278,7 @@ class Liquidity(Component):
         """
         recent = wsum(trades, self.period, first) * self.history
         pace = ratio(recent, wsum(trades, self.history, first) * self.period)
-        return pace * lean(delta, volume, even(self.period))
+        return pace * flow_bias(delta, volume, even(self.period))
 
 
 class LiquidityZones(Component):

@@ -1,6 +1,6 @@
 """The price structure face: where price stands among its own levels, zones, swings and ranges.
 
-Components read features (features/swings.py, levels.py, zones.py, structure.py, composite_profile.py), and the same
+Components read features (features/swings.py, levels.py, zones.py, structure.py, profile.py), and the same
 features give the signals room its prices: support and resistance, open zones, the last confirmed swings.
 """
 
@@ -14,9 +14,8 @@ from virtuoso.jit.kernel import inner, kernel
 from virtuoso.prism.component import Component, Float, Int
 from virtuoso.prism.face import Face
 from virtuoso.prism.features.candles import CandleBars, Candles
-from virtuoso.prism.features.composite_profile import CompositeArea
 from virtuoso.prism.features.levels import LevelMap, Levels
-from virtuoso.prism.features.profile import ProfileLevels
+from virtuoso.prism.features.profile import CompositeArea, ProfileLevels
 from virtuoso.prism.features.structure import Structure, StructureState
 from virtuoso.prism.features.volatility import FLOOR, moving
 from virtuoso.prism.features.windows import unknown, wmean
@@ -66,10 +65,6 @@ class SupportResistance(Component):
 
     calm: float = Float(0.5, low=0.05, high=10.0, unit="swings")
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """Each bar by itself."""
-        return 1
-
     def value(self, levels: LevelMap, close: Array) -> Array:
         """Support minus resistance over both, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
         return balance(levels.below, levels.above, self.calm)
@@ -92,10 +87,6 @@ class OrderBlocks(Component):
     zones = BlockZones()
 
     calm: float = Float(0.2, low=0.01, high=10.0, unit="zones")
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """Each bar by itself."""
-        return 1
 
     def value(self, zones: ZoneMap, close: Array) -> Array:
         """Demand minus supply over both, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
@@ -120,10 +111,6 @@ class FairValueGaps(Component):
 
     calm: float = Float(0.2, low=0.01, high=10.0, unit="zones")
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """Each bar by itself."""
-        return 1
-
     def value(self, zones: ZoneMap, close: Array) -> Array:
         """Bullish minus bearish gaps over both, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
         return balance(zones.bull, zones.bear, self.calm)
@@ -146,10 +133,6 @@ class MarketStructure(Component):
     structure = Structure()
 
     share: float = Float(0.6, low=0.0, high=1.0, unit="share")
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """Each bar by itself."""
-        return 1
 
     def value(self, structure: StructureState, close: Array) -> Array:
         """Conviction of the last break and sequence of swings, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""

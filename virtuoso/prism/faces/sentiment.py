@@ -42,10 +42,6 @@ class FundingRate(Component):
     }
     extreme = FundingExtreme()
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: what is extreme is a feature, at the pace of its data."""
-        return 1
-
     def value(self, extreme: Array) -> Array:
         """Deviations of the rate from its usual, none at the neutral rate, shape (n_bars,)."""
         return extreme
@@ -106,10 +102,6 @@ class LongShortRatio(Component):
     }
     lean = CrowdLean()
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the crowd is a feature, at the pace of its data."""
-        return 1
-
     def value(self, lean: Array) -> Array:
         """Crowd minus the largest, in deviations of their shares, shape (n_bars,)."""
         return lean
@@ -132,10 +124,6 @@ class Volatility(Component):
     unit = MeanRange(period=14)
 
     period: int = Int(96, low=5, high=1_000)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window, and the close before it."""
-        return self.period + 1
 
     def value(self, close: Array, unit: Array, first: int) -> Array:
         """Upside minus downside semivariance as a share of both, -1..1, shape (n_bars,). Uses `x[: t + 1]` only."""
@@ -160,10 +148,6 @@ class MarketActivity(Component):
     }
     activity = Activity()
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: activity is a feature, at the pace of its data."""
-        return 1
-
     def value(self, activity: Array) -> Array:
         """Direction of price times growth of open interest and turnover, -1..1, shape (n_bars,)."""
         return activity
@@ -184,10 +168,6 @@ class Risk(Component):
         0: "Longs pay and leverage is high: a cascade downward is possible ({value:+.2f})",
     }
     crowded = Crowded()
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the crowd is a feature, at the pace of its data."""
-        return 1
 
     def value(self, crowded: Array) -> Array:
         """Side that pays times how much leverage it has, -1..1, above 0 if longs are crowded, shape (n_bars,)."""

@@ -78,10 +78,6 @@ class AO(Component):
     fast: int = Int(5, low=2, high=50)
     slow: int = Int(34, low=5, high=200)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The longer window and the close before it."""
-        return max(self.fast, self.slow) + 1
-
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """Difference of the means, in mean true ranges, shape (n_bars,). Uses `x[: t + 1]` only."""
         pull = awesome(high, low, self.fast, self.slow, first)
@@ -153,10 +149,6 @@ class WilliamsR(Component):
 
     period: int = Int(14, low=2, high=100)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
-
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """%R, -100..0, shape (n_bars,). Uses `x[: t + 1]` only."""
         return williams(high, low, close, self.period, FLOOR * mean_range(high, low, close, self.period, first))
@@ -185,10 +177,6 @@ class CCI(Component):
     oscillator = True
 
     period: int = Int(20, low=5, high=200)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
 
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """CCI, shape (n_bars,). Uses `x[: t + 1]` only."""

@@ -149,10 +149,6 @@ class RelativeVolume(Component):
     usual = UsualVolume()
     unit = MeanRange(period=14)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: what is usual and how far bars reach are features."""
-        return 1
-
     def value(
         self, open: Array, high: Array, low: Array, close: Array, volume: Array,
         usual: Usual, unit: Array, first: int, timeframe: Timeframe,
@@ -248,10 +244,6 @@ class VolumeProfile(Component):
     }
     area = ValueArea()
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the profile is a feature."""
-        return 1
-
     def value(self, close: Array, area: ProfileLevels) -> Array:
         """Distance from the point of control, in half widths of the value area, shape (n_bars,)."""
         return ratio(close - area.control, (area.high - area.low) / 2.0)
@@ -273,10 +265,6 @@ class VWAP(Component):
     }
     session = SessionVWAP()
     unit = MeanRange(period=14)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the session is a feature."""
-        return 1
 
     def value(self, close: Array, session: SessionPrice, unit: Array) -> Array:
         """Distance from VWAP in its deviations, a mean range included, shape (n_bars,). Uses `x[: t + 1]` only."""

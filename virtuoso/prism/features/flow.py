@@ -23,10 +23,6 @@ class MoneyFlow(Feature):
     windowed = True
     unit = MeanRange(period=14)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(self, high: Array, low: Array, close: Array, volume: Array, unit: Array) -> Array:
         """Signed volume, base units, shape (n_bars,). Uses `x[: t + 1]` only."""
         return money_flow(high, low, close, volume, FLOOR * unit)

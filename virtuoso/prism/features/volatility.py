@@ -56,10 +56,6 @@ class MeanRange(Feature):
     windowed = True
     period: int = Int(14, low=2, high=500)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window and the close before it."""
-        return self.period + 1
-
     def value(self, high: Array, low: Array, close: Array, first: int) -> Array:
         """Mean true range, price units, shape (n_bars,). Uses `x[: t + 1]` only."""
         return mean_range(high, low, close, self.period, first)

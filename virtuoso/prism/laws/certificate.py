@@ -1,7 +1,7 @@
 """The certificate: the laws on someone's own data and components, and the whole prism bar by bar in another process.
 
 1. Each component and gate is examined by every law on each timeframe of the ladder that the data can fill.
-2. A fresh process in another world (fresh_process.py) computes all of them meanwhile; it must find the same bits.
+2. A fresh process in another world (purity.py) computes all of them meanwhile; it must find the same bits.
 3. The whole prism is scored in one pass and again bar by bar, as a live process would, by a fresh process.
 4. Asked to be exhaustive, every component and feature is cut at every bar (exhaustive.py).
 5. What is broken is named with its first offending bar; what could not be tested says why.
@@ -22,12 +22,15 @@ from virtuoso.market.live import LiveFrame
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.fingerprint import environment, sources_digest
-from virtuoso.prism.engine.graph import columns_of, total_warmup
+from virtuoso.prism.engine.graph import columns_of, timeframes, total_warmup
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws import laws
-from virtuoso.prism.laws.evidence import KNOWN_SHARE, Finding, Verdict, copied, differing, known_where_told, outputs
+from virtuoso.prism.laws.disturb import copied
 from virtuoso.prism.laws.exhaustive import at_every_bar
-from virtuoso.prism.laws.fresh_process import Elsewhere, Errand, LostError, out_of_reach
+from virtuoso.prism.laws.findings import KNOWN_SHARE, Finding, Verdict, differing, known_where_told, outputs
+from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
+from virtuoso.prism.laws.purity import FreshValues, out_of_reach
 from virtuoso.prism.prism import Prism
 
 Progress = Callable[[str, int, int], None]
@@ -192,7 +195,7 @@ def certify(
     seen, lent = _Examination(prism, copied(frame), [], []), copied(frame)
     tested, hardly = _testable(seen)
     total = len(tested) + len(hardly) + 2
-    with Elsewhere([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
+    with FreshValues([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
         for done, (name, component, timeframe) in enumerate(tested + hardly):
             told(f"{name} {timeframe}", done, total)
             found = laws.within(component, lent, timeframe)
@@ -262,7 +265,7 @@ def bar_by_bar(prism: Prism, frame: MarketFrame, bars: int) -> tuple[Finding, st
     tuple of Finding and str
         What was found, and why it was done in this process if it was; empty if not.
     """
-    whole = prism.score(frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
+    whole = score(prism, frame.within(frame.timeframe.open_time(frame.stop - bars), None)).arrays()
     single, obstacle = _elsewhere(prism, frame, bars)
     offending = np.zeros(bars, dtype=bool)
     worst = ""
@@ -289,9 +292,9 @@ def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, n
     nodes = [*(c for _, c, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
     reason = next(filter(None, map(out_of_reach, nodes)), "")
     if not reason:
-        with Errand(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as errand:
+        with FreshProcess(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as process:
             try:
-                found: dict[str, np.ndarray[Any, Any]] = errand.result()
+                found: dict[str, np.ndarray[Any, Any]] = process.result()
             except LostError as lost:
                 reason = f"it ended early: {lost}"
             else:
@@ -305,7 +308,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    live = LiveFrame(history, prism.clocks(frame.timeframe), policy)
+    live = LiveFrame(history, timeframes(prism, frame.timeframe), policy)
     workspace = Workspace(live.frame)
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
@@ -316,6 +319,6 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
         no_trade = bool(base.state[i] == NO_TRADE and policy.meaning != "no_trade")
         bar = row if base.state[i] == TRADED or no_trade else None
         workspace.grow(live.close(number, bar, event_columns=event_columns, no_trade=no_trade))
-        for name, array in prism.assemble(workspace, number, number + 1).arrays().items():
+        for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
             found.setdefault(name, []).append(array)
     return {name: np.concatenate(arrays) for name, arrays in found.items()}

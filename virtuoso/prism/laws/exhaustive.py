@@ -20,8 +20,10 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import divergence_of
 from virtuoso.prism.engine.workspace import Workspace, block_length
-from virtuoso.prism.laws.evidence import Finding, answers, any_differing, copied, judge, known_where_told, narrowed
-from virtuoso.prism.laws.fresh_process import Errand, LostError, out_of_reach, tell
+from virtuoso.prism.laws.disturb import copied, narrowed
+from virtuoso.prism.laws.findings import Finding, answers, any_differing, finding_of, known_where_told
+from virtuoso.prism.laws.fresh_process import FreshProcess, LostError, report_step
+from virtuoso.prism.laws.purity import out_of_reach
 from virtuoso.prism.prism import Prism
 from virtuoso.types import Array
 
@@ -102,7 +104,7 @@ class _Singly:
         for start, alone in self.found[timeframe, node]:
             here = slice(start - bars.first, start - bars.first + len(alone[0]))
             offending[here] |= any_differing([x[here] for x in whole], alone)
-        finding = judge("cutting", node, bars, offending, known_where_told(whole[0], bars), float(offending.sum()),
+        finding = finding_of("cutting", node, bars, offending, known_where_told(whole[0], bars), float(offending.sum()),
                         bars.first, "cut at every bar")  # fmt: skip
         return replace(finding, rarest=1)
 
@@ -114,12 +116,12 @@ def _share_out(
     left: list[list[Stretch]] = []
     with ExitStack() as stack:
         bare = MarketFrame(frame.instrument, frame.base)
-        errands = [stack.enter_context(Errand(one_by_one, nodes, bare, share)) for share in shares]
-        while not all(errand.wait(POLL_S) for errand in errands):
-            told(STEP * sum(errand.told for errand in errands))
-        for share, errand in zip(shares, errands, strict=True):
+        processes = [stack.enter_context(FreshProcess(one_by_one, nodes, bare, share)) for share in shares]
+        while not all(process.wait(POLL_S) for process in processes):
+            told(STEP * sum(process.steps for process in processes))
+        for share, process in zip(shares, processes, strict=True):
             try:
-                singly.take(nodes, share, errand.result())
+                singly.take(nodes, share, process.result())
             except LostError:
                 left.append(share)
     return left
@@ -141,7 +143,7 @@ def _stretch(
             if isinstance(node, Component):
                 scored[i][number - start] = node.score(value)[0]
         if (number - start) % STEP == STEP - 1:
-            tell()
+            report_step()
     found = [[x.copy() for x in workspace.values(node, timeframe, start, stop)] for node in nodes]
     for i, score in scored.items():
         found[i].append(score)

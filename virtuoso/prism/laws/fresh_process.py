@@ -1,14 +1,16 @@
-"""Elsewhere: a fresh process in another world, which must come to the same bits.
+"""A fresh process in another world, which must come to the same bits.
 
-1. `Errand` starts a fresh interpreter that carries out one function, and gives back what it answered. The interpreter
-   has another hash seed, time zone and working folder; `other_world` moves its clock by more than a year and seeds
-   its random numbers otherwise.
-2. `values_of` is what the law of purity sends there: many nodes at once, each on the other markets first.
-3. `out_of_reach` says why a node cannot be sent: a class typed into a notebook or a function is found by no one else.
+1. `FreshProcess` starts an interpreter that carries out one function, and returns what it answered. It remembers
+   nothing, has another hash seed, and its clock and its random numbers are others (`other_world`); unless it stays at
+   home, its time zone and working folder are others too.
+2. `in_fresh_process` asks it one thing and says why that cannot be done: what was typed into a notebook or lives inside
+   another function is found by no other process.
+3. What a program that is run by itself defines is found: the program is run once more there, up to its main guard.
 """
 
 from __future__ import annotations
 
+import copyreg
 import datetime
 import os
 import pickle
@@ -18,36 +20,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import spawn
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from virtuoso.clock import Timeframe
 from virtuoso.errors import VirtuosoError
-from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.component import Node
-from virtuoso.prism.engine.workspace import Workspace, block_length
-from virtuoso.prism.laws.cuts import stretches
-from virtuoso.prism.laws.evidence import answers, copied, narrowed, others, outputs
-from virtuoso.types import Array
 
 SHIFT_S = 523 * 86_400 + 7 * 3_600 + 23 * 60 + 41
 """How far the clock is moved: another minute, hour, weekday, month and year."""
 ZONE = "FAR-11:37"
 """Time zone of the fresh process, as POSIX writes it."""
-Stretch = tuple[int, int]
-"""Numbers of the bars that are asked for, from inclusive, to exclusive."""
+BOUND = ("pandas", "pyarrow")
+"""Libraries that are compiled against the classes of `datetime`: they are imported before others take their place."""
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+_served: Path | None = None
+"""Folder of the call that this process serves; None in every other process."""
+_is_preparing = False
+"""Whether the program that started this process is being run once more."""
 
 
 class LostError(VirtuosoError):
     """A fresh process gave no answer."""
 
 
-class Errand:
+class FreshProcess:
     """A function that a fresh process carries out while this one goes on.
 
     Parameters
@@ -56,21 +59,28 @@ class Errand:
         Found by name in a module: the fresh process imports it.
     *given
         Its arguments; they are pickled.
+    at_home : bool
+        Whether it keeps the time zone and working folder of this process.
 
     Use it as a context, or call `close`: what was started ends with it.
     """
 
-    def __init__(self, function: Callable[..., Any], *given: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *given: Any, at_home: bool = False) -> None:
+        if _is_preparing:
+            raise RuntimeError("A fresh process is started while the program that asked for one is run once more.")
+        arguments = pickle.dumps(given, protocol=pickle.HIGHEST_PROTOCOL)
+        program = _program() if b"__main__" in arguments else {}
+        bound = [name for name in BOUND if name in sys.modules]
         self._folder = Path(tempfile.mkdtemp(prefix="virtuoso-"))
         # the function is named, not pickled: its module must not be imported before the clock is moved
-        (self._folder / "given").write_bytes(pickle.dumps((function.__module__, function.__qualname__)))
-        with (self._folder / "arguments").open("wb") as file:
-            pickle.dump(given, file, protocol=pickle.HIGHEST_PROTOCOL)
-        self.answer: Any = None
+        call = (bound, function.__module__, function.__qualname__, program)
+        (self._folder / "given").write_bytes(pickle.dumps(call))
+        (self._folder / "arguments").write_bytes(arguments)
+        serving = f"from virtuoso.prism.laws.fresh_process import serve; serve({str(self._folder)!r})"
         with (self._folder / "said").open("wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from virtuoso.prism.laws.fresh_process import serve; serve()"],
-                cwd=self._folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                [sys.executable, "-c", serving], cwd=None if at_home else self._folder, env=_environment(at_home),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
             )  # fmt: skip
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -82,13 +92,13 @@ class Errand:
         return True
 
     @property
-    def told(self) -> int:
-        """How many steps the function has told of, see `tell`."""
-        file = self._folder / "told"
+    def steps(self) -> int:
+        """How many steps the function has reported, see `report_step`."""
+        file = self._folder / "steps"
         return file.stat().st_size if file.exists() else 0
 
     def result(self) -> Any:
-        """What the function answered.
+        """Return what the function answered.
 
         Raises
         ------
@@ -110,37 +120,85 @@ class Errand:
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def __enter__(self) -> Errand:
+    def __enter__(self) -> FreshProcess:
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
 
 
-def _environment() -> dict[str, str]:
+def in_fresh_process(
+    task: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs
+) -> tuple[Answer | None, str]:
+    """Run a task in a fresh process that keeps the time zone and the working folder.
+
+    Parameters
+    ----------
+    task : callable
+        Of a module; it raises nothing that matters.
+    *given, **named
+        What it is given.
+
+    Returns
+    -------
+    tuple of its answer, and str
+        None and the obstacle where there can be no such process; the obstacle is empty otherwise.
+    """
+    obstacle = _unreachable((given, named))
+    if obstacle:
+        return None, obstacle
+    try:
+        with FreshProcess(_called, task.__module__, task.__qualname__, given, named, at_home=True) as process:
+            return process.result(), ""
+    except LostError as lost:
+        hint = "does the script keep its calls under __name__ == '__main__'?"
+        return None, f"another process ended early ({lost}): {hint}"
+
+
+def _called(module: str, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    __import__(module)
+    return getattr(sys.modules[module], name)(*given, **named)
+
+
+def _environment(at_home: bool) -> dict[str, str]:
     """The environment of the fresh process: another hash seed and time zone, the same modules within reach."""
     seed = "4711" if os.environ.get("PYTHONHASHSEED") != "4711" else "1147"
     path = os.pathsep.join(str(Path(entry or ".").resolve()) for entry in sys.path)
-    return {**os.environ, "PYTHONHASHSEED": seed, "TZ": ZONE, "PYTHONPATH": path}
+    zone = {} if at_home else {"TZ": ZONE}
+    return {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path, **zone}
 
 
-def serve() -> None:
-    """Carry out an errand in the working folder; what the fresh process runs."""
+def _program() -> dict[str, Any]:
+    """How this program was started, as the modules of Python that start processes say it."""
+    data = spawn.get_preparation_data("virtuoso")
+    return {name: data[name] for name in ("sys_argv", "init_main_from_name", "init_main_from_path") if name in data}
+
+
+def serve(folder: str) -> None:
+    """Carry out the call that lies in a folder; what the fresh process runs."""
+    global _served, _is_preparing
+    _served = Path(folder)
+    bound, module, name, program = pickle.loads((_served / "given").read_bytes())
+    for library in bound:
+        __import__(library)
     other_world()
-    module, name = pickle.loads(Path("given").read_bytes())
-    with Path("arguments").open("rb") as file:
+    if program:
+        _is_preparing = True
+        spawn.prepare(program)
+        _is_preparing = False
+    with (_served / "arguments").open("rb") as file:
         given = pickle.load(file)
     __import__(module)
     answer = getattr(sys.modules[module], name)(*given)
-    with Path("unfinished").open("wb") as out:
+    with (_served / "unfinished").open("wb") as out:
         pickle.dump(answer, out, protocol=pickle.HIGHEST_PROTOCOL)
-    Path("unfinished").rename("answer")
+    (_served / "unfinished").rename(_served / "answer")
 
 
-def tell() -> None:
-    """Tell the process that waits that one more step is done."""
-    if Path("given").exists():
-        with Path("told").open("ab") as file:
+def report_step() -> None:
+    """Report to the process that waits that one more step is done."""
+    if _served is not None:
+        with (_served / "steps").open("ab") as file:
             file.write(b".")
 
 
@@ -157,6 +215,16 @@ def other_world() -> None:
     _move_datetime()
     random.seed(SHIFT_S)
     np.random.seed(SHIFT_S % 2**32)  # noqa: NPY002 - what components must not use is what is seeded
+
+
+def _reduced(name: str, value: Any) -> tuple[Any, ...]:
+    """Pickle a moment or day by the name of its class."""
+    return _made_at_home, (name, *value.__reduce_ex__(4)[1])
+
+
+def _made_at_home(name: str, *state: Any) -> Any:
+    """Make a moment or day that was pickled in another world, where their classes are others."""
+    return getattr(datetime, name)(*state)
 
 
 def _move_datetime() -> None:
@@ -187,208 +255,39 @@ def _move_datetime() -> None:
         def today(cls) -> Any:
             return (moment.now() + ahead).date()
 
+    for known, name in ((moment, "datetime"), (Moment, "datetime"), (day, "date"), (Day, "date")):
+        copyreg.pickle(known, partial(_reduced, name))
     datetime.datetime, datetime.date = Moment, Day  # type: ignore[misc]
 
 
-def _move_libraries() -> None:
-    """Move the clocks of NumPy, and of pandas where a component has imported it."""
-    genuine: Any = np.datetime64
-    ahead = np.timedelta64(SHIFT_S, "s")
+class _Nowhere(pickle.Pickler):
+    """Writes nothing; remembers the first function or class that another process would not find."""
 
-    class Kind(type):
-        def __instancecheck__(cls, value: object) -> bool:
-            return isinstance(value, genuine)
+    typed: str = ""
 
-    class Moved(genuine, metaclass=Kind):  # type: ignore[misc]
-        def __new__(cls, *given: Any) -> Any:
-            now = bool(given) and given[0] in ("now", "today")
-            return genuine(genuine("now", "s") + ahead, *given[1:]) if now else genuine(*given)
-
-    np.datetime64 = Moved  # type: ignore[misc]
-    pandas: Any = sys.modules.get("pandas")
-    if pandas is not None:
-        stamp, later = pandas.Timestamp, datetime.timedelta(seconds=SHIFT_S)
-        now_of = stamp.now
-        stamp.now = classmethod(lambda cls, tz=None: now_of(tz) + later)
-        stamp.today = stamp.now
-        stamp.utcnow = classmethod(lambda cls: now_of("UTC") + later)
+    def reducer_override(self, thing: Any) -> Any:
+        main = sys.modules["__main__"]
+        notebook = getattr(main, "__file__", None) is None and getattr(main, "__spec__", None) is None
+        name = getattr(thing, "__qualname__", "")
+        if callable(thing) and notebook and getattr(thing, "__module__", "") == "__main__":
+            self.typed = self.typed or name
+        return NotImplemented
 
 
-# --- what the law of purity asks there --------------------------------------------------------------------------
+class _Void:
+    """Where the bytes go that nobody wants."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
 
 
-@dataclass(frozen=True)
-class Task:
-    """Some stretches of one node on one timeframe."""
-
-    node: Node
-    timeframe: Timeframe
-    stretches: tuple[Stretch, ...]
-
-
-@dataclass
-class Reply:
-    """What a fresh process found about one node.
-
-    Attributes
-    ----------
-    values : list of list of Array
-        Answers over the stretches, laid end to end: a list a market, the one that is asked about last.
-    opened : list of str
-        What was opened, connected to or started while it was computed.
-    failed : str
-        What was raised, empty if nothing.
-    """
-
-    values: list[list[Array]] = field(default_factory=list)
-    opened: list[str] = field(default_factory=list)
-    failed: str = ""
-
-
-def values_of(tasks: Sequence[Task], frame: MarketFrame, block: int | None) -> list[Reply]:
-    """Compute tasks where nothing was computed before: the other markets first, the one that is asked about last."""
-    _move_libraries()
-    watch, replies = _Watch(), []
-    for task in tasks:
-        reply = Reply()
-        own = copied(narrowed(frame, task.node))
-        with watch.over(reply.opened):
-            try:
-                reply.values = [over(task, market, block) for market in [*others(own), own]]
-            except Exception as error:
-                reply.failed = f"{type(error).__name__}: {error}"
-        replies.append(reply)
-        tell()
-    return replies
-
-
-def over(task: Task, frame: MarketFrame, block: int | None) -> list[Array]:
-    """Answers of a node over some stretches, laid end to end, one array an output and the score."""
-    workspace = Workspace(frame, block)
-    parts = [
-        [x.copy() for x in answers(task.node, workspace.values(task.node, task.timeframe, a, b))]
-        for a, b in task.stretches
-    ]
-    return [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
-
-
-class _Watch:
-    """Notes what is opened, by whom it is not: compilers and imports may read what they need."""
-
-    EVENTS = frozenset({"open", "socket.connect", "subprocess.Popen", "os.system", "os.listdir", "os.scandir"})
-    MACHINERY = frozenset({"numba", "llvmlite", "importlib._bootstrap", "importlib._bootstrap_external", "linecache",
-                           "inspect", "virtuoso.jit.cache", "zipimport", "zoneinfo"})  # fmt: skip
-
-    def __init__(self) -> None:
-        self._seen: list[str] | None = None
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, given: tuple[Any, ...]) -> None:
-        if self._seen is None or event not in self.EVENTS:
-            return
-        seen, self._seen = self._seen, None  # what this function opens is not meant
-        try:
-            if self.MACHINERY.isdisjoint(_modules_that_run()):
-                seen.append(f"{event} {given[1] if event == 'socket.connect' else given[0]}")
-        finally:
-            self._seen = seen
-
-    def over(self, seen: list[str]) -> _Watching:
-        """Note what is opened within a context."""
-        return _Watching(self, seen)
-
-
-class _Watching:
-    """A context in which something is watched."""
-
-    def __init__(self, watch: _Watch, seen: list[str]) -> None:
-        self._watch, self._own = watch, seen
-
-    def __enter__(self) -> None:
-        self._watch._seen = self._own
-
-    def __exit__(self, *raised: object) -> None:
-        self._watch._seen = None
-
-
-def _modules_that_run() -> Iterator[str]:
-    """Names of the modules whose code runs now, and of the packages they are in."""
-    caller: FrameType | None = sys._getframe()
-    while caller is not None:
-        name = str(caller.f_globals.get("__name__", ""))
-        yield name
-        yield name.partition(".")[0]
-        caller = caller.f_back
-
-
-class Elsewhere:
-    """Many nodes computed by one fresh process, in another world (fresh_process.py), while this one goes on.
-
-    Parameters
-    ----------
-    pairs : sequence of tuple of Node and Timeframe
-    frame : MarketFrame
-    block : int, optional
-
-    Use it as a context: the process ends with it.
-    """
-
-    def __init__(self, pairs: Sequence[tuple[Node, Timeframe]], frame: MarketFrame, block: int | None = None) -> None:
-        self._replies: dict[tuple[Node, Timeframe], Reply] | None = None
-        self._obstacles = {node: out_of_reach(node) for node, _ in pairs}
-        self._tasks = {}
-        for node, timeframe in pairs:
-            if not self._obstacles[node]:
-                own, length = copied(narrowed(frame, node)), block or block_length(timeframe)
-                value = outputs(node, own, timeframe, block)[0]
-                self._tasks[node, timeframe] = Task(node, timeframe, stretches(value, own.bars(timeframe), length))
-        self._errand: Errand | None = None
-        asked = [task for task in self._tasks.values() if task.stretches]
-        if asked:
-            self._errand = Errand(values_of, asked, MarketFrame(frame.instrument, frame.base), block)
-
-    def obstacle(self, node: Node) -> str:
-        """Why the other process cannot find a node; empty if it can."""
-        return self._obstacles[node]
-
-    def reply(self, node: Node, timeframe: Timeframe) -> tuple[Task | None, Reply, str]:
-        """What was asked, what the other process found, and why it could not."""
-        task = self._tasks.get((node, timeframe))
-        if task is None or not task.stretches:
-            return task, Reply(), self._obstacles.get(node, "") or "it never answers on this market"
-        assert self._errand is not None
-        if self._replies is None:
-            asked = [key for key, of in self._tasks.items() if of.stretches]
-            try:
-                self._replies = dict(zip(asked, self._errand.result(), strict=True))
-            except LostError as lost:
-                self._replies = {key: Reply(failed=f"lost: {lost}") for key in asked}
-        reply = self._replies[node, timeframe]
-        return task, reply, reply.failed if reply.failed.startswith("lost: ") else ""
-
-    def close(self) -> None:
-        """End the other process."""
-        if self._errand is not None:
-            self._errand.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-
-def out_of_reach(node: Node) -> str:
-    """Why a fresh process could not find the class of a node, or of one it builds on; empty if it can."""
-    cls = type(node)
-    module = sys.modules.get(cls.__module__)
-    found: Any = module
-    for part in cls.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if cls.__module__ == "__main__" or found is not cls or not getattr(module, "__file__", None):
-        return f"it could not import {cls.__name__}: write it into a module of its own"
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node) and (reason := out_of_reach(source)):
-            return reason
+def _unreachable(given: Any) -> str:
+    """Say what another process could not import; empty if all of it can be."""
+    pickler = _Nowhere(_Void())
+    try:
+        pickler.dump(given)
+    except (pickle.PicklingError, AttributeError, TypeError) as refused:
+        return f"another process could not import it ({refused}): write it into a module of its own"
+    if pickler.typed:
+        return f"another process could not import {pickler.typed}: write it into a module of its own"
     return ""

@@ -33,7 +33,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy, State
 from virtuoso.market.schema.columns import mirrored, scaled
 from virtuoso.prism.component import Component, Node
-from virtuoso.prism.engine.graph import clocks_of, total_warmup
+from virtuoso.prism.engine.graph import timeframes_of, total_warmup
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.cuts import (
     RANDOM,
@@ -45,30 +45,23 @@ from virtuoso.prism.laws.cuts import (
     singles,
     stretches,
 )
-from virtuoso.prism.laws.evidence import (
+from virtuoso.prism.laws.disturb import changed, copied, moved, narrowed, noisy, others, reciprocal, spoiled
+from virtuoso.prism.laws.findings import (
     Finding,
     Verdict,
     answers,
     any_differing,
-    changed,
-    copied,
     differing,
     distances,
-    judge,
+    finding_of,
     known_where_told,
-    moved,
-    narrowed,
-    noisy,
-    others,
     outputs,
     points,
     rarest,
-    reciprocal,
     scores,
-    spoiled,
     untested,
 )
-from virtuoso.prism.laws.fresh_process import Elsewhere, Task, over
+from virtuoso.prism.laws.purity import FreshValues, Task, over
 from virtuoso.types import Array
 
 MEMORY_TOLERANCE = 1e-6
@@ -101,7 +94,7 @@ def examine(
     exhaustive : bool
         Whether to cut at every bar, so that no leak is too rare to be met.
     """
-    with Elsewhere([(node, timeframe)], frame, block) as elsewhere:
+    with FreshValues([(node, timeframe)], frame, block) as elsewhere:
         findings = within(node, frame, timeframe, block, exhaustive=exhaustive)
         return [*findings, purity_elsewhere(node, frame, timeframe, elsewhere, block=block)]
 
@@ -163,7 +156,7 @@ def cutting(
     _one_by_one(node, Workspace(frame, block), bars, alone, whole, offending, seen)
     known = np.isfinite(whole[0])[alone]
     detail = f"{len(places)} end cuts, chunks and {len(alone)} single bars"
-    finding = judge("cutting", node, bars, offending, known, float(offending.sum()), bars.first, detail, seen=seen)
+    finding = finding_of("cutting", node, bars, offending, known, float(offending.sum()), bars.first, detail, seen=seen)
     return replace(finding, rarest=rarest(len(at_random), len(answering)) if given is None else None)
 
 
@@ -176,7 +169,7 @@ def _one_by_one(
     A block is extended to the bar asked for, so those between it and the one before are compared as well.
     """
     timeframe, reached = bars.timeframe, bars.first
-    length, scored = workspace.clock(timeframe).block, np.full(len(singles), np.nan)
+    length, scored = workspace.buffers(timeframe).block, np.full(len(singles), np.nan)
     for i, position in enumerate(singles.tolist()):
         number = bars.first + position
         start = max(reached, number // length * length)
@@ -216,7 +209,7 @@ def future(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
                 part = answers(node, other.values(node, timeframe, start, stop))
             offending[here] |= any_differing([x[here] for x in whole], [x[: number - start] for x in part])
     known = np.isfinite(whole[0])[seen]
-    return judge("future", node, bars, offending, known, float(offending.sum()), bars.first,
+    return finding_of("future", node, bars, offending, known, float(offending.sum()), bars.first,
                  f"NaN, 1e300 and shuffled bars after {len(places)} places", seen=seen)  # fmt: skip
 
 
@@ -237,8 +230,13 @@ def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
     # a sample of starts scatters; starts closer than a warm-up look at the same bars and are one trial
     cold = starts > 0 and late / starts > 1.0 - WARM_SHARE + 3.0 * np.sqrt(WARM_SHARE * (1.0 - WARM_SHARE) / apart)
     detail = f"{late} of {starts} fresh starts are more than a point off after the warm-up"
-    return judge("memory", node, bars, offending, known_where_told(whole[0], bars), worst, bars.first, detail,
-                 also="too short a warm-up" if cold else "")  # fmt: skip
+    also = ["too short a warm-up"] if cold else []
+    if (cold or offending.any()) and type(node).memory is Node.memory:
+        also.append(
+            f"declare memory(timeframe) if it looks at more than the {node.memory(timeframe)} bars of the default"
+        )
+    return finding_of("memory", node, bars, offending, known_where_told(whole[0], bars), worst, bars.first, detail,
+                      also="; ".join(also))  # fmt: skip
 
 
 def _late_starts(
@@ -275,8 +273,8 @@ def units(component: Component, frame: MarketFrame, timeframe: Timeframe, *, blo
     for price, base in ((8.0, 4.0), (2.0**-30, 1.0), (2.0**30, 2.0**-30), (1.0, 2.0**30)):
         other = scores(component, changed(frame, scaled(frame.base.columns, price, base)), timeframe, block)
         offending |= any_differing([whole], [other])
-    return judge("units", component, bars, offending, known_where_told(whole, bars), float(offending.sum()), bars.first,
-                  "prices and volumes in four other units")  # fmt: skip
+    return finding_of("units", component, bars, offending, known_where_told(whole, bars),
+                      float(offending.sum()), bars.first, "prices and volumes in four other units")  # fmt: skip
 
 
 def bounds(component: Component, frame: MarketFrame, timeframe: Timeframe, *, block: int | None = None) -> Finding:
@@ -285,7 +283,7 @@ def bounds(component: Component, frame: MarketFrame, timeframe: Timeframe, *, bl
     whole = scores(component, frame, timeframe, block)
     offending = np.isinf(whole) | (whole < 0.0) | (whole > 100.0)
     worst = float(np.nanmax(np.abs(whole - 50.0), initial=0.0)) - 50.0
-    return judge(
+    return finding_of(
         "bounds", component, bars, offending, known_where_told(whole, bars), max(worst, 0.0), bars.first, "0 to 100"
     )
 
@@ -301,7 +299,7 @@ def mirror(component: Component, frame: MarketFrame, timeframe: Timeframe, *, bl
     distance = distances([expected], [other])
     offending = distance > MIRROR_TOLERANCE
     spread = float(np.nanmax(whole, initial=0.0) - np.nanmin(whole, initial=100.0))
-    finding = judge("mirror", component, bars, offending, known_where_told(whole, bars),
+    finding = finding_of("mirror", component, bars, offending, known_where_told(whole, bars),
                     float(distance.max(initial=0.0)), bars.first,
                     f"{component.mirror} mirror, scores spread over {spread:.0f} points")  # fmt: skip
     if finding.holds and spread < MIRROR_SPREAD:
@@ -322,7 +320,7 @@ def continuity(component: Component, frame: MarketFrame, timeframe: Timeframe, *
     tolerated = int(RESTLESS_SHARE * len(bars))
     steep = _steepest(component, value)
     detail = f"{restless.mean():.3%} of bars move by more than a point; steepest slope {steep:.3f} of the declared"
-    return judge("continuity", component, bars, restless, known_where_told(whole, bars),
+    return finding_of("continuity", component, bars, restless, known_where_told(whole, bars),
                  float(distance.max(initial=0.0)), bars.first, detail, tolerated,
                  also="" if steep <= 1.001 else "the scale is steeper than it declares")  # fmt: skip
 
@@ -357,8 +355,10 @@ def purity(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
         offending[here] |= any_differing([x[here] for x in first], over(task, frame, block))
     written = [name for name, values in bars.columns.items() if any_differing([values], [before[name]]).any()]
     also = f"it wrote to {', '.join(written)}" if written else "another symbol gets what was kept of this one" * mixed
-    return judge("purity", node, bars, offending, known_where_told(first[0], bars), float(offending.sum()), bars.first,
-                 "twice, with other markets in between", also=also)  # fmt: skip
+    return finding_of(
+        "purity", node, bars, offending, known_where_told(first[0], bars), float(offending.sum()), bars.first,
+        "twice, with other markets in between", also=also,
+    )  # fmt: skip
 
 
 def _mixes(task: Task, frame: MarketFrame, block: int | None) -> bool:
@@ -379,7 +379,7 @@ def _mixes(task: Task, frame: MarketFrame, block: int | None) -> bool:
 
 
 def purity_elsewhere(
-    node: Node, frame: MarketFrame, timeframe: Timeframe, elsewhere: Elsewhere, *, block: int | None = None
+    node: Node, frame: MarketFrame, timeframe: Timeframe, elsewhere: FreshValues, *, block: int | None = None
 ) -> Finding:
     """A fresh process with another hash seed, hour and folder, which saw other markets first, finds the same bits."""
     task, reply, obstacle = elsewhere.reply(node, timeframe)
@@ -400,7 +400,7 @@ def purity_elsewhere(
             also = "another symbol is not computed as it is alone"
         elif reply.opened:
             also = f"while it was computed there was: {', '.join(sorted(set(reply.opened))[:3])}"
-    return judge("purity", node, bars, offending, np.isfinite(own[0]), float(offending.sum()), bars.first,
+    return finding_of("purity", node, bars, offending, np.isfinite(own[0]), float(offending.sum()), bars.first,
                  "in a fresh process with another hash seed, clock, time zone and folder", also=also,
                  seen=seen)  # fmt: skip
 
@@ -414,14 +414,14 @@ def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | 
     bars, shift = frame.bars(timeframe), _weeks(node, frame, timeframe, block)
     whole = points(node, outputs(node, frame, timeframe, block))
     distance = distances(whole, points(node, outputs(node, moved(frame, shift), timeframe, block)))
-    return judge("epoch", node, bars, distance > EPOCH_TOLERANCE, known_where_told(whole[0], bars),
+    return finding_of("epoch", node, bars, distance > EPOCH_TOLERANCE, known_where_told(whole[0], bars),
                  float(distance.max(initial=0.0)), bars.first,
                  f"the same bars {shift // WEEK} weeks later")  # fmt: skip
 
 
 def _weeks(node: Node, frame: MarketFrame, timeframe: Timeframe, block: int | None) -> int:
     """A multiple of 32 weeks, in ms, after which the blocks of every clock of a node begin where they did."""
-    clocks = {frame.timeframe, timeframe, *clocks_of(node, timeframe)}
+    clocks = {frame.timeframe, timeframe, *timeframes_of(node, timeframe)}
     spans = [(block or block_length(clock)) * clock.ms for clock in clocks]
     fitting = (n for n in range(1, 65) if all(n * 32 * WEEK % span == 0 for span in spans))
     return next(fitting, 1) * 32 * WEEK
@@ -450,7 +450,7 @@ def arrival(
         offending[i] = len(x[0]) != len(y[0]) or any_differing(x, y).any()
         known[i] = len(x[0]) > 0 and bool(np.isfinite(x[0][-1]))
     bars = read(decisions[0]).bars(timeframe)
-    return judge("arrival", node, bars, offending, known, float(offending.sum()), bars.first,
+    return finding_of("arrival", node, bars, offending, known, float(offending.sum()), bars.first,
                   f"{len(decisions)} decisions")  # fmt: skip
 
 

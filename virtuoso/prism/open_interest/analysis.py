@@ -19,7 +19,8 @@ from virtuoso.errors import MissingColumnError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
 from virtuoso.prism.component import Feature, Node
-from virtuoso.prism.engine.graph import columns_of, seen, seen_scores
+from virtuoso.prism.engine.alignment import seen, seen_scores
+from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.faces.divergence import KINDS
 from virtuoso.prism.features.derivatives.interest import (
@@ -39,16 +40,16 @@ from virtuoso.prism.open_interest.report import (
     DIVERGENCE_WORDS,
     Concentration,
     Correlation,
-    Delta,
     Funding,
+    InterestDelta,
     OpenInterest,
     PivotDivergence,
-    Structure,
+    TimeframeStructure,
     quadrant,
     sentences,
 )
 from virtuoso.prism.open_interest.squeeze import (
-    Crowd,
+    CrowdSide,
     Positions,
     SqueezePoint,
     liquidation_levels,
@@ -78,17 +79,17 @@ NEEDED = ("open_interest", "open_interest_value")
 NAN = float("nan")
 
 
-def clocks(base: Timeframe) -> list[Timeframe]:
+def structure_timeframes(base: Timeframe) -> list[Timeframe]:
     """Clocks of the structure that a base clock allows, fastest first."""
     return [clock for clock in map(Timeframe, STRUCTURE) if clock.ms >= base.ms and clock.ms % base.ms == 0]
 
 
 def pace(base: Timeframe) -> Timeframe:
     """Clock on which open interest is read: its own pace, or the base clock where that is slower."""
-    return base if base.ms >= PACE.ms else clocks(base)[0]
+    return base if base.ms >= PACE.ms else structure_timeframes(base)[0]
 
 
-def score(workspace: Workspace, a: int, b: int) -> Array:
+def position_score(workspace: Workspace, a: int, b: int) -> Array:
     """Score of the room for the base bars numbered [a, b), 0..100: the same for five years and for one bar.
 
     The weighted mean of the quadrants of the clocks that are known, and at most ten points of divergence.
@@ -100,7 +101,7 @@ def score(workspace: Workspace, a: int, b: int) -> Array:
     """
     base = workspace.frame.timeframe
     total, weight = np.zeros(b - a), np.zeros(b - a)
-    for clock in clocks(base):
+    for clock in structure_timeframes(base):
         own = seen_scores(InterestQuadrant(), workspace, clock, a, b)
         known = np.isfinite(own)
         total += np.where(known, STRUCTURE[clock.name] * own, 0.0)
@@ -170,7 +171,7 @@ class _Reading:
         instrument = self.workspace.frame.instrument
         if self.interest != self.interest:
             self.reasons["open_interest"] = self._silence(self.pace)
-        points = float(score(self.workspace, self.number, self.number + 1)[0])
+        points = float(position_score(self.workspace, self.number, self.number + 1)[0])
         if points != points:
             self.reasons["score"] = "no clock of the structure is known"
         deltas = {span: self._delta(span) for span in SPANS if Span(span).ms % self.pace.ms == 0}
@@ -178,8 +179,8 @@ class _Reading:
                                   InterestCorrelation().period)  # fmt: skip
         self._why("oi_price_correlation", correlation.value, self.pace)
         funding, (concentration, points_of_squeeze) = self._funding(), self._positions()
-        structure = {clock.name: self._structure(clock) for clock in clocks(self.base)}
-        divergences = tuple(found for clock in self._pivot_clocks() for found in self._divergences(clock))
+        structure = {clock.name: self._structure(clock) for clock in structure_timeframes(self.base)}
+        divergences = tuple(found for clock in self._pivot_structure_timeframes() for found in self._divergences(clock))
         return OpenInterest(
             instrument.symbol, instrument.venue, self.base.name, self.base.close_time(self.number), self.price,
             self.interest, self.value, deltas, correlation, divergences, funding, concentration, structure,
@@ -200,14 +201,14 @@ class _Reading:
 
     def _window(self, clock: Timeframe, length: int) -> slice:
         """Positions of the last `length` bars of a clock, fewer where history begins."""
-        bars, last = self.workspace.clock(clock).bars, self._seen(clock)
-        self.workspace.insist_loaded(clock, last - length + 1)
+        bars, last = self.workspace.buffers(clock).bars, self._seen(clock)
+        self.workspace.require_loaded(clock, last - length + 1)
         return slice(max(last - length + 1 - bars.first, 0), max(last + 1 - bars.first, 0))
 
     def _column(self, name: str, clock: Timeframe, back: int = 0) -> float:
         """Value of a column `back` bars before the last one that has closed; NaN where it is not known."""
-        bars, at = self.workspace.clock(clock).bars, self._seen(clock) - back
-        self.workspace.insist_loaded(clock, at)
+        bars, at = self.workspace.buffers(clock).bars, self._seen(clock) - back
+        self.workspace.require_loaded(clock, at)
         if name not in bars.columns or not bars.first <= at < bars.end:
             return NAN
         return float(bars.columns[name][at - bars.first])
@@ -223,7 +224,7 @@ class _Reading:
 
     def _silence(self, clock: Timeframe) -> str:
         """Say why open interest is not known on a clock."""
-        bars, at = self.workspace.clock(clock).bars, self._seen(clock)
+        bars, at = self.workspace.buffers(clock).bars, self._seen(clock)
         if not bars.first <= at < bars.end:
             return f"no {clock} bar has closed yet"
         state = bars.state[at - bars.first]
@@ -242,12 +243,12 @@ class _Reading:
 
     # --- the six parts ------------------------------------------------------------------------------------------
 
-    def _delta(self, span: str) -> Delta:
+    def _delta(self, span: str) -> InterestDelta:
         before = self._column("open_interest", self.pace, Span(span).ms // self.pace.ms)
         change = self.interest - before
         self._why(f"oi_delta.{span}", change, self.pace)
         price = self.value / self.interest if self.interest > 0.0 else NAN
-        return Delta(span, change, change / before if before > 0.0 else NAN, change * price)
+        return InterestDelta(span, change, change / before if before > 0.0 else NAN, change * price)
 
     def _funding(self) -> Funding:
         rate = self._column("funding_rate", self.base)
@@ -273,7 +274,7 @@ class _Reading:
     def _standing(self) -> Positions:
         """Positions that were opened within BUILD_SPAN and still stand."""
         here = self._window(self.pace, self.pace.bars(BUILD_SPAN))
-        columns = self.workspace.clock(self.pace).bars.columns
+        columns = self.workspace.buffers(self.pace).bars.columns
         interest, value, close, low, high = (
             columns[name][here] for name in ("open_interest", "open_interest_value", "close", "low", "high")
         )
@@ -281,7 +282,7 @@ class _Reading:
 
     def _squeeze(self, positions: Positions) -> tuple[SqueezePoint, ...]:
         chart = CHART if CHART.ms >= self.pace.ms and CHART.ms % self.base.ms == 0 else self.pace
-        here, bars = self._window(chart, CHART_BARS), self.workspace.clock(chart).bars
+        here, bars = self._window(chart, CHART_BARS), self.workspace.buffers(chart).bars
         a, b = here.start + bars.first, here.stop + bars.first
         if a >= b:
             self.reasons["squeeze_points"] = f"no {chart} bar has closed yet"
@@ -291,21 +292,21 @@ class _Reading:
         low, high = bars.columns["low"][here], bars.columns["high"][here]
         above, below = (unbroken_swings(swings, unit, low, high, side) for side in ("above", "below"))
         funding = self._at(FundingLean(), FundingLean().clock(self.base))[0]
-        crowd = Crowd.of(funding, self._at(AccountsLean(), self.pace)[0])
+        crowd = CrowdSide.of(funding, self._at(AccountsLean(), self.pace)[0])
         found = tuple(squeeze_points(self.price, float(unit[-1]), positions, above, below, crowd))
         if not found:
             self.reasons["squeeze_points"] = "no unbroken swing and no estimated liquidation level is known"
         return found
 
-    def _structure(self, clock: Timeframe) -> Structure:
+    def _structure(self, clock: Timeframe) -> TimeframeStructure:
         price, interest = self._at(InterestMoves(), clock)
         points = float(seen_scores(InterestQuadrant(), self.workspace, clock, self.number, self.number + 1)[0])
         self._why(f"timeframe_structure.{clock}", points, clock)
         name, words = quadrant(price, interest)
-        return Structure(clock.name, price, interest, name, points, words)
+        return TimeframeStructure(clock.name, price, interest, name, points, words)
 
-    def _pivot_clocks(self) -> list[Timeframe]:
-        return [self.pace, *(clock for clock in clocks(self.base) if self.pace.ms < clock.ms <= CHART.ms)]
+    def _pivot_structure_timeframes(self) -> list[Timeframe]:
+        return [self.pace, *(clock for clock in structure_timeframes(self.base) if self.pace.ms < clock.ms <= CHART.ms)]
 
     def _divergences(self, clock: Timeframe) -> list[PivotDivergence]:
         strength, kind = self._at(InterestDivergence(), clock)

@@ -35,7 +35,7 @@ DIVERGENCE_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class InterestDelta:
     """Change of open interest over a span: base currency, share of what it was, and notional at today's price."""
 
     span: str
@@ -96,7 +96,7 @@ class Concentration:
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class TimeframeStructure:
     """The quadrant on one clock.
 
     Attributes
@@ -128,12 +128,12 @@ class OpenInterest:
         Close of the bar that is explained.
     price : float
     open_interest, open_interest_value : float, base and quote currency
-    oi_delta : mapping of span to Delta
+    oi_delta : mapping of span to InterestDelta
     oi_price_correlation : Correlation
     divergences : tuple of PivotDivergence
     funding : Funding
     concentration : Concentration
-    timeframe_structure : mapping of timeframe to Structure
+    timeframe_structure : mapping of timeframe to TimeframeStructure
     squeeze_points : tuple of SqueezePoint
     score : float, 0..100
     interpretation : tuple of str
@@ -148,12 +148,12 @@ class OpenInterest:
     price: float
     open_interest: float
     open_interest_value: float
-    oi_delta: Mapping[str, Delta]
+    oi_delta: Mapping[str, InterestDelta]
     oi_price_correlation: Correlation
     divergences: tuple[PivotDivergence, ...]
     funding: Funding
     concentration: Concentration
-    timeframe_structure: Mapping[str, Structure]
+    timeframe_structure: Mapping[str, TimeframeStructure]
     squeeze_points: tuple[SqueezePoint, ...]
     score: float
     interpretation: tuple[str, ...]
@@ -182,12 +182,12 @@ def quadrant(price_move: float, interest_move: float) -> tuple[str, str]:
 
 
 def sentences(
-    deltas: Mapping[str, Delta],
+    deltas: Mapping[str, InterestDelta],
     correlation: Correlation,
     divergences: Sequence[PivotDivergence],
     funding: Funding,
     concentration: Concentration,
-    structure: Mapping[str, Structure],
+    structure: Mapping[str, TimeframeStructure],
     squeezes: Sequence[SqueezePoint],
 ) -> Iterator[str]:
     """Read the raw numbers aloud; what is not known is not spoken of."""

@@ -158,15 +158,15 @@ def liquidation_levels(positions: Positions) -> list[LiquidationLevel]:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class CrowdSide:
     """Which side is crowded, -1 (shorts) to 1 (longs), and what says so; 0 and nothing where it is not known."""
 
     lean: float
     basis: tuple[str, ...]
 
     @classmethod
-    def of(cls, funding: float, accounts: float) -> Crowd:
-        """Crowd as funding and accounts show it, each in its usual size, NaN where not known."""
+    def of(cls, funding: float, accounts: float) -> CrowdSide:
+        """CrowdSide as funding and accounts show it, each in its usual size, NaN where not known."""
         known = {name: x for name, x in (("funding", funding), ("accounts", accounts)) if x == x}
         if not known:
             return cls(0.0, ())
@@ -201,7 +201,7 @@ def squeeze_points(
     positions: Positions,
     above: tuple[Array, Array],
     below: tuple[Array, Array],
-    crowd: Crowd,
+    crowd: CrowdSide,
 ) -> list[SqueezePoint]:
     """Prices where crowded shorts (above) or longs (below) would be forced out, nearest first on each side.
 
@@ -211,7 +211,7 @@ def squeeze_points(
     positions : Positions
     above, below : tuple of Array
         Unbroken swings of each side, price and worth, from `unbroken_swings`.
-    crowd : Crowd
+    crowd : CrowdSide
 
     Returns
     -------
@@ -227,7 +227,7 @@ def squeeze_points(
 
 
 def _points(
-    price: float, atr: float, positions: Positions, side: str, swings: tuple[Array, Array], crowd: Crowd
+    price: float, atr: float, positions: Positions, side: str, swings: tuple[Array, Array], crowd: CrowdSide
 ) -> list[SqueezePoint]:
     forced, sign = ("short", 1.0) if side == "above" else ("long", -1.0)
     parts = [positions.liquidations(leverage, forced) for leverage in LEVERAGES]

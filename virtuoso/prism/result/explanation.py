@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.prism.engine.assembly import CHUNK
-from virtuoso.prism.engine.graph import bears_holes, columns_of, seen, seen_scores, total_warmup
+from virtuoso.prism.engine.alignment import seen, seen_scores
+from virtuoso.prism.engine.assembly import Aggregator
+from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import KINDS
-
-if TYPE_CHECKING:
-    from virtuoso.prism.result.scores import ComponentScores, FaceScores, Scores
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.result.face_scores import ComponentScores, FaceScores, faces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,108 +96,111 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explained(scores: Scores, i: int) -> Explanation:
-    """Explain the i-th scored bar."""
+def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int) -> Explanation:
+    """Explain a base bar, which is assembled by itself: by the one law it is the bar of any longer stretch."""
+    found = aggregator.assemble(workspace, number, number + 1)
+    faces = faces_of(prism, workspace, number, found, aggregator)
+    frame, base = workspace.frame, workspace.frame.base
     return Explanation(
-        symbol=scores.frame.instrument.symbol,
-        venue=scores.frame.instrument.venue,
-        timeframe=scores.frame.timeframe.name,
-        time=int(scores.close_times[i]),
-        price=float(scores.column("close")[i]),
-        confluence=float(scores.confluence[i]),
-        raw_confluence=float(scores.raw_confluence[i]),
-        coverage=float(scores.coverage[i]),
-        agreement=float(scores.agreement[i]),
-        reliability=float(scores.reliability[i]),
-        effective_inputs=float(scores.effective_inputs[i]),
-        total=[_face_row(scores, face, i) for face in scores.faces.values()],
-        faces=_by_component(scores, i),
+        symbol=frame.instrument.symbol,
+        venue=frame.instrument.venue,
+        timeframe=frame.timeframe.name,
+        time=frame.timeframe.close_time(number),
+        price=float(base.columns["close"][number - base.first]),
+        confluence=float(found.confluence[0]),
+        raw_confluence=float(found.raw_confluence[0]),
+        coverage=float(found.known[0]),
+        agreement=float(found.agreement[0]),
+        reliability=float(found.reliability[0]),
+        effective_inputs=float(found.effective_inputs[0]),
+        total=[_face_row(face, float(found.known[0])) for face in faces.values()],
+        faces={face.name: _component_rows(prism, workspace, face, number) for face in faces.values()},
     )
 
 
-def _face_row(scores: Scores, face: FaceScores, i: int) -> Row:
-    score, coverage = float(face.score[i]), float(scores.coverage[i])
-    weight = face.weight * float(face.coverage[i]) / coverage if coverage > 0.0 and score == score else 0.0
+def _face_row(face: FaceScores, coverage: float) -> Row:
+    score, raw = float(face.score[0]), float(face.raw_score[0])
+    weight = face.weight * float(face.coverage[0]) / coverage if coverage > 0.0 and score == score else 0.0
     missing = all(part.missing for part in face.components.values())
     reason = "" if score == score else "no data for it in the store" if missing else "not known"
     return Row(
         face.name,
         face.title,
         score,
-        float(face.raw_score[i]),
+        raw,
         weight,
         weight * score if score == score else float("nan"),
-        score - float(face.raw_score[i]),
+        score - raw,
         "none",
-        lean(face.title, score),
+        face_bias(face.title, score),
         reason,
     )
 
 
-def _by_component(scores: Scores, i: int) -> dict[str, list[Row]]:
-    """Rows of every face; one bar of a long history is assembled by itself instead of blending all of it."""
-    if len(scores) > CHUNK:
-        number = scores.start + i
-        scores, i = scores.prism.assemble(scores.workspace, number, number + 1), 0
-    return {face.name: _component_rows(scores, face, i) for face in scores.faces.values()}
-
-
-def _component_rows(scores: Scores, face: FaceScores, i: int) -> list[Row]:
-    total = sum(part.weight for part in face.components.values()) + sum(face.waiting.values())
-    known = float(face.coverage[i])
+def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number: int) -> list[Row]:
+    total = sum(part.weight for part in face.components.values()) + sum(face.unavailable.values())
+    known = float(face.coverage[0])
     rows = []
     for name, part in face.components.items():
-        score = float(part.score[i])
-        weight = part.weight / total * float(part.coverage[i]) / known if known > 0.0 and score == score else 0.0
-        timeframes = _timeframes(scores, part, i)
+        arrays = part.blended()
+        score = float(arrays.score[0])
+        weight = part.weight / total * float(arrays.coverage[0]) / known if known > 0.0 and score == score else 0.0
+        timeframes = _timeframes(prism, workspace, part, number)
         own, value = next(((s, v) for s, v in timeframes.values() if s == s), (float("nan"), float("nan")))
         rows.append(
             Row(
                 name,
                 part.component.title,
                 score,
-                float(part.raw_score[i]),
+                float(arrays.raw_score[0]),
                 weight,
                 weight * score if score == score else float("nan"),
-                float(part.divergence_bonus[i]),
-                KINDS[int(part.divergence_kind[i])],
-                part.component.words(own, value),
-                "" if score == score else why_unknown(scores, f"{face.name}.{name}", i),
+                float(arrays.divergence_bonus[0]),
+                KINDS[int(arrays.divergence_kind[0])],
+                part.component.explain(own, value),
+                "" if score == score else _why_unknown(workspace, part, number),
                 timeframes,
             )
         )
     nan = float("nan")
-    for name in face.waiting:
+    for name in face.unavailable:
         rows.append(Row(name, name, nan, nan, 0.0, nan, 0.0, "none", "", "no data for it in the store"))
     return rows
 
 
-def _timeframes(scores: Scores, part: ComponentScores, i: int) -> dict[str, tuple[float, float]]:
-    """Score and raw value of a component on each timeframe, as bar i sees them."""
+def _timeframes(
+    prism: Prism, workspace: Workspace, part: ComponentScores, number: int
+) -> dict[str, tuple[float, float]]:
+    """Score and raw value of a component on each timeframe, as a base bar sees them."""
     if part.missing:
         return {}
-    number = scores.start + i
     found = {}
-    for timeframe, _ in scores.prism.ladder(scores.frame.timeframe):
-        arrays, known = seen(part.component, scores.workspace, timeframe, number, number + 1)
-        score = seen_scores(part.component, scores.workspace, timeframe, number, number + 1)
+    for timeframe, _ in prism.ladder(workspace.frame.timeframe):
+        arrays, known = seen(part.component, workspace, timeframe, number, number + 1)
+        score = seen_scores(part.component, workspace, timeframe, number, number + 1)
         found[timeframe.name] = (float(score[0]), float(arrays[0][0]) if known[0] else float("nan"))
     return found
 
 
-def why_unknown(scores: Scores, dotted: str, i: int) -> str:
-    """Say why a component is not known at the i-th scored bar; empty where it is."""
+def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int, dotted: str) -> str:
+    """Say why a component is not known at a base bar; empty where it is."""
     face, _, name = dotted.partition(".")
-    parts = scores.faces[face].components if face in scores.faces else {}
+    faces = faces_of(prism, workspace, number, aggregator.assemble(workspace, number, number + 1), aggregator)
+    parts = faces[face].components if face in faces else {}
     if name not in parts:
-        known = [f"{f}.{c}" for f, found in scores.faces.items() for c in found.components]
+        known = [f"{f}.{c}" for f, found in faces.items() for c in found.components]
         raise ConfigError(f"There is no component {dotted!r}. {did_you_mean(dotted, known)}")
-    part = parts[name]
-    if np.isfinite(part.score[i]):
+    return _why_unknown(workspace, parts[name], number)
+
+
+def _why_unknown(workspace: Workspace, part: ComponentScores, number: int) -> str:
+    """Say why a component of one base bar is not known."""
+    if np.isfinite(part.score[0]):
         return ""
     if part.missing:
         return f"missing column {', '.join(part.missing)}"
-    base, at = scores.frame.base, scores.start + i - scores.frame.base.first
+    base = workspace.frame.base
+    at = number - base.first
     if base.state[at] == UNKNOWN:
         return "gap"
     if base.state[at] == BRIDGED:
@@ -210,12 +213,12 @@ def why_unknown(scores: Scores, dotted: str, i: int) -> str:
     if not bears_holes(part.component):
         broken = broken | ~np.all([np.isfinite(base.columns[name][: at + 1]) for name in needed], axis=0)
     run = at - int(np.flatnonzero(broken)[-1]) if broken.any() else at + 1
-    warmup = total_warmup(part.component, scores.frame.timeframe)
+    warmup = total_warmup(part.component, workspace.frame.timeframe)
     return f"warmup ({run} of {warmup} bars)" if run < warmup else "degenerate (nothing moved or nothing traded)"
 
 
-def lean(title: str, score: float) -> str:
-    """Say which way a face leans."""
+def face_bias(title: str, score: float) -> str:
+    """Return a sentence that says which way a face leans."""
     if score != score:
         return f"{title} is not known"
     words = "strongly bullish" if score >= 70 else "bullish" if score >= 56 else "balanced"

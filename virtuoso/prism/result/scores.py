@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,102 +16,22 @@ from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.files.atomic import Disk
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.component import Component
-from virtuoso.prism.engine.aggregate import Blended, Codes
-from virtuoso.prism.engine.assembly import Assembled, Assembly
-from virtuoso.prism.engine.graph import missing_columns
+from virtuoso.prism.engine.aggregate import Codes
+from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.prism.open_interest.analysis import analyse
+from virtuoso.prism.open_interest.report import OpenInterest
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.result.explanation import Explanation, explain, why_unknown
+from virtuoso.prism.result.face_scores import FaceScores, faces_of
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from virtuoso.prism.open_interest.report import OpenInterest
-    from virtuoso.prism.prism import Prism
-    from virtuoso.prism.result.explanation import Explanation
-
-
 STRETCH = 65_536
 """Bars written at once: bounds the memory of a file that holds every component."""
-
-
-@dataclass(slots=True)
-class ComponentScores:
-    """One component on the base clock, its timeframes blended; `blend.Blended` describes its arrays.
-
-    Attributes
-    ----------
-    component : Component
-    weight : float
-        Within its face.
-    missing : tuple of str
-        Columns it needs that the frame does not carry; it is then not known anywhere.
-    blended : callable
-        Gives its arrays. Over a long history they are made when they are asked for, and only those of the component
-        that was asked last are kept: what is to be used twice is best taken once.
-    """
-
-    component: Component
-    weight: float
-    missing: tuple[str, ...]
-    blended: Callable[[], Blended]
-
-    @property
-    def raw_score(self) -> Array:
-        """Score before divergence, 0..100, shape (n_bars,)."""
-        return self.blended().raw_score
-
-    @property
-    def score(self) -> Array:
-        """Score after divergence, 0..100, shape (n_bars,)."""
-        return self.blended().score
-
-    @property
-    def divergence_bonus(self) -> Array:
-        """Points that divergence adds, shape (n_bars,)."""
-        return self.blended().divergence_bonus
-
-    @property
-    def divergence_kind(self) -> Codes:
-        """Code of divergence.KINDS, shape (n_bars,)."""
-        return self.blended().divergence_kind
-
-    @property
-    def coverage(self) -> Array:
-        """Weight of the timeframes that are known, 0..1, shape (n_bars,)."""
-        return self.blended().coverage
-
-
-class _Asked:
-    """Components by their rows: all of them over a short stretch, else blended when asked for; the last one is kept."""
-
-    def __init__(self, parts: Blended | None, make: Callable[[int], Blended]) -> None:
-        self._parts, self._make = parts, make
-        self._row, self._last = -1, Blended.unknown(0)
-
-    def row(self, row: int) -> Blended:
-        if self._parts is not None:
-            return Blended._make([array[row] for array in self._parts])
-        if row != self._row:
-            self._row, self._last = -1, Blended.unknown(0)  # let go of the one before first
-            self._last, self._row = self._make(row), row
-        return self._last
-
-
-@dataclass(slots=True)
-class FaceScores:
-    """One face: its score before and after divergence, its coverage and what its gates let through."""
-
-    name: str
-    title: str
-    weight: float
-    components: Mapping[str, ComponentScores]
-    waiting: Mapping[str, float]
-    raw_score: Array
-    score: Array
-    coverage: Array
-    gate: Array
 
 
 @dataclass(frozen=True)
@@ -146,56 +66,21 @@ class Scores:
     agreement: Array
     effective_inputs: Array
     reliability: Array
-    _found: Assembled = field(repr=False, compare=False)
-    _assembly: Assembly | None = field(repr=False, compare=False)
+    _found: Aggregated = field(repr=False, compare=False)
+    _aggregator: Aggregator = field(repr=False, compare=False)
 
     @classmethod
-    def empty(cls, prism: Prism, workspace: Workspace, start: int, stop: int) -> Scores:
-        """Scores of which nothing is known, for the base bars [start, stop)."""
-        n = max(stop - start, 0)
-        assembled = Assembled.empty(len(prism.faces), n)
-        assembled.rows[:] = np.nan
-        assembled.coverage[:], assembled.known[:], assembled.gate[:] = 0.0, 0.0, 1.0
-        return cls.of(prism, workspace, start, assembled, None)
-
-    @classmethod
-    def of(cls, prism: Prism, workspace: Workspace, start: int, found: Assembled, assembly: Assembly | None) -> Scores:
-        """Scores of what was assembled, from base bar `start` on; without an assembly no component is known."""
+    def of(cls, prism: Prism, workspace: Workspace, start: int, found: Aggregated, aggregator: Aggregator) -> Scores:
+        """Scores of what was assembled, from base bar `start` on."""
         return cls(
             prism, workspace, start, found.confluence, found.raw_confluence, found.known,
-            found.agreement, found.effective_inputs, found.reliability, found, assembly,
+            found.agreement, found.effective_inputs, found.reliability, found, aggregator,
         )  # fmt: skip
 
     @cached_property
     def faces(self) -> Mapping[str, FaceScores]:
         """The faces and their components by name; laid out when asked for, since few look into every bar."""
-        found, prism, n = self._found, self.prism, len(self)
-        assembly, workspace, start = self._assembly, self.workspace, self.start
-
-        def make(row: int) -> Blended:
-            assert assembly is not None
-            return assembly.component(workspace, row, start, start + n)
-
-        asked = _Asked(found.parts, make)
-        unknown = partial(Blended.unknown, n)
-        rows = assembly.row_of if assembly is not None else {}
-        carried = frozenset(workspace.frame.base.columns)
-        faces = {}
-        for f, face in enumerate(prism.faces):
-            components = {
-                component.name: ComponentScores(
-                    component,
-                    weight,
-                    () if component in rows else missing_columns(component, carried),
-                    partial(asked.row, rows[component]) if component in rows else unknown,
-                )
-                for component, weight in face.components.items()
-            }
-            faces[face.name] = FaceScores(
-                face.name, face.title, prism.face_weights[face.name], components, face.waiting,
-                found.raw_score[f], found.score[f], found.coverage[f], found.gate[f],
-            )  # fmt: skip
-        return faces
+        return faces_of(self.prism, self.workspace, self.start, self._found, self._aggregator)
 
     def __len__(self) -> int:
         return len(self.confluence)
@@ -268,20 +153,15 @@ class Scores:
                 f"The bar closing at {iso(self.frame.timeframe.close_time(number))} was not scored; scores go from "
                 f"{iso(int(self.close_times[0]))} to {iso(int(self.close_times[-1]))}."
             )
-        from virtuoso.prism.result.explanation import explained
-
-        return explained(self, i)
+        return explain(self.prism, self.workspace, self._aggregator, number)
 
     def reason(self, dotted: str, i: int) -> str:
         """Say why a component is not known at the i-th scored bar; empty where it is."""
-        from virtuoso.prism.result.explanation import why_unknown
-
-        return why_unknown(self, dotted, i)
+        number = range(self.start, self.start + len(self))[i]
+        return why_unknown(self.prism, self.workspace, self._aggregator, number, dotted)
 
     def open_interest(self, at: int | str | None = None) -> OpenInterest:
         """Read the open-interest room at one moment; see `virtuoso.prism.open_interest.analysis.analyse`."""
-        from virtuoso.prism.open_interest.analysis import analyse
-
         return analyse(self.workspace, at)
 
     def to_table(self) -> dict[str, Any]:
@@ -317,7 +197,9 @@ class Scores:
             yield self
             return
         for start in range(self.start, self.start + len(self), STRETCH):
-            yield self.prism.assemble(self.workspace, start, min(start + STRETCH, self.start + len(self)))
+            stop = min(start + STRETCH, self.start + len(self))
+            found = self._aggregator.assemble(self.workspace, start, stop)
+            yield Scores.of(self.prism, self.workspace, start, found, self._aggregator)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a bar, indexed by close time (UTC)."""

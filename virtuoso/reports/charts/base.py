@@ -1,4 +1,4 @@
-"""Charts: what every one of them shares, and the two of the results page that are not candles.
+"""Charts: what every one of them shares.
 
 1. A chart is drawn by matplotlib in the colours of the light palette and leaves as SVG with real text.
 2. `themed` exchanges the colours for the page's custom properties, so that one drawing serves light, dark and print.
@@ -18,7 +18,6 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from virtuoso.account.metrics import drawdown
 from virtuoso.reports.format import MINUS, percent
 from virtuoso.reports.palette import LIGHT, SIMULATED_ALPHA
 from virtuoso.types import Array
@@ -141,44 +140,6 @@ def thinned(n: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, n, min(n, MOST_POINTS) + 1).astype(np.int64))[:-1] if n else np.empty(0, np.int64)
 
 
-def equity_chart(
-    close_times: NDArray[np.int64], equity: Array, benchmark: Array, cash: float, *, width: int, simulated: bool
-) -> Markup:
-    """Equity against buy-and-hold on a log axis, and the fall from the peak below.
-
-    Parameters
-    ----------
-    close_times : array of int64, ms, shape (n,)
-    equity, benchmark : Array, quote currency, shape (n,)
-    cash : float
-        What both began with.
-    width : int, pixels
-    simulated : bool
-    """
-    bins = thinned(len(equity))
-    last = np.append(bins[1:], len(equity)) - 1
-    times = instants(close_times[last])
-    wide = width >= WIDE
-    with drawing(width, 480 if wide else 400) as figure:
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1), gridspec_kw={"hspace": 0.16})
-        _equity_lines(above, times, equity[last] / cash, benchmark[last] / cash)
-        falls(below, times, *(np.minimum.reduceat(drawdown(x, cash), bins) for x in (equity, benchmark)))
-        calendar(below, ticks=9 if wide else 5)
-        below.set_xlim(times[0], times[-1])
-        figure.subplots_adjust(left=50 / width, right=1 - (136 if wide else 86) / width, top=0.945, bottom=0.065)
-        words = f"Equity {percent(equity[-1] / cash - 1.0, signed=True)}, buy and hold "
-        words += f"{percent(benchmark[-1] / cash - 1.0, signed=True)}, with the drawdown of both"
-        return to_svg(figure, f"equity{width}", words, simulated=simulated)
-
-
-def _equity_lines(axes: Axes, times: NDArray[np.datetime64], equity: Array, benchmark: Array) -> None:
-    axes.plot(times, benchmark, color=LIGHT.quiet, linewidth=1.0, linestyle=(0, (4, 2)))
-    axes.plot(times, equity, color=LIGHT.ink, linewidth=1.6)
-    growth_axis(axes, min(equity.min(), benchmark.min()), max(equity.max(), benchmark.max()))
-    own, held = float(equity[-1]), float(benchmark[-1])
-    end_labels(axes, [("strategy", own, LIGHT.ink, "bold"), ("buy and hold", held, LIGHT.quiet, "normal")])
-
-
 def growth_axis(axes: Axes, low: float, high: float) -> None:
     """Make the axis of equity over cash: logarithmic, written as gain since the start, with the start marked.
 
@@ -258,23 +219,15 @@ def falls(axes: Axes, times: NDArray[np.datetime64], fall: Array, benchmark_fall
     axes.set_title("Drawdown", loc="left", fontsize=SMALL, color=LIGHT.quiet)
 
 
-def bucket_chart(buckets: np.ndarray, *, width: int, simulated: bool) -> Markup:
-    """Mean forward return and its 95 % interval by score, one panel a horizon.
+def bucket_height(buckets: np.ndarray, width: int) -> int:
+    """Height in pixels of the chart of forward returns by score.
 
     Parameters
     ----------
     buckets : array
         Fields horizon, low, high, bars, mean_bp, low_bp, high_bp; the row from 0 to 100 is all bars together.
     width : int, pixels
-    simulated : bool
     """
-    with drawing(width, bucket_height(buckets, width)) as figure:
-        paint_buckets(figure, buckets, width)
-        return to_svg(figure, f"buckets{width}", "Mean forward return by score bucket", simulated=simulated)
-
-
-def bucket_height(buckets: np.ndarray, width: int) -> int:
-    """Height of that chart in pixels."""
     return 60 + 250 * _bucket_rows(len(np.unique(buckets["horizon"])), width)[0]
 
 
@@ -285,7 +238,7 @@ def _bucket_rows(horizons: int, width: int) -> tuple[int, int]:
 
 
 def paint_buckets(figure: Figure, buckets: np.ndarray, width: int) -> None:
-    """Paint that chart on a figure of `bucket_height`."""
+    """Paint mean forward returns by score and their 95 % intervals, one panel a horizon, on a figure of that height."""
     horizons = list(dict.fromkeys(buckets["horizon"].tolist()))
     rows, columns = _bucket_rows(len(horizons), width)
     height = bucket_height(buckets, width)

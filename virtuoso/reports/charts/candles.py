@@ -7,21 +7,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
-from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import OPEN, SIGNAL
-from virtuoso.clock import Timeframe, iso
+from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import TRADED, UNKNOWN
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
-from virtuoso.reports.charts.base import DOTS, SMALL, WIDE, drawing, instants, to_svg
+from virtuoso.reports.charts.base import DOTS, SMALL, instants
 from virtuoso.reports.format import number, percent, price
 from virtuoso.reports.palette import LIGHT
 from virtuoso.types import Array
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BARS = 180
+"""Bars that are shown, at most."""
 AFTER = 24
 """Bars shown after the end of the last trade."""
 LONGEST = 110
@@ -94,45 +94,6 @@ def stretch(scores: Scores, trades: np.ndarray, bars: int = BARS) -> Stretch:
     first = max(end - bars, -(-scores.start // ratio))
     shown = frame.bars(chosen)
     return Stretch(shown.since(first).until(end), frame.timeframe)
-
-
-def candle_chart(scores: Scores, trades: np.ndarray, *, width: int) -> Markup:
-    """Candles with the trades of the stretch, volume, and the scores of confluence and faces.
-
-    Parameters
-    ----------
-    scores : Scores
-    trades : array of TRADE
-    width : int, pixels
-    """
-    wide = width >= WIDE
-    shown = stretch(scores, trades, BARS if wide else BARS // 2)
-    lines = _score_lines(scores, shown)
-    reach = _reach([values for _, values in lines])
-    heights = [9.0 if wide else 7.0, 1.3, *[1.0] * len(lines)]
-    height = int(44 * sum(heights)) + 30
-    instrument = scores.frame.instrument
-    with drawing(width, height) as figure:
-        panels = list(
-            figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, gridspec_kw={"hspace": 0.07})
-        )
-        price_panel(panels[0], shown, trades, wide=wide)
-        panels[0].set_title(_title(instrument, shown.bars, wide), loc="left", fontsize=SMALL, color=LIGHT.quiet)
-        _volume_panel(panels[1], shown)
-        for panel, (name, values) in zip(panels[2:], lines, strict=True):
-            _score_panel(panel, name, values, reach, wide)
-        time_axis(panels, shown, 8 if wide else 5)  # with fewer, 47 hours have no round step
-        figure.subplots_adjust(
-            left=8 / width, right=1 - (252 if wide else 70) / width, top=1 - 24 / height, bottom=26 / height
-        )
-        words = f"{instrument} {shown.bars.timeframe}: trades on price, with the scores of the faces"
-        return to_svg(figure, f"candles{width}", words, simulated=instrument.is_simulated)
-
-
-def _title(instrument: Instrument, bars: Bars, wide: bool) -> str:
-    """Say what is shown: instrument, clock, from, to."""
-    first, last = iso(bars.timeframe.open_time(bars.first)), iso(bars.timeframe.close_time(bars.end - 1))
-    return f"{instrument}, {bars.timeframe} bars, {first} to {last}" if wide else f"{bars.timeframe} bars to {last}"
 
 
 def time_axis(panels: list[Axes], shown: Stretch, ticks: int) -> None:
@@ -264,15 +225,16 @@ def _levels(axes: Axes, trade: np.void, wide: bool) -> None:
         )  # fmt: skip
 
 
-def _volume_panel(axes: Axes, shown: Stretch) -> None:
+def volume_panel(axes: Axes, shown: Stretch) -> None:
+    """Draw the volume of the bars that were in the data."""
     at = np.flatnonzero(shown.drawn)
     axes.bar(at, shown.bars.columns["volume"][at], width=BODY, color=LIGHT.neutral, alpha=0.45, linewidth=0)
     axes.set_yticks([])
     axes.text(0.0, 0.98, "volume", transform=axes.transAxes, fontsize=SMALL, color=LIGHT.quiet, va="top")
 
 
-def _score_lines(scores: Scores, shown: Stretch) -> list[tuple[str, Array]]:
-    """Confluence and the faces that are known anywhere, as they stood at the close of each bar that is shown."""
+def score_lines(scores: Scores, shown: Stretch) -> dict[str, Array]:
+    """Return confluence and the faces that are known anywhere, as they stood at the close of each bar that is shown."""
     at = np.arange(shown.bars.first + 1, shown.bars.end + 1) * shown.ratio - 1 - scores.start
     inside = (at >= 0) & (at < len(scores))
 
@@ -281,18 +243,17 @@ def _score_lines(scores: Scores, shown: Stretch) -> list[tuple[str, Array]]:
         found[inside] = values[at[inside]]
         return found
 
-    lines = [("Confluence", seen(scores.confluence))]
-    lines += [(face.title, seen(face.score)) for face in scores.faces.values() if np.isfinite(face.score).any()]
-    return lines
+    faces = {face.title: seen(face.score) for face in scores.faces.values() if np.isfinite(face.score).any()}
+    return {"Confluence": seen(scores.confluence), **faces}
 
 
-def _reach(lines: list[Array]) -> float:
+def score_reach(lines: Iterable[Array]) -> float:
     """How far from 50 the strips reach: the farthest score that is shown, in tens, the same for all."""
     far = [np.abs(values[np.isfinite(values)] - 50.0).max() for values in lines if np.isfinite(values).any()]
     return min(float(np.ceil(max(far, default=10.0) / 10.0)) * 10.0, 50.0)
 
 
-def _score_panel(axes: Axes, name: str, values: Array, reach: float, wide: bool) -> None:
+def score_panel(axes: Axes, name: str, values: Array, reach: float, wide: bool) -> None:
     """Draw a score as an area around its middle: above is bullish, below bearish."""
     at, known = np.arange(len(values), dtype=np.float64), np.isfinite(values)
     for colour, part in ((LIGHT.bullish, values >= 50.0), (LIGHT.bearish, values <= 50.0)):

@@ -14,7 +14,8 @@ from virtuoso.reports.charts.base import SMALL, WIDE, growth_axis
 from virtuoso.reports.charts.sheet import GONE, Chart
 from virtuoso.reports.format import percent, plural, whole
 from virtuoso.reports.palette import LIGHT
-from virtuoso.runs.read import Facts, RunParts
+from virtuoso.runs.read import Facts, RunData
+from virtuoso.runs.schema import FANS as FANS_KEPT
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ TOO_FEW = "Too few trades and days to draw others from."
 ABSENT = "This run folder holds no fans."
 
 
-def fans_of(run: RunParts) -> dict[str, Facts]:
+def fans_of(run: RunData) -> dict[str, Facts]:
     """The fans that a run folder holds."""
-    told = run.fact("fans.json")
+    told = run.fact(FANS_KEPT)
     return {name: told[name] for name in FANS if told.get(name)}
 
 
-def words(run: RunParts) -> str:
+def words(run: RunData) -> str:
     """What the fans say."""
     found = fans_of(run)
     if not found:
-        return TOO_FEW if "fans.json" in run.facts else ABSENT
+        return TOO_FEW if FANS_KEPT in run.facts else ABSENT
     said = ["Nine in ten draws lie in the pale band, half of them in the darker one; the line is the run itself."]
     if "trades" in found:
         said.append(
@@ -52,7 +53,7 @@ def words(run: RunParts) -> str:
     return " ".join(said)
 
 
-def chart(run: RunParts, width: int) -> Chart | None:
+def chart(run: RunData, width: int) -> Chart | None:
     """Draw the fans; None where there are none."""
     found = fans_of(run)
     if not found:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from virtuoso.account.metrics import drawdown
-from virtuoso.account.records import LIQUIDATION, OPEN, SIGNAL, STOP, TARGET, TRADE
+from virtuoso.account.records import REASONS, SIGNAL, TRADE
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
@@ -34,10 +34,19 @@ from virtuoso.reports.charts.base import (
     thinned,
     to_svg,
 )
-from virtuoso.reports.charts.candles import Stretch, price_panel, time_axis
+from virtuoso.reports.charts.candles import (
+    Stretch,
+    price_panel,
+    score_panel,
+    score_reach,
+    time_axis,
+    volume_panel,
+)
 from virtuoso.reports.format import MINUS, percent, plural, price, whole
 from virtuoso.reports.palette import LIGHT
-from virtuoso.runs.read import RunParts, Table
+from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.schema import EQUITY, RELIABILITY, SCORES, TRADES
+from virtuoso.runs.schema import PRICES as PRICES_KEPT
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -79,19 +88,19 @@ class Chart:
     paint: Callable[[Figure], None]
     simulated: bool
 
-    def svg(self) -> Markup:
-        """Give an `<svg>` for a page."""
+    def svg(self, prefix: str = "") -> Markup:
+        """Return an `<svg>` for a page; a prefix keeps several charts of one name apart."""
         with drawing(self.width, self.height) as figure:
             self.paint(figure)
-            return to_svg(figure, f"{self.name}{self.width}", self.label, simulated=self.simulated)
+            return to_svg(figure, f"{prefix}{self.name}{self.width}", self.label, simulated=self.simulated)
 
 
 # --- equity -----------------------------------------------------------------------------------------------------
 
 
-def equity(run: RunParts, width: int) -> Chart:
+def equity(run: RunData, width: int) -> Chart:
     """Equity against benchmarks on a log axis, between its bounds, and the fall from the peak below."""
-    own, held = run.table("equity.parquet")["equity"], run.curve("buy_and_hold")
+    own, held = run.table(EQUITY)["equity"], run.curve("buy_and_hold")
     words = f"Equity {percent(own[-1] / run.cash - 1.0, signed=True)}"
     if held is not None:
         words += f", buy and hold {percent(held[-1] / run.cash - 1.0, signed=True)}"
@@ -99,8 +108,8 @@ def equity(run: RunParts, width: int) -> Chart:
     return Chart("equity", f"{words}, with the drawdown", width, height, lambda f: _equity(f, run), run.is_simulated)
 
 
-def _equity(figure: Figure, run: RunParts) -> None:
-    own = run.table("equity.parquet")["equity"]
+def _equity(figure: Figure, run: RunData) -> None:
+    own = run.table(EQUITY)["equity"]
     bins = thinned(len(own))
     last = np.append(bins[1:], len(own)) - 1
     times = instants(run.close_times[last])
@@ -130,7 +139,7 @@ def _equity(figure: Figure, run: RunParts) -> None:
     figure.subplots_adjust(left=60 / width, right=1 - right / width, top=0.945, bottom=0.065)
 
 
-def _curves(run: RunParts) -> dict[str, Array]:
+def _curves(run: RunData) -> dict[str, Array]:
     """Curves that are there; the bound only where it ends elsewhere than the equity."""
     named = {"strategy": "equity", "better order": "optimistic", "buy and hold": "buy_and_hold", "inverted": "inverted"}
     found = {name: of for name, column in named.items() if (of := run.curve(column)) is not None}
@@ -140,9 +149,9 @@ def _curves(run: RunParts) -> dict[str, Array]:
     return found
 
 
-def _falls(axes: Axes, run: RunParts, times: NDArray[np.datetime64], bins: NDArray[np.int64]) -> None:
+def _falls(axes: Axes, run: RunData, times: NDArray[np.datetime64], bins: NDArray[np.int64]) -> None:
     """Deepest fall of each bin, of the equity and of buying and holding."""
-    own, held = run.table("equity.parquet")["equity"], run.curve("buy_and_hold")
+    own, held = run.table(EQUITY)["equity"], run.curve("buy_and_hold")
     pair = (own, own if held is None else held)
     falls(axes, times, *(np.minimum.reduceat(drawdown(of, run.cash), bins) for of in pair))
 
@@ -177,9 +186,9 @@ class Traded:
         return len(self.trades["entry_time"])
 
 
-def traded(run: RunParts) -> Traded | None:
+def traded(run: RunData) -> Traded | None:
     """Find the instrument that was traded most; None where nothing was traded."""
-    trades, prices = run.table("trades.parquet"), run.table("prices.parquet")
+    trades, prices = run.table(TRADES), run.table(PRICES_KEPT)
     if not len(trades.get("entry_time", ())):
         return None
     names = _instruments(trades)
@@ -208,7 +217,7 @@ def _instruments(table: Table) -> NDArray[Any]:
     return np.array([f"{a} {b}" for a, b in zip(table["symbol"], table["venue"], strict=True)], dtype=object)
 
 
-def trades_on_price(run: RunParts, found: Traded, width: int) -> Chart:
+def trades_on_price(run: RunData, found: Traded, width: int) -> Chart:
     """Draw all trades of an instrument on its price, and what each made in R below."""
     words = f"{plural(found.n, 'trade')} of {found.symbol or 'the instrument'} on its price, with the R of each"
     height = 430 if width >= WIDE else 380
@@ -277,8 +286,8 @@ def _gains(axes: Axes, found: Traded) -> None:
     axes.set_title(f"R of each trade, where it ended{note}", loc="left", fontsize=SMALL, color=LIGHT.quiet)
 
 
-def last_trades(run: RunParts, found: Traded, width: int) -> Chart | None:
-    """Candles of the last trades with their stops and targets; None where no bars were kept."""
+def last_trades(run: RunData, found: Traded, width: int) -> Chart | None:
+    """Candles of the last trades with stops, targets and scores; None where no bars were kept."""
     rows = found.bars.get("last")
     if rows is None:
         return None
@@ -286,29 +295,49 @@ def last_trades(run: RunParts, found: Traded, width: int) -> Chart | None:
     clock = Timeframe(str(rows["timeframe"][0]))
     columns = {name: rows[name] for name in (*PRICES, "volume")}
     shown = Stretch(Bars.from_rows(clock, rows["open_time"], columns, GapPolicy("cut", 0)), base)
-    words = f"Last trades of {found.symbol} on {clock} bars"
-    height = 470 if width >= WIDE else 340
-    return Chart("last", words, width, height, lambda f: _last(f, found, shown), run.is_simulated)
+    strips = _strips(run.fact(SCORES).get("strips"), shown)
+    words = f"Last trades of {found.symbol} on {clock} bars" + (", with the scores of the faces" if strips else "")
+    wide = width >= WIDE
+    height = (470 if wide else 340) + (57 + 44 * len(strips) if strips else 0)
+    return Chart("last", words, width, height, lambda f: _last(f, found, shown, strips), run.is_simulated)
 
 
-def _last(figure: Figure, found: Traded, shown: Stretch) -> None:
+def _strips(told: Facts | None, shown: Stretch) -> dict[str, Array]:
+    """Scores at the closes of the bars that are shown, by name; empty where they were not kept."""
+    if not told or told["timeframe"] != shown.bars.timeframe.name:
+        return {}
+    strips = {}
+    for name, values in told["scores"].items():
+        known = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        at = np.arange(shown.bars.first, shown.bars.end) - int(told["first"])
+        inside = (at >= 0) & (at < len(known))
+        strips[name] = np.where(inside, known[np.clip(at, 0, len(known) - 1)], np.nan)
+    return strips
+
+
+def _last(figure: Figure, found: Traded, shown: Stretch, strips: Mapping[str, Array]) -> None:
     width, height = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
     wide = width >= WIDE
-    axes = figure.subplots()
-    price_panel(axes, shown, _as_trades(found.trades, shown.base.ms), wide=wide)
-    axes.set_title(f"{found.symbol} {shown.bars.timeframe}, the last trades", loc="left", fontsize=SMALL,
-                   color=LIGHT.quiet)  # fmt: skip
-    time_axis([axes], shown, 8 if wide else 5)
+    heights = [9.0 if wide else 7.0, *([1.3, *[1.0] * len(strips)] if strips else [])]
+    panels = figure.subplots(
+        len(heights), 1, sharex=True, squeeze=False, height_ratios=heights, gridspec_kw={"hspace": 0.07}
+    )[:, 0].tolist()
+    price_panel(panels[0], shown, _as_trades(found.trades, shown.base.ms), wide=wide)
+    panels[0].set_title(f"{found.symbol} {shown.bars.timeframe}, the last trades", loc="left", fontsize=SMALL,
+                        color=LIGHT.quiet)  # fmt: skip
+    if strips:
+        volume_panel(panels[1], shown)
+    reach = score_reach(strips.values())
+    for panel, (name, values) in zip(panels[2:], strips.items(), strict=True):
+        score_panel(panel, name, values, reach, wide)
+    time_axis(panels, shown, 8 if wide else 5)  # with fewer, 47 hours have no round step
     figure.subplots_adjust(
         left=8 / width, right=1 - (252 if wide else 70) / width, top=1 - 24 / height, bottom=26 / height
     )
 
 
-_CODES = {"open": OPEN, "stop": STOP, "target": TARGET, "signal": SIGNAL, "liquidation": LIQUIDATION}
-
-
 def _as_trades(table: Table, ms: int) -> np.ndarray:
-    """Rows of `trades.parquet` as the candle chart takes them: array of TRADE."""
+    """Return rows of `trades.parquet` as the candle chart takes them: array of TRADE."""
     trades = np.zeros(len(table["entry_time"]), dtype=TRADE)
     for name in trades.dtype.names or ():
         if name in table and name not in ("side", "reason"):
@@ -316,23 +345,23 @@ def _as_trades(table: Table, ms: int) -> np.ndarray:
     trades["number"] = table["decided_at"] // ms - 1
     trades["entry_number"], trades["exit_number"] = table["entry_time"] // ms, table["exit_bar_time"] // ms
     trades["side"] = np.where(table["side"] == "long", 1, -1)
-    trades["reason"] = [_CODES.get(str(reason), SIGNAL) for reason in table["reason"]]
+    trades["reason"] = [REASONS.index(name) if name in REASONS else SIGNAL for name in table["reason"]]
     return trades
 
 
 # --- scores and reliability -------------------------------------------------------------------------------------
 
 
-def score_buckets(run: RunParts, rows: np.ndarray, width: int) -> Chart:
+def score_buckets(run: RunData, rows: np.ndarray, width: int) -> Chart:
     """Mean forward return and its 95 % interval by score."""
     height = bucket_height(rows, width)
     words = "Mean forward return by score bucket"
     return Chart("buckets", words, width, height, lambda f: paint_buckets(f, rows, width), run.is_simulated)
 
 
-def reliability(run: RunParts, width: int) -> Chart:
+def reliability(run: RunData, width: int) -> Chart:
     """What reliability told against the share of signals that were right."""
-    told = run.fact("reliability.json")
+    told = run.fact(RELIABILITY)
     words = f"Reliability diagram, {plural(told['signals'], 'signal')}"
     return Chart("reliability", words, width, 360, lambda f: _reliability(f, told), run.is_simulated)
 

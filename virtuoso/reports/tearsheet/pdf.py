@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.lib.colors import HexColor
@@ -19,15 +19,14 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, CondPageBreak, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table
 
 from virtuoso.reports.charts.base import FULL, NARROW, WIDE
+from virtuoso.reports.charts.sheet import Chart
+from virtuoso.reports.contribution import DIV_NOTE, HEADERS
 from virtuoso.reports.format import DASH
-from virtuoso.reports.page import Finding
+from virtuoso.reports.metrics import Finding
 from virtuoso.reports.palette import LIGHT, SIMULATED_ALPHA
 from virtuoso.reports.rows import MONTHS
+from virtuoso.reports.tearsheet.model import Figures, Group, TearSheet
 from virtuoso.reports.tearsheet.mpl_canvas import BOLD, MONO, PLAIN, fonts, paint
-
-if TYPE_CHECKING:
-    from virtuoso.reports.charts.sheet import Chart
-    from virtuoso.reports.tearsheet.page import Figures, Group, TearSheet
 
 MARGIN = 36.0
 BREADTH = A4[0] - 2.0 * MARGIN
@@ -86,6 +85,7 @@ def _story(sheet: TearSheet) -> list[Flowable]:
         *_months(sheet),
         *_fans(sheet),
         *_trades(sheet),
+        *_scores(sheet),
         *_buckets(sheet),
         *_breakdowns(sheet),
         *_reliability(sheet),
@@ -288,7 +288,41 @@ def _trades(sheet: TearSheet) -> list[Flowable]:
         _words(sheet.price_words, NOTE),
         Painted(chart, BREADTH),
     ]
-    return parts if last is None else [*parts, Spacer(0, 6), Painted(last, BREADTH)]
+    if last is not None:
+        parts += [Spacer(0, 6), Painted(last, BREADTH)]
+    names = ("side", "opened", "held", "entry", "stop", "target", "exit", "reason", "pnl", "r")
+    heads = ("last trades", "opened", "held", "entry", "stop", "target", "exit", "ended by", "gain, quote", "R")
+    widths = [44.0, 88.0, 40.0, 48.0, 48.0, 48.0, 48.0, 74.0, 48.0, BREADTH - 486.0]
+    look = [("ALIGN", (1, 0), (1, -1), "LEFT"), ("ALIGN", (7, 0), (7, -1), "LEFT"), _padding("RIGHT", 3),
+            ("LEFTPADDING", (7, 0), (7, -1), 8),
+            ("FONTSIZE", (0, 0), (-1, -1), 6.5)]  # fmt: skip
+    rows = [[row[name] for name in names] for row in sheet.trade_rows]
+    return [*parts, Spacer(0, 6), _table(heads, rows, widths, look)]
+
+
+def _scores(sheet: TearSheet) -> list[Flowable]:
+    """Why it signalled the last time, and how much of each component is known."""
+    if not sheet.contributions:
+        return []
+    note = f"{DIV_NOTE} Weights are those of what is known."
+    parts: list[Flowable] = [CondPageBreak(160), _words(sheet.explanation_heading, HEAD), _words(note, NOTE)]
+    widths = [150.0, 44.0, 44.0, 44.0, 44.0, BREADTH - 326.0]
+    look = [("ALIGN", (5, 0), (5, -1), "LEFT"), ("LEFTPADDING", (5, 0), (5, -1), 12), _padding("TOP", 1.0),
+            _padding("BOTTOM", 1.6)]  # fmt: skip
+    for found in sheet.contributions:
+        rows = [
+            [line.component, line.score, line.weight, line.impact, line.div, _words(line.note or line.words, FINE)]
+            for line in (*found.lines, found.final)
+        ]
+        parts += [CondPageBreak(60), _words(found.title, SMALL_HEAD), _words(found.moment, FINE)]
+        parts += [_table((*HEADERS[:5], "IN WORDS"), rows, widths, look), Spacer(0, 4)]
+    parts += [CondPageBreak(120), _words("What was known", HEAD)]
+    parts.append(_words("Share of the bars on which each component has a score.", NOTE))
+    for face in sheet.coverage:
+        known = "; ".join(f"{title} {text}" for title, _, text in face.components)
+        lacking = f"; no data yet for {', '.join(face.unavailable)}" if face.unavailable else ""
+        parts.append(_words(f"{face.title}, weight {face.weight}: {known}{lacking}", FINE))
+    return parts
 
 
 def _buckets(sheet: TearSheet) -> list[Flowable]:

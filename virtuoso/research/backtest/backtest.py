@@ -2,7 +2,7 @@
 
 1. `panel.py` puts the bars of all instruments on one clock, with marks and funding, or says what is missing.
 2. The strategy decides; `engine.py` steps through the bars, and `round_trips.py` makes trades of what happened.
-3. `result.py` measures, compares and breaks it down; `summary.py` says what it is worth.
+3. `result.py` measures, compares, breaks it down and writes its run folder; `reports/summary.py` says what it is worth.
 
 `research/crosscheck` trades the same intents through vectorbt, as far as vectorbt models them.
 """
@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.records import INTENT
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
@@ -20,8 +23,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.crosscheck.orders import check_intents
-from virtuoso.research.validation.fresh_process import pristine
+from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
 
 LARGEST_SHARE = 0.1
@@ -117,6 +119,29 @@ def backtest(
         env=env or Env(seed=0),
         explained=explained.strip(),
     )
+
+
+def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
+    """Refuse what is not a list of intents over the scored bars [start, stop).
+
+    Raises
+    ------
+    DataError
+        Another dtype, out of order, twice at one bar, or decided at a bar that was not scored.
+    """
+    if intents.dtype != INTENT:
+        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.records), was {intents.dtype}.")
+    numbers = intents["number"]
+    wrong = np.flatnonzero(np.diff(numbers) <= 0)
+    if len(wrong):
+        raise DataError(
+            f"Intents come one a bar and in order; bar {numbers[wrong[0] + 1]} follows {numbers[wrong[0]]}."
+        )
+    if len(numbers) and not (start <= numbers[0] and numbers[-1] < stop):
+        raise DataError(
+            f"Intents were decided at bars {numbers[0]} to {numbers[-1]}, but bars {start} to {stop - 1} were scored. "
+            "Make them from these scores."
+        )
 
 
 def _check_terms(account: Account, slippage: float) -> None:

@@ -20,7 +20,7 @@ from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import INTENT
 from virtuoso.clock import Env
-from virtuoso.prism.engine.aggregate import blend_confluence
+from virtuoso.prism.engine.aggregate import aggregate_confluence
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import Stage
@@ -163,7 +163,7 @@ def face_alone(scores: Scores, name: str) -> Scores:
     weights = {face: float(face == name) for face in scores.faces}
     faces = scores.faces.values()
     confluence, raw, known, agreement, reliability = np.empty((5, len(scores)))
-    blend_confluence(
+    aggregate_confluence(
         np.array([face.raw_score for face in faces]), np.array([face.score for face in faces]),
         np.array([face.coverage for face in faces]), np.array([face.gate for face in faces]),
         np.array(list(weights.values())), confluence, raw, known, agreement, reliability,

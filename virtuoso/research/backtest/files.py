@@ -1,69 +1,96 @@
-"""The run folder of a portfolio backtest; runs/write.py writes it whole or not at all.
-
-| file | holds |
-|---|---|
-| `config.json` | terms of trading, what was assumed, and the settings in force |
-| `provenance.json` | instruments, stretch, digests of data, prism and intents, versions |
-| `metrics.json` | figures, both bounds, benchmarks, counts; null is *not testable* |
-| `intents.parquet` | what was decided, one row an intent |
-| `events.parquet` | what happened to the account, one row an event |
-| `trades.parquet` | one row the life of a position |
-| `equity.parquet` | equity at each close, its bound and what it is compared with |
-| `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and way out |
-| `score_buckets.parquet` | forward returns by score |
-| `words.json`, `reliability.json`, `fans.json`, `prices.parquet` | what else a tear sheet needs, see sheet_files.py |
-| `summary.txt`, `results.html` | the same for people |
-| `honesty.json`, `tearsheet.html`, `tearsheet.pdf` | what is left of it after everything that was tried |
-
-The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. The last
-row stands apart: it is judged anew when more was tried.
-"""
+"""The facts and tables of a backtest, as its run folder holds them (runs/schema.py)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.account.records import KINDS
-from virtuoso.clock import iso
-from virtuoso.reports.tearsheet.page import HONESTY, HTML, PDF
+from virtuoso.clock import Timeframe, iso
+from virtuoso.errors import DataError
+from virtuoso.market.bars import Bars
+from virtuoso.market.gaps import TRADED
+from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
+from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.charts.candles import Stretch, score_lines, stretch
+from virtuoso.reports.summary import Summary
+from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS
-from virtuoso.research.backtest.sheet_files import sheet_files
-from virtuoso.runs.write import as_json, as_parquet, fields_of, intents_table
+from virtuoso.research.validation.reliability import reliability_of
+from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
+from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.schema import (
+    BREAKDOWNS,
+    CONFIG,
+    EQUITY,
+    EVENTS,
+    FANS,
+    FIGURES,
+    INTENTS,
+    PRICES,
+    PROVENANCE,
+    RELIABILITY,
+    SCORE_BUCKETS,
+    SCORES,
+    SUMMARY,
+    TRADES,
+    WORDS,
+)
+from virtuoso.runs.write import encoded, fields_of
 
-if TYPE_CHECKING:
-    from virtuoso.research.backtest.result import PortfolioResult
-
-NAMES = frozenset({
-    "config.json", "provenance.json", "metrics.json", "intents.parquet", "events.parquet", "trades.parquet",
-    "equity.parquet", "breakdowns.parquet", "score_buckets.parquet", "words.json", "reliability.json", "fans.json",
-    "prices.parquet", "summary.txt", "results.html", HONESTY, HTML, PDF,
-})  # fmt: skip
-"""Files of a whole run folder; the last three depend on what else was tried, and repeat no bytes."""
+MOST_BARS = 2_000
+"""Bars of the whole run that are kept, on the fastest clock that has no more."""
+CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
 
 
-def run_files(result: PortfolioResult) -> dict[str, bytes]:
-    """Contents of the files of a run, by name."""
-    return {
-        "config.json": as_json(configuration(result)),
-        "provenance.json": as_json(result.provenance),
-        "metrics.json": as_json(figures(result)),
-        "intents.parquet": as_parquet(_intents(result)),
-        "events.parquet": as_parquet(events_table(result)),
-        "trades.parquet": as_parquet(trades_table(result)),
-        "equity.parquet": as_parquet(equity_table(result)),
-        "breakdowns.parquet": as_parquet(fields_of(result.breakdowns)),
-        "score_buckets.parquet": as_parquet(fields_of(result.buckets)),
-        **sheet_files(result),
-        "summary.txt": (result.summary() + "\n").encode(),
-        "results.html": result.page().html().encode(),
+def run_data(result: PortfolioFigures) -> RunData:
+    """Return what the words of a run are made from.
+
+    Parameters
+    ----------
+    result : PortfolioFigures
+    """
+    facts: dict[str, Facts] = {CONFIG: configuration(result), PROVENANCE: result.provenance, FIGURES: figures(result)}
+    tables: dict[str, Table] = {
+        TRADES: trades_table(result),
+        EQUITY: equity_table(result),
+        BREAKDOWNS: fields_of(result.breakdowns),
+        SCORE_BUCKETS: fields_of(result.buckets),
     }
+    return RunData("", facts, tables)
 
 
-def configuration(result: PortfolioResult) -> dict[str, Any]:
+def run_files(result: PortfolioFigures, summary: str) -> dict[str, bytes]:
+    """Return the contents of the files of a run that the same inputs repeat, by name.
+
+    Parameters
+    ----------
+    result : PortfolioFigures
+    summary : str
+        The report in plain text.
+    """
+    data, simulated = run_data(result), {"simulated": result.is_simulated}
+    symbols = _symbols(result, result.run.instrument_of)
+    return encoded(
+        {
+            **data.facts,
+            **data.tables,
+            INTENTS: {"symbol": symbols, **fields_of(result.run.intents)},
+            EVENTS: events_table(result),
+            WORDS: Summary(data).words(),
+            SCORES: simulated | scores_facts(result),
+            RELIABILITY: simulated | reliability(result),
+            FANS: simulated | fans(result),
+            PRICES: prices(result),
+            SUMMARY: summary + "\n",
+        }
+    )
+
+
+def configuration(result: PortfolioFigures) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
     plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
@@ -84,7 +111,7 @@ def configuration(result: PortfolioResult) -> dict[str, Any]:
     }
 
 
-def figures(result: PortfolioResult) -> dict[str, Any]:
+def figures(result: PortfolioFigures) -> dict[str, Any]:
     """Figures of the run, of its optimistic bound and of what it is compared with."""
     ms, halted = result.timeframe.ms, result.halted
     told = {} if halted is None else {**halted._asdict(), "at": iso(halted.at)}
@@ -98,12 +125,22 @@ def figures(result: PortfolioResult) -> dict[str, Any]:
         "random_entries": asdict(result.random_entries),
         "months": monthly_returns(result.close_times, result.equity, result.account.cash),
         "counts": result.counts,
+        "inside": _inside(result),
         "halt": {"enforced": result.account.halt, "reached": halted is not None, **told},
         "halted_at": [iso((int(number) + 1) * ms) for number in result.run.halts],
     }
 
 
-def trades_table(result: PortfolioResult) -> dict[str, Any]:
+def _inside(result: PortfolioFigures) -> dict[str, Any] | None:
+    """Finer bars that tell the order of prices inside bars: their clock, of what share, of how many instruments."""
+    inside = result.stage.inside
+    if inside is None:
+        return None
+    some = int(inside.told.any(axis=0).sum())
+    return {"timeframe": inside.timeframe.name, "share": result.told_share, "instruments": some}
+
+
+def trades_table(result: PortfolioFigures) -> dict[str, Any]:
     """Columns of `trades.parquet`, one row the life of a position.
 
     Moments are UTC milliseconds: `decided_at` is the close of the decision, `entry_time` and `exit_bar_time` the opens
@@ -128,7 +165,7 @@ def trades_table(result: PortfolioResult) -> dict[str, Any]:
     return columns | {name: trades[name] for name in ("repaired", "score", "reliability")}
 
 
-def events_table(result: PortfolioResult) -> dict[str, Any]:
+def events_table(result: PortfolioFigures) -> dict[str, Any]:
     """Columns of `events.parquet`, one row an event of the account; `bar_time` is the open of its bar."""
     events = result.run.events
     columns: dict[str, Any] = {
@@ -140,7 +177,7 @@ def events_table(result: PortfolioResult) -> dict[str, Any]:
     return columns | {name: events[name] for name in names} | {"intent": result.run.intent_of}
 
 
-def equity_table(result: PortfolioResult) -> dict[str, Any]:
+def equity_table(result: PortfolioFigures) -> dict[str, Any]:
     """Columns of `equity.parquet`, one row a bar."""
     return {
         "close_time": result.close_times,
@@ -153,11 +190,122 @@ def equity_table(result: PortfolioResult) -> dict[str, Any]:
     }
 
 
-def _intents(result: PortfolioResult) -> dict[str, Any]:
-    symbols = _symbols(result, result.run.instrument_of)
-    return {"symbol": symbols, **intents_table(result.run.intents)}
-
-
-def _symbols(result: PortfolioResult, instruments: np.ndarray) -> np.ndarray:
+def _symbols(result: PortfolioFigures, instruments: np.ndarray) -> np.ndarray:
     names: np.ndarray = np.array([one.symbol for one in result.instruments], dtype=object)[instruments]
     return names
+
+
+def scores_facts(result: PortfolioFigures) -> dict[str, Any]:
+    """Return why it signalled the last time, and how much is known of the instrument that was traded most."""
+    shown, trades = result.shown, _drawn(result)
+    of_trade = len(trades) > 0
+    when = (int(trades["number"][-1]) + 1) * shown.frame.timeframe.ms if of_trade else None
+    seen = stretch(shown, trades)
+    return {
+        "instrument": str(shown.frame.instrument),
+        "known": float(np.isfinite(shown.column("close")).mean()),
+        "scored": float(np.isfinite(shown.confluence).mean()),
+        "of_trade": of_trade,
+        "explanation": asdict(shown.explain(when)),
+        "coverage": _coverage(shown),
+        "strips": _strips(shown, seen),
+    }
+
+
+def _coverage(scores: Scores) -> list[dict[str, Any]]:
+    """Share of the bars on which each component is known, face by face."""
+    return [
+        {
+            "title": face.title,
+            "weight": face.weight,
+            "unavailable": list(face.unavailable),
+            "components": [
+                {
+                    "title": part.component.title,
+                    "share": float(np.isfinite(part.score).mean()),
+                    "missing": list(part.missing),
+                }
+                for part in face.components.values()
+            ],
+        }
+        for face in scores.faces.values()
+    ]
+
+
+def _strips(scores: Scores, seen: Stretch) -> dict[str, Any]:
+    """Scores at the closes of the bars on which the last trades are drawn."""
+    lines = {name: values.tolist() for name, values in score_lines(scores, seen).items()}
+    return {"timeframe": seen.bars.timeframe.name, "first": seen.bars.first, "scores": lines}
+
+
+def _drawn(result: PortfolioFigures) -> np.ndarray:
+    """Trades of the instrument that is drawn."""
+    mine: np.ndarray = result.trades[result.trades["instrument"] == result.most_traded]
+    return mine
+
+
+def reliability(result: PortfolioFigures) -> dict[str, Any]:
+    """What reliability told against what was right; a reason instead where that cannot be known."""
+    if result.rule is None:
+        return {"reason": "The intents were handed in, so there are no signals whose reliability could be followed."}
+    try:
+        found = reliability_of(result.scores, result.rule, env=result.env)
+    except DataError as refused:
+        return {"reason": str(refused)}
+    bins, of_bin = found.diagram.bins, found.diagram.bins.dtype.names or ()
+    if not len(bins):
+        return {"reason": "No signal of this run has an outcome that is known."}
+    signals = int(bins["signals"].sum())
+    return {
+        "basis": found.basis,
+        "signals": signals,
+        "right": round(float((bins["right"] * bins["signals"]).sum())),
+        "ambiguous": int(found.outcomes.rows["ambiguous"].sum()),
+        "left_out": found.outcomes.left_out,
+        "brier": found.diagram.brier._asdict(),
+        "calibration_error": found.diagram.calibration_error,
+        "bins": [dict(zip(of_bin, row, strict=True)) for row in bins.tolist()],
+    }
+
+
+def fans(result: PortfolioFigures) -> dict[str, Any]:
+    """What else the same trades and the same days might have come to; null where they are too few."""
+    ended = result.closed[np.argsort(result.closed["exit_number"], kind="stable")]
+    of_trades = other_orders(shares(ended["pnl"], ended["entry_number"], result.run), env=result.env)
+    of_days = drawn_days(result.daily_returns, env=result.env)
+    return {name: fan.told() if fan else None for name, fan in (("trades", of_trades), ("days", of_days))}
+
+
+def prices(result: PortfolioFigures) -> dict[str, Any]:
+    """Columns of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
+    i = result.most_traded
+    parts = {"whole": _whole(result), "last": stretch(result.shown, _drawn(result)).bars}
+    kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
+    columns: dict[str, Any] = {
+        "view": [view for view, rows in kept.items() for _ in rows],
+        "venue": [result.instruments[i].venue for rows in kept.values() for _ in rows],
+        "symbol": [result.instruments[i].symbol for rows in kept.values() for _ in rows],
+        "timeframe": [parts[view].timeframe.name for view, rows in kept.items() for _ in rows],
+    }
+    columns = {name: np.array(values, dtype=object) for name, values in columns.items()}
+    columns["open_time"] = np.concatenate(
+        [(parts[view].first + rows) * parts[view].timeframe.ms for view, rows in kept.items()]
+    )
+    for name in (*PRICE_COLUMNS, "volume"):
+        columns[name] = np.concatenate([parts[view].columns[name][rows] for view, rows in kept.items()])
+    return columns
+
+
+def _published(bars: Bars) -> np.ndarray:
+    whole: np.ndarray = (bars.state == TRADED) & np.isfinite([bars.columns[name] for name in PRICE_COLUMNS]).all(axis=0)
+    return whole
+
+
+def _whole(result: PortfolioFigures) -> Bars:
+    """Bars of the whole run on the fastest clock that does not need too many."""
+    shown, base = result.shown, result.timeframe
+    clocks = [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
+    clock = next((clock for clock in clocks if len(shown) <= MOST_BARS * clock.ratio(base)), clocks[-1])
+    ratio = clock.ratio(base)
+    bars = result.frames[result.most_traded].bars(clock)
+    return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)

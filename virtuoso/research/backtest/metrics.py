@@ -18,8 +18,6 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import STILL_OPEN
 
-TAKEN = 0.10
-"""Share of the depth within 10 bp of the middle that an entry may take before it moves the price that it wants."""
 SAFE_QUANTILE = 0.10
 
 
@@ -171,8 +169,8 @@ def repaired_share(lives: np.ndarray) -> dict[str, float]:
 def capacity(run: PortfolioRun, lives: np.ndarray, frames: Sequence[MarketFrame]) -> dict[str, float]:
     """How much larger entries could have been at the depth that was recorded.
 
-    An entry takes the other side of the book, as it stood at the close of the decision; it may take TAKEN of what lay
-    within 10 bp.
+    An entry takes the other side of the book, as it stood at the close of the decision; it may take DEPTH_TAKEN of what
+    lay within 10 bp.
 
     Parameters
     ----------
@@ -195,7 +193,7 @@ def capacity(run: PortfolioRun, lives: np.ndarray, frames: Sequence[MarketFrame]
             if name in columns:
                 room[mine] = columns[name][lives["number"][mine] - frame.base.first]
     notional = lives["size"] * lives["entry_price"]
-    multiple = TAKEN * room / notional
+    multiple = metrics.DEPTH_TAKEN * room / notional
     known = np.isfinite(multiple)
     safe = float(np.quantile(multiple[known], SAFE_QUANTILE)) if known.any() else float("nan")
     return {

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.records import INTENT, NEXT_OPEN
-from virtuoso.errors import ConfigError, DataError
+from virtuoso.account.records import NEXT_OPEN
+from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import NO_TRADE, TRADED
 from virtuoso.market.schema.columns import PRICES
@@ -135,29 +135,6 @@ class Plan:
     orders: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
     deferred_exits: int = 0
-
-
-def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
-    """Refuse what is not a list of intents over the scored bars [start, stop).
-
-    Raises
-    ------
-    DataError
-        Another dtype, out of order, twice at one bar, or decided at a bar that was not scored.
-    """
-    if intents.dtype != INTENT:
-        raise DataError(f"A backtest trades an array of INTENT (virtuoso.account.records), was {intents.dtype}.")
-    numbers = intents["number"]
-    wrong = np.flatnonzero(np.diff(numbers) <= 0)
-    if len(wrong):
-        raise DataError(
-            f"Intents come one a bar and in order; bar {numbers[wrong[0] + 1]} follows {numbers[wrong[0]]}."
-        )
-    if len(numbers) and not (start <= numbers[0] and numbers[-1] < stop):
-        raise DataError(
-            f"Intents were decided at bars {numbers[0]} to {numbers[-1]}, but bars {start} to {stop - 1} were scored. "
-            "Make them from these scores."
-        )
 
 
 def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:

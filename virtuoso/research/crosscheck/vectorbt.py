@@ -1,4 +1,4 @@
-"""The one seam to vectorbt: orders at opens go in, fills come out.
+"""The one seam to vectorbt: orders at opens go in and fills come out; fills go in and a portfolio comes out.
 
 vectorbt knows bars and at most one order a bar, checks stops before signals, and no stop at all on the bar of the
 entry. So it is handed more rows than there are bars:
@@ -10,16 +10,22 @@ entry. So it is handed more rows than there are bars:
 3. Prices of stops and targets become fractions of the fill, rounded so that a touch to the tick counts.
 
 Only known bars are handed over: vectorbt would value a missing price at the last one without a word.
+
+`portfolio_of` simulates nothing: it writes fills that have happened as vectorbt's own records of orders, so that its
+figures, plots and accessors can be had of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
+from virtuoso.errors import ConfigError
 from virtuoso.research.crosscheck.orders import Tape, Terms
 from virtuoso.types import Array
 
@@ -93,7 +99,6 @@ class _Rows:
 def _simulate(rows: _Rows, orders: np.ndarray, tape: Tape, terms: Terms, timeframe: Timeframe) -> np.ndarray:
     """Run vectorbt on the rows and give its order records."""
     import pandas as pd
-    from vectorbt import Portfolio
 
     instant = rows.order >= 0
     price = tape.open[rows.bar]
@@ -110,7 +115,7 @@ def _simulate(rows: _Rows, orders: np.ndarray, tape: Tape, terms: Terms, timefra
         full[rows.opens] = values
         return full
 
-    portfolio = Portfolio.from_signals(
+    portfolio = _vectorbt("vectorbt").Portfolio.from_signals(
         pd.Series(np.where(instant, price, tape.close[rows.bar]), _row_times(rows, tape, timeframe)),
         open=price,
         high=np.where(instant, price, tape.high[rows.bar]),
@@ -161,3 +166,54 @@ def _fraction(fill: Array, level: Array) -> Array:
                 break
             factor = np.where(off, np.nextafter(factor, np.where(above, -np.inf, np.inf)), factor)
     return np.abs(factor - 1.0)
+
+
+def portfolio_of(
+    events: np.ndarray, close: Array, close_times: NDArray[np.int64], first: int, names: Sequence[str], cash: float,
+    timeframe: Timeframe,
+) -> Any:  # fmt: skip
+    """Return fills as a portfolio of vectorbt; all instruments share its cash.
+
+    Parameters
+    ----------
+    events : array of EVENT
+        Of which those with a price are fills.
+    close : Array, shape (n_bars, n_instruments)
+    close_times : array of int64, ms, shape (n_bars,)
+    first : int
+        Number of the first bar.
+    names : sequence of str
+        Of the instruments.
+    cash : float
+        What the account began with.
+    timeframe : Timeframe
+
+    Returns
+    -------
+    vectorbt.Portfolio
+    """
+    import pandas as pd
+
+    enums, portfolio = _vectorbt("vectorbt.portfolio.enums"), _vectorbt("vectorbt").Portfolio
+    wrapping = _vectorbt("vectorbt.base.array_wrapper")
+    fills = events[np.isfinite(events["price"]) & (events["size"] != 0.0)]
+    fills = fills[np.lexsort((fills["instant"], fills["instrument"]))]
+    orders = np.zeros(len(fills), dtype=enums.order_dt)
+    orders["id"], orders["col"], orders["idx"] = np.arange(len(fills)), fills["instrument"], fills["instant"] - first
+    orders["size"], orders["price"], orders["fees"] = np.abs(fills["size"]), fills["price"], fills["fee"]
+    orders["side"] = np.where(fills["size"] > 0.0, enums.OrderSide.Buy, enums.OrderSide.Sell)
+    index = pd.DatetimeIndex(close_times.astype("M8[ms]"))
+    prices = pd.DataFrame(close, index, list(names))
+    wrapper = wrapping.ArrayWrapper.from_obj(prices, freq=pd.Timedelta(timeframe.ms, "ms"), group_by=True)
+    return portfolio(
+        wrapper, prices, orders, np.empty(0, dtype=enums.log_dt), np.array([cash]), cash_sharing=True, fillna_close=True
+    )
+
+
+def _vectorbt(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as absent:
+        raise ConfigError(
+            "This goes through vectorbt, which is not installed: pip install vectorbt. Nothing else needs it."
+        ) from absent

@@ -329,7 +329,7 @@ def _value(
 
 @uncounted
 def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_weights: Array) -> tuple[float, float]:
-    """Confluence and known weight of one bar by the prism's own arithmetic (`blend_faces`, `blend_confluence`)."""
+    """Confluence and known weight of one bar, by the arithmetic of `aggregate_faces` and `aggregate_confluence`."""
     total, whole, c = 0.0, 0.0, 0
     for f in range(len(face_weights)):
         score, known = 0.0, 0.0
@@ -347,7 +347,7 @@ def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_w
 
 @uncounted
 def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares: Array, face_weights: Array) -> float:
-    """Reliability of one bar by the prism's own arithmetic (`blend_confluence`)."""
+    """Reliability of one bar by the prism's own arithmetic (`aggregate_confluence`)."""
     centre, whole = confluence(points, coverage, face, shares, face_weights)
     spread, open_share, c = 0.0, 0.0, 0
     for f in range(len(face_weights)):

@@ -165,7 +165,7 @@ class Configurations:
         faces = {}
         for face in self.given.faces:
             own = {component.name: of(f"{face.name}.{component.name}") for component in face.components}
-            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.waiting)}
+            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.unavailable)}
         levels: dict[str, object] = {name: of(name) for name in MEASURES}
         levels["target_r"] = [of(name) for name in TARGETS]
         settings = {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
@@ -192,9 +192,9 @@ class Configurations:
         blocks = []
         for face in self.given.faces:
             if face.components:
-                waiting = sum(face.waiting.values())
+                unavailable = sum(face.unavailable.values())
                 part = np.column_stack([self.columns[f"{face.name}.{component.name}"] for component in face.components])
-                total = np.array([sum(row) + waiting for row in part.tolist()])[:, None]
+                total = np.array([sum(row) + unavailable for row in part.tolist()])[:, None]
                 blocks.append(np.divide(part, total, out=np.zeros_like(part), where=total > 0.0))
         return np.hstack(blocks)
 

@@ -20,7 +20,8 @@ from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FOUND
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.tracking.experiments import sharpes
-from virtuoso.runs.write import Result, as_json, as_parquet
+from virtuoso.research.tracking.run import Run
+from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ NAMES = frozenset({
 
 
 @dataclass(frozen=True)
-class SweepResult(Result):
+class SweepResult(Run):
     """A sweep, all of it: print it, rank it, turn it into pandas.
 
     Attributes

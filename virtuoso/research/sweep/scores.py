@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
@@ -75,9 +76,9 @@ class Panel:
         """
         base, timeframe = scores.frame.base, scores.frame.timeframe
         wanted = scores.start - memory(settings, timeframe)
-        scores.workspace.insist_loaded(timeframe, wanted)
+        scores.workspace.require_loaded(timeframe, wanted)
         first = max(wanted, base.first)
-        before = scores.prism.assemble(scores.workspace, first, scores.start) if first < scores.start else None
+        before = assemble(scores.prism, scores.workspace, first, scores.start) if first < scores.start else None
         parts = [scores] if before is None else [before, scores]
         n, lead = sum(len(part) for part in parts), scores.start - first
         known = _known(parts)

@@ -34,7 +34,7 @@ from virtuoso.research.sweep.plans import FOUND, Drawn, Market, Rule, undrawn
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import BLOCK, Panel, Rows, Steps
 from virtuoso.research.sweep.skip import Ground, ground_of
-from virtuoso.signals.levels import DEPTH, charts
+from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
 from virtuoso.types import Array
@@ -229,7 +229,9 @@ class Sweep:
         with self._drawing:
             new = np.unique(undrawn(changes, self._drawn.row_of))
             if len(new):
-                read = charts(self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels)
+                read = level_snapshot(
+                    self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels
+                )
                 table, known, end = self._drawn.table, self._charts, self._charts + len(new)
                 if end > len(table):
                     table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))

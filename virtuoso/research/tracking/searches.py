@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import metrics
+from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.sweep.grid import in_force
 from virtuoso.types import Array
-
-if TYPE_CHECKING:
-    from virtuoso.research.backtest.result import PortfolioResult
 
 SAME = 1e-9
 """Share by which a figure that went through a file may differ."""
@@ -41,12 +39,12 @@ class Search(NamedTuple):
     trades: NDArray[np.int64]
 
 
-def search_of(result: PortfolioResult, home: Path) -> Search | None:
+def search_of(result: PortfolioFigures, home: Path) -> Search | None:
     """Find the largest sweep that a backtest came out of; None where there is none.
 
     Parameters
     ----------
-    result : PortfolioResult
+    result : PortfolioFigures
     home : Path
         Folder of run folders.
     """
@@ -57,7 +55,7 @@ def search_of(result: PortfolioResult, home: Path) -> Search | None:
     return max((search for search in found if search is not None), key=lambda s: s.daily.shape[1], default=None)
 
 
-def _read(folder: Path, result: PortfolioResult, chosen: dict[str, float]) -> Search | None:
+def _read(folder: Path, result: PortfolioFigures, chosen: dict[str, float]) -> Search | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -78,7 +76,7 @@ def _read(folder: Path, result: PortfolioResult, chosen: dict[str, float]) -> Se
     return Search(metrics.returns_of(daily, result.account.cash), trades)
 
 
-def _same_stretch(told: dict[str, Any], result: PortfolioResult) -> bool:
+def _same_stretch(told: dict[str, Any], result: PortfolioFigures) -> bool:
     own, instrument = result.provenance, str(result.instruments[0])
     return (told.get("instrument"), told.get("data"), told.get("from"), told.get("to")) == (
         instrument, own.get(f"data {instrument}"), own["from"], own["to"],

@@ -109,7 +109,7 @@ def outcomes_of(decided: Decisions, instrument: int = 0) -> tuple[np.ndarray, di
     """Outcomes of the decisions of one instrument as rows of OUTCOME, and why the other plans have none."""
     scores, plan = decided.scores, decided.plans
     timeframe = scores.frame.timeframe
-    age, numbers = memory(decided.settings, timeframe), decided.charts.numbers
+    age, numbers = memory(decided.settings, timeframe), decided.levels.numbers
     prices = _prices(scores.frame)
     over = numbers + age < scores.frame.stop
     asked = np.flatnonzero(plan.known & over)
@@ -151,7 +151,7 @@ def _walk(
     plan, n, first = decided.plans, len(asked), decided.scores.frame.base.first
     toward = plan.side[asked].astype(np.float64)
     limit, stop, target = plan.limit[asked], plan.stop[asked], plan.target[asked, 0]
-    numbers, waits_until = decided.charts.numbers[asked], plan.expires[asked]
+    numbers, waits_until = decided.levels.numbers[asked], plan.expires[asked]
     touched, ambiguous, entry = np.zeros(n, np.int8), np.zeros(n, bool), np.full(n, WAITS, np.int8)
     for ahead in range(NEXT_OPEN, NEXT_OPEN + age):
         here = numbers + ahead - first

@@ -35,7 +35,8 @@ from virtuoso.research.validation.barriers import Outcomes, outcomes
 from virtuoso.research.validation.quantiles import intervals
 from virtuoso.research.validation.reliability import Diagram, blocks_of, by_block, diagram
 from virtuoso.research.validation.splits import Labels, WalkForward
-from virtuoso.signals.reliability import Calibration, Step, rule_digest
+from virtuoso.signals.calibration import Calibration, Step
+from virtuoso.signals.reliability import rule_digest
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 

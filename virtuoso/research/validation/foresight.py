@@ -30,11 +30,13 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import TRADED
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.component import Component
-from virtuoso.prism.engine.graph import missing_columns
+from virtuoso.prism.engine.graph import missing_columns, timeframes
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace, block_length
+from virtuoso.prism.laws.fresh_process import in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
-from virtuoso.research.validation.fresh_process import elsewhere, pristine
+from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Frames, Orders, intents
 from virtuoso.types import Array
@@ -164,7 +166,7 @@ def check(
     other, repeats, obstacle = _with_other_futures(frames, pristine(decide), made, places), True, ""
     wrong = [one for one in other if not one.failed]
     if not wrong:
-        done, obstacle = elsewhere(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
+        done, obstacle = in_fresh_process(_cut_off, frames, decide, made, places) if fresh else (None, "not asked for")
         wrong, repeats = done if done is not None else _cut_off(frames, pristine(decide), made, places)
         if 2 * len(other) > len(places):  # now and then a made-up market may be refused
             wrong += other
@@ -201,7 +203,7 @@ def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: O
     wrong = [one for one in other if not one.failed]
     if not wrong:
         given = (prism, settings, private, frames, orders, few, places, values)
-        done, obstacle = elsewhere(_cut_rule, *given)
+        done, obstacle = in_fresh_process(_cut_rule, *given)
         wrong, repeats = done if done is not None else _cut_rule(*given)
         if 2 * len(other) > len(places[each]):
             wrong += other
@@ -396,10 +398,10 @@ def _orders_at(
         number = place.moment // frame.timeframe.ms - 1
 
         def ask(short: MarketFrame, number: int = number) -> np.ndarray:
-            return intents(prism.assemble(Workspace(short), number, number + 1), settings)
+            return intents(assemble(prism, Workspace(short), number, number + 1), settings)
 
         made = orders.get(place.name, np.empty(0, INTENT))
-        again = _reaching(frame, prism.clocks(frame.timeframe), place.moment, ask)
+        again = _reaching(frame, timeframes(prism, frame.timeframe), place.moment, ask)
         words = _unlike(place.name, frame, made[made["number"] == number], again)
         found += [Wrong(place, f"with what follows cut off, {words}")] if words else []
     return found
@@ -495,7 +497,7 @@ def _cut_rule(
     for place, before in zip(places, values, strict=True):
         frame = frames[place.name]
         said = partial(_values_at, prism, private, moment=place.moment)
-        ask = partial(_reaching, frame, prism.clocks(frame.timeframe), place.moment, said)
+        ask = partial(_reaching, frame, timeframes(prism, frame.timeframe), place.moment, said)
         found += _compared(place, before, "with what follows cut off", ask)
     if not any(one.failed for one in found):
         found += _orders_at(prism, settings, frames, orders, few)

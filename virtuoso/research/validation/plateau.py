@@ -16,21 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Span
 from virtuoso.errors import ConfigError, DataError, ParameterError
+from virtuoso.prism.component import Component, Parameter
+from virtuoso.prism.engine.score import score
+from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine
+from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.signals.settings import SignalSettings
-
-if TYPE_CHECKING:
-    from virtuoso.prism.component import Component
-    from virtuoso.prism.prism import Prism
-    from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.signals.strategy import intents
 
 POINTS = 2.0
 SHORTER, LONGER = 0.8, 1.25
@@ -40,12 +40,12 @@ MOST_SCORED = 100_000
 Made = Mapping[Instrument, np.ndarray]
 
 
-def plateau_of(result: PortfolioResult) -> Plateau:
+def plateau_of(result: PortfolioFigures) -> Plateau:
     """Run the neighbours of a backtest.
 
     Parameters
     ----------
-    result : PortfolioResult
+    result : PortfolioFigures
     """
     chosen = Case.of("chosen", result.run)
     cases = []
@@ -56,9 +56,7 @@ def plateau_of(result: PortfolioResult) -> Plateau:
     return Plateau(chosen, cases)
 
 
-def _of_rule(result: PortfolioResult, rule: SignalSettings) -> Iterator[tuple[str, Callable[[], Made]]]:
-    from virtuoso.signals.strategy import intents
-
+def _of_rule(result: PortfolioFigures, rule: SignalSettings) -> Iterator[tuple[str, Callable[[], Made]]]:
     def made(settings: SignalSettings) -> Callable[[], Made]:
         return lambda: {one.frame.instrument: intents(one, settings) for one in result.scores}
 
@@ -75,15 +73,13 @@ def _of_rule(result: PortfolioResult, rule: SignalSettings) -> Iterator[tuple[st
             yield name, told(scored)
 
 
-def _scored(result: PortfolioResult, factor: float, rule: SignalSettings) -> Made | None:
+def _scored(result: PortfolioFigures, factor: float, rule: SignalSettings) -> Made | None:
     """Intents of the scores of a faster or slower prism; None where history before the first bar is not at hand."""
-    from virtuoso.signals.strategy import intents
-
     beside = prism_beside(result.scores[0].prism, factor)
     if beside.fingerprint == result.scores[0].prism.fingerprint:
         return None
     try:
-        return {frame.instrument: intents(beside.score(frame), rule) for frame in result.frames}
+        return {frame.instrument: intents(score(beside, frame), rule) for frame in result.frames}
     except DataError:
         return None
 
@@ -137,8 +133,6 @@ def prism_beside(prism: Prism, factor: float) -> Prism:
 
 
 def _component_beside(component: Component, factor: float) -> Component:
-    from virtuoso.prism.component import Parameter
-
     moved = {}
     for name, declared in component.parameters.items():
         if isinstance(declared, Parameter):
@@ -150,7 +144,7 @@ def _component_beside(component: Component, factor: float) -> Component:
         return component
 
 
-def _handed_in(result: PortfolioResult) -> Iterator[tuple[str, Callable[[], Made]]]:
+def _handed_in(result: PortfolioFigures) -> Iterator[tuple[str, Callable[[], Made]]]:
     def made(field: str, factor: float) -> Callable[[], Made]:
         return lambda: {name: _moved(own, field, factor) for name, own in result.intents_of.items()}
 

@@ -21,7 +21,7 @@ from virtuoso.clock import Env
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.validation.barriers import Outcomes, outcomes
 from virtuoso.research.validation.quantiles import MOST_BLOCKS, intervals
-from virtuoso.signals.reliability import Basis
+from virtuoso.signals.calibration import Basis
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 

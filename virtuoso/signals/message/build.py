@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from virtuoso.prism.result.explanation import Explanation, Row, lean
+from virtuoso.prism.result.explanation import Explanation, Row, face_bias
 from virtuoso.signals.decision import Decisions
-from virtuoso.signals.message.context import Moment, gather
+from virtuoso.signals.message.context import SignalContext, context_of
 from virtuoso.signals.message.insights import actionable_insights, insights, no_entry_in
 from virtuoso.signals.message.provenance import provenance
 from virtuoso.signals.message.signal import ComponentScore, FaceScore, Signal, Target, TimeframeScore, signal_id
@@ -48,7 +48,7 @@ def share(value: float) -> float | None:
     return None if value != value else min(max(float(value), 0.0), 1.0)
 
 
-def issue(decided: Decisions, j: int, config: str | None = None) -> Signal:
+def build_signal(decided: Decisions, j: int, config: str | None = None) -> Signal:
     """Write the j-th decision as a signal.
 
     Parameters
@@ -58,11 +58,11 @@ def issue(decided: Decisions, j: int, config: str | None = None) -> Signal:
     config : str, optional
         Digest of the configuration; that of the prism and of the signal settings if absent.
     """
-    scores, number = decided.scores, int(decided.charts.numbers[j])
+    scores, number = decided.scores, int(decided.levels.numbers[j])
     instrument, timeframe = scores.frame.instrument, scores.frame.timeframe
     time = timeframe.close_time(number)
     explanation = scores.explain(time)
-    moment = gather(decided, j, explanation)
+    moment = context_of(decided, j, explanation)
     source = provenance(scores.prism, scores.workspace, decided.settings, number, config)
     trade = moment.trade
     return Signal(
@@ -98,7 +98,7 @@ def issue(decided: Decisions, j: int, config: str | None = None) -> Signal:
     )  # fmt: skip
 
 
-def _unknown(explanation: Explanation, moment: Moment) -> dict[str, str]:
+def _unknown(explanation: Explanation, moment: SignalContext) -> dict[str, str]:
     """Why each field of the signal that is null is null."""
     reasons: dict[str, str] = {}
     if explanation.confluence != explanation.confluence:
@@ -163,6 +163,11 @@ def views(explanation: Explanation) -> dict[str, FaceScore]:
         mean = sum(there) / len(there) if there else float("nan")
         reason = "" if there else "none of its components is known"
         made[name] = FaceScore(
-            score=points(mean), impact=0.0, weight=0.0, interpretation=lean(title, mean), reason=reason, components={}
+            score=points(mean),
+            impact=0.0,
+            weight=0.0,
+            interpretation=face_bias(title, mean),
+            reason=reason,
+            components={},
         )
     return made

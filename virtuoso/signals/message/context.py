@@ -1,4 +1,4 @@
-"""The moment: everything that is known at the close of one bar, gathered for the insights.
+"""The signal context: everything that is known at the close of one bar, for the insights.
 
 What is not known is not in it, so that no rule can mistake it for balance. Everything is seen from that close: slow
 bars from their own close on, levels and breaks once they are confirmed.
@@ -22,11 +22,12 @@ from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.signals.calibration import Basis
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.message.large_traders import Institutions, MarketMakers, institutions, market_makers
-from virtuoso.signals.regime import Regime, clock_of, name_of
-from virtuoso.signals.reliability import Basis, misfit
+from virtuoso.signals.regime import Regime, regime_name, regime_timeframe
+from virtuoso.signals.reliability import misfit
 from virtuoso.signals.rule import NEUTRAL
 from virtuoso.types import Array
 
@@ -81,7 +82,7 @@ class Trade(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class SignalContext:
     """What is known at the close of one bar.
 
     Attributes
@@ -195,7 +196,7 @@ def looks_at(prism: Prism, base: Timeframe) -> list[tuple[Node, Timeframe, int]]
         (components[name], slow, SLOPE_BARS) for name in MOMENTUM if name in components
     ]
     found += [(Structure(), timeframe, BREAK_BARS - 1) for timeframe, _ in prism.ladder(base)]
-    found.append((Regime(), clock_of(prism, base), 0))
+    found.append((Regime(), regime_timeframe(prism, base), 0))
     return found
 
 
@@ -205,7 +206,7 @@ def _second(prism: Prism, base: Timeframe) -> Timeframe:
     return ladder[min(1, len(ladder) - 1)]
 
 
-def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
+def context_of(decided: Decisions, j: int, explanation: Explanation) -> SignalContext:
     """Gather what is known at the j-th decision.
 
     Parameters
@@ -215,15 +216,15 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
     explanation : Explanation
         Of the same bar.
     """
-    scores, chart = decided.scores, decided.charts
-    i, number, base = int(decided.at[j]), int(chart.numbers[j]), scores.frame.timeframe
+    scores, snapshot = decided.scores, decided.levels
+    i, number, base = int(decided.at[j]), int(snapshot.numbers[j]), scores.frame.timeframe
     rows = {f"{face}.{row.name}": row for face, parts in explanation.faces.items() for row in parts}
     known = {name: row for name, row in rows.items() if row.score == row.score}
-    return Moment(
-        state=int(decided.verdicts.state[i]),
-        reason=decided.verdicts.reason(i),
-        price=float(chart.price[j]),
-        atr=float(chart.atr[j]),
+    return SignalContext(
+        state=int(decided.rule.state[i]),
+        reason=decided.rule.reason(i),
+        price=float(snapshot.price[j]),
+        atr=float(snapshot.atr[j]),
         confluence=explanation.confluence,
         reliability=float(decided.reliability[j]),
         basis="calibrated" if decided.calibrated[j] else "heuristic",
@@ -232,7 +233,7 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         effective_inputs=explanation.effective_inputs,
         decided=explanation.time,
         lapses=explanation.time + decided.settings.max_age.ms,
-        enter=decided.verdicts.entries(i),
+        enter=decided.rule.entries(i),
         faces={row.name: row.score for row in explanation.total if row.score == row.score},
         components={name: row.score for name, row in known.items()},
         unseen=tuple(row.title for row in explanation.total if row.score != row.score),
@@ -242,13 +243,13 @@ def gather(decided: Decisions, j: int, explanation: Explanation) -> Moment:
         ),
         slopes=_slopes(scores.prism, scores.workspace, number),
         slope_timeframe=_second(scores.prism, base).name,
-        structure_timeframe=chart.timeframe.name,
+        structure_timeframe=snapshot.timeframe.name,
         broken=_last_break(scores.prism, scores.workspace, number),
-        supports=_finite(chart.supports[j]),
-        resistances=_finite(chart.resistances[j]),
+        supports=_finite(snapshot.supports[j]),
+        resistances=_finite(snapshot.resistances[j]),
         trade=_trade(decided, j),
-        regime=name_of(int(decided.regime[j])),
-        regime_timeframe=clock_of(scores.prism, base).name,
+        regime=regime_name(int(decided.regime[j])),
+        regime_timeframe=regime_timeframe(scores.prism, base).name,
         entered_in=decided.settings.regimes,
         is_stopped=bool(decided.stopped[j]),
         institutions=institutions(scores.workspace, number),
@@ -298,11 +299,11 @@ def _back(
     node: Node, workspace: Workspace, timeframe: Timeframe, number: int, bars: int
 ) -> tuple[int, list[Array]] | None:
     """The last bar of a timeframe seen at a base bar, and the values of a node from `bars` before it up to it."""
-    own = workspace.clock(timeframe).bars
+    own = workspace.buffers(timeframe).bars
     seen = int(visible(np.array([number]), workspace.frame.timeframe, timeframe)[0])
     if not own.first <= seen < own.end or not columns_of(node) <= set(workspace.frame.base.columns):
         return None
-    workspace.insist_loaded(timeframe, seen - bars)
+    workspace.require_loaded(timeframe, seen - bars)
     low = max(seen - bars, own.first)
     return seen, workspace.values(node, timeframe, low, seen + 1)
 
@@ -355,6 +356,6 @@ def _trade(decided: Decisions, j: int) -> Trade | None:
 def _decimals_at(workspace: Workspace, number: int) -> int:
     """Digits of the prices of the last bars."""
     base = workspace.frame.base
-    workspace.insist_loaded(base.timeframe, number - TICK_BARS + 1)
+    workspace.require_loaded(base.timeframe, number - TICK_BARS + 1)
     here = slice(max(number - TICK_BARS + 1 - base.first, 0), number + 1 - base.first)
     return decimals(np.concatenate([base.columns[name][here] for name in PRICES]))

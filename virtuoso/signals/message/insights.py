@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from virtuoso.clock import iso
-from virtuoso.signals.message.context import MOMENTUM, Moment
+from virtuoso.signals.message.context import MOMENTUM, SignalContext
 from virtuoso.signals.rule import BULLISH, NEUTRAL, WORDS
 
 TAKES_SIDE = 10.0
@@ -28,7 +28,7 @@ WITHDRAWN, WIDE, CLEARLY = 0.6, 1.5, 1.5
 """Depth and spread against their usual, and one side against the other, from which they are spoken of."""
 TELLING_SQUEEZE = 0.4
 
-Rule = Callable[[Moment], str | None]
+Rule = Callable[[SignalContext], str | None]
 
 
 def side_of(score: float | None, points: float = TAKES_SIDE) -> int:
@@ -38,13 +38,13 @@ def side_of(score: float | None, points: float = TAKES_SIDE) -> int:
     return 1 if score >= 50.0 + points else -1 if score <= 50.0 - points else 0
 
 
-def _opposed(m: Moment, one: str, other: str) -> int:
+def _opposed(m: SignalContext, one: str, other: str) -> int:
     """Side of one face where another takes the other side; 0 otherwise."""
     side = side_of(m.faces.get(one))
     return side if side == -side_of(m.faces.get(other)) else 0
 
 
-def _together(m: Moment, one: str, other: str) -> int:
+def _together(m: SignalContext, one: str, other: str) -> int:
     """Side that both faces take; 0 otherwise."""
     side = side_of(m.faces.get(one))
     return side if side == side_of(m.faces.get(other)) else 0
@@ -57,7 +57,7 @@ def _word(side: int) -> str:
 # --- rules that read faces against each other -------------------------------------------------------------------
 
 
-def distribution_or_accumulation(m: Moment) -> str | None:
+def distribution_or_accumulation(m: SignalContext) -> str | None:
     """Technical against orderflow: strength that is sold into, weakness that is bought."""
     side = _opposed(m, "technical", "orderflow")
     if side == 0:
@@ -69,7 +69,7 @@ def distribution_or_accumulation(m: Moment) -> str | None:
     )
 
 
-def complacency_or_opportunity(m: Moment) -> str | None:
+def complacency_or_opportunity(m: SignalContext) -> str | None:
     """Sentiment against technical: the crowd leans too far the way the chart goes."""
     side = _opposed(m, "technical", "sentiment")
     if side == 0:
@@ -81,7 +81,7 @@ def complacency_or_opportunity(m: Moment) -> str | None:
     )
 
 
-def reinforced(m: Moment) -> str | None:
+def reinforced(m: SignalContext) -> str | None:
     """Orderbook and structure agree: resting size stands where the chart says it should."""
     side = _together(m, "orderbook", "price_structure")
     if side == 0:
@@ -94,7 +94,7 @@ def reinforced(m: Moment) -> str | None:
     )
 
 
-def conviction(m: Moment) -> str | None:
+def conviction(m: SignalContext) -> str | None:
     """Orderflow and sentiment agree: aggression and positioning point the same way."""
     side = _together(m, "orderflow", "sentiment")
     if side == 0:
@@ -108,7 +108,7 @@ def conviction(m: Moment) -> str | None:
 # --- rules about who takes part ---------------------------------------------------------------------------------
 
 
-def institutional_share(m: Moment) -> str | None:
+def institutional_share(m: SignalContext) -> str | None:
     """Large orders: how much of the volume, and on which side."""
     found = m.institutions
     if found.share != found.share or found.lean != found.lean or found.share < TELLING_SHARE:
@@ -122,7 +122,7 @@ def institutional_share(m: Moment) -> str | None:
     )
 
 
-def market_maker_behaviour(m: Moment) -> str | None:
+def market_maker_behaviour(m: SignalContext) -> str | None:
     """Quotes: withdrawn or wide, refilled faster on one side, patient on one side."""
     found, said = m.market_makers, []
     if found.depth <= WITHDRAWN:
@@ -145,7 +145,7 @@ def _stronger(bids: float, asks: float) -> str:
     return "bids" if bids >= CLEARLY * asks else "asks" if asks >= CLEARLY * bids else ""
 
 
-def squeeze(m: Moment) -> str | None:
+def squeeze(m: SignalContext) -> str | None:
     """The strongest estimated squeeze point on either side."""
     strongest = max(m.squeezes, key=lambda point: point.strength, default=None)
     if strongest is None or strongest.strength < TELLING_SQUEEZE:
@@ -157,7 +157,7 @@ def squeeze(m: Moment) -> str | None:
     )
 
 
-def wall(m: Moment) -> str | None:
+def wall(m: SignalContext) -> str | None:
     """A lasting wall of the book, and how far away it stands."""
     said = [
         f"{word} at {m.shown(price)} ({abs(price / m.price - 1.0):.2%} away)"
@@ -170,14 +170,14 @@ def wall(m: Moment) -> str | None:
 # --- rules about a break of structure ---------------------------------------------------------------------------
 
 
-def _volume_behind(m: Moment) -> tuple[str, float] | None:
+def _volume_behind(m: SignalContext) -> tuple[str, float] | None:
     """What is known of volume and its direction: that of the bar against its usual, or else the face."""
     if "volume.relative_volume" in m.components:
         return "relative volume", m.components["volume.relative_volume"]
     return ("volume", m.faces["volume"]) if "volume" in m.faces else None
 
 
-def weak_breakout(m: Moment) -> str | None:
+def weak_breakout(m: SignalContext) -> str | None:
     """Structure without volume: a level is broken and volume does not follow."""
     volume = _volume_behind(m)
     if m.broken is None or volume is None or m.broken.side * (volume[1] - 50.0) >= FOLLOWS:
@@ -188,7 +188,7 @@ def weak_breakout(m: Moment) -> str | None:
     )
 
 
-def breakout_with_volume(m: Moment) -> str | None:
+def breakout_with_volume(m: SignalContext) -> str | None:
     """Volume rises with a breakout."""
     volume = _volume_behind(m)
     if m.broken is None or volume is None or m.broken.side * (volume[1] - 50.0) < FOLLOWS:
@@ -202,7 +202,7 @@ def breakout_with_volume(m: Moment) -> str | None:
 # --- rules about timeframes and momentum ------------------------------------------------------------------------
 
 
-def timeframes_agree(m: Moment) -> str | None:
+def timeframes_agree(m: SignalContext) -> str | None:
     """All timeframes of the ladder lean the same way."""
     sides = {side_of(score, FOLLOWS) for score in m.timeframes.values()}
     if len(m.timeframes) < 2 or len(sides) != 1 or sides == {0}:
@@ -211,7 +211,7 @@ def timeframes_agree(m: Moment) -> str | None:
     return f"All timeframes agree and are {_word(sides.pop())}: {scores}."
 
 
-def changing_speed(m: Moment) -> str | None:
+def changing_speed(m: SignalContext) -> str | None:
     """Acceleration or deceleration: MACD and AO stand on the same side and both gain, or both lose, height."""
     slopes = [m.slopes.get(name) for name in MOMENTUM]
     if any(slope is None or slope.value == 0.0 for slope in slopes):
@@ -229,7 +229,7 @@ def changing_speed(m: Moment) -> str | None:
     return f"{name}: the {move} {verb} speed on {m.slope_timeframe} at {m.shown(m.price)}: {both} ranges."
 
 
-def strongest_divergence(m: Moment) -> str | None:
+def strongest_divergence(m: SignalContext) -> str | None:
     """The divergence that moves a component most."""
     largest = max(m.divergences, key=lambda divergence: abs(divergence.bonus), default=None)
     if largest is None or abs(largest.bonus) < TELLING_BONUS:
@@ -241,7 +241,7 @@ def strongest_divergence(m: Moment) -> str | None:
 # --- rules about levels, and about what is not known ------------------------------------------------------------
 
 
-def level_in_the_way(m: Moment) -> str | None:
+def level_in_the_way(m: SignalContext) -> str | None:
     """An opposing level stands between entry and the first target."""
     if m.trade is None:
         return None
@@ -253,19 +253,19 @@ def level_in_the_way(m: Moment) -> str | None:
     return f"In the way: {word} at {m.shown(between[0])} stands before the first target {m.shown(m.trade.targets[0])}."
 
 
-def market_regime(m: Moment) -> str | None:
+def market_regime(m: SignalContext) -> str | None:
     """Trend or range, calm or volatile."""
     return f"Regime: {m.regime} on {m.regime_timeframe}." if m.regime else None
 
 
-def unseen_faces(m: Moment) -> str | None:
+def unseen_faces(m: SignalContext) -> str | None:
     """What the score does not rest on."""
     if not m.unseen:
         return None
     return f"Not seen: {', '.join(m.unseen)}; the score rests on {m.coverage:.0%} of the weight."
 
 
-def independent_inputs(m: Moment) -> str | None:
+def independent_inputs(m: SignalContext) -> str | None:
     """How often the confluence agrees with itself."""
     if m.effective_inputs != m.effective_inputs:
         return None
@@ -296,7 +296,7 @@ INSIGHTS: tuple[Rule, ...] = (
 # --- what follows -----------------------------------------------------------------------------------------------
 
 
-def bias(m: Moment) -> str:
+def bias(m: SignalContext) -> str:
     """Which way, how strongly, how surely."""
     if m.state == NEUTRAL:
         return f"Bias: neutral, {m.reason}."
@@ -307,7 +307,7 @@ def bias(m: Moment) -> str:
     return f"Bias: {_word(m.state)}, {m.reason}; {sure}."
 
 
-def risk(m: Moment) -> str:
+def risk(m: SignalContext) -> str:
     """What is lost where the idea is wrong."""
     if m.trade is None:
         atr = f"ATR {m.shown(m.atr)} on {m.structure_timeframe}" if m.atr == m.atr else "ATR is not known"
@@ -319,7 +319,7 @@ def risk(m: Moment) -> str:
     )
 
 
-def key_levels(m: Moment) -> str:
+def key_levels(m: SignalContext) -> str:
     """Prices to watch."""
     sides = (("support", m.supports), ("resistance", m.resistances))
     named = [f"{word} {', '.join(map(m.shown, levels[:SHOWN_LEVELS]))}" for word, levels in sides if levels]
@@ -328,20 +328,20 @@ def key_levels(m: Moment) -> str:
     return f"Key levels: {'; '.join(named)}." if named else f"Key levels: none is confirmed on {m.structure_timeframe}."
 
 
-def no_entry_in(m: Moment) -> str:
+def no_entry_in(m: SignalContext) -> str:
     """Why the regime stops an entry."""
     is_so = f"is {m.regime}" if m.regime else "is not known"
     return f"the regime on {m.regime_timeframe} {is_so} and entries are made in {' and '.join(m.entered_in)} only"
 
 
-def timing(m: Moment) -> str:
+def timing(m: SignalContext) -> str:
     """From when, and until when."""
     if m.state == NEUTRAL:
         return f"Timing: decided at the close of {iso(m.decided)}, in force from the next open."
     return f"Timing: decided at the close of {iso(m.decided)}, in force from the next open, lapses {iso(m.lapses)}."
 
 
-def strategy(m: Moment) -> str:
+def strategy(m: SignalContext) -> str:
     """What to do, with prices."""
     if m.state == NEUTRAL:
         return f"Strategy: be out until confluence reaches {m.enter[0]:.3g} or {m.enter[1]:.3g}."
@@ -364,14 +364,14 @@ def strategy(m: Moment) -> str:
     return f"Strategy: {verb} {where}, stop {m.shown(m.trade.stop)}; take {takes}."
 
 
-ACTIONS: tuple[Callable[[Moment], str], ...] = (bias, risk, key_levels, timing, strategy)
+ACTIONS: tuple[Callable[[SignalContext], str], ...] = (bias, risk, key_levels, timing, strategy)
 
 
-def insights(moment: Moment) -> list[str]:
+def insights(moment: SignalContext) -> list[str]:
     """Every sentence whose rule applies, in fixed order."""
     return [sentence for rule in INSIGHTS if (sentence := rule(moment)) is not None]
 
 
-def actionable_insights(moment: Moment) -> list[str]:
+def actionable_insights(moment: SignalContext) -> list[str]:
     """Bias, risk, key levels, timing and strategy."""
     return [action(moment) for action in ACTIONS]

@@ -99,7 +99,7 @@ class _Window:
     def of(cls, workspace: Workspace, number: int, windows: int = 1) -> _Window:
         base = workspace.frame.base
         bars = windows * base.timeframe.bars(WINDOW)
-        workspace.insist_loaded(base.timeframe, number - bars + 1)
+        workspace.require_loaded(base.timeframe, number - bars + 1)
         return cls(workspace, number - bars + 1, number + 1)
 
     def known(self, name: str) -> Array:

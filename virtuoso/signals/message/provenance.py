@@ -27,17 +27,16 @@ from virtuoso.files import digest as own
 from virtuoso.market.bars import Bars
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine import fingerprint
-from virtuoso.prism.engine.graph import columns_of
+from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
 from virtuoso.prism.engine.workspace import Workspace, visible
-from virtuoso.prism.faces.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
 from virtuoso.signals import levels, rule
 from virtuoso.signals.message import context
 from virtuoso.signals.settings import SignalSettings
 
-ROOM = "virtuoso.signals.message.build"
+BUILD = "virtuoso.signals.message.build"
 """Where signals are made: every module of the room that has a part in them is imported from here."""
-CHUNK = 4_096
+HASHED_BARS = 4_096
 """Base bars hashed at once: whole chunks are hashed once a workspace."""
 
 
@@ -87,54 +86,34 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
     lead = number - rule.memory(settings, base)
     earliest = min(base.open_time(lead), base.open_time(number - context.TICK_BARS + 1))
     for timeframe, _ in prism.ladder(base):
-        earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, _seen(lead, base, timeframe)))
+        earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, visible(lead, base, timeframe)))
     # independence is measured over the last whole block, at the remembered bars as well
-    earliest = min(earliest, _reach_of_scores(prism, workspace, base, lead - workspace.clock(base).block))
+    earliest = min(earliest, _reach_of_scores(prism, workspace, base, lead - workspace.buffers(base).block))
     slow = levels.structure_timeframe(prism, base, settings.levels)
     looked_at = [(node, slow, settings.levels.memory - 1) for node in levels.features(settings.levels)]
     for node, timeframe, bars in [*looked_at, *context.looks_at(prism, base)]:
         if columns_of(node) <= set(workspace.frame.base.columns):
-            earliest = min(earliest, _reach(node, workspace, timeframe, _seen(number, base, timeframe) - bars))
+            earliest = min(earliest, _earliest(node, workspace, timeframe, visible(number, base, timeframe) - bars))
     return earliest // base.ms
-
-
-def _seen(number: int, base: Timeframe, timeframe: Timeframe) -> int:
-    return int(visible(np.array([number]), base, timeframe)[0])
 
 
 def _reach_of_scores(prism: Prism, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
     """Open time, ms, of the first bar that any score on a timeframe depends on at one of its bars."""
-    block = number // workspace.clock(timeframe).block
+    block = number // workspace.buffers(timeframe).block
     reached = _TRACED.setdefault(workspace, _Traced()).reached
     key = (prism.fingerprint, timeframe.name, block)
     if key not in reached:
-        nodes = _nodes(prism, set(workspace.frame.base.columns))
+        nodes = nodes_of(prism, workspace.frame.base.columns)
         reached[key] = min(
-            (_reach(node, workspace, timeframe, number) for node in nodes), default=number * timeframe.ms
+            (_earliest(node, workspace, timeframe, number) for node in nodes), default=number * timeframe.ms
         )
     return reached[key]
 
 
-def _nodes(prism: Prism, carried: set[str]) -> list[Node]:
-    """Components, their divergences and gates, as far as the frame carries their columns."""
-    components = [component for _, component, _ in prism]
-    nodes: list[Node] = [*components, *(gate for face in prism.faces for gate in face.gates)]
-    nodes += [ClassicDivergence(oscillator=component) for component in components if component.oscillator]
-    return [node for node in nodes if columns_of(node) <= carried]
-
-
-def _reach(node: Node, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
+def _earliest(node: Node, workspace: Workspace, timeframe: Timeframe, number: int) -> int:
     """Open time, ms, of the first bar that the value of a node at a bar depends on."""
-    block = workspace.clock(timeframe).block
-    start = number // block * block - node.memory(timeframe)
-    earliest = timeframe.open_time(start)
-    for name in node.arguments:
-        source = getattr(node, name, None)
-        if isinstance(source, Node):
-            own = source.clock(timeframe)
-            there = start if own == timeframe else _seen(start, timeframe, own)
-            earliest = min(earliest, _reach(source, workspace, own, there))
-    return earliest
+    first = reach(node, timeframe, number, lambda other: workspace.buffers(other).block)
+    return min(other.open_time(bar) for other, bar in first.items())
 
 
 def data_digest(workspace: Workspace, start: int, stop: int) -> str:
@@ -144,9 +123,9 @@ def data_digest(workspace: Workspace, start: int, stop: int) -> str:
     hashed = _TRACED.setdefault(workspace, _Traced()).hashed
     at = start
     while at < stop:
-        chunk = at // CHUNK
-        end = min((chunk + 1) * CHUNK, stop)
-        if end - at < CHUNK:
+        chunk = at // HASHED_BARS
+        end = min((chunk + 1) * HASHED_BARS, stop)
+        if end - at < HASHED_BARS:
             digest.update(_hash(frame.base, at, end))
         else:
             if chunk not in hashed:
@@ -168,15 +147,15 @@ def _hash(bars: Bars, start: int, stop: int) -> bytes:
 def config_digest(prism: Prism, settings: SignalSettings) -> str:
     """Digest of all that is set and that a signal depends on: faces, weights, parameters, thresholds, levels."""
     text = json.dumps(settings.model_dump(mode="json", exclude={"reports"}), sort_keys=True)
-    waiting = sorted((face.name, name, weight) for face in prism.faces for name, weight in face.waiting.items())
-    return hashlib.sha256(f"{prism.fingerprint}\n{waiting!r}\n{text}".encode()).hexdigest()
+    unavailable = sorted((face.name, name, weight) for face in prism.faces for name, weight in face.unavailable.items())
+    return hashlib.sha256(f"{prism.fingerprint}\n{unavailable!r}\n{text}".encode()).hexdigest()
 
 
-def code_digest(prism: Prism, *modules: str) -> str:
+def signal_code_digest(prism: Prism, *modules: str) -> str:
     """Digest of the code of scoring, signals and named modules, private components and all they reach included."""
     private = {type(node) for node in _scored_by(prism) if not own.of_house(type(node).__module__)}
     ordered = sorted(private, key=lambda cls: (cls.__module__, cls.__qualname__))
-    return own.code_digest(ordered, [fingerprint.ENGINE, ROOM, *modules])
+    return own.code_digest(ordered, [fingerprint.ENGINE, BUILD, *modules])
 
 
 def _scored_by(prism: Prism) -> tuple[Node, ...]:
@@ -184,7 +163,7 @@ def _scored_by(prism: Prism) -> tuple[Node, ...]:
 
 
 @cache
-def environment() -> dict[str, str]:
+def signal_environment() -> dict[str, str]:
     """Versions of what scores and signals are computed with, the CPU level and the platform."""
     return {**fingerprint.environment(), "pandas": version("pandas")}
 
@@ -220,7 +199,7 @@ def provenance(
     start = max(first_needed(prism, workspace, settings, number), base.first)
     codes, nodes = _TRACED.setdefault(workspace, _Traced()).codes, _scored_by(prism)
     if nodes not in codes:
-        codes[nodes] = code_digest(prism)
+        codes[nodes] = signal_code_digest(prism)
     return Provenance(
         data=data_digest(workspace, start, number + 1),
         data_from=base.timeframe.open_time(start),
@@ -228,5 +207,5 @@ def provenance(
         config=config or config_digest(prism, settings),
         code=codes[nodes],
         commit=commit(),
-        environment=environment(),
+        environment=signal_environment(),
     )

@@ -50,12 +50,12 @@ def _squashed(x: Array, out: Array) -> None:
         out[t] = x[t] / np.sqrt(1.0 + x[t] * x[t])
 
 
-def joined(growth: Array) -> Array:
-    """What a move counts, FAINT..1, by how much money joined it, -1..1."""
+def conviction(growth: Array) -> Array:
+    """What a move counts, FAINT..1, by how much money conviction it, -1..1."""
     return FAINT + (1.0 - FAINT) * (1.0 + growth) / 2.0
 
 
-class Moves(NamedTuple):
+class PositionChanges(NamedTuple):
     """What price, open interest and turnover did over a window, against what they usually do.
 
     Attributes
@@ -76,7 +76,7 @@ class PositionMoves(Feature):
 
     windowed = True
     holes = True
-    outputs = Moves
+    outputs = PositionChanges
 
     period: int = Int(12, low=2, high=200)
     history: int = Int(96, low=20, high=2_000)
@@ -93,13 +93,15 @@ class PositionMoves(Feature):
         """The window, and the history of such windows."""
         return self.window(timeframe) + self.history
 
-    def value(self, close: Array, volume: Array, open_interest: Array, first: int, timeframe: Timeframe) -> Moves:
-        """Moves of the window that ends at each bar. Uses `x[: t + 1]` only."""
+    def value(
+        self, close: Array, volume: Array, open_interest: Array, first: int, timeframe: Timeframe
+    ) -> PositionChanges:
+        """Changes over the window that ends at each bar. Uses `x[: t + 1]` only."""
         bars = self.window(timeframe)
         moved, grown = np.empty((2, len(close)))
         _moves(close, open_interest, bars, moved, grown)
         turned = ratio(known_mean(volume, bars, first), known_mean(volume, self.history, first))
-        return Moves(
+        return PositionChanges(
             ratio(moved, usual_size(moved, self.history, first)),
             ratio(grown, usual_size(grown, self.history, first)),
             turned,
@@ -131,13 +133,9 @@ class Quadrant(Feature):
         """The pace at which open interest is published."""
         return not_faster(PUBLISHED, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
-    def value(self, moves: Moves) -> Array:
+    def value(self, moves: PositionChanges) -> Array:
         """Direction of price times how much open interest grew with it, -1..1, shape (n_bars,)."""
-        return squashed(moves.price) * joined(squashed(moves.interest))
+        return squashed(moves.price) * conviction(squashed(moves.interest))
 
 
 class Activity(Feature):
@@ -153,11 +151,7 @@ class Activity(Feature):
         """The pace at which open interest is published."""
         return not_faster(PUBLISHED, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
-    def value(self, moves: Moves) -> Array:
+    def value(self, moves: PositionChanges) -> Array:
         """Direction of price times growth of open interest and turnover, -1..1, shape (n_bars,)."""
         busy = squashed(2.0 * (moves.turnover - 1.0))
-        return squashed(moves.price) * joined((squashed(moves.interest) + busy) / 2.0)
+        return squashed(moves.price) * conviction((squashed(moves.interest) + busy) / 2.0)

@@ -16,7 +16,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
 from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.component import Feature, Int
-from virtuoso.prism.features.derivatives.activity import PUBLISHED, joined, not_faster, squashed
+from virtuoso.prism.features.derivatives.activity import PUBLISHED, conviction, not_faster, squashed
 from virtuoso.prism.features.windows import known_deviation, known_mean
 from virtuoso.prism.scale import ratio
 from virtuoso.types import Array
@@ -111,10 +111,6 @@ class CrowdLean(Feature):
         """The pace at which ratios are published."""
         return not_faster(PUBLISHED, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(
         self, accounts_ratio: Array, top_accounts_ratio: Array, top_positions_ratio: Array, usual: Shares
     ) -> Array:
@@ -207,10 +203,6 @@ class FundingExtreme(Feature):
         """Minutes after a settlement, not eight hours."""
         return not_faster(PUBLISHED, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(self, funding_rate: Array, usual: FundingLevel) -> Array:
         """Deviations of the rate from its usual, none at the neutral rate, shape (n_bars,)."""
         return extremity(funding_rate, usual)
@@ -274,10 +266,6 @@ class Crowded(Feature):
         """Hours."""
         return not_faster(HOUR, timeframe)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself."""
-        return 1
-
     def value(self, crowding: Crowding, usual: FundingLevel) -> Array:
         """Side that pays times how much leverage it has, -1..1, above 0 if longs are crowded, shape (n_bars,)."""
-        return squashed(extremity(crowding.paid, usual)) * joined(squashed(crowding.leverage))
+        return squashed(extremity(crowding.paid, usual)) * conviction(squashed(crowding.leverage))

@@ -46,8 +46,8 @@ def change(x: Array, bars: int = 1) -> Array:
     return np.where(np.abs(moved) <= ROUNDING * np.abs(x), 0.0, moved)
 
 
-class Moves(NamedTuple):
-    """Moves of price and of open interest over a few bars, in their usual moves of that length.
+class InterestChanges(NamedTuple):
+    """InterestChanges of price and of open interest over a few bars, in their usual moves of that length.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Moves(NamedTuple):
 class InterestMoves(Feature):
     """What price and open interest have done in the last bars, each against its own root mean square."""
 
-    outputs = Moves
+    outputs = InterestChanges
     windowed = True
     holes = True
     unit = MeanRange(period=14)
@@ -69,14 +69,12 @@ class InterestMoves(Feature):
     period: int = Int(3, low=1, high=50)
     history: int = Int(20, low=5, high=500)
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The history of steps, or the move, and the value before it."""
-        return max(self.history, self.period) + 1
-
-    def value(self, open_interest: Array, open_interest_value: Array, close: Array, unit: Array, first: int) -> Moves:
-        """Moves of both. Uses `x[: t + 1]` only."""
+    def value(
+        self, open_interest: Array, open_interest_value: Array, close: Array, unit: Array, first: int
+    ) -> InterestChanges:
+        """Changes of both. Uses `x[: t + 1]` only."""
         price = counted_at(open_interest, open_interest_value, close)
-        return Moves(
+        return InterestChanges(
             self._move(price, FLOOR * unit, first),
             self._move(open_interest, STILL * open_interest, first),
         )
@@ -106,11 +104,7 @@ class InterestQuadrant(Component):
 
     weakest: float = Float(0.4, low=0.0, high=1.0, unit="share")
 
-    def memory(self, timeframe: Timeframe) -> int:
-        """The bar itself: the moves are a feature."""
-        return 1
-
-    def value(self, moves: Moves) -> Array:
+    def value(self, moves: InterestChanges) -> Array:
         """Move of price, weighed by whether contracts were opened or closed, usual moves, shape (n_bars,)."""
         opened = 0.5 + 0.5 * moves.interest / np.sqrt(1.0 + moves.interest * moves.interest)
         return moves.price * (self.weakest + (1.0 - self.weakest) * opened)
@@ -151,10 +145,6 @@ class InterestCorrelation(Feature):
     holes = True
 
     period: int = Int(48, low=10, high=1_000)
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The window of steps, and the value before it."""
-        return self.period + 1
 
     def value(self, open_interest: Array, open_interest_value: Array, close: Array, first: int) -> Array:
         """Correlation, -1..1, shape (n_bars,); NaN where one of the two did not move. Uses `x[: t + 1]` only."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tests.signals import scenes
 from virtuoso.errors import SchemaVersionError, UnreadableFileError
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces.technical import MACD, RSI
 from virtuoso.prism.prism import Prism
@@ -171,7 +172,7 @@ class TestTheContract:
 
     def test_rounding_at_the_edge_of_a_scale_is_no_error(self):
         pinned = Prism((Face("technical", "Technical", {RSI(): 0.7, MACD(): 0.1}),), {"technical": 0.3})
-        found = signal_at(pinned.score(scenes.frame(), block=scenes.BLOCK), SignalSettings(min_coverage=0.0))
+        found = signal_at(score(pinned, scenes.frame(), block=scenes.BLOCK), SignalSettings(min_coverage=0.0))
         assert found.components["technical"].weight == pytest.approx(1.0)
 
 
@@ -194,7 +195,7 @@ class TestTheId:
         changed = {name: values.copy() for name, values in base.columns.items()}
         changed["volume"][10] *= 2.0  # days before: no score moves, but it went in
         other = MarketFrame(scenes.frame().instrument, replace(base, columns=changed))
-        made = signal_at(scenes.PRISM.score(other, block=scenes.BLOCK), scenes.SETTINGS, issued()[-1].timestamp)
+        made = signal_at(score(scenes.PRISM, other, block=scenes.BLOCK), scenes.SETTINGS, issued()[-1].timestamp)
         assert made.score == issued()[-1].score
         assert made.id != issued()[-1].id
 

@@ -12,8 +12,8 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.prism import Prism
-from virtuoso.signals.extra_levels import LEAST_STRENGTH, candidates
-from virtuoso.signals.levels import charts
+from virtuoso.signals.extra_levels import LEAST_STRENGTH, extra_levels
+from virtuoso.signals.levels import level_snapshot
 from virtuoso.signals.settings import LevelSettings
 
 FRAME = market(lit=True, bars=9_000, gaps=False)
@@ -28,7 +28,7 @@ def with_walls(below: float, above: float) -> Workspace:
 
 
 def drawn(workspace: Workspace, **settings):
-    return charts(PRISM, workspace, NUMBERS, LevelSettings(**settings))
+    return level_snapshot(PRISM, workspace, NUMBERS, LevelSettings(**settings))
 
 
 class TestWalls:
@@ -61,18 +61,18 @@ class TestWalls:
     def test_none_are_drawn_where_the_book_is_not_carried(self):
         columns = {n: v for n, v in FRAME.base.columns.items() if not n.endswith("_wall")}
         bare = Workspace(MarketFrame(FRAME.instrument, replace(FRAME.base, columns=columns)))
-        assert candidates(bare, NUMBERS, LevelSettings()).shape == (len(NUMBERS), 0)
+        assert extra_levels(bare, NUMBERS, LevelSettings()).shape == (len(NUMBERS), 0)
 
 
 class TestSqueezePoints:
     """Estimates become levels only where that is asked for."""
 
     def test_are_left_out_by_default(self):
-        assert candidates(Workspace(FRAME), NUMBERS[:3], LevelSettings(walls=False)).shape[1] == 0
+        assert extra_levels(Workspace(FRAME), NUMBERS[:3], LevelSettings(walls=False)).shape[1] == 0
 
     def test_strong_ones_are_levels_where_asked_for(self):
         workspace = Workspace(FRAME)
-        found = candidates(workspace, NUMBERS, LevelSettings(walls=False, squeezes=True))
+        found = extra_levels(workspace, NUMBERS, LevelSettings(walls=False, squeezes=True))
         assert np.isfinite(found).any()
         for row, number in zip(found, NUMBERS, strict=True):
             strong = [p.price for p in squeezes_at(workspace, int(number)) if p.strength >= LEAST_STRENGTH]

@@ -14,19 +14,20 @@ from virtuoso.clock import Span
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Int
+from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces.technical import MACD, RSI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
 from virtuoso.signals.message.provenance import (
-    CHUNK,
-    code_digest,
+    HASHED_BARS,
     commit,
     config_digest,
     data_digest,
     first_needed,
     provenance,
+    signal_code_digest,
 )
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
@@ -89,17 +90,17 @@ class TestTheFirstBarThatIsNeeded:
         number = edge + after_an_edge
         first = first_needed(prism, complete, settings, number)
         assert frame().base.first < first
-        part = prism.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), number, number + 1)
-        whole = prism.assemble(complete, number, number + 1)
+        part = assemble(prism, Workspace(loaded_from(first), block=scenes.BLOCK), number, number + 1)
+        whole = assemble(prism, complete, number, number + 1)
         assert signal_at(part, settings) == signal_at(whole, settings)
 
     def test_from_there_on_the_same_signal_is_made(self):
         end = frame().base.end
-        whole = signals(SMALL.assemble(workspace(), end - 300, end), SETTINGS)
+        whole = signals(assemble(SMALL, workspace(), end - 300, end), SETTINGS)
         assert len(whole) > 5
         first = first_needed(SMALL, workspace(), SETTINGS, end - 300)
         assert frame().base.first < first < end - 300
-        part = SMALL.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), end - 300, end)
+        part = assemble(SMALL, Workspace(loaded_from(first), block=scenes.BLOCK), end - 300, end)
         assert signals(part, SETTINGS) == whole
 
     def test_from_later_on_it_is_refused(self):
@@ -107,15 +108,15 @@ class TestTheFirstBarThatIsNeeded:
         first = first_needed(SMALL, workspace(), SETTINGS, end - 1)
         late = Workspace(loaded_from(first + 8), block=scenes.BLOCK)
         with pytest.raises(NotLoadedError):
-            signals(SMALL.assemble(late, end - 1, end), SETTINGS)
+            signals(assemble(SMALL, late, end - 1, end), SETTINGS)
 
     def test_it_holds_for_the_whole_prism(self):
         end = frame().base.end
         complete = Workspace(frame(), block=scenes.BLOCK)
         first = first_needed(HOURLY, complete, SETTINGS, end - 1)
         assert frame().base.first < first < end - 4_000
-        part = HOURLY.assemble(Workspace(loaded_from(first), block=scenes.BLOCK), end - 1, end)
-        assert signal_at(part, SETTINGS) == signal_at(HOURLY.assemble(complete, end - 1, end), SETTINGS)
+        part = assemble(HOURLY, Workspace(loaded_from(first), block=scenes.BLOCK), end - 1, end)
+        assert signal_at(part, SETTINGS) == signal_at(assemble(HOURLY, complete, end - 1, end), SETTINGS)
 
     def test_it_never_goes_back_as_time_goes_on(self):
         numbers = range(frame().base.end - 400, frame().base.end, 7)
@@ -128,18 +129,18 @@ class TestTheDigestOfData:
 
     def test_does_not_depend_on_where_the_history_begins_or_ends(self):
         base = frame().base
-        a, b = base.first + 700, base.first + 2 * CHUNK + 11
+        a, b = base.first + 700, base.first + 2 * HASHED_BARS + 11
         cut = Workspace(frame().until((b + 5) * 3_600_000))
         late = Workspace(loaded_from(a - 3))
         assert data_digest(workspace(), a, b) == data_digest(cut, a, b) == data_digest(late, a, b)
 
     def test_does_not_depend_on_what_was_hashed_before(self):
         base, fresh = frame().base, Workspace(frame())
-        for stop in (base.first + 50, base.end - 1, base.first + CHUNK + 3):
+        for stop in (base.first + 50, base.end - 1, base.first + HASHED_BARS + 3):
             data_digest(fresh, base.first, stop)
         assert data_digest(fresh, base.first + 9, base.end) == data_digest(Workspace(frame()), base.first + 9, base.end)
 
-    @pytest.mark.parametrize("offset", [0, CHUNK, 11_299])
+    @pytest.mark.parametrize("offset", [0, HASHED_BARS, 11_299])
     def test_changes_with_every_bar_in_it(self, offset):
         base = frame().base
         a = base.first + 700
@@ -189,15 +190,15 @@ class TestTheDigestOfTheCode:
     """Of the sources that scoring and signals run through."""
 
     def test_is_repeated(self):
-        assert code_digest(scenes.PRISM) == code_digest(Prism.standard())
+        assert signal_code_digest(scenes.PRISM) == signal_code_digest(Prism.standard())
 
     def test_holds_private_components(self):
         private = tilted(1)
         ours = Prism((Face("technical", "Technical", {RSI(): 1.0}),), {"technical": 1.0})
-        assert code_digest(private) != code_digest(ours) == code_digest(scenes.PRISM)
+        assert signal_code_digest(private) != signal_code_digest(ours) == signal_code_digest(scenes.PRISM)
 
     def test_a_private_component_can_be_signalled_on(self):
-        scores = tilted(1).score(frame(), block=scenes.BLOCK)
+        scores = score(tilted(1), frame(), block=scenes.BLOCK)
         assert len(intents(scores, SETTINGS)) > 5
         assert signal_at(scores, SETTINGS).components["momentum"].score is None
 

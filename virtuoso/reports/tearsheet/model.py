@@ -1,8 +1,8 @@
-"""The tear sheet of a run: what it made, what that is worth, and how it was made; one HTML page and one PDF.
+"""The tear sheet of a run: what it made, what that is worth, and how it was made.
 
 1. It is made from a run folder alone (runs/read.py), so that older runs can be read again; the numbers in it are those
    of the folder, and nothing is computed anew but sums that are shown (months, growth).
-2. `TearSheet` holds the words and cells; `html` and pdf.py only set them.
+2. `TearSheet` holds the words, cells and charts; html.py and pdf.py only set them, write.py writes both.
 3. The first screen is equity against what it is compared with, and the honesty box beside it.
 4. What the folder does not hold is listed as absent at the end.
 """
@@ -12,26 +12,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from virtuoso.clock import iso
-from virtuoso.files.atomic import Disk
+from virtuoso.prism.result.explanation import Explanation, Row
 from virtuoso.reports.charts import fan
 from virtuoso.reports.charts import sheet as sheet_charts
 from virtuoso.reports.charts.base import FULL, NARROW, WIDE
 from virtuoso.reports.charts.sheet import Chart, Traded
-from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
-from virtuoso.reports.page import METRICS, Finding, Metric
-from virtuoso.reports.palette import DARK, LIGHT
-from virtuoso.reports.rows import MONTHS, bucket_rows, month_rows
-from virtuoso.reports.templates import render
-from virtuoso.runs.read import PARTS, RunParts, read_run
+from virtuoso.reports.contribution import Contribution, contribution
+from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural, price, whole
+from virtuoso.reports.metrics import METRICS, Finding
+from virtuoso.reports.palette import effect_of_change
+from virtuoso.reports.rows import bucket_rows, month_rows, span
+from virtuoso.reports.summary import compared_cells, group_cells, most_traded
+from virtuoso.runs.read import RunData
+from virtuoso.runs.schema import (
+    BREAKDOWNS,
+    CONFIG,
+    EQUITY,
+    HONESTY,
+    PARTS,
+    PROVENANCE,
+    RELIABILITY,
+    SCORE_BUCKETS,
+    SCORES,
+    TRADES,
+    WORDS,
+)
 
-HTML, PDF = "tearsheet.html", "tearsheet.pdf"
-HONESTY = "honesty.json"
 IN_THE_BOX = ("Closed trades", "Order within bars", "Ambiguous")
 """What the box says of the run itself, after what is left of it."""
 SAID_BY_THE_BOX = ("Sharpe", "Not tested here", "Not tested yet")
@@ -47,6 +58,8 @@ BOUNDED = ("total_return", "max_drawdown", "sharpe", "trades", "hit_rate", "mean
 """Figures that are shown under both orders of prices inside bars."""
 MOST_GROUPS = 14
 """Groups of a breakdown that are shown, those with the most trades."""
+LAST_TRADES = 12
+"""Trades that are listed one by one."""
 NOT_JUDGED = (
     "deflated Sharpe ratio, probability of overfitting, walk-forward decay and cost stress are absent, not estimated"
 )
@@ -87,26 +100,34 @@ class Figures(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
+class FaceCoverage(NamedTuple):
+    """How much is known of a face.
+
+    Attributes
+    ----------
+    title, weight : str
+    components : list of tuple
+        Title, share of the bars on which it is known, and that in words, of each.
+    unavailable : list of str
+        Components for which the store holds no data.
+    """
+
+    title: str
+    weight: str
+    components: list[tuple[str, float, str]]
+    unavailable: list[str]
+
+
 @dataclass(frozen=True)
 class TearSheet:
     """Words and cells of a tear sheet.
 
     Attributes
     ----------
-    run : RunParts
+    run : RunData
     """
 
-    run: RunParts
-
-    def html(self) -> str:
-        """Write the page."""
-        return str(render("tearsheet.html", page=self, light=LIGHT.css(), dark=DARK.css(), months=MONTHS))
-
-    def pdf(self) -> bytes:
-        """Write the same on A4."""
-        from virtuoso.reports.tearsheet.pdf import pdf
-
-        return pdf(self)
+    run: RunData
 
     # --- what it is ---
 
@@ -118,17 +139,20 @@ class TearSheet:
     @property
     def title(self) -> str:
         """What was traded, and on which clock."""
-        found = self.run.fact("provenance.json")
-        told = self.run.fact("words.json").get("title")
+        found = self.run.fact(PROVENANCE)
+        told = self.run.fact(WORDS).get("title")
         traded = found.get("instruments", found.get("instrument", self.run.name))
         return str(told or f"{traded} {found.get('timeframe', '')}".strip())
 
     @property
     def period(self) -> str:
-        """From, to, and how many bars."""
-        times = self.run.close_times
+        """From, to, how many bars, and how much of them is known and scored."""
+        times, told = self.run.close_times, self.run.fact(SCORES)
         first = iso(int(times[0]) - self.run.bar_ms)
-        return f"{first} to {iso(int(times[-1]))}, {plural(len(times), 'bar')}"
+        words = f"{first} to {iso(int(times[-1]))}, {plural(len(times), 'bar')}"
+        if not told:
+            return words
+        return f"{words}: {percent(told['known'], 2)} of them known, {percent(told['scored'], 2)} scored"
 
     @property
     def decision(self) -> str:
@@ -146,7 +170,7 @@ class TearSheet:
     @property
     def verdict(self) -> str:
         """What was found, in a sentence."""
-        told = self.run.fact("words.json").get("verdict")
+        told = self.run.fact(WORDS).get("verdict")
         if told:
             return str(told)
         own, held = self.run.figures_of("strategy"), self.run.figures_of("buy_and_hold")
@@ -183,7 +207,7 @@ class TearSheet:
     @cached_property
     def _told(self) -> list[Finding]:
         """What the run says beside its returns; of a run without words, what can be read from its figures."""
-        told = [_finding(one) for one in self.run.fact("words.json").get("honesty", ())]
+        told = [_finding(one) for one in self.run.fact(WORDS).get("honesty", ())]
         if told:
             return told
         own, counts = self.run.figures_of("strategy"), self.run.figures.get("counts", {})
@@ -197,7 +221,7 @@ class TearSheet:
     @property
     def limits(self) -> list[Finding]:
         """What the simulation did not let through or knows only roughly."""
-        return [_finding(one) for one in self.run.fact("words.json").get("limits", ())]
+        return [_finding(one) for one in self.run.fact(WORDS).get("limits", ())]
 
     @property
     def gates(self) -> list[tuple[str, str, str]]:
@@ -218,7 +242,7 @@ class TearSheet:
             if metric.name not in told["strategy"]:
                 continue
             rows.append(
-                (_named(metric), *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values()))
+                (metric.heading, *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values()))
             )
         return Figures(("", *(COMPARED[name] for name in told)), rows)
 
@@ -227,7 +251,7 @@ class TearSheet:
         """Each face alone, and entries by lot."""
         rows: list[tuple[str, ...]] = []
         for name, found in (self.run.figures.get("faces_alone") or {}).items():
-            rows.append((f"{name.replace('_', ' ')} alone", *_compared(found)))
+            rows.append((f"{name.replace('_', ' ')} alone", *compared_cells(found)))
         chance = self.run.figures.get("random_entries") or {}
         if chance.get("draws"):
             made = chance["mean"] / self.run.cash
@@ -252,7 +276,7 @@ class TearSheet:
         worse, better = self.run.figures_of("strategy"), self.run.figures_of("optimistic")
         titles = {metric.name: metric for metric in METRICS}
         rows = [
-            (_named(titles[name]), titles[name].text(worse[name]), titles[name].text(better[name]))
+            (titles[name].heading, titles[name].text(worse[name]), titles[name].text(better[name]))
             for name in BOUNDED
             if name in worse and name in better
         ]
@@ -278,11 +302,11 @@ class TearSheet:
     def monthly(self) -> list[dict[str, object]]:
         """One row a year."""
         run = self.run
-        return month_rows(run.close_times, run.table("equity.parquet")["equity"], run.curve("buy_and_hold"), run.cash)
+        return month_rows(run.close_times, run.table(EQUITY)["equity"], run.curve("buy_and_hold"), run.cash)
 
     @cached_property
     def _buckets(self) -> np.ndarray | None:
-        table = self.run.table("score_buckets.parquet")
+        table = self.run.table(SCORE_BUCKETS)
         if not len(table.get("horizon", ())):
             return None
         names = [name for name in table if name != "horizon"]
@@ -299,14 +323,14 @@ class TearSheet:
     @property
     def breakdowns(self) -> list[Breakdown]:
         """Trades by symbol, side, regime and whatever else was broken down into more than one group."""
-        table = self.run.table("breakdowns.parquet")
+        table = self.run.table(BREAKDOWNS)
         found = [_breakdown(table, str(by)) for by in dict.fromkeys(table.get("by", np.empty(0)).tolist())]
         return [one for one in found if len(one.groups) > 1]
 
     @property
     def reliability_rows(self) -> Figures:
         """Bins of the reliability diagram."""
-        bins = self.run.fact("reliability.json").get("bins", ())
+        bins = self.run.fact(RELIABILITY).get("bins", ())
         rows = [
             (f"{percent(_nan(row['low']), 0)} to {percent(_nan(row['high']), 0)}", whole(row["signals"]),
              percent(_nan(row["told"])), percent(_nan(row["right"])),
@@ -319,7 +343,7 @@ class TearSheet:
     @property
     def reliability_words(self) -> str:
         """What the reliability diagram says."""
-        told = self.run.fact("reliability.json")
+        told = self.run.fact(RELIABILITY)
         if not told.get("bins"):
             return str(told.get("reason", "No reliability diagram is in this run folder."))
         calibrated = told["basis"] == "calibrated"
@@ -332,6 +356,58 @@ class TearSheet:
             f"first target before the stop. Brier score {number(brier, 4)}, mean distance from the diagonal "
             f"{percent(error)}. Bars hold 95 % (block bootstrap); hollow where too little is known."
         )
+
+    @property
+    def trade_rows(self) -> list[dict[str, str]]:
+        """The last trades of the instrument that was traded most, newest first."""
+        if self.traded is None:
+            return []
+        trades, n = self.traded.trades, self.traded.n
+        return [_trade_row({name: of[k] for name, of in trades.items()}) for k in range(n - 1, -1, -1)[:LAST_TRADES]]
+
+    # --- what the scores said ---
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """Of the last signal that became a trade, of the last scored bar if none did; None where it was not kept."""
+        told = self.run.fact(SCORES).get("explanation")
+        return None if told is None else _explanation(told)
+
+    @property
+    def explanation_heading(self) -> str:
+        """What that explains."""
+        return "Why it signalled, the last time" if self.run.fact(SCORES)["of_trade"] else "The scores of the last bar"
+
+    @property
+    def contributions(self) -> list[Contribution]:
+        """The table of the confluence, then those of the faces of which something is known."""
+        if self.explanation is None:
+            return []
+        known = [name for name, rows in self.explanation.faces.items() if any(row.score == row.score for row in rows)]
+        return [contribution(self.explanation, face) for face in (None, *known)]
+
+    @property
+    def unknown_faces(self) -> list[str]:
+        """Faces of which nothing is known at that moment."""
+        rows = [] if self.explanation is None else self.explanation.total
+        return [row.title for row in rows if row.score != row.score]
+
+    @property
+    def coverage(self) -> list[FaceCoverage]:
+        """Share of the bars on which each component is known, face by face."""
+        return [
+            FaceCoverage(
+                face["title"],
+                percent(face["weight"], 0),
+                [
+                    (part["title"], part["share"],
+                     f"needs {', '.join(part['missing'])}" if part["missing"] else percent(part["share"], 2))
+                    for part in face["components"]
+                ],
+                list(face["unavailable"]),
+            )
+            for face in self.run.fact(SCORES).get("coverage", ())
+        ]  # fmt: skip
 
     # --- charts: for a desk and for a phone ---
 
@@ -358,7 +434,7 @@ class TearSheet:
 
     def reliability_chart(self, width: int = NARROW) -> Chart | None:
         """Told against right; None where it is not known."""
-        there = self.run.fact("reliability.json").get("bins")
+        there = self.run.fact(RELIABILITY).get("bins")
         return sheet_charts.reliability(self.run, width) if there else None
 
     def fan_chart(self, width: int = FULL) -> Chart | None:
@@ -374,7 +450,7 @@ class TearSheet:
     def price_words(self) -> str:
         """How to read the trades on price, or why there is nothing to read."""
         if self.traded is None:
-            there = "trades.parquet" in self.run.tables
+            there = TRADES in self.run.tables
             return "Nothing was traded." if there else "This run folder holds no trades."
         words = "▲ long, ▼ short, at the price and time of entry; a line leads to where the trade ended."
         if "whole" not in self.traded.bars:
@@ -386,20 +462,20 @@ class TearSheet:
     @property
     def assumptions(self) -> list[str]:
         """How trades were simulated, in plain words."""
-        told = self.run.fact("words.json").get("assumptions")
+        told = self.run.fact(WORDS).get("assumptions")
         if told:
             return [str(words) for words in told]
-        return [f"ASSUMED: {words}." for words in self.run.fact("config.json").get("assumed", ())]
+        return [f"ASSUMED: {words}." for words in self.run.fact(CONFIG).get("assumed", ())]
 
     @property
     def summary(self) -> str:
         """The summary as it was written, where the folder has no words of its own."""
-        return "" if "words.json" in self.run.facts else self.run.summary
+        return "" if WORDS in self.run.facts else self.run.summary
 
     @property
     def provenance(self) -> dict[str, str]:
         """Where every number came from."""
-        return {"run": self.run.name} | {k: str(v) for k, v in self.run.fact("provenance.json").items()}
+        return {"run": self.run.name} | {k: str(v) for k, v in self.run.fact(PROVENANCE).items()}
 
     @property
     def absent(self) -> list[tuple[str, str]]:
@@ -407,49 +483,32 @@ class TearSheet:
         return [(name, PARTS[name]) for name in self.run.absent]
 
 
-def write_tearsheet(folder: Path | str, out: Path | str | None = None) -> list[Path]:
-    """Write the tear sheet of a run, as HTML and as PDF.
-
-    Parameters
-    ----------
-    folder : Path or str
-        The run folder.
-    out : Path or str, optional
-        Where to write it; into the run folder if absent. An older tear sheet there is replaced.
-
-    Returns
-    -------
-    list of Path
-        The page and the PDF.
-
-    Raises
-    ------
-    NoDataError
-        It is not a run folder.
-    UnreadableFileError
-        A file of it is not what its name says.
-    """
-    sheet = TearSheet(read_run(folder))
-    target = Path(folder if out is None else out)
-    disk = Disk()
-    disk.make_folder(target)
-    files = [target / HTML, target / PDF]
-    for file, data in zip(files, (sheet.html().encode(), sheet.pdf()), strict=True):
-        disk.write(file, data)
-    return files
-
-
 def _nan(value: float | None) -> float:
     """A figure of a JSON file; null is NaN."""
     return float("nan") if value is None else float(value)
 
 
-def _named(metric: Metric) -> str:
-    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
-
-
 def _finding(told: Mapping[str, str]) -> Finding:
     return Finding(told["title"], told["value"], told["words"])
+
+
+def _trade_row(trade: Mapping[str, Any]) -> dict[str, str]:
+    """Cells of a trade."""
+    long, pnl, r = trade["side"] == "long", float(trade["pnl"]), float(trade["r"])
+    return {
+        "side": "▲ long" if long else "▼ short",
+        "lean": "bullish" if long else "bearish",
+        "opened": iso(int(trade["entry_time"])),
+        "held": span(int(trade["exit_bar_time"] - trade["entry_time"])),
+        "entry": price(float(trade["entry_price"])),
+        "stop": price(float(trade["stop"])),
+        "target": price(float(trade["target"])),
+        "exit": price(float(trade["exit_price"])),
+        "reason": str(trade["reason"]) + (", ambiguous" if trade.get("ambiguous") else ""),
+        "pnl": number(pnl, 2, signed=True),
+        "gain": effect_of_change(float(np.sign(pnl))),
+        "r": number(r, 2, signed=True),
+    }
 
 
 def _together(found: Sequence[Finding]) -> list[Finding]:
@@ -463,32 +522,24 @@ def _together(found: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _compared(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    sharpe = _nan(found.get("sharpe"))
-    return (
-        percent(_nan(found.get("total_return")), signed=True),
-        percent(_nan(found.get("max_drawdown"))),
-        number(sharpe) if sharpe == sharpe else NOT_TESTABLE,
-        whole(_nan(found.get("trades"))),
-    )
-
-
 def _breakdown(table: Mapping[str, Any], by: str) -> Breakdown:
-    rows = np.flatnonzero(table["by"] == by)
-    n = len(rows)
-    if n > MOST_GROUPS:
-        rows = np.sort(rows[np.argsort(-table["trades"][rows], kind="stable")[:MOST_GROUPS]])
+    rows, more = most_traded(table, by, MOST_GROUPS)
     groups = []
-    for row in rows:
+    for row in np.sort(rows).tolist():
         low, mean, high = (float(table[name][row]) for name in ("low_r", "mean_r", "high_r"))
-        sure = f"{number(low, signed=True)} to {number(high, signed=True)}" if low == low else NOT_TESTABLE
-        cells = (
-            whole(table["trades"][row]),
-            percent(float(table["hit_rate"][row]), 0),
-            number(float(table["pnl"][row]), 0, signed=True),
-            number(mean, signed=True) if mean == mean else DASH,
-            sure,
-        )
-        groups.append(Group(str(table["name"][row]), cells, low, mean, high))
+        groups.append(Group(str(table["name"][row]), group_cells(table, row), low, mean, high))
     far = [abs(x) for group in groups for x in (group.low, group.mean, group.high) if x == x]
-    return Breakdown(by, groups, max(far, default=1.0) or 1.0, n - len(rows))
+    return Breakdown(by, groups, max(far, default=1.0) or 1.0, more)
+
+
+def _explanation(told: Mapping[str, Any]) -> Explanation:
+    """An explanation as `scores.json` holds it; null is NaN."""
+    plain: dict[str, Any] = {name: _nan(value) if value is None else value for name, value in told.items()}
+    faces = {name: [_row(row) for row in rows] for name, rows in told["faces"].items()}
+    return Explanation(**plain | {"total": [_row(row) for row in told["total"]], "faces": faces})
+
+
+def _row(told: Mapping[str, Any]) -> Row:
+    plain: dict[str, Any] = {name: _nan(value) if value is None else value for name, value in told.items()}
+    seen = {clock: (_nan(score), _nan(value)) for clock, (score, value) in told["timeframes"].items()}
+    return Row(**plain | {"timeframes": seen})

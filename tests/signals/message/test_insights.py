@@ -10,7 +10,7 @@ import pytest
 from tests.signals import scenes
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.signals.decision import decide
-from virtuoso.signals.message.context import Break, Divergence, Moment, Slope, Trade, decimals, gather
+from virtuoso.signals.message.context import Break, Divergence, SignalContext, Slope, Trade, context_of, decimals
 from virtuoso.signals.message.insights import (
     ACTIONS,
     INSIGHTS,
@@ -44,12 +44,12 @@ from virtuoso.signals.rule import BEARISH, BULLISH, NEUTRAL
 NAN = float("nan")
 
 
-def moment(**known) -> Moment:
+def moment(**known) -> SignalContext:
     base = {"price": 97_250.1, "decimals": 1, "faces": {}, "components": {}, "timeframes": {}, "slopes": {}}
-    return Moment(**(base | known))
+    return SignalContext(**(base | known))
 
 
-def faces(**scores: float) -> Moment:
+def faces(**scores: float) -> SignalContext:
     return moment(faces=scores)
 
 
@@ -307,10 +307,10 @@ class TestPricesAsText:
 class TestOnAMarket:
     """Gathered from scores, a moment holds what is known and nothing else."""
 
-    def moments(self) -> list[Moment]:
+    def moments(self) -> list[SignalContext]:
         decided = decide(scenes.scores(), scenes.SETTINGS)
         times = scenes.scores().close_times[decided.at]
-        return [gather(decided, j, scenes.scores().explain(int(times[j]))) for j in range(0, len(decided), 2)]
+        return [context_of(decided, j, scenes.scores().explain(int(times[j]))) for j in range(0, len(decided), 2)]
 
     def test_it_holds_known_scores_only(self):
         for gathered in self.moments():

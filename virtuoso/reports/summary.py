@@ -1,0 +1,488 @@
+"""What a backtest is worth, in plain words, from the facts and tables of its run.
+
+The terminal, `summary.txt`, `words.json` and the tear sheet show the same sentences.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from virtuoso.account.instrument import Instrument
+from virtuoso.account.metrics import DEPTH_TAKEN, LEAST_DAYS, LEAST_TRADES
+from virtuoso.account.risk import LEAST_SHARED
+from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
+from virtuoso.reports.metrics import METRICS, Finding
+from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES
+
+ENOUGH_TRADES = 30
+"""Closed trades below which chance explains almost any result."""
+WIDTH = 100
+GROUP_HEADS = ("trades", "gained", "P&L", "mean R", "95 % interval")
+MOST_ROWS = 12
+"""Groups of a breakdown that a terminal shows: the rest is in the run folder."""
+SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "way out")
+WORDS_OF_LIMITS = {
+    "halted": "after the halt",
+    "positions": "too many positions",
+    "correlation": "too like a position that was open",
+    "leverage": "leverage spent",
+    "heat": "too much at risk already",
+    "size_step": "below the venue's least size",
+    "min_notional": "below the venue's least notional",
+    "no_stop": "no stop on the losing side",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The words of a run.
+
+    Attributes
+    ----------
+    run : RunData
+        With configuration, provenance, figures, trades and breakdowns.
+    """
+
+    run: RunData
+
+    @cached_property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What was traded."""
+        pairs = (named.split(" ") for named in self.run.fact(PROVENANCE)["instruments"].split(", "))
+        return tuple(Instrument(venue, symbol) for symbol, venue in pairs)
+
+    @property
+    def timeframe(self) -> str:
+        """The base clock."""
+        return str(self.run.fact(PROVENANCE)["timeframe"])
+
+    @cached_property
+    def own(self) -> dict[str, float]:
+        """Figures of the strategy."""
+        return self.run.figures_of("strategy")
+
+    @cached_property
+    def held(self) -> dict[str, float]:
+        """Figures of buying and holding."""
+        return self.run.figures_of("buy_and_hold")
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How often each thing happened that a reader should know of."""
+        found: Mapping[str, int] = self.run.figures["counts"]
+        return found
+
+    @property
+    def terms(self) -> Facts:
+        """On what terms was traded."""
+        found: Facts = self.run.fact(CONFIG)["terms"]
+        return found
+
+    @property
+    def halt(self) -> Facts | None:
+        """When a halt was first reached and what followed; None where none was."""
+        found: Facts = self.run.figures["halt"]
+        return found if found["reached"] else None
+
+    # --- what it is, in a sentence ---
+
+    @property
+    def title(self) -> str:
+        """Instruments and clock."""
+        names = [str(one) for one in self.instruments]
+        symbols = [one.symbol for one in self.instruments]
+        some = ", ".join(symbols[:4]) + (", ..." if len(symbols) > 4 else "")
+        return f"{names[0] if len(names) == 1 else f'{len(names)} instruments ({some})'} {self.timeframe}"
+
+    @property
+    def verdict(self) -> str:
+        """What was found, and in a second sentence if paper or live trading would not have gone on."""
+        halt = self.halt
+        if halt is None or self.terms["reset_halt"]:
+            return self._found()
+        when = f"{halt['at'][:10]}, after {percent(halt['share'], 0)} of the time"
+        if self.terms["halt"]:
+            return f"{self._found()} Trading halted {when}, and stayed halted."
+        return (
+            f"{self._found()} The halt was reached {when}; it is reported and not enforced, and "
+            f"{percent(halt['return_after'], signed=True)} followed."
+        )
+
+    def _found(self) -> str:
+        n, gained, held = int(self.own["trades"]), self.own["total_return"], self.held["total_return"]
+        made = f"{percent(gained, signed=True)} after costs, holding made {percent(held, signed=True)}"
+        if n == 0:
+            return f"Nothing was traded: there is nothing to judge. Holding made {percent(held, signed=True)}."
+        if n < ENOUGH_TRADES:
+            return f"{plural(n, 'closed trade')}, too few to tell skill from chance: {made}."
+        if gained <= 0.0:
+            return f"It lost money: {made}."
+        if gained <= held:
+            return f"It made money, less than doing nothing would have: {made}."
+        return f"It made more than holding on these bars, and was tested on no others: {made}."
+
+    # --- what stands beside the returns ---
+
+    @property
+    def honesty(self) -> list[Finding]:
+        """What stands beside the returns, always."""
+        own, counts = self.own, self.counts
+        costs = own["fees"] + own["slippage"]
+        before = float(self.run.table(TRADES)["pnl"].sum()) + costs - own["funding"]
+        return [
+            self._closed_trades(),
+            Finding("Order within bars", whole(counts["ambiguous trades"]), self._bounds_words()),
+            Finding(
+                "Costs paid",
+                number(costs, 0),
+                f"fees {number(own['fees'], 0)}, slippage {number(own['slippage'], 0)}; before costs and funding "
+                f"the trades made {number(before, 0, signed=True)}",
+            ),
+            Finding("Funding", number(own["funding"], 0, signed=True), self._funding_words()),
+            self._random_entries(),
+            Finding(
+                "Inverted signals",
+                percent(self.run.figures_of("inverted")["total_return"], signed=True),
+                "made the opposite trades on the same terms; direction earned something only if ours made clearly more",
+            ),
+            Finding("Doubtful data", percent(own["repaired_share"]), self._repaired_words()),
+            self._sharpe(),
+            Finding(
+                "Tuning",
+                "none",
+                "this run searched nothing. Whoever changes weights or thresholds after looking at it is tuning, and "
+                "these bars are then in-sample",
+            ),
+            Finding(
+                "Not tested here",
+                DASH,
+                "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so they stand apart, in "
+                "the tear sheet; a run is counted when it is made",
+            ),
+        ]
+
+    def _closed_trades(self) -> Finding:
+        """How many trades there are to judge by."""
+        n, still_open = int(self.own["trades"]), int(self.own["open_trades"])
+        words = f"{plural(still_open, 'more', 'more')} still open; " if still_open else ""
+        words += f"{plural(self.counts['intents to open'], 'signal')} asked to open"
+        words += f"; under {ENOUGH_TRADES} says little" if n < ENOUGH_TRADES else ""
+        return Finding("Closed trades", whole(n), words)
+
+    def _sharpe(self) -> Finding:
+        """The Sharpe ratio and what it is made of, or why there is none."""
+        own = self.own
+        words = f"from {plural(int(own['days']), 'whole day')} of 24 h, a year of 365, risk-free rate 0"
+        if own["sharpe"] == own["sharpe"]:
+            return Finding("Sharpe", number(own["sharpe"], 2), words)
+        if own["trades"] < LEAST_TRADES:
+            why = f"needs {LEAST_TRADES} closed trades"
+        else:
+            why = f"needs {LEAST_DAYS} days" if own["days"] < LEAST_DAYS else "the equity never moved"
+        return Finding("Sharpe", NOT_TESTABLE, f"{words}; {why}")
+
+    def _finer(self) -> str:
+        """Which finer bars tell the order of prices inside how many bars; empty where none do."""
+        inside = self.run.figures.get("inside")
+        if not inside:
+            return ""
+        some, every = inside["instruments"], len(self.instruments)
+        of = "" if some == every else f" ({some} of {every} instruments)"
+        share = percent(inside["share"])
+        return f"{inside['timeframe']} bars tell it inside {share} of the {self.timeframe} bars{of}"
+
+    def _order_words(self) -> str:
+        finer = self._finer()
+        if not finer:
+            return (
+                "No finer bars tell the order of prices inside a bar: where one holds stop and target, the stop is "
+                "assumed."
+            )
+        return (
+            f"Where the order of prices inside a bar matters, {finer}; inside the others, and inside a finer bar that "
+            "holds stop and target, the stop is assumed."
+        )
+
+    def _bounds_words(self) -> str:
+        worst, best = self.own["total_return"], self.run.figures_of("optimistic")["total_return"]
+        finer = self._finer()
+        finer = f"; {finer}" if finer else ""
+        if worst == best and not self.counts["ambiguous trades"]:
+            return f"no bar that decided a trade could have been passed through in another order{finer}"
+        return (
+            "trades were decided by an order of prices that nobody recorded. Shown is the worse order, "
+            f"{percent(worst, signed=True)}; the better one gives {percent(best, signed=True)}, and the truth lies "
+            f"between{finer}"
+        )
+
+    def _funding_words(self) -> str:
+        if all(one.is_spot for one in self.instruments):
+            return "spot knows none"
+        assumed = next((words for words in self.assumed if words.startswith("funding")), "as it was recorded")
+        return f"received if positive, at its own settlements; {assumed}"
+
+    def _random_entries(self) -> Finding:
+        chance = self.run.figures["random_entries"]
+        if not chance["draws"]:
+            return Finding("Random entries", NOT_TESTABLE, f"needs {LEAST_TRADES} closed trades")
+        mean, low, high, own = (number(chance[name], 0, signed=True) for name in ("mean", "low", "high", "own"))
+        words = (
+            f"of {whole(chance['draws'])} draws that entered the same trades by lot made less. They made {mean} in the "
+            f"mean, 95 % of them {low} to {high}; ours {own}"
+        )
+        return Finding("Random entries", percent(chance["percentile"], 0), words)
+
+    def _repaired_words(self) -> str:
+        counts = self.counts
+        return (
+            "of all gains and losses came from trades held through bars that are repaired, missing or the first after "
+            f"a gap: {plural(counts['trades on repaired or missing data'], 'trade')}, "
+            f"{number(self.own['repaired_pnl'], 0, signed=True)}; "
+            f"{plural(counts['trades across a gap'], 'trade')} held through unknown bars"
+        )
+
+    # --- what the account did not let through ---
+
+    @property
+    def limits(self) -> list[Finding]:
+        """What the account did not let through, and how near it came to the end of its margin and of the book."""
+        counts = self.counts
+        refused = {_reason(name): n for name, n in counts.items() if name.startswith("refused: ") and n}
+        cut = sum(n for name, n in counts.items() if name.startswith("cut: "))
+        listed = "; ".join(f"{whole(n)} {reason}" for reason, n in refused.items())
+        sometimes = [
+            Finding(
+                "Not left in time",
+                whole(counts["withdrawn"]),
+                "entries were left out, or cut, since what was to make room for them had no bar to leave at",
+            ),
+            Finding(
+                "Correlation unknown",
+                whole(counts["correlation_unknown"]),
+                "entries were let through beside a position with which they share too few bars (under "
+                f"{LEAST_SHARED}), or that does not move: the limit on correlation could not judge them",
+            ),
+        ]
+        return [
+            Finding("Refused", whole(sum(refused.values())), listed or "no signal to open was refused"),
+            Finding("Held smaller", whole(cut), "positions were cut to the leverage or the heat that was left"),
+            Finding("Halts", whole(counts["halts"]), self._halt_words()),
+            Finding(
+                "Liquidations",
+                whole(counts["liquidations"]),
+                f"at leverage {number(self.terms['leverage'], 1)}; the mean notional was "
+                f"{number(self.own['mean_leverage'])} times the equity while positions were held",
+            ),
+            Finding(
+                "Limit entries",
+                whole(counts["limit entries"]),
+                f"were filled; {whole(counts['limit entries that lapsed'])} lapsed",
+            ),
+            self._capacity(),
+            *(
+                finding
+                for finding, name in zip(sometimes, ("withdrawn", "correlation_unknown"), strict=True)
+                if counts[name]
+            ),
+        ]
+
+    def _halt_words(self) -> str:
+        terms, halt = self.terms, self.halt
+        fall = percent(terms["limits"]["max_drawdown"], 0)
+        if halt is None:
+            return f"equity never fell {fall} from its peak"
+        fell = f"equity fell {fall} from its peak, first at {halt['at']}, to {number(halt['equity'], 0)}"
+        followed = (
+            f"{percent(halt['return_after'], signed=True)} followed, and {whole(halt['signals_after'])} of "
+            f"{plural(self.counts['intents to open'], 'signal')} to open"
+        )
+        if not terms["halt"]:
+            stops = "Paper and live trading stop there; this run reports it and trades on (--halt enforces it)"
+            return f"{fell}. {stops}: {followed}"
+        reset = f"lifted after {plural(terms['reset_halt'], 'day')}" if terms["reset_halt"] else "never lifted"
+        return f"{fell}: no position was entered from then on, {reset}; {followed}"
+
+    def _capacity(self) -> Finding:
+        cash, known = self.own["capacity_cash"], self.own["capacity_known"]
+        if not known:
+            words = "the order book is recorded at none of the entries, so what could be traded is not known"
+        else:
+            words = (
+                f"of cash, at which nine in ten entries take at most {percent(DEPTH_TAKEN, 0)} of the depth within 10 "
+                f"bp; the book is known at {percent(known, 0)} of the entries"
+            )
+        return Finding("Capacity", number(cash, 0), words)
+
+    # --- how it was made ---
+
+    @property
+    def assumed(self) -> Sequence[str]:
+        """What was assumed since it is not known."""
+        found: Sequence[str] = self.run.fact(CONFIG)["assumed"]
+        return found
+
+    @property
+    def assumptions(self) -> list[str]:
+        """How trades were simulated, in plain words."""
+        terms, limits = self.terms, self.terms["limits"]
+        spot = [one for one in self.instruments if one.is_spot]
+        words = [
+            "A signal is decided at the close of its bar and filled at the open of the next one. All instruments "
+            "decide at the same instant, the most reliable first.",
+            f"Market fills and stops pay {percent(terms['taker'], 3)} of the notional, limits and targets "
+            f"{percent(terms['maker'], 3)}. The price is {percent(terms['slippage'], 3)} worse than seen at market "
+            "fills and stops, or half the recorded spread where that is more.",
+            f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "
+            f"{percent(limits['base_size'] * limits['least_scale'])} at none; at most "
+            f"{limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
+            f"{percent(limits['heat'], 0)} of it at risk in all.",
+            f"{self._order_words()} What opens beyond a stop fills at that open.",
+            "A second signal in the direction of an open position changes nothing; one against it closes the position "
+            "and opens the other at the same open.",
+        ]
+        if len(spot) < len(self.instruments):
+            words.append(
+                f"Perpetuals are opened at leverage {number(terms['leverage'], 1)} with {terms['margin']} margin and "
+                "are liquidated by the mark price"
+                + (", maintenance margin by the venue's tiers." if terms["tiers"] else ".")
+            )
+        if spot:
+            words.append("Spot is long only: a bearish signal sells what is held, and nothing is borrowed.")
+        if terms["trail"] > 0.0:
+            words.append(f"Stops trail the best price at {number(terms['trail'])} R.")
+        words += [f"ASSUMED: {assumed}." for assumed in self.assumed]
+        words += [
+            "Buying and holding spends equal shares of the cash at the second known open of each instrument, without "
+            "leverage, pays funding, and never sells.",
+            "Annual figures use a year of 365 days and returns of whole days of 24 hours; with fewer than "
+            f"{LEAST_DAYS} days or {LEAST_TRADES} closed trades they are {NOT_TESTABLE}.",
+        ]
+        return words
+
+    def words(self) -> dict[str, Any]:
+        """Return the content of `words.json`."""
+        return {
+            "simulated": self.run.is_simulated,
+            "title": self.title,
+            "verdict": self.verdict,
+            "honesty": [finding._asdict() for finding in self.honesty],
+            "limits": [finding._asdict() for finding in self.limits],
+            "assumptions": self.assumptions,
+        }
+
+    # --- the report in plain text ---
+
+    def text(self, *, bounds: bool = False) -> str:
+        """Return the report in plain text, at most 100 columns wide.
+
+        Parameters
+        ----------
+        bounds : bool
+            Show the figures of the optimistic run beside them.
+        """
+        made, told = "SIMULATED DATA  " if self.run.is_simulated else "", self.run.fact(PROVENANCE)
+        lines = [
+            *textwrap.wrap(f"{made}Backtest of {self.title}, {told['from']} to {told['to']}", WIDTH),
+            *textwrap.wrap(self.verdict, WIDTH),
+            "",
+            *self._figures(bounds),
+        ]
+        lines += _listed("Beside the returns", self.honesty)
+        lines += _listed("Limits of the account", self.limits)
+        lines += ["", "Compared on the same terms", *self._compared()]
+        lines += [line for by in SHOWN_BREAKDOWNS for line in _broken_down(self.run.table(BREAKDOWNS), by)]
+        lines += ["", "Assumptions", *(line for words in self.assumptions for line in _hanging("  - ", words))]
+        return "\n".join(lines)
+
+    def _figures(self, bounds: bool) -> Iterator[str]:
+        """Lines of the table of figures."""
+        best = self.run.figures_of("optimistic") if bounds else {}
+        heads = f"  {'':<34}{'strategy':>14}{'buy and hold':>16}"
+        yield heads + (f"{'optimistic':>16}" if bounds else "")
+        for metric in METRICS:
+            beside = metric.text(self.held[metric.name]) if metric.name in self.held else ""
+            bound = metric.text(best[metric.name]) if bounds else ""
+            yield f"  {metric.heading:<34}{metric.text(self.own[metric.name]):>14}{beside:>16}{bound:>16}".rstrip()
+
+    def _compared(self) -> Iterator[str]:
+        """Lines of the comparison: holding, the opposite, each face alone."""
+        yield f"  {'':<24}{'return':>14}{'drawdown':>14}{'Sharpe':>16}{'trades':>10}"
+        figures = self.run.figures
+        found = {"strategy": self.own, "buy and hold": self.held, "inverted": self.run.figures_of("inverted")}
+        found |= {f"{name.replace('_', ' ')} alone": of for name, of in figures["faces_alone"].items()}
+        for name, of in found.items():
+            cells = compared_cells(of)
+            yield f"  {name:<24}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}{cells[3]:>10}".rstrip()
+
+
+def _reason(name: str) -> str:
+    limit = name.removeprefix("refused: ")
+    return WORDS_OF_LIMITS.get(limit, limit)
+
+
+def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return, deepest fall, Sharpe ratio and trades of what a run is compared with, written."""
+    own = {name: float("nan") if value is None else value for name, value in found.items()}
+    sharpe = own.get("sharpe", float("nan"))
+    return (
+        percent(own.get("total_return", float("nan")), signed=True),
+        percent(own.get("max_drawdown", float("nan"))),
+        number(sharpe) if sharpe == sharpe else NOT_TESTABLE,
+        whole(own["trades"]) if "trades" in own else "",
+    )
+
+
+def group_cells(table: Table, row: int) -> tuple[str, str, str, str, str]:
+    """Trades, share that gained, P&L, mean R and its interval of a line of a breakdown, written."""
+    low, mean, high = (float(table[name][row]) for name in ("low_r", "mean_r", "high_r"))
+    return (
+        whole(table["trades"][row]),
+        percent(float(table["hit_rate"][row]), 0),
+        number(float(table["pnl"][row]), 0, signed=True),
+        number(mean, signed=True),
+        f"{number(low, signed=True)} to {number(high, signed=True)}" if low == low else NOT_TESTABLE,
+    )
+
+
+def most_traded(table: Table, by: str, most: int) -> tuple[np.ndarray, int]:
+    """Return the rows of a breakdown with the most trades, in their order, and how many are left out."""
+    rows = np.flatnonzero(table["by"] == by) if table else np.empty(0, dtype=np.int64)
+    if len(rows) <= most:
+        return rows, 0
+    return rows[np.argsort(-table["trades"][rows], kind="stable")[:most]], len(rows) - most
+
+
+def _broken_down(table: Table, by: str) -> Iterator[str]:
+    """Lines of one breakdown; nothing where it has a single group."""
+    rows, more = most_traded(table, by, MOST_ROWS)
+    if len(rows) < 2:
+        return
+    yield ""
+    yield _placed(f"By {by}", *GROUP_HEADS)
+    yield from (_placed(str(table["name"][row]), *group_cells(table, row)) for row in rows)
+    if more:
+        yield f"  and {more} more, in {BREAKDOWNS}"
+
+
+def _placed(name: str, trades: str, gained: str, pnl: str, mean: str, sure: str) -> str:
+    return f"  {name[:23]:<24}{trades:>8}{gained:>10}{pnl:>12}{mean:>10}    {sure}"
+
+
+def _listed(heading: str, findings: Sequence[Finding]) -> list[str]:
+    """Lines of a list of findings, their titles in a column."""
+    lines = ["", heading]
+    for finding in findings:
+        lines += _hanging(f"  {finding.title:<20}{finding.value:>14}  ", finding.words)
+    return lines
+
+
+def _hanging(first: str, words: str) -> list[str]:
+    """Wrap words under each other beside a first column."""
+    return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))

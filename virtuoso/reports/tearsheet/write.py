@@ -1,0 +1,48 @@
+"""Write the tear sheet of a run: one page, and the same on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from virtuoso.files.atomic import Disk
+from virtuoso.reports.tearsheet.html import html
+from virtuoso.reports.tearsheet.model import TearSheet
+from virtuoso.reports.tearsheet.pdf import pdf
+from virtuoso.runs.read import read_run
+from virtuoso.runs.schema import TEARSHEET_HTML, TEARSHEET_PDF
+
+
+def write_tearsheet(folder: Path | str, out: Path | str | None = None, *, name: str | None = None) -> list[Path]:
+    """Write the tear sheet of a run, as HTML and as PDF.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The run folder.
+    out : Path or str, optional
+        Where to write it; into the run folder if absent. An older tear sheet there is replaced.
+    name : str, optional
+        Name of the run; that of the folder if absent.
+
+    Returns
+    -------
+    list of Path
+        The page and the PDF.
+
+    Raises
+    ------
+    NoDataError
+        It is not a run folder.
+    UnreadableFileError
+        A file of it is not what its name says.
+    """
+    run = read_run(folder)
+    sheet = TearSheet(run if name is None else replace(run, name=name))
+    target = Path(folder if out is None else out)
+    disk = Disk()
+    disk.make_folder(target)
+    files = {target / TEARSHEET_HTML: html(sheet).encode(), target / TEARSHEET_PDF: pdf(sheet)}
+    for file, data in files.items():
+        disk.write(file, data)
+    return list(files)

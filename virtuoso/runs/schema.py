@@ -1,0 +1,146 @@
+"""What a run folder holds, said once for those who write it and those who read it.
+
+| file | holds |
+|---|---|
+| `config.json` | terms of trading, what was assumed, and the settings in force |
+| `provenance.json` | instruments, stretch, digests of data, prism and intents, versions |
+| `metrics.json` | figures, both bounds, benchmarks, counts; null is *not testable* |
+| `intents.parquet` | what was decided, one row an intent |
+| `events.parquet` | what happened to the account, one row an event |
+| `trades.parquet` | one row a trade: a position from its first fill to its last |
+| `equity.parquet` | equity at each close, its bound and what it is compared with |
+| `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and way out |
+| `score_buckets.parquet` | forward returns by score |
+| `words.json` | title, verdict, findings beside the returns, limits, assumptions |
+| `scores.json` | why it signalled the last time, and how much of each component is known |
+| `reliability.json` | reliability that signals carried, and the share that was right |
+| `fans.json` | equity of the same trades in other orders, and of histories of its own days |
+| `prices.parquet` | bars of the most traded instrument: all of the run slowly, its last trades fast |
+| `summary.txt` | the same for people |
+| `honesty.json` | what is left of it after all tries, under stress, and the decision |
+| `tearsheet.html`, `tearsheet.pdf` | all of it on a page and on paper |
+| `crosscheck.json` | trades that vectorbt makes of the same intents, where that was asked for |
+
+The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. Honesty
+and tear sheet stand apart: they are made anew when more was tried. A sweep shares `config.json`, `provenance.json`,
+`honesty.json` and `summary.txt`; research/sweep/result.py says what else it writes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONFIG: Final = "config.json"
+PROVENANCE: Final = "provenance.json"
+FIGURES: Final = "metrics.json"
+INTENTS: Final = "intents.parquet"
+EVENTS: Final = "events.parquet"
+TRADES: Final = "trades.parquet"
+EQUITY: Final = "equity.parquet"
+BREAKDOWNS: Final = "breakdowns.parquet"
+SCORE_BUCKETS: Final = "score_buckets.parquet"
+WORDS: Final = "words.json"
+SCORES: Final = "scores.json"
+RELIABILITY: Final = "reliability.json"
+FANS: Final = "fans.json"
+PRICES: Final = "prices.parquet"
+SUMMARY: Final = "summary.txt"
+HONESTY: Final = "honesty.json"
+TEARSHEET_HTML: Final = "tearsheet.html"
+TEARSHEET_PDF: Final = "tearsheet.pdf"
+CROSSCHECK: Final = "crosscheck.json"
+
+REQUIRED = (FIGURES, EQUITY)
+"""Files without which a folder is not that of a run."""
+PARTS = {
+    CONFIG: "terms of trading and settings",
+    PROVENANCE: "where the numbers came from",
+    WORDS: "verdict and assumptions in words",
+    SCORES: "why it signalled the last time, and what was known",
+    HONESTY: "what is left of it after everything that was tried",
+    RELIABILITY: "how often signals kept what their reliability told",
+    FANS: "what else the same trades and the same days might have come to",
+    TRADES: "trades",
+    BREAKDOWNS: "breakdowns of the trades",
+    SCORE_BUCKETS: "forward returns by score",
+    PRICES: "bars to draw trades on",
+}
+"""Files that the tear sheet shows and an older run folder may lack, and what they hold."""
+REPEATED = frozenset(
+    {
+        CONFIG, PROVENANCE, FIGURES, INTENTS, EVENTS, TRADES, EQUITY, BREAKDOWNS, SCORE_BUCKETS, WORDS, SCORES,
+        RELIABILITY, FANS, PRICES, SUMMARY,
+    }
+)  # fmt: skip
+"""Files of a backtest that the same inputs repeat byte by byte."""
+TEARSHEET = (TEARSHEET_HTML, TEARSHEET_PDF)
+WHOLE = REPEATED | {HONESTY, *TEARSHEET}
+"""Files of a whole run folder of a backtest."""
+SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
+"""Of the files of run folders."""
+
+COLUMNS = {
+    TRADES: (
+        "symbol",
+        "venue",
+        "decided_at",  # close of the decision, UTC ms
+        "side",  # long or short
+        "entry_time",  # open of the bar of the first fill, UTC ms
+        "exit_bar_time",  # open of the bar of the last fill, UTC ms
+        "entry_price",  # mean of the fills, slippage included
+        "exit_price",
+        "size",  # base currency
+        "stop",  # price when it was entered, null for none
+        "target",  # the first one
+        "fees",  # quote currency, as all that follow up to `risk`
+        "slippage",
+        "funding",  # received if positive
+        "gross",
+        "pnl",
+        "risk",  # lost if the fill at the stop were exact
+        "r",  # pnl over risk
+        "reason",  # open, signal, stop, target or liquidation
+        "targets",  # how many were reached
+        "ambiguous",  # the order of prices inside a bar decided it
+        "across_gap",  # bars of its life are not known
+        "repaired",  # a bar of its life is repaired or follows a gap
+        "score",  # confluence of the intent, 0..100
+        "reliability",  # of the intent, 0..1
+    ),
+    EVENTS: (
+        "bar_time",  # open of its bar, UTC ms
+        "symbol",
+        "kind",
+        "size",  # signed change of the position, base currency
+        "price",
+        "fee",
+        "slippage",
+        "realised",
+        "funding",
+        "wallet",  # afterwards
+        "ambiguous",
+        "intent",  # row of `intents.parquet`
+    ),
+    EQUITY: (
+        "close_time",  # UTC ms
+        "equity",  # quote currency
+        "optimistic",  # under the better order of prices inside bars
+        "buy_and_hold",
+        "inverted",  # of the opposite intents
+        "drawdown",
+        "exposure",
+    ),
+    PRICES: (
+        "view",  # whole or last
+        "venue",
+        "symbol",
+        "timeframe",
+        "open_time",  # UTC ms
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+    ),
+}
+"""Columns of tables that are made for the folder alone; those of the others are fields of record arrays."""
