@@ -153,7 +153,7 @@ class TestABadEvent:
         }  # fmt: skip
 
     def test_that_could_not_be_read_at_all_stays_with_the_others(self):
-        found = judged("trades", {"price": -1.0}, {}, refused=((7, "broken_line", "1,2"), (1, "not_a_number", "x")))
+        found = judged("trades", {"price": -1.0}, {}, rejected=((7, "broken_line", "1,2"), (1, "not_a_number", "x")))
         assert [(event.number, event.reason) for event in found.rejected] == [
             (1, "not_a_number"), (2, "price_not_positive"), (7, "broken_line"),
         ]  # fmt: skip

@@ -28,11 +28,10 @@ from virtuoso.ingest.validate_bars import LARGEST_JUMP
 from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
-from virtuoso.types import Array, Times
+from virtuoso.types import Array, Mask, Times
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
-Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
 Codes = NDArray[np.int8]
 
@@ -200,7 +199,7 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> Mask:
 
 def _rejected(raw: RawEvents, code: Codes) -> tuple[RejectedRow, ...]:
     """Everything that goes to quarantine, in the order of the source."""
-    found = [RejectedRow(number, reason, text, None) for number, reason, text in raw.refused]
+    found = [RejectedRow(number, reason, text, None) for number, reason, text in raw.rejected]
     for i in np.flatnonzero(code):
         moment = None if raw.event_time[i] == NO_TIME else int(raw.event_time[i])
         values = {name: column[i].item() for name, column in raw.columns.items()}

@@ -82,7 +82,7 @@ class TestTheSpellings:
             f"{JANUARY + HOUR},often,0.1",
         ]
         raw = read(written(tmp_path / "BTCUSDT-fundingRate-2024-01.csv", [*lines, f"{JANUARY + 2 * HOUR},8,0.1"]))
-        assert [(number, reason) for number, reason, _ in raw.refused] == [(2, "not_a_number"), (3, "not_a_number")]
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [(2, "not_a_number"), (3, "not_a_number")]
         assert len(raw) == 1
 
 

@@ -63,7 +63,7 @@ class TestRecordedLines:
     def test_an_order_that_was_not_filled_whole_is_refused(self, read):
         (raw,) = read(SOLD, SOLD.replace("FILLED", "PARTIALLY_FILLED"))
         assert len(raw) == 1
-        assert [(number, reason) for number, reason, _ in raw.refused] == [(2, "not_filled")]
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [(2, "not_filled")]
 
 
 class TestDefects:
@@ -72,12 +72,12 @@ class TestDefects:
     def test_garbage_in_the_first_line_costs_that_line(self, read):
         btc, _ = read(GARBAGE, SOLD, BOUGHT)
         assert btc.rows.tolist() == [2]
-        assert btc.refused == ((1, "broken_line", GARBAGE),)
+        assert btc.rejected == ((1, "broken_line", GARBAGE),)
 
     def test_garbage_in_the_first_line_of_the_recording(self, real_data):
         parts = read_liquidations(real_data / "liquidations/ale_2024-06.csv.gz", now_ms=NOW)
         assert sum(len(raw) for raw in parts) == 101
-        assert [refused[:2] for raw in parts for refused in raw.refused] == [(1, "broken_line")]
+        assert [refused[:2] for raw in parts for refused in raw.rejected] == [(1, "broken_line")]
 
     def test_events_that_two_recorders_wrote_are_one(self, read):
         (raw,) = read(SOLD, SOLD, SOLD.replace("29500.0", "29500.000000000004"))
@@ -104,7 +104,7 @@ class TestDefects:
     def test_words_for_numbers_are_refused(self, read):
         btc, _ = read(SOLD, SOLD.replace("60000.0", "NaNa"), SOLD.replace("SELL", "HOLD"), BOUGHT)
         assert len(btc) == 1
-        assert [(number, reason) for number, reason, _ in btc.refused] == [(2, "not_a_number"), (3, "not_a_number")]
+        assert [(number, reason) for number, reason, _ in btc.rejected] == [(2, "not_a_number"), (3, "not_a_number")]
 
     def test_a_wall_clock_for_a_time_is_no_time(self, read):
         lines = [SOLD.replace(str(T), str(T + i)) for i in range(5)]

@@ -74,7 +74,7 @@ class TestBinanceArchives:
         assert raw.columns["id"].tolist() == [70, 71, 72, 73, 74]
         assert raw.columns["price"].tolist() == [100.5, 101.5, 102.5, 103.5, 104.5]
         assert raw.columns["size"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
-        assert raw.refused == ()
+        assert raw.rejected == ()
 
     def test_the_buyer_was_the_maker_so_the_taker_sold(self, tmp_path):
         (raw,) = read_trades(write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.csv", *aggregated(4)), now_ms=NOW)
@@ -220,10 +220,10 @@ class TestRowsThatCannotBeRead:
         rows[4] = rows[4].replace("false", "perhaps")
         (raw,) = read_trades(write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.csv", AGGREGATED, *rows), now_ms=NOW)
         assert raw.rows.tolist() == [2, 4, 7]
-        assert [(number, reason) for number, reason, _ in raw.refused] == [
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [
             (3, "broken_line"), (5, "not_a_number"), (6, "not_a_number"),
         ]  # fmt: skip
-        assert "many" in raw.refused[1][2]
+        assert "many" in raw.rejected[1][2]
 
     def test_a_table_of_something_else_is_said_to_be(self, tmp_path):
         with pytest.raises(UnreadableFileError, match="holds no trades: its first line is 'open_time,open'"):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.types import Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -33,7 +34,7 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import AmbiguousError, did_you_mean
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
     Column,
     Fields,
     Layout,
-    Mask,
     Table,
     by_symbol,
     open_table,
@@ -39,7 +39,7 @@ from virtuoso.venues.files.table import (
     to_numbers,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.raw_events import RawEvents
 
 RATES = ("last_funding_rate", "fundingrate", "funding_rate")
 TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")

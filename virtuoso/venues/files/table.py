@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from virtuoso.account.instrument import compact
 from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import (
     HEAD_BYTES,
     SUFFIXES,
@@ -35,9 +36,8 @@ from virtuoso.venues.files.file_io import (
 )
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents, Rejected, Times
+from virtuoso.venues.raw_events import RawEvents, Rejected
 
-Mask = NDArray[np.bool_]
 Fields = Sequence[str]
 Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 """Symbols as a file writes them, and the position of each row's; -1 where it names none."""
@@ -388,7 +388,7 @@ def raw_events(
         rows=table.rows[kept],
         event_time=times[kept],
         columns={name: column.values[kept] for name, column in columns.items()},
-        refused=tuple(sorted(rejected)),
+        rejected=tuple(sorted(rejected)),
         notes=notes,
         simulated=table.simulated,
     )
@@ -454,7 +454,7 @@ def events_by_symbol(
                 event_time=times[at],
                 columns={column: values[at] for column, values in columns.items()},
                 received_at=None if received_at is None else received_at[at],
-                refused=() if answer else tuple(sorted([*broken, *rejected])),
+                rejected=() if answer else tuple(sorted([*broken, *rejected])),
                 notes=() if answer else tuple(said),
                 simulated=table.simulated,
             )

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.types import Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import AUTO, DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -41,7 +42,7 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.raw_events import RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
 SINGLE = ("id", "price", "size", "quote", "time", "maker", "best")

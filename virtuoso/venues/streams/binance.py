@@ -118,9 +118,9 @@ class _Taken:
             if not read(self.by_key[key], line, message, stream):
                 self.left_out[f"{what} beside the market"] += 1
         except KeyError as error:
-            self.recording.refuse(line.row, "field_missing", f"{error} in {message!r}")
+            self.recording.reject(line.row, "field_missing", f"{error} in {message!r}")
         except (TypeError, ValueError, AttributeError, OverflowError):
-            self.recording.refuse(line.row, "not_a_number", repr(message))
+            self.recording.reject(line.row, "not_a_number", repr(message))
 
     def events(self, named: str | None) -> list[RawEvents]:
         """Everything taken, as raw events; `named` is the symbol in the file's name."""
@@ -140,10 +140,10 @@ class _Taken:
 
     def _with_notes(self, made: list[RawEvents]) -> list[RawEvents]:
         recording = self.recording
-        if not made and recording.refused:
-            row, reason, text = recording.refused[0]
+        if not made and recording.rejected:
+            row, reason, text = recording.rejected[0]
             raise UnreadableFileError(
-                f"{recording.path} holds nothing that can be read: {len(recording.refused):,} rows are refused, "
+                f"{recording.path} holds nothing that can be read: {len(recording.rejected):,} rows are refused, "
                 f"the first is row {row} ({reason}): {text[:60]!r}."
             )
         if self.left_out:
@@ -151,7 +151,7 @@ class _Taken:
             recording.notes.append(f"left out: {counts}")
         made = _on_the_venues_clock(recording, made)
         if made:
-            made[0] = replace(made[0], refused=tuple(recording.refused), notes=tuple(recording.notes))
+            made[0] = replace(made[0], rejected=tuple(recording.rejected), notes=tuple(recording.notes))
         return made
 
 

@@ -38,20 +38,20 @@ class Recording:
     ----------
     path : Path
     sha256 : str
-    refused : list of (int, str, str)
+    rejected : list of (int, str, str)
         Rows that could not be read: number from 1, reason, text.
     notes : list of str
     """
 
     path: Path
     sha256: str
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def refuse(self, row: int, reason: str, text: bytes | str) -> None:
+    def reject(self, row: int, reason: str, text: bytes | str) -> None:
         """Set a row aside."""
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        self.refused.append((row, reason, shown.strip()[:SHOWN]))
+        self.rejected.append((row, reason, shown.strip()[:SHOWN]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +127,19 @@ def _line(recording: Recording, row: int, text: bytes) -> Line | None:
     start = text.find(b"{")
     if start < 0:
         if b"://" not in text[:16]:
-            recording.refuse(row, "not_json", text)
+            recording.reject(row, "not_json", text)
         return None
     prefix = text[:start].rstrip()
     if prefix.endswith(b"["):  # a list of events, as streams of all symbols send them
         start, prefix = text.find(b"["), prefix[:-1].rstrip()
     received = _received(prefix) if prefix else None
     if prefix and received is None:
-        recording.refuse(row, "time_unreadable", text)
+        recording.reject(row, "time_unreadable", text)
         return None
     try:
         message = orjson.loads(text[start:])
     except orjson.JSONDecodeError:
-        recording.refuse(row, "not_json", text)
+        recording.reject(row, "not_json", text)
         return None
     asked = _SYMBOL.search(prefix) if b"symbol=" in prefix else None
     return Line(row, received, asked[1].decode().upper() if asked else None, message)
