@@ -224,7 +224,7 @@ def _received_before(new: EventRows, old: EventRows) -> Mask:
 
 
 def equal_to_any(incoming: EventRows, versions: EventRows) -> Mask:
-    """Which events equal a version that was superseded by other values, in all they carry."""
+    """Return which events equal a version that was superseded by other values, in all they carry."""
     answer = np.zeros(len(incoming), dtype=bool)
     remaining = versions
     while len(remaining) and len(incoming):  # one round a version of the same event: rarely more than one

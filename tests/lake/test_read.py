@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.archives import JANUARY, MINUTE, bars, env, minutes
-from tests.lake.test_store import SPOT, only, put
-from tests.market.test_attach import PERP
-from tests.market.test_attach import put as with_events
+from tests.lake.test_enrich import PERP
+from tests.lake.test_enrich import put as with_events
+from tests.lake.test_lake import SPOT, only, put
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError, NoDataError
