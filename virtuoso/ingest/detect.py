@@ -143,7 +143,7 @@ def _symbol_in_name(path: Path, wanted: str | None) -> str:
 
 
 def timeframe(raw: RawBars, groups: dict[Instrument, Mask], options: ImportOptions) -> Timeframe:
-    """Find the timeframe that the caller, the name and the bars themselves agree on.
+    """Return the timeframe that the caller, the name and the bars themselves agree on.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an event must be, kind by kind: the rules of the border (validate_events.py), and what counts as not known."""
+"""What an event must be, kind by kind: the rules of validation (validate_events.py), and what counts as not known."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
 def _describe(
     parts: Sequence[_Part], raws: Sequence[RawBars | RawEvents], options: ImportOptions, report: FileReport
 ) -> None:
-    """Say what a file holds, how it was read and which rules its rows break."""
+    """Write into the report what a file holds, how it was read and which rules its rows break."""
     report.instruments = sorted({str(part.instrument) for part in parts})
     report.kinds = list(dict.fromkeys(part.kind for part in parts))
     report.rows_read = sum(part.validated.total for part in parts)

@@ -4,7 +4,7 @@
    came. Open interest of zero is an outage of the venue: rejected as well, but it does not speak against the file.
 2. A ratio of zero or a NULL says nothing and is NaN. An event in which nothing is known is left out: nobody's fault.
 3. Settlements of funding are stamped some milliseconds after their minute, differently at every source; they are put
-   on it, so that two sources of one settlement tell of one event.
+   on it, so that two sources of one settlement hold one event.
 4. The same event twice is stored once. What only one of the two knows is kept; where they contradict each other, the
    later one in the source is kept and the earlier one is superseded.
 5. If too many events are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
@@ -162,7 +162,7 @@ def _once(events: Events) -> tuple[Events, Events, int]:
 
 
 def _one_of_each(events: Events, groups: list[Index]) -> tuple[Events, Events, int]:
-    """Settle groups of rows that tell of the same event, each in order of arrival."""
+    """Return one row of each group of rows about the same event; groups are in order of arrival."""
     names = [name for name in events.kind.columns if name not in events.kind.key]
     values = {name: events.columns[name].copy() for name in names}
     dropped, superseded, duplicates = [], [], 0

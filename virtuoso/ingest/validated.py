@@ -19,7 +19,7 @@ EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
 FEW = 3  # so many bad rows do not fail a small file
 NO_FAULT = ("outage",)
-"""Reasons that tell of the venue's silence, not of a damaged file."""
+"""Reasons that show an outage of the venue, not a damaged file."""
 
 
 class RejectedRow(NamedTuple):
@@ -86,7 +86,7 @@ def reject_bad_file(
     rules: Mapping[str, str],
     max_bad_share: float = MAX_BAD_SHARE,
 ) -> None:
-    """Let the rows of a file pass, or reject it whole.
+    """Reject a file with too many bad rows.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Order books as tables: tardis.dev changes and snapshots, and Binance's archived best quotes.
 
 1. tardis.dev `incremental_book_L2`: a row a level, `is_snapshot` rows make a whole book. No ids, so nothing can be
-   checked but the book itself (market/book.py).
+   checked but the book itself (market/features/book/).
 2. tardis.dev `book_snapshot_5` and `_25`: a row a book, cut at so many levels. Of several books in the same millisecond
    the last counts.
 3. Binance `bookTicker` archives: update id, best bid and ask. Their symbol stands in the file's name.

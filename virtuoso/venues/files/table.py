@@ -227,7 +227,7 @@ def plain_names(head: Head) -> set[str]:
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
-    """Tell columns of the same name apart; the first keeps it."""
+    """Return names of which none comes twice; of equal ones the first stays as it is."""
     return tuple(name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names))
 
 

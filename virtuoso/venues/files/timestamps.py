@@ -1,10 +1,10 @@
 """Times as files write them, made UTC milliseconds: numbers in some unit, or text and stamps with or without a zone.
 
 1. Numbers: the unit is decided once a file, from the middle of its values, since s, ms, us and ns between 2009 and
-   tomorrow do not overlap. A row that does not fit the unit of its file is left to the border
+   tomorrow do not overlap. A row that does not fit the unit of its file is left to validation
    (ingest/validate_bars.py).
 2. Text and stamps with an offset say themselves what they mean.
-3. Text and stamps without one are refused until the user names the zone: nobody can see whether 03:00 is UTC.
+3. Text and stamps without one are rejected until the user names the zone: nobody can see whether 03:00 is UTC.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class FileTimes:
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """Find a time zone by its name.
+    """Return a time zone by its name.
 
     Raises
     ------

@@ -6,12 +6,12 @@
    `liquidations` have the same columns, so that the file's name decides.
 3. Tables with a header row that names price, size, time and side in the usual words.
 4. Recordings of Binance's aggTrade stream as lines of `recv_ms, symbol, agg_trade_id, price, qty, trade_ms,
-   is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is refused: when the trade happened
+   is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is rejected: when the trade happened
    is not known, and the moment of receipt is something else.
 
-A file may hold a *selection* of a stream, such as trades above 15,000 USD. Folded as if it were all of them it would
+A file may hold a *selection* of a stream, such as trades above 15,000 USD. Read as if it were all of them it would
 give wrong volumes, counts and bars, without a trace. Binance numbers its trades without gaps, so a selection shows:
-most steps between ids are longer than one. It is refused unless the user says that it is to be taken for trades.
+most steps between ids are longer than one. It is rejected unless the user says that it is to be taken for trades.
 
 An aggregated row says how many single trades it stands for through its first and last id (`count`); where a source says
 neither, `count` is NaN.

@@ -1,7 +1,7 @@
 """Recorded Binance streams, spot and USD-M, as events: what was sent, under our names, not validated yet.
 
 1. `recordings.py` gives the messages of a file: lines with a receive time, or one JSON list.
-2. Each message is told by its `e`, or by its fields where Binance sends none: `depthUpdate` and REST snapshots become
+2. Each message is known by its `e`, or by its fields where Binance sends none: `depthUpdate` and REST snapshots become
    depth, `bookTicker` ticker, `trade` and `aggTrade` trades, `forceOrder` liquidations, `markPriceUpdate` prices. What
    else was recorded beside them is counted in the notes and left out.
 3. `m: true` says that the buyer was the maker: the taker sold, side -1.

@@ -97,7 +97,7 @@ class Levels:
             self._convert()
 
     def _convert(self) -> None:
-        """Make numbers of the levels that wait; a message with one that is none is refused."""
+        """Make numbers of the levels that wait; a message with one that is none is rejected."""
         try:
             flat = np.fromiter(map(float, chain.from_iterable(self.pending)), dtype=np.float64)
             if len(flat) != 2 * len(self.pending):

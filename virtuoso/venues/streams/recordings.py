@@ -27,7 +27,7 @@ _TIME = re.compile(rb"(\d{9,19})(?:\.(\d+))?:?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([A-Za-z0-9]+)")
 _NS = 1_000_000_000
 SHOWN = 200
-"""Characters of a refused row that are kept."""
+"""Characters of a rejected row that are kept."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ def open_recording(path: Path) -> Recording:
 
 
 def messages(recording: Recording) -> Iterator[Line]:
-    """Give each message of a file in order; what is no JSON is refused.
+    """Yield each message of a file in order; what is no JSON is rejected.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _lines(recording: Recording, stream: Any) -> Iterator[tuple[int, bytes]]:
 
 
 def _line(recording: Recording, row: int, text: bytes) -> Line | None:
-    """Read `<time> <JSON>`; nothing where it is refused or only names a connection."""
+    """Read `<time> <JSON>`; None where it is rejected or only names a connection."""
     start = text.find(b"{")
     if start < 0:
         if b"://" not in text[:16]:
