@@ -54,7 +54,7 @@ from virtuoso.research.crosscheck.orders import Terms
 from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.result import SweepResult
-from virtuoso.research.validation.barriers import outcomes
+from virtuoso.research.validation.barriers import barrier_labels
 from virtuoso.research.validation.calibration import calibrate
 from virtuoso.research.validation.ic import information
 from virtuoso.research.validation.overfitting import (
@@ -64,7 +64,7 @@ from virtuoso.research.validation.overfitting import (
     stepwise,
     superior_ability,
 )
-from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.robustness import RunReturns, robustness
 from virtuoso.signals.strategy import intents
 from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings
@@ -278,8 +278,8 @@ def of_comparisons(result: PortfolioResult) -> Found:
     run = result.stage, result.intents_of, result.account
     for case in (*costs(*run), *delay(*run)):
         yield f"stress.{case.name}", plain(case)
-    evidence = Evidence(result.daily_returns, len(result.closed))
-    yield "honesty", plain(judge(evidence))
+    evidence = RunReturns(result.daily_returns, len(result.closed))
+    yield "honesty", plain(robustness(evidence))
 
 
 def of_sweep(result: SweepResult) -> Found:
@@ -293,7 +293,7 @@ def of_sweep(result: SweepResult) -> Found:
 def of_statistics(daily: Array, trades: NDArray[np.int64]) -> Found:
     """How much of the best of a search luck explains; a column a configuration, a row a day."""
     best = int(np.argmax(daily.mean(axis=0)))
-    yield "honesty", plain(judge(Evidence(daily[:, best].copy(), int(trades[best]), daily, trades)))
+    yield "honesty", plain(robustness(RunReturns(daily[:, best].copy(), int(trades[best]), daily, trades)))
     yield from under("overfitting", overfitting_probability(daily))
     yield from under("superior", superior_ability(daily, trades))
     yield "stepwise", stepwise(daily, trades)
@@ -326,7 +326,7 @@ def of_vectorbt(market: Market, scores: Scores, configurations: int) -> Found:
 def of_research(scores: list[Scores], market: Market) -> Found:
     """What scores know of the returns that follow."""
     yield from under("information", information(scores[0], ("1h", "4h")).rows)
-    found = outcomes(scores, market.settings.signals)
+    found = barrier_labels(scores, market.settings.signals)
     yield from under("outcomes", found.rows)
     yield "outcomes.left_out", sorted(found.left_out.values())
     study = calibrate(scores, market.settings.signals)

@@ -302,7 +302,7 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
-    from virtuoso.reports.demo_page import Coin, DemoPage
+    from virtuoso.reports.demo_page import CoinReport, DemoPage
     from virtuoso.reports.tearsheet.model import TearSheet
     from virtuoso.runs.read import read_run
     from virtuoso.signals.message.store import SignalFolder
@@ -316,7 +316,7 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
                 _keep_or_save(each.result, made.folder / each.symbol, folder)
                 written = [SignalFolder(fresh).save(signal) for signal in each.signals]
                 href = f"{each.symbol}/{TEARSHEET_HTML}"
-                coins.append(Coin(each.scores, TearSheet(read_run(folder)), href, written[::-1]))
+                coins.append(CoinReport(each.scores, TearSheet(read_run(folder)), href, written[::-1]))
             steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
             page = DemoPage(coins, steps, made.days, made.seed, settings.signals.min_coverage)
             (fresh / PAGE).write_text(page.html(), encoding="utf-8")

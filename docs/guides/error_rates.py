@@ -19,7 +19,7 @@ import numpy as np
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
 from virtuoso.research.backtest.stress import Case, Plateau
-from virtuoso.research.tracking.experiments import Trial, Tried, sharpes
+from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import (
     Moments,
@@ -33,7 +33,7 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.plausibility import Truth
-from virtuoso.research.validation.robustness import FEWER_BLOCKS, WALKS, Evidence, judge
+from virtuoso.research.validation.robustness import FEWER_BLOCKS, WALKS, RunReturns, robustness
 from virtuoso.research.validation.splits import WalkForward
 from virtuoso.research.validation.tail_risk import Tail
 from virtuoso.research.validation.verdict import (
@@ -43,7 +43,7 @@ from virtuoso.research.validation.verdict import (
     MOST_SUPERIOR,
     Decision,
     Stressed,
-    decide,
+    reach_verdict,
 )
 
 HERE = Path(__file__).parent
@@ -118,17 +118,17 @@ def stressed(daily: np.ndarray, exposure: float = EXPOSURE) -> Stressed:
     )  # fmt: skip
 
 
-def ships(daily: np.ndarray, tried: Tried | None = None, exposure: float = EXPOSURE) -> bool:
+def ships(daily: np.ndarray, tried: TrialCount | None = None, exposure: float = EXPOSURE) -> bool:
     """Whether the verdict ships it; what luck explains too well is not asked any further."""
     if not 1.0 - psr(Moments.of(daily)) <= MOST_LUCK:
         return False
-    found = decide(judge(Evidence(daily, 300), tried), stressed(daily, exposure))
+    found = reach_verdict(robustness(RunReturns(daily, 300), tried), stressed(daily, exposure))
     return found.decision is Decision.SHIP
 
 
-def singles(table: np.ndarray) -> Tried:
+def singles(table: np.ndarray) -> TrialCount:
     """Count each column as a run of its own."""
-    return Tried.of([Trial("", ("any",), 0, 1, "", str(k)).seen(column) for k, column in enumerate(table.T)])
+    return TrialCount.of([Trial("", ("any",), 0, 1, "", str(k)).seen(column) for k, column in enumerate(table.T)])
 
 
 @cache
@@ -145,7 +145,7 @@ def statistics(table: np.ndarray, best: int, walked: float) -> Iterator[tuple[st
     yield "psr", above >= CONFIDENCE
     yield "track", min_track_record(record) <= DAYS
     yield "luck", 1.0 - above <= MOST_LUCK
-    chosen, tried = Moments.of(table[:, best]), Tried.of_search(table)
+    chosen, tried = Moments.of(table[:, best]), TrialCount.of_search(table)
     variance = float(np.fmax(tried.variance_beside(chosen.sharpe), sharpe_error(chosen) ** 2))
     yield "deflated", deflated_sharpe(chosen, tried.effective, variance) >= CONFIDENCE
     yield "overfitting", overfitting_probability(table, FEWER_BLOCKS).probability <= MOST_OVERFITTING

@@ -16,7 +16,7 @@ from virtuoso.account import state as s
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.errors import NoDataError, check_room
 from virtuoso.jit.kernel import kernel, uncounted
-from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.research.crosscheck.orders import KnownBars, Terms
 from virtuoso.research.sweep.decisions import Changes, Sides
 from virtuoso.research.sweep.plans import (
     AMBIGUOUS,
@@ -239,7 +239,7 @@ class VectorbtSweep(Sweep):
 
     def _bars(self, stage):
         """Known bars as vectorbt is handed them, at their own places; NaN elsewhere."""
-        tape = Tape.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
+        tape = KnownBars.of(self.scores.frame.base, self.scores.start, self.scores.start + len(self.scores))
         bars = np.full((len(self.scores), 1, s.BAR_COLUMNS), np.nan)
         at = tape.numbers - self.scores.start
         columns = ((s.OPEN, tape.open), (s.HIGH, tape.high), (s.LOW, tape.low), (s.CLOSE, tape.close))

@@ -7,8 +7,8 @@ from tests.account.event_lists import bar, kinds, long_, still, trade
 from tests.account.slow_account import Order
 from tests.builders import START
 from tests.reports.pages import page_of
+from tests.research.backtest.test_backtest import run as run_portfolio
 from tests.research.scenes import bars, flat, intents, unscored, walk
-from tests.research.test_portfolio_backtest import run as run_portfolio
 from virtuoso.account.records import STOP
 from virtuoso.account.risk import LIMITS, Limits, Rules
 from virtuoso.clock import Env

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.reports.pages import page_of
+from tests.research.backtest.test_backtest import COSTLY, NO_FUNDING, run, trade, two, whole
 from tests.research.scenes import bars, flat, intents, market, random_intents, unscored, walk
-from tests.research.test_portfolio_backtest import COSTLY, NO_FUNDING, run, trade, two, whole
 from virtuoso.errors import NoDataError
 from virtuoso.market.events import events_of
 from virtuoso.market.schema.kinds import KINDS

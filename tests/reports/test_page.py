@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.reports.pages import Tree, page_of
+from tests.research.backtest.test_backtest import COSTLY, whole
 from tests.research.scenes import bars, flat, intents, market, random_intents, scored, unscored
-from tests.research.test_portfolio_backtest import COSTLY, whole
 from virtuoso.account.records import TRADE
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.gaps import TRADED
 from virtuoso.reports.charts.base import MOST_POINTS, thinned
-from virtuoso.reports.charts.candles import stretch
+from virtuoso.reports.charts.candles import chart_bars
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.runs.read import read_run
@@ -170,7 +170,7 @@ class TestTheCandles:
 
     def test_only_published_bars_are_drawn(self):
         frame = market(3, bars=900)
-        shown = stretch(unscored(frame), np.empty(0, dtype=TRADE), 900)
+        shown = chart_bars(unscored(frame), np.empty(0, dtype=TRADE), 900)
         drawn = shown.bars.first + np.flatnonzero(shown.drawn)
         published = frame.base.first + np.flatnonzero(frame.base.state == TRADED)
         assert set(drawn.tolist()) == set(published.tolist())
@@ -185,13 +185,13 @@ class TestTheCandles:
         scores = unscored(frame)
         slower = replace(scores, prism=replace(PRISM, timeframes={"1m": 0.6, "30m": 0.4}))
         result = run(slower, intents(frame, (1_000, 1, 1.0, 1e6), (3_000, 0)))
-        shown = stretch(slower, result.trades)
+        shown = chart_bars(slower, result.trades)
         assert shown.bars.timeframe == Timeframe("30m")
         first, last = shown.place(result.trades["entry_number"])[0], shown.place(result.trades["exit_number"])[0]
         assert 0.0 <= first < last <= len(shown.bars)
 
     def test_a_base_bar_lies_where_its_slow_bar_is_drawn(self):
-        shown = stretch(unscored(flat(n=50)), np.empty(0, dtype=TRADE))
+        shown = chart_bars(unscored(flat(n=50)), np.empty(0, dtype=TRADE))
         numbers = np.arange(shown.bars.first, shown.bars.end)
         np.testing.assert_allclose(shown.place(numbers), np.arange(len(numbers)))
 

@@ -19,13 +19,13 @@ import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.research.backtest.stress import Case, Plateau
-from virtuoso.research.tracking.experiments import Trial, Tried, sharpes
+from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import Moments
 from virtuoso.research.validation.plausibility import Truth
-from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.robustness import RunReturns, robustness
 from virtuoso.research.validation.tail_risk import Tail
-from virtuoso.research.validation.verdict import Decision, Stressed, Verdict, decide
+from virtuoso.research.validation.verdict import Decision, Stressed, Verdict, reach_verdict
 
 SPREAD = 0.01
 """Standard deviation of every configuration's daily returns."""
@@ -84,11 +84,11 @@ def stressed(daily: np.ndarray) -> Stressed:
                     Truth(Foresight(True, "orders know the past alone")))  # fmt: skip
 
 
-def tried_in(world: World, returns: np.ndarray) -> Tried:
+def tried_in(world: World, returns: np.ndarray) -> TrialCount:
     if not world.one_by_one:
-        return Tried.of_search(returns)
+        return TrialCount.of_search(returns)
     singles = [Trial("", ("any",), 0, 1, "", str(k)).seen(column) for k, column in enumerate(returns.T)]
-    return Tried.of(singles)
+    return TrialCount.of(singles)
 
 
 def verdict_in(world: World, random: np.random.Generator, *, cheaply: bool = False) -> Verdict:
@@ -97,13 +97,13 @@ def verdict_in(world: World, random: np.random.Generator, *, cheaply: bool = Fal
     best = chosen_of(returns)
     searched = world.configurations > 1 and not world.one_by_one
     counts = np.full(world.configurations, 300) if searched else None
-    alone = Evidence(returns[:, best], trades=300)
+    alone = RunReturns(returns[:, best], trades=300)
     tried = tried_in(world, returns)
     if cheaply or not searched:
-        found = decide(judge(alone, tried), stressed(alone.daily))
+        found = reach_verdict(robustness(alone, tried), stressed(alone.daily))
         if not searched or found.decision is not Decision.SHIP:
             return found
-    return decide(judge(Evidence(alone.daily, 300, returns, counts), tried), stressed(alone.daily))
+    return reach_verdict(robustness(RunReturns(alone.daily, 300, returns, counts), tried), stressed(alone.daily))
 
 
 def shipped(world: World, worlds: int, seed: int = 0) -> float:

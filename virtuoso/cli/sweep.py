@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.research.sweep.result import SweepResult
-    from virtuoso.research.validation.robustness import Honesty
+    from virtuoso.research.validation.robustness import Robustness
 
 
 def sweep(
@@ -80,7 +80,7 @@ def sweep(
     return Answer(data, lambda: _swept(result, honesty, top, folder), following)
 
 
-def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
+def _told(honesty: Robustness) -> Iterator[tuple[str, Any]]:
     """The box by name; null is *not testable*."""
     yield "tries", honesty.tried.configurations
     yield "effective_tries", honesty.tried.effective
@@ -90,7 +90,7 @@ def _told(honesty: Honesty) -> Iterator[tuple[str, Any]]:
     yield "not_testable", dict(honesty.why)
 
 
-def _swept(result: SweepResult, honesty: Honesty, top: int, folder: Path) -> Iterator[RenderableType]:
+def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole

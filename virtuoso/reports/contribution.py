@@ -48,7 +48,7 @@ _STYLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ContributionLine:
     """One line of the table, its cells written.
 
     Attributes
@@ -110,8 +110,8 @@ class Contribution:
 
     title: str
     moment: str
-    lines: tuple[Line, ...]
-    final: Line
+    lines: tuple[ContributionLine, ...]
+    final: ContributionLine
     footnote: str = FOOTNOTE
 
     def to_text(self, *, footnote: bool = True) -> str:
@@ -148,7 +148,7 @@ class Contribution:
             parts += [Text(), Text(self.footnote, style="dim")]
         return Group(*parts)
 
-    def _rich_cells(self, line: Line) -> list[RenderableType]:
+    def _rich_cells(self, line: ContributionLine) -> list[RenderableType]:
         from rich.text import Text
 
         styles = ("", _STYLES[line.lean], "", "", _STYLES[line.div_effect], _STYLES[line.lean])
@@ -204,10 +204,10 @@ def contributions(explanation: Explanation) -> Iterator[Contribution]:
         yield contribution(explanation, face)
 
 
-def _line(row: Row) -> Line:
+def _line(row: Row) -> ContributionLine:
     known = row.score == row.score
     bonus = row.bonus if known else float("nan")
-    return Line(
+    return ContributionLine(
         component=row.title,
         score=number(row.score, 1),
         weight=number(row.weight, 3) if known else DASH,
@@ -222,11 +222,11 @@ def _line(row: Row) -> Line:
     )
 
 
-def _final(rows: list[Row], score: float) -> Line:
+def _final(rows: list[Row], score: float) -> ContributionLine:
     """The last line: the score itself, with the sums of what is known above it."""
     known = [row for row in rows if row.score == row.score]
     bonus = sum(row.bonus for row in known) if known else float("nan")
-    return Line(
+    return ContributionLine(
         component="FINAL SCORE",
         score=number(score, 1),
         weight=number(sum(row.weight for row in known), 3) if known else DASH,

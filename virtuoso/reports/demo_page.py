@@ -30,7 +30,7 @@ NOT_YET = (
 
 
 @dataclass(frozen=True)
-class Coin:
+class CoinReport:
     """What was found about one coin.
 
     Attributes
@@ -94,14 +94,14 @@ class DemoPage:
 
     Attributes
     ----------
-    coins : sequence of Coin
+    coins : sequence of CoinReport
     steps : sequence of (name, what came of it, seconds, command)
     days, seed : int
     min_coverage : float, 0..1
         Share of the weight that must be known before anything is signalled.
     """
 
-    coins: Sequence[Coin]
+    coins: Sequence[CoinReport]
     steps: Sequence[tuple[str, str, str, str]]
     days: int
     seed: int

@@ -89,7 +89,7 @@ def _bucket_cell(row: np.void) -> dict[str, str]:
     }
 
 
-def span(ms: int) -> str:
+def duration(ms: int) -> str:
     """Write a duration as `30 s`, `15 min`, `4.5 h` or `3.0 d`."""
     minutes = ms // 60_000
     if minutes < 60:

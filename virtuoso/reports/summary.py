@@ -18,7 +18,7 @@ from virtuoso.account.metrics import DEPTH_TAKEN, LEAST_DAYS, LEAST_TRADES
 from virtuoso.account.risk import LEAST_SHARED
 from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.metrics import METRICS, Finding
-from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.read import Facts, RunData, RunTable
 from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES
 
 ENOUGH_TRADES = 30
@@ -439,7 +439,7 @@ def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )
 
 
-def group_cells(table: Table, row: int) -> tuple[str, str, str, str, str]:
+def group_cells(table: RunTable, row: int) -> tuple[str, str, str, str, str]:
     """Trades, share that gained, P&L, mean R and its interval of a line of a breakdown, written."""
     low, mean, high = (float(table[name][row]) for name in ("low_r", "mean_r", "high_r"))
     return (
@@ -451,7 +451,7 @@ def group_cells(table: Table, row: int) -> tuple[str, str, str, str, str]:
     )
 
 
-def most_traded(table: Table, by: str, most: int) -> tuple[np.ndarray, int]:
+def most_traded(table: RunTable, by: str, most: int) -> tuple[np.ndarray, int]:
     """Return the rows of a breakdown with the most trades, in their order, and how many are left out."""
     rows = np.flatnonzero(table["by"] == by) if table else np.empty(0, dtype=np.int64)
     if len(rows) <= most:
@@ -459,7 +459,7 @@ def most_traded(table: Table, by: str, most: int) -> tuple[np.ndarray, int]:
     return rows[np.argsort(-table["trades"][rows], kind="stable")[:most]], len(rows) - most
 
 
-def _broken_down(table: Table, by: str) -> Iterator[str]:
+def _broken_down(table: RunTable, by: str) -> Iterator[str]:
     """Lines of one breakdown; nothing where it has a single group."""
     rows, more = most_traded(table, by, MOST_ROWS)
     if len(rows) < 2:

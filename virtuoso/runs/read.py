@@ -20,7 +20,7 @@ from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMA
 from virtuoso.types import Array
 
 Facts = Mapping[str, Any]
-Table = Mapping[str, NDArray[Any]]
+RunTable = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class RunData:
 
     name: str
     facts: dict[str, Facts] = field(repr=False)
-    tables: dict[str, Table] = field(repr=False)
+    tables: dict[str, RunTable] = field(repr=False)
     summary: str = field(default="", repr=False)
 
     def fact(self, file: str) -> Facts:
         """Content of a JSON file; empty if it is absent."""
         return self.facts.get(file, {})
 
-    def table(self, file: str) -> Table:
-        """Columns of a Parquet file; empty if it is absent."""
+    def table(self, file: str) -> RunTable:
+        """RunTable of a Parquet file; empty if it is absent."""
         return self.tables.get(file, {})
 
     @property
@@ -144,7 +144,7 @@ def _read_json(file: Path) -> Facts:
     return found
 
 
-def _read_table(file: Path) -> Table:
+def _read_table(file: Path) -> RunTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.research.backtest.test_backtest import trade, two
 from tests.research.scenes import bars, intents, market, random_intents, unscored, walk
-from tests.research.test_portfolio_backtest import trade, two
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import max_drawdown
 from virtuoso.account.records import CLOSED, ENTERED, KINDS, OPEN, REASONS, STOPPED, TARGETED
@@ -358,12 +358,12 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 from pathlib import Path
-from tests.research.test_portfolio_backtest import trade, two
+from tests.research.backtest.test_backtest import trade, two
 from tests.research.scenes import market, scored
 from virtuoso import workflows
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
-from virtuoso.reports.demo_page import Coin, DemoPage
+from virtuoso.reports.demo_page import CoinReport, DemoPage
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.runs.read import read_run
 
@@ -375,7 +375,7 @@ folder, _ = workflows.save_run(result, settings=settings)
 assert all(file.is_file() for file in workflows.report(folder, settings=settings))
 assert len(workflows.sweep(scores, 3, settings=settings, **terms)) == 3
 sheet = TearSheet(read_run(folder))
-assert "tear sheet" in DemoPage([Coin(scores, sheet, "x", [])], [], 2, 7, 0.4).html()
+assert "tear sheet" in DemoPage([CoinReport(scores, sheet, "x", [])], [], 2, 7, 0.4).html()
 for needs_it in (result.to_vectorbt, lambda: workflows.cross_check(result)):
     try:
         needs_it()

@@ -18,7 +18,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, policy_for
 from virtuoso.market.schema.columns import REQUIRED
 from virtuoso.research.crosscheck import orders
-from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.research.crosscheck.orders import KnownBars, Terms
 from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.crosscheck.vectorbt import fill_orders
 from virtuoso.signals import strategy
@@ -68,7 +68,7 @@ class TestDecideAtTheCloseActAtTheNextOpen:
     def test_nothing_after_the_next_open_decides_what_is_ordered(self):
         frame = market(3, bars=1_500)
         made = random_intents(frame, 3, 60)
-        tape = Tape.of(frame.base, frame.start, frame.stop)
+        tape = KnownBars.of(frame.base, frame.start, frame.stop)
         whole = orders.plan_orders(made, tape, Terms()).orders
         k = 40
         cut = int(made["number"][k]) + 2
@@ -77,7 +77,7 @@ class TestDecideAtTheCloseActAtTheNextOpen:
         for name in ("high", "low", "close"):
             columns[name][cut - 1 - base.first :] = 7_777.0
         columns["open"][cut - base.first :] = 7_777.0
-        other = Tape.of(replace(base, columns=columns), frame.start, frame.stop)
+        other = KnownBars.of(replace(base, columns=columns), frame.start, frame.stop)
         garbage = orders.plan_orders(made, other, Terms()).orders
         assert whole[: k + 1].tobytes() == garbage[: k + 1].tobytes()
 
@@ -328,7 +328,7 @@ class TestAgainstASlowTwin:
 
         frame = walk(9, 2_000)
         made = random_intents(frame, 9, 200)
-        tape, terms = Tape.of(frame.base, frame.start, frame.stop), Terms()
+        tape, terms = KnownBars.of(frame.base, frame.start, frame.stop), Terms()
         fills = fill_orders(orders.plan_orders(made, tape, terms).orders, tape, terms, Timeframe("1m"))
         size = np.zeros((len(tape), 2))
         price = np.full((len(tape), 2), np.nan)

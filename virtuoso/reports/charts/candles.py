@@ -38,7 +38,7 @@ BODY = 0.66
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ChartBars:
     """Bars that are shown.
 
     Attributes
@@ -70,7 +70,7 @@ class Stretch:
         return where
 
 
-def stretch(scores: Scores, trades: np.ndarray, bars: int = BARS) -> Stretch:
+def chart_bars(scores: Scores, trades: np.ndarray, bars: int = BARS) -> ChartBars:
     """Choose the clock and the bars on which the last trades can be seen.
 
     Parameters
@@ -93,10 +93,10 @@ def stretch(scores: Scores, trades: np.ndarray, bars: int = BARS) -> Stretch:
         end = min(end, int(trades["exit_number"][-1]) // ratio + 1 + AFTER)
     first = max(end - bars, -(-scores.start // ratio))
     shown = frame.bars(chosen)
-    return Stretch(shown.since(first).until(end), frame.timeframe)
+    return ChartBars(shown.since(first).until(end), frame.timeframe)
 
 
-def time_axis(panels: list[Axes], shown: Stretch, ticks: int) -> None:
+def time_axis(panels: list[Axes], shown: ChartBars, ticks: int) -> None:
     """Bars stand at whole numbers; dates are written where the calendar has round ones."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 
@@ -116,20 +116,20 @@ def time_axis(panels: list[Axes], shown: Stretch, ticks: int) -> None:
         _hatch_unknown(panel, shown)
 
 
-def _hatch_unknown(axes: Axes, shown: Stretch) -> None:
+def _hatch_unknown(axes: Axes, shown: ChartBars) -> None:
     """Hatch the stretches that are not known, over the whole height."""
     unknown = np.concatenate(([0], (shown.bars.state == UNKNOWN).astype(np.int8), [0]))
     for a, b in np.flatnonzero(np.diff(unknown)).reshape(-1, 2):
         axes.axvspan(a - 0.5, b - 0.5, facecolor="none", edgecolor=LIGHT.line, hatch="////", linewidth=0)
 
 
-def price_panel(axes: Axes, shown: Stretch, trades: np.ndarray, *, wide: bool) -> None:
+def price_panel(axes: Axes, shown: ChartBars, trades: np.ndarray, *, wide: bool) -> None:
     """Draw candles with the trades that touch the stretch, and the levels of the last of them at the right edge.
 
     Parameters
     ----------
     axes : Axes
-    shown : Stretch
+    shown : ChartBars
     trades : array of TRADE
     wide : bool
         Whether there is room to write prices beside the levels.
@@ -149,7 +149,7 @@ def price_panel(axes: Axes, shown: Stretch, trades: np.ndarray, *, wide: bool) -
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: price(x)))
 
 
-def _candles(axes: Axes, shown: Stretch) -> None:
+def _candles(axes: Axes, shown: ChartBars) -> None:
     """Hollow where the close is higher, filled where it is lower: readable without colour."""
     from matplotlib.collections import LineCollection, PolyCollection
 
@@ -172,7 +172,7 @@ def _candles(axes: Axes, shown: Stretch) -> None:
     axes.autoscale_view()
 
 
-def _trade(axes: Axes, shown: Stretch, trade: np.void) -> None:
+def _trade(axes: Axes, shown: ChartBars, trade: np.void) -> None:
     """Mark where a trade began and ended, and what it risked and hoped for in between."""
     start, end = float(shown.place(trade["entry_number"])), float(shown.place(trade["exit_number"]))
     side, entry = int(trade["side"]), float(trade["entry_price"])
@@ -186,7 +186,7 @@ def _trade(axes: Axes, shown: Stretch, trade: np.void) -> None:
         axes.plot([end], [float(trade["exit_price"])], "x", color=LIGHT.ink, markersize=6, markeredgewidth=1.4)
 
 
-def _entry_mark(axes: Axes, shown: Stretch, start: float, entry: float, side: int) -> None:
+def _entry_mark(axes: Axes, shown: ChartBars, start: float, entry: float, side: int) -> None:
     """Put an arrow clear of the bar of the entry: below it pointing up, or above it pointing down."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -225,7 +225,7 @@ def _levels(axes: Axes, trade: np.void, wide: bool) -> None:
         )  # fmt: skip
 
 
-def volume_panel(axes: Axes, shown: Stretch) -> None:
+def volume_panel(axes: Axes, shown: ChartBars) -> None:
     """Draw the volume of the bars that were in the data."""
     at = np.flatnonzero(shown.drawn)
     axes.bar(at, shown.bars.columns["volume"][at], width=BODY, color=LIGHT.neutral, alpha=0.45, linewidth=0)
@@ -233,7 +233,7 @@ def volume_panel(axes: Axes, shown: Stretch) -> None:
     axes.text(0.0, 0.98, "volume", transform=axes.transAxes, fontsize=SMALL, color=LIGHT.quiet, va="top")
 
 
-def score_lines(scores: Scores, shown: Stretch) -> dict[str, Array]:
+def score_lines(scores: Scores, shown: ChartBars) -> dict[str, Array]:
     """Return confluence and the faces that are known anywhere, as they stood at the close of each bar that is shown."""
     at = np.arange(shown.bars.first + 1, shown.bars.end + 1) * shown.ratio - 1 - scores.start
     inside = (at >= 0) & (at < len(scores))

@@ -35,7 +35,7 @@ from virtuoso.reports.charts.base import (
     to_svg,
 )
 from virtuoso.reports.charts.candles import (
-    Stretch,
+    ChartBars,
     price_panel,
     score_panel,
     score_reach,
@@ -44,7 +44,7 @@ from virtuoso.reports.charts.candles import (
 )
 from virtuoso.reports.format import MINUS, percent, plural, price, whole
 from virtuoso.reports.palette import LIGHT
-from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.read import Facts, RunData, RunTable
 from virtuoso.runs.schema import EQUITY, RELIABILITY, SCORES, TRADES
 from virtuoso.runs.schema import PRICES as PRICES_KEPT
 from virtuoso.types import Array
@@ -168,7 +168,7 @@ class Traded:
     symbol : str
         Empty where the run does not say.
     trades : mapping of str to array
-        Columns of `trades.parquet`, of this symbol.
+        RunTable of `trades.parquet`, of this symbol.
     of : int
         Trades of all symbols.
     bars : mapping of str to mapping of str to array
@@ -176,9 +176,9 @@ class Traded:
     """
 
     symbol: str
-    trades: Table
+    trades: RunTable
     of: int
-    bars: Mapping[str, Table]
+    bars: Mapping[str, RunTable]
 
     @property
     def n(self) -> int:
@@ -209,7 +209,7 @@ def traded(run: RunData) -> Traded | None:
     return Traded(symbol, chosen, len(mine), views)
 
 
-def _instruments(table: Table) -> NDArray[Any]:
+def _instruments(table: RunTable) -> NDArray[Any]:
     """Symbol and venue of each row; empty where the table says neither."""
     n = len(next(iter(table.values())))
     if "symbol" not in table:
@@ -294,7 +294,7 @@ def last_trades(run: RunData, found: Traded, width: int) -> Chart | None:
     base = Timeframe(f"{run.bar_ms // 1_000}s")
     clock = Timeframe(str(rows["timeframe"][0]))
     columns = {name: rows[name] for name in (*PRICES, "volume")}
-    shown = Stretch(Bars.from_rows(clock, rows["open_time"], columns, GapPolicy("cut", 0)), base)
+    shown = ChartBars(Bars.from_rows(clock, rows["open_time"], columns, GapPolicy("cut", 0)), base)
     strips = _strips(run.fact(SCORES).get("strips"), shown)
     words = f"Last trades of {found.symbol} on {clock} bars" + (", with the scores of the faces" if strips else "")
     wide = width >= WIDE
@@ -302,7 +302,7 @@ def last_trades(run: RunData, found: Traded, width: int) -> Chart | None:
     return Chart("last", words, width, height, lambda f: _last(f, found, shown, strips), run.is_simulated)
 
 
-def _strips(told: Facts | None, shown: Stretch) -> dict[str, Array]:
+def _strips(told: Facts | None, shown: ChartBars) -> dict[str, Array]:
     """Scores at the closes of the bars that are shown, by name; empty where they were not kept."""
     if not told or told["timeframe"] != shown.bars.timeframe.name:
         return {}
@@ -315,7 +315,7 @@ def _strips(told: Facts | None, shown: Stretch) -> dict[str, Array]:
     return strips
 
 
-def _last(figure: Figure, found: Traded, shown: Stretch, strips: Mapping[str, Array]) -> None:
+def _last(figure: Figure, found: Traded, shown: ChartBars, strips: Mapping[str, Array]) -> None:
     width, height = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
     wide = width >= WIDE
     heights = [9.0 if wide else 7.0, *([1.3, *[1.0] * len(strips)] if strips else [])]
@@ -336,7 +336,7 @@ def _last(figure: Figure, found: Traded, shown: Stretch, strips: Mapping[str, Ar
     )
 
 
-def _as_trades(table: Table, ms: int) -> np.ndarray:
+def _as_trades(table: RunTable, ms: int) -> np.ndarray:
     """Return rows of `trades.parquet` as the candle chart takes them: array of TRADE."""
     trades = np.zeros(len(table["entry_time"]), dtype=TRADE)
     for name in trades.dtype.names or ():

@@ -26,7 +26,7 @@ from virtuoso.reports.contribution import Contribution, contribution
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural, price, whole
 from virtuoso.reports.metrics import METRICS, Finding
 from virtuoso.reports.palette import effect_of_change
-from virtuoso.reports.rows import bucket_rows, month_rows, span
+from virtuoso.reports.rows import bucket_rows, duration, month_rows
 from virtuoso.reports.summary import compared_cells, group_cells, most_traded
 from virtuoso.runs.read import RunData
 from virtuoso.runs.schema import (
@@ -499,7 +499,7 @@ def _trade_row(trade: Mapping[str, Any]) -> dict[str, str]:
         "side": "▲ long" if long else "▼ short",
         "lean": "bullish" if long else "bearish",
         "opened": iso(int(trade["entry_time"])),
-        "held": span(int(trade["exit_bar_time"] - trade["entry_time"])),
+        "held": duration(int(trade["exit_bar_time"] - trade["entry_time"])),
         "entry": price(float(trade["entry_price"])),
         "stop": price(float(trade["stop"])),
         "target": price(float(trade["target"])),

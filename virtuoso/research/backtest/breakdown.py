@@ -43,10 +43,10 @@ LEAST_LIVES = 3
 """Least length of a block in mean lives."""
 MOST_BLOCKS = 500
 
-Labels = Mapping[str, Sequence[str]]
+TradeLabels = Mapping[str, Sequence[str]]
 
 
-def breakdowns(lives: np.ndarray, labels: Labels, timeframe_ms: int, env: Env | None = None) -> np.ndarray:
+def breakdowns(lives: np.ndarray, labels: TradeLabels, timeframe_ms: int, env: Env | None = None) -> np.ndarray:
     """Break closed trades down.
 
     Parameters
@@ -74,7 +74,7 @@ def breakdowns(lives: np.ndarray, labels: Labels, timeframe_ms: int, env: Env | 
     return np.concatenate(tables)
 
 
-def _everything(lives: np.ndarray) -> Labels:
+def _everything(lives: np.ndarray) -> TradeLabels:
     return {"all": ["all trades"] * len(lives)}
 
 

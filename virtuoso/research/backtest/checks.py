@@ -35,8 +35,8 @@ from virtuoso.research.backtest.panel import Stage
 from virtuoso.research.backtest.round_trips import lives
 from virtuoso.research.backtest.stress import Intents, daily_returns
 from virtuoso.research.validation.foresight import CUTS, Decide, OneFrame, check
-from virtuoso.research.validation.robustness import Evidence, judge
-from virtuoso.research.validation.verdict import decide
+from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.verdict import reach_verdict
 from virtuoso.types import Array
 
 SEEDS = 200
@@ -133,7 +133,7 @@ def idle(stage: Stage, account: Account) -> Canary:
     """Never trade: the cash stays what it is, and there is nothing to judge."""
     done = run(stage, {}, account)
     kept = bool((done.equity == account.cash).all()) and len(done.events) == 0
-    verdict = decide(judge(Evidence(daily_returns(done), trades=0)))
+    verdict = reach_verdict(robustness(RunReturns(daily_returns(done), trades=0)))
     return Canary("idle", kept and not verdict.testable, f"without a trade: {verdict}")
 
 

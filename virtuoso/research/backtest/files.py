@@ -15,13 +15,13 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import TRADED
 from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.prism.result.scores import Scores
-from virtuoso.reports.charts.candles import Stretch, score_lines, stretch
+from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS
 from virtuoso.research.validation.reliability import reliability_of
 from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
-from virtuoso.runs.read import Facts, RunData, Table
+from virtuoso.runs.read import Facts, RunData, RunTable
 from virtuoso.runs.schema import (
     BREAKDOWNS,
     CONFIG,
@@ -53,8 +53,12 @@ def run_data(result: PortfolioFigures) -> RunData:
     ----------
     result : PortfolioFigures
     """
-    facts: dict[str, Facts] = {CONFIG: configuration(result), PROVENANCE: result.provenance, FIGURES: figures(result)}
-    tables: dict[str, Table] = {
+    facts: dict[str, Facts] = {
+        CONFIG: configuration(result),
+        PROVENANCE: result.provenance,
+        FIGURES: figure_facts(result),
+    }
+    tables: dict[str, RunTable] = {
         TRADES: trades_table(result),
         EQUITY: equity_table(result),
         BREAKDOWNS: fields_of(result.breakdowns),
@@ -82,9 +86,9 @@ def run_files(result: PortfolioFigures, summary: str) -> dict[str, bytes]:
             EVENTS: events_table(result),
             WORDS: Summary(data).words(),
             SCORES: simulated | scores_facts(result),
-            RELIABILITY: simulated | reliability(result),
-            FANS: simulated | fans(result),
-            PRICES: prices(result),
+            RELIABILITY: simulated | reliability_facts(result),
+            FANS: simulated | fan_facts(result),
+            PRICES: price_table(result),
             SUMMARY: summary + "\n",
         }
     )
@@ -111,7 +115,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
     }
 
 
-def figures(result: PortfolioFigures) -> dict[str, Any]:
+def figure_facts(result: PortfolioFigures) -> dict[str, Any]:
     """Figures of the run, of its optimistic bound and of what it is compared with."""
     ms, halted = result.timeframe.ms, result.halted
     told = {} if halted is None else {**halted._asdict(), "at": iso(halted.at)}
@@ -141,7 +145,7 @@ def _inside(result: PortfolioFigures) -> dict[str, Any] | None:
 
 
 def trades_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `trades.parquet`, one row the life of a position.
+    """RunTable of `trades.parquet`, one row the life of a position.
 
     Moments are UTC milliseconds: `decided_at` is the close of the decision, `entry_time` and `exit_bar_time` the opens
     of the bars of the first and the last fill.
@@ -166,7 +170,7 @@ def trades_table(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def events_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `events.parquet`, one row an event of the account; `bar_time` is the open of its bar."""
+    """RunTable of `events.parquet`, one row an event of the account; `bar_time` is the open of its bar."""
     events = result.run.events
     columns: dict[str, Any] = {
         "bar_time": events["instant"] * result.timeframe.ms,
@@ -178,7 +182,7 @@ def events_table(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def equity_table(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `equity.parquet`, one row a bar."""
+    """RunTable of `equity.parquet`, one row a bar."""
     return {
         "close_time": result.close_times,
         "equity": result.equity,
@@ -200,7 +204,7 @@ def scores_facts(result: PortfolioFigures) -> dict[str, Any]:
     shown, trades = result.shown, _drawn(result)
     of_trade = len(trades) > 0
     when = (int(trades["number"][-1]) + 1) * shown.frame.timeframe.ms if of_trade else None
-    seen = stretch(shown, trades)
+    seen = chart_bars(shown, trades)
     return {
         "instrument": str(shown.frame.instrument),
         "known": float(np.isfinite(shown.column("close")).mean()),
@@ -232,7 +236,7 @@ def _coverage(scores: Scores) -> list[dict[str, Any]]:
     ]
 
 
-def _strips(scores: Scores, seen: Stretch) -> dict[str, Any]:
+def _strips(scores: Scores, seen: ChartBars) -> dict[str, Any]:
     """Scores at the closes of the bars on which the last trades are drawn."""
     lines = {name: values.tolist() for name, values in score_lines(scores, seen).items()}
     return {"timeframe": seen.bars.timeframe.name, "first": seen.bars.first, "scores": lines}
@@ -244,7 +248,7 @@ def _drawn(result: PortfolioFigures) -> np.ndarray:
     return mine
 
 
-def reliability(result: PortfolioFigures) -> dict[str, Any]:
+def reliability_facts(result: PortfolioFigures) -> dict[str, Any]:
     """What reliability told against what was right; a reason instead where that cannot be known."""
     if result.rule is None:
         return {"reason": "The intents were handed in, so there are no signals whose reliability could be followed."}
@@ -268,7 +272,7 @@ def reliability(result: PortfolioFigures) -> dict[str, Any]:
     }
 
 
-def fans(result: PortfolioFigures) -> dict[str, Any]:
+def fan_facts(result: PortfolioFigures) -> dict[str, Any]:
     """What else the same trades and the same days might have come to; null where they are too few."""
     ended = result.closed[np.argsort(result.closed["exit_number"], kind="stable")]
     of_trades = other_orders(shares(ended["pnl"], ended["entry_number"], result.run), env=result.env)
@@ -276,10 +280,10 @@ def fans(result: PortfolioFigures) -> dict[str, Any]:
     return {name: fan.told() if fan else None for name, fan in (("trades", of_trades), ("days", of_days))}
 
 
-def prices(result: PortfolioFigures) -> dict[str, Any]:
-    """Columns of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
+def price_table(result: PortfolioFigures) -> dict[str, Any]:
+    """RunTable of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
     i = result.most_traded
-    parts = {"whole": _whole(result), "last": stretch(result.shown, _drawn(result)).bars}
+    parts = {"whole": _whole(result), "last": chart_bars(result.shown, _drawn(result)).bars}
     kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
     columns: dict[str, Any] = {
         "view": [view for view, rows in kept.items() for _ in rows],

@@ -20,34 +20,34 @@ from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.files import configuration
 from virtuoso.research.backtest.stress import Case, costs, delay
 from virtuoso.research.tracking.experiments import HANDED_IN, Trial, family_of
-from virtuoso.research.tracking.recording import Recording
+from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.searches import Search, search_of
 from virtuoso.research.validation.foresight import Foresight, check, check_rule
 from virtuoso.research.validation.plateau import plateau_of
 from virtuoso.research.validation.plausibility import Truth
 from virtuoso.research.validation.resampling import shares
-from virtuoso.research.validation.robustness import Evidence, Honesty, judge
+from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
 from virtuoso.research.validation.tail_risk import Marks, Tail
-from virtuoso.research.validation.verdict import Stressed, decide
+from virtuoso.research.validation.verdict import Stressed, reach_verdict
 from virtuoso.runs.schema import HONESTY, TEARSHEET
 from virtuoso.runs.write import as_json
 
 
-def judged(
-    result: PortfolioFigures, recording: Recording | None = None, search: Search | None = None
+def honesty_facts(
+    result: PortfolioFigures, recording: RecordedTrial | None = None, search: Search | None = None
 ) -> dict[str, Any]:
     """Content of `honesty.json`: the box, the stress it was put under, and the decision.
 
     Parameters
     ----------
     result : PortfolioFigures
-    recording : Recording, optional
+    recording : RecordedTrial, optional
         What the ledger counts now, this run included; without one the run is judged alone and never ships.
     search : Search, optional
         What it was chosen from, see `searches.search_of`.
     """
-    known = recording or Recording.alone(trial_of(result))
-    box = box_of(result, known, search)
+    known = recording or RecordedTrial.alone(trial_of(result))
+    box = robustness_of(result, known, search)
     (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
     (late,) = delay(result.stage, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
@@ -55,7 +55,7 @@ def judged(
     asked = None if "sharpe" in box.why else foresight_of(result)  # nothing is asked of what is not testable
     truth = Truth.of(result.run, asked, result.explained)
     stressed = Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage), truth)
-    verdict = decide(box, stressed)
+    verdict = reach_verdict(box, stressed)
     return {
         "decision": verdict.decision.value,
         "testable": verdict.testable,
@@ -74,14 +74,14 @@ def judged(
     }
 
 
-def box_of(result: PortfolioFigures, recording: Recording, search: Search | None = None) -> Honesty:
+def robustness_of(result: PortfolioFigures, recording: RecordedTrial, search: Search | None = None) -> Robustness:
     """What is left of a run after everything that was tried, and of the search that it was chosen from."""
     closed = result.closed
     daily, trades = search or (None, None)
     held = metrics.daily_returns(result.close_times, result.benchmark, result.account.cash, result.start_ms)
     sizes = np.abs(shares(closed["size"] * closed["entry_price"], closed["entry_number"], result.run))
-    evidence = Evidence(result.daily_returns, len(closed), daily, trades, held, sizes, closed["pnl"])
-    return judge(evidence, recording.tried, env=result.env)
+    evidence = RunReturns(result.daily_returns, len(closed), daily, trades, held, sizes, closed["pnl"])
+    return robustness(evidence, recording.tried, env=result.env)
 
 
 def foresight_of(result: PortfolioFigures) -> Foresight | None:
@@ -118,7 +118,7 @@ def account_facts(account: Account) -> dict[str, Any]:
     return plain | {"limits": account.limits._asdict()}
 
 
-def write_honesty(result: PortfolioFigures, recording: Recording | None, folder: Path) -> dict[str, Any]:
+def write_honesty(result: PortfolioFigures, recording: RecordedTrial | None, folder: Path) -> dict[str, Any]:
     """Judge a run, and write what it is worth into its folder, unless it stands there as it is now.
 
     A tear sheet that shows what was true before is removed: where this is cut off in the middle, the folder is seen
@@ -127,7 +127,7 @@ def write_honesty(result: PortfolioFigures, recording: Recording | None, folder:
     Parameters
     ----------
     result : PortfolioFigures
-    recording : Recording or None
+    recording : RecordedTrial or None
         What the ledger counts now; a run that nobody recorded is judged alone and never ships.
     folder : Path
         Its run folder.
@@ -137,7 +137,7 @@ def write_honesty(result: PortfolioFigures, recording: Recording | None, folder:
     dict of str to Any
         Content of `honesty.json`.
     """
-    found = judged(result, recording, search_of(result, folder.parent))
+    found = honesty_facts(result, recording, search_of(result, folder.parent))
     told = as_json({"simulated": result.is_simulated, **found})
     known = folder / HONESTY
     if not known.is_file() or known.read_bytes() != told:

@@ -15,7 +15,7 @@ from virtuoso.account.state import CLOSE
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.files import configuration, run_data, run_files, trades_table
-from virtuoso.research.backtest.judgement import box_of, trial_of, write_honesty
+from virtuoso.research.backtest.judgement import robustness_of, trial_of, write_honesty
 from virtuoso.research.crosscheck.vectorbt import portfolio_of
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
@@ -85,7 +85,7 @@ class PortfolioResult(PortfolioFigures, Run):
         found = self.recording
         if found is None:
             return []
-        name, figure, note = next(row for row in box_of(self, found).rows() if row[0] == "deflated")
+        name, figure, note = next(row for row in robustness_of(self, found).rows() if row[0] == "deflated")
         return [*super().recorded_lines(), f"{name} Sharpe ratio: {figure}, {note}"]
 
     def configuration(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
+class KnownBars:
     """The known bars of a stretch, in order; what is not known is not among them.
 
     Attributes
@@ -103,7 +103,7 @@ class Tape:
         return len(self.numbers)
 
     @classmethod
-    def of(cls, bars: Bars, start: int, stop: int) -> Tape:
+    def of(cls, bars: Bars, start: int, stop: int) -> KnownBars:
         """Take the known bars numbered [start, stop).
 
         A bridged bar is not known: its price is a bridge for functions, nobody published it.
@@ -137,13 +137,13 @@ class Plan:
     deferred_exits: int = 0
 
 
-def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:
+def plan_orders(intents: np.ndarray, tape: KnownBars, terms: Terms) -> Plan:
     """Turn intents into orders at opens.
 
     Parameters
     ----------
     intents : array of INTENT, shape (n_intents,)
-    tape : Tape
+    tape : KnownBars
     terms : Terms
 
     Returns
@@ -173,7 +173,7 @@ def plan_orders(intents: np.ndarray, tape: Tape, terms: Terms) -> Plan:
 
 
 def _what_can_open(
-    intents: np.ndarray, act_at: NDArray[np.int64], tape: Tape, terms: Terms, bar: NDArray[np.int64],
+    intents: np.ndarray, act_at: NDArray[np.int64], tape: KnownBars, terms: Terms, bar: NDArray[np.int64],
     on_time: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:  # fmt: skip
     """Which intents open a position, and why the others do not; each is counted under its first reason."""
@@ -196,7 +196,7 @@ def _what_can_open(
     return left, dropped
 
 
-def _size(orders: np.ndarray, tape: Tape, terms: Terms, opens: NDArray[np.bool_]) -> None:
+def _size(orders: np.ndarray, tape: KnownBars, terms: Terms, opens: NDArray[np.bool_]) -> None:
     """Size the orders that open: the risk over the distance to the stop, at most 1."""
     fill = tape.open[orders["bar"][opens]] * (1.0 + terms.slippage * orders["side"][opens])
     distance = np.abs(fill - orders["stop"][opens]) / fill

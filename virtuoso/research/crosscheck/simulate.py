@@ -19,8 +19,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.backtest import check_intents
-from virtuoso.research.crosscheck.orders import Plan, Tape, Terms, plan_orders
-from virtuoso.research.crosscheck.trades import buy_and_hold, check_solvent, equity_of, pair_trades
+from virtuoso.research.crosscheck.orders import KnownBars, Plan, Terms, plan_orders
+from virtuoso.research.crosscheck.trades import check_solvent, equity_of, held_equity, pair_trades
 from virtuoso.research.crosscheck.vectorbt import fill_orders
 from virtuoso.types import Array
 
@@ -34,7 +34,7 @@ class Simulation:
     intents : array of INTENT
     timeframe : Timeframe
     terms : Terms
-    tape : Tape
+    tape : KnownBars
         The known bars that were traded on; `equity`, `position` and `benchmark` have one value a bar of it.
     plan : Plan
         Orders at opens, and the intents that gave none.
@@ -47,7 +47,7 @@ class Simulation:
     intents: np.ndarray = field(repr=False)
     timeframe: Timeframe
     terms: Terms
-    tape: Tape = field(repr=False)
+    tape: KnownBars = field(repr=False)
     plan: Plan = field(repr=False)
     trades: np.ndarray = field(repr=False)
     equity: Array = field(repr=False)
@@ -150,7 +150,7 @@ def simulate(
     """
     instrument = scores.frame.instrument
     terms = Terms(fees, slippage, cash, risk, shorts=not instrument.is_spot)
-    tape = Tape.of(scores.frame.base, scores.start, scores.start + len(scores))
+    tape = KnownBars.of(scores.frame.base, scores.start, scores.start + len(scores))
     if len(tape) < 2:
         raise NoDataError(f"A backtest of {instrument} needs at least two known bars, found {len(tape)}.")
     check_intents(intents, scores.start, scores.start + len(scores))
@@ -160,5 +160,5 @@ def simulate(
     check_solvent(equity, tape)
     trades = pair_trades(fills, plan.orders, intents, tape, terms)
     return Simulation(
-        intents, scores.frame.timeframe, terms, tape, plan, trades, equity, position, buy_and_hold(tape, terms)
+        intents, scores.frame.timeframe, terms, tape, plan, trades, equity, position, held_equity(tape, terms)
     )

@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from virtuoso.account.records import OPEN, SIGNAL, STOP, TARGET, TRADE
 from virtuoso.errors import DataError
-from virtuoso.research.crosscheck.orders import EITHER, Tape, Terms
+from virtuoso.research.crosscheck.orders import EITHER, KnownBars, Terms
 from virtuoso.research.crosscheck.vectorbt import FILL
 from virtuoso.types import Array
 
 
-def pair_trades(fills: np.ndarray, orders: np.ndarray, intents: np.ndarray, tape: Tape, terms: Terms) -> np.ndarray:
+def pair_trades(
+    fills: np.ndarray, orders: np.ndarray, intents: np.ndarray, tape: KnownBars, terms: Terms
+) -> np.ndarray:
     """Join the fill that opened each position and the one that closed it.
 
     Parameters
@@ -20,7 +22,7 @@ def pair_trades(fills: np.ndarray, orders: np.ndarray, intents: np.ndarray, tape
     fills : array of FILL
     orders : array of ORDER
     intents : array of INTENT
-    tape : Tape
+    tape : KnownBars
     terms : Terms
 
     Returns
@@ -59,7 +61,7 @@ def pair_trades(fills: np.ndarray, orders: np.ndarray, intents: np.ndarray, tape
     return trades
 
 
-def check_solvent(equity: Array, tape: Tape) -> None:
+def check_solvent(equity: Array, tape: KnownBars) -> None:
     """Refuse an account that lost everything: what follows such a moment is not what a venue would have done.
 
     Raises
@@ -82,7 +84,7 @@ _MARK = -2
 """Order of a fill that never happened: the last close of a position that is still open."""
 
 
-def _marked(entry: np.void, tape: Tape) -> np.ndarray:
+def _marked(entry: np.void, tape: KnownBars) -> np.ndarray:
     last = len(tape) - 1
     return np.array([(last, _MARK, -entry["side"], entry["size"], tape.close[last], 0.0)], dtype=FILL)
 
@@ -112,7 +114,7 @@ def _reasons(entry: np.ndarray, exit_: np.ndarray, orders: np.ndarray, slippage:
     return np.where(_is_mark(exit_), OPEN, reasons).astype(np.int8)
 
 
-def _ambiguous(trades: np.ndarray, exit_: np.ndarray, tape: Tape) -> NDArray[np.bool_]:
+def _ambiguous(trades: np.ndarray, exit_: np.ndarray, tape: KnownBars) -> NDArray[np.bool_]:
     """Whether the bar that closed a trade held stop and target, so that nobody knows which came first."""
     bar, long = exit_["bar"], trades["side"] > 0
     stop, target = trades["stop"], trades["target"]
@@ -123,7 +125,7 @@ def _ambiguous(trades: np.ndarray, exit_: np.ndarray, tape: Tape) -> NDArray[np.
     return inside
 
 
-def equity_of(fills: np.ndarray, tape: Tape, cash: float) -> tuple[Array, Array]:
+def equity_of(fills: np.ndarray, tape: KnownBars, cash: float) -> tuple[Array, Array]:
     """Equity and position at each close.
 
     Returns
@@ -138,7 +140,7 @@ def equity_of(fills: np.ndarray, tape: Tape, cash: float) -> tuple[Array, Array]
     return money + position * tape.close, position
 
 
-def buy_and_hold(tape: Tape, terms: Terms) -> Array:
+def held_equity(tape: KnownBars, terms: Terms) -> Array:
     """Equity of all the cash in the market from the second known open on, on the same terms, never sold.
 
     Returns

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
-from virtuoso.research.crosscheck.orders import Tape, Terms
+from virtuoso.research.crosscheck.orders import KnownBars, Terms
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ FILL = np.dtype(
 """One row a fill, in the order in which they happened."""
 
 
-def fill_orders(orders: np.ndarray, tape: Tape, terms: Terms, timeframe: Timeframe) -> np.ndarray:
+def fill_orders(orders: np.ndarray, tape: KnownBars, terms: Terms, timeframe: Timeframe) -> np.ndarray:
     """Fill orders through vectorbt.
 
     Parameters
     ----------
     orders : array of ORDER
-    tape : Tape
+    tape : KnownBars
     terms : Terms
     timeframe : Timeframe
 
@@ -96,7 +96,7 @@ class _Rows:
         self.bar: NDArray[np.int64] = np.cumsum(whole) - whole
 
 
-def _simulate(rows: _Rows, orders: np.ndarray, tape: Tape, terms: Terms, timeframe: Timeframe) -> np.ndarray:
+def _simulate(rows: _Rows, orders: np.ndarray, tape: KnownBars, terms: Terms, timeframe: Timeframe) -> np.ndarray:
     """Run vectorbt on the rows and give its order records."""
     import pandas as pd
 
@@ -141,7 +141,7 @@ def _simulate(rows: _Rows, orders: np.ndarray, tape: Tape, terms: Terms, timefra
     return records
 
 
-def _row_times(rows: _Rows, tape: Tape, timeframe: Timeframe) -> pd.DatetimeIndex:
+def _row_times(rows: _Rows, tape: KnownBars, timeframe: Timeframe) -> pd.DatetimeIndex:
     """Times of the rows, without a zone: instants from the open on, the bar at its last millisecond."""
     import pandas as pd
 

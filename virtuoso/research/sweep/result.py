@@ -27,8 +27,8 @@ from virtuoso.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from virtuoso.research.tracking.experiments import Trial, Tried
-    from virtuoso.research.validation.robustness import Honesty
+    from virtuoso.research.tracking.experiments import Trial, TrialCount
+    from virtuoso.research.validation.robustness import Robustness
 
 RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
 """What configurations may be ranked by, the larger the better."""
@@ -165,22 +165,22 @@ class SweepResult(Run):
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
 
-    def honesty(self, row: int, tried: Tried | None = None) -> Honesty:
+    def honesty(self, row: int, tried: TrialCount | None = None) -> Robustness:
         """Measure what one configuration is worth, after all that it was chosen from.
 
         Parameters
         ----------
         row : int
-        tried : Tried, optional
+        tried : TrialCount, optional
             What was tried; if absent what the ledger counts by now, and this sweep alone where it was not recorded.
         """
-        from virtuoso.research.tracking.recording import Recording
-        from virtuoso.research.validation.robustness import Evidence, judge
+        from virtuoso.research.tracking.recording import RecordedTrial
+        from virtuoso.research.validation.robustness import RunReturns, robustness
 
         trades = self.column("trades").astype(np.int64)
         search = self.daily_returns
-        known = tried or (self.recording or Recording.alone(self.trial())).tried
-        return judge(Evidence(search[:, row].copy(), int(trades[row]), search, trades), known)
+        known = tried or (self.recording or RecordedTrial.alone(self.trial())).tried
+        return robustness(RunReturns(search[:, row].copy(), int(trades[row]), search, trades), known)
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns of `trials.parquet`, one row a configuration: what it is, then what it did."""
@@ -266,9 +266,9 @@ class SweepResult(Run):
 
     def judge(self, folder: Path) -> None:
         """Write what the best one is worth into a run folder, unless it stands there as it is now."""
-        from virtuoso.research.tracking.recording import Recording
+        from virtuoso.research.tracking.recording import RecordedTrial
 
-        known = self.recording or Recording.alone(self.trial())
+        known = self.recording or RecordedTrial.alone(self.trial())
         box = self.honesty(self.chosen, known.tried)
         told = {
             "simulated": self.scores.frame.instrument.is_simulated,

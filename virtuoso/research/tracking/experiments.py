@@ -151,7 +151,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialCount:
     """What was tried so far, on some data and of some family.
 
     Attributes
@@ -186,7 +186,7 @@ class Tried:
     reason: str = ""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], elsewhere: Sequence[Trial] = ()) -> Tried:
+    def of(cls, trials: Sequence[Trial], elsewhere: Sequence[Trial] = ()) -> TrialCount:
         """Take runs together: those on some data, and those of the same family on other data."""
         every = [*trials, *elsewhere]
         count = sum(trial.configurations for trial in every)
@@ -201,7 +201,7 @@ class Tried:
         )  # fmt: skip
 
     @classmethod
-    def of_search(cls, returns: Array) -> Tried:
+    def of_search(cls, returns: Array) -> TrialCount:
         """Count the configurations of one search alone, where no ledger is kept.
 
         Parameters
@@ -275,13 +275,13 @@ class TrialLedger:
         found = [_read(path) for path in sorted(self.folder.glob("[!.]*.json"))]
         return sorted(found, key=lambda trial: (trial.when, trial.identity))
 
-    def tried(self, trial: Trial) -> Tried:
+    def tried(self, trial: Trial) -> TrialCount:
         """Count what was tried so far on the data of a run and of its family elsewhere, this run included."""
         remove_leftovers(self.folder)
         alike = [other for other in self.trials() if other.identity != trial.identity]
         here = [other for other in alike if _same_data(other, trial)]
         there = [other for other in alike if not _same_data(other, trial) and _same_family(other, trial)]
-        return Tried.of([*here, trial], there)
+        return TrialCount.of([*here, trial], there)
 
 
 def family_of(prism: Prism) -> tuple[str, ...]:

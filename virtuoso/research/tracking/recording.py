@@ -21,7 +21,7 @@ from typing import Any
 
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.project import NO_PROJECT, Project, project
-from virtuoso.research.tracking.experiments import FOLDER, Trial, TrialLedger, Tried
+from virtuoso.research.tracking.experiments import FOLDER, Trial, TrialCount, TrialLedger
 
 UNWANTED = "record=False"
 NOBODY = "no ledger is kept"
@@ -29,14 +29,14 @@ NOTHING_YET = "Nothing of this run was recorded or written."
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedTrial:
     """Whether a run is in the ledger, and what that counts.
 
     Attributes
     ----------
     trial : Trial
         What is or would be in the ledger.
-    tried : Tried
+    tried : TrialCount
         What was tried on its data and of its family so far, this run included; this run alone where that is not known.
     root : Path or None
         Root of the project whose ledger it is; None where there is none.
@@ -49,7 +49,7 @@ class Recording:
     """
 
     trial: Trial = field(repr=False)
-    tried: Tried
+    tried: TrialCount
     root: Path | None = None
     is_project: bool = True
     wanted: bool = True
@@ -94,18 +94,18 @@ class Recording:
         }
 
     @classmethod
-    def alone(cls, trial: Trial, reason: str = NOBODY) -> Recording:
+    def alone(cls, trial: Trial, reason: str = NOBODY) -> RecordedTrial:
         """A run that no ledger knows of."""
-        return cls(trial, replace(Tried.of([trial]), recorded=False, reason=reason), wanted=False)
+        return cls(trial, replace(TrialCount.of([trial]), recorded=False, reason=reason), wanted=False)
 
-    def renewed(self) -> Recording:
+    def renewed(self) -> RecordedTrial:
         """Count again: what was tried since counts for this run, too; one that could not be recorded may be by now."""
         if self.root is None or (self.recorded and self.stamp == TrialLedger(self.root / FOLDER).stamp):
             return self
         return record(self.trial, wanted=self.wanted, home=Project(self.root, self.is_project))
 
 
-def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) -> Recording:
+def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) -> RecordedTrial:
     """Write a run down and count what was tried.
 
     Parameters
@@ -127,7 +127,7 @@ def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) ->
     except ConfigError:
         if wanted:
             raise
-        return Recording.alone(trial, reason)  # whose ledger it is stops nobody who wants none
+        return RecordedTrial.alone(trial, reason)  # whose ledger it is stops nobody who wants none
     ledger = TrialLedger(home.root / FOLDER)
     try:
         if wanted:
@@ -138,10 +138,10 @@ def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) ->
     try:
         tried = ledger.tried(trial)
     except (DataError, OSError) as unknown:
-        tried = Tried.of([trial])
+        tried = TrialCount.of([trial])
         reason = reason or f"what was tried is not known: {unknown}"
     counted = replace(tried, recorded=not reason, reason=reason)
-    return Recording(trial, counted, home.root, home.is_marked, wanted, stamp)
+    return RecordedTrial(trial, counted, home.root, home.is_marked, wanted, stamp)
 
 
 @contextmanager

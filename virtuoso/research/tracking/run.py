@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.research.tracking.experiments import Trial
-from virtuoso.research.tracking.recording import Recording, record
+from virtuoso.research.tracking.recording import RecordedTrial, record
 from virtuoso.runs.write import Finish, write_run
 
 WIDTH = 100
@@ -46,7 +46,7 @@ class Run(ABC):
     def judge(self, folder: Path) -> None:
         """Write what depends on what else was tried into a run folder, unless it stands there as it is now."""
 
-    def record(self, wanted: bool = True) -> Recording:
+    def record(self, wanted: bool = True) -> RecordedTrial:
         """Write it down in the ledger of trials, if that was not done yet, and count what was tried until now.
 
         Parameters
@@ -54,13 +54,13 @@ class Run(ABC):
         wanted : bool
             Whether it is to be recorded. The first call decides; later ones count again.
         """
-        known: Recording | None = self.__dict__.get("_recording")
+        known: RecordedTrial | None = self.__dict__.get("_recording")
         found = record(self.trial(), wanted=wanted) if known is None else known.renewed()
         self.__dict__["_recording"] = found  # as cached properties keep their values; `replace` forgets it
         return found
 
     @property
-    def recording(self) -> Recording | None:
+    def recording(self) -> RecordedTrial | None:
         """Whether it is in the ledger, and what was tried until now; None where nobody has recorded it yet."""
         return self.record() if "_recording" in self.__dict__ else None
 

@@ -53,7 +53,7 @@ OUTCOME = np.dtype(
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class BarrierLabels:
     """What became of the signals of some instruments.
 
     Attributes
@@ -73,7 +73,7 @@ class Outcomes:
         return len(self.rows)
 
 
-def outcomes(scores: Sequence[Scores], settings: SignalSettings) -> Outcomes:
+def barrier_labels(scores: Sequence[Scores], settings: SignalSettings) -> BarrierLabels:
     """Find what became of all signals that were issued over scored bars.
 
     Parameters
@@ -84,7 +84,7 @@ def outcomes(scores: Sequence[Scores], settings: SignalSettings) -> Outcomes:
 
     Returns
     -------
-    Outcomes
+    BarrierLabels
 
     Raises
     ------
@@ -97,15 +97,15 @@ def outcomes(scores: Sequence[Scores], settings: SignalSettings) -> Outcomes:
         raise DataError("Outcomes are of the scores of one prism on one timeframe. Score all instruments alike.")
     parts, left_out = [], Counter[str]()
     for i, of_one in enumerate(scores):
-        rows, why = outcomes_of(decide(of_one, settings), i)
+        rows, why = labels_of_decisions(decide(of_one, settings), i)
         parts.append(rows)
         left_out.update(why)
     rows = np.concatenate(parts)
     order = np.lexsort((rows["instrument"], rows["decided"]))
-    return Outcomes(rows[order], dict(left_out), settings.max_age.ms)
+    return BarrierLabels(rows[order], dict(left_out), settings.max_age.ms)
 
 
-def outcomes_of(decided: Decisions, instrument: int = 0) -> tuple[np.ndarray, dict[str, int]]:
+def labels_of_decisions(decided: Decisions, instrument: int = 0) -> tuple[np.ndarray, dict[str, int]]:
     """Outcomes of the decisions of one instrument as rows of OUTCOME, and why the other plans have none."""
     scores, plan = decided.scores, decided.plans
     timeframe = scores.frame.timeframe

@@ -1,6 +1,6 @@
 """Calibrating reliability: which share of past signals like it was right, and whether that can be told ahead.
 
-1. Outcomes come from barriers.py. Signals are ordered by when they were decided, whatever their instrument.
+1. BarrierLabels come from barriers.py. Signals are ordered by when they were decided, whatever their instrument.
 2. Walk-forward: each step learns an isotonic curve from signals whose whole life lies before its first signal
    (splits.WalkForward, purged), and tells the signals that follow. A last step learns from all, for signals to come.
 3. What was told is compared with the base rate, the share of right signals that the same step had seen: by squared
@@ -31,10 +31,10 @@ from virtuoso.clock import Env, iso, parse_time
 from virtuoso.errors import DataError
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.result.scores import Scores
-from virtuoso.research.validation.barriers import Outcomes, outcomes
+from virtuoso.research.validation.barriers import BarrierLabels, barrier_labels
 from virtuoso.research.validation.quantiles import intervals
 from virtuoso.research.validation.reliability import Diagram, blocks_of, by_block, diagram
-from virtuoso.research.validation.splits import Labels, WalkForward
+from virtuoso.research.validation.splits import LabelSpans, WalkForward
 from virtuoso.signals.calibration import Calibration, Step
 from virtuoso.signals.reliability import rule_digest
 from virtuoso.signals.settings import SignalSettings
@@ -67,7 +67,7 @@ class Study:
 
     Attributes
     ----------
-    outcomes : Outcomes
+    outcomes : BarrierLabels
     calibration : Calibration
         As it would be saved; `is_forced` says False.
     told : Array, shape (n_signals,)
@@ -79,7 +79,7 @@ class Study:
     env : Env
     """
 
-    outcomes: Outcomes
+    outcomes: BarrierLabels
     calibration: Calibration
     told: Array
     base: Array
@@ -163,7 +163,7 @@ def calibrate(
         Fewer than LEAST_SIGNALS signals with an outcome, or scores of several prisms or clocks.
     """
     plain = settings.model_copy(update={"calibration": None})
-    known = outcomes(scores, plain)
+    known = barrier_labels(scores, plain)
     about: About = {
         "timeframe": scores[0].frame.timeframe.name,
         "learned_with": rule_digest(scores[0].prism, plain),
@@ -173,12 +173,12 @@ def calibrate(
     return learn(known, about, splits=splits, env=env)
 
 
-def learn(known: Outcomes, about: About, *, splits: int = SPLITS, env: Env | None = None) -> Study:
+def learn(known: BarrierLabels, about: About, *, splits: int = SPLITS, env: Env | None = None) -> Study:
     """Learn from outcomes; see `calibrate`.
 
     Parameters
     ----------
-    known : Outcomes
+    known : BarrierLabels
     about : About
         Where they come from.
     splits, env
@@ -211,10 +211,10 @@ def learn(known: Outcomes, about: About, *, splits: int = SPLITS, env: Env | Non
     return Study(known, table, told, base, gain, low, high, how)
 
 
-def _steps(known: Outcomes, splits: int) -> tuple[Step, ...]:
+def _steps(known: BarrierLabels, splits: int) -> tuple[Step, ...]:
     """What was learned by the first signal of each stretch, and by the end."""
     rows = known.rows
-    labels = Labels(rows["decided"], rows["ends"])
+    labels = LabelSpans(rows["decided"], rows["ends"])
     steps: list[Step] = []
     for past, told in WalkForward(splits, labels=labels).split(rows):
         since = int(rows["decided"][told[0]])
@@ -244,7 +244,7 @@ def _learn(rows: np.ndarray, since: int) -> Step:
     )
 
 
-def _told(steps: Sequence[Step], known: Outcomes) -> tuple[Array, Array]:
+def _told(steps: Sequence[Step], known: BarrierLabels) -> tuple[Array, Array]:
     """What each signal was told by a step that had not learned from it, and the base rate of that step."""
     rows = known.rows
     begins = np.array([parse_time(step.since) for step in steps])
@@ -256,7 +256,7 @@ def _told(steps: Sequence[Step], known: Outcomes) -> tuple[Array, Array]:
     return told, base
 
 
-def _gain(gained: Array, known: Outcomes, tested: NDArray[np.bool_], env: Env) -> tuple[float, float, float]:
+def _gain(gained: Array, known: BarrierLabels, tested: NDArray[np.bool_], env: Env) -> tuple[float, float, float]:
     """Mean gain of a signal, and its interval."""
     sums, counts = by_block(gained, blocks_of(known)[tested])
     low, high = intervals(sums, counts, env.random())

@@ -25,8 +25,8 @@ from virtuoso.research.validation.quantiles import (
     HORIZONS,
     LEAST_BLOCKS,
     RESAMPLES,
-    block_length,
     forward_returns,
+    horizon_block,
     in_bars,
 )
 from virtuoso.types import Array
@@ -164,7 +164,7 @@ def _coefficient(
     if windows < 2:
         return len(both), windows, known, *(float("nan"),) * 3
     x, y = _ranks(values[both]), _ranks(gained[both])
-    block = np.unique((start + both) // block_length(horizon, len(both)), return_inverse=True)[1]
+    block = np.unique((start + both) // horizon_block(horizon, len(both)), return_inverse=True)[1]
     parts = (np.ones(len(x)), x, y, x * y, x * x, y * y)
     moments: Array = np.column_stack([np.bincount(block, weights=part) for part in parts]).astype(np.float64)
     found = float(_correlation(moments.sum(axis=0)))

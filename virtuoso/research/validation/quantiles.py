@@ -119,7 +119,7 @@ def in_bars(horizons: Sequence[str], timeframe: Timeframe) -> dict[str, int]:
     return {name: timeframe.bars(span) for name, span in spans.items() if span.ms >= timeframe.ms}
 
 
-def block_length(horizon: int, bars: int) -> int:
+def horizon_block(horizon: int, bars: int) -> int:
     """Bars in a block of the bootstrap: some horizons, and not so few that there are needlessly many blocks."""
     return max(BLOCK_HORIZONS * horizon, bars // MOST_BLOCKS, 1)
 
@@ -130,7 +130,7 @@ def _table(
 ) -> np.ndarray:  # fmt: skip
     """Rows of one horizon: each bucket, then all of them together in the last one."""
     n = len(bounds) - 1
-    length = block_length(horizon, len(gained))
+    length = horizon_block(horizon, len(gained))
     sums, counts = _by_block(number // length, bucket, gained, n)
     rows = np.zeros(n + 1, dtype=BUCKET)
     rows["horizon"] = name

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.clock import Env
 from virtuoso.prism.result.scores import Scores
-from virtuoso.research.validation.barriers import Outcomes, outcomes
+from virtuoso.research.validation.barriers import BarrierLabels, barrier_labels
 from virtuoso.research.validation.quantiles import MOST_BLOCKS, intervals
 from virtuoso.signals.calibration import Basis
 from virtuoso.signals.settings import SignalSettings
@@ -73,14 +73,14 @@ class Diagram:
     calibration_error: float
 
 
-def diagram(told: Array, known: Outcomes, *, bins: int = BINS, env: Env | None = None) -> Diagram:
+def diagram(told: Array, known: BarrierLabels, *, bins: int = BINS, env: Env | None = None) -> Diagram:
     """Compare what was told with what was right.
 
     Parameters
     ----------
     told : Array, 0..1, shape (n_signals,)
         Signals of which it is NaN take no part.
-    known : Outcomes
+    known : BarrierLabels
     bins : int
         At most; signals that were told the same lie in one bin.
     env : Env, optional
@@ -118,12 +118,12 @@ class Reliability(NamedTuple):
     ----------
     basis : str
         'calibrated' where a calibration told some of them, and the diagram is of those; 'heuristic' otherwise.
-    outcomes : Outcomes
+    outcomes : BarrierLabels
     diagram : Diagram
     """
 
     basis: Basis
-    outcomes: Outcomes
+    outcomes: BarrierLabels
     diagram: Diagram
 
 
@@ -141,7 +141,7 @@ def reliability_of(scores: Sequence[Scores], settings: SignalSettings, *, env: E
     env : Env, optional
         Where the bootstrap draws from; seeded with 0 if absent.
     """
-    known = outcomes(scores, settings)
+    known = barrier_labels(scores, settings)
     calibrated = known.rows["calibrated"]
     if calibrated.any():
         told = np.where(calibrated, known.rows["told"], np.nan)
@@ -162,7 +162,7 @@ def _brier(p: Array, right: Array, bins: np.ndarray, group: NDArray[np.int64]) -
     )
 
 
-def blocks_of(known: Outcomes) -> NDArray[np.int64]:
+def blocks_of(known: BarrierLabels) -> NDArray[np.int64]:
     """Block of time in which each signal was decided: some lives long, and at least a day."""
     decided = known.rows["decided"]
     span = int(np.ptp(decided)) if len(decided) else 0

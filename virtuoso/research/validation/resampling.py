@@ -33,7 +33,7 @@ MOST_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Interval:
     """How far a figure spreads over draws: its 5 %, 50 % and 95 % quantiles, and the real one."""
 
     low: float
@@ -56,7 +56,7 @@ class Fan:
     bands : Array, shape (5, n_steps)
         At QUANTILES.
     real : Array, shape (n_steps,)
-    fall : Spread
+    fall : Interval
         Deepest fall from the peak.
     losing : float, 0..1
         Share of the draws that end below their beginning.
@@ -67,7 +67,7 @@ class Fan:
     steps: NDArray[np.int64]
     bands: Array
     real: Array
-    fall: Spread
+    fall: Interval
     losing: float
 
     def told(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _fan(gained: Array, draws: int, block: int, draw: Callable[[int], Array]) ->
         falls.append(_deepest(drawn))
     way, real = np.concatenate(ways), _way(gained[None, :])[0]
     low, middle, high = np.quantile(np.concatenate(falls), (0.05, 0.5, 0.95))
-    fall = Spread(float(low), float(middle), float(high), float(_deepest(gained[None, :])[0]))
+    fall = Interval(float(low), float(middle), float(high), float(_deepest(gained[None, :])[0]))
     losing = float((way[:, -1] < 1.0).mean())
     return Fan(draws, block, steps, np.quantile(way, QUANTILES, axis=0), real[steps], fall, losing)
 

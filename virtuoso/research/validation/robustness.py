@@ -1,12 +1,13 @@
 """The honesty box: what a result is worth after everything that was tried, printed beside its Sharpe ratio.
 
-1. `Evidence` is what there is: daily returns and closed trades of what was chosen, and the daily returns of everything
-   it was chosen from, where a search gave them.
-2. `judge` measures it against all tries on this data (research/tracking/experiments.py): probability that the Sharpe
-   ratio is above 0, after deflation for the tries, chance that luck alone finds as much, length of track record that is
-   needed; and of a search the probability of overfitting, superior ability, and what walking forward leaves of it.
+1. `RunReturns` is what there is: daily returns and closed trades of what was chosen, and the daily returns of
+   everything it was chosen from, where a search gave them.
+2. `robustness` measures it against all tries on this data (research/tracking/experiments.py): probability that the
+   Sharpe ratio is above 0, after deflation for the tries, chance that luck alone finds as much, length of track record
+   that is needed; and of a search the probability of overfitting, superior ability, and what walking forward leaves of
+   it.
 3. Days that hang together count as fewer (`Moments.independent`), beside what they would say if they did not.
-4. What cannot be told is NaN, with its reason in `Honesty.why`: *not testable* is an answer.
+4. What cannot be told is NaN, with its reason in `Robustness.why`: *not testable* is an answer.
 
 The statistics and their sources are those of overfitting.py; verdict.py turns the box into a decision.
 """
@@ -23,7 +24,7 @@ from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS, ROUNDING, spread_i
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural
-from virtuoso.research.tracking.experiments import Tried, sharpes
+from virtuoso.research.tracking.experiments import TrialCount, sharpes
 from virtuoso.research.validation.overfitting import (
     BLOCKS,
     LEAST_TRADES,
@@ -53,7 +54,7 @@ DAYS_A_WALK = 10
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunReturns:
     """What is judged.
 
     Attributes
@@ -96,12 +97,12 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Honesty:
+class Robustness:
     """What a result is worth; every figure may be NaN, and then `why` says why it is not testable.
 
     Attributes
     ----------
-    tried : Tried
+    tried : TrialCount
         On this data so far, this run included.
     record : Moments
         Of the daily returns.
@@ -135,7 +136,7 @@ class Honesty:
         Why a figure is not testable, by its name.
     """
 
-    tried: Tried
+    tried: TrialCount
     record: Moments
     trades: int
     sharpe: float = NAN
@@ -203,23 +204,23 @@ class Honesty:
         return [f"{name:<23} {figure:>12}  {note}" for name, figure, note in self.rows()]
 
 
-def judge(evidence: Evidence, tried: Tried | None = None, *, env: Env | None = None) -> Honesty:
+def robustness(evidence: RunReturns, tried: TrialCount | None = None, *, env: Env | None = None) -> Robustness:
     """Measure what a result is worth.
 
     Parameters
     ----------
-    evidence : Evidence
-    tried : Tried, optional
+    evidence : RunReturns
+    tried : TrialCount, optional
         What the ledger counted, this run included; of the search alone if absent.
     env : Env, optional
         Where bootstraps draw from; seeded with 0 if absent.
     """
-    counted = tried or Tried.of_search(evidence.daily[:, None] if evidence.search is None else evidence.search)
+    counted = tried or TrialCount.of_search(evidence.daily[:, None] if evidence.search is None else evidence.search)
     record = Moments.of(evidence.daily)
     too_little = _too_little(evidence, record)
     if too_little:
         names = ("sharpe", "psr", "deflated", "luck", "days_needed", "overfitting", "superior", "outside", "halves")
-        return Honesty(counted, record, evidence.trades, why=dict.fromkeys(names, too_little))
+        return Robustness(counted, record, evidence.trades, why=dict.fromkeys(names, too_little))
     why: dict[str, str] = {}
     deflated = _deflated(record, counted, why)
     above = psr(record)
@@ -227,7 +228,7 @@ def judge(evidence: Evidence, tried: Tried | None = None, *, env: Env | None = N
     superior, better = _superior(evidence, why, env)
     inside, outside = _walked(evidence, why)
     half = len(evidence.daily) // 2
-    return Honesty(
+    return Robustness(
         counted, record, evidence.trades, annual(record.sharpe), above, psr(record.plain), deflated,
         1.0 - above ** max(counted.effective, 1.0), min_track_record(record), pbo, loss, superior, better, inside,
         outside, (annual_sharpe(evidence.daily[:half]), annual_sharpe(evidence.daily[half:])),
@@ -235,7 +236,7 @@ def judge(evidence: Evidence, tried: Tried | None = None, *, env: Env | None = N
     )  # fmt: skip
 
 
-def _growth(evidence: Evidence) -> float:
+def _growth(evidence: RunReturns) -> float:
     """How much bets grow after losses: that of the trades or of the days, whichever grows more."""
     of_days = growth_after_losses(np.abs(evidence.daily), evidence.daily)
     if evidence.sizes is None or evidence.gains is None:
@@ -253,7 +254,7 @@ def annual_sharpe(daily: Array) -> float:
     return annual(Moments.of(daily).sharpe)
 
 
-def _too_little(evidence: Evidence, record: Moments) -> str:
+def _too_little(evidence: RunReturns, record: Moments) -> str:
     """Why nothing at all can be told; empty if something can."""
     if evidence.trades < LEAST_TRADES:
         closed = "no trade was closed" if evidence.trades == 0 else f"{plural(evidence.trades, 'closed trade')}"
@@ -263,7 +264,7 @@ def _too_little(evidence: Evidence, record: Moments) -> str:
     return "the daily returns do not vary by more than rounding" if record.sharpe != record.sharpe else ""
 
 
-def _deflated(record: Moments, tried: Tried, why: dict[str, str]) -> float:
+def _deflated(record: Moments, tried: TrialCount, why: dict[str, str]) -> float:
     """Deflated Sharpe ratio; one try needs no deflation.
 
     What is judged is no part of its own yardstick: among ten tries one that is real doubles their variance. Nor are
@@ -278,7 +279,7 @@ def _deflated(record: Moments, tried: Tried, why: dict[str, str]) -> float:
     return deflated_sharpe(record, max(tried.effective, 1.0), float(variance))
 
 
-def _of_search(name: str, evidence: Evidence, why: dict[str, str]) -> Array | None:
+def _of_search(name: str, evidence: RunReturns, why: dict[str, str]) -> Array | None:
     """Returns of the search on the days that all of it knows, if there is one that can be tested."""
     if evidence.search is None or evidence.search.shape[1] < 2:
         why[name] = NOTHING_CHOSEN
@@ -290,7 +291,7 @@ def _of_search(name: str, evidence: Evidence, why: dict[str, str]) -> Array | No
     return known
 
 
-def _overfitting(evidence: Evidence, why: dict[str, str]) -> tuple[float, float]:
+def _overfitting(evidence: RunReturns, why: dict[str, str]) -> tuple[float, float]:
     returns = _of_search("overfitting", evidence, why)
     if returns is None:
         return NAN, NAN
@@ -306,7 +307,7 @@ def _overfitting(evidence: Evidence, why: dict[str, str]) -> tuple[float, float]
     return found.probability, found.loss
 
 
-def _superior(evidence: Evidence, why: dict[str, str], env: Env | None) -> tuple[float, int | None]:
+def _superior(evidence: RunReturns, why: dict[str, str], env: Env | None) -> tuple[float, int | None]:
     if _of_search("superior", evidence, why) is None or evidence.search is None:
         return NAN, None
     benchmark = np.zeros(len(evidence.daily)) if evidence.benchmark is None else evidence.benchmark
@@ -319,7 +320,7 @@ def _superior(evidence: Evidence, why: dict[str, str], env: Env | None) -> tuple
     return found.consistent, len(stepwise(gains, evidence.search_trades, env=env))
 
 
-def _walked(evidence: Evidence, why: dict[str, str]) -> tuple[float, float]:
+def _walked(evidence: RunReturns, why: dict[str, str]) -> tuple[float, float]:
     """Sharpe ratio a year of the winners of each stretch, where they were chosen and on the stretch that followed."""
     returns = _of_search("outside", evidence, why)
     if returns is None:

@@ -28,7 +28,7 @@ Split = tuple[Indices, Indices]
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class LabelSpans:
     """When the label of each row begins and ends, on one clock.
 
     Attributes
@@ -45,7 +45,7 @@ class Labels:
             raise ConfigError("Labels begin in order and never end before they begin; one begin and one end a row.")
 
     @classmethod
-    def of(cls, rows: int, length: int = 0) -> Labels:
+    def of(cls, rows: int, length: int = 0) -> LabelSpans:
         """Give labels that each reach `length` rows ahead."""
         begins = np.arange(rows, dtype=np.int64)
         return cls(begins, begins + length)
@@ -70,8 +70,8 @@ class PurgedKFold:
     Attributes
     ----------
     n_splits : int
-    labels : Labels, optional
-        Labels of the rows; each begins and ends with its row if absent.
+    labels : LabelSpans, optional
+        LabelSpans of the rows; each begins and ends with its row if absent.
     purge : int
         Further rows dropped on either side of a test fold.
     embargo : int
@@ -83,7 +83,7 @@ class PurgedKFold:
     """
 
     n_splits: int = 5
-    labels: Labels | None = None
+    labels: LabelSpans | None = None
     purge: int = 0
     embargo: int = 0
 
@@ -114,7 +114,7 @@ class CombinatorialPurged:
 
     n_folds: int = 6
     n_test: int = 2
-    labels: Labels | None = None
+    labels: LabelSpans | None = None
     purge: int = 0
     embargo: int = 0
 
@@ -163,7 +163,7 @@ class WalkForward:
 
     n_splits: int = 5
     train: int | None = None
-    labels: Labels | None = None
+    labels: LabelSpans | None = None
     purge: int = 0
 
     def __post_init__(self) -> None:
@@ -191,9 +191,9 @@ def _check_folds(folds: int, test: int, purge: int, embargo: int) -> None:
         raise ConfigError(f"Purge and embargo are counts of rows from 0 up, were {purge} and {embargo}.")
 
 
-def _labels(labels: Labels | None, rows: int) -> Labels:
+def _labels(labels: LabelSpans | None, rows: int) -> LabelSpans:
     if labels is None:
-        return Labels.of(rows)
+        return LabelSpans.of(rows)
     if len(labels.begins) != rows:
         raise ConfigError(f"There are {len(labels.begins)} labels for {rows} rows. Give one begin and one end a row.")
     return labels
@@ -206,7 +206,7 @@ def _folds(rows: int, folds: int) -> list[Indices]:
     return np.array_split(np.arange(rows, dtype=np.int64), folds)
 
 
-def _outside(folds: Sequence[Indices], labels: Labels, purge: int, embargo: int) -> Indices:
+def _outside(folds: Sequence[Indices], labels: LabelSpans, purge: int, embargo: int) -> Indices:
     """Rows that know nothing of the test folds."""
     rows = len(labels.begins)
     keep = np.ones(rows, dtype=bool)

@@ -27,7 +27,7 @@ from virtuoso.research.backtest.stress import Case, Intents, Plateau, costs, del
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import NAN
 from virtuoso.research.validation.plausibility import MOST_SHARPE, Truth
-from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Honesty
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Robustness
 from virtuoso.research.validation.tail_risk import UNSEEN, Marks, Tail
 
 CONFIDENCE = 0.95
@@ -63,7 +63,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Hurdle:
     """One question and its answer.
 
     Attributes
@@ -95,12 +95,12 @@ class Verdict:
     decision : Decision
     testable : bool
         Whether there was enough to judge at all.
-    gates : tuple of Gate
+    gates : tuple of Hurdle
     """
 
     decision: Decision
     testable: bool
-    gates: tuple[Gate, ...]
+    gates: tuple[Hurdle, ...]
 
     @property
     def reasons(self) -> list[str]:
@@ -174,17 +174,17 @@ class Stressed:
         return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(stage), truth)
 
 
-def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
+def reach_verdict(honesty: Robustness, stressed: Stressed | None = None) -> Verdict:
     """Judge a result.
 
     Parameters
     ----------
-    honesty : Honesty
+    honesty : Robustness
     stressed : Stressed, optional
         Without it nothing is shipped: what was not tested is not known.
     """
     if "sharpe" in honesty.why:
-        return Verdict(Decision.ITERATE, False, (Gate("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
+        return Verdict(Decision.ITERATE, False, (Hurdle("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
     gates = (
         *_chance(honesty),
@@ -204,20 +204,20 @@ def decide(honesty: Honesty, stressed: Stressed | None = None) -> Verdict:
 
 def _gate(
     name: str, figure: float, passed: bool, reason: str, missing: str, *, needed: bool = True, damning: bool = False
-) -> Gate:
+) -> Hurdle:
     """Answer a question by a figure, if the figure is known."""
     if figure != figure:
-        return Gate(name, None, missing, needed)
-    return Gate(name, passed, reason, needed, damning)
+        return Hurdle(name, None, missing, needed)
+    return Hurdle(name, passed, reason, needed, damning)
 
 
-def _recorded(honesty: Honesty) -> Gate:
+def _recorded(honesty: Robustness) -> Hurdle:
     """Ask whether it is counted among the tries: what nobody knows of deflates nothing."""
     told = "it is in the ledger of trials" if honesty.tried.recorded else f"not recorded: {honesty.tried.reason}"
-    return Gate("recorded", honesty.tried.recorded, told)
+    return Hurdle("recorded", honesty.tried.recorded, told)
 
 
-def _chance(honesty: Honesty) -> Sequence[Gate]:
+def _chance(honesty: Robustness) -> Sequence[Hurdle]:
     """Ask whether it gained, and whether that is luck."""
     tries = plural(honesty.tried.configurations, "try", "tries")
     sharpe, deflated, luck = honesty.sharpe, honesty.deflated, honesty.luck
@@ -233,7 +233,7 @@ def _chance(honesty: Honesty) -> Sequence[Gate]:
     )  # fmt: skip
 
 
-def _search(honesty: Honesty) -> Sequence[Gate]:
+def _search(honesty: Robustness) -> Sequence[Hurdle]:
     """Ask whether what wins in sample wins out of sample; nothing is asked where nothing was searched."""
     pbo, superior, outside = honesty.overfitting, honesty.superior, honesty.outside
     missing = {name: f"{name} {NOT_TESTABLE}: {reason}" for name, reason in honesty.why.items()}
@@ -258,7 +258,7 @@ def _search(honesty: Honesty) -> Sequence[Gate]:
     )  # fmt: skip
 
 
-def _reality(stressed: Stressed, chosen: bool) -> Sequence[Gate]:
+def _reality(stressed: Stressed, chosen: bool) -> Sequence[Hurdle]:
     """Ask whether it survives costs, delay, other parameters, and what is not known of the bars."""
     count = plural(len(stressed.plateau.neighbours), "neighbour") if stressed.plateau is not None else ""
     kept = stressed.plateau.kept if stressed.plateau is not None else NAN
@@ -275,36 +275,40 @@ def _reality(stressed: Stressed, chosen: bool) -> Sequence[Gate]:
     )  # fmt: skip
 
 
-def _survives(name: str, what: str, case: Case | None) -> Gate:
+def _survives(name: str, what: str, case: Case | None) -> Hurdle:
     if case is None:
-        return Gate(name, None, f"it was not tried {what}")
-    return Gate(name, case.net > 0.0, f"{what} it nets {percent(case.net, signed=True)}")
+        return Hurdle(name, None, f"it was not tried {what}")
+    return Hurdle(name, case.net > 0.0, f"{what} it nets {percent(case.net, signed=True)}")
 
 
-def _ambiguity(bounds: tuple[float, float] | None) -> Gate:
+def _ambiguity(bounds: tuple[float, float] | None) -> Hurdle:
     if bounds is None:
-        return Gate("ambiguity", None, "only one order of prices inside bars was tried")
+        return Hurdle("ambiguity", None, "only one order of prices inside bars was tried")
     pessimistic, optimistic = bounds
     if not pessimistic > 0.0:
-        return Gate("ambiguity", False, "without luck in the order of prices inside bars there is no profit")
+        return Hurdle("ambiguity", False, "without luck in the order of prices inside bars there is no profit")
     share = abs(optimistic - pessimistic) / pessimistic if pessimistic > ROUNDING * abs(optimistic) else float("inf")
-    return Gate("ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit hangs on the order inside bars")
+    return Hurdle(
+        "ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit hangs on the order inside bars"
+    )
 
 
-def _tail(tail: Tail | None) -> Gate:
+def _tail(tail: Tail | None) -> Hurdle:
     """Ask for the day that has not come yet: through every stop, on what was held."""
     if tail is None or tail.left != tail.left:
-        return Gate("tail", None, "the worst known day was not laid on what it held")
+        return Hurdle("tail", None, "the worst known day was not laid on what it held")
     if not tail.most < 1.0:
-        return Gate("tail", False, f"a day that moves {percent(tail.shock)} against the most it held ends the account")
+        return Hurdle(
+            "tail", False, f"a day that moves {percent(tail.shock)} against the most it held ends the account"
+        )
     days = f"{UNSEEN:g} days that move {percent(tail.shock)} against what it held"
     if not tail.left > 0.0:
-        return Gate("tail", False, f"{days}, none of which its record rules out, take {percent(UNSEEN * tail.mean)}; "
+        return Hurdle("tail", False, f"{days}, none of which its record rules out, take {percent(UNSEEN * tail.mean)}; "
                     f"it gained {percent(tail.gained)}")  # fmt: skip
-    return Gate("tail", True, f"{days} leave {percent(tail.left)} of a gain of {percent(tail.gained)}")
+    return Hurdle("tail", True, f"{days} leave {percent(tail.left)} of a gain of {percent(tail.gained)}")
 
 
-def _size(growth: float) -> Gate:
+def _size(growth: float) -> Hurdle:
     """Ask whether bets grow after losses: then the loss that ends it is not in the record."""
     hides = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
     return _gate(
@@ -313,10 +317,10 @@ def _size(growth: float) -> Gate:
     )  # fmt: skip
 
 
-def _marks(lag: float, marks: Marks | None) -> Gate:
+def _marks(lag: float, marks: Marks | None) -> Hurdle:
     """Ask whether marks move as the market does: smoothed ones hide losses and let luck look steady."""
     if marks is not None and marks.follow < LEAST_FOLLOWED:
-        return Gate("marks", False, f"marks show {percent(marks.follow)} of a day's move of the market on that day")
+        return Hurdle("marks", False, f"marks show {percent(marks.follow)} of a day's move of the market on that day")
     return _gate(
         "marks", lag, lag <= MOST_LAG, f"days follow those before them with a correlation of {number(lag)}"
         + ("" if lag <= MOST_LAG else ": marks may lag behind the market"), "too few days to see whether marks lag",
@@ -324,19 +328,19 @@ def _marks(lag: float, marks: Marks | None) -> Gate:
     )  # fmt: skip
 
 
-def _truth(truth: Truth | None, sharpe: float) -> Sequence[Gate]:
+def _truth(truth: Truth | None, sharpe: float) -> Sequence[Hurdle]:
     """Ask whether orders know of later bars, and whether any market pays so much."""
     asked = truth.foresight if truth is not None else None
     if asked is None:
-        seen = Gate("foresight", None, "whether orders know of later bars was not tested: hand in what decides them")
+        seen = Hurdle("foresight", None, "whether orders know of later bars was not tested: hand in what decides them")
     else:
-        seen = Gate("foresight", asked.holds, asked.detail, damning=asked.damning)
+        seen = Hurdle("foresight", asked.holds, asked.detail, damning=asked.damning)
     odd = [f"a Sharpe ratio of {number(sharpe)} a year"] if sharpe > MOST_SHARPE else []
     if truth is None:
         reason = f"{odd[0]} is not explained" if odd else "its fills were not looked at"
-        return seen, Gate("plausible", False if odd else None, reason)
+        return seen, Hurdle("plausible", False if odd else None, reason)
     odd += truth.oddities
     if not odd:
-        return seen, Gate("plausible", True, "its costs, fills and trades are such as markets give")
+        return seen, Hurdle("plausible", True, "its costs, fills and trades are such as markets give")
     told = f"explained: {truth.explained}" if truth.explained else "not explained"
-    return seen, Gate("plausible", bool(truth.explained), f"{'; '.join(odd)} ({told})")
+    return seen, Hurdle("plausible", bool(truth.explained), f"{'; '.join(odd)} ({told})")

@@ -14,7 +14,7 @@ from virtuoso import workflows
 from virtuoso.config import Settings
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.prism import Prism
-from virtuoso.research.backtest.judgement import judged
+from virtuoso.research.backtest.judgement import honesty_facts
 from virtuoso.research.tracking.experiments import FOLDER, TrialLedger, family_of
 from virtuoso.research.tracking.recording import UNWANTED
 from virtuoso.runs.write import is_whole
@@ -58,7 +58,7 @@ class TestWhatIsRecorded:
             assert result.recording.recorded
             assert result.recording.tried.configurations == 301  # of the sweep, too: it is judged by what is known now
         assert "301 tries on this data" in repr(tested)
-        assert judged(tested, tested.recording)["recording"]["tries"] == 301
+        assert honesty_facts(tested, tested.recording)["recording"]["tries"] == 301
 
     def test_saving_records_what_no_verb_has(self, scores, project):
         result = replace(workflows.sweep(scores, 3, record=False, **TERMS))
@@ -140,7 +140,7 @@ class TestWhereItCannotBeWritten:
         result = workflows.backtest(scores, **TERMS)
         assert not result.recording.recorded
         assert "NOT RECORDED" in repr(result)
-        assert judged(result, result.recording)["recording"]["recorded"] is False
+        assert honesty_facts(result, result.recording)["recording"]["recorded"] is False
 
     @pytest.mark.parametrize("error", [28, 30], ids=["full", "read-only"])
     def test_a_disk_that_takes_nothing(self, scores, project, monkeypatch, error):

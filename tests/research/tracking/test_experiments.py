@@ -19,8 +19,8 @@ from virtuoso.research.tracking.experiments import (
     MOST_DAYS,
     SHIPPED,
     Trial,
+    TrialCount,
     TrialLedger,
-    Tried,
     family_of,
     mean_correlation,
     sharpes,
@@ -146,7 +146,7 @@ class TestFamilies:
         found = ledger.tried(trial("a", family=("a", "d")))
         assert (found.configurations, found.elsewhere, found.runs) == (5, 3, 5)
         assert str(found) == "5 tries: 2 on this data, 3 of the same family elsewhere"
-        assert str(Tried.of([trial()])) == "1 try on this data"
+        assert str(TrialCount.of([trial()])) == "1 try on this data"
 
     def test_other_venues_and_spellings_are_the_same_symbol(self, ledger):
         for k, name in enumerate(("binance-spot:BTCUSDT", "BTCUSDT binance-spot", "BTCUSDT bybit-linear")):
@@ -194,55 +194,55 @@ class TestWhatTheyAmountTo:
 
     def test_a_search_split_over_runs_is_the_same_search(self):
         returns = noise(3, 30)
-        whole = Tried.of([trial(returns=returns)])
-        parts = Tried.of([trial(str(k), returns[:, 10 * k : 10 * k + 10]) for k in range(3)])
+        whole = TrialCount.of([trial(returns=returns)])
+        parts = TrialCount.of([trial(str(k), returns[:, 10 * k : 10 * k + 10]) for k in range(3)])
         assert parts.configurations == whole.configurations == 30
         assert parts.variance == pytest.approx(whole.variance)
 
     def test_singles_have_the_variance_and_correlation_of_the_search(self):
         returns = 0.7 * noise(4) + 0.7 * noise(5, 12)
-        whole = Tried.of_search(returns)
-        singles = Tried.of([trial(str(k), column) for k, column in enumerate(returns.T)])
+        whole = TrialCount.of_search(returns)
+        singles = TrialCount.of([trial(str(k), column) for k, column in enumerate(returns.T)])
         assert singles.variance == pytest.approx(whole.variance)
         assert singles.correlation == pytest.approx(whole.correlation, abs=0.02)
         assert singles.effective == pytest.approx(whole.effective, rel=0.05)
 
     def test_copies_of_one_configuration_are_one_try(self):
         returns = np.repeat(noise(6), 40, axis=1)
-        assert Tried.of_search(returns).effective == pytest.approx(1.0)
-        assert Tried.of([trial(str(k), returns[:, 0]) for k in range(40)]).effective == pytest.approx(1.0)
+        assert TrialCount.of_search(returns).effective == pytest.approx(1.0)
+        assert TrialCount.of([trial(str(k), returns[:, 0]) for k in range(40)]).effective == pytest.approx(1.0)
 
     def test_independent_configurations_are_as_many_tries(self):
-        assert Tried.of_search(noise(7, 50, 2_000)).effective == pytest.approx(50, rel=0.05)
+        assert TrialCount.of_search(noise(7, 50, 2_000)).effective == pytest.approx(50, rel=0.05)
 
     def test_runs_on_other_days_count_as_independent(self):
         other = trial("b", noise(9), first=150 * DAY_MS)
-        assert Tried.of([trial(returns=noise(9)), trial("b", noise(9))]).effective == pytest.approx(1.0)
-        assert Tried.of([trial(returns=noise(9)), other]).effective == pytest.approx(2.0, abs=0.3)
-        assert Tried.of([trial(), replace(other, daily=np.empty(0))]).effective == 2.0
+        assert TrialCount.of([trial(returns=noise(9)), trial("b", noise(9))]).effective == pytest.approx(1.0)
+        assert TrialCount.of([trial(returns=noise(9)), other]).effective == pytest.approx(2.0, abs=0.3)
+        assert TrialCount.of([trial(), replace(other, daily=np.empty(0))]).effective == 2.0
 
     def test_never_fewer_than_the_largest_run_alone(self):
         returns = noise(8, 40)
         search, copies = trial(returns=returns), trial("b", np.repeat(returns[:, :1], 400, axis=1))
-        assert Tried.of([search, copies]).effective >= search.effective
+        assert TrialCount.of([search, copies]).effective >= search.effective
 
     def test_configurations_that_never_trade_count_but_have_no_ratio(self):
         returns = np.column_stack((noise(2, 5), np.zeros((DAYS, 5))))
-        found = Tried.of_search(returns)
+        found = TrialCount.of_search(returns)
         assert found.configurations == 10
         assert found.variance == pytest.approx(np.var([Moments.of(x).sharpe for x in noise(2, 5).T], ddof=1))
 
     def test_the_variance_of_the_others_leaves_one_out(self):
-        found = Tried.of([trial(returns=noise(4, 4)), trial("b", noise(4, 6)[:, 4:])])
+        found = TrialCount.of([trial(returns=noise(4, 4)), trial("b", noise(4, 6)[:, 4:])])
         ratios = [Moments.of(x).sharpe for x in np.column_stack((noise(4, 4), noise(4, 6)[:, 4:])).T]
         for k, own in enumerate(ratios):
             assert found.variance_beside(own) == pytest.approx(np.var(np.delete(ratios, k), ddof=1))
-        assert np.isnan(Tried.of_search(noise(4, 2)).variance_beside(0.1))
+        assert np.isnan(TrialCount.of_search(noise(4, 2)).variance_beside(0.1))
 
     def test_the_variance_of_one_try_is_not_known(self):
-        assert np.isnan(Tried.of([trial()]).variance)
-        assert Tried.of([trial()]).effective == 1.0
-        assert Tried.of([]).configurations == 0
+        assert np.isnan(TrialCount.of([trial()]).variance)
+        assert TrialCount.of([trial()]).effective == 1.0
+        assert TrialCount.of([]).configurations == 0
 
 
 class TestMeasures:
@@ -262,4 +262,4 @@ class TestMeasures:
 
     def test_effective_number_of_one_search_is_the_formula(self):
         returns = 0.5 * noise(1) + noise(2, 6)
-        assert Tried.of_search(returns).effective == pytest.approx(effective_trials(6, mean_correlation(returns)))
+        assert TrialCount.of_search(returns).effective == pytest.approx(effective_trials(6, mean_correlation(returns)))

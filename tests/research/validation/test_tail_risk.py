@@ -13,9 +13,9 @@ from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.validation.overfitting import growth_after_losses
-from virtuoso.research.validation.robustness import Evidence, judge
+from virtuoso.research.validation.robustness import RunReturns, robustness
 from virtuoso.research.validation.tail_risk import KNOWN_CRASH, UNSEEN, Marks, Tail, follows, worst_day
-from virtuoso.research.validation.verdict import Decision, decide
+from virtuoso.research.validation.verdict import Decision, reach_verdict
 
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(maker=0.0, taker=0.0, limits=Limits(max_drawdown=0.99))
@@ -31,7 +31,11 @@ def daily_stage(moves, venue="binance-usdm"):
 
 
 def gate(daily, name, given=None, **how):
-    (found,) = (g for g in decide(judge(Evidence(daily, 300, **how)), given or stressed(daily)).gates if g.name == name)
+    (found,) = (
+        g
+        for g in reach_verdict(robustness(RunReturns(daily, 300, **how)), given or stressed(daily)).gates
+        if g.name == name
+    )
     return found
 
 
@@ -91,7 +95,9 @@ class TestTheWorstDay:
         random = np.random.default_rng(1)
         for days in (200, 365, 730):
             daily = 0.0012 + 0.003 * random.standard_normal(days)  # the day of -30 % has not come yet
-            found = decide(judge(Evidence(daily, 300)), replace(stressed(daily), tail=Tail.of_days(daily, 1.0)))
+            found = reach_verdict(
+                robustness(RunReturns(daily, 300)), replace(stressed(daily), tail=Tail.of_days(daily, 1.0))
+            )
             assert found.decision is Decision.ITERATE
             assert any("none of which its record rules out" in reason for reason in found.reasons)
 
@@ -135,7 +141,7 @@ class TestBetsThatGrow:
 
     def test_sizes_come_with_what_they_came_to(self):
         with pytest.raises(ConfigError, match="Give both"):
-            Evidence(np.zeros(40), 300, sizes=np.ones(3))
+            RunReturns(np.zeros(40), 300, sizes=np.ones(3))
 
 
 class TestMarks:

@@ -7,12 +7,12 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.scenes import market, scored
-from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.backtest import backtest
-from virtuoso.research.backtest.files import MOST_BARS, prices, reliability
+from virtuoso.research.backtest.files import MOST_BARS, price_table, reliability_facts
 from virtuoso.research.backtest.judgement import trial_of, write_honesty
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.runs.read import read_run
@@ -64,7 +64,7 @@ class TestPrices:
     """Bars of the instrument that was traded most: all of the run, and its last trades."""
 
     def test_they_are_bars_of_the_market(self, result):
-        table = prices(result)
+        table = price_table(result)
         frame = result.frames[result.most_traded]
         last = table["view"] == "last"
         at = table["open_time"][last] // frame.timeframe.ms - frame.start
@@ -72,13 +72,13 @@ class TestPrices:
         np.testing.assert_array_equal(table["close"][last], frame.base.columns["close"][at])
 
     def test_the_whole_run_is_kept_on_a_slower_clock(self, result):
-        table = prices(result)
+        table = price_table(result)
         whole = table["view"] == "whole"
         assert set(table["timeframe"][whole]) == {"5m"}
         assert 0 < whole.sum() <= MOST_BARS
 
     def test_an_extreme_of_a_base_bar_is_in_the_slower_one(self, result):
-        table, frame = prices(result), result.frames[result.most_traded]
+        table, frame = price_table(result), result.frames[result.most_traded]
         whole = table["view"] == "whole"
         assert table["high"][whole].max() == np.nanmax(frame.base.columns["high"])
 
@@ -87,13 +87,13 @@ class TestReliability:
     """What reliability told against what was right, or why that is not known."""
 
     def test_the_bins_hold_all_signals(self, result):
-        found = reliability(result)
+        found = reliability_facts(result)
         assert found["basis"] == "heuristic"
         assert sum(row["signals"] for row in found["bins"]) == found["signals"] > 0
         assert sum(row["signals"] * row["right"] for row in found["bins"]) == pytest.approx(found["right"])
 
     def test_intents_that_were_handed_in_have_none(self):
-        assert "handed in" in reliability(trade(*two(n=600)))["reason"]
+        assert "handed in" in reliability_facts(trade(*two(n=600)))["reason"]
 
 
 class TestTries:

@@ -17,7 +17,7 @@ from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
-from virtuoso.research.backtest.judgement import judged, trial_of
+from virtuoso.research.backtest.judgement import honesty_facts, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.research.tracking.experiments import FOLDER, TrialLedger
 from virtuoso.research.validation import foresight
@@ -115,14 +115,14 @@ class TestForesight:
     def test_the_honest_one_passes(self, frames, scores):
         found = foresight.check(frames, Breakout().decide, count=20)
         assert found.holds is True, found.detail
-        told = {gate["name"]: gate for gate in judged(traded(scores, Breakout()))["gates"]}
+        told = {gate["name"]: gate for gate in honesty_facts(traded(scores, Breakout()))["gates"]}
         assert told["foresight"]["passed"] is True
 
     def test_the_one_that_peeks_is_found_out(self, frames, scores):
         peeking = replace(Breakout(), peeks=1)
         found = foresight.check(frames, peeking.decide, count=20)
         assert (found.holds, found.damning) == (False, True), found.detail
-        told = judged(traded(scores, peeking))
+        told = honesty_facts(traded(scores, peeking))
         assert {gate["name"]: gate["passed"] for gate in told["gates"]}["foresight"] is False
         assert told["decision"] == "discard"
 

@@ -16,7 +16,7 @@ from tests.signals import scenes
 from virtuoso.clock import parse_time
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.research.validation.barriers import OUTCOME, Outcomes
+from virtuoso.research.validation.barriers import OUTCOME, BarrierLabels
 from virtuoso.research.validation.calibration import About, Study, as_yaml, calibrate, learn
 from virtuoso.research.validation.reliability import Diagram, diagram, reliability_of
 from virtuoso.signals.reliability import rule_digest
@@ -25,16 +25,16 @@ HOUR, START = 3_600_000, parse_time("2024-01-01")
 ABOUT: About = {"timeframe": "1h", "learned_with": "1" * 64, "instruments": ("BTCUSDT simulated",), "data": "2" * 64}
 
 
-def signals(heuristic, right, apart: int = 6, life: int = 12) -> Outcomes:
+def signals(heuristic, right, apart: int = 6, life: int = 12) -> BarrierLabels:
     """Signals some hours apart, each living some hours."""
     rows = np.zeros(len(heuristic), dtype=OUTCOME)
     rows["decided"] = START + np.arange(len(heuristic)) * apart * HOUR
     rows["ends"] = rows["decided"] + life * HOUR
     rows["heuristic"], rows["right"] = heuristic, right
-    return Outcomes(rows, {}, life * HOUR)
+    return BarrierLabels(rows, {}, life * HOUR)
 
 
-def drawn(seed: int, n: int = 1_500, slope: float = 0.0, base: float = 0.4) -> Outcomes:
+def drawn(seed: int, n: int = 1_500, slope: float = 0.0, base: float = 0.4) -> BarrierLabels:
     """Signals that are right with probability base + slope x (heuristic - 1/2)."""
     random = np.random.default_rng(seed)
     heuristic = random.uniform(0.0, 1.0, n)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from virtuoso.account import metrics
 from virtuoso.account.metrics import ROUNDING, spread_is_rounding
-from virtuoso.research.tracking.experiments import Tried, mean_correlation, sharpes
+from virtuoso.research.tracking.experiments import TrialCount, mean_correlation, sharpes
 from virtuoso.research.validation.overfitting import (
     Moments,
     min_track_record,
@@ -18,10 +18,10 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.resampling import drawn_days
-from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN, RunReturns, annual_sharpe, robustness
 from virtuoso.research.validation.splits import WalkForward
 from virtuoso.research.validation.tail_risk import Tail, follows
-from virtuoso.research.validation.verdict import Decision, decide
+from virtuoso.research.validation.verdict import Decision, reach_verdict
 
 NAN, INF = float("nan"), float("inf")
 SCALES = st.integers(-12, 12).map(lambda k: 10.0**k)
@@ -85,9 +85,9 @@ class TestConstantGrowth:
         assert np.isnan(follows(returns, returns))
 
     def test_is_not_testable_with_its_reason_and_never_shipped(self):
-        found = judge(Evidence(grown(0.0003), trades=300))
+        found = robustness(RunReturns(grown(0.0003), trades=300))
         assert set(found.why.values()) == {"the daily returns do not vary by more than rounding"}
-        verdict = decide(found)
+        verdict = reach_verdict(found)
         assert (verdict.decision, verdict.testable) == (Decision.ITERATE, False)
 
     def test_an_account_of_it_withholds_its_ratios(self):
@@ -111,14 +111,14 @@ class TestCopies:
         copies[:, 1::2] *= 1.0 + 1e-15
         found = overfitting_probability(copies)
         assert np.isnan([found.probability, found.loss, found.slope]).all()
-        box = judge(Evidence(one(), 300, copies, np.full(trials, 300)))
+        box = robustness(RunReturns(one(), 300, copies, np.full(trials, 300)))
         assert {box.why[name] for name in ("overfitting", "superior", "outside")} == {NOTHING_CHOSEN}
-        needed = {gate.name for gate in decide(box).gates if gate.needed}
+        needed = {gate.name for gate in reach_verdict(box).gates if gate.needed}
         assert not needed & {"overfitting", "superior", "walk forward"}
 
     def test_beside_those_that_never_trade_are_none_either(self):
         table = np.column_stack((np.zeros(DAYS), one(), one()))
-        assert judge(Evidence(one(), 300, table)).why["overfitting"] == NOTHING_CHOSEN
+        assert robustness(RunReturns(one(), 300, table)).why["overfitting"] == NOTHING_CHOSEN
 
     def test_of_a_dominating_one_among_others_share_its_rank(self):
         table = 0.01 * np.random.default_rng(1).standard_normal((DAYS, 10))
@@ -127,7 +127,7 @@ class TestCopies:
         assert overfitting_probability(table).probability == 0.0
 
     def test_count_as_one_try(self):
-        assert Tried.of_search(np.repeat(one()[:, None], 50, axis=1)).effective == pytest.approx(1.0)
+        assert TrialCount.of_search(np.repeat(one()[:, None], 50, axis=1)).effective == pytest.approx(1.0)
 
 
 class TestALostAccount:
@@ -142,10 +142,10 @@ class TestALostAccount:
         assert np.isnan(returns[201:]).all() or end > 0.0
         found = metrics.account_metrics(metrics.DAY_MS * np.arange(1, DAYS + 1), equity, 10_000.0, 0)
         assert not np.isinf([found[name] for name in ("sharpe", "sortino", "calmar", "cagr", "volatility")]).any()
-        box = judge(Evidence(returns, 300))
+        box = robustness(RunReturns(returns, 300))
         assert not np.isinf([box.sharpe, box.psr, box.deflated, box.luck]).any()
         box.lines()
-        decide(box)
+        reach_verdict(box)
         Tail.of_days(returns, 1.0)
         drawn_days(returns[np.isfinite(returns)])
 
@@ -182,9 +182,9 @@ class TestAnything:
         assert not np.isinf(figures).any()
         assert record.sharpe != record.sharpe or abs(record.sharpe) < 1e13
         assert record.sharpe != record.sharpe or 1.0 <= record.inflation <= 1e6
-        box = judge(Evidence(returns, 300))
+        box = robustness(RunReturns(returns, 300))
         assert bool(box.why) or np.isfinite(box.sharpe)
-        decide(box)
+        reach_verdict(box)
 
     @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 70))
     @settings(max_examples=40, deadline=None)
@@ -192,7 +192,7 @@ class TestAnything:
         random = np.random.default_rng(seed)
         table = random.choice([0.0, 1e-18, 0.01, -0.01, 0.02, 1e12], (days, columns))
         daily = table[:, 0].copy()
-        judge(Evidence(daily, 300, table, np.full(columns, 300)))
+        robustness(RunReturns(daily, 300, table, np.full(columns, 300)))
         superior_ability(table, resamples=10)
         stepwise(table, resamples=10)
         assert not np.isinf(sharpes(table)).any()
@@ -200,6 +200,6 @@ class TestAnything:
 
     def test_a_walk_forward_of_nothing(self):
         table = np.zeros((100, 3))
-        assert judge(Evidence(one(days=100), 300, table)).why["outside"] == NOTHING_CHOSEN
+        assert robustness(RunReturns(one(days=100), 300, table)).why["outside"] == NOTHING_CHOSEN
         assert list(WalkForward(5).split(table))
         assert np.isnan(follows(np.zeros(50), np.zeros(50)))

@@ -11,9 +11,9 @@ from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.stress import Case, Plateau, costs, delay
-from virtuoso.research.tracking.experiments import Trial, Tried
-from virtuoso.research.validation.robustness import Evidence, judge
-from virtuoso.research.validation.verdict import Decision, Stressed, decide
+from virtuoso.research.tracking.experiments import Trial, TrialCount
+from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.verdict import Decision, Stressed, reach_verdict
 
 SHIP, ITERATE, DISCARD = Decision.SHIP, Decision.ITERATE, Decision.DISCARD
 
@@ -25,7 +25,7 @@ def daily(seed=1, sharpe=3.0, days=1_200):
 
 
 def honest(sharpe=3.0, trades=300, **how):
-    return judge(Evidence(daily(sharpe=sharpe, **how), trades))
+    return robustness(RunReturns(daily(sharpe=sharpe, **how), trades))
 
 
 KIND = stressed(daily())
@@ -36,7 +36,7 @@ class TestShip:
     """Everything that was asked speaks for it."""
 
     def test_passes_every_gate(self):
-        found = decide(honest(), KIND)
+        found = reach_verdict(honest(), KIND)
         assert found.decision is SHIP
         assert all(gate.passed for gate in found.gates if gate.needed)
         assert str(found).startswith("ship: Sharpe ratio 3.00 a year over 1,200 days and 300 trades; ")
@@ -44,7 +44,7 @@ class TestShip:
     def test_a_search_must_pass_its_own_questions(self):
         returns = 0.01 * np.random.default_rng(3).standard_normal((1_200, 10))
         returns[:, 0] = daily(sharpe=4.0)
-        found = decide(judge(Evidence(returns[:, 0], 300, returns)), KIND)
+        found = reach_verdict(robustness(RunReturns(returns[:, 0], 300, returns)), KIND)
         assert found.decision is SHIP
         assert {gate.name for gate in found.gates if gate.needed} >= {
             "overfitting",
@@ -54,7 +54,7 @@ class TestShip:
         }
 
     def test_where_nothing_was_searched_nothing_is_asked_of_it(self):
-        asked = {gate.name for gate in decide(honest(), KIND).gates if gate.needed}
+        asked = {gate.name for gate in reach_verdict(honest(), KIND).gates if gate.needed}
         assert asked == {
             "gain", "deflated", "luck", "costs", "delay", "ambiguity", "tail", "size", "marks", "foresight",
             "plausible", "recorded",
@@ -63,7 +63,7 @@ class TestShip:
     def test_what_is_not_recorded_never_ships(self):
         honesty = honest()
         unknown = replace(honesty.tried, recorded=False, reason="record=False")
-        found = decide(replace(honesty, tried=unknown), KIND)
+        found = reach_verdict(replace(honesty, tried=unknown), KIND)
         assert found.decision is ITERATE
         assert found.reasons == ["not recorded: record=False"]
 
@@ -84,25 +84,25 @@ class TestIterate:
         ],
     )
     def test_one_failure_is_enough_and_is_named(self, change, reason):
-        found = decide(honest(), replace(KIND, **change))
+        found = reach_verdict(honest(), replace(KIND, **change))
         assert found.decision is ITERATE
         assert len(found.reasons) == 1
         assert reason in found.reasons[0]
 
     def test_nothing_is_shipped_untested(self):
-        found = decide(honest())
+        found = reach_verdict(honest())
         assert found.decision is ITERATE
         assert len(found.reasons) == 6
 
     @pytest.mark.parametrize("change", [None, Plateau(replace(LOSS, net=1.0), [LOSS])])
     def test_what_was_chosen_from_several_needs_a_plateau(self, change):
         runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(k, 3.0 - 0.01 * k)) for k in range(2)]
-        honesty = judge(Evidence(daily(), 300), Tried.of(runs))
-        assert decide(honesty, KIND).decision is SHIP
-        assert decide(honesty, replace(KIND, plateau=change)).decision is ITERATE
+        honesty = robustness(RunReturns(daily(), 300), TrialCount.of(runs))
+        assert reach_verdict(honesty, KIND).decision is SHIP
+        assert reach_verdict(honesty, replace(KIND, plateau=change)).decision is ITERATE
 
     def test_a_short_record_may_be_luck(self):
-        found = decide(honest(sharpe=3.0, days=200), KIND)
+        found = reach_verdict(honest(sharpe=3.0, days=200), KIND)
         assert found.decision is ITERATE
         assert "luck finds as much in 1 try" in " ".join(found.reasons)
 
@@ -111,20 +111,20 @@ class TestDiscard:
     """The evidence speaks against it."""
 
     def test_a_loss(self):
-        found = decide(honest(sharpe=-1.0), KIND)
+        found = reach_verdict(honest(sharpe=-1.0), KIND)
         assert found.decision is DISCARD
         assert "Sharpe ratio \N{MINUS SIGN}1.00 a year" in found.reasons[0]
 
     def test_what_luck_explains_better(self):
         rivals = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(k, s)) for k, s in enumerate(np.linspace(-2, 1.4, 60))]
-        found = decide(judge(Evidence(daily(sharpe=1.0), 300), Tried.of(rivals)), KIND)
+        found = reach_verdict(robustness(RunReturns(daily(sharpe=1.0), 300), TrialCount.of(rivals)), KIND)
         assert found.decision is DISCARD
         assert "after 60 tries its Sharpe ratio is real with" in found.reasons[0]
 
     def test_an_overfitted_search(self):
         returns = 0.01 * np.random.default_rng(4).standard_normal((1_200, 12))
         returns -= returns.mean(axis=0)  # what wins in one half must lose in the other
-        found = decide(judge(Evidence(daily(sharpe=0.8), 300, returns)), KIND)
+        found = reach_verdict(robustness(RunReturns(daily(sharpe=0.8), 300, returns)), KIND)
         assert found.decision is DISCARD
         assert any("overfitted" in reason for reason in found.reasons)
 
@@ -137,20 +137,20 @@ class TestNotTestable:
         [(0, 600, "no trade was closed"), (29, 600, "29 closed trades, 30 are needed"), (300, 20, "20 days")],
     )
     def test_says_what_is_missing(self, trades, days, reason):
-        found = decide(honest(trades=trades, days=days), KIND)
+        found = reach_verdict(honest(trades=trades, days=days), KIND)
         assert found.decision is ITERATE
         assert not found.testable
         assert f"not testable: {reason}" in str(found)
 
     def test_unknown_tries_cannot_be_deflated(self):
         idle = [Trial("", ("x",), 0, 1, "", str(k)).seen(np.zeros(1_200)) for k in range(3)]
-        tried = Tried.of([*idle, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
-        found = decide(judge(Evidence(daily(), 300), tried), KIND)
+        tried = TrialCount.of([*idle, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
+        found = reach_verdict(robustness(RunReturns(daily(), 300), tried), KIND)
         assert found.decision is ITERATE
         assert "cannot be deflated" in found.reasons[0]
 
     def test_stress_of_nothing_is_nothing(self):
-        assert decide(honest(), Stressed()).gates == decide(honest()).gates
+        assert reach_verdict(honest(), Stressed()).gates == reach_verdict(honest()).gates
 
 
 class TestStressed:

@@ -11,7 +11,7 @@ from virtuoso.clock import Span
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score
-from virtuoso.research.validation.barriers import NEITHER, REACHED, STOPPED, outcomes, outcomes_of
+from virtuoso.research.validation.barriers import NEITHER, REACHED, STOPPED, barrier_labels, labels_of_decisions
 from virtuoso.signals.decision import Decisions, decide
 from virtuoso.signals.levels import LevelSnapshot, Plans
 from virtuoso.signals.rule import apply_rule
@@ -43,7 +43,7 @@ def planned(frame: MarketFrame, *plans, settings=LIFE) -> Decisions:
 
 def became(*after, plan=(0, 1, 97.0, 103.0), **how):
     """Outcome of a plan at the first of some still bars, by the bars that follow."""
-    rows, why = outcomes_of(planned(bars(STILL, *after, **how), plan))
+    rows, why = labels_of_decisions(planned(bars(STILL, *after, **how), plan))
     assert len(rows) + sum(why.values()) == 1
     return rows[0] if len(rows) else next(iter(why))
 
@@ -75,7 +75,7 @@ class TestWhatWasTouchedFirst:
         assert became((100.0, 103.0, 97.0, 100.0), STILL, STILL, STILL)["touched"] == STOPPED
 
     def test_the_bar_of_the_decision_itself_does_not_count(self):
-        rows, _ = outcomes_of(planned(bars(UP, STILL, STILL, STILL, STILL), (0, 1, 97.0, 103.0)))
+        rows, _ = labels_of_decisions(planned(bars(UP, STILL, STILL, STILL, STILL), (0, 1, 97.0, 103.0)))
         assert rows["touched"].tolist() == [NEITHER]
 
     def test_a_short_is_the_mirror(self):
@@ -101,7 +101,7 @@ class TestWhatHasNoOutcome:
         assert became((96.0, 103.5, 95.0, 103.0), STILL, STILL, STILL) == "opened beyond its stop"
 
     def test_decisions_without_a_plan_are_not_asked(self):
-        rows, why = outcomes_of(planned(bars(*[STILL] * 6), (0, 0, NAN, NAN), (1, 1, NAN, NAN)))
+        rows, why = labels_of_decisions(planned(bars(*[STILL] * 6), (0, 0, NAN, NAN), (1, 1, NAN, NAN)))
         assert len(rows) == 0
         assert why == {}
 
@@ -158,7 +158,7 @@ class TestAgainstASlowTwin:
         close, side = frame.base.columns["close"][at], random.choice([-1, 1], 150)
         wide = random.uniform(0.02, 0.4, (2, 150))
         plans = list(zip(at, side, close - side * wide[0], close + side * wide[1], strict=True))
-        rows, why = outcomes_of(planned(frame, *plans, settings=SignalSettings(max_age=Span("20m"))))
+        rows, why = labels_of_decisions(planned(frame, *plans, settings=SignalSettings(max_age=Span("20m"))))
         slow = [slow_outcome(frame, frame.start + int(bar), s, x, y, 20) for bar, s, x, y in plans]
         assert rows["touched"].tolist() == [found for found in slow if found is not None]
         assert set(rows["touched"]) == {NEITHER, STOPPED, REACHED}
@@ -169,7 +169,7 @@ class TestOfScoredMarkets:
     """Every plan has an outcome or a reason; several instruments are put together by time."""
 
     def test_every_plan_is_accounted_for(self):
-        found = outcomes([scenes.scores()], scenes.SETTINGS)
+        found = barrier_labels([scenes.scores()], scenes.SETTINGS)
         decided = decide(scenes.scores(), scenes.SETTINGS)
         assert len(found) + sum(found.left_out.values()) == decided.plans.known.sum()
         at = found.rows["number"] - scenes.scores().start
@@ -178,10 +178,10 @@ class TestOfScoredMarkets:
         assert (found.rows["decided"] == scenes.scores().close_times[at]).all()
 
     def test_instruments_are_put_together_by_time(self):
-        found = outcomes([scenes.scores(), scenes.scores()], scenes.SETTINGS)
+        found = barrier_labels([scenes.scores(), scenes.scores()], scenes.SETTINGS)
         assert (np.diff(found.rows["decided"]) >= 0).all()
         assert found.rows["instrument"][:4].tolist() == [0, 1, 0, 1]
 
     def test_scores_of_two_prisms_are_refused(self):
         with pytest.raises(DataError, match="one prism on one timeframe"):
-            outcomes([scenes.scores(), score(PRISM, scenes.frame())], scenes.SETTINGS)
+            barrier_labels([scenes.scores(), score(PRISM, scenes.frame())], scenes.SETTINGS)

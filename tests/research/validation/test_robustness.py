@@ -6,7 +6,7 @@ import pytest
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
-from virtuoso.research.tracking.experiments import Trial, Tried
+from virtuoso.research.tracking.experiments import Trial, TrialCount
 from virtuoso.research.validation.overfitting import (
     Moments,
     deflated_sharpe,
@@ -16,7 +16,7 @@ from virtuoso.research.validation.overfitting import (
     sharpe_error,
     superior_ability,
 )
-from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Evidence, annual_sharpe, judge
+from virtuoso.research.validation.robustness import NOTHING_CHOSEN, RunReturns, annual_sharpe, robustness
 
 
 def daily(seed=1, sharpe=2.0, days=600):
@@ -31,36 +31,36 @@ def search(seed=2, trials=20, days=600, sharpe=0.0):
 
 def best(returns, **how):
     winner = int(np.argmax([annual_sharpe(x) for x in returns.T]))
-    return Evidence(returns[:, winner], 100, returns, **how)
+    return RunReturns(returns[:, winner], 100, returns, **how)
 
 
 class TestOneConfiguration:
     """Where nothing else was tried."""
 
     def test_sharpe_ratio_is_annualised_by_the_calendar(self):
-        found = judge(Evidence(daily(), 100))
+        found = robustness(RunReturns(daily(), 100))
         assert found.sharpe == pytest.approx(Moments.of(daily()).sharpe * np.sqrt(365))
         assert found.days == 600
 
     def test_needs_no_deflation(self):
-        found = judge(Evidence(daily(), 100))
+        found = robustness(RunReturns(daily(), 100))
         assert found.deflated == found.psr == psr(Moments.of(daily()))
         assert found.luck == pytest.approx(1.0 - found.psr)
         assert found.days_needed == min_track_record(Moments.of(daily()))
 
     def test_questions_about_a_search_are_not_testable(self):
-        found = judge(Evidence(daily(), 100))
+        found = robustness(RunReturns(daily(), 100))
         assert np.isnan([found.overfitting, found.superior, found.outside, found.decay]).all()
         assert {found.why[name] for name in ("overfitting", "superior", "outside")} == {NOTHING_CHOSEN}
 
     def test_a_loss_never_becomes_a_track_record(self):
-        found = judge(Evidence(daily(sharpe=-3.0), 100))
+        found = robustness(RunReturns(daily(sharpe=-3.0), 100))
         assert found.days_needed == float("inf")
         assert any("never" in line for line in found.lines())
 
     def test_halves(self):
         returns = np.concatenate((daily(1, 4.0, 300), daily(2, -4.0, 300)))
-        first, second = judge(Evidence(returns, 100)).halves
+        first, second = robustness(RunReturns(returns, 100)).halves
         assert first > 1.0 > -1.0 > second
 
 
@@ -69,26 +69,26 @@ class TestTheLedgerCounts:
 
     def tried(self, others):
         runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(50 + k, 0.0)) for k in range(others)]
-        return Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
+        return TrialCount.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
 
     def test_deflation_is_that_of_the_paper_with_the_variance_of_the_others(self):
         others = [0.05 * k * daily(50 + k, 4.0 * (-1.0) ** k) for k in range(1, 31)]
         runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(returns) for k, returns in enumerate(others)]
-        tried = Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
-        found = judge(Evidence(daily(), 100), tried)
+        tried = TrialCount.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
+        found = robustness(RunReturns(daily(), 100), tried)
         variance = np.var([Moments.of(returns).sharpe for returns in others], ddof=1)
         assert found.deflated == pytest.approx(deflated_sharpe(Moments.of(daily()), tried.effective, variance))
         assert found.luck == pytest.approx(1.0 - found.psr**tried.effective)
 
     def test_what_is_judged_does_not_raise_its_own_bar(self):
-        low, high = (judge(Evidence(daily(sharpe=s), 100), self.beside(daily(sharpe=s))) for s in (3.0, 6.0))
+        low, high = (robustness(RunReturns(daily(sharpe=s), 100), self.beside(daily(sharpe=s))) for s in (3.0, 6.0))
         assert low.deflated < high.deflated
 
     def test_tries_that_resemble_each_other_by_chance_are_no_excuse(self):
         """Ratios of tries without skill scatter at least as much as one is uncertain."""
         record = Moments.of(daily())
         alike = self.beside(daily())
-        found = judge(Evidence(daily(), 100), alike)
+        found = robustness(RunReturns(daily(), 100), alike)
         assert alike.variance_beside(record.sharpe) < 1e-12
         assert found.deflated == deflated_sharpe(record, alike.effective, sharpe_error(record) ** 2)
 
@@ -96,17 +96,19 @@ class TestTheLedgerCounts:
         """Nine others of the very same Sharpe ratio, 0."""
         drawn = [daily(50 + k, 0.0) for k in range(9)]
         runs = [Trial("", ("x",), 0, 1, "", str(k)).seen(returns - returns.mean()) for k, returns in enumerate(drawn)]
-        return Tried.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(chosen)])
+        return TrialCount.of([*runs, Trial("", ("x",), 0, 1, "", "this").seen(chosen)])
 
     def test_more_tries_make_less_of_the_same_result(self):
-        found = [judge(Evidence(daily(), 100), self.tried(n)) for n in (0, 5, 40)]
+        found = [robustness(RunReturns(daily(), 100), self.tried(n)) for n in (0, 5, 40)]
         assert found[0].deflated > found[1].deflated > found[2].deflated
         assert found[0].luck < found[1].luck < found[2].luck
         assert found[0].sharpe == found[2].sharpe
 
     def test_unknown_tries_are_not_assumed_away(self):
         idle = [Trial("", ("x",), 0, 1, "", str(k)).seen(np.zeros(600)) for k in range(3)]
-        found = judge(Evidence(daily(), 100), Tried.of([*idle, Trial("", ("x",), 0, 1, "", "this").seen(daily())]))
+        found = robustness(
+            RunReturns(daily(), 100), TrialCount.of([*idle, Trial("", ("x",), 0, 1, "", "this").seen(daily())])
+        )
         assert np.isnan(found.deflated)
         assert "no Sharpe ratios" in found.why["deflated"]
 
@@ -116,14 +118,14 @@ class TestASearch:
 
     def test_figures_are_those_of_the_statistics(self):
         returns = search(sharpe=3.0)
-        found = judge(best(returns))
+        found = robustness(best(returns))
         assert found.tried.configurations == 20
         assert found.overfitting == overfitting_probability(returns).probability
         assert found.superior == superior_ability(returns).consistent
         assert found.better is not None
 
     def test_skill_is_told_from_noise(self):
-        skill, noise = judge(best(search(sharpe=4.0))), judge(best(search()))
+        skill, noise = robustness(best(search(sharpe=4.0))), robustness(best(search()))
         assert skill.deflated > 0.95 > 0.8 > noise.deflated
         assert skill.overfitting < 0.1 < noise.overfitting
         assert skill.decay > 0.5 > noise.decay
@@ -133,45 +135,45 @@ class TestASearch:
         returns[:, 0], returns[:, 1] = daily(1, 6.0), daily(2, 6.0)
         returns[300:, 0] -= 0.02  # wins at first, loses afterwards
         returns[:300, 1] -= 0.002
-        found = judge(best(returns))
+        found = robustness(best(returns))
         assert found.inside > 0.0 > found.outside
 
     def test_a_benchmark_takes_the_place_of_doing_nothing(self):
         returns = search(sharpe=3.0)
-        found = judge(best(returns, benchmark=returns[:, 0] + 0.001))
+        found = robustness(best(returns, benchmark=returns[:, 0] + 0.001))
         assert found.superior > 0.9
         assert found.better == 0
 
     def test_configurations_that_hardly_trade_take_no_part(self):
         few = np.full(20, 3)
-        found = judge(best(search(), search_trades=few))
+        found = robustness(best(search(), search_trades=few))
         assert "30 trades" in found.why["superior"]
 
     def test_a_wide_search_is_split_into_fewer_blocks(self):
         returns = search(5, 250, 120)
-        assert judge(best(returns)).overfitting == overfitting_probability(returns, 10).probability
+        assert robustness(best(returns)).overfitting == overfitting_probability(returns, 10).probability
 
     def test_too_few_days_to_split_are_not_testable(self):
         returns = search(6, 5, 31)
         returns[:12, 2] = np.nan
-        found = judge(Evidence(returns[:, 0], 100, returns))
+        found = robustness(RunReturns(returns[:, 0], 100, returns))
         assert "19 days" in found.why["overfitting"]
         assert "60 are needed" in found.why["outside"]
 
     def test_a_search_in_which_nothing_trades(self):
         returns = np.column_stack((daily(), np.zeros((600, 3))))
-        found = judge(Evidence(daily(), 100, returns, np.array([100, 0, 0, 0])))
+        found = robustness(RunReturns(daily(), 100, returns, np.array([100, 0, 0, 0])))
         assert "1 configurations that trade" in found.why["overfitting"]
 
     def test_the_same_inputs_give_the_same_box(self):
-        assert judge(best(search())).lines() == judge(best(search())).lines()
-        assert judge(best(search()), env=Env(seed=4)).superior != judge(best(search())).superior
+        assert robustness(best(search())).lines() == robustness(best(search())).lines()
+        assert robustness(best(search()), env=Env(seed=4)).superior != robustness(best(search())).superior
 
     def test_refuses_what_does_not_fit(self):
         with pytest.raises(ConfigError, match="one row a day"):
-            Evidence(daily(), 100, search(days=599))
+            RunReturns(daily(), 100, search(days=599))
         with pytest.raises(ConfigError, match="benchmark of 3 days"):
-            Evidence(daily(), 100, benchmark=np.zeros(3))
+            RunReturns(daily(), 100, benchmark=np.zeros(3))
 
 
 class TestNotTestable:
@@ -180,20 +182,20 @@ class TestNotTestable:
     @pytest.mark.parametrize(
         ("evidence", "reason"),
         [
-            (Evidence(np.zeros(600), 0), "no trade was closed, 30 are needed"),
-            (Evidence(daily(), 1), "1 closed trade, 30 are needed"),
-            (Evidence(daily(days=29), 100), "29 days, 30 are needed"),
-            (Evidence(np.full(600, 0.001), 100), "do not vary"),
-            (Evidence(np.empty(0), 0), "no trade was closed"),
+            (RunReturns(np.zeros(600), 0), "no trade was closed, 30 are needed"),
+            (RunReturns(daily(), 1), "1 closed trade, 30 are needed"),
+            (RunReturns(daily(days=29), 100), "29 days, 30 are needed"),
+            (RunReturns(np.full(600, 0.001), 100), "do not vary"),
+            (RunReturns(np.empty(0), 0), "no trade was closed"),
         ],
     )
     def test_E48_says_why(self, evidence, reason):
-        found = judge(evidence)
+        found = robustness(evidence)
         assert np.isnan([found.sharpe, found.psr, found.deflated, found.luck]).all()
         assert reason in found.why["sharpe"]
         assert sum("not testable" in line for line in found.lines()) == len(found.rows()) - 1
 
     def test_the_number_of_tries_is_known_nevertheless(self):
-        found = judge(Evidence(np.zeros(600), 0, search()))
+        found = robustness(RunReturns(np.zeros(600), 0, search()))
         assert found.tried.configurations == 20
         assert found.rows()[0][1] == "20"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import ConfigError
-from virtuoso.research.validation.splits import CombinatorialPurged, Labels, PurgedKFold, WalkForward
+from virtuoso.research.validation.splits import CombinatorialPurged, LabelSpans, PurgedKFold, WalkForward
 
 
 def rows(n):
@@ -15,7 +15,7 @@ class TestPurging:
     """E55: a training label that overlaps the test fold is dropped."""
 
     def test_E55_labels_that_reach_into_the_test_fold_are_not_trained_on(self):
-        labels = Labels.of(30, length=4)
+        labels = LabelSpans.of(30, length=4)
         for train, test in PurgedKFold(3, labels).split(rows(30)):
             spans = [set(range(labels.begins[i], labels.ends[i] + 1)) for i in test]
             tested = set().union(*spans)
@@ -23,17 +23,17 @@ class TestPurging:
                 assert not tested & set(range(labels.begins[i], labels.ends[i] + 1))
 
     def test_rows_before_and_after_the_fold_are_told_by_their_labels(self):
-        (train, test), *_ = list(PurgedKFold(3, Labels.of(12, length=2)).split(rows(12)))
+        (train, test), *_ = list(PurgedKFold(3, LabelSpans.of(12, length=2)).split(rows(12)))
         assert test.tolist() == [0, 1, 2, 3]
         assert train.tolist() == [6, 7, 8, 9, 10, 11]
 
     def test_embargo_begins_where_the_labels_of_the_fold_end(self):
-        (train, _), *_ = list(PurgedKFold(3, Labels.of(12, length=2), embargo=3).split(rows(12)))
+        (train, _), *_ = list(PurgedKFold(3, LabelSpans.of(12, length=2), embargo=3).split(rows(12)))
         assert train.tolist() == [9, 10, 11]
 
     def test_labels_of_unequal_length(self):
         begins = np.arange(6)
-        labels = Labels(begins, np.array([0, 5, 2, 3, 4, 5]))
+        labels = LabelSpans(begins, np.array([0, 5, 2, 3, 4, 5]))
         splits = list(PurgedKFold(3, labels).split(rows(6)))
         assert splits[1][0].tolist() == [0, 4, 5]  # row 1 lives until 5, through the fold of rows 2 and 3
         assert splits[0][0].tolist() == []  # the label of row 1 covers everything after it
@@ -75,7 +75,7 @@ class TestWalkForward:
             assert len(train) == 7
 
     def test_purges_labels_that_end_in_the_test_stretch(self):
-        train, test = next(WalkForward(2, labels=Labels.of(30, length=5)).split(rows(30)))
+        train, test = next(WalkForward(2, labels=LabelSpans.of(30, length=5)).split(rows(30)))
         assert test[0] == 10
         assert train.tolist() == [0, 1, 2, 3, 4]
 
@@ -101,6 +101,6 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="more folds than it tests"):
             CombinatorialPurged(3, 3)
         with pytest.raises(ConfigError, match="one begin and one end"):
-            list(PurgedKFold(2, Labels.of(9)).split(rows(10)))
+            list(PurgedKFold(2, LabelSpans.of(9)).split(rows(10)))
         with pytest.raises(ConfigError, match="begin in order"):
-            Labels(np.array([0, 1]), np.array([0, 0]))
+            LabelSpans(np.array([0, 1]), np.array([0, 0]))

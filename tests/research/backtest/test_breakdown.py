@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.builders import START
-from tests.research.test_portfolio_backtest import trade, two
+from tests.research.backtest.test_backtest import trade, two
 from virtuoso.account.records import STOPPED
 from virtuoso.clock import Env
 from virtuoso.prism.face import Face

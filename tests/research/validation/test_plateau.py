@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.builders import market
+from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.scenes import scored, unscored
 from tests.research.strategies import Function, days_that_persist, follow_the_day
-from tests.research.test_portfolio_backtest import COSTLY, trade, two
 from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
@@ -17,12 +17,12 @@ from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
-from virtuoso.research.backtest.judgement import judged, trial_of
+from virtuoso.research.backtest.judgement import honesty_facts, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.research.sweep.sweep import sweep
-from virtuoso.research.tracking.experiments import Tried
-from virtuoso.research.tracking.recording import Recording
+from virtuoso.research.tracking.experiments import TrialCount
+from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.searches import search_of
 from virtuoso.research.validation import plateau
 from virtuoso.research.validation.plateau import LONGER, SHORTER, plateau_of, prism_beside, settings_beside
@@ -97,7 +97,7 @@ class TestThePlateauIsRun:
         assert "faster components" not in names
 
     def test_its_figures_lie_in_the_sheet(self, result):
-        found = judged(result)
+        found = honesty_facts(result)
         assert found["plateau"][0]["name"] == "chosen"
         assert len(found["plateau"]) > 8
         assert [case["name"] for case in found["stress"]] == ["Costs doubled", "One bar late"]
@@ -157,8 +157,8 @@ class TestASearchIsJudgedWithItself:
 
     def test_the_box_asks_the_questions_of_a_search(self, swept):
         given = self.full(swept, 0)
-        with_it = judged(given, search=search_of(given, swept[1]))
-        alone = judged(given)
+        with_it = honesty_facts(given, search=search_of(given, swept[1]))
+        alone = honesty_facts(given)
         assert not any(row[2] == NOTHING_CHOSEN for row in with_it["rows"])
         assert len(alone["gates"]) <= len(with_it["gates"])
 
@@ -174,8 +174,8 @@ class TestAVerdictThatIsReached:
         )  # fmt: skip
         own, noise = trial_of(result), np.random.default_rng(5)
         others = [0.01 * noise.standard_normal(len(result.daily_returns)) for _ in range(2)]
-        tried = Tried.of([own, *(replace(own, config=str(k)).seen(daily) for k, daily in enumerate(others))])
-        return judged(result, Recording(own, tried))
+        tried = TrialCount.of([own, *(replace(own, config=str(k)).seen(daily) for k, daily in enumerate(others))])
+        return honesty_facts(result, RecordedTrial(own, tried))
 
     def test_it_is_shipped_and_its_plateau_was_asked(self):
         found = self.judged(0.63)

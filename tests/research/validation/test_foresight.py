@@ -17,14 +17,14 @@ from virtuoso.prism.laws.fresh_process import SHIFT_S, in_fresh_process
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.judgement import judged as judged_run
+from virtuoso.research.backtest.judgement import honesty_facts as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
 from virtuoso.research.validation.plausibility import fill_depths, oddities
-from virtuoso.research.validation.robustness import Evidence, judge
-from virtuoso.research.validation.verdict import Decision, Stressed, decide
+from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.verdict import Decision, Stressed, reach_verdict
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
@@ -41,8 +41,8 @@ def judged(frames, strategy, account=ACCOUNT, slippage=0.0002, found=None, expla
     orders = strategy(frames)
     done = run(stage, orders, account)
     closed = int((lives(done)["reason"] != STILL_OPEN).sum())
-    box = judge(Evidence(daily_returns(done), closed))
-    return decide(box, Stressed.of(stage, orders, account, None, found, explained))
+    box = robustness(RunReturns(daily_returns(done), closed))
+    return reach_verdict(box, Stressed.of(stage, orders, account, None, found, explained))
 
 
 def check(strategy, frames, **how):
@@ -392,7 +392,7 @@ class TestTheStandardRule:
 
     @pytest.mark.real_data
     def test_what_ships_is_clean_on_real_bars(self, real_data):
-        from tests.research.test_backtest import recorded
+        from tests.research.crosscheck.test_simulate import recorded
 
         frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
         prism, settings = Prism.standard(), SignalSettings()
@@ -477,8 +477,8 @@ class TestPlausible:
         assert not any("limits" in words for words in oddities(done))
 
     def test_a_ratio_above_six_wants_a_reason(self):
-        box = judge(Evidence(0.01 * (np.random.default_rng(1).standard_normal(400) + 0.4), 300))
+        box = robustness(RunReturns(0.01 * (np.random.default_rng(1).standard_normal(400) + 0.4), 300))
         assert box.sharpe > 6.0
-        (gate,) = (gate for gate in decide(box).gates if gate.name == "plausible")
+        (gate,) = (gate for gate in reach_verdict(box).gates if gate.name == "plausible")
         assert gate.passed is False
         assert "a Sharpe ratio of" in gate.reason
