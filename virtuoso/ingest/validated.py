@@ -12,10 +12,11 @@ from virtuoso.errors import UnreadableFileError
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.venues.files.options import MAX_BAD_SHARE
+from virtuoso.venues.files.timestamps import EARLIEST_S
 
 R = TypeVar("R", Rows, Events)
 
-EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
+EARLIEST_MS = EARLIEST_S * 1_000
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
 FEW = 3  # so many bad rows do not fail a small file
 NO_FAULT = ("outage",)

@@ -35,7 +35,7 @@ from virtuoso.venues.files.file_io import (
     unpacked,
 )
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.timestamps import FileTimes, read_times
+from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, read_times
 from virtuoso.venues.raw_events import RawEvents, Rejected
 
 Fields = Sequence[str]
@@ -46,8 +46,6 @@ NO_ID = -1
 _AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
 _LEADING_NUMBER = re.compile(r"-?[\d.]+")
-_WHOLE = r"^\d{1,18}$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
 _NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
 
@@ -138,7 +136,7 @@ class Table:
         values = np.full(len(self), NO_ID, dtype=np.int64)
         if name in self:
             column = trimmed(self.data[name])
-            if pc.all(pc.match_substring_regex(column, _WHOLE)).as_py():
+            if pc.all(pc.match_substring_regex(column, INTEGER_TEXT)).as_py():
                 values = column.cast(pa.int64()).to_numpy()
         return Column(values, np.zeros(len(self), dtype=bool))
 
@@ -336,7 +334,7 @@ def to_numbers(column: Any) -> Column:
         return Column(column.cast(pa.float64()).to_numpy().astype(np.float64), nothing)
     except pa.ArrowInvalid:
         text = trimmed(column)
-    number = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
+    number = pc.or_(pc.match_substring_regex(text, NUMBER_TEXT), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
     values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
     known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
     return Column(values.astype(np.float64), ~known.astype(bool))

@@ -25,8 +25,8 @@ TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 EARLIEST_S = 1_230_768_000  # 2009-01-01, the week in which Bitcoin began
 NO_TIME = np.iinfo(np.int64).min
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_WHOLE = r"^\d{1,18}$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+INTEGER_TEXT = r"^\d{1,18}$"
+NUMBER_TEXT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
 _NAIVE, _ZONED = rf"{_ISO}$", rf"{_ISO}(Z|[+-]\d{{2}}(:?\d{{2}})?)$"
 
@@ -103,7 +103,7 @@ def read_times(column: Any, name: str, unit: TimeUnit, zone: str | None, now_ms:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _numbers(column, name, unit, now_ms)
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
-    numeric = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
+    numeric = pc.sum(pc.match_substring_regex(text, NUMBER_TEXT)).as_py() or 0
     if 2 * numeric > len(text):
         return _numbers(_numbers_in_text(text), name, unit, now_ms)
     return _text(text, name, zone)
@@ -114,7 +114,7 @@ def _numbers_in_text(text: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for pattern, kind in ((_WHOLE, pa.int64()), (_NUMBER, pa.float64())):
+    for pattern, kind in ((INTEGER_TEXT, pa.int64()), (NUMBER_TEXT, pa.float64())):
         fits = pc.match_substring_regex(text, pattern)
         numbers = pc.if_else(fits, text, None).cast(kind)
         if kind == pa.float64() or numbers.null_count * 2 < len(text):

@@ -42,6 +42,7 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
+from virtuoso.venues.files.timestamps import NUMBER_TEXT
 from virtuoso.venues.raw_events import RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
@@ -69,7 +70,6 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "exchange": ("exchange", "venue"),
 }
 _MEANING = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SIDES = {"buy": 1, "b": 1, "sell": -1, "s": -1, "unknown": 0}
 _MAKERS = {"true": -1, "false": 1, "1": -1, "0": 1}
 
@@ -144,7 +144,9 @@ def _layout_of(fields: Fields) -> Layout | None:
     known = [name for name in names if name]
     if len(known) == len(set(known)) == len(fields) and {"price", "size", "time"} <= set(known):
         return Layout(tuple(known), header=True) if {"maker", "side"} & set(known) else None
-    looks = "".join("b" if f.lower() in ("true", "false") else "n" if _NUMBER.fullmatch(f) else "w" for f in fields)
+    looks = "".join(
+        "b" if f.lower() in ("true", "false") else "n" if re.fullmatch(NUMBER_TEXT, f) else "w" for f in fields
+    )
     return Layout(HEADERLESS[looks], header=False) if looks in HEADERLESS else None
 
 

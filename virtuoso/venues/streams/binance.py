@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from virtuoso.errors import UnreadableFileError
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import NO_ID
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE, Gathered, Levels, Scalars, in_order
 from virtuoso.venues.streams.recordings import Line, Recording, messages, open_recording
 
-NO_ID = -1
 LIMITS = (5, 10, 20, 50, 100, 500, 1_000, 5_000)
 """Levels a side at which Binance cuts snapshots."""
 
