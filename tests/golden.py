@@ -285,7 +285,7 @@ def of_comparisons(result: PortfolioResult) -> Found:
 def of_sweep(result: SweepResult) -> Found:
     """Every column of a sweep, and the equity of its days."""
     yield from under("table", result.table())
-    yield "found", result.found
+    yield "found", result.figures
     yield "daily", result.daily
     yield "best", result.best(20)
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.builders import market
-from tests.prism.test_open_interest import KEYS, calm, scene
+from tests.prism.open_interest.test_analysis import KEYS, calm, scene
 from virtuoso.cli.terminal.open_interest import open_interest_room
 from virtuoso.errors import MissingColumnError
 from virtuoso.files.json import plain

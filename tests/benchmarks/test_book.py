@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.books import living
-from tests.market.test_book_features import books, numpy_features
+from tests.market.features.book.test_snapshots import books, numpy_features
 from virtuoso.clock import Timeframe
 from virtuoso.market.features.book.columns import BookFeatures
 from virtuoso.market.features.book.rebuild import Book

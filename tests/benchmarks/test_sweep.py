@@ -172,9 +172,9 @@ def test_growth_and_memory_with_configurations(benchmark, scored, configurations
     swept.run(2)
     benchmark.extra_info["peak_mb_of_a_run"] = round(tracemalloc.get_traced_memory()[1] / 1e6, 1)
     tracemalloc.stop()
-    panel = swept.panel
-    held = sum(array.nbytes for array in (panel.points, panel.singles, panel.gates, panel.coverage))
-    held += sum(array.nbytes for array in swept.market.ground) + swept.market.bars.nbytes
+    matrix = swept.matrix
+    held = sum(array.nbytes for array in (matrix.points, matrix.singles, matrix.gates, matrix.coverage))
+    held += sum(array.nbytes for array in swept.market.summaries) + swept.market.bars.nbytes
     benchmark.extra_info["mb_of_the_market"] = round(held / 1e6, 1)
     benchmark.extra_info["mb_of_the_answer"] = round((result.found.nbytes + result.daily.nbytes) / 1e6, 2)
     seconds = cpu(lambda: swept.run(1), 2)

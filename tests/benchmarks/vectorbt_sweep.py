@@ -32,13 +32,13 @@ from virtuoso.research.sweep.plans import (
     SLIPPED,
     TRADES,
     WON,
-    Drawn,
+    LevelTable,
     Market,
     Rule,
     draw,
 )
 from virtuoso.research.sweep.scores import Steps
-from virtuoso.research.sweep.skip import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, ground_of, mark, recorded
+from virtuoso.research.sweep.skip import DEEPEST, HELD, HIGH, LEAST, LOW, OPENED, advance, mark, recorded, summarised
 from virtuoso.research.sweep.sweep import Sweep
 from virtuoso.types import Array
 
@@ -88,37 +88,37 @@ class Holdings(NamedTuple):
 
 @kernel
 def by_vectorbt(
-    market: Market, rule: Rule, terms: Cash, drawn: Drawn, measures: Array, changes: Changes, start: int, stop: int,
-    holdings: Holdings, found: Array, daily: Array,
+    market: Market, rule: Rule, terms: Cash, levels: LevelTable, measures: Array, changes: Changes, start: int,
+    stop: int, holdings: Holdings, figures: Array, daily: Array,
 ) -> None:  # fmt: skip
     """Trade the decisions of several configurations over the bars [start, stop).
 
     Parameters
     ----------
-    market, rule, terms, drawn
+    market, rule, terms, levels
     measures : Array, shape (n, 9)
     changes : Changes
         Over these bars.
     start, stop : int
     holdings : Holdings
         Changed.
-    found, daily
-        As for `accounts.by_contract`.
+    figures, daily
+        As for `accounts.walk_accounts`.
     """
     for k in range(len(measures)):
         _trade(
-            market, rule, terms, drawn, measures[k], changes.at[k], changes.to[k], changes.counts[k], start, stop,
-            holdings.own[k], holdings.plan[k], holdings.record[k], holdings.trades, found[k], daily[k],
+            market, rule, terms, levels, measures[k], changes.at[k], changes.to[k], changes.counts[k], start, stop,
+            holdings.own[k], holdings.plan[k], holdings.record[k], holdings.trades, figures[k], daily[k],
         )  # fmt: skip
 
 
 @uncounted
 def _trade(
-    market: Market, rule: Rule, terms: Cash, drawn: Drawn, measures: Array, at: Steps, to: Sides, count: int,
-    start: int, stop: int, own: Array, plan: Array, record: Array, trades: Array, found: Array, daily: Array,
+    market: Market, rule: Rule, terms: Cash, levels: LevelTable, measures: Array, at: Steps, to: Sides, count: int,
+    start: int, stop: int, own: Array, plan: Array, record: Array, trades: Array, figures: Array, daily: Array,
 ) -> None:  # fmt: skip
     """Trade the decisions of one configuration over some bars."""
-    ground, bars, t, d = market.ground, market.ground.bars, start, 0
+    summaries, bars, t, d = market.summaries, market.summaries.bars, start, 0
     while t < stop:
         decision = at[d] if d < count else stop
         until = min(decision + 1, stop)
@@ -127,48 +127,48 @@ def _trade(
             event = t
         elif size != 0.0:
             below, above = (own[STOP], own[TARGET]) if size > 0.0 else (own[TARGET], own[STOP])
-            event, least, most = advance(ground, t, until, below, above, -np.inf, np.inf)
-        mark(ground, t, event, least, most, own[WALLET], size, own[PRICE], NEVER, 0, record, daily)
+            event, least, most = advance(summaries, t, until, below, above, -np.inf, np.inf)
+        mark(summaries, t, event, least, most, own[WALLET], size, own[PRICE], NEVER, 0, record, daily)
         t = event
         if event < until:
-            _pass(t, bars[t, OPENED], bars[t, LOW], bars[t, HIGH], rule, plan, own, terms, trades, found)
+            _pass(t, bars[t, OPENED], bars[t, LOW], bars[t, HIGH], rule, plan, own, terms, trades, figures)
             close = bars[t, LEAST]
-            mark(ground, t, t + 1, close, close, own[WALLET], own[SIZE], own[PRICE], NEVER, 0, record, daily)
+            mark(summaries, t, t + 1, close, close, own[WALLET], own[SIZE], own[PRICE], NEVER, 0, record, daily)
             t += 1
         if t == decision + 1:
             side = float(to[d])
-            wanted = side if side != 0.0 and draw(drawn, decision, side, measures, rule, plan) else 0.0
+            wanted = side if side != 0.0 and draw(levels, decision, side, measures, rule, plan) else 0.0
             own[WANTED] = wanted
             own[LEAVES_LONG] = 1.0 if wanted <= 0.0 else own[LEAVES_LONG]
             own[LEAVES_SHORT] = 1.0 if wanted >= 0.0 else own[LEAVES_SHORT]
             d += 1
-    found[HELD_BARS], found[DRAWDOWN], found[EQUITY] = record[HELD], record[DEEPEST], own[WALLET]
+    figures[HELD_BARS], figures[DRAWDOWN], figures[EQUITY] = record[HELD], record[DEEPEST], own[WALLET]
     if own[SIZE] != 0.0:
-        found[EQUITY] += own[SIZE] * (bars[stop - 1, LEAST] - own[PRICE])
+        figures[EQUITY] += own[SIZE] * (bars[stop - 1, LEAST] - own[PRICE])
 
 
 @uncounted
 def _pass(
     t: int, opened: float, low: float, high: float, rule: Rule, plan: Array, own: Array, terms: Cash, trades: Array,
-    found: Array,
+    figures: Array,
 ) -> None:  # fmt: skip
     """Let one bar pass: what was decided happens at its open, stop and target are met at the open and inside."""
     wanted, own[WANTED] = own[WANTED], 0.0  # a way in does not wait for a bar that is known
     if np.isnan(opened):
         return
     if own[SIZE] != 0.0 and own[LEAVES_LONG if own[SIZE] > 0.0 else LEAVES_SHORT] != 0.0:
-        _leave(t, opened, float(r.SIGNAL), False, own, terms, trades, found)
+        _leave(t, opened, float(r.SIGNAL), False, own, terms, trades, figures)
     own[LEAVES_LONG], own[LEAVES_SHORT] = 0.0, 0.0
     if own[SIZE] != 0.0:
-        _meet(t, opened, opened, opened, False, own, terms, trades, found)
+        _meet(t, opened, opened, opened, False, own, terms, trades, figures)
     if wanted != 0.0 and own[SIZE] == 0.0 and (wanted > 0.0 or rule.shorts):
-        _enter(t, opened, wanted, plan, own, terms, found)
+        _enter(t, opened, wanted, plan, own, terms, figures)
     if own[SIZE] != 0.0:
-        _meet(t, opened, low, high, True, own, terms, trades, found)
+        _meet(t, opened, low, high, True, own, terms, trades, figures)
 
 
 @uncounted
-def _enter(t: int, quoted: float, side: float, plan: Array, own: Array, terms: Cash, found: Array) -> None:
+def _enter(t: int, quoted: float, side: float, plan: Array, own: Array, terms: Cash, figures: Array) -> None:
     """Enter at an open unless it lies beyond the stop or the fill beyond the target."""
     price = quoted * (1.0 + terms.slippage * side)
     if side * (quoted - plan[PLAN_STOP]) <= 0.0 or side * (plan[PLAN_TARGET] - price) <= 0.0:
@@ -178,13 +178,13 @@ def _enter(t: int, quoted: float, side: float, plan: Array, own: Array, terms: C
     own[SIZE], own[PRICE], own[STOP], own[TARGET] = side * size, price, plan[PLAN_STOP], plan[PLAN_TARGET]
     own[FEE], own[SINCE], own[DECIDED] = size * price * terms.fees, t, t - 1
     own[WALLET] -= own[FEE]
-    found[FEES] += own[FEE]
-    found[SLIPPED] += size * abs(price - quoted)
+    figures[FEES] += own[FEE]
+    figures[SLIPPED] += size * abs(price - quoted)
 
 
 @uncounted
 def _meet(
-    t: int, opened: float, low: float, high: float, inside: bool, own: Array, terms: Cash, trades: Array, found: Array
+    t: int, opened: float, low: float, high: float, inside: bool, own: Array, terms: Cash, trades: Array, figures: Array
 ) -> None:
     """Let prices meet the stop first, then the target; an open beyond either fills at the open."""
     side = 1.0 if own[SIZE] > 0.0 else -1.0
@@ -192,32 +192,32 @@ def _meet(
     stopped, reached = side * (worst - own[STOP]) <= 0.0, side * (best - own[TARGET]) >= 0.0
     if stopped or reached:
         price, reason = (own[STOP], float(r.STOP)) if stopped else (own[TARGET], float(r.TARGET))
-        _leave(t, price if inside else opened, reason, inside and stopped and reached, own, terms, trades, found)
+        _leave(t, price if inside else opened, reason, inside and stopped and reached, own, terms, trades, figures)
 
 
 @uncounted
 def _leave(
     t: int, quoted: float, reason: float, doubted: bool, own: Array, terms: Cash, trades: Array,
-    found: Array,
+    figures: Array,
 ) -> None:  # fmt: skip
     """Leave whole."""
     side, size = (1.0, own[SIZE]) if own[SIZE] > 0.0 else (-1.0, -own[SIZE])
     price = quoted * (1.0 - terms.slippage * side)
     fee, gained = size * price * terms.fees, own[SIZE] * (price - own[PRICE])
     own[WALLET] += gained - fee
-    pnl, row = gained - fee - own[FEE], int(found[TRADES])
+    pnl, row = gained - fee - own[FEE], int(figures[TRADES])
     if row < len(trades):
         trades[row, 0], trades[row, 1], trades[row, 2], trades[row, 3] = own[DECIDED], side, own[SINCE], t
         trades[row, 4], trades[row, 5], trades[row, 6], trades[row, 7] = own[PRICE], price, size, reason
-    found[TRADES] += 1.0
-    found[AMBIGUOUS] += 1.0 if doubted else 0.0
-    found[FEES] += fee
-    found[SLIPPED] += size * abs(price - quoted)
+    figures[TRADES] += 1.0
+    figures[AMBIGUOUS] += 1.0 if doubted else 0.0
+    figures[FEES] += fee
+    figures[SLIPPED] += size * abs(price - quoted)
     if pnl > 0.0:
-        found[WON] += 1.0
-        found[GAINED] += pnl
+        figures[WON] += 1.0
+        figures[GAINED] += pnl
     else:
-        found[LOST] -= pnl
+        figures[LOST] -= pnl
     own[:HELD_COLUMNS] = 0.0
 
 
@@ -225,9 +225,9 @@ class VectorbtSweep(Sweep):
     """The sweep, with accounts that fill as vectorbt does; `trades` repeats one configuration."""
 
     def __init__(self, scores, configurations, terms=None):
-        self.terms = terms or Terms()
+        self.vectorbt = terms or Terms()
         super().__init__(scores, configurations)
-        self.cash = self.terms.cash
+        self.cash = self.vectorbt.cash
 
     def trades(self, row):
         """Closed trades of one configuration, shape (n_trades, TRADE_COLUMNS)."""
@@ -247,7 +247,7 @@ class VectorbtSweep(Sweep):
             bars[at, 0, column] = values
         return bars
 
-    def _ground(self, bars):
+    def _summaries(self, bars):
         """What is walked over, from the first known bar to the last: there are no marks and no funding."""
         one, ms = bars[:, 0], self.scores.frame.timeframe.ms
         known = np.flatnonzero(np.isfinite(one[:, s.OPEN]))
@@ -258,14 +258,14 @@ class VectorbtSweep(Sweep):
         reach = np.tile([np.inf, -np.inf, np.inf, -np.inf], (len(one), 1))
         reach[:, 0] = np.fmin(reach[:, 0], np.fmin(one[:, s.LOW], one[:, s.OPEN]))
         reach[:, 1] = np.fmax(reach[:, 1], np.fmax(one[:, s.HIGH], one[:, s.OPEN]))
-        return days, ground_of(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
+        return days, summarised(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
 
     def _opened(self, n):
         return Holdings.opened(n, self.cash)
 
-    def _walk(self, a, b, changes, start, stop, accounts, found, daily):
-        terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
+    def _walk(self, a, b, changes, start, stop, accounts, figures, daily):
+        terms = Cash(self.vectorbt.cash, self.vectorbt.fees, self.vectorbt.slippage, self.vectorbt.risk)
         by_vectorbt(
             self.market, self.rule, terms, self._charts_at(changes), self.configurations.measures[a:b], changes, start,
-            stop, accounts, found, daily,
+            stop, accounts, figures, daily,
         )  # fmt: skip

@@ -25,6 +25,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.files.atomic import Disk
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.gaps import TRADED
 from virtuoso.market.rows import traded_rows
@@ -55,9 +56,9 @@ def put(lake: Lake, price: float, kind: str = BARS) -> None:
     times = minutes(N, START)
     with lake.writing() as writer:
         if kind == BARS:
-            writer.add(BTC, M1, traded_rows(times, flat_bars([price] * N), MINUTE))
+            writer.add(Batch(BTC, traded_rows(times, flat_bars([price] * N), MINUTE), M1))
         else:
-            writer.add_events(BTC, events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N)))
+            writer.add(Batch(BTC, events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N))))
         writer.commit()
 
 
@@ -140,15 +141,17 @@ def add(lake: Lake, k: int) -> None:
             times = some.open_time + np.r_[0, np.full(30, days)]
             volume = some.columns["volume"] + np.r_[k + 1.0, np.zeros(30)]
             columns = {**some.columns, "volume": volume}
-            writer.add(series.instrument, series.clock, traded_rows(times, columns, series.clock.ms))
+            writer.add(Batch(series.instrument, traded_rows(times, columns, series.clock.ms), series.clock))
         for kind in lake.kinds()[1:]:
             for series in lake.manifest(kind).readable():
                 events = lake.events(kind, series.instrument)
                 some = events.take(np.r_[len(events) // 2, max(len(events) - 20, 0) : len(events)])
                 moved = np.r_[k + 1, np.full(len(some) - 1, days)]
-                writer.add_events(
-                    series.instrument,
-                    Events(some.kind, some.event_time + moved, some.available_at + moved, some.columns).sorted(),
+                writer.add(
+                    Batch(
+                        series.instrument,
+                        Events(some.kind, some.event_time + moved, some.available_at + moved, some.columns).sorted(),
+                    )
                 )
         writer.commit()
 

@@ -8,7 +8,7 @@ import pytest
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.market.events import Events, concat_events
 from virtuoso.market.features.trades import TradeFeatures, bars_from_trades
 from virtuoso.market.schema.columns import COLUMNS
@@ -37,9 +37,9 @@ def test_E37_times_in_two_units_are_refused_row_by_row(tmp_path):
     rows[7] = f"7,100,1,7,7,{(START + 7) * 1_000},true"
     path = tmp_path / "BTCUSDT-aggTrades-2024-08-01.csv"
     path.write_text("\n".join([HEADER, *rows]))
-    judged = inspect_events(read_trades(path, now_ms=NOW)[0], NOW)
+    judged = validate_events(read_trades(path, now_ms=NOW)[0], NOW)
     assert judged.counts == {"time_out_of_range": 1}
-    assert len(judged.events) == 1_999
+    assert len(judged.accepted) == 1_999
 
 
 def test_E37_times_without_a_zone_are_refused_whole(tmp_path):
@@ -53,8 +53,8 @@ def test_E38_the_same_trade_twice_counts_once(tmp_path):
     rows = [f"{i},100,1,{i},{i},{START + i},true" for i in range(50)]
     path = tmp_path / "BTCUSDT-aggTrades-2024-08-01.csv"
     path.write_text("\n".join([HEADER, *rows, *rows[20:30]]))
-    judged = inspect_events(read_trades(path, now_ms=NOW)[0], NOW)
-    assert (len(judged.events), judged.duplicates) == (50, 10)
+    judged = validate_events(read_trades(path, now_ms=NOW)[0], NOW)
+    assert (len(judged.accepted), judged.duplicates) == (50, 10)
 
 
 def test_E34_a_price_of_zero_and_a_size_below_it_never_reach_the_fold(tmp_path):
@@ -62,8 +62,8 @@ def test_E34_a_price_of_zero_and_a_size_below_it_never_reach_the_fold(tmp_path):
     rows[3], rows[4], rows[5] = rows[3].replace(",100,", ",0,"), rows[4].replace(",1,", ",-1,", 1), "5,nan,1,5,5,0,true"
     path = tmp_path / "BTCUSDT-aggTrades-2024-08-01.csv"
     path.write_text("\n".join([HEADER, *rows]))
-    judged = inspect_events(read_trades(path, now_ms=NOW)[0], NOW)
-    assert len(judged.events) == 47
+    judged = validate_events(read_trades(path, now_ms=NOW)[0], NOW)
+    assert len(judged.accepted) == 47
 
 
 def test_E40_one_absurd_trade_is_forgotten_after_a_thousand_orders():

@@ -6,7 +6,9 @@ import pytest
 from tests.derivatives import METRICS, written
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.ingest.validate_events import inspect_events, refuse_bad_events
+from virtuoso.ingest.event_rules import RULES
+from virtuoso.ingest.validate_events import validate_events
+from virtuoso.ingest.validated import reject_bad_file
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
 from virtuoso.venues.files.options import ImportOptions
@@ -25,18 +27,18 @@ def metrics(tmp_path, interests, start: str = "2024-01-01T00:05", ratio: str = "
         f"{str(t).replace('T', ' ')},BTCUSDT,{oi},{oi},1,1,{ratio},1" for t, oi in zip(times, interests, strict=True)
     ]
     raws = read_derivatives(written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv", [METRICS, *rows]), now_ms=NOW)
-    return {raw.kind: inspect_events(raw, NOW) for raw in raws}
+    return {raw.kind: validate_events(raw, NOW) for raw in raws}
 
 
 def column(judged, name: str, n: int, first_ms: int = JANUARY) -> list[float]:
-    events = {kind: found.events for kind, found in judged.items()}
+    events = {kind: found.accepted for kind, found in judged.items()}
     first = first_ms // M5.ms
     return DerivativesFeatures(M5).bars(events, first, first + n)[name].tolist()
 
 
 def funding(tmp_path, lines: list[str], name: str = "BTCUSDT-fundingRate-2024-01.csv", **options):
     (raw,) = decode(written(tmp_path / name, lines), ImportOptions(**options), NOW)
-    return inspect_events(raw, NOW)
+    return validate_events(raw, NOW)
 
 
 class TestOpenInterest:
@@ -45,8 +47,8 @@ class TestOpenInterest:
     def test_E33_zero_open_interest_is_an_outage(self, tmp_path):
         judged = metrics(tmp_path, [100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 101.0])
         assert judged["open_interest"].counts == {"outage": 5}
-        assert len(judged["ratios"].events) == 7
-        refuse_bad_events(judged)
+        assert len(judged["ratios"].accepted) == 7
+        reject_bad_file(list(judged.values()), RULES)
         known = column(judged, "open_interest", 9)
         assert known[1:4] == [100, 100, 100]
         assert np.isnan(known[4:7]).all()
@@ -105,7 +107,7 @@ class TestTimes:
     def test_E05_a_file_in_another_unit_is_read_in_it(self, tmp_path, scale, unit):
         header = TestFundingRates.HEADER
         judged = funding(tmp_path, [header, *(f"{int((JANUARY + h * HOUR) * scale)},8,0.0001" for h in (0, 8))])
-        assert judged.events.event_time.tolist() == [JANUARY, JANUARY + 8 * HOUR]
+        assert judged.accepted.event_time.tolist() == [JANUARY, JANUARY + 8 * HOUR]
         assert f"times: {unit}" in judged.notes
 
     @pytest.mark.parametrize("time", [JANUARY // 1_000, JANUARY * 1_000, NOW + HOUR])
@@ -126,7 +128,7 @@ class TestTimes:
 
     def test_off_the_grid_are_kept_as_they_are(self, tmp_path):
         judged = metrics(tmp_path, [100.0, 101.0], start="2024-01-01T00:05:02")
-        assert judged["open_interest"].events.event_time.tolist() == [JANUARY + 302_000, JANUARY + 602_000]
+        assert judged["open_interest"].accepted.event_time.tolist() == [JANUARY + 302_000, JANUARY + 602_000]
 
 
 class TestRepeatedRows:
@@ -135,12 +137,12 @@ class TestRepeatedRows:
     def test_E06_the_same_settlement_twice_is_one(self, tmp_path):
         rows = [f"{JANUARY},8,0.0001", f"{JANUARY + 9},8,0.0001"]
         judged = funding(tmp_path, [TestFundingRates.HEADER, *rows])
-        assert (len(judged.events), judged.duplicates) == (1, 1)
+        assert (len(judged.accepted), judged.duplicates) == (1, 1)
 
     def test_E07_of_another_value_is_a_revision(self, tmp_path):
         rows = [f"{JANUARY},8,0.0001", f"{JANUARY},8,0.0002"]
         judged = funding(tmp_path, [TestFundingRates.HEADER, *rows])
-        assert (judged.events["rate"].tolist(), judged.superseded["rate"].tolist()) == ([0.0002], [0.0001])
+        assert (judged.accepted["rate"].tolist(), judged.superseded["rate"].tolist()) == ([0.0002], [0.0001])
 
 
 class TestAFileOfErrors:
@@ -155,7 +157,7 @@ class TestAFileOfErrors:
     def test_of_negative_open_interest_is_refused(self, tmp_path):
         judged = metrics(tmp_path, [*[100.0] * 50, *[-1.0] * 50])
         with pytest.raises(UnreadableFileError, match="50 of 200 events are bad"):
-            refuse_bad_events(judged)
+            reject_bad_file(list(judged.values()), RULES)
 
 
 @pytest.mark.real_data
@@ -165,8 +167,8 @@ class TestDefectsOfRealFiles:
     @staticmethod
     def judged(path):
         raws = decode(path, ImportOptions(), NOW)
-        found = {(raw.kind, raw.symbol): inspect_events(raw, NOW) for raw in raws}
-        refuse_bad_events(found)
+        found = {(raw.kind, raw.symbol): validate_events(raw, NOW) for raw in raws}
+        reject_bad_file(list(found.values()), RULES)
         return found
 
     def test_zero_open_interest_of_2022_is_an_outage(self, real_data):
@@ -181,14 +183,14 @@ class TestDefectsOfRealFiles:
         ratios = self.judged(real_data / "derivatives/binance_um_metrics_5m_BTCUSDT_2022H1.parquet")[
             "ratios", "BTCUSDT"
         ]
-        assert ratios.empty == 5_349
-        assert np.isfinite(ratios.events["top_accounts_ratio"]).sum() == 8_370
-        assert np.isfinite(ratios.events["accounts_ratio"]).mean() > 0.8
+        assert ratios.left_out == 5_349
+        assert np.isfinite(ratios.accepted["top_accounts_ratio"]).sum() == 8_370
+        assert np.isfinite(ratios.accepted["accounts_ratio"]).mean() > 0.8
         assert not ratios.counts
 
     def test_times_off_the_grid_are_kept(self, real_data):
         found = self.judged(real_data / "derivatives/raw_metrics_csv/BTCUSDT-metrics-2024-09-23.csv")
-        assert (found["ratios", "BTCUSDT"].events.event_time % (5 * MINUTE) != 0).sum() == 54
+        assert (found["ratios", "BTCUSDT"].accepted.event_time % (5 * MINUTE) != 0).sum() == 54
 
     def test_a_day_with_163_rows_says_so(self, real_data):
         found = self.judged(real_data / "derivatives/raw_metrics_csv/BTCUSDT-metrics-2024-02-16.csv")
@@ -196,16 +198,16 @@ class TestDefectsOfRealFiles:
 
     def test_102_zeros_of_one_day_do_not_lose_the_others(self, real_data):
         found = self.judged(real_data / "derivatives/raw_metrics_csv/BTCUSDT-metrics-2022-03-07.csv")
-        assert (len(found["open_interest", "BTCUSDT"].events), len(found["ratios", "BTCUSDT"].events)) == (186, 288)
+        assert (len(found["open_interest", "BTCUSDT"].accepted), len(found["ratios", "BTCUSDT"].accepted)) == (186, 288)
 
     def test_jittering_settlements_are_on_their_hour(self, real_data):
         found = self.judged(real_data / "derivatives/funding/binance_um_funding_BTC_ETH_2022_202510.parquet")
-        assert all((judged.events.event_time % (8 * HOUR) == 0).all() for judged in found.values())
+        assert all((judged.accepted.event_time % (8 * HOUR) == 0).all() for judged in found.values())
 
     def test_an_hourly_venue_that_missed_two_settlements_is_not_known_after_them(self, real_data):
         path = real_data / "derivatives/multivenue_funding_BTC_ETH_Unlicense.parquet"
         (raw,) = decode(path, ImportOptions(venue="kraken-perp", symbol="BTCUSD"), NOW)
-        events = inspect_events(raw, NOW).events
+        events = validate_events(raw, NOW).accepted
         missed = events.event_time[1:][np.diff(events.event_time) == 2 * HOUR]
         hourly = Timeframe("1h")
         first, end = int(events.event_time[0]) // HOUR, int(events.event_time[-1]) // HOUR + 1

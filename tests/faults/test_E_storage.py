@@ -24,6 +24,7 @@ from virtuoso.lake import manifest as manifests
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series, dump
 from virtuoso.lake.parquet import SCHEMA_VERSION
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.rows import traded_rows
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +230,7 @@ class TestABitThatFlipped:
         lake = Lake(tmp_path / "lake", env=env())
         days = 75 * 1440
         with lake.writing() as open_lake:
-            open_lake.add(BTC, M1, traded_rows(minutes(days), flat_bars([1.0] * days), MINUTE))
+            open_lake.add(Batch(BTC, traded_rows(minutes(days), flat_bars([1.0] * days), MINUTE), M1))
             open_lake.commit()
         self.flip(next(lake.path.rglob("month=2024-02/*.parquet")), 300)
         lake.verify()
@@ -524,7 +525,7 @@ class TestTheVersionOfTheSchema:
     def test_E25_the_one_before_is_written_on_in_this_one(self, tmp_path):
         lake = self.old_lake(tmp_path)
         with lake.writing() as open_lake:
-            open_lake.add(BTC, M1, traded_rows(minutes(20), flat_bars([100.0] * 20), MINUTE))
+            open_lake.add(Batch(BTC, traded_rows(minutes(20), flat_bars([100.0] * 20), MINUTE), M1))
             open_lake.commit()
         assert f'"schema_version": {SCHEMA_VERSION},' in newest_manifest(lake).read_text()
         assert len(Lake(tmp_path).frame("BTCUSDT", "1m")) == 20

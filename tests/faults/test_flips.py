@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.archives import bars, env, minutes
-from tests.lake.test_store import SPOT, put
+from tests.lake.test_lake import SPOT, put
 from virtuoso.errors import VirtuosoError
 from virtuoso.lake.lake import Lake
 from virtuoso.prism.engine.score import score

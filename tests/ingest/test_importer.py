@@ -238,7 +238,7 @@ class TestBarsThatContradictTheLake:
     def test_are_refused(self, lake, tmp_path):
         one(lake, day(tmp_path / "a"))
         report = one(lake, day(tmp_path / "b", seed=2))
-        assert "of 1,440 bars differ from the stored bars of BTCUSDT binance-spot" in report.error
+        assert "of 1,440 bars differ from those stored of BTCUSDT binance-spot" in report.error
         assert (lake.frame("BTCUSDT", "1m").base.columns["close"] == bars(1440)["close"]).all()
 
     def test_are_taken_if_the_user_says_so(self, lake, tmp_path):

@@ -1,12 +1,16 @@
 """The border: every row is judged before anything is stored."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from tests.archives import JANUARY, MINUTE, NOW, bars, flat_bars, minutes
 from virtuoso.clock import Timeframe
 from virtuoso.errors import UnreadableFileError
-from virtuoso.ingest.validate_bars import RULES, inspect, opens_from_closes, refuse_bad_batch
+from virtuoso.ingest.validate_bars import RULES, inspect, opens_from_closes
+from virtuoso.ingest.validated import RejectedRow, Validated, reject_bad_file
+from virtuoso.market.rows import empty_rows, traded_rows
 
 M1 = Timeframe("1m")
 
@@ -31,7 +35,7 @@ class TestAGoodBatch:
         found = judged(minutes(500), made)
         assert (found.rows.open_time == minutes(500)).all()
         assert all((found.rows.columns[name] == values).all() for name, values in made.items())
-        assert (found.counts, found.forming, found.duplicates, found.disordered) == ({}, 0, 0, False)
+        assert (Counter(found.reasons), found.forming, found.duplicates, found.disordered) == ({}, 0, 0, False)
 
     def test_counts_from_the_close_of_each_bar(self):
         found = judged(minutes(3), bars(3))
@@ -39,7 +43,7 @@ class TestAGoodBatch:
 
     def test_may_leave_further_columns_unsaid(self):
         found = judged(minutes(20), spoilt(trades=np.nan, taker_buy_volume=np.nan))
-        assert not found.counts
+        assert not Counter(found.reasons)
         assert np.isnan(found.rows.columns["trades"][7])
 
     def test_may_be_empty(self):
@@ -70,7 +74,7 @@ class TestABadRow:
     )
     def test_in_its_values(self, values, rule):
         found = judged(minutes(20), spoilt(**values))
-        assert found.counts == {rule: 1}
+        assert Counter(found.reasons) == {rule: 1}
         assert found.bad.tolist() == [7]
         assert found.rows.open_time.tolist() == np.delete(minutes(20), 7).tolist()
 
@@ -88,14 +92,14 @@ class TestABadRow:
     def test_in_its_time(self, time, rule):
         times = minutes(20)
         times[7] = time
-        assert judged(times, bars(20)).counts == {rule: 1}
+        assert Counter(judged(times, bars(20)).reasons) == {rule: 1}
 
     @pytest.mark.parametrize(
         ("mask", "rule"), [("no_time", "time_unreadable"), ("garbled", "not_a_number"), ("off_grid", "off_grid")]
     )
     def test_that_could_not_be_read(self, mask, rule):
         marked = np.arange(20) == 7
-        assert judged(minutes(20), bars(20), **{mask: marked}).counts == {rule: 1}
+        assert Counter(judged(minutes(20), bars(20), **{mask: marked}).reasons) == {rule: 1}
 
     def test_has_a_rule_in_words(self):
         assert all(words and words[0].islower() for words in RULES.values())
@@ -108,7 +112,7 @@ class TestABarThatIsStillForming:
         found = judged(minutes(5), bars(5), now_ms=JANUARY + 4 * MINUTE + 30_000)
         assert found.forming == 1
         assert len(found.rows) == 4
-        assert not found.counts
+        assert not Counter(found.reasons)
 
     def test_is_kept_from_the_millisecond_of_its_close_on(self):
         assert judged(minutes(5), bars(5), now_ms=JANUARY + 5 * MINUTE).forming == 0
@@ -134,7 +138,7 @@ class TestTheSameBarTwice:
         made = flat_bars([100, 101, 102, 103, 104, 1e12])
         found = judged([*minutes(5).tolist(), JANUARY + 2 * MINUTE], made)
         assert found.rows.columns["close"].tolist() == [100, 101, 102, 103, 104]
-        assert found.counts == {"price_jump": 1}
+        assert Counter(found.reasons) == {"price_jump": 1}
 
 
 class TestRowsOutOfOrder:
@@ -154,7 +158,7 @@ class TestABadTick:
     @pytest.mark.parametrize("price", [1e12, 5_100.0, 1.9, 1e-9])
     def test_inside_history_is_refused(self, price):
         found = judged(minutes(7), flat_bars([100, 100, 100, price, 100, 100, 100]))
-        assert found.counts == {"price_jump": 1}
+        assert Counter(found.reasons) == {"price_jump": 1}
 
     @pytest.mark.parametrize("row", [0, 6])
     def test_at_the_end_of_a_batch_is_refused(self, row):
@@ -168,15 +172,15 @@ class TestABadTick:
 
     def test_is_no_crash(self):
         """A market that falls to a thirtieth and stays there, and one that falls and returns."""
-        assert not judged(minutes(6), flat_bars([100, 100, 100, 3.3, 3.3, 3.3])).counts
-        assert not judged(minutes(7), flat_bars([100, 100, 100, 2.1, 100, 100, 100])).counts
+        assert not Counter(judged(minutes(6), flat_bars([100, 100, 100, 3.3, 3.3, 3.3])).reasons)
+        assert not Counter(judged(minutes(7), flat_bars([100, 100, 100, 2.1, 100, 100, 100])).reasons)
 
     def test_is_no_change_of_the_contract(self):
         """A price a thousand times higher from one bar on agrees with its neighbours on one side."""
-        assert not judged(minutes(6), flat_bars([0.1, 0.1, 0.1, 100, 100, 100])).counts
+        assert not Counter(judged(minutes(6), flat_bars([0.1, 0.1, 0.1, 100, 100, 100])).reasons)
 
     def test_cannot_be_told_from_two_bars(self):
-        assert not judged(minutes(2), flat_bars([100, 1e12])).counts
+        assert not Counter(judged(minutes(2), flat_bars([100, 1e12])).reasons)
 
 
 class TestBarsStampedAtTheirClose:
@@ -194,24 +198,32 @@ class TestBarsStampedAtTheirClose:
         assert opens_from_closes(minutes(1) + 30_000, M1)[1].all()
 
 
+def batch(rule: str, bad: int, good: int) -> list[Validated]:
+    """A file with so many bad and good rows."""
+    rows = traded_rows(minutes(good), flat_bars([1.0] * good), MINUTE)
+    rejected = tuple(RejectedRow(5 + i, rule, "", None) for i in range(bad))
+    return [Validated(rows, empty_rows(), 0, 0, rejected, disordered=False)]
+
+
 class TestABatchWithTooManyBadRows:
     """Is refused whole: the file is not what it claims to be."""
 
     def test_above_a_thousandth_fails(self):
-        with pytest.raises(UnreadableFileError, match=r"12 of 10,000 rows are bad \(12 x the high is below the low\)"):
-            refuse_bad_batch({"high_below_low": 12}, 10_000, 9_988, 0.001, "in row 5")
+        found = r"12 of 10,000 rows are bad \(12 x the high is below the low\), first in row 5: the high is below"
+        with pytest.raises(UnreadableFileError, match=found):
+            reject_bad_file(batch("high_below_low", 12, 9_988), RULES, 0.001)
 
     def test_up_to_a_thousandth_passes(self):
-        refuse_bad_batch({"high_below_low": 10}, 10_000, 9_990, 0.001, "in row 5")
+        reject_bad_file(batch("high_below_low", 10, 9_990), RULES, 0.001)
 
     def test_a_few_bad_rows_do_not_fail_a_small_file(self):
-        refuse_bad_batch({"high_below_low": 3}, 100, 97, 0.001, "in row 5")
+        reject_bad_file(batch("high_below_low", 3, 97), RULES, 0.001)
         with pytest.raises(UnreadableFileError):
-            refuse_bad_batch({"high_below_low": 4}, 100, 96, 0.001, "in row 5")
+            reject_bad_file(batch("high_below_low", 4, 96), RULES, 0.001)
 
     def test_passes_if_the_user_says_so(self):
-        refuse_bad_batch({"high_below_low": 40}, 100, 60, 0.5, "in row 5")
+        reject_bad_file(batch("high_below_low", 40, 60), RULES, 0.5)
 
     def test_without_one_good_row_fails_in_any_case(self):
         with pytest.raises(UnreadableFileError, match=r"Nothing was stored. Not one is good: is it the right file"):
-            refuse_bad_batch({"not_finite": 2}, 2, 0, 1.0, "in row 1")
+            reject_bad_file(batch("not_finite", 2, 0), RULES, 1.0)

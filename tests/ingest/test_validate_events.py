@@ -8,7 +8,9 @@ import pytest
 
 from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.event_rules import RULES
-from virtuoso.ingest.validate_events import InspectedEvents, inspect_events, refuse_bad_events
+from virtuoso.ingest.validate_events import validate_events
+from virtuoso.ingest.validated import Validated, reject_bad_file
+from virtuoso.market.events import Events
 from virtuoso.market.schema.kinds import KINDS, NO_ID
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
@@ -50,8 +52,8 @@ def raw(kind: str, *events: dict, times=None, received=None, step: int = 5 * MIN
     )
 
 
-def judged(kind: str, *events: dict, **options) -> InspectedEvents:
-    return inspect_events(raw(kind, *events, **options), NOW)
+def judged(kind: str, *events: dict, **options) -> Validated[Events]:
+    return validate_events(raw(kind, *events, **options), NOW)
 
 
 class TestGoodEvents:
@@ -60,29 +62,29 @@ class TestGoodEvents:
     @pytest.mark.parametrize("kind", KINDS)
     def test_pass(self, kind):
         found = judged(kind, {}, {})
-        assert found.refused == ()
-        assert len(found.events) == 2
-        assert (found.events.available_at == found.events.event_time + KINDS[kind].lag_ms).all()
+        assert found.rejected == ()
+        assert len(found.accepted) == 2
+        assert (found.accepted.available_at == found.accepted.event_time + KINDS[kind].lag_ms).all()
         for name, value in GOOD[kind].items():
-            assert found.events[name].tolist() == [value, value]
-            assert found.events[name].dtype == KINDS[kind].columns[name]
+            assert found.accepted[name].tolist() == [value, value]
+            assert found.accepted[name].dtype == KINDS[kind].columns[name]
 
     def test_keep_the_moment_at_which_they_were_received(self):
         found = judged("trades", {}, {"id": 2}, received=[JANUARY + 7, JANUARY + 5 * MINUTE + 3])
-        assert found.events.available_at.tolist() == [JANUARY + 7, JANUARY + 5 * MINUTE + 3]
+        assert found.accepted.available_at.tolist() == [JANUARY + 7, JANUARY + 5 * MINUTE + 3]
 
     def test_out_of_order_are_put_in_order_of_arrival(self):
         found = judged("open_interest", {}, {}, {}, times=[JANUARY + 2, JANUARY, JANUARY + 1])
         assert found.disordered
-        assert (np.diff(found.events.available_at) > 0).all()
+        assert (np.diff(found.accepted.available_at) > 0).all()
 
     def test_off_the_grid_keep_their_time(self):
         found = judged("open_interest", {}, {}, times=[JANUARY, JANUARY + 5 * MINUTE + 2_000])
-        assert found.events.event_time.tolist() == [JANUARY, JANUARY + 5 * MINUTE + 2_000]
+        assert found.accepted.event_time.tolist() == [JANUARY, JANUARY + 5 * MINUTE + 2_000]
 
     def test_may_be_none(self):
         found = judged("ratios")
-        assert (len(found.events), found.refused, found.duplicates) == (0, (), 0)
+        assert (len(found.accepted), found.rejected, found.duplicates) == (0, (), 0)
 
 
 class TestABadEvent:
@@ -124,7 +126,7 @@ class TestABadEvent:
     def test_in_its_values(self, kind, values, rule):
         found = judged(kind, {}, values, {})
         assert found.counts == {rule: 1}
-        assert len(found.events) == 2
+        assert len(found.accepted) == 2
 
     @pytest.mark.parametrize(
         ("time", "rule"),
@@ -144,15 +146,15 @@ class TestABadEvent:
         assert found.counts == {"time_out_of_range": 1}
 
     def test_goes_to_quarantine_with_its_row_reason_and_values(self):
-        (refused,) = judged("open_interest", {}, {"open_interest": -1.0, "open_interest_value": np.nan}).refused
-        assert (refused.number, refused.reason, refused.event_time) == (3, "negative", JANUARY + 5 * MINUTE)
+        (refused,) = judged("open_interest", {}, {"open_interest": -1.0, "open_interest_value": np.nan}).rejected
+        assert (refused.number, refused.reason, refused.time) == (3, "negative", JANUARY + 5 * MINUTE)
         assert json.loads(refused.text) == {
             "event_time": JANUARY + 5 * MINUTE, "open_interest": -1.0, "open_interest_value": None,
         }  # fmt: skip
 
     def test_that_could_not_be_read_at_all_stays_with_the_others(self):
-        found = judged("trades", {"price": -1.0}, {}, refused=((7, "broken_line", "1,2"), (1, "not_a_number", "x")))
-        assert [(event.number, event.reason) for event in found.refused] == [
+        found = judged("trades", {"price": -1.0}, {}, rejected=((7, "broken_line", "1,2"), (1, "not_a_number", "x")))
+        assert [(event.number, event.reason) for event in found.rejected] == [
             (1, "not_a_number"), (2, "price_not_positive"), (7, "broken_line"),
         ]  # fmt: skip
 
@@ -173,16 +175,16 @@ class TestWhatIsNotKnown:
     @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
     def test_of_a_ratio_is_nan_and_the_others_are_kept(self, value):
         found = judged("ratios", {"taker_ratio": value})
-        assert np.isnan(found.events["taker_ratio"]).all()
-        assert found.events["accounts_ratio"].tolist() == [1.5]
+        assert np.isnan(found.accepted["taker_ratio"]).all()
+        assert found.accepted["accounts_ratio"].tolist() == [1.5]
         assert not found.counts
 
     def test_of_a_price_is_nan_where_the_venue_writes_zero(self):
-        assert np.isnan(judged("prices", {"index": 0.0}).events["index"]).all()
+        assert np.isnan(judged("prices", {"index": 0.0}).accepted["index"]).all()
 
     def test_throughout_is_left_out_and_counted(self):
         found = judged("ratios", {}, dict.fromkeys(GOOD["ratios"], np.nan), {})
-        assert (len(found.events), found.empty, found.counts) == (2, 1, {})
+        assert (len(found.accepted), found.left_out, found.counts) == (2, 1, {})
         assert "1 row in which nothing is known, left out" in found.notes
 
 
@@ -199,11 +201,11 @@ class TestAnOutage:
         events = [{}] * 100 + [{"open_interest": 0.0}] * 90
         found = judged("open_interest", *events)
         assert found.counts == {"outage": 90}
-        refuse_bad_events(found)
+        reject_bad_file([found], RULES)
 
     def test_is_none_if_the_notional_is_known(self):
         found = judged("open_interest", {"open_interest": np.nan})
-        assert (len(found.events), found.counts) == (1, {})
+        assert (len(found.accepted), found.counts) == (1, {})
 
 
 class TestAJumpOfOpenInterest:
@@ -216,14 +218,14 @@ class TestAJumpOfOpenInterest:
     def test_is_refused(self, wrong):
         found = self.levels(100, 101, 102, wrong, 103, 104)
         assert found.counts == {"jump": 1}
-        assert found.events["open_interest"].tolist() == [100, 101, 102, 103, 104]
+        assert found.accepted["open_interest"].tolist() == [100, 101, 102, 103, 104]
 
     def test_is_refused_at_either_end(self):
-        assert self.levels(1e6, 100, 101, 102).events["open_interest"].tolist() == [100, 101, 102]
-        assert self.levels(100, 101, 102, 1e6).events["open_interest"].tolist() == [100, 101, 102]
+        assert self.levels(1e6, 100, 101, 102).accepted["open_interest"].tolist() == [100, 101, 102]
+        assert self.levels(100, 101, 102, 1e6).accepted["open_interest"].tolist() == [100, 101, 102]
 
     def test_is_refused_against_a_single_row_before(self):
-        assert self.levels(100, 1e6).events["open_interest"].tolist() == [100]
+        assert self.levels(100, 1e6).accepted["open_interest"].tolist() == [100]
 
     def test_that_stays_is_believed(self):
         assert not self.levels(100, 101, 102, 1e6, 1.1e6, 1e6).counts
@@ -234,7 +236,7 @@ class TestAJumpOfOpenInterest:
     def test_is_seen_in_order_of_time(self):
         times = [JANUARY + 2 * MINUTE, JANUARY, JANUARY + MINUTE, JANUARY + 3 * MINUTE]
         found = judged("open_interest", *({"open_interest": v} for v in (102.0, 100.0, 101.0, 1e6)), times=times)
-        assert found.events["open_interest"].tolist() == [100, 101, 102]
+        assert found.accepted["open_interest"].tolist() == [100, 101, 102]
 
 
 class TestAPriceOfATradeFarOff:
@@ -247,8 +249,8 @@ class TestAPriceOfATradeFarOff:
     @pytest.mark.parametrize("wrong", [1e12, 1.0])
     def test_goes_to_quarantine_as_it_came(self, wrong):
         found = self.prices(100, 101, wrong, 102, 103)
-        assert found.events["price"].tolist() == [100, 101, 102, 103]
-        (refused,) = found.refused
+        assert found.accepted["price"].tolist() == [100, 101, 102, 103]
+        (refused,) = found.rejected
         assert (refused.number, refused.reason) == (4, "price_jump")
         assert json.loads(refused.text)["price"] == wrong
 
@@ -267,33 +269,33 @@ class TestTheSameEventTwice:
 
     def test_with_equal_values_is_counted(self):
         found = judged("ratios", {}, {}, {}, times=[JANUARY, JANUARY, JANUARY + 1])
-        assert (len(found.events), found.duplicates, len(found.superseded)) == (2, 1, 0)
+        assert (len(found.accepted), found.duplicates, len(found.superseded)) == (2, 1, 0)
 
     def test_with_other_values_keeps_the_later_one_in_the_source(self):
         found = judged("open_interest", {}, {"open_interest": 1_001.0}, times=[JANUARY, JANUARY])
-        assert found.events["open_interest"].tolist() == [1_001]
+        assert found.accepted["open_interest"].tolist() == [1_001]
         assert found.superseded["open_interest"].tolist() == [1_000]
         assert found.duplicates == 0
 
     def test_joins_what_only_one_of_them_knows(self):
         """Answers of two endpoints about one moment."""
         found = judged("prices", {"index": np.nan}, {"mark": np.nan}, times=[JANUARY, JANUARY])
-        assert (found.events["mark"].tolist(), found.events["index"].tolist()) == ([100], [100.5])
+        assert (found.accepted["mark"].tolist(), found.accepted["index"].tolist()) == ([100], [100.5])
         assert (len(found.superseded), found.duplicates) == (0, 0)
 
     def test_is_told_by_the_key_of_its_kind(self):
-        assert len(judged("trades", {}, {"id": 2}, times=[JANUARY] * 2).events) == 2
-        assert len(judged("trades", {}, {}, times=[JANUARY] * 2).events) == 1
-        assert len(judged("liquidations", {}, {"size": 3.0}, {}, times=[JANUARY] * 3).events) == 2
-        assert len(judged("bands", {}, {"percentage": 1.0}, times=[JANUARY] * 2).events) == 2
+        assert len(judged("trades", {}, {"id": 2}, times=[JANUARY] * 2).accepted) == 2
+        assert len(judged("trades", {}, {}, times=[JANUARY] * 2).accepted) == 1
+        assert len(judged("liquidations", {}, {"size": 3.0}, {}, times=[JANUARY] * 3).accepted) == 2
+        assert len(judged("bands", {}, {"percentage": 1.0}, times=[JANUARY] * 2).accepted) == 2
 
     def test_of_two_recorders_is_known_from_the_earlier_on(self):
         found = judged("trades", {}, {}, times=[JANUARY] * 2, received=[JANUARY + 50, JANUARY + 20])
-        assert found.events.available_at.tolist() == [JANUARY + 20]
+        assert found.accepted.available_at.tolist() == [JANUARY + 20]
 
     def test_may_come_many_times(self):
         found = judged("liquidations", *[{}] * 1_000, {"price": 99.0}, times=[JANUARY] * 1_001)
-        assert (len(found.events), found.duplicates) == (2, 999)
+        assert (len(found.accepted), found.duplicates) == (2, 999)
 
 
 class TestSettlementsOfFunding:
@@ -301,14 +303,14 @@ class TestSettlementsOfFunding:
 
     def test_are_put_on_their_minute(self):
         found = judged("funding", {}, {}, times=[JANUARY + 6, JANUARY + 8 * HOUR - 2])
-        assert found.events.event_time.tolist() == [JANUARY, JANUARY + 8 * HOUR]
+        assert found.accepted.event_time.tolist() == [JANUARY, JANUARY + 8 * HOUR]
         assert "2 settlements stamped milliseconds off the minute, put on it" in found.notes
 
     def test_are_one_event_then(self):
         assert judged("funding", {}, {}, times=[JANUARY, JANUARY + 31]).duplicates == 1
 
     def test_further_off_are_left_where_they_are(self):
-        assert judged("funding", {}, times=[JANUARY + 10_000]).events.event_time.tolist() == [JANUARY + 10_000]
+        assert judged("funding", {}, times=[JANUARY + 10_000]).accepted.event_time.tolist() == [JANUARY + 10_000]
 
 
 class TestAClockThatIsOff:
@@ -317,7 +319,7 @@ class TestAClockThatIsOff:
     def test_is_noted(self):
         found = judged("trades", {}, {"id": 2}, received=[JANUARY - 1_274, JANUARY + 5 * MINUTE])
         assert found.notes == ("1 event received before happening, by up to 1,274 ms: a clock was off",)
-        assert len(found.events) == 2
+        assert len(found.accepted) == 2
 
     def test_by_less_than_a_second_is_not_worth_a_word(self):
         assert judged("trades", {}, received=[JANUARY - 900]).notes == ()
@@ -332,20 +334,20 @@ class TestAFileWithTooManyBadEvents:
             UnreadableFileError,
             match=r"5 of 100 events are bad \(5 x a price is zero or negative\), first in row 2 \(2024-01-01 00:00",
         ):
-            refuse_bad_events(found)
+            reject_bad_file([found], RULES)
 
     def test_passes_if_they_are_few_or_the_user_says_so(self):
         few = judged("trades", *({"id": i, "price": -1.0 if i < 3 else 1.0} for i in range(100)))
-        refuse_bad_events(few)
+        reject_bad_file([few], RULES)
         many = judged("trades", *({"id": i, "price": -1.0 if i < 50 else 1.0} for i in range(100)))
-        refuse_bad_events({"BTCUSDT": many}, max_bad_share=0.6)
+        reject_bad_file([many], RULES, max_bad_share=0.6)
 
     def test_fails_without_one_good_event(self):
         with pytest.raises(UnreadableFileError, match=r"Nothing was stored. Not one is good: is it the right file"):
-            refuse_bad_events(judged("trades", {"price": -1.0}), max_bad_share=1.0)
+            reject_bad_file([judged("trades", {"price": -1.0})], RULES, max_bad_share=1.0)
 
     def test_is_judged_over_all_that_it_holds(self):
         """Three bad trades in a large file do not fail it, in whichever symbol they are."""
         good = judged("trades", *({"id": i} for i in range(5_000)))
         bad = judged("trades", *({"id": i, "price": -1.0} for i in range(4)))
-        refuse_bad_events({"BTCUSDT": good, "ETHUSDT": bad})
+        reject_bad_file([good, bad], RULES)

@@ -28,6 +28,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
 from virtuoso.lake.writing.files import RejectedRows
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import events_of
 from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
@@ -142,8 +143,8 @@ def put(lake: Lake, price: float) -> None:
     interest = events_of(KINDS[KINDS_WRITTEN[1]], times, dict.fromkeys(KINDS[KINDS_WRITTEN[1]].columns, [price] * 100))
     refused = RejectedRows(rows=[7], reasons=["not_finite"], open_times=[START], raw=[f"NaN at {price}"])
     with lake.writing() as writer:
-        writer.add(BTC, M1, bars, refused=refused, source=(f"{price}.csv", "0" * 64, 101))
-        writer.add_events(BTC, interest)
+        writer.add(Batch(BTC, bars, M1, refused=refused, source=(f"{price}.csv", "0" * 64, 101)))
+        writer.add(Batch(BTC, interest))
         writer.commit()
 
 

@@ -17,6 +17,7 @@ from tests.laws.leaks import Example
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.lake.lake import Lake
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events
 from virtuoso.market.rows import traded_rows
 from virtuoso.prism.laws import laws
@@ -76,8 +77,8 @@ def lake(path, events: Events) -> Lake:
     """A day of bars, and events of one kind."""
     made = Lake(path, env=env())
     with made.writing() as writer:
-        writer.add(PERP, M5, traded_rows(minutes(N, START, M5.ms), bars(N), M5.ms))
-        writer.add_events(PERP, events)
+        writer.add(Batch(PERP, traded_rows(minutes(N, START, M5.ms), bars(N), M5.ms), M5))
+        writer.add(Batch(PERP, events))
         writer.commit()
     return made
 

@@ -53,6 +53,8 @@ class TestADeclaration:
     def test_with_the_old_name_of_its_sentence_is_told_the_new_one(self):
         with pytest.raises(DeclarationError, match=r"declares words\(score, value\); its name is explain"):
             declare(value=lambda self, close: close, words=lambda self, score, value: "up")
+        with pytest.raises(AttributeError, match=r"RSI has no attribute 'words'\. Its name is explain"):
+            RSI().words(85.0, 77.0)
 
     def test_without_memory_is_fed_the_longest_of_its_parameters_in_bars_and_the_bar_before(self):
         windows = {"fast": Int(3, low=1, high=9), "slow": Int(30, low=1, high=90)}

@@ -23,10 +23,10 @@ from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.metrics import halted
 from virtuoso.research.backtest.panel import FundingTerms, Stage
 from virtuoso.research.crosscheck.simulate import simulate as backtest
-from virtuoso.research.sweep.decisions import confluence, guard_of, reliability
+from virtuoso.research.sweep.decisions import confluence, error_bound, reliability
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FOUND, PLAN_COLUMNS, Drawn, Rule, draw
-from virtuoso.research.sweep.scores import Panel
+from virtuoso.research.sweep.plans import FIGURES, PLAN_COLUMNS, LevelTable, Rule, draw
+from virtuoso.research.sweep.scores import ScoreMatrix
 from virtuoso.research.sweep.sweep import Sweep, sweep
 from virtuoso.signals.decision import decide
 from virtuoso.signals.levels import DEPTH, LevelSnapshot, plans
@@ -106,21 +106,21 @@ class TestTheSameDecisions:
     @pytest.mark.parametrize("lit", [False, True])
     def test_confluence_and_reliability_have_the_bits_of_the_prism(self, lit):
         scores = scored(7, lit)
-        tried, panel = around(scores, 6), Panel.of(scores, SETTINGS)
-        shares = np.ascontiguousarray(tried.shares[:, panel.columns])
-        run = np.repeat(np.arange(len(panel.coverage)), np.diff(panel.edges))
+        tried, matrix = around(scores, 6), ScoreMatrix.of(scores, SETTINGS)
+        shares = np.ascontiguousarray(tried.shares[:, matrix.columns])
+        run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))
         compared = 0
         for row in range(len(tried)):
             own = assemble(tried.prism(row), scores.workspace, scores.start, scores.start + len(scores))
             for i in range(0, len(scores), 37):
-                t = i + panel.lead
-                args = (panel.face, shares[row], tried.face_weights[row])
+                t = i + matrix.lead
+                args = (matrix.face, shares[row], tried.face_weights[row])
                 if not own.coverage[i] > 0.0:
-                    assert not panel.coverage[run[t]].any()
+                    assert not matrix.coverage[run[t]].any()
                     continue
-                found = summed(panel.points[t], panel.coverage[run[t]], *args)
+                found = summed(matrix.points[t], matrix.coverage[run[t]], *args)
                 assert found == (own.confluence[i], own.coverage[i])
-                trusted = trust(panel.points[t], panel.coverage[run[t]], panel.gates[t], *args)
+                trusted = trust(matrix.points[t], matrix.coverage[run[t]], matrix.gates[t], *args)
                 assert trusted == own.reliability[i]
                 compared += 1
         assert compared > 600
@@ -164,7 +164,7 @@ class TestTheSameDecisions:
         for n in (3, 24, 60):
             weights, points = random.dirichlet(np.ones(n), 400), random.uniform(0.0, 100.0, (n, 400))
             single = np.dot(weights.astype(np.float32), points.astype(np.float32))
-            assert np.abs(single - weights @ points).max() < guard_of(n) / 2.0
+            assert np.abs(single - weights @ points).max() < error_bound(n) / 2.0
 
     def test_a_later_window_remembers_the_bars_before_it(self):
         scores = scored()
@@ -173,7 +173,7 @@ class TestTheSameDecisions:
         part = score(scores.prism, window)
         tried = around(part, 8)
         swept = Sweep(part, tried, Stage.of([part.frame], terms=ASSUMED))
-        assert swept.panel.lead == 120
+        assert swept.matrix.lead == 120
         for row in range(len(tried)):
             at, to, _ = swept.decisions(row, row + 1)
             full = decided(part, tried, row)
@@ -202,7 +202,7 @@ class TestTheSamePlans:
         )  # fmt: skip
         rule = Rule(np.array(settings.target_sizes), entry == "retest", 60, True)
         table = np.column_stack((price, atr, chart.supports, chart.resistances))
-        drawn, plan = Drawn(table, np.arange(n, dtype=np.int32)), np.empty(PLAN_COLUMNS)
+        drawn, plan = LevelTable(table, np.arange(n, dtype=np.int32)), np.empty(PLAN_COLUMNS)
         for i in range(n):
             assert drew(drawn, i, float(side[i]), measures, rule, plan) == full.known[i]
             if full.known[i]:
@@ -405,7 +405,7 @@ class TestWhateverIsTried:
             monkeypatch.setattr("virtuoso.research.sweep.sweep.BATCH", batch)
             monkeypatch.setattr("virtuoso.research.sweep.sweep.STRETCH", stretch)
             cut = make(scores, tried, *how).run(threads)
-            assert cut.found.tobytes() == whole.found.tobytes()
+            assert cut.figures.tobytes() == whole.figures.tobytes()
             assert cut.daily.tobytes() == whole.daily.tobytes()
 
 
@@ -417,7 +417,7 @@ class TestTheResult:
         tried = around(scores, 70)
         first, *others = (sweep(scores, tried, stage=stage, threads=n) for n in (1, 2, 3))
         for other in others:
-            assert other.found.tobytes() == first.found.tobytes()
+            assert other.figures.tobytes() == first.figures.tobytes()
             assert other.daily.tobytes() == first.daily.tobytes()
 
     def test_the_same_seed_draws_the_same_configurations(self):
@@ -449,7 +449,7 @@ class TestTheResult:
         table = result.to_pandas()
         assert {"configuration", "technical.rsi", "bull_enter", "stop_max", "net_return", "trades"} <= set(table)
         assert len(table) == 4
-        assert len(FOUND) == result.found.shape[1]
+        assert len(FIGURES) == result.figures.shape[1]
 
 
 class TestATableThatIsTooSmall:

@@ -9,15 +9,15 @@ from virtuoso.account.engine import step
 from virtuoso.account.margin import Tiers
 from virtuoso.account.records import CLOSED, ENTERED, REJECTED, STOPPED, TARGETED
 from virtuoso.account.state import Books
-from virtuoso.research.sweep.ordinary import Purse, liquidated_at, ordinary
-from virtuoso.research.sweep.skip import ground_of
+from virtuoso.research.sweep.ordinary import liquidated_at, ordinary
+from virtuoso.research.sweep.skip import summarised
 
 
 @njit
-def passed(instant, t, ground, bars, term, tiers, purse, pessimistic):
-    own = purse.own
+def passed(instant, t, summaries, bars, term, tiers, books, pessimistic):
+    own = books.positions[0]
     called = liquidated_at(tiers, own[s.SIZE], own[s.ENTRY], own[s.MARGIN])
-    return ordinary(instant, t, ground, bars, term, tiers, called, purse, pessimistic)
+    return ordinary(instant, t, summaries, bars, term, tiers, called, books, pessimistic)
 
 
 def any_bar(random):
@@ -74,14 +74,13 @@ class TestOrdinaryBars:
         term, tiers = np.array([[0.0002, 0.0005, 0.01, 10.0]]), Tiers.of([0.0, 3_000.0], [0.01, 0.02]).table[None]
         for _ in range(4_000):
             bar, held, order = any_bar(random), any_position(random), any_order(random)
-            ground = ground_of(reach_of(bar), bar[:, s.MARK_CLOSE], bar[:, s.OPEN], np.empty(0, np.int64))
+            summaries = summarised(reach_of(bar), bar[:, s.MARK_CLOSE], bar[:, s.OPEN], np.empty(0, np.int64))
             books, own = (Books.opened(1, 10_000.0, s.EVENTS_A_BAR) for _ in range(2))
             for each in (books, own):
                 each.positions[0], each.orders[0] = held, order
-            purse = Purse(own.positions[0], own.orders[0], own.wallet, own.events, own.written)
-            before = [part.copy() for part in purse[:3]]
-            if not passed(5, 0, ground, bar[None], term[0], tiers[0], purse, pessimistic):
-                assert all(now.tobytes() == was.tobytes() for now, was in zip(purse[:3], before, strict=True))
+            before = [part.copy() for part in own[:3]]
+            if not passed(5, 0, summaries, bar[None], term[0], tiers[0], own, pessimistic):
+                assert all(now.tobytes() == was.tobytes() for now, was in zip(own[:3], before, strict=True))
                 assert own.written[0] == 0
                 continue
             step(5, bar, term, tiers, books, True, pessimistic)
@@ -98,15 +97,14 @@ class TestOrdinaryBars:
         bar, term = any_bar(np.random.default_rng(1)), np.array([0.0, 0.0, 0.0, 5.0])
         tiers = Tiers.of([0.0], [0.005]).table
         books = Books.opened(1, 10_000.0, s.EVENTS_A_BAR)
-        purse = Purse(books.positions[0], books.orders[0], books.wallet, books.events, books.written)
         books.orders[0, [s.QUANTITY, s.ORDER_STOP]] = 1.0, 50.0
 
         def passes(**changed):
             other = bar.copy()
             for name, value in changed.items():
                 other[0, getattr(s, name)] = value
-            ground = ground_of(reach_of(other), other[:, s.MARK_CLOSE], other[:, s.OPEN], np.empty(0, np.int64))
-            return passed(5, 0, ground, other[None], term, tiers, purse, True)
+            summaries = summarised(reach_of(other), other[:, s.MARK_CLOSE], other[:, s.OPEN], np.empty(0, np.int64))
+            return passed(5, 0, summaries, other[None], term, tiers, books, True)
 
         assert not passes(OPEN=np.nan)
         assert not passes(FUNDING_OPEN=0.1)

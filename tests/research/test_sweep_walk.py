@@ -12,19 +12,19 @@ from virtuoso.research.sweep.skip import (
     RECORD_COLUMNS,
     TOP,
     advance,
-    ground_of,
     mark,
+    summarised,
 )
 
 
 @njit
-def advanced(ground, t, stop, below, above, mark_below, mark_above):
-    return advance(ground, t, stop, below, above, mark_below, mark_above)
+def advanced(summaries, t, stop, below, above, mark_below, mark_above):
+    return advance(summaries, t, stop, below, above, mark_below, mark_above)
 
 
 @njit
-def marked(ground, a, b, least, most, wallet, size, entry, limit, reset, record, daily):
-    mark(ground, a, b, least, most, wallet, size, entry, limit, reset, record, daily)
+def marked(summaries, a, b, least, most, wallet, size, entry, limit, reset, record, daily):
+    mark(summaries, a, b, least, most, wallet, size, entry, limit, reset, record, daily)
 
 
 class TestWalking:
@@ -35,7 +35,7 @@ class TestWalking:
         price = 100.0 + np.cumsum(random.normal(0.0, 0.1, 1_500))
         reach = np.column_stack((price - 0.1, price + 0.1, price - 0.2, price + 0.2))
         reach[random.choice(1_500, 90)] = [np.inf, -np.inf, np.inf, -np.inf]
-        ground = ground_of(reach, price, price, np.empty(0, np.int64))
+        summaries = summarised(reach, price, price, np.empty(0, np.int64))
         for _ in range(300):
             t, wide = int(random.integers(0, 1_400)), random.exponential(2.0, 4)
             stop = int(random.integers(t, 1_500))
@@ -44,7 +44,11 @@ class TestWalking:
             hits = np.flatnonzero(~inside.all(axis=1))
             event = t + hits[0] if len(hits) else stop
             passed = price[t:event]
-            assert advanced(ground, t, stop, *edges) == (event, passed.min(initial=np.inf), passed.max(initial=-np.inf))
+            assert advanced(summaries, t, stop, *edges) == (
+                event,
+                passed.min(initial=np.inf),
+                passed.max(initial=-np.inf),
+            )
 
     @pytest.mark.parametrize("size", [-40.0, 0.0, 40.0])
     def test_equity_is_marked_as_bar_by_bar(self, size):
@@ -53,14 +57,14 @@ class TestWalking:
             price = 100.0 + np.cumsum(random.normal(0.0, 0.3, 400))
             price[random.choice(400, 30)] = np.nan
             price[0] = 100.0
-            ground = ground_of(np.zeros((400, 4)), price, price, np.array([99, 199, 299, 399]))
-            close = ground.bars[:, LEAST]
+            summaries = summarised(np.zeros((400, 4)), price, price, np.array([99, 199, 299, 399]))
+            close = summaries.bars[:, LEAST]
             a, b = sorted(random.choice(401, 2, replace=False).tolist())
             record, daily = np.zeros(RECORD_COLUMNS), np.zeros(4)
             record[TOP] = record[PEAK] = 10_050.0
             record[HALTED_AT] = -1.0
             ends = close[a:b].min(), close[a:b].max()
-            marked(ground, a, b, *ends, 10_000.0, size, 100.0, 0.02, 50, record, daily)
+            marked(summaries, a, b, *ends, 10_000.0, size, 100.0, 0.02, 50, record, daily)
             top = peak = 10_050.0
             deepest, halted = 0.0, -1
             for t in range(a, b):

@@ -46,7 +46,7 @@ from virtuoso.account import records as r
 from virtuoso.account import state as s
 from virtuoso.account.margin import maintenance
 from virtuoso.account.state import Books, unrealised
-from virtuoso.jit.kernel import inner, kernel
+from virtuoso.jit.kernel import inner, kernel, uncounted
 
 Array = NDArray[np.float64]
 
@@ -220,8 +220,8 @@ def _firm(instant: int, books: Books) -> None:
                 missing, price = order[s.QUANTITY] - order[s.FIRM_QUANTITY], order[s.LIMIT]
                 order[s.QUANTITY] = order[s.FIRM_QUANTITY]
                 if order[s.FIRM_QUANTITY] == 0.0:
-                    _take_entry_out(order)
-                _note(books, instant, i, float(r.WITHDRAWN), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+                    take_entry_out(order)
+                note(books, instant, i, float(r.WITHDRAWN), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @inner
@@ -229,7 +229,7 @@ def lapse_entries(instant: int, books: Books) -> None:
     """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
     for i in range(len(books.orders)):
         if books.orders[i, s.QUANTITY] != 0.0:
-            _lapse(instant, i, books)
+            lapse(instant, i, books)
 
 
 @inner
@@ -284,12 +284,23 @@ def _enter(
     for k in range(3):
         refused = refused or (order[s.ORDER_SHARE + k] > 0.0 and side * (order[s.ORDER_TARGET + k] - price) <= 0.0)
     if refused or own[s.MARGIN] + margin <= maintenance(tiers, abs(size) * price):
-        _note(books, instant, i, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
-        _take_entry_out(order)
+        note(books, instant, i, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        take_entry_out(order)
         return
-    own[s.ENTRY] = (own[s.SIZE] * own[s.ENTRY] + quantity * price) / size if own[s.SIZE] != 0.0 else price
-    own[s.SIZE], own[s.MAX_SIZE], own[s.FILLED_INTRABAR] = size, abs(size), 1.0 if inside else 0.0
+    fill(instant, i, price, abs(price - quoted), margin, fee, books)
+    own[s.FILLED_INTRABAR] = 1.0 if inside else 0.0
     own[s.MARK] = price if inside else bar[s.MARK_OPEN]
+    if not inside and quantity * bar[s.FUNDING_OPEN] > 0.0:
+        _fund(instant, i, -quantity * bar[s.FUNDING_OPEN], books, isolated)
+
+
+@uncounted
+def fill(instant: int, i: int, price: float, slipped: float, margin: float, fee: float, books: Books) -> None:
+    """Let an order enter or add at a price; its stop and targets then stand for the whole position."""
+    own, order, quantity = books.positions[i], books.orders[i], books.orders[i, s.QUANTITY]
+    size = own[s.SIZE] + quantity
+    own[s.ENTRY] = (own[s.SIZE] * own[s.ENTRY] + quantity * price) / size if own[s.SIZE] != 0.0 else price
+    own[s.SIZE], own[s.MAX_SIZE] = size, abs(size)
     own[s.MARGIN] += margin
     own[s.ENTRY_ORDER] = order[s.RANK]
     own[s.STOP], own[s.TRAIL] = order[s.ORDER_STOP], order[s.ORDER_TRAIL]
@@ -297,14 +308,12 @@ def _enter(
         own[s.TARGET + k] = order[s.ORDER_TARGET + k]
         own[s.SHARE + k] = order[s.ORDER_SHARE + k] if not np.isnan(order[s.ORDER_TARGET + k]) else 0.0
     books.wallet[0] -= fee
-    slipped = abs(quantity) * abs(price - quoted)
-    _note(books, instant, i, float(r.ENTERED), order[s.RANK], quantity, price, fee, slipped, 0.0, 0.0, 0.0)
-    _take_entry_out(order)
-    if not inside and quantity * bar[s.FUNDING_OPEN] > 0.0:
-        _fund(instant, i, -quantity * bar[s.FUNDING_OPEN], books, isolated)
+    slippage = abs(quantity) * slipped
+    note(books, instant, i, float(r.ENTERED), order[s.RANK], quantity, price, fee, slippage, 0.0, 0.0, 0.0)
+    take_entry_out(order)
 
 
-@inner
+@uncounted
 def leave(
     instant: int, i: int, kind: float, part: float, quoted: float, slippage: float, fee_rate: float, books: Books,
     isolated: bool,
@@ -324,7 +333,7 @@ def leave(
     own[s.MARGIN] *= left / own[s.SIZE]
     own[s.SIZE] = left
     slipped = abs(part) * abs(price - quoted)
-    _note(
+    note(
         books, instant, i, kind, own[s.ENTRY_ORDER], -part, price, fee, slipped, realised, 0.0, own[s.AMBIGUOUS]
     )  # fmt: skip
     if left == 0.0:
@@ -344,19 +353,19 @@ def _close(instant: int, i: int, bar: Array, books: Books) -> None:
         own[s.MARK], own[s.FILLED_INTRABAR] = bar[s.MARK_CLOSE], 0.0
     order[s.RESTED] = 1.0 if order[s.QUANTITY] != 0.0 else 0.0
     if order[s.QUANTITY] != 0.0 and instant >= order[s.EXPIRES]:
-        _lapse(instant, i, books)
+        lapse(instant, i, books)
 
 
-@inner
-def _lapse(instant: int, i: int, books: Books) -> None:
+@uncounted
+def lapse(instant: int, i: int, books: Books) -> None:
     """Let what an order would enter lapse."""
     order = books.orders[i]
-    _note(books, instant, i, float(r.LAPSED), order[s.RANK], 0.0, order[s.LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
-    _take_entry_out(order)
+    note(books, instant, i, float(r.LAPSED), order[s.RANK], 0.0, order[s.LIMIT], 0.0, 0.0, 0.0, 0.0, 0.0)
+    take_entry_out(order)
 
 
-@inner
-def _take_entry_out(order: Array) -> None:
+@uncounted
+def take_entry_out(order: Array) -> None:
     """Take what an order would enter out of it; a way out stays."""
     order[s.QUANTITY], order[s.LIMIT], order[s.RESTED], order[s.CONDITIONAL] = 0.0, np.nan, 0.0, 0.0
 
@@ -370,11 +379,11 @@ def _fund(instant: int, i: int, amount: float, books: Books, isolated: bool) -> 
     if isolated:
         books.positions[i, s.MARGIN] += amount
     by = books.positions[i, s.ENTRY_ORDER]
-    _note(books, instant, i, float(r.FUNDED), by, 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
+    note(books, instant, i, float(r.FUNDED), by, 0.0, np.nan, 0.0, 0.0, 0.0, amount, 0.0)
 
 
-@inner
-def _note(
+@uncounted
+def note(
     books: Books, instant: int, i: int, kind: float, by: float, size: float, price: float, fee: float,
     slippage: float, realised: float, funding: float, ambiguous: float,
 ) -> None:  # fmt: skip

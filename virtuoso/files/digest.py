@@ -92,7 +92,7 @@ def code_digest(objects: Iterable[object] = (), modules: Iterable[str] = ()) -> 
 
 
 def compiled_digest(function: FunctionType, how: object) -> str | None:
-    """Digest of what a compiler makes a function of: code and constants of all it reaches, without the words.
+    """Return the digest of what a compiler makes a function of: code and constants of all it reaches, no words.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the rows of a file are: their instrument and their timeframe, as far as it is safe to say.
+"""What the rows of a file are: their instrument and, of bars, their timeframe, as far as it is safe to say.
 
 The caller's word comes first, then a symbol column, the file's name, the spacing of the bars. Where these disagree or
 say nothing, the error names the option that settles it. The venue is never guessed.
@@ -7,6 +7,7 @@ say nothing, the error names the option that settles it. The venue is never gues
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from virtuoso.types import Mask
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.raw_events import RawEvents
 
-FEW_REVISED = 10
 ENOUGH_SPACINGS = 20
 COMMON_SPACING = 0.5
 _QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BTC|ETH|BNB"
@@ -27,8 +28,66 @@ _SYMBOL_IN_NAME = re.compile(rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,15}}(?:{_QUOTES}))(
 _TIMEFRAME_IN_NAME = re.compile(r"(?<![A-Za-z0-9])([1-9]\d*[smhd])(?![A-Za-z0-9])")
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars of one instrument in a file.
+
+    Attributes
+    ----------
+    raw : RawBars
+        All bars of the file.
+    instrument : Instrument
+    rows : array of bool, shape (n_rows,)
+        Those of the instrument.
+    timeframe : Timeframe
+    """
+
+    raw: RawBars
+    instrument: Instrument
+    rows: Mask
+    timeframe: Timeframe
+
+
+def identify_bars(raw: RawBars, options: ImportOptions) -> list[Bars]:
+    """Return which bars of a file are of which instrument, and their timeframe.
+
+    Raises
+    ------
+    AmbiguousError
+        Neither the caller, a column nor the file's name say it, or they disagree.
+    """
+    _reject_simulated(raw.path, raw.table.simulated, "bars", options.venue)
+    groups = instruments(raw, options)
+    clock = timeframe(raw, groups, options)
+    return [Bars(raw, instrument, rows, clock) for instrument, rows in groups.items()]
+
+
+def identify_events(raw: RawEvents, options: ImportOptions) -> Instrument:
+    """Return the instrument of events: the symbol that they or the caller say, at the venue that the caller says.
+
+    Raises
+    ------
+    AmbiguousError
+        Nobody says the symbol, or the simulator made them.
+    """
+    symbol = raw.symbol or options.symbol
+    if symbol is None:
+        raise AmbiguousError(
+            f"{raw.path.name} does not say of which symbol its {raw.kind} are. Pass --symbol, such as --symbol BTCUSDT."
+        )
+    _reject_simulated(raw.path, raw.simulated, "events", options.venue)
+    return Instrument(options.venue, compact(symbol))
+
+
+def _reject_simulated(path: Path, simulated: bool, what: str, venue: str) -> None:
+    if simulated and not Instrument(venue, "BTCUSDT").is_simulated:
+        raise AmbiguousError(
+            f"{path} was made by the simulator and says so; its {what} are not of {venue!r}. Pass --venue simulated."
+        )
+
+
 def instruments(raw: RawBars, options: ImportOptions) -> dict[Instrument, Mask]:
-    """Say which rows belong to which instrument.
+    """Return which rows belong to which instrument.
 
     Parameters
     ----------
@@ -84,7 +143,7 @@ def _symbol_in_name(path: Path, wanted: str | None) -> str:
 
 
 def timeframe(raw: RawBars, groups: dict[Instrument, Mask], options: ImportOptions) -> Timeframe:
-    """Find the timeframe that the caller, the name and the bars themselves agree on.
+    """Return the timeframe that the caller, the name and the bars themselves agree on.
 
     Raises
     ------

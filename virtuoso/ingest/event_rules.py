@@ -1,4 +1,4 @@
-"""What an event must be, kind by kind: the rules of the border (validate_events.py), and what counts as not known."""
+"""What an event must be, kind by kind: the rules of validation (validate_events.py), and what counts as not known."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from virtuoso.ingest.validate_bars import LARGEST_JUMP
 from virtuoso.market.schema.kinds import NO_ID
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
-Mask = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]
 
 LARGEST_RATE = 1.0  # a rate above the whole notional in one interval never was; two percent has been (E39)

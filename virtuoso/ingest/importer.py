@@ -1,57 +1,55 @@
-"""Import of files into the lake: read, identify, judge, merge, commit.
+"""Import of files into the lake, bars and events alike, in five stations.
 
-1. Files of events are read by the decoder that recognises them (import_events.py), all others by `venues.archive` as
-   bars. Files that hold something else are skipped, with the reason.
-2. Which instrument and timeframe its rows belong to: the caller's word, else a symbol column, the file's name, the
-   spacing of its bars. Where these disagree or say nothing, the file fails with the option that would settle it. The
-   venue is never guessed.
-3. The border judges the rows (validate_bars.py); what it refuses goes to quarantine, or fails the file if it is too
-   much.
-4. The rest is merged into the lake (lake/merge.py) and committed, many small files at a time.
+1. Decode: the first decoder that recognises a file reads it (venues/files/registry.py). Files that hold something else
+   are skipped, with the reason.
+2. Identify: which instrument and timeframe its rows belong to (detect.py). Where the caller, the columns, the file's
+   name and the bars disagree or say nothing, the file fails with the option that would settle it. The venue is never
+   guessed.
+3. Validate: every row is checked (validate_bars.py, validate_events.py); bad rows go to quarantine, or fail the file
+   if they are too many (validated.py).
+4. Merge: the rest is merged into the lake, all of a file or nothing. A file that contradicts what is stored is of
+   another market; trades are not taken both one by one and aggregated.
+5. Commit: many small files at a time.
 
 One bad file never loses the others: each has its own line in the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, UnknownContentError, did_you_mean
-from virtuoso.ingest import detect
-from virtuoso.ingest.detect import FEW_REVISED, timeframe_of
-from virtuoso.ingest.import_events import import_events
+from virtuoso.ingest import event_rules, validate_bars
+from virtuoso.ingest.detect import identify_bars, identify_events, timeframe_of
 from virtuoso.ingest.report import FileReport, ImportReport
-from virtuoso.ingest.validate_bars import (
-    Inspected,
-    describe,
-    inspect,
-    opens_from_closes,
-    refuse_bad_batch,
-)
+from virtuoso.ingest.validate_events import validate_events
+from virtuoso.ingest.validated import Validated, reject_bad_file
+from virtuoso.lake.event_rows import by_partition, rows_of_events
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
+from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, aggregated_twice
 from virtuoso.lake.writing.files import RejectedRows
-from virtuoso.lake.writing.merge import Merged
-from virtuoso.lake.writing.transaction import Writer
+from virtuoso.lake.writing.transaction import Batch, Writer
+from virtuoso.market.events import Events
+from virtuoso.market.rows import Rows
 from virtuoso.market.schema.kinds import KINDS
-from virtuoso.types import Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
 from virtuoso.venues.files.registry import decode
-from virtuoso.venues.files.timestamps import NO_TIME, TimeUnit
+from virtuoso.venues.files.timestamps import TimeUnit
 from virtuoso.venues.files.timestamps import time_zone as named_zone
 from virtuoso.venues.raw_events import RawEvents
 
-__all__ = ["FileReport", "ImportReport", "import_paths"]
-
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
+FEW_REVISED = 10
+"""Changed rows that do not make a file one of another market."""
+MOST_AGGREGATED_TWICE = 0.5
+"""Share of trades with the time, price and side of stored ones of other ids, beyond which they are the same trades."""
 
 
 def import_paths(
@@ -88,9 +86,9 @@ def import_paths(
     kind : str
         'auto' finds out what a file holds; 'bars' or a name of market/schema/kinds.py takes that alone.
     max_bad_share, max_revised_share : float
-        Largest share of rows that may be refused, and of stored bars that may be changed.
+        Largest share of rows that may be rejected, and of stored rows that may be changed.
     progress : callable, optional
-        Told (files done, files in all, name of the next).
+        `callback(files_done, files, name_of_the_next)`.
     env : Env, optional
         The lake's, if not given.
 
@@ -103,7 +101,7 @@ def import_paths(
     LockedError, StoreError
         The lake cannot be written.
     """
-    wanted = _wanted(kind, venue, symbol, timeframe, time_unit, time_zone, max_bad_share, max_revised_share)
+    options = _options(kind, venue, symbol, timeframe, time_unit, time_zone, max_bad_share, max_revised_share)
     files = list(_files([Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]))
     if env is not None:
         lake = Lake(lake.path, env=env, disk=lake.disk)
@@ -113,7 +111,7 @@ def import_paths(
         for done, path in enumerate(files):
             if progress is not None:
                 progress(done, len(files), path.name)
-            reports.append(_import_file(writer, path, wanted, lake.env.now_ms()))
+            reports.append(_import_file(writer, path, options, lake.env.now_ms()))
             if writer.pending_rows >= COMMIT_ROWS:
                 writer.commit()
         writer.commit()
@@ -123,7 +121,7 @@ def import_paths(
     return ImportReport(tuple(reports), generation, written, lake.env.stopwatch() - started)
 
 
-def _wanted(
+def _options(
     kind: str,
     venue: str | None,
     symbol: str | None,
@@ -164,17 +162,50 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _import_file(writer: Writer, path: Path, wanted: ImportOptions, now_ms: int) -> FileReport:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of one kind and instrument in a file, validated.
+
+    Attributes
+    ----------
+    kind : str
+    instrument : Instrument
+    validated : Validated
+    source : tuple of (str, str, int)
+        Name and sha256 of the file, and how many rows it held.
+    timeframe : Timeframe or None
+        Of bars.
+    """
+
+    kind: str
+    instrument: Instrument
+    validated: Validated[Rows] | Validated[Events]
+    source: tuple[str, str, int]
+    timeframe: Timeframe | None = None
+
+    def batch(self) -> Batch:
+        """Return what the lake is given of it."""
+        found = self.validated
+        refused = RejectedRows(
+            rows=[row.number for row in found.rejected],
+            reasons=[row.reason for row in found.rejected],
+            open_times=[row.time for row in found.rejected],
+            raw=[row.text for row in found.rejected],
+        )
+        return Batch(self.instrument, found.accepted, self.timeframe, found.superseded, refused, self.source)
+
+
+def _import_file(writer: Writer, path: Path, options: ImportOptions, now_ms: int) -> FileReport:
     """Import one file; whatever is wrong with it stays with it."""
     report = FileReport(str(path))
     try:
-        raws = decode(path, wanted, now_ms)
-        bars = [raw for raw in raws if isinstance(raw, RawBars)]
-        for raw in bars:
-            report.kinds = [BARS]
-            _import_bars(writer, raw, wanted, now_ms, report)
-        if not bars:
-            import_events(writer, path, [raw for raw in raws if isinstance(raw, RawEvents)], wanted, now_ms, report)
+        raws = decode(path, options, now_ms)
+        report.kinds = list(dict.fromkeys(raw.kind for raw in raws))
+        parts = [part for raw in raws for part in _parts(raw, options, now_ms, report)]
+        _describe(parts, raws, options, report)
+        _reject_bad(path, parts, options, report)
+        counts = writer.add(*(part.batch() for part in parts), check=_check(path, options))
+        _count(parts, counts, report)
     except UnknownContentError as error:
         report.status, report.error = "skipped", str(error)
     except DataError as error:
@@ -182,100 +213,115 @@ def _import_file(writer: Writer, path: Path, wanted: ImportOptions, now_ms: int)
     return report
 
 
-def _import_bars(writer: Writer, raw: RawBars, wanted: ImportOptions, now_ms: int, report: FileReport) -> None:
-    """Judge all rows of a file, then merge them: all of its instruments or none."""
-    if raw.table.simulated and not Instrument(wanted.venue, "BTCUSDT").is_simulated:
-        raise AmbiguousError(
-            f"{raw.path} was made by the simulator and says so; its bars are not of {wanted.venue!r}. "
-            "Pass --venue simulated."
-        )
-    groups = detect.instruments(raw, wanted)
-    clock = detect.timeframe(raw, groups, wanted)
-    if len(groups) < len(raw.symbols or groups):
-        report.notes.append(f"left out {len(raw.symbols or ()) - len(groups)} other symbols")
-    report.rows_read = sum(int(rows.sum()) for rows in groups.values()) + len(raw.table.broken)
-    report.timeframe, report.instruments = clock.name, [str(instrument) for instrument in groups]
-    report.notes.append(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}")
-    inspected = {instrument: _judged(raw, rows, clock, now_ms) for instrument, rows in groups.items()}
-    _settle(raw, inspected, groups, wanted, report)
-    merged = {instrument: writer.preview(instrument, clock, judged.rows) for instrument, judged in inspected.items()}
-    for instrument, result in merged.items():
-        _refuse_another_market(instrument, result, wanted)
-    for number, (instrument, judged) in enumerate(inspected.items()):
-        result = merged[instrument]
-        refused = _refused(raw, groups[instrument], judged, with_broken=number == 0)
-        source = (raw.path.name, raw.table.sha256, report.rows_read)
-        result = writer.add(instrument, clock, judged.rows, judged.superseded, refused, source, result)
-        report.stored += result.stored
-        report.duplicates += result.duplicates + judged.duplicates
-        report.revisions += result.revised
-        report.late += result.late
-        report.flat += result.flat
-        report.forming += judged.forming
-    report.quarantined = sum(report.refused.values())
-    if any(result.touched.any() for result in merged.values()):
-        report.status = "imported"
+def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int, report: FileReport) -> list[_Part]:
+    """Identify and validate what a decoder read, as far as it is of the wanted symbol."""
+    if isinstance(raw, RawBars):
+        groups = identify_bars(raw, options)
+        report.timeframe = groups[0].timeframe.name
+        n_rows = sum(int(group.rows.sum()) for group in groups) + len(raw.table.broken)
+        source = (raw.path.name, raw.table.sha256, n_rows)
+        return [
+            _Part(
+                BARS,
+                group.instrument,
+                validate_bars.validate_bars(raw, group.rows, group.timeframe, now_ms, first=number == 0),
+                source,
+                group.timeframe,
+            )
+            for number, group in enumerate(groups)
+        ]
+    if _others(raw, options):
+        return []
+    instrument, validated = identify_events(raw, options), validate_events(raw, now_ms)
+    return [_Part(raw.kind, instrument, validated, (raw.path.name, raw.sha256, validated.total))]
 
 
-def _judged(raw: RawBars, rows: Mask, clock: Timeframe, now_ms: int) -> Inspected:
-    times: Times = raw.times.ms[rows]
-    unread = times == NO_TIME
-    if raw.stamped_at_close:
-        times, off_grid = opens_from_closes(np.where(unread, 0, times), clock)
-    else:
-        times, off_grid = np.where(unread, 0, times), ~raw.times.exact[rows]
-    columns = {name: values[rows] for name, values in raw.columns.items()}
-    return inspect(times, columns, clock, now_ms, no_time=unread, off_grid=off_grid, garbled=raw.garbled[rows])
+def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
+    """Return the symbols that are not the wanted one."""
+    if options.symbol is None:
+        return set()
+    if isinstance(raw, RawBars):
+        return {written for written in raw.symbols or () if compact(written) != options.symbol}
+    return set() if raw.symbol in (None, options.symbol) else {str(raw.symbol)}
 
 
-def _settle(
-    raw: RawBars,
-    inspected: dict[Instrument, Inspected],
-    groups: dict[Instrument, Mask],
-    wanted: ImportOptions,
-    report: FileReport,
+def _describe(
+    parts: Sequence[_Part], raws: Sequence[RawBars | RawEvents], options: ImportOptions, report: FileReport
 ) -> None:
-    """Count what was refused, and refuse the whole file if that is too much."""
-    counts: dict[str, int] = {"broken_line": len(raw.table.broken)} if raw.table.broken else {}
-    example = f"row {raw.table.broken[0][0]}" if raw.table.broken else ""
-    for instrument, judged in inspected.items():
-        for reason, count in judged.counts.items():
-            counts[reason] = counts.get(reason, 0) + count
-        if len(judged.bad) and not example:
-            position = int(np.flatnonzero(groups[instrument])[judged.bad[0]])
-            moment = int(raw.times.ms[position])
-            known = moment if moment != NO_TIME else None
-            example = describe(str(raw.table.rows[position]), judged.reasons[0], known)
-    accepted = sum(len(judged.rows) + judged.forming for judged in inspected.values())
-    refuse_bad_batch(counts, report.rows_read, accepted, wanted.max_bad_share, example)
-    conflicts = sum(len(judged.superseded) for judged in inspected.values())
-    if conflicts > FEW_REVISED and conflicts > wanted.max_revised_share * report.rows_read:
+    """Write into the report what a file holds, how it was read and which rules its rows break."""
+    report.instruments = sorted({str(part.instrument) for part in parts})
+    report.kinds = list(dict.fromkeys(part.kind for part in parts))
+    report.rows_read = sum(part.validated.total for part in parts)
+    report.notes = list(dict.fromkeys(note for part in parts for note in part.validated.notes))
+    others = {symbol for raw in raws for symbol in _others(raw, options)}
+    if others:
+        report.notes.append(f"left out {len(others)} other symbols")
+    if any(part.validated.disordered for part in parts):
+        report.notes.append("rows were out of order and have been sorted")
+    for part in parts:
+        for reason, count in part.validated.counts.items():
+            report.refused[reason] = report.refused.get(reason, 0) + count
+
+
+def _reject_bad(path: Path, parts: Sequence[_Part], options: ImportOptions, report: FileReport) -> None:
+    """Reject a file with too many bad rows, or with bars of several markets under one name."""
+    bars = any(part.kind == BARS for part in parts)
+    rules = validate_bars.RULES if bars else event_rules.RULES
+    reject_bad_file([part.validated for part in parts], rules, options.max_bad_share)
+    conflicts = sum(len(part.validated.superseded) for part in parts)
+    if bars and conflicts > FEW_REVISED and conflicts > options.max_revised_share * report.rows_read:
         raise AmbiguousError(
-            f"{raw.path.name} holds {conflicts:,} bars twice with different values; does it mix markets? Nothing was "
+            f"{path.name} holds {conflicts:,} bars twice with different values; does it mix markets? Nothing was "
             "stored. Write one file a market, or raise --max-revised-share."
         )
-    if any(judged.disordered for judged in inspected.values()):
-        report.notes.append("rows were out of order and have been sorted")
-    report.refused = counts
 
 
-def _refuse_another_market(instrument: Instrument, result: Merged, wanted: ImportOptions) -> None:
-    """Refuse bars that contradict what is stored so often that they must be of another market."""
-    shared = result.duplicates + result.revised
-    if result.conflicts > FEW_REVISED and result.conflicts > wanted.max_revised_share * shared:
+def _check(path: Path, options: ImportOptions) -> Callable[[Batch, MergedCounts, Mapping[str, MergedEvents]], None]:
+    """Return what the lake asks before it takes the rows of a file."""
+
+    def check(batch: Batch, counts: MergedCounts, partitions: Mapping[str, MergedEvents]) -> None:
+        _reject_another_market(batch, counts, options)
+        if isinstance(batch.rows, Events) and batch.rows.kind.name == "trades":
+            _reject_aggregated_twice(path, batch.instrument, batch.rows, partitions)
+
+    return check
+
+
+def _reject_another_market(batch: Batch, counts: MergedCounts, options: ImportOptions) -> None:
+    """Reject rows that contradict what is stored so often that they must be of another market."""
+    shared = counts.duplicates + counts.revised
+    if counts.conflicts > FEW_REVISED and counts.conflicts > options.max_revised_share * shared:
         raise AmbiguousError(
-            f"{result.conflicts:,} of {shared:,} bars differ from the stored bars of {instrument}. Are they of another "
-            "market or in another time zone? Nothing was stored. If they are right, raise --max-revised-share."
+            f"{counts.conflicts:,} of {shared:,} {batch.series.kind} differ from those stored of {batch.instrument}. "
+            "Are they of another market or in another time zone? Nothing was stored. If they are right, raise "
+            "--max-revised-share."
         )
 
 
-def _refused(raw: RawBars, rows: Mask, judged: Inspected, with_broken: bool) -> RejectedRows:
-    positions: NDArray[np.int64] = np.flatnonzero(rows)[judged.bad]
-    times = [None if moment == NO_TIME else int(moment) for moment in raw.times.ms[positions]]
-    broken = raw.table.broken if with_broken else ()
-    return RejectedRows(
-        rows=[*(number for number, _ in broken), *(int(row) for row in raw.table.rows[positions])],
-        reasons=[*("broken_line" for _ in broken), *judged.reasons],
-        open_times=[*(None for _ in broken), *times],
-        raw=[*(text for _, text in broken), *(raw.table.text(int(position)) for position in positions)],
-    )
+def _reject_aggregated_twice(
+    path: Path, instrument: Instrument, trades: Events, partitions: Mapping[str, MergedEvents]
+) -> None:
+    """Reject single trades where aggregated ones are stored, or the other way round: each would count twice."""
+    for day, rows in by_partition(rows_of_events(trades)):
+        shared, share = aggregated_twice(rows, partitions[day].rows)
+        if shared > FEW_REVISED and share > MOST_AGGREGATED_TWICE:
+            raise AmbiguousError(
+                f"{share:.0%} of the trades that {path.name} and the lake both have of {instrument} on "
+                f"{day} are the same under other ids: one holds single trades, the other aggregated ones, and each "
+                "trade would count twice. Nothing was stored. Keep to one of them; of a file of several kinds, --kind "
+                "depth takes the book alone."
+            )
+
+
+def _count(parts: Sequence[_Part], counts: Sequence[MergedCounts], report: FileReport) -> None:
+    """Count what became of the rows of a file that was taken."""
+    for part, merged in zip(parts, counts, strict=True):
+        report.stored += merged.stored
+        report.duplicates += merged.duplicates + part.validated.duplicates
+        report.revisions += merged.revised
+        report.late += merged.late
+        report.flat += merged.flat
+        report.forming += part.validated.left_out if part.kind == BARS else 0
+    report.quarantined = sum(report.refused.values())
+    if any(merged.changed for merged in counts):
+        report.status = "imported"

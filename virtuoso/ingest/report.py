@@ -24,7 +24,7 @@ class FileReport:
         Of bars.
     rows_read : int
     stored, duplicates, revisions, quarantined, forming, late, flat : int
-        Bars or events added; those that were there; those changed; rows refused; bars that had not closed; rows that
+        Bars or events added; those that were there; those changed; rows rejected; bars that had not closed; rows that
         count from now because they lie inside stored history; flat bars written for minutes without a trade.
     refused : dict of str to int
         Refused rows, by rule.

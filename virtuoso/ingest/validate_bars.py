@@ -1,35 +1,33 @@
-"""The border: every row is judged before anything is stored.
+"""Validation of bars: every row is checked before anything is stored.
 
-1. A row that breaks a rule is refused, with the first rule it breaks as the reason; it goes to quarantine as it came.
+1. A row that breaks a rule is rejected, with the first rule it breaks as the reason; it goes to quarantine as it came.
 2. A bar that has not closed yet is left out. It is nobody's fault, so it is not quarantined.
 3. The same bar twice with the same values is stored once. With different values the last one in the file is kept and
    the earlier ones become revisions.
-4. If too many rows are refused, the file is not what it claims to be, and nothing of it is stored.
+4. If too many rows are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
 Rules read one row at a time, except `price_jump`, which compares a row with its neighbours on both sides. It may: what
-is refused was never true, and the rows around it are left as they are.
+is rejected was never true, and the rows around it are left as they are.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.clock import Timeframe, iso
-from virtuoso.errors import UnreadableFileError
+from virtuoso.clock import Timeframe
+from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
 from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
 from virtuoso.types import Array, Mask, Times
+from virtuoso.venues.files.bars import RawBars
+from virtuoso.venues.files.timestamps import NO_TIME
 
-EARLIEST_MS = 1_230_768_000_000  # 2009-01-01, the week in which Bitcoin began
-LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
 LARGEST_JUMP = 50.0
 NEIGHBOURS = 3
-FEW = 3  # so many bad rows do not fail a small file
 
 RULES = {
     "broken_line": "the line has too few or too many fields",
@@ -49,24 +47,23 @@ _CODES = {rule: code for code, rule in enumerate(RULES, start=1)}
 _FORMING = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """What the border made of a batch of rows.
+class Inspected(NamedTuple):
+    """What was found in rows of bars.
 
     Attributes
     ----------
     rows : Rows
         Accepted, in order of time, one a bar.
     superseded : Rows
-        Earlier versions of accepted bars in the same batch, in order of time.
+        Earlier versions of accepted bars among the same rows, in order of time.
     duplicates, forming : int
         Repeated rows with equal values; bars that had not closed.
     bad : array of int64, shape (n_bad,)
-        Positions of the refused rows in the batch.
+        Positions of the rejected rows.
     reasons : tuple of str
         The rule that each of them breaks.
     disordered : bool
-        Whether the batch was out of order.
+        Whether the rows were out of order.
     """
 
     rows: Rows
@@ -77,10 +74,46 @@ class Inspected:
     reasons: tuple[str, ...]
     disordered: bool
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many rows broke which rule."""
-        return dict(Counter(self.reasons))
+
+def validate_bars(
+    raw: RawBars, rows: Mask, timeframe: Timeframe, now_ms: int, *, first: bool = True
+) -> Validated[Rows]:
+    """Validate the rows of one instrument in a file of bars.
+
+    Parameters
+    ----------
+    raw : RawBars
+    rows : array of bool, shape (n_rows,)
+        Those of the instrument.
+    timeframe : Timeframe
+    now_ms : int, ms
+        The present; bars that close after it are still forming.
+    first : bool
+        Whether it is the first instrument of the file: it carries the lines that are no rows.
+    """
+    times: Times = raw.times.ms[rows]
+    unread = times == NO_TIME
+    if raw.stamped_at_close:
+        opens, off_grid = opens_from_closes(np.where(unread, 0, times), timeframe)
+    else:
+        opens, off_grid = np.where(unread, 0, times), ~raw.times.exact[rows]
+    columns = {name: values[rows] for name, values in raw.columns.items()}
+    found = inspect(opens, columns, timeframe, now_ms, no_time=unread, off_grid=off_grid, garbled=raw.garbled[rows])
+    broken = raw.table.broken if first else ()
+    rejected = [RejectedRow(number, "broken_line", text, None) for number, text in broken]
+    bad = np.flatnonzero(rows)[found.bad]
+    for at, reason, text in zip(bad, found.reasons, raw.table.texts(bad), strict=True):
+        moment = None if raw.times.ms[at] == NO_TIME else int(raw.times.ms[at])
+        rejected.append(RejectedRow(int(raw.table.rows[at]), reason, text, moment))
+    return Validated(
+        accepted=found.rows,
+        superseded=found.superseded,
+        duplicates=found.duplicates,
+        left_out=found.forming,
+        rejected=tuple(rejected),
+        disordered=found.disordered,
+        notes=(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}",),
+    )
 
 
 def inspect(
@@ -93,7 +126,7 @@ def inspect(
     off_grid: Mask | None = None,
     garbled: Mask | None = None,
 ) -> Inspected:
-    """Judge rows of bars.
+    """Check rows of bars.
 
     Parameters
     ----------
@@ -230,35 +263,3 @@ def opens_from_closes(close_time: Times, timeframe: Timeframe) -> tuple[Times, M
     remainder = close_time % timeframe.ms
     following = close_time + (timeframe.ms - remainder) % timeframe.ms
     return following - timeframe.ms, (remainder != 0) & (remainder < timeframe.ms - 1000)
-
-
-def refuse_bad_batch(counts: Mapping[str, int], n_rows: int, accepted: int, max_bad_share: float, example: str) -> None:
-    """Let a batch pass, or refuse it whole.
-
-    Raises
-    ------
-    UnreadableFileError
-        More than `max_bad_share` of its rows are bad, and more than a few, or not one is good.
-    """
-    bad = sum(counts.values())
-    if bad == 0 or (accepted and (bad <= FEW or bad <= max_bad_share * n_rows)):
-        return
-    listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
-    raise UnreadableFileError(
-        f"{bad:,} of {n_rows:,} rows are bad ({listed}), first {example}. Nothing was stored. {remedy(bad, n_rows)}"
-    )
-
-
-def remedy(bad: int, total: int) -> str:
-    """Say what to do about a batch that was refused."""
-    if bad == total:
-        return "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
-    return f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {bad / total:.3g}."
-
-
-def describe(row: str, reason: str, open_time: int | None) -> str:
-    """Name a refused row in an error."""
-    moment = ""
-    if open_time is not None:  # a time that no calendar writes is shown as the number it is
-        moment = f" ({iso(open_time) if EARLIEST_MS <= open_time < LATEST_MS else open_time})"
-    return f"in row {row}{moment}: {RULES.get(reason, reason)}"

@@ -1,41 +1,37 @@
-"""The border of everything that is not a bar: every event is judged before anything is stored.
+"""Validation of events: every event is checked before anything is stored.
 
-1. An event that breaks a rule is refused, with the first rule it breaks as the reason; it goes to quarantine as it
-   came. Open interest of zero is an outage of the venue: refused as well, but it does not speak against the file.
+1. An event that breaks a rule is rejected, with the first rule it breaks as the reason; it goes to quarantine as it
+   came. Open interest of zero is an outage of the venue: rejected as well, but it does not speak against the file.
 2. A ratio of zero or a NULL says nothing and is NaN. An event in which nothing is known is left out: nobody's fault.
 3. Settlements of funding are stamped some milliseconds after their minute, differently at every source; they are put
-   on it, so that two sources of one settlement tell of one event.
+   on it, so that two sources of one settlement hold one event.
 4. The same event twice is stored once. What only one of the two knows is kept; where they contradict each other, the
    later one in the source is kept and the earlier one is superseded.
-5. If too many events are refused, the file is not what it claims to be, and nothing of it is stored.
+5. If too many events are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
 Rules read one event at a time, except the jumps of open interest and of a trade's price (reliability E33, E40), which
-compare it with its neighbours. They may: what is refused was never true, and the events around it are left as they are.
+compare it with its neighbours. They may: what is rejected was never true, and the events around it stay as they are.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
-from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
-from virtuoso.ingest.validate_bars import EARLIEST_MS, FEW, LARGEST_JUMP, describe, remedy
+from virtuoso.ingest.validate_bars import LARGEST_JUMP
+from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
-from virtuoso.types import Array, Times
-from virtuoso.venues.files.options import MAX_BAD_SHARE
+from virtuoso.types import Array, Mask, Times
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
-Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
 Codes = NDArray[np.int8]
 
@@ -45,75 +41,19 @@ JITTER_MS = 2_000  # settlements are stamped up to 31 ms late in recordings of f
 JUMPS = {"open_interest": ("open_interest", 1_000.0, "jump"), "trades": ("price", LARGEST_JUMP, "price_jump")}
 """Column of a kind that goes on from event to event, how many times off its neighbours is an error, and its rule."""
 BELIEVED = 3  # so many events in a row at a new level are not an error
-NO_FAULT = ("outage",)
-"""Reasons that tell of the venue's silence, not of a damaged file."""
 _NAMES = tuple(RULES)
 _CODES = {rule: code for code, rule in enumerate(_NAMES, start=1)}
 
 
-class RefusedEvent(NamedTuple):
-    """An event that goes to quarantine.
-
-    Attributes
-    ----------
-    number : int
-        Of its row in the source, from 1.
-    reason : str
-        The first rule that it breaks.
-    text : str
-        As the source has it, or as JSON.
-    event_time : int or None, ms
-    """
-
-    number: int
-    reason: str
-    text: str
-    event_time: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class InspectedEvents:
-    """What the border made of the events of a source.
-
-    Attributes
-    ----------
-    events : Events
-        Accepted, in order of arrival, each once.
-    superseded : Events
-        Earlier versions of accepted events in the same source.
-    duplicates, empty : int
-        Repeated events; events in which nothing is known.
-    refused : tuple of RefusedEvent
-        In the order of the source.
-    disordered : bool
-        Whether the source was out of order.
-    notes : tuple of str
-        The decoder's, and what the border saw.
-    """
-
-    events: Events
-    superseded: Events
-    duplicates: int
-    empty: int
-    refused: tuple[RefusedEvent, ...]
-    disordered: bool
-    notes: tuple[str, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many events broke which rule."""
-        return dict(Counter(event.reason for event in self.refused))
-
-
-def inspect_events(raw: RawEvents, now_ms: int) -> InspectedEvents:
-    """Judge the events of a source.
+def validate_events(raw: RawEvents, now_ms: int) -> Validated[Events]:
+    """Validate the events of a source.
 
     Parameters
     ----------
     raw : RawEvents
         In any order.
     now_ms : int, ms
-        The present; later events are refused.
+        The present; later events are rejected.
     """
     kind = kind_of(raw.kind)
     columns = {name: CLEANED.get(raw.kind, {}).get(name, _as_it_is)(values) for name, values in raw.columns.items()}
@@ -130,47 +70,14 @@ def inspect_events(raw: RawEvents, now_ms: int) -> InspectedEvents:
     taken = {name: values[good] for name, values in columns.items()}
     arrived = received if received is not None else times[good]
     kept, superseded, duplicates = _once(events_of(kind, times[good], taken, received))
-    return InspectedEvents(
-        events=kept,
+    return Validated(
+        accepted=kept,
         superseded=superseded,
         duplicates=duplicates,
-        empty=int(empty.sum()),
-        refused=_refused(raw, code),
+        left_out=int(empty.sum()),
+        rejected=_rejected(raw, code),
         disordered=bool((np.diff(arrived) < 0).any()),
         notes=(*raw.notes, *_notes(raw, code, int(empty.sum()), moved)),
-    )
-
-
-def refuse_bad_events(
-    judged: Mapping[str, InspectedEvents] | InspectedEvents, max_bad_share: float = MAX_BAD_SHARE
-) -> None:
-    """Let the events of a file pass, or refuse it whole.
-
-    Parameters
-    ----------
-    judged : InspectedEvents, or several by any name
-        All that the file holds.
-    max_bad_share : float
-        Largest share of its events that may be refused; outages of the venue do not count.
-
-    Raises
-    ------
-    UnreadableFileError
-        More are bad, and more than a few, or not one is good.
-    """
-    parts = [judged] if isinstance(judged, InspectedEvents) else list(judged.values())
-    bad = [event for part in parts for event in part.refused if event.reason not in NO_FAULT]
-    good = sum(len(part.events) + len(part.superseded) + part.duplicates + part.empty for part in parts)
-    silent = sum(len(part.refused) for part in parts) - len(bad)
-    total = good + silent + len(bad)
-    if not bad or (good + silent and (len(bad) <= FEW or len(bad) <= max_bad_share * total)):
-        return
-    counts = Counter(event.reason for event in bad)
-    listed = "; ".join(f"{count:,} x {RULES.get(rule, rule)}" for rule, count in sorted(counts.items()))
-    first = describe(str(bad[0].number), RULES.get(bad[0].reason, bad[0].reason), bad[0].event_time)
-    raise UnreadableFileError(
-        f"{len(bad):,} of {total:,} events are bad ({listed}), first {first}. Nothing was stored. "
-        f"{remedy(len(bad), total)}"
     )
 
 
@@ -255,7 +162,7 @@ def _once(events: Events) -> tuple[Events, Events, int]:
 
 
 def _one_of_each(events: Events, groups: list[Index]) -> tuple[Events, Events, int]:
-    """Settle groups of rows that tell of the same event, each in order of arrival."""
+    """Return one row of each group of rows about the same event; groups are in order of arrival."""
     names = [name for name in events.kind.columns if name not in events.kind.key]
     values = {name: events.columns[name].copy() for name in names}
     dropped, superseded, duplicates = [], [], 0
@@ -290,15 +197,15 @@ def _same(a: NDArray[Any], b: NDArray[Any]) -> Mask:
     return answer
 
 
-def _refused(raw: RawEvents, code: Codes) -> tuple[RefusedEvent, ...]:
+def _rejected(raw: RawEvents, code: Codes) -> tuple[RejectedRow, ...]:
     """Everything that goes to quarantine, in the order of the source."""
-    found = [RefusedEvent(number, reason, text, None) for number, reason, text in raw.refused]
+    found = [RejectedRow(number, reason, text, None) for number, reason, text in raw.rejected]
     for i in np.flatnonzero(code):
         moment = None if raw.event_time[i] == NO_TIME else int(raw.event_time[i])
         values = {name: column[i].item() for name, column in raw.columns.items()}
         said = {name: value if value == value else None for name, value in values.items()}
         text = json.dumps({"event_time": moment, **said})
-        found.append(RefusedEvent(int(raw.rows[i]), _NAMES[code[i] - 1], text, moment))
+        found.append(RejectedRow(int(raw.rows[i]), _NAMES[code[i] - 1], text, moment))
     return tuple(sorted(found, key=lambda event: event.number))
 
 

@@ -156,7 +156,7 @@ def bars_of(series: Series, rows: Rows) -> Bars:
 
 
 def bars_until(catalog: Catalog, series: Series, end: int | None) -> Bars | None:
-    """Bars of a series from the beginning of its history; None if there are none.
+    """Return the bars of a series from the beginning of its history; None if there are none.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def bars_until(catalog: Catalog, series: Series, end: int | None) -> Bars | None
 def bars_before(
     catalog: Catalog, series: Series, start: int | None, end: int | None, as_of: int | None = None
 ) -> Bars | None:
-    """Bars of a series that open from a moment on and before another, made of their rows; None if there are none."""
+    """Return the bars of a series that open from a moment on and before another; None if there are none."""
     # one row after the end tells that what is missing before it is missing, and not yet to come
     later = [file.max_open_time for file in series.files if end is not None and file.max_open_time >= end]
     rows = catalog.read(series, start, None if end is None else min(later, default=end - 1) + 1, as_of)

@@ -136,13 +136,13 @@ class Catalog:
         return decode_events(self._table_of(file), kind)
 
     def revisions(self, series: Series) -> Iterator[tuple[Rows, Times]]:
-        """Superseded versions of bars, with the moment each stopped being the truth (ms)."""
+        """Yield superseded versions of bars, with the moment each stopped being the truth (ms)."""
         for file in series.revisions:
             table = self._table_of(file)
             yield decode(table, series.clock.ms), np.asarray(table.column("superseded_at").to_numpy())
 
     def event_revisions(self, series: Series) -> Iterator[tuple[EventRows, Times]]:
-        """Superseded versions of events, with the moment each stopped being the truth (ms)."""
+        """Yield superseded versions of events, with the moment each stopped being the truth (ms)."""
         for file in series.revisions:
             table = self._table_of(file)
             yield decode_events(table, kind_of(series.kind)), np.asarray(table.column("superseded_at").to_numpy())
@@ -189,7 +189,7 @@ class Catalog:
 
 
 def _as_known(parts: Iterable[R], revisions: Iterable[tuple[R, Times]], moment: int) -> list[R]:
-    """Return rows as they were known at a moment: of the newest and the superseded ones those that were valid then."""
+    """Return the rows as they were known at a moment: newest and superseded ones that were valid then."""
     newest = [rows.take(rows.known_by(moment)) for rows in parts]
     return newest + [rows.take(rows.known_by(moment) & (until > moment)) for rows, until in revisions]
 

@@ -72,7 +72,7 @@ class Coverage:
         return self.bars / (self.bars + self.missing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {**values, "share": self.share, "start_utc": iso(self.start), "end_utc": iso(self.end)}
 
@@ -95,7 +95,7 @@ class SeriesCheck:
     refused: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         gaps = [
             {"start": a, "end": b, "bars": n, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
             for a, b, n, status in self.gaps
@@ -174,7 +174,7 @@ class EventCoverage:
     bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {**values, "start_utc": iso(self.start), "end_utc": iso(self.end)}
 
@@ -197,7 +197,7 @@ class EventCheck:
     refused: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         ledger = [
             {"start": a, "end": b, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
             for a, b, status in self.gaps
@@ -234,7 +234,7 @@ def event_check_of(series: Series) -> EventCheck:
 
 
 def ledger(series: Series, files: Sequence[FileEntry], changed: dict[str, EventRows]) -> tuple[Gap, ...]:
-    """Gaps of a series whose changed partitions are given: those within them, and between all of them."""
+    """Return gaps of a series whose changed partitions are given: those within them, and between all of them."""
     kind = kind_of(series.kind)
     kept = [gap for gap in series.gaps if (inside := is_within(gap, kind)) and inside not in changed]
     within = [gap for rows in changed.values() for gap in gaps_within(rows)]
@@ -247,7 +247,7 @@ def longest_wait(kind: Kind) -> int:
 
 
 def gaps_within(rows: EventRows) -> list[Gap]:
-    """Gaps between the events of one partition."""
+    """Return gaps between the events of one partition."""
     times = np.sort(rows.event_time)
     waits = _waits(rows.kind, times)
     found = [*waits, *_lost_messages(rows), *_short_days(rows.kind, times, waits)]

@@ -129,7 +129,7 @@ def _cached(
 def bars_of_trades(
     catalog: Catalog, series: Series, timeframe: Timeframe, since: int | None, until: int | None, as_of: int | None
 ) -> Bars | None:
-    """Bars made of stored trades by the time of the trade, a day at a time.
+    """Return bars made of stored trades by the time of the trade, a day at a time.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def rows_of_trades(
     high: int,
     wanted: Callable[[int, int], bool] = lambda start, end: True,
 ) -> Iterator[Rows]:
-    """Bars made of stored trades, day by day.
+    """Return bars made of stored trades, day by day.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class EventRows:
         return len(self.event_time)
 
     def take(self, index: NDArray[Any] | slice) -> EventRows:
-        """Some of the rows, by position, mask or slice."""
+        """Return some of the rows, by position, mask or slice."""
         columns = {name: values[index] for name, values in self.columns.items()}
         times = self.event_time[index], self.available_at[index]
         return EventRows(self.kind, *times, columns, self.rank[index], self.stored_at[index])
@@ -74,7 +74,7 @@ class EventRows:
         return np.asarray((self.available_at <= moment) & (self.stored_at <= moment))
 
     def events(self) -> Events:
-        """What the folds see of them; the rows must be in order."""
+        """Return the events without rank and moment of storage; the rows must be in order."""
         return Events(self.kind, self.event_time, self.available_at, self.columns)
 
 
@@ -88,7 +88,7 @@ def _ascending(keys: Sequence[Times]) -> bool:
 
 
 def rows_of_events(events: Events) -> EventRows:
-    """Rows of events that come new from one source, in order of arrival."""
+    """Return the rows of events that come new from one source, in order of arrival."""
     starts = np.diff(events.available_at, prepend=np.iinfo(np.int64).min) != 0
     position = np.arange(len(events), dtype=np.int64)
     rank = position - np.maximum.accumulate(np.where(starts, position, 0))
@@ -104,7 +104,7 @@ def no_rows(kind: Kind) -> EventRows:
 
 
 def concat_event_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
-    """Rows one after the other."""
+    """Return the rows one after the other."""
     parts = [part for part in parts if len(part)]
     if len(parts) <= 1:
         return parts[0] if parts else no_rows(kind)
@@ -135,7 +135,7 @@ def same_event(rows: EventRows) -> tuple[Times, Mask]:
 
 
 def known(values: NDArray[Any]) -> Mask:
-    """Where a column says something."""
+    """Return where a column says something."""
     answer: Mask = np.ones(len(values), dtype=bool)
     if values.dtype == np.float64:
         answer = ~np.isnan(values)
@@ -160,6 +160,6 @@ def by_partition(rows: EventRows) -> Iterator[tuple[str, EventRows]]:
 
 
 def filled(new: EventRows, old: EventRows, alone: Mask) -> EventRows:
-    """The version that follows: the new event alone where `alone`, else with what only the old one knew."""
+    """Return the version that follows: the new event alone where `alone`, else with what only the old one knew."""
     columns = {name: np.where(known(values) | alone, values, old.columns[name]) for name, values in new.columns.items()}
     return replace(new, columns=columns)

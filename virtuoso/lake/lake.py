@@ -81,15 +81,15 @@ class Lake(Catalog):
     # what there is
 
     def instruments(self) -> list[Instrument]:
-        """Everything of which bars are stored, or trades that bars can be folded from."""
+        """Return everything of which bars are stored, or trades that bars can be made of."""
         return sorted({series.instrument for series in self._answering()})
 
     def timeframes(self, instrument: Instrument) -> list[Timeframe]:
-        """Timeframes stored of an instrument, the finest first; some that can be folded where it has trades only."""
+        """Return the timeframes stored of an instrument, the finest first; of trades only, some that can be made."""
         return sorted(s.clock for s in self._bars_of(instrument)) or list(resolve.FOLDED_FROM_TRADES)
 
     def usual_timeframe(self, instrument: Instrument) -> Timeframe:
-        """The timeframe that is meant where none is named: the finest of which more than a scrap is stored."""
+        """Return the timeframe that is meant where none is named: the finest of which more than a scrap is stored."""
         stored = self._bars_of(instrument)
         return resolve.usual_clock(stored) if stored else resolve.FOLDED_FROM_TRADES[0]
 
@@ -118,19 +118,19 @@ class Lake(Catalog):
         return resolve.resolve_instrument(symbol, clock, venue, self._answering(), self.path)
 
     def coverage(self) -> list[Coverage]:
-        """What bars are stored, one line a series."""
+        """Return what bars are stored, one line a series."""
         return [coverage_of(series) for series in self.manifest().readable()]
 
     def check(self) -> list[SeriesCheck]:
-        """Gaps, defects, revisions and quarantine of bars, series by series. Reads the ledger, not the bars."""
+        """Return gaps, defects, revisions and quarantine of bars, series by series. Reads the ledger, not the bars."""
         return [check_of(series) for series in self.manifest().readable()]
 
     def event_coverage(self) -> list[EventCoverage]:
-        """What events are stored, one line a kind and instrument."""
+        """Return what events are stored, one line a kind and instrument."""
         return [event_coverage_of(series) for kind in self.kinds()[1:] for series in self.manifest(kind).readable()]
 
     def event_check(self) -> list[EventCheck]:
-        """Gaps, defects, revisions and quarantine of events. Reads the ledger, not the events."""
+        """Return gaps, defects, revisions and quarantine of events. Reads the ledger, not the events."""
         return [
             event_check_of(series)
             for kind in self.kinds()[1:]
@@ -138,7 +138,7 @@ class Lake(Catalog):
         ]
 
     def _answering(self) -> list[Series]:
-        """Series that bars can be read or folded from."""
+        """Series that bars can be read from or made of."""
         return [*self.manifest().readable(), *(self.manifest("trades").readable() if "trades" in self.kinds() else ())]
 
     # reading
@@ -222,7 +222,7 @@ class Lake(Catalog):
         venue: str | None = None,
         as_of: int | str | None = None,
     ) -> str:
-        """Digest of the logical values stored for a range: the same however they are spread over files."""
+        """Return the digest of the logical values stored for a range: the same however they are spread over files."""
         clock = _timeframe(timeframe)
         instrument = self.resolve(symbol, clock, venue)
         since, until, known = _moment(start), _moment(end), _moment(as_of)

@@ -157,7 +157,7 @@ def _without(
     told = "what is known without them is known with them"
     if lost.any():
         told = f"{int(lost.sum()):,} bars that are known without them are not with them"
-    found = [_passage(f"bars {name}", lost, compared, share, fewer, told)]
+    found = [_finding(f"bars {name}", lost, compared, share, fewer, told)]
     if other.any():
         n = int(other.sum())
         told = (
@@ -168,6 +168,6 @@ def _without(
     return found
 
 
-def _passage(what: str, wrong: Mask, compared: int, known: float, bars: Bars, detail: str) -> ReadingFinding:
+def _finding(what: str, wrong: Mask, compared: int, known: float, bars: Bars, detail: str) -> ReadingFinding:
     at = bars.timeframe.close_time(bars.first + int(np.argmax(wrong))) if wrong.any() else None
     return ReadingFinding(what, not wrong.any(), compared, known, int(wrong.sum()), at, detail)

@@ -211,18 +211,18 @@ class Manifest:
     retired: tuple[Retired, ...] = ()
 
     def with_series(self, series: Series) -> Manifest:
-        """The manifest with one series changed; a series without any file disappears."""
+        """Return the manifest with one series changed; a series without any file disappears."""
         changed = {**self.series, series.key: series}
         if not (series.files or series.revisions or series.quarantine):
             del changed[series.key]
         return replace(self, series=changed)
 
     def readable(self) -> list[Series]:
-        """The series that hold bars or events, in order of their keys."""
+        """Return the series that hold bars or events, in order of their keys."""
         return [self.series[key] for key in sorted(self.series) if self.series[key].files]
 
     def paths(self) -> set[str]:
-        """All files that this generation names."""
+        """Return all files that this generation names."""
         return {
             entry.path
             for series in self.series.values()

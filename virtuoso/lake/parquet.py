@@ -29,7 +29,7 @@ _UNKNOWN: dict[type, float] = {np.float64: np.nan, np.int64: NO_ID, np.int8: 0}
 
 
 def encode(rows: Rows | EventRows, about: Mapping[str, Any], extra: Mapping[str, Times] | None = None) -> bytes:
-    """Return rows as Parquet bytes.
+    """Return the rows as Parquet bytes.
 
     Parameters
     ----------
@@ -111,13 +111,13 @@ def parse(data: bytes, path: Path) -> Any:
 
 
 def about(table: Any) -> dict[str, Any]:
-    """What a stored file says about itself, empty if it was not written by Virtuoso."""
+    """Return what a stored file says about itself, empty if it was not written by Virtuoso."""
     text = (table.schema.metadata or {}).get(METADATA)
     return {} if text is None else dict(json.loads(text))
 
 
 def decode(table: Any, timeframe_ms: int) -> Rows:
-    """Rows of a stored table.
+    """Return the rows of a stored table.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def decode(table: Any, timeframe_ms: int) -> Rows:
 
 
 def decode_events(table: Any, kind: Kind) -> EventRows:
-    """Rows of a stored table.
+    """Return the rows of a stored table.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def answers(series: Series, clock: Timeframe) -> bool:
 
 
 def answering(manifest: Manifest, instrument: Instrument, clock: Timeframe) -> list[Series]:
-    """Series of bars that can answer on a timeframe, in order of precedence: the slowest first, so the stored clock.
+    """Return the series of bars that can answer on a timeframe, by precedence: the slowest first, so the stored clock.
 
     The order does not depend on a range, nor on when something was imported.
     """
@@ -105,21 +105,21 @@ def label_of(series: Series, clock: Timeframe) -> str:
 
 
 def covered_ms(series: Series, since: int, until: int) -> int:
-    """How much of a stretch of time the bars of a series fill: what lies in its gaps is not there, ms."""
+    """Return how much of a stretch of time the bars of a series fill: what lies in its gaps is not there, ms."""
     first, end = max(series.first, since), min(series.last + series.clock.ms, until)
     missing = sum(max(min(gap.end, end) - max(gap.start, first), 0) for gap in series.gaps)
     return max(end - first - missing, 0)
 
 
 def usual_clock(stored: Sequence[Series]) -> Timeframe:
-    """The timeframe that is meant where none is named: the finest stored, unless it is a scrap beside the others."""
+    """Return the timeframe that is meant where none is named: the finest that is no scrap beside the others."""
     covered = {s.clock: covered_ms(s, s.first, s.last + s.clock.ms) for s in stored}
     least = max(covered.values()) * LEAST_OF_HISTORY
     return min(clock for clock, there in covered.items() if there >= min(least, SCRAP_BARS * clock.ms))
 
 
 def memory_start(several: Sequence[Series], since: int | None) -> int | None:
-    """Where to begin reading: at the beginning of history, unless a gap before the range would fill the memory.
+    """Return where to begin reading: at the beginning of history, unless a gap before the range would fill the memory.
 
     What is known behind a gap depends on the gap: a window of which a tenth may be missing is known earlier than one at
     which history begins. So a gap is read like any other stretch, and left out only where it is long and holds more
@@ -159,7 +159,7 @@ def _stretches(series: Series) -> list[tuple[int, int]]:
 
 
 def recording_start(series: Series, since: int | None) -> int | None:
-    """Where to begin reading trades: as `memory_start`, but after a long gap that a range begins in as well.
+    """Return where to begin reading trades: as `memory_start`, but after a long gap that a range begins in as well.
 
     A frame shows gaps between bars; but a gap of years at bars of a second would fill the memory with unknown bars.
     """

@@ -61,13 +61,13 @@ class Bars:
         return self.open_times + self.timeframe.ms
 
     def until(self, end: int) -> Bars:
-        """The bars before number `end`, as they were known then."""
+        """Return the bars before number `end`, as they were known then."""
         keep = min(max(end - self.first, 0), len(self))
         columns = {name: values[:keep] for name, values in self.columns.items()}
         return replace(self, columns=columns, state=self.state[:keep], share=self.share[:keep])
 
     def since(self, first: int) -> Bars:
-        """The bars from number `first` on; what lies before exists but is not loaded."""
+        """Return the bars from number `first` on; what lies before exists but is not loaded."""
         skip = min(max(first - self.first, 0), len(self))
         columns = {name: values[skip:] for name, values in self.columns.items()}
         return replace(
@@ -80,7 +80,7 @@ class Bars:
         )
 
     def fingerprint(self) -> str:
-        """Digest of the logical values: the same for the same bars wherever they are stored."""
+        """Return the digest of the logical values: the same for the same bars wherever they are stored."""
         digest = hashlib.sha256(f"{self.timeframe.name} {self.first} {len(self)}".encode())
         digest.update(np.ascontiguousarray(self.state).tobytes())
         for name in sorted(self.columns):

@@ -47,23 +47,23 @@ class Events:
         return self.columns[name]
 
     def take(self, index: NDArray[Any] | slice) -> Events:
-        """Some of the events, by position, mask or slice."""
+        """Return some of the events, by position, mask or slice."""
         columns = {name: values[index] for name, values in self.columns.items()}
         return Events(self.kind, self.event_time[index], self.available_at[index], columns)
 
     def sorted(self) -> Events:
-        """The events in order of arrival; those of one moment keep their order."""
+        """Return the events in order of arrival; those of one moment keep their order."""
         if len(self) == 0 or (np.diff(self.available_at) >= 0).all():
             return self
         return self.take(np.argsort(self.available_at, kind="stable"))
 
     def between(self, after: int, until: int) -> Events:
-        """The events that arrived after a moment, up to and at another (ms); they must be in order."""
+        """Return the events that arrived after a moment, up to and at another (ms); they must be in order."""
         a, b = np.searchsorted(self.available_at, [after, until], side="right")
         return self.take(slice(int(a), int(b)))
 
     def digest(self) -> str:
-        """Digest of the logical values: the same wherever and however they are stored."""
+        """Return the digest of the logical values: the same wherever and however they are stored."""
         digest = hashlib.sha256(self.kind.name.encode())
         for values in (self.event_time, self.available_at, *(self.columns[name] for name in self.kind.columns)):
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -107,7 +107,7 @@ def no_events(kind: Kind) -> Events:
 
 
 def concat_events(parts: Sequence[Events], kind: Kind) -> Events:
-    """Events one after the other, in order of arrival."""
+    """Return events one after the other, in order of arrival."""
     if not parts:
         return no_events(kind)
     if len(parts) == 1:
@@ -133,7 +133,7 @@ class FeatureBuilder(Protocol):
     def __init__(self, timeframe: Timeframe) -> None: ...
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end), which follow those of the call before.
+        """Return the columns of the bars [first, end), which follow those of the call before.
 
         Parameters
         ----------

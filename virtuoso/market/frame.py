@@ -89,7 +89,7 @@ class MarketFrame:
         return ", ".join(f"{name} {100.0 * share:.1f} %" for name, share in self.sources.items())
 
     def bars(self, timeframe: Timeframe) -> Bars:
-        """Bars of this or a slower timeframe; only closed ones; resample.py says which are known."""
+        """Return the bars of this or a slower timeframe; only closed ones; resample.py says which are known."""
         if timeframe == self.timeframe:
             return self.base
         if timeframe.name not in self._folded:
@@ -97,7 +97,7 @@ class MarketFrame:
         return self._folded[timeframe.name]
 
     def until(self, time_ms: int) -> MarketFrame:
-        """What was known at a moment: bars closed by then, and nothing else."""
+        """Return what was known at a moment: bars closed by then, and nothing else."""
         base = self.base.until(time_ms // self.timeframe.ms)
         return MarketFrame(self.instrument, base, self.window, origin=self.origin)
 
@@ -109,7 +109,7 @@ class MarketFrame:
         return MarketFrame(self.instrument, self.base, window, self._folded, self.origin)
 
     def number_at(self, time_ms: int) -> int:
-        """Number of the last base bar that was closed at a moment.
+        """Return number of the last base bar that was closed at a moment.
 
         Raises
         ------
@@ -130,13 +130,13 @@ class MarketFrame:
         return hashlib.sha256(f"{self.instrument} {self.base.fingerprint()}".encode()).hexdigest()
 
     def gaps(self) -> list[tuple[int, int]]:
-        """Stretches of unknown bars: open time of the first, open time after the last, ms."""
+        """Return stretches of unknown bars: open time of the first, open time after the last, ms."""
         unknown = np.concatenate(([0], (self.base.state == UNKNOWN).astype(np.int8), [0]))
         edges = np.flatnonzero(np.diff(unknown)).reshape(-1, 2) + self.base.first
         return [(int(a) * self.timeframe.ms, int(b) * self.timeframe.ms) for a, b in edges]
 
     def to_pandas(self, timeframe: Timeframe | None = None) -> pd.DataFrame:
-        """The bars as a table, indexed by open time (UTC), with the state of each."""
+        """Return the bars as a table, indexed by open time (UTC), with the state of each."""
         import pandas as pd
 
         bars = self.bars(timeframe or self.timeframe)

@@ -44,12 +44,12 @@ class Rows:
         return len(self.open_time)
 
     def take(self, index: NDArray[Any] | slice) -> Rows:
-        """Some of the rows, by position, mask or slice."""
+        """Return some of the rows, by position, mask or slice."""
         columns = {name: values[index] for name, values in self.columns.items()}
         return Rows(self.open_time[index], columns, self.state[index], self.available_at[index])
 
     def sorted(self) -> Rows:
-        """The rows in order of time; rows of the same time keep their order."""
+        """Return the rows in order of time; rows of the same time keep their order."""
         step = np.diff(self.open_time)
         return self if (step >= 0).all() else self.take(np.argsort(self.open_time, kind="stable"))
 
@@ -77,7 +77,7 @@ class Rows:
         return answer
 
     def digest(self) -> str:
-        """Digest of the logical values: the same wherever and however they are stored."""
+        """Return the digest of the logical values: the same wherever and however they are stored."""
         digest = hashlib.sha256(self.open_time.tobytes() + np.ascontiguousarray(self.state).tobytes())
         for name in sorted(self.columns):
             if not np.isnan(self.columns[name]).all():
@@ -86,7 +86,7 @@ class Rows:
 
 
 def traded_rows(open_time: Times, columns: Mapping[str, Array], timeframe_ms: int) -> Rows:
-    """Rows as an archive publishes them: all traded, all known at their close."""
+    """Return the rows as an archive publishes them: all traded, all known at their close."""
     return Rows(open_time, columns, np.full(len(open_time), TRADED, dtype=np.int8), open_time + timeframe_ms)
 
 
@@ -96,7 +96,7 @@ def empty_rows() -> Rows:
 
 
 def concat_rows(parts: Sequence[Rows]) -> Rows:
-    """Rows one after the other; a column that a part does not carry is NaN there."""
+    """Return the rows one after the other; a column that a part does not carry is NaN there."""
     if len(parts) == 1:
         return parts[0]
     if not parts:
@@ -111,7 +111,7 @@ def concat_rows(parts: Sequence[Rows]) -> Rows:
 
 
 def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
-    """Rows for the bars in which nothing traded: flat at the last close, zero volume, marked NO_TRADE.
+    """Return the rows for the bars in which nothing traded: flat at the last close, zero volume, marked NO_TRADE.
 
     Parameters
     ----------

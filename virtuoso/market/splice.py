@@ -59,7 +59,7 @@ class Origin:
     of: SeriesIndex | None = None
 
     def shares(self, start: int, stop: int) -> dict[str, float]:
-        """Share of the bars [start, stop) at which each series answers; those that answer nowhere are left out."""
+        """Return the share of the bars [start, stop) at which each series answers, where it answers at all."""
         if self.of is None:
             return {self.names[0]: 1.0}
         some = self.of[max(start - self.first, 0) : max(stop - self.first, 0)]
@@ -102,7 +102,7 @@ class Splice:
             self._parts.append((self.names.index(name), bars))
 
     def lacking(self, first: int, end: int) -> Mask:
-        """Tell at which of the bars [first, end) a further series could add something: the bar, or a column of it."""
+        """Return at which of the bars [first, end) a further series could add something: the bar, or a column of it."""
         full = np.zeros(end - first, dtype=bool)
         if self._parts:
             bars = self._parts[0][1] if len(self._parts) == 1 else self._put_together()[0]
@@ -116,7 +116,7 @@ class Splice:
         return ~full
 
     def bars(self) -> tuple[Bars, SeriesIndex | None]:
-        """All bars, and which series each is of: its position in `names`, -1 for none; None if there is but one.
+        """Return all bars, and which series each is of: its position in `names`, -1 for none; None if there is but one.
 
         Raises
         ------

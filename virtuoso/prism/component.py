@@ -9,7 +9,7 @@
 4. A component is a frozen value: equal if its class and parameters are, and its repr can be pasted back. From that
    follow batch, live, cache keys, search space, documentation and report rows.
 
-`value` uses `x[: t + 1]` only; the laws (laws.py) prove it.
+`value` uses `x[: t + 1]` only; the laws (laws/laws.py) prove it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, ParameterError, did_you_mean
@@ -52,7 +52,7 @@ class Parameter:
     kind: type
 
     def check(self, owner: str, name: str, value: Any) -> Any:
-        """Give the value in the parameter's type, or say what is wrong with it."""
+        """Return the value in the parameter's type; raise ParameterError that says what is wrong with it."""
         wrong = isinstance(value, bool) or not isinstance(value, (int, float))
         if wrong or (self.kind is int and value % 1 != 0):
             raise ParameterError(f"{owner}.{name} must be {self.kind.__name__}, was {value!r}.")
@@ -252,6 +252,13 @@ class Component(Node):
                 raise DeclarationError(f"{cls.__name__} declares no {attribute}.")
         if min(cls.bands) > 0:
             raise DeclarationError(f"{cls.__name__}.bands must reach down to 0, lowest is {min(cls.bands)}.")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise AttributeError that names what does the work of a former method."""
+            hint = " Its name is explain(score, value)." if name == "words" else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.{hint}", name=name, obj=self)
 
     @property
     def name(self) -> str:

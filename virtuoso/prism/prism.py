@@ -75,7 +75,7 @@ class Prism:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Name the function that took the place of a method."""
+            """Raise AttributeError that names what does the work of a former method."""
             if name in _MOVED:
                 raise AttributeError(
                     f"A prism only declares and has no {name!r}. Use {_MOVED[name]}.", name=name, obj=self
@@ -98,7 +98,7 @@ class Prism:
     def reweighted(
         self, face_weights: Mapping[str, float] | None = None, components: Mapping[str, float] | None = None
     ) -> Prism:
-        """Give the same prism with other weights.
+        """Return the same prism with other weights.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Prism:
         return replace(self, faces=tuple(faces), face_weights=weights)
 
     def joined(self, face: str, components: Mapping[Component, float]) -> Prism:
-        """Give the same prism with more components in a face; the others make room for them in proportion."""
+        """Return the same prism with more components in a face; the others make room for them in proportion."""
         names = [known.name for known in self.faces]
         if face not in names:
             raise ConfigError(f"There is no face {face!r}. {did_you_mean(face, names)}")

@@ -76,7 +76,7 @@ class FacesSettings(RoomSettings):
         return self
 
     def by_name(self) -> dict[str, FaceSettings]:
-        """Give the faces in their order, by name."""
+        """Return the faces in their order, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 

@@ -2,7 +2,7 @@
 
 1. Right means that the first target was touched before the stop within `signals.max_age`.
 2. The table has steps. Each was learned from signals whose outcome was known before its `since`, and is applied to
-   signals decided from then on, up to the next step. So a backtest over old bars is told what was known at the time;
+   signals decided from then on, up to the next step. So a backtest over old bars uses what was known at the time;
    before the first step reliability stays a heuristic.
 3. Between two knots the probability is interpolated linearly, beyond the outermost it stays what it is there.
 4. A table fits the weights, thresholds and timeframe that it was learned with, and no others (reliability.py).
@@ -15,16 +15,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import VirtuosoError
-from virtuoso.types import Array
+from virtuoso.types import Array, Times
 
 Basis = Literal["heuristic", "calibrated"]
-Times = NDArray[np.int64]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 DIGEST = r"^[0-9a-f]{64}$"

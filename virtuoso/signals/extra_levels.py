@@ -1,7 +1,8 @@
 """Further prices that may be levels: lasting walls of the order book, and estimated squeeze points.
 
-Walls are what the fold of the book found (market/book_fold.py): large, near and long-lived; they may still be taken
-away. Squeeze points are estimates (prism/squeeze.py). Both are seen at the close at which a level is drawn.
+Walls are what the fold of the book found (market/features/book): large, near and long-lived; they may still be taken
+away. Squeeze points are estimates (prism/open_interest/squeeze.py). Both are seen at the close at which a level is
+drawn.
 """
 
 from __future__ import annotations

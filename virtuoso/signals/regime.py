@@ -1,11 +1,11 @@
-"""The regime: trend or range, calm or volatile, told from closed bars by declared rules.
+"""The regime: trend or range, calm or volatile, read from closed bars by declared rules.
 
 1. Efficiency is the way from the close `span` bars ago over the path since then, -1..1 (Kaufman's efficiency ratio with
    its sign). A trend begins where its size reaches `trend_enter` and ends where it falls below `trend_leave`.
 2. Stretch is the mean true range of the last bars over that of the last many. The market is volatile from
    `volatile_enter` on until it falls below `volatile_leave`.
 3. Either state lapses `age` bars after it was last entered, so that its memory is bounded and obeys the one law.
-4. It is told on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
+4. It is read on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
    those in which positions are entered; where the regime is not known and not all are named, none is.
 
 Nothing here looks ahead, and nothing is smoothed afterwards: what is called a trend is one that could be seen.
@@ -89,7 +89,7 @@ class Regime(Feature):
 
 
 def regime_timeframe(prism: Prism, base: Timeframe) -> Timeframe:
-    """Timeframe on which the regime is told: the second slowest of the ladder, slow enough to be a state."""
+    """Timeframe on which the regime is read: the second slowest of the ladder, slow enough to be a state."""
     ladder = [timeframe for timeframe, _ in prism.ladder(base)]
     return ladder[-2] if len(ladder) > 1 else ladder[0]
 

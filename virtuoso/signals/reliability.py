@@ -16,7 +16,7 @@ def rule_digest(prism: Prism, settings: SignalSettings) -> str:
 
 
 def misfit(scores: Scores, settings: SignalSettings) -> str:
-    """Say why the calibration that is set does not apply; empty where it does, or where none is set."""
+    """Return why the calibration that is set does not apply; empty where it does, or where none is set."""
     table, timeframe = settings.calibration, scores.frame.timeframe.name
     if table is None:
         return ""

@@ -24,13 +24,12 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 BEARISH, NEUTRAL, BULLISH = -1, 0, 1
 WORDS = {BULLISH: "BULLISH", BEARISH: "BEARISH", NEUTRAL: "NEUTRAL"}
 
 States = NDArray[np.int8]
-Mask = NDArray[np.bool_]
 
 _JUDGED: WeakKeyDictionary[Workspace, dict[str, tuple[int, Array, Array]]] = WeakKeyDictionary()
 
@@ -129,7 +128,7 @@ class RuleStates:
         return np.flatnonzero(self.state != self.before)
 
     def reason(self, i: int) -> str:
-        """Say why the i-th bar is in its state."""
+        """Return why the i-th bar is in its state."""
         s, score, state, before = self.settings, float(self.confluence[i]), int(self.state[i]), int(self.before[i])
         enter, leave = self._limits(i, before if state == NEUTRAL else state)
         if state != NEUTRAL:

@@ -136,7 +136,7 @@ def intents_of(decided: Decisions) -> Intents:
 
 
 def signals(scores: Scores, settings: SignalSettings, config: str | None = None) -> list[Signal]:
-    """Give the signals that were issued: one at every change of the rule's state.
+    """Return the signals that were issued: one at every change of the rule's state.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def signals(scores: Scores, settings: SignalSettings, config: str | None = None)
 def signal_at(
     scores: Scores, settings: SignalSettings, at: int | str | None = None, config: str | None = None
 ) -> Signal:
-    """Give the signal of one moment on request, whether the state changed there or not.
+    """Return the signal of one moment on request, whether the state changed there or not.
 
     Parameters
     ----------

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-Times = NDArray[np.int64]
+from virtuoso.types import Times
+
 Rejected = tuple[int, str, str]
 """A row that could not be read: its number, the reason, its text."""
 
@@ -40,7 +40,7 @@ class RawEvents:
         Those of the kind; NaN, -1 (ids) or 0 (sides) where the source does not say.
     received_at : array of int64, ms, or None
         When each was received, rounded up; None where nobody wrote it down.
-    refused : tuple of (int, str, str)
+    rejected : tuple of (int, str, str)
         Rows that could not be read at all: number, reason, text.
     notes : tuple of str
         How it was read, and what is worth knowing.
@@ -56,7 +56,7 @@ class RawEvents:
     event_time: Times
     columns: Mapping[str, NDArray[Any]]
     received_at: Times | None = None
-    refused: tuple[tuple[int, str, str], ...] = ()
+    rejected: tuple[tuple[int, str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
     simulated: bool = False
 

@@ -22,7 +22,7 @@ from virtuoso.signals.message.signal import Signal, schema
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import signal_at, signals
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "api" / "signal.schema.json"
+SCHEMA = Path(__file__).parents[3] / "docs" / "api" / "signal.schema.json"
 
 
 @cache

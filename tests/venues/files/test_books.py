@@ -60,7 +60,7 @@ class TestChanges:
             CHANGES, change(0, False, "bid", 1, 1), change(0, False, "bid", "x", 1), change(0, False, "up", 1, 1)
         )
         assert raw.rows.tolist() == [2]
-        assert [(row, why) for row, why, _ in raw.refused] == [(3, "not_a_number"), (4, "not_a_number")]
+        assert [(row, why) for row, why, _ in raw.rejected] == [(3, "not_a_number"), (4, "not_a_number")]
 
 
 class TestBooks:

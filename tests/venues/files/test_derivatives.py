@@ -61,9 +61,9 @@ class TestMetrics:
         rows = [ROWS[0], ROWS[1].replace("101.5", "n/a?"), "2024-01-01 00:15:00,BTCUSDT,1"]
         found = read(written(tmp_path / "a.csv", [METRICS, *rows]))
         oi, ratios = found.values()
-        assert [(number, reason) for number, reason, _ in oi.refused] == [(3, "not_a_number"), (4, "broken_line")]
+        assert [(number, reason) for number, reason, _ in oi.rejected] == [(3, "not_a_number"), (4, "broken_line")]
         assert oi.rows.tolist() == [2]
-        assert ratios.refused == ()
+        assert ratios.rejected == ()
         assert len(ratios) == 2
 
     def test_of_a_time_that_cannot_be_read_have_none(self, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.derivatives import written
 from virtuoso.errors import AmbiguousError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.venues.files.file_io import head_of
 from virtuoso.venues.files.funding import read_funding, recognises
 from virtuoso.venues.files.options import ImportOptions
@@ -82,7 +82,7 @@ class TestTheSpellings:
             f"{JANUARY + HOUR},often,0.1",
         ]
         raw = read(written(tmp_path / "BTCUSDT-fundingRate-2024-01.csv", [*lines, f"{JANUARY + 2 * HOUR},8,0.1"]))
-        assert [(number, reason) for number, reason, _ in raw.refused] == [(2, "not_a_number"), (3, "not_a_number")]
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [(2, "not_a_number"), (3, "not_a_number")]
         assert len(raw) == 1
 
 
@@ -171,11 +171,11 @@ class TestRecordedRates:
     @staticmethod
     def table(real_data):
         path = real_data / "derivatives/funding/binance_um_funding_BTC_ETH_2022_202510.parquet"
-        return {raw.symbol: inspect_events(raw, NOW).events for raw in read_funding(path, now_ms=NOW)}
+        return {raw.symbol: validate_events(raw, NOW).accepted for raw in read_funding(path, now_ms=NOW)}
 
     def same(self, raw, table, rounding: float = 0.0) -> int:
         """Number of settlements in both, which are all that one has where the other begins and ends."""
-        events = inspect_events(raw, NOW).events
+        events = validate_events(raw, NOW).accepted
         both, at, there = np.intersect1d(events.event_time, table.event_time, return_indices=True)
         assert (np.abs(events["rate"][at] - table["rate"][there]) <= rounding).all()
         inside = (events.event_time >= table.event_time[0]) & (events.event_time <= table.event_time[-1])
@@ -194,7 +194,7 @@ class TestRecordedRates:
         raw = read(path, time_zone="Europe/London", venue="binance-usdm")
         assert (raw.event_time % (8 * HOUR) == 0).all()
         assert self.same(raw, table["BTCUSDT"], rounding=1.0001e-8) == 2_855
-        events = inspect_events(raw, NOW).events
+        events = validate_events(raw, NOW).accepted
         _, at, there = np.intersect1d(events.event_time, table["BTCUSDT"].event_time, return_indices=True)
         assert (events["rate"][at] != table["BTCUSDT"]["rate"][there]).sum() == 158
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.venues.files.file_io import Head, head_of
 from virtuoso.venues.files.liquidations import read_liquidations, recognises
 
@@ -63,7 +63,7 @@ class TestRecordedLines:
     def test_an_order_that_was_not_filled_whole_is_refused(self, read):
         (raw,) = read(SOLD, SOLD.replace("FILLED", "PARTIALLY_FILLED"))
         assert len(raw) == 1
-        assert [(number, reason) for number, reason, _ in raw.refused] == [(2, "not_filled")]
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [(2, "not_filled")]
 
 
 class TestDefects:
@@ -72,45 +72,45 @@ class TestDefects:
     def test_garbage_in_the_first_line_costs_that_line(self, read):
         btc, _ = read(GARBAGE, SOLD, BOUGHT)
         assert btc.rows.tolist() == [2]
-        assert btc.refused == ((1, "broken_line", GARBAGE),)
+        assert btc.rejected == ((1, "broken_line", GARBAGE),)
 
     def test_garbage_in_the_first_line_of_the_recording(self, real_data):
         parts = read_liquidations(real_data / "liquidations/ale_2024-06.csv.gz", now_ms=NOW)
         assert sum(len(raw) for raw in parts) == 101
-        assert [refused[:2] for raw in parts for refused in raw.refused] == [(1, "broken_line")]
+        assert [refused[:2] for raw in parts for refused in raw.rejected] == [(1, "broken_line")]
 
     def test_events_that_two_recorders_wrote_are_one(self, read):
         (raw,) = read(SOLD, SOLD, SOLD.replace("29500.0", "29500.000000000004"))
-        judged = inspect_events(raw, NOW)
-        assert (len(judged.events), judged.duplicates) == (1, 2)
+        judged = validate_events(raw, NOW)
+        assert (len(judged.accepted), judged.duplicates) == (1, 2)
 
     def test_unsorted_events_come_in_order(self, read):
         later = SOLD.replace(str(T), str(T + 5_000))
         (raw,) = read(later, SOLD)
-        judged = inspect_events(raw, NOW)
+        judged = validate_events(raw, NOW)
         assert judged.disordered
-        assert judged.events.event_time.tolist() == [T, T + 5_000]
+        assert judged.accepted.event_time.tolist() == [T, T + 5_000]
 
     def test_the_recording_of_two_recorders(self, real_data):
         """1,673 of 3,510 events stand there twice, and the file is not in order."""
         parts = read_liquidations(real_data / "liquidations/paul_2025-01.csv.gz", now_ms=NOW)
         rows, times = (np.concatenate([getattr(raw, name) for raw in parts]) for name in ("rows", "event_time"))
         assert (np.diff(times[np.argsort(rows)]) < 0).any()
-        judged = [inspect_events(raw, NOW) for raw in parts]
+        judged = [validate_events(raw, NOW) for raw in parts]
         assert sum(part.duplicates for part in judged) == 1_673
-        assert sum(len(part.events) for part in judged) == 3_510 - 1_673
-        assert all((np.diff(part.events.event_time) >= 0).all() for part in judged)
+        assert sum(len(part.accepted) for part in judged) == 3_510 - 1_673
+        assert all((np.diff(part.accepted.event_time) >= 0).all() for part in judged)
 
     def test_words_for_numbers_are_refused(self, read):
         btc, _ = read(SOLD, SOLD.replace("60000.0", "NaNa"), SOLD.replace("SELL", "HOLD"), BOUGHT)
         assert len(btc) == 1
-        assert [(number, reason) for number, reason, _ in btc.refused] == [(2, "not_a_number"), (3, "not_a_number")]
+        assert [(number, reason) for number, reason, _ in btc.rejected] == [(2, "not_a_number"), (3, "not_a_number")]
 
     def test_a_wall_clock_for_a_time_is_no_time(self, read):
         lines = [SOLD.replace(str(T), str(T + i)) for i in range(5)]
         (raw,) = read(*lines, SOLD.replace(str(T), "15:40:27"))
-        judged = inspect_events(raw, NOW)
-        assert len(judged.events) == 5
+        judged = validate_events(raw, NOW)
+        assert len(judged.accepted) == 5
         assert judged.counts == {"time_unreadable": 1}
 
 

@@ -221,7 +221,7 @@ def told(raw: RawBars | RawEvents, header: bool) -> tuple[object, ...]:
     else:
         rows, times = raw.rows, (raw.event_time.tolist(),)
         received = None if raw.received_at is None else raw.received_at.tolist()
-        said = (raw.symbol, received, [(number - header, why) for number, why, _ in raw.refused], raw.notes)
+        said = (raw.symbol, received, [(number - header, why) for number, why, _ in raw.rejected], raw.notes)
     columns = {name: np.asarray(values).tobytes() for name, values in raw.columns.items()}
     return raw.kind, (rows - header).tolist(), times, columns, said
 
@@ -260,7 +260,7 @@ class TestEveryKindOfTable:
         if isinstance(first, RawBars):
             assert np.flatnonzero(first.garbled).tolist() == [WRONG]
         else:
-            assert (2 + WRONG, "not_a_number") in [rejected[:2] for rejected in first.refused]
+            assert (2 + WRONG, "not_a_number") in [rejected[:2] for rejected in first.rejected]
 
     def test_shows_a_rejected_row_of_parquet_as_one_of_csv(self, tmp_path, case):
         lines = list(case.lines)
@@ -270,12 +270,12 @@ class TestEveryKindOfTable:
             for suffix in (".csv", ".parquet")
         )
         if isinstance(plain, RawBars) and isinstance(packed, RawBars):  # of Parquet only columns of bars are read
-            shown = json.loads(packed.table.text(WRONG))
-            assert shown.items() <= json.loads(plain.table.text(WRONG)).items()
+            shown = json.loads(next(packed.table.texts(np.array([WRONG]))))
+            assert shown.items() <= json.loads(next(plain.table.texts(np.array([WRONG])))).items()
             assert shown["close"] == "many"
         else:
-            assert plain.refused == tuple((number + 1, why, text) for number, why, text in packed.refused)
-            assert "many" in plain.refused[0][2]
+            assert plain.rejected == tuple((number + 1, why, text) for number, why, text in packed.rejected)
+            assert "many" in plain.rejected[0][2]
 
     def test_takes_null_in_parquet_for_nothing_in_csv(self, tmp_path, case):
         lines = list(case.lines)
@@ -294,7 +294,7 @@ class TestEveryKindOfTable:
         if isinstance(first, RawBars):
             assert first.table.broken == ((4, "1704067200000"),)
         else:
-            assert (4, "broken_line", "1704067200000") in first.refused
+            assert (4, "broken_line", "1704067200000") in first.rejected
         rows = first.table.rows if isinstance(first, RawBars) else first.rows
         assert 4 not in rows
         assert rows.max() in (N + 1, N + 2)

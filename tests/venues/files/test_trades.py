@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.ingest.validate_events import inspect_events
+from virtuoso.ingest.validate_events import validate_events
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
@@ -74,7 +74,7 @@ class TestBinanceArchives:
         assert raw.columns["id"].tolist() == [70, 71, 72, 73, 74]
         assert raw.columns["price"].tolist() == [100.5, 101.5, 102.5, 103.5, 104.5]
         assert raw.columns["size"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
-        assert raw.refused == ()
+        assert raw.rejected == ()
 
     def test_the_buyer_was_the_maker_so_the_taker_sold(self, tmp_path):
         (raw,) = read_trades(write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.csv", *aggregated(4)), now_ms=NOW)
@@ -163,8 +163,8 @@ class TestTheVendor:
         assert (raw.symbol, len(raw)) == ("BTCUSDT", 9_999)
         assert (np.diff(raw.columns["id"]) == 1).all()
         assert 115 <= (raw.received_at - raw.event_time).min() < 120
-        judged = inspect_events(raw, NOW)
-        assert (len(judged.events), judged.duplicates, judged.refused) == (9_999, 0, ())
+        judged = validate_events(raw, NOW)
+        assert (len(judged.accepted), judged.duplicates, judged.rejected) == (9_999, 0, ())
 
 
 class TestASelectionOfTrades:
@@ -205,9 +205,9 @@ class TestASelectionOfTrades:
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
         parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
         assert sum(int((raw.event_time == NO_TIME).sum()) for raw in parts) == 1_546
-        judged = [inspect_events(raw, NOW) for raw in parts]
+        judged = [validate_events(raw, NOW) for raw in parts]
         assert sum(part.counts["time_unreadable"] for part in judged) == 1_546
-        assert sum(len(part.events) for part in judged) == 22_181 - 1_546
+        assert sum(len(part.accepted) for part in judged) == 22_181 - 1_546
 
 
 class TestRowsThatCannotBeRead:
@@ -220,10 +220,10 @@ class TestRowsThatCannotBeRead:
         rows[4] = rows[4].replace("false", "perhaps")
         (raw,) = read_trades(write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.csv", AGGREGATED, *rows), now_ms=NOW)
         assert raw.rows.tolist() == [2, 4, 7]
-        assert [(number, reason) for number, reason, _ in raw.refused] == [
+        assert [(number, reason) for number, reason, _ in raw.rejected] == [
             (3, "broken_line"), (5, "not_a_number"), (6, "not_a_number"),
         ]  # fmt: skip
-        assert "many" in raw.refused[1][2]
+        assert "many" in raw.rejected[1][2]
 
     def test_a_table_of_something_else_is_said_to_be(self, tmp_path):
         with pytest.raises(UnreadableFileError, match="holds no trades: its first line is 'open_time,open'"):

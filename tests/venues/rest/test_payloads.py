@@ -180,7 +180,7 @@ class TestRecordedRoutes:
     def test_set_aside_rows_that_cannot_be_read(self, tmp_path):
         rows = [FUNDING[0], {**FUNDING[0], "fundingRate": "high"}, {"symbol": "BTCUSDT", "fundingRate": "0.1"}]
         raw = read(kept(tmp_path / "a.json", routes(fapi__v1__fundingRate=[("", rows)])), venue="binance-usdm")
-        assert [(n, why) for n, why, _ in raw["funding", "BTCUSDT"].refused] == [
+        assert [(n, why) for n, why, _ in raw["funding", "BTCUSDT"].rejected] == [
             (2, "not_a_number"),
             (3, "not_a_number"),
         ]

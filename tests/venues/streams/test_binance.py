@@ -166,7 +166,7 @@ class TestABadLine:
     )
     def test_is_refused(self, read, bad, reason):
         found = read(line(TICKER), line(usdm_depth()), bad, line(usdm_depth(u=25)))
-        assert [(row, why) for row, why, _ in found["ticker", "BTCUSDT"].refused] == [(3, reason)]
+        assert [(row, why) for row, why, _ in found["ticker", "BTCUSDT"].rejected] == [(3, reason)]
         depth = found["depth", "BTCUSDT"]
         assert (depth.rows.tolist(), depth.columns["size"].tolist()) == ([2, 2, 2, 4, 4, 4], [0.014, 0.0, 2.5] * 2)
 
@@ -280,7 +280,7 @@ class TestRealRecordings:
     def test_with_every_row(self, real_data, name, expected):
         raws = read_recording(real_data / name)
         assert {raw.kind: len(raw) for raw in raws} == expected
-        assert all(raw.refused == () for raw in raws)
+        assert all(raw.rejected == () for raw in raws)
         assert all("clock" in note for raw in raws for note in raw.notes)
 
     def test_of_cryptofeed_with_their_snapshots(self, real_data):

@@ -15,7 +15,7 @@ Without revisions the order in which files come does not matter: the rows are th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,17 @@ class MergedEvents:
 
 @dataclass(frozen=True, slots=True)
 class MergedCounts:
-    """The counts of `MergedEvents`, of all partitions that new events touched."""
+    """What became of new rows of one series.
+
+    Attributes
+    ----------
+    stored, duplicates, revised, conflicts, late : int
+        See `Merged` of bars and `MergedEvents`.
+    changed : bool
+        Whether any row differs from what was stored.
+    flat : int
+        Flat bars added.
+    """
 
     stored: int
     duplicates: int
@@ -66,12 +76,13 @@ class MergedCounts:
     conflicts: int
     late: int
     changed: bool
+    flat: int = 0
 
     @classmethod
     def of(cls, merged: Iterable[MergedEvents]) -> MergedCounts:
         """Add the counts of partitions up."""
         parts = list(merged)
-        names = [f.name for f in fields(cls) if f.name != "changed"]
+        names = ("stored", "duplicates", "revised", "conflicts", "late")
         counts = {name: sum(int(getattr(part, name)) for part in parts) for name in names}
         return cls(**counts, changed=any(part.changed for part in parts))
 
@@ -213,7 +224,7 @@ def _received_before(new: EventRows, old: EventRows) -> Mask:
 
 
 def equal_to_any(incoming: EventRows, versions: EventRows) -> Mask:
-    """Which events equal a version that was superseded by other values, in all they carry."""
+    """Return which events equal a version that was superseded by other values, in all they carry."""
     answer = np.zeros(len(incoming), dtype=bool)
     remaining = versions
     while len(remaining) and len(incoming):  # one round a version of the same event: rarely more than one

@@ -82,7 +82,7 @@ class Verified:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         return {"ok": self.ok, **asdict(self)}
 
 
@@ -97,7 +97,7 @@ class Rebuilt:
     unreadable: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON."""
         return asdict(self)
 
 

@@ -130,7 +130,7 @@ def _without(rows: Rows, mask: Mask) -> Rows:
 
 
 def same_versions(incoming: Rows, known: Rows) -> Mask:
-    """Which bars equal a known version of the same bar, in every column that they carry.
+    """Return which bars equal a known version of the same bar, in every column that they carry.
 
     Parameters
     ----------
@@ -183,6 +183,6 @@ def _dated(
 
 
 def missing_stretches(times: Times, timeframe: Timeframe) -> list[Gap]:
-    """Stretches without a bar between bars in order of time."""
+    """Return stretches without a bar between bars in order of time."""
     holes = np.flatnonzero(np.diff(times) > timeframe.ms)
     return [Gap(int(times[i]) + timeframe.ms, int(times[i + 1])) for i in holes]

@@ -1,6 +1,6 @@
 """Series of the lake while they are being changed: partitions in memory, and what is written of them.
 
-1. `merged` puts new rows among the stored ones, without taking the result; `take` takes it.
+1. `put` merges new rows into the stored ones. A `copy` lets its caller see what becomes of them and think again.
 2. `take_superseded` keeps earlier versions that a source itself replaced.
 3. `written` writes the partitions that changed, the versions that were superseded and the rows that were rejected.
 
@@ -11,9 +11,9 @@ end of a month (merge.py).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import ledger
 from virtuoso.lake.event_rows import EventRows, by_partition, concat_event_rows
 from virtuoso.lake.manifest import FileEntry, Gap, Series, Source
-from virtuoso.lake.writing.event_merge import MergedEvents, equal_to_any, merge_events
+from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, equal_to_any, merge_events
 from virtuoso.lake.writing.files import LakeFiles, RejectedRows
 from virtuoso.lake.writing.merge import Merged, merge, missing_stretches, same_versions
 from virtuoso.market.gaps import policy_for
@@ -58,6 +58,9 @@ class Staged(ABC, Generic[R]):
     sources : list of Source
     """
 
+    rule: ClassVar[str]
+    """From when its rows count, in words."""
+
     catalog: Catalog
     series: Series
     history: tuple[int, int] | None
@@ -67,6 +70,17 @@ class Staged(ABC, Generic[R]):
     versions: list[tuple[R, Times]] = field(default_factory=list)
     refused: list[tuple[str, RejectedRows]] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+
+    def copy(self) -> Self:
+        """Return staged rows that go on from here, while this one stays as it is."""
+        return replace(
+            self,
+            parts=dict(self.parts),
+            changed=set(self.changed),
+            versions=list(self.versions),
+            refused=list(self.refused),
+            sources=list(self.sources),
+        )
 
     def part(self, name: str) -> R:
         """One partition, as it is by now; empty if there is none."""
@@ -117,6 +131,10 @@ class Staged(ABC, Generic[R]):
         return self._joined(versions)
 
     @abstractmethod
+    def put(self, incoming: R, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+        """Merge new rows; return what became of them and, of events, the partitions they are in."""
+
+    @abstractmethod
     def _read(self, file: FileEntry) -> R:
         """Rows of one stored file."""
 
@@ -136,13 +154,21 @@ class Staged(ABC, Generic[R]):
 class StagedBars(Staged[Rows]):
     """One series of bars while it is being changed; its partitions are months."""
 
-    def merged(self, incoming: Rows, now_ms: int) -> Merged:
-        """Merge new bars into the stretch they touch, without taking the result."""
+    rule = "close"
+
+    def put(self, incoming: Rows, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+        """Merge new bars into the stretch they touch."""
         series = self.series
         stored, policy = self._around(incoming.open_time), policy_for(series.venue, series.clock.ms)
-        return merge(stored, incoming, self._all_versions(), self.history, series.clock, policy, now_ms)
+        merged = merge(stored, incoming, self._all_versions(), self.history, series.clock, policy, now_ms)
+        self._take(merged)
+        changed = bool(merged.touched.any())
+        counts = MergedCounts(
+            merged.stored, merged.duplicates, merged.revised, merged.conflicts, merged.late, changed, merged.flat
+        )
+        return counts, {}
 
-    def take(self, merged: Merged) -> None:
+    def _take(self, merged: Merged) -> None:
         """Let merged rows take the place of those they were made of, and write their gaps into the ledger."""
         if len(merged.superseded):
             self.versions.append((merged.superseded, merged.superseded_at))
@@ -194,27 +220,27 @@ class StagedBars(Staged[Rows]):
 class StagedEvents(Staged[EventRows]):
     """One series of events while it is being changed; its partitions are days or months."""
 
+    rule = "received, else the event and its kind's lag"
+
     @property
     def kind(self) -> Kind:
         """What it is of."""
         return kind_of(self.series.kind)
 
-    def merged(self, incoming: EventRows, now_ms: int) -> dict[str, MergedEvents]:
-        """Merge new events into the partitions they touch, without taking the result."""
+    def put(self, incoming: EventRows, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+        """Merge new events into the partitions they touch."""
         versions = self._all_versions()
-        return {
+        merged = {
             name: merge_events(self.part(name), rows, versions, self.history, now_ms)
             for name, rows in by_partition(incoming)
         }
-
-    def take(self, merged: dict[str, MergedEvents]) -> None:
-        """Let merged events take the place of the partitions they were made of."""
         for name, result in merged.items():
             if result.changed:
                 self.parts[name] = result.rows
                 self.changed.add(name)
             if len(result.superseded):
                 self.versions.append((result.superseded, result.superseded_at))
+        return MergedCounts.of(merged.values()), merged
 
     def _read(self, file: FileEntry) -> EventRows:
         return self.catalog.event_rows_of(file, self.kind)

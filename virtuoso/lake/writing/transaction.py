@@ -1,7 +1,7 @@
 """Writing to the lake: gather, merge, commit.
 
-1. `add` merges new bars into the months they touch, `add_events` new events into their days or months, in memory
-   (staged.py).
+1. `add` merges batches of new rows into the partitions they touch, in memory (staged.py): all of them, or none where
+   its caller refuses what would become of one.
 2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
    (`KindTransaction`). Only the manifest's rename makes any of it visible; a process killed before it leaves files that
    nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut
@@ -13,19 +13,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import StoreError
 from virtuoso.lake.catalog import Catalog
-from virtuoso.lake.event_rows import rows_of_events
+from virtuoso.lake.event_rows import EventRows, rows_of_events
 from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
 from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
 from virtuoso.lake.writing.files import LakeFiles, RejectedRows
-from virtuoso.lake.writing.merge import Merged
-from virtuoso.lake.writing.staged import StagedBars, StagedEvents
+from virtuoso.lake.writing.staged import Staged, StagedBars, StagedEvents
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 
@@ -89,6 +89,48 @@ class KindTransaction:
                 log.warning("%s could not be retired: %s", path, error)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """New rows of one series, from one source.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    rows : Rows or Events
+        Validated: bars in order, one a bar, all traded; events in order of arrival, each once.
+    timeframe : Timeframe or None
+        Of bars.
+    superseded : Rows or Events, or None
+        Earlier versions of the same rows in the same source.
+    refused : RejectedRows or None
+        Rows for the quarantine.
+    source : tuple of (str, str, int)
+        Name and sha256 of the file the rows come from, and how many it held.
+    """
+
+    instrument: Instrument
+    rows: Rows | Events
+    timeframe: Timeframe | None = None
+    superseded: Rows | Events | None = None
+    refused: RejectedRows | None = None
+    source: tuple[str, str, int] = ("", "", 0)
+
+    @property
+    def series(self) -> Series:
+        """Return the series that it belongs to."""
+        kind = self.rows.kind.name if isinstance(self.rows, Events) else BARS
+        clock = "" if self.timeframe is None else self.timeframe.name
+        return Series(self.instrument.venue, self.instrument.symbol, clock, kind=kind)
+
+
+Check = Callable[[Batch, MergedCounts, Mapping[str, MergedEvents]], None]
+"""Raises where a batch must not be taken, for what became of it and, of events, the partitions it is in."""
+
+
+def _stored_form(rows: Rows | Events) -> Rows | EventRows:
+    return rows_of_events(rows) if isinstance(rows, Events) else rows
+
+
 class Writer:
     """The one who may change a lake; `with lake.writing() as writer`.
 
@@ -106,7 +148,7 @@ class Writer:
         self.bytes_written = 0
         self._strays = strays or {}
         self._transactions: dict[str, KindTransaction] = {}
-        self._staged: dict[str, StagedBars | StagedEvents] = {}
+        self._staged: dict[str, Staged[Any]] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -119,106 +161,41 @@ class Writer:
             self._transactions[kind] = KindTransaction(self.catalog, kind, self._strays.get(kind, ()))
         return self._transactions[kind]
 
-    def preview(self, instrument: Instrument, timeframe: Timeframe, incoming: Rows) -> Merged:
-        """Merge new bars without taking the result.
+    def add(self, *batches: Batch, check: Check | None = None) -> list[MergedCounts]:
+        """Merge batches of new rows, all or none; nothing is written before `commit`.
 
         Parameters
         ----------
-        instrument : Instrument
-        timeframe : Timeframe
-        incoming : Rows
-            As validation accepts them: in order, one a bar, all traded.
+        *batches : Batch
+        check : callable, optional
+            Called with each batch and what becomes of it, before any is taken; where it raises, none is.
+
+        Returns
+        -------
+        list of MergedCounts
+            What became of each batch.
         """
-        return self._staged_bars(instrument, timeframe).merged(incoming, self.catalog.env.now_ms())
-
-    def add(
-        self,
-        instrument: Instrument,
-        timeframe: Timeframe,
-        incoming: Rows,
-        superseded: Rows | None = None,
-        refused: RejectedRows | None = None,
-        source: tuple[str, str, int] = ("", "", 0),
-        merged: Merged | None = None,
-    ) -> Merged:
-        """Merge new bars; nothing is written before `commit`.
-
-        Parameters
-        ----------
-        instrument, timeframe, incoming
-            As for `preview`.
-        superseded : Rows, optional
-            Earlier versions of the same bars in the same source.
-        refused : RejectedRows, optional
-            Rows for the quarantine.
-        source : tuple of (str, str, int)
-            Name and sha256 of the file the rows come from, and how many it held.
-        merged : Merged, optional
-            What `preview` gave for the same rows.
-        """
-        staged = self._staged_bars(instrument, timeframe)
-        merged = merged or self.preview(instrument, timeframe, incoming)
-        staged.take(merged)
-        if merged.touched.any():
-            rule = "close; late rows at import" if merged.late else "close"
-            counts = (merged.stored, merged.revised, merged.late)
-            staged.sources.append(Source(*source, *counts, rule, self.catalog.env.now_ms()))
-        if superseded is not None and len(superseded):
-            new = staged.take_superseded(superseded)
-            merged = replace(merged, revised=merged.revised + new, duplicates=merged.duplicates + len(superseded) - new)
-        if refused is not None and refused.rows:
-            staged.refused.append((source[0], refused))
-        self.pending_rows += len(incoming)
-        return merged
-
-    def preview_events(self, instrument: Instrument, events: Events) -> dict[str, MergedEvents]:
-        """Merge new events without taking the result: what becomes of each partition.
-
-        Parameters
-        ----------
-        instrument : Instrument
-        events : Events
-            As validation accepts them: in order of arrival, each once.
-        """
-        staged = self._staged_events(instrument, events.kind.name)
-        return staged.merged(rows_of_events(events), self.catalog.env.now_ms())
-
-    def add_events(
-        self,
-        instrument: Instrument,
-        events: Events,
-        superseded: Events | None = None,
-        refused: RejectedRows | None = None,
-        source: tuple[str, str, int] = ("", "", 0),
-    ) -> MergedCounts:
-        """Merge new events; nothing is written before `commit`.
-
-        Parameters
-        ----------
-        instrument, events
-            As for `preview_events`.
-        superseded : Events, optional
-            Earlier versions of the same events in the same source.
-        refused : RejectedRows, optional
-            Rows for the quarantine.
-        source : tuple of (str, str, int)
-            Name and sha256 of the file the events come from, and how many rows it held.
-        """
-        staged = self._staged_events(instrument, events.kind.name)
-        merged = self.preview_events(instrument, events)
-        counts = MergedCounts.of(merged.values())
-        staged.take(merged)
-        if counts.changed:
-            rule = "received, else the event and its kind's lag" + ("; late rows at import" if counts.late else "")
-            now_ms = self.catalog.env.now_ms()
-            staged.sources.append(Source(*source, counts.stored, counts.revised, counts.late, rule, now_ms))
-        if superseded is not None and len(superseded):
-            new = staged.take_superseded(rows_of_events(superseded))
-            counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + len(superseded) - new)
-        if refused is not None and refused.rows:
-            staged.refused.append((source[0], refused))
-        self.pending_rows += len(events)
-        return counts
+        now_ms = self.catalog.env.now_ms()
+        touched: dict[str, Staged[Any]] = {}
+        found = []
+        for batch in batches:
+            home = batch.series.home
+            staged = touched[home] = touched.get(home) or self._staged_of(batch.series).copy()
+            counts, partitions = staged.put(_stored_form(batch.rows), now_ms)
+            if check is not None:
+                check(batch, counts, partitions)
+            if counts.changed:
+                rule = staged.rule + ("; late rows at import" if counts.late else "")
+                staged.sources.append(Source(*batch.source, counts.stored, counts.revised, counts.late, rule, now_ms))
+            if batch.superseded is not None and len(batch.superseded):
+                new, n = staged.take_superseded(_stored_form(batch.superseded)), len(batch.superseded)
+                counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + n - new)
+            if batch.refused is not None and batch.refused.rows:
+                staged.refused.append((batch.source[0], batch.refused))
+            found.append(counts)
+        self._staged |= touched
+        self.pending_rows += sum(len(batch.rows) for batch in batches)
+        return found
 
     def commit(self) -> Manifest:
         """Make everything added so far visible, in one step a kind. Without a change, not one byte is written.
@@ -259,25 +236,19 @@ class Writer:
         transaction.take([staged.written(files) for staged in changes])
         self.bytes_written += files.written
 
-    def _staged_bars(self, instrument: Instrument, timeframe: Timeframe) -> StagedBars:
-        new = Series(instrument.venue, instrument.symbol, timeframe.name)
-        staged = self._staged.get(new.home)
-        if not isinstance(staged, StagedBars):
+    def _staged_of(self, new: Series) -> Staged[Any]:
+        """What is staged of a series so far; what is stored of it if nothing is."""
+        found = self._staged.get(new.home)
+        if found is None:
             series, history = self._stored(new)
-            staged = StagedBars(self.catalog, series, history, [rows for rows, _ in self.catalog.revisions(series)])
-            self._staged[new.home] = staged
-        return staged
-
-    def _staged_events(self, instrument: Instrument, kind: str) -> StagedEvents:
-        new = Series(instrument.venue, instrument.symbol, "", kind=kind)
-        staged = self._staged.get(new.home)
-        if not isinstance(staged, StagedEvents):
-            series, history = self._stored(new)
-            staged = StagedEvents(
-                self.catalog, series, history, [rows for rows, _ in self.catalog.event_revisions(series)]
-            )
-            self._staged[new.home] = staged
-        return staged
+            if new.kind == BARS:
+                bars = [rows for rows, _ in self.catalog.revisions(series)]
+                found = StagedBars(self.catalog, series, history, bars)
+            else:
+                events = [rows for rows, _ in self.catalog.event_revisions(series)]
+                found = StagedEvents(self.catalog, series, history, events)
+            self._staged[new.home] = found
+        return found
 
     def _stored(self, new: Series) -> tuple[Series, tuple[int, int] | None]:
         """What is stored of a series, and its extent when writing began."""

@@ -75,7 +75,7 @@ def builders_of(kinds: Sequence[str], timeframe: Timeframe) -> list[FeatureBuild
 
 
 def carried(columns: Columns, kinds: Sequence[str]) -> Columns:
-    """Columns that events of these kinds tell: not those of bars, nor what a fold could tell of a kind that is absent.
+    """Return the columns that events of some kinds give: not those of bars, nor those of absent kinds.
 
     A column that is carried and not known is a gap; one of which there is nothing at all is missing.
     """
@@ -84,7 +84,7 @@ def carried(columns: Columns, kinds: Sequence[str]) -> Columns:
 
 
 def first_known(found: Sequence[Mapping[str, Array]]) -> Columns:
-    """Columns of several folds, the earlier ones over the later, bar by bar."""
+    """Return the columns of several builders, the earlier ones over the later, bar by bar."""
     answer: Columns = {}
     for columns in found:
         for name, values in columns.items():

@@ -38,7 +38,7 @@ class DailyReset:
         self._started = False
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end), which follow those of the call before.
+        """Return the columns of the bars [first, end), which follow those of the call before.
 
         Parameters
         ----------

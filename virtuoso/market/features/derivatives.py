@@ -62,7 +62,7 @@ class DerivativesFeatures:
         self._liquidated = np.array([_LONG_AGO])
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end), which follow those of the call before.
+        """Return the columns of the bars [first, end), which follow those of the call before.
 
         Parameters
         ----------

@@ -92,7 +92,7 @@ class TradeFeatures:
         self._end: int | None = None
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end), which follow those of the call before.
+        """Return the columns of the bars [first, end), which follow those of the call before.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class TradeFeatures:
 
 
 def bars_from_trades(trades: Events, timeframe: Timeframe, since: int | None = None, until: int | None = None) -> Rows:
-    """Bars as the venue would publish them, made of its trades by the time of the trade.
+    """Return bars as the venue would publish them, made of its trades by the time of the trade.
 
     Parameters
     ----------

@@ -299,7 +299,7 @@ def column(name: str) -> Column:
 
 
 def scaled(columns: Columns, price: float, base: float) -> dict[str, Array]:
-    """The same market with prices and volumes in other units."""
+    """Return the same market with prices and volumes in other units."""
     return {name: values * COLUMNS[name].unit.factor(price, base) for name, values in columns.items()}
 
 

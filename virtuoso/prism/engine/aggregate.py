@@ -77,7 +77,7 @@ def aggregate_timeframes(
     points: Array, strengths: Array, kinds: Array, divergence: Rows, at: Seen, weights: Array, bonused: int,
     raw: Array, score: Array, bonus: Array, kind: Codes, coverage: Array,
 ) -> None:  # fmt: skip
-    """Blend components over the ladder, and add what their divergences say.
+    """Aggregate components over the ladder, and add what their divergences say.
 
     Parameters
     ----------

@@ -13,10 +13,9 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.gaps import BRIDGED
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.workspace import Workspace, visible
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 def span(workspace: Workspace, timeframe: Timeframe, a: int, b: int) -> tuple[int, int]:

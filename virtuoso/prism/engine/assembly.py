@@ -1,11 +1,11 @@
-"""The assembly: a prism laid over a workspace, looked up once, from the values of components to the confluence.
+"""The aggregator: a prism laid over a workspace, looked up once, from the values of components to the confluence.
 
 1. Every component and gate whose columns are there has a row; on each timeframe of the ladder its buffer is known.
 2. A stretch of base bars takes the scores of the bars it sees, timeframe by timeframe, into one matrix, and three
-   kernels (aggregate.py) blend timeframes, faces and confluence. There is no second path: five years are stretches of
-   CHUNK bars, one bar live is a stretch of one.
+   kernels (aggregate.py) aggregate timeframes, faces and confluence. There is no second path: five years are stretches
+   of CHUNK bars, one bar live is a stretch of one.
 3. A live bar sees most slow bars again: their scores are kept until the next one closes.
-4. Of a long history only faces and confluence are blended at once. A component's own arrays are blended when they are
+4. Of a long history only faces and confluence are aggregated at once. A component's own arrays are made when they are
    asked for, by the same kernel, from its values, which stay; what features found is forgotten on the way.
 """
 
@@ -185,28 +185,28 @@ class Aggregator:
         progress: Callable[[int, int], None] | None,
         kept: AggregateCache | None,
     ) -> Aggregated:
-        """Faces and confluence of the base bars [start, stop): what another run has kept, and the rest blended."""
+        """Faces and confluence of the base bars [start, stop): what another run has kept, and the rest aggregated."""
         found = Aggregated.empty(len(self.face_weights), stop - start)
 
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             if progress is not None:
                 progress(done - start, stop - start)
 
         for a, b in kept.files if kept is not None else [(start, stop)]:
             rows = found.rows[:, a - start : b - start]
             if kept is None or not kept.read(a, b, rows):
-                self._aggregate_chunks(workspace, a, b, rows, told)
+                self._aggregate_chunks(workspace, a, b, rows, report)
                 if kept is not None:
                     kept.write(a, b, rows)
-            told(b)
+            report(b)
         return found
 
     def _aggregate_chunks(
-        self, workspace: Workspace, start: int, stop: int, rows: Array, told: Callable[[int], None]
+        self, workspace: Workspace, start: int, stop: int, rows: Array, report: Callable[[int], None]
     ) -> None:
         """Write faces and confluence of the base bars [start, stop), chunk by chunk.
 
-        Each chunk is made of its own bars, so a thread may blend one while the next is computed.
+        Each chunk is made of its own bars, so a thread may aggregate one while the next is computed.
         """
 
         def aggregate(a: int, b: int) -> None:
@@ -217,7 +217,7 @@ class Aggregator:
             aggregating = []
             for a, b in self._computed_chunks(workspace, start, stop):
                 aggregating.append(pool.submit(aggregate, a, b))
-                told(a)
+                report(a)
             for waiting in aggregating:
                 waiting.result()
         self._independence(workspace, start, stop, rows[-1])
@@ -259,7 +259,7 @@ class Aggregator:
         return found
 
     def _aggregate_timeframes(self, aligned: AlignedScores, divergence: Rows, components: int) -> ComponentArrays:
-        """Blend what is seen of some rows, of which so many are components."""
+        """Aggregate what is seen of some rows, of which so many are components."""
         out = ComponentArrays.empty(len(aligned.points), aligned.at.shape[1])
         aggregate_timeframes(
             aligned.points, aligned.strengths, aligned.kinds, divergence, aligned.at, self.weights, components,

@@ -18,9 +18,7 @@ from virtuoso.errors import DeclarationError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import UNKNOWN
 from virtuoso.prism.component import RESERVED, Feature, Node
-from virtuoso.types import Array
-
-Mask = NDArray[np.bool_]
+from virtuoso.types import Array, Mask
 
 
 class ValidityMask:

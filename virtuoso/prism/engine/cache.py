@@ -4,10 +4,10 @@
    blocks (cache_keys.py) stand in the head. A file a block would be slower than computing it again.
 2. `fill` puts blocks whose key still holds into a workspace; `keep` writes what was computed. The unfinished block at
    the end is never written.
-3. Faces and confluence, which most runs ask for alone, lie beside them as they were blended last, a matrix a segment
-   that is named by its key: where it holds, no component is read. Other weights give another key, and are blended
+3. Faces and confluence, which most runs ask for alone, lie beside them as they were aggregated last, a matrix a segment
+   that is named by its key: where it holds, no component is read. Other weights give another key, and are aggregated
    from the components.
-4. Files are sealed (market/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
+4. Files are sealed (files/sealed.py): what does not add up is computed anew, and a disk that takes or gives nothing
    costs time and nothing else.
 """
 
@@ -38,7 +38,7 @@ SEGMENT = 65_536
 
 @dataclass(slots=True)
 class CachedNode:
-    """One cached node: its node, and the names of its columns in the file, one an output."""
+    """A node whose blocks are cached, and the names of its columns in the file, one an output."""
 
     node: Node
     columns: tuple[str, ...]
@@ -71,7 +71,7 @@ class AggregateCache:
         self.files = {(a, b): place / f"{a // SEGMENT:08d}-{key(a, b)[:32]}.rows" for a, b in pairwise(edges)}
 
     def read(self, a: int, b: int, out: Array) -> bool:
-        """Write what is kept of the bars [a, b), shape (n_rows, b - a); say whether it was there.
+        """Write what is kept of the bars [a, b), shape (n_rows, b - a); return whether it was there.
 
         Where it was not, `out` is to be written anew.
         """
@@ -114,14 +114,14 @@ class ScoreCache:
             self._keys = BlockKeys(frame, block)
         return self._keys
 
-    def blends(self, workspace: Workspace, prism: Prism) -> AggregateCache:
+    def aggregates(self, workspace: Workspace, prism: Prism) -> AggregateCache:
         """Faces and confluence of the frame's window, as far as they are kept."""
         frame = workspace.frame
         place = self._place(workspace, workspace.buffers(frame.timeframe), "confluence")
         return AggregateCache(place, frame.start, frame.stop, partial(self._keys_of(workspace).of_stretch, prism))
 
     def fill(self, workspace: Workspace, prism: Prism) -> int:
-        """Put every block whose key holds into the workspace; give how many."""
+        """Put every block whose key holds into the workspace; return how many."""
         keys = self._keys_of(workspace)
         work: list[tuple[Path, TimeframeBuffers, list[CachedNode], dict[str, BlockKey]]] = []
         for buffers, face, entries in self._cached_nodes(workspace, prism):
@@ -137,7 +137,7 @@ class ScoreCache:
         return filled
 
     def keep(self, workspace: Workspace, prism: Prism) -> int:
-        """Write the finished blocks of every segment that holds one which is not on disk; give how many files."""
+        """Write the finished blocks of every segment that holds one which is not on disk; return how many files."""
         keys, written = self._keys_of(workspace), 0
         for buffers, face, entries in self._cached_nodes(workspace, prism):
             known_by = {entry.name: keys.of(entry.node, buffers) for entry in entries}
@@ -149,7 +149,7 @@ class ScoreCache:
     def _cached_nodes(
         self, workspace: Workspace, prism: Prism
     ) -> Iterator[tuple[TimeframeBuffers, str, list[CachedNode]]]:
-        """Every timeframe and face with the nodes that are cached for it."""
+        """Yield every timeframe and face with the nodes that are cached for it."""
         by_face: dict[int, list[CachedNode]] = {}
         for kind in rows_of(prism, workspace.frame.base.columns):
             for row in kind:

@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "numba", "TA-Lib")
 
 @cache
 def cpu_level() -> str:
-    """Name the widest vector extension NumPy dispatches to here; scoring does not depend on it, other code may."""
+    """Return the widest vector extension NumPy dispatches to here; scoring does not depend on it, other code may."""
     config: Any = np.show_config(mode="dicts")
     simd = config["SIMD Extensions"]
     return str([*simd["baseline"], *simd.get("found", [])][-1])

@@ -2,8 +2,8 @@
 
 1. The ladder: the base timeframe and the configured ones slower than it, weights renormalised (prism/prism.py).
 2. Each component is evaluated on each timeframe of the ladder in anchored blocks (workspace.py).
-3. Slow scores are seen from their close on, timeframes are blended, divergence is added, and faces and confluence are
-   summed (assembly.py), for any stretch of bars: five years in a backtest, one bar live.
+3. Slow scores are seen from their close on, timeframes are aggregated, divergence is added, and faces and confluence
+   are summed (assembly.py), for any stretch of bars: five years in a backtest, one bar live.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def score(
     workspace.pending = partial(cache.fill, prism=prism)
     kept = None
     if is_long(frame.start, frame.stop):
-        kept = cache.blends(workspace, prism)
+        kept = cache.aggregates(workspace, prism)
     else:
         workspace.load_cache()
     scores = assemble(prism, workspace, frame.start, frame.stop, progress, kept)

@@ -27,8 +27,8 @@ from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.buffers import CrossTimeframeInput, Mask, NodeBuffer, TimeframeBuffers
-from virtuoso.types import Array
+from virtuoso.prism.engine.buffers import CrossTimeframeInput, NodeBuffer, TimeframeBuffers
+from virtuoso.types import Array, Mask
 
 THREADS = 2
 """In which blocks are hashed, read and aggregated beside each other."""

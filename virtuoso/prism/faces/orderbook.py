@@ -171,7 +171,7 @@ class _ShareGap(Component):
     floor: float = Float(0.05, low=0.001, high=1.0, unit="share")
 
     def memory(self, timeframe: Timeframe) -> int:
-        """The window, and the history in whose usual size it is told."""
+        """The window, and the history in whose usual size it is measured."""
         return self.period + self.history
 
     def gap(self, bid_kept: Array, bid_taken: Array, ask_kept: Array, ask_taken: Array, first: int) -> Array:

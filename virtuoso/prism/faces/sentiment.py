@@ -3,7 +3,7 @@
 1. Contrarian where the crowd is far on one side: funding_rate, long_short_ratio, risk.
 2. With the market where money moves: market_activity, volatility. Liquidations are both in turn: a wave of long
    liquidations is bearish while it runs, and contrarian once it is spent.
-3. Each measure is taken at the pace of its own data (features/positioning.py, crowd.py) and held against its own past.
+3. Each measure is taken at the pace of its own data (features/derivatives) and held against its own past.
 
 docs/faces/sentiment.md shows the formulas and the measured distributions.
 """

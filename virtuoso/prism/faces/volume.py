@@ -104,7 +104,7 @@ class ADL(Component):
 
 
 class CMF(Component):
-    """Share of volume that was bought, told from where bars close."""
+    """Share of volume that was bought, estimated from where bars close."""
 
     windowed = True
     title = "Chaikin Money Flow"

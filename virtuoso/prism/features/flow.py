@@ -1,4 +1,4 @@
-"""Volume with a side, told from bars alone."""
+"""Volume with a side, estimated from bars alone."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Session(NamedTuple):
 
     @classmethod
     def of(cls, timeframe: Timeframe) -> Session:
-        """Give the UTC day for bars shorter than 4h, the ISO week (from Monday on) for longer ones."""
+        """Return the UTC day for bars shorter than 4h, the ISO week (from Monday on) for longer ones."""
         if timeframe.ms < LONG_BAR_MS:
             return cls(DAY_MS // timeframe.ms, 0)
         return cls(7 * DAY_MS // timeframe.ms, MONDAY_MS // timeframe.ms)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,12 +28,11 @@ from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws import laws
 from virtuoso.prism.laws.disturb import copied
 from virtuoso.prism.laws.exhaustive import at_every_bar
-from virtuoso.prism.laws.findings import KNOWN_SHARE, Finding, Verdict, differing, known_where_told, outputs
+from virtuoso.prism.laws.findings import KNOWN_SHARE, Finding, Verdict, differing, known_of_bars, outputs
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
 from virtuoso.prism.laws.purity import FreshValues, out_of_reach
 from virtuoso.prism.prism import Prism
-
-Progress = Callable[[str, int, int], None]
+from virtuoso.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Certificate:
 
 
 def rarest_words(rarest: dict[str, int]) -> str:
-    """Say the rarest leak that would have been caught, a timeframe."""
+    """Return the rarest leak that would have been caught, a timeframe."""
     sampled = {timeframe: bars for timeframe, bars in rarest.items() if bars > 1}
     if not sampled:
         return "cut at every bar: no leak of a component is too rare to be caught"
@@ -185,32 +184,32 @@ def certify(
     exhaustive : bool
         Whether to cut at every bar, so that no leak is too rare to be met.
     progress : callable, optional
-        Called with what is being examined, how many are done, and how many there are.
+        `callback(stage, done, total)`.
 
     Returns
     -------
     Certificate
     """
-    told = progress if progress is not None else lambda what, done, total: None
+    report = progress if progress is not None else lambda what, done, total: None
     seen, lent = _Examination(prism, copied(frame), [], []), copied(frame)
     tested, hardly = _testable(seen)
     total = len(tested) + len(hardly) + 2
     with FreshValues([(component, timeframe) for _, component, timeframe in tested], frame) as elsewhere:
         for done, (name, component, timeframe) in enumerate(tested + hardly):
-            told(f"{name} {timeframe}", done, total)
+            report(f"{name} {timeframe}", done, total)
             found = laws.within(component, lent, timeframe)
             seen.take(name, found, only_broken=done >= len(tested))
             if any(finding.law == "purity" and finding.broken for finding in found):
                 lent = copied(frame)  # it may have written to what others are examined on
-        told("in a fresh process", total - 2, total)
+        report("in a fresh process", total - 2, total)
         for name, component, timeframe in tested:
             if obstacle := elsewhere.obstacle(component):
                 seen.unable(f"another process: {obstacle}")
             else:
                 seen.take(name, [laws.purity_elsewhere(component, frame, timeframe, elsewhere)])
     if exhaustive:
-        seen.findings += at_every_bar(prism, frame, [(c, timeframe) for _, c, timeframe in tested], told)
-    told("bar by bar in another process", total - 1, total)
+        seen.findings += at_every_bar(prism, frame, [(c, timeframe) for _, c, timeframe in tested], report)
+    report("bar by bar in another process", total - 1, total)
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
         live, obstacle = bar_by_bar(prism, copied(frame), bars)
@@ -237,8 +236,8 @@ def _testable(seen: _Examination) -> tuple[Pairs, Pairs]:
             seen.unable(f"{name} on {timeframe}: {reason}")
             continue
         value = outputs(component, seen.frame, timeframe)[0]
-        told = known_where_told(value, seen.frame.bars(timeframe))
-        known = float(told.mean()) if len(told) else 0.0
+        answered = known_of_bars(value, seen.frame.bars(timeframe))
+        known = float(answered.mean()) if len(answered) else 0.0
         if known < LEAST_KNOWN:
             seen.unable(f"{name} on {timeframe}: known on only {known:.0%} of the bars, which proves nothing")
         if known >= LEAST_KNOWN:
@@ -315,7 +314,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
         i = number - base.first
         row = {name: float(column[i]) for name, column in base.columns.items()}
         event_columns = {name: value for name, value in row.items() if name not in BAR_COLUMNS}
-        # where only bars with trades are published, a minute without one must be told from them alone
+        # where only bars with trades are published, a minute without one must be recognised from them alone
         no_trade = bool(base.state[i] == NO_TRADE and policy.meaning != "no_trade")
         bar = row if base.state[i] == TRADED or no_trade else None
         workspace.grow(live.close(number, bar, event_columns=event_columns, no_trade=no_trade))

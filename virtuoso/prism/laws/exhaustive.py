@@ -21,22 +21,21 @@ from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import divergence_of
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.disturb import copied, narrowed
-from virtuoso.prism.laws.findings import Finding, answers, any_differing, finding_of, known_where_told
+from virtuoso.prism.laws.findings import Finding, answers, any_differing, finding_of, known_of_bars
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError, report_step
 from virtuoso.prism.laws.purity import out_of_reach
 from virtuoso.prism.prism import Prism
-from virtuoso.types import Array
+from virtuoso.types import Array, Progress
 
 STEP = 512
-"""Bars after which progress is told."""
+"""Bars after which progress is reported."""
 POLL_S = 0.2
 
 Stretch = tuple[Timeframe, int, int]
-Told = Callable[[str, int, int], None]
 
 
 def at_every_bar(
-    prism: Prism, frame: MarketFrame, pairs: Sequence[tuple[Component, Timeframe]], told: Told
+    prism: Prism, frame: MarketFrame, pairs: Sequence[tuple[Component, Timeframe]], report: Progress
 ) -> list[Finding]:
     """Cut components, their features and divergences after every bar of a market.
 
@@ -46,8 +45,8 @@ def at_every_bar(
     frame : MarketFrame
     pairs : sequence of tuple of Component and Timeframe
         What is examined.
-    told : callable
-        Called with what is done, how many bars are and how many there are.
+    report : callable
+        `callback(stage, done, total)`, in bars.
 
     Returns
     -------
@@ -68,11 +67,11 @@ def at_every_bar(
     total = sum(len(frame.bars(timeframe)) for timeframe in nodes)
     singly = _Singly({})
     if any(far.values()):
-        left = _share_out(singly, far, frame, shares, lambda done: told("cut at every bar", min(done, total), total))
+        left = _share_out(singly, far, frame, shares, lambda done: report("cut at every bar", min(done, total), total))
         for share in left:
             singly.take(far, share, one_by_one(far, frame, share))
     if any(near.values()):
-        told("cut at every bar, in this process", 0, total)
+        report("cut at every bar, in this process", 0, total)
         for share in shares:
             singly.take(near, share, one_by_one(near, frame, share))
     return [singly.judged(node, frame, timeframe) for timeframe in nodes for node in nodes[timeframe]]
@@ -104,21 +103,21 @@ class _Singly:
         for start, alone in self.found[timeframe, node]:
             here = slice(start - bars.first, start - bars.first + len(alone[0]))
             offending[here] |= any_differing([x[here] for x in whole], alone)
-        finding = finding_of("cutting", node, bars, offending, known_where_told(whole[0], bars), float(offending.sum()),
+        finding = finding_of("cutting", node, bars, offending, known_of_bars(whole[0], bars), float(offending.sum()),
                         bars.first, "cut at every bar")  # fmt: skip
         return replace(finding, rarest=1)
 
 
 def _share_out(
-    singly: _Singly, nodes: Nodes, frame: MarketFrame, shares: Sequence[list[Stretch]], told: Callable[[int], None]
+    singly: _Singly, nodes: Nodes, frame: MarketFrame, shares: Sequence[list[Stretch]], report: Callable[[int], None]
 ) -> list[list[Stretch]]:
-    """Have fresh processes ask for the bars, a share each; give back the shares of those that were lost."""
+    """Have fresh processes ask for the bars, a share each; return the shares of those that were lost."""
     left: list[list[Stretch]] = []
     with ExitStack() as stack:
         bare = MarketFrame(frame.instrument, frame.base)
         processes = [stack.enter_context(FreshProcess(one_by_one, nodes, bare, share)) for share in shares]
         while not all(process.wait(POLL_S) for process in processes):
-            told(STEP * sum(process.steps for process in processes))
+            report(STEP * sum(process.steps for process in processes))
         for share, process in zip(shares, processes, strict=True):
             try:
                 singly.take(nodes, share, process.result())

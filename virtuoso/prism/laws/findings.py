@@ -86,7 +86,7 @@ class Finding:
 
 
 def untested(law: str, node: Node, timeframe: Timeframe, reason: str) -> Finding:
-    """Say why a law could not be tested."""
+    """Return why a law could not be tested."""
     return Finding(law, repr(node), timeframe.name, "not tested", 0, 0.0, detail=reason)
 
 
@@ -162,7 +162,7 @@ def finding_of(
     return Finding(law, repr(node), bars.timeframe.name, verdict, compared, share, worst, at, text)
 
 
-def known_where_told(values: Array, bars: Bars) -> NDArray[np.bool_]:
+def known_of_bars(values: Array, bars: Bars) -> NDArray[np.bool_]:
     """Where something is known, of the bars that are: a halt is no fault of what is examined."""
     known: NDArray[np.bool_] = np.isfinite(values)[bars.state != UNKNOWN]
     return known

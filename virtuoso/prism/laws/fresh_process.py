@@ -282,7 +282,7 @@ class _Void:
 
 
 def _unreachable(given: Any) -> str:
-    """Say what another process could not import; empty if all of it can be."""
+    """Return what another process could not import; empty if all of it can be."""
     pickler = _Nowhere(_Void())
     try:
         pickler.dump(given)

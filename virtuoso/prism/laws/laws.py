@@ -54,7 +54,7 @@ from virtuoso.prism.laws.findings import (
     differing,
     distances,
     finding_of,
-    known_where_told,
+    known_of_bars,
     outputs,
     points,
     rarest,
@@ -235,7 +235,7 @@ def memory(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
         also.append(
             f"declare memory(timeframe) if it looks at more than the {node.memory(timeframe)} bars of the default"
         )
-    return finding_of("memory", node, bars, offending, known_where_told(whole[0], bars), worst, bars.first, detail,
+    return finding_of("memory", node, bars, offending, known_of_bars(whole[0], bars), worst, bars.first, detail,
                       also="; ".join(also))  # fmt: skip
 
 
@@ -273,7 +273,7 @@ def units(component: Component, frame: MarketFrame, timeframe: Timeframe, *, blo
     for price, base in ((8.0, 4.0), (2.0**-30, 1.0), (2.0**30, 2.0**-30), (1.0, 2.0**30)):
         other = scores(component, changed(frame, scaled(frame.base.columns, price, base)), timeframe, block)
         offending |= any_differing([whole], [other])
-    return finding_of("units", component, bars, offending, known_where_told(whole, bars),
+    return finding_of("units", component, bars, offending, known_of_bars(whole, bars),
                       float(offending.sum()), bars.first, "prices and volumes in four other units")  # fmt: skip
 
 
@@ -284,7 +284,7 @@ def bounds(component: Component, frame: MarketFrame, timeframe: Timeframe, *, bl
     offending = np.isinf(whole) | (whole < 0.0) | (whole > 100.0)
     worst = float(np.nanmax(np.abs(whole - 50.0), initial=0.0)) - 50.0
     return finding_of(
-        "bounds", component, bars, offending, known_where_told(whole, bars), max(worst, 0.0), bars.first, "0 to 100"
+        "bounds", component, bars, offending, known_of_bars(whole, bars), max(worst, 0.0), bars.first, "0 to 100"
     )
 
 
@@ -299,7 +299,7 @@ def mirror(component: Component, frame: MarketFrame, timeframe: Timeframe, *, bl
     distance = distances([expected], [other])
     offending = distance > MIRROR_TOLERANCE
     spread = float(np.nanmax(whole, initial=0.0) - np.nanmin(whole, initial=100.0))
-    finding = finding_of("mirror", component, bars, offending, known_where_told(whole, bars),
+    finding = finding_of("mirror", component, bars, offending, known_of_bars(whole, bars),
                     float(distance.max(initial=0.0)), bars.first,
                     f"{component.mirror} mirror, scores spread over {spread:.0f} points")  # fmt: skip
     if finding.holds and spread < MIRROR_SPREAD:
@@ -320,7 +320,7 @@ def continuity(component: Component, frame: MarketFrame, timeframe: Timeframe, *
     tolerated = int(RESTLESS_SHARE * len(bars))
     steep = _steepest(component, value)
     detail = f"{restless.mean():.3%} of bars move by more than a point; steepest slope {steep:.3f} of the declared"
-    return finding_of("continuity", component, bars, restless, known_where_told(whole, bars),
+    return finding_of("continuity", component, bars, restless, known_of_bars(whole, bars),
                  float(distance.max(initial=0.0)), bars.first, detail, tolerated,
                  also="" if steep <= 1.001 else "the scale is steeper than it declares")  # fmt: skip
 
@@ -356,7 +356,7 @@ def purity(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int |
     written = [name for name, values in bars.columns.items() if any_differing([values], [before[name]]).any()]
     also = f"it wrote to {', '.join(written)}" if written else "another symbol gets what was kept of this one" * mixed
     return finding_of(
-        "purity", node, bars, offending, known_where_told(first[0], bars), float(offending.sum()), bars.first,
+        "purity", node, bars, offending, known_of_bars(first[0], bars), float(offending.sum()), bars.first,
         "twice, with other markets in between", also=also,
     )  # fmt: skip
 
@@ -414,7 +414,7 @@ def epoch(node: Node, frame: MarketFrame, timeframe: Timeframe, *, block: int | 
     bars, shift = frame.bars(timeframe), _weeks(node, frame, timeframe, block)
     whole = points(node, outputs(node, frame, timeframe, block))
     distance = distances(whole, points(node, outputs(node, moved(frame, shift), timeframe, block)))
-    return finding_of("epoch", node, bars, distance > EPOCH_TOLERANCE, known_where_told(whole[0], bars),
+    return finding_of("epoch", node, bars, distance > EPOCH_TOLERANCE, known_of_bars(whole[0], bars),
                  float(distance.max(initial=0.0)), bars.first,
                  f"the same bars {shift // WEEK} weeks later")  # fmt: skip
 

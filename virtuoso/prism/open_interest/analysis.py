@@ -1,9 +1,9 @@
 """The open-interest room: what the positions of a market say at one moment, and why.
 
 1. `analyse` reads a frame as it was known at a moment: open interest counts from when it was published.
-2. Everything that moves with the bars is a node of the engine (features/interest.py), so that a moment of a batch, of
-   a replay and of a live session are one number. What stands at the end (liquidation levels, squeeze points) is drawn
-   from the bars of a fixed window (squeeze.py).
+2. Everything that moves with the bars is a node of the engine (features/derivatives/interest.py), so that a moment of a
+   batch, of a replay and of a live session are one number. What stands at the end (liquidation levels, squeeze points)
+   is drawn from the bars of a fixed window (squeeze.py).
 3. `OpenInterest` (report.py) holds the raw numbers and the sentences; what is not known is NaN, and `reasons`
    says why.
 
@@ -223,7 +223,7 @@ class _Reading:
         return [float(values[0]) if known[0] else NAN for values in arrays]
 
     def _silence(self, clock: Timeframe) -> str:
-        """Say why open interest is not known on a clock."""
+        """Return why open interest is not known on a clock."""
         bars, at = self.workspace.buffers(clock).bars, self._seen(clock)
         if not bars.first <= at < bars.end:
             return f"no {clock} bar has closed yet"

@@ -142,7 +142,7 @@ def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number
     known = float(face.coverage[0])
     rows = []
     for name, part in face.components.items():
-        arrays = part.blended()
+        arrays = part.arrays()
         score = float(arrays.score[0])
         weight = part.weight / total * float(arrays.coverage[0]) / known if known > 0.0 and score == score else 0.0
         timeframes = _timeframes(prism, workspace, part, number)
@@ -183,7 +183,7 @@ def _timeframes(
 
 
 def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int, dotted: str) -> str:
-    """Say why a component is not known at a base bar; empty where it is."""
+    """Return why a component is not known at a base bar; empty where it is."""
     face, _, name = dotted.partition(".")
     faces = faces_of(prism, workspace, number, aggregator.assemble(workspace, number, number + 1), aggregator)
     parts = faces[face].components if face in faces else {}
@@ -194,7 +194,7 @@ def why_unknown(prism: Prism, workspace: Workspace, aggregator: Aggregator, numb
 
 
 def _why_unknown(workspace: Workspace, part: ComponentScores, number: int) -> str:
-    """Say why a component of one base bar is not known."""
+    """Return why a component of one base bar is not known."""
     if np.isfinite(part.score[0]):
         return ""
     if part.missing:

@@ -17,7 +17,7 @@ from virtuoso.types import Array
 
 @dataclass(slots=True)
 class ComponentScores:
-    """One component on the base clock, its timeframes blended; `blend.Blended` describes its arrays.
+    """One component on the base clock, its timeframes aggregated; `ComponentArrays` describes them.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class ComponentScores:
         Within its face.
     missing : tuple of str
         Columns it needs that the frame does not carry; it is then not known anywhere.
-    blended : callable
+    arrays : callable
         Gives its arrays. Over a long history they are made when they are asked for, and only those of the component
         that was asked last are kept: what is to be used twice is best taken once.
     """
@@ -34,36 +34,36 @@ class ComponentScores:
     component: Component
     weight: float
     missing: tuple[str, ...]
-    blended: Callable[[], ComponentArrays]
+    arrays: Callable[[], ComponentArrays]
 
     @property
     def raw_score(self) -> Array:
         """Score before divergence, 0..100, shape (n_bars,)."""
-        return self.blended().raw_score
+        return self.arrays().raw_score
 
     @property
     def score(self) -> Array:
         """Score after divergence, 0..100, shape (n_bars,)."""
-        return self.blended().score
+        return self.arrays().score
 
     @property
     def divergence_bonus(self) -> Array:
         """Points that divergence adds, shape (n_bars,)."""
-        return self.blended().divergence_bonus
+        return self.arrays().divergence_bonus
 
     @property
     def divergence_kind(self) -> Codes:
         """Code of divergence.KINDS, shape (n_bars,)."""
-        return self.blended().divergence_kind
+        return self.arrays().divergence_kind
 
     @property
     def coverage(self) -> Array:
         """Weight of the timeframes that are known, 0..1, shape (n_bars,)."""
-        return self.blended().coverage
+        return self.arrays().coverage
 
 
 class _Asked:
-    """Components by their rows: all of them over a short stretch, else blended when asked for; the last one is kept."""
+    """Components by their rows: all of a short stretch, else aggregated when asked for; the last one is kept."""
 
     def __init__(self, parts: ComponentArrays | None, make: Callable[[int], ComponentArrays]) -> None:
         self._parts, self._make = parts, make

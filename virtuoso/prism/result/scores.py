@@ -125,7 +125,7 @@ class Scores:
                 named[f"{face.name}.{what}" if what != "score" else face.name] = getattr(face, what)
             for name, part in face.components.items():
                 dotted = f"{face.name}.{name}"
-                for what, array in part.blended()._asdict().items():
+                for what, array in part.arrays()._asdict().items():
                     named[f"{dotted}.{what}" if what != "score" else dotted] = array
         return named
 
@@ -156,7 +156,7 @@ class Scores:
         return explain(self.prism, self.workspace, self._aggregator, number)
 
     def reason(self, dotted: str, i: int) -> str:
-        """Say why a component is not known at the i-th scored bar; empty where it is."""
+        """Return why a component is not known at the i-th scored bar; empty where it is."""
         number = range(self.start, self.start + len(self))[i]
         return why_unknown(self.prism, self.workspace, self._aggregator, number, dotted)
 
@@ -184,11 +184,11 @@ class Scores:
             table[face.name] = face.score
             for name, part in face.components.items():
                 dotted = f"{face.name}.{name}"
-                blended = part.blended()
-                table[dotted] = blended.score
-                table[f"{dotted}.raw_score"] = blended.raw_score
-                table[f"{dotted}.divergence_bonus"] = blended.divergence_bonus
-                table[f"{dotted}.divergence_type"] = blended.divergence_kind
+                arrays = part.arrays()
+                table[dotted] = arrays.score
+                table[f"{dotted}.raw_score"] = arrays.raw_score
+                table[f"{dotted}.divergence_bonus"] = arrays.divergence_bonus
+                table[f"{dotted}.divergence_type"] = arrays.divergence_kind
         return table
 
     def _stretches(self) -> Iterator[Scores]:

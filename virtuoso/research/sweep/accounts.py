@@ -1,11 +1,11 @@
-"""The accounts of several configurations on the contract, walked from event to event.
+"""The accounts of several configurations, walked from event to event.
 
-Money moves where it moves in the portfolio backtest, so that events are those of `portfolio.run`, bit for bit:
+Money moves where it moves in a backtest, so that events are those of `backtest.engine.run`, bit for bit:
 
-1. Bars on which `contract.step` would do nothing are left out: nothing waits, nothing settles, and neither stop nor
+1. Bars on which `engine.step` would do nothing are left out: nothing waits, nothing settles, and neither stop nor
    target nor liquidation is reached.
 2. Ordinary bars, nearly all of the others, are passed by the same arithmetic without its detours (ordinary.py).
-3. For the rest `contract.step` is called, and `risk.admitted` for every order.
+3. For the rest `engine.step` is called, and `risk.admitted` for every order.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ import numpy as np
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.account.engine import leave, step
+from virtuoso.account.engine import lapse, leave, step
 from virtuoso.account.records import NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, admitted
 from virtuoso.account.state import Books
 from virtuoso.jit.kernel import inner, kernel, uncounted
-from virtuoso.research.sweep.decisions import Changes, Tried, reliability
+from virtuoso.research.sweep.decisions import Candidates, Changes, reliability
 from virtuoso.research.sweep.ordinary import (
-    Purse,
-    lapse_entry,
+    ONLY,
     liquidated_at,
     ordinary,
 )
@@ -49,7 +48,7 @@ from virtuoso.research.sweep.plans import (
     SLIPPED,
     TRADES,
     WON,
-    Drawn,
+    LevelTable,
     Market,
     Rule,
     draw,
@@ -62,7 +61,7 @@ from virtuoso.research.sweep.skip import (
     HALTED_AT,
     HELD,
     LEAST,
-    Ground,
+    BarSummaries,
     advance,
     mark,
     recorded,
@@ -71,14 +70,14 @@ from virtuoso.types import Array
 
 LIFE_SIZE, LIFE_PNL, LIFE_DOUBT = 0, 1, 2
 NOTHING, STEP, ORDER = range(3)
-"""What is due where ordinary bars end: nothing, a step of the contract, an order."""
+"""What is due where ordinary bars end: nothing, a step of the engine, an order."""
 
 
-class Money(NamedTuple):
-    """The account, the same for every configuration; see `portfolio.Account`."""
+class AccountTerms(NamedTuple):
+    """Terms of the account, the same for every configuration; see `backtest.engine.Account`."""
 
     cash: float
-    terms: Array
+    rates: Array
     tiers: Array
     rules: Array
     limits: Limits
@@ -87,8 +86,8 @@ class Money(NamedTuple):
     pessimistic: bool
 
 
-class Asked(NamedTuple):
-    """What `admitted` is asked with beside the account: the last mark, closes of other instruments, and counters."""
+class Admission(NamedTuple):
+    """Arguments of `admitted` beside the account: the last mark, closes of other instruments, and counters."""
 
     prices: Array
     closes: Array
@@ -137,52 +136,66 @@ class Accounts(NamedTuple):
 
 
 @kernel
-def by_contract(
-    market: Market, rule: Rule, money: Money, drawn: Drawn, tried: Tried, measures: Array, changes: Changes, start: int,
-    stop: int, accounts: Accounts, found: Array, daily: Array,
+def walk_accounts(
+    market: Market, rule: Rule, terms: AccountTerms, levels: LevelTable, candidates: Candidates, measures: Array,
+    changes: Changes, start: int, stop: int, accounts: Accounts, figures: Array, daily: Array,
 ) -> None:  # fmt: skip
     """Trade the decisions of several configurations over the bars [start, stop).
 
     Parameters
     ----------
-    market, rule, money, drawn, tried
+    market, rule, terms, levels, candidates
     measures : Array, shape (n, 9)
     changes : Changes
         Over these bars.
     start, stop : int
     accounts : Accounts
         Changed.
-    found : Array, shape (n, len(FOUND))
+    figures : Array, shape (n, len(FIGURES))
         Changed.
     daily : Array, quote currency, shape (n, n_days)
         Written: equity at the end of each day.
     """
     plan, counts = np.zeros(PLAN_COLUMNS), np.zeros(len(LIMITS), np.int64)
-    asked = Asked(np.zeros(1), np.zeros((0, 1)), counts, counts.copy(), counts.copy())
+    admission = Admission(np.zeros(1), np.zeros((0, 1)), counts, counts.copy(), counts.copy())
     for k in range(len(measures)):
         t, d, due = start, 0, NOTHING
         while t < stop or due != NOTHING:
             t, d, due = _pass_ordinary(
-                market, rule, money, drawn, measures, changes, k, t, d, due == STEP, stop, accounts, plan, found, daily
+                market,
+                rule,
+                terms,
+                levels,
+                measures,
+                changes,
+                k,
+                t,
+                d,
+                due == STEP,
+                stop,
+                accounts,
+                plan,
+                figures,
+                daily,
             )
             if due == STEP:
-                _step(market, money, accounts, k, t)
+                _step(market, terms, accounts, k, t)
             elif due == ORDER:
-                _order(market, money, drawn, tried, accounts, k, t - 1, float(changes.to[k, d]), plan, asked)
+                _order(market, terms, levels, candidates, accounts, k, t - 1, float(changes.to[k, d]), plan, admission)
                 d += 1
         accounts.decided[k] += d
         own, record = accounts.positions[k, 0], accounts.record[k]
-        found[k, HELD_BARS], found[k, DRAWDOWN] = record[HELD], record[DEEPEST]
-        found[k, HALTED], found[k, EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, accounts.wallet[k, 0]
-        found[k, HALTED_ON], found[k, HALTED_EQUITY] = record[FIRST_HALT], record[FIRST_EQUITY]
+        figures[k, HELD_BARS], figures[k, DRAWDOWN] = record[HELD], record[DEEPEST]
+        figures[k, HALTED], figures[k, EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, accounts.wallet[k, 0]
+        figures[k, HALTED_ON], figures[k, HALTED_EQUITY] = record[FIRST_HALT], record[FIRST_EQUITY]
         if own[s.SIZE] != 0.0:
-            found[k, EQUITY] += own[s.SIZE] * (market.ground.bars[stop - 1, LEAST] - own[s.ENTRY])
+            figures[k, EQUITY] += own[s.SIZE] * (market.summaries.bars[stop - 1, LEAST] - own[s.ENTRY])
 
 
 @uncounted
 def _pass_ordinary(
-    market: Market, rule: Rule, money: Money, drawn: Drawn, measures: Array, changes: Changes, k: int, t: int, d: int,
-    stepped: bool, stop: int, accounts: Accounts, plan: Array, found: Array, daily: Array,
+    market: Market, rule: Rule, terms: AccountTerms, levels: LevelTable, measures: Array, changes: Changes, k: int,
+    t: int, d: int, stepped: bool, stop: int, accounts: Accounts, plan: Array, figures: Array, daily: Array,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Walk one account from a bar and a decision on; over a bar that has been stepped over, it is closed first.
 
@@ -192,17 +205,17 @@ def _pass_ordinary(
         The bar and the decision that were come to, and what is due there: a STEP over the bar, an ORDER for the
         decision of the close before it, or NOTHING any more.
     """
-    ground, at, to, count = market.ground, changes.at[k], changes.to[k], changes.counts[k]
-    own, order, wallet = accounts.positions[k, 0], accounts.orders[k, 0], accounts.wallet[k]
-    purse = Purse(own, order, wallet, accounts.events, accounts.written)
-    record, limit = accounts.record[k], money.limits.max_drawdown
+    summaries, at, to, count = market.summaries, changes.at[k], changes.to[k], changes.counts[k]
+    books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
+    own, order, wallet = books.positions[0], books.orders[0], books.wallet
+    record, limit = accounts.record[k], terms.limits.max_drawdown
     while True:
         if stepped:
-            _close(market, money, accounts, purse, k, t, found, daily)
+            _close(market, terms, accounts, books, k, t, figures, daily)
             t, stepped = t + 1, False
         if d < count and at[d] == t - 1:
             side, rank = float(to[d]), float(accounts.decided[k] + d)
-            if side != 0.0 and not draw(drawn, at[d], side, measures[k], rule, plan):
+            if side != 0.0 and not draw(levels, at[d], side, measures[k], rule, plan):
                 side = 0.0
             if side * own[s.SIZE] > 0.0:  # it is there already: what still waited is called off
                 order[s.CLOSE_FIRST], order[s.QUANTITY], order[s.LIMIT] = 0.0, 0.0, np.nan
@@ -215,52 +228,54 @@ def _pass_ordinary(
             return t, d, NOTHING
         until = min(at[d] + 1, stop) if d < count else stop
         idle = own[s.SIZE] == 0.0 and order[s.QUANTITY] == 0.0
-        if idle and money.halt and money.reset == 0 and record[HALTED_AT] >= 0.0:
+        if idle and terms.halt and terms.reset == 0 and record[HALTED_AT] >= 0.0:
             d, until = count, stop  # nothing is entered any more
         event, least, most, called = until, 0.0, 0.0, 0.0
         if own[s.SIZE] != 0.0:
-            called = liquidated_at(money.tiers[0], own[s.SIZE], own[s.ENTRY], own[s.MARGIN])
+            called = liquidated_at(terms.tiers[0], own[s.SIZE], own[s.ENTRY], own[s.MARGIN])
         if order[s.QUANTITY] != 0.0 or order[s.CLOSE_FIRST] != 0.0:
             event = t
         elif own[s.SIZE] != 0.0:
-            event, least, most = _event_of(ground, own, called, t, until)
-        mark(ground, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, money.reset, record, daily[k])
+            event, least, most = _event_of(summaries, own, called, t, until)
+        mark(
+            summaries, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, terms.reset, record, daily[k]
+        )
         t = event
         if event < until:
             if not ordinary(
-                market.first + t, t, ground, market.bars, money.terms[0], money.tiers[0], called, purse,
-                money.pessimistic,
+                market.first + t, t, summaries, market.bars, terms.rates[0], terms.tiers[0], called, books,
+                terms.pessimistic,
             ):  # fmt: skip
                 return t, d, STEP
             stepped = True
 
 
 @inner
-def _step(market: Market, money: Money, accounts: Accounts, k: int, t: int) -> None:
-    """Let the contract step over a bar that is not ordinary."""
+def _step(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t: int) -> None:
+    """Let the engine step over a bar that is not ordinary."""
     books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
-    own, only = books.positions[0], int(np.int64(0))  # a literal would be compiled once more
-    step(market.first + t, market.bars[t], money.terms, money.tiers, books, True, money.pessimistic)
+    own = books.positions[0]
+    step(market.first + t, market.bars[t], terms.rates, terms.tiers, books, True, terms.pessimistic)
     if t == market.last and t < len(market.bars) - 1 and own[s.SIZE] != 0.0:  # delisted: settled at its last mark
-        price, taker = market.ground.bars[t, LEAST], money.terms[0, s.TAKER]
-        leave(market.first + t, only, float(r.CLOSED), own[s.SIZE], price, 0.0, taker, books, True)
+        price, taker = market.summaries.bars[t, LEAST], terms.rates[0, s.TAKER]
+        leave(market.first + t, ONLY, float(r.CLOSED), own[s.SIZE], price, 0.0, taker, books, True)
 
 
 @uncounted
 def _close(
-    market: Market, money: Money, accounts: Accounts, purse: Purse, k: int, t: int, found: Array, daily: Array
+    market: Market, terms: AccountTerms, accounts: Accounts, books: Books, k: int, t: int, figures: Array, daily: Array
 ) -> None:
     """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
 
     A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
     """
-    own, close, record = purse.own, market.ground.bars[t, LEAST], accounts.record[k]
-    limit, size, entry, wallet = money.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], purse.wallet[0]
-    mark(market.ground, t, t + 1, close, close, wallet, size, entry, limit, money.reset, record, daily[k])
-    if money.halt and record[HALTED_AT] >= 0.0:
-        lapse_entry(market.first + t, purse)
+    own, close, record = books.positions[0], market.summaries.bars[t, LEAST], accounts.record[k]
+    limit, size, entry, wallet = terms.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], books.wallet[0]
+    mark(market.summaries, t, t + 1, close, close, wallet, size, entry, limit, terms.reset, record, daily[k])
+    if terms.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
+        lapse(market.first + t, ONLY, books)
     written, room = accounts.written[0], len(accounts.events)
-    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], found[k])
+    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k])
     if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 
@@ -282,29 +297,29 @@ def _write(order: Array, side: float, plan: Array, rank: float, number: int, rul
 
 @uncounted
 def _order(
-    market: Market, money: Money, drawn: Drawn, tried: Tried, accounts: Accounts, k: int, t: int, side: float,
-    plan: Array, asked: Asked,
+    market: Market, terms: AccountTerms, levels: LevelTable, candidates: Candidates, accounts: Accounts, k: int, t: int,
+    side: float, plan: Array, admission: Admission,
 ) -> None:  # fmt: skip
-    """Ask for the size of an order that was decided at the close of a bar."""
-    positions, orders, prices = accounts.positions[k], accounts.orders[k], asked.prices
-    prices[0] = market.ground.bars[t, LEAST]
+    """Size an order that was decided at the close of a bar."""
+    positions, orders, prices = accounts.positions[k], accounts.orders[k], admission.prices
+    prices[0] = market.summaries.bars[t, LEAST]
     own, equity = positions[0], accounts.wallet[k, 0]
     if own[s.SIZE] != 0.0:
         equity += own[s.SIZE] * (prices[0] - own[s.ENTRY])
     trusted = reliability(
-        market.points[t], market.coverage[market.run[t]], market.gates[t], market.face, tried.shares[k],
-        tried.face_weights[k],
+        market.points[t], market.coverage[market.run[t]], market.gates[t], market.face, candidates.shares[k],
+        candidates.face_weights[k],
     )  # fmt: skip
-    price = drawn.table[drawn.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
+    price = levels.table[levels.row_of[t], PRICE] if np.isnan(plan[PLAN_LIMIT]) else plan[PLAN_LIMIT]
     orders[0, s.QUANTITY] = admitted(
-        0, side, price, plan[PLAN_STOP], trusted, equity, money.halt and accounts.record[k, HALTED_AT] >= 0.0,
-        asked.closes, prices, orders, positions, money.limits, money.rules, False, asked.refused, asked.cut,
-        asked.unknown,
+        0, side, price, plan[PLAN_STOP], trusted, equity, terms.halt and accounts.record[k, HALTED_AT] >= 0.0,
+        admission.closes, prices, orders, positions, terms.limits, terms.rules, False, admission.refused, admission.cut,
+        admission.unknown,
     )  # fmt: skip
 
 
 @uncounted
-def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
+def _event_of(summaries: BarSummaries, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
     """First bar on which something may happen to what is held; least and greatest close of those before it."""
     nearest = np.inf
     for k in range(3):
@@ -313,17 +328,17 @@ def _event_of(ground: Ground, own: Array, called: float, t: int, stop: int) -> t
     below, above, mark_below, mark_above = own[s.STOP], nearest, called, np.inf
     if own[s.SIZE] < 0.0:
         below, above, mark_below, mark_above = -nearest, own[s.STOP], -np.inf, called
-    return advance(ground, t, stop, below, above, mark_below, mark_above)
+    return advance(summaries, t, stop, below, above, mark_below, mark_above)
 
 
 @uncounted
-def _count(events: Array, seen: int, written: int, life: Array, found: Array) -> int:
-    """Add up what new events cost, and what each position brought that ends with them; gives the events so far."""
+def _count(events: Array, seen: int, written: int, life: Array, figures: Array) -> int:
+    """Add up what new events cost, and what each position brought that ends with them; return the events so far."""
     for e in range(seen, written):
         kind = events[e, s.EVENT_KIND]
-        found[FEES] += events[e, s.EVENT_FEE]
-        found[SLIPPED] += events[e, s.EVENT_SLIPPAGE]
-        found[FUNDING] += events[e, s.EVENT_FUNDING]
+        figures[FEES] += events[e, s.EVENT_FEE]
+        figures[SLIPPED] += events[e, s.EVENT_SLIPPAGE]
+        figures[FUNDING] += events[e, s.EVENT_FUNDING]
         if kind > r.FUNDED:
             continue
         life[LIFE_SIZE] += events[e, s.EVENT_SIZE]
@@ -331,12 +346,12 @@ def _count(events: Array, seen: int, written: int, life: Array, found: Array) ->
         life[LIFE_DOUBT] = max(life[LIFE_DOUBT], events[e, s.EVENT_AMBIGUOUS])
         if life[LIFE_SIZE] == 0.0 and kind != r.ENTERED and kind != r.FUNDED:
             pnl = life[LIFE_PNL]
-            found[TRADES] += 1.0
-            found[AMBIGUOUS] += life[LIFE_DOUBT]
+            figures[TRADES] += 1.0
+            figures[AMBIGUOUS] += life[LIFE_DOUBT]
             if pnl > 0.0:
-                found[WON] += 1.0
-                found[GAINED] += pnl
+                figures[WON] += 1.0
+                figures[GAINED] += pnl
             else:
-                found[LOST] -= pnl
+                figures[LOST] -= pnl
             life[:] = 0.0
     return written

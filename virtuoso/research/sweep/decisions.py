@@ -2,7 +2,7 @@
 
 1. The sums of a block of bars (weight x score x coverage) are made for several configurations by one product of
    matrices in single precision. It decides nothing: a sum is trusted only if it lies further from every threshold than
-   its rounding can be, whatever the order of summation (`guard_of`).
+   its rounding can be, whatever the order of summation (`error_bound`).
 2. While a rule is neutral, bars that reach no threshold to enter are passed over; while it is not, bars that are
    certain to stay are. Bars are flagged by vector instructions and passed over eight at a time.
 3. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order
@@ -41,8 +41,8 @@ Words = NDArray[np.uint64]
 Sides = NDArray[np.int8]
 
 
-class Facts(NamedTuple):
-    """What is known of every bar; see `Panel`."""
+class Inputs(NamedTuple):
+    """What is known of every bar; see `ScoreMatrix`."""
 
     points: Array
     singles: Single
@@ -51,7 +51,7 @@ class Facts(NamedTuple):
     face: Rows
 
 
-class Tried(NamedTuple):
+class Candidates(NamedTuple):
     """Configurations, one row each.
 
     Attributes
@@ -91,7 +91,7 @@ class Changes(NamedTuple):
         return cls(np.zeros((n, 2), dtype=np.int64), at, to, np.zeros(n, dtype=np.int64))
 
 
-class Desk(NamedTuple):
+class Scratch(NamedTuple):
     """What is worked on: the sums of a block, and flags of the bars that may enter (hot) or may leave (loose)."""
 
     sums: Single
@@ -101,24 +101,24 @@ class Desk(NamedTuple):
     loose_words: Words
 
 
-def guard_of(components: int) -> float:
+def error_bound(components: int) -> float:
     """Points by which a weighted sum in single precision may be off: every rounding of it, twice."""
     return 2.0 * (components + 8) * EPSILON * 100.0
 
 
 @kernel
 def decide(
-    facts: Facts, tried: Tried, age: int, guard: float, first: int, last: int, lead: int, changes: Changes
+    inputs: Inputs, candidates: Candidates, age: int, bound: float, first: int, last: int, lead: int, changes: Changes
 ) -> None:
     """Find where the state of each configuration changes within some blocks of bars.
 
     Parameters
     ----------
-    facts : Facts
-    tried : Tried
+    inputs : Inputs
+    candidates : Candidates
     age : int, bars
         How long an entry lives.
-    guard : float, points
+    bound : float, points
     first, last : int
         From which block on, and before which one.
     lead : int
@@ -126,22 +126,35 @@ def decide(
     changes : Changes
         Written.
     """
-    n, components = tried.shares.shape
+    n, components = candidates.shares.shape
     weights, sums = np.empty((n, components), np.float32), np.empty((TOGETHER, BLOCK), np.float32)
     for k in range(n):
         for c in range(components):
-            weights[k, c] = tried.shares[k, c] * tried.face_weights[k, facts.face[c]]
+            weights[k, c] = candidates.shares[k, c] * candidates.face_weights[k, inputs.face[c]]
     hot, loose = np.zeros(BLOCK // WORD, np.uint64), np.zeros(BLOCK // WORD, np.uint64)
-    desk = Desk(sums, hot.view(np.bool_), hot, loose.view(np.bool_), loose)
-    known, known_of, limits, singles = np.empty(n), np.full(n, -1), np.empty((n, MIN_COVERAGE)), facts.singles
-    run, edges = int(np.searchsorted(facts.edges, first * BLOCK, side="right")) - 1, facts.edges
+    scratch = Scratch(sums, hot.view(np.bool_), hot, loose.view(np.bool_), loose)
+    known, known_of, limits, singles = np.empty(n), np.full(n, -1), np.empty((n, MIN_COVERAGE)), inputs.singles
+    run, edges = int(np.searchsorted(inputs.edges, first * BLOCK, side="right")) - 1, inputs.edges
     changes.counts[:] = 0
     for block in range(first, last):
-        end = min((block + 1) * BLOCK, len(facts.points))
+        end = min((block + 1) * BLOCK, len(inputs.points))
         for lot in range(0, n, TOGETHER):
             np.dot(weights[lot : lot + TOGETHER], singles[block], sums[: min(TOGETHER, n - lot)])
             _decide_lot(
-                facts, tried, age, guard, block * BLOCK, end, run, lot, lead, known, known_of, limits, desk, changes
+                inputs,
+                candidates,
+                age,
+                bound,
+                block * BLOCK,
+                end,
+                run,
+                lot,
+                lead,
+                known,
+                known_of,
+                limits,
+                scratch,
+                changes,
             )
         while edges[run + 1] <= end and run + 2 < len(edges):
             run += 1
@@ -149,37 +162,51 @@ def decide(
 
 @uncounted
 def _decide_lot(
-    facts: Facts, tried: Tried, age: int, guard: float, begin: int, end: int, run: int, lot: int, lead: int,
-    known: Array, known_of: Rows, limits: Array, desk: Desk, changes: Changes,
+    inputs: Inputs, candidates: Candidates, age: int, bound: float, begin: int, end: int, run: int, lot: int, lead: int,
+    known: Array, known_of: Rows, limits: Array, scratch: Scratch, changes: Changes,
 ) -> None:  # fmt: skip
     """Follow the rules of the configurations whose sums over a block were made together."""
-    for k in range(lot, min(lot + TOGETHER, len(tried.shares))):
-        start, r, sums = begin, run, desk.sums[k - lot]
+    for k in range(lot, min(lot + TOGETHER, len(candidates.shares))):
+        start, r, sums = begin, run, scratch.sums[k - lot]
         while start < end:
-            stop = min(facts.edges[r + 1], end)
+            stop = min(inputs.edges[r + 1], end)
             if known_of[k] != r:
-                known[k], known_of[k] = _weight(facts, tried, k, r), r
-                _widen(tried.thresholds[k], known[k], limits[k])
-            most, least = limits[k, BULL_ENTER] - guard, limits[k, BEAR_ENTER] + guard
-            if _heat(sums, most * known[k], least * known[k], desk.hot) or changes.states[k, SIDE] != 0:
+                known[k], known_of[k] = _weight(inputs, candidates, k, r), r
+                _widen(candidates.thresholds[k], known[k], limits[k])
+            most, least = limits[k, BULL_ENTER] - bound, limits[k, BEAR_ENTER] + bound
+            if _heat(sums, most * known[k], least * known[k], scratch.hot) or changes.states[k, SIDE] != 0:
                 _follow(
-                    facts, tried, limits[k], desk, sums, changes, k, r, known[k], age, guard, begin, start, stop, lead
+                    inputs,
+                    candidates,
+                    limits[k],
+                    scratch,
+                    sums,
+                    changes,
+                    k,
+                    r,
+                    known[k],
+                    age,
+                    bound,
+                    begin,
+                    start,
+                    stop,
+                    lead,
                 )
             start, r = stop, r + 1
 
 
 @uncounted
-def _weight(facts: Facts, tried: Tried, k: int, r: int) -> float:
+def _weight(inputs: Inputs, candidates: Candidates, k: int, r: int) -> float:
     """Weight that is known over a run, as the prism sums it; -1 where it is too little to go by."""
-    face, coverage, shares, total, c = facts.face, facts.coverage, tried.shares, 0.0, 0
-    for f in range(tried.face_weights.shape[1]):
+    face, coverage, shares, total, c = inputs.face, inputs.coverage, candidates.shares, 0.0, 0
+    for f in range(candidates.face_weights.shape[1]):
         known = 0.0
         while c < len(face) and face[c] == f:
             known += shares[k, c] * coverage[r, c]
             c += 1
         if known > 0.0:
-            total += tried.face_weights[k, f] * known
-    return total if total > 0.0 and total >= tried.thresholds[k, MIN_COVERAGE] else -1.0
+            total += candidates.face_weights[k, f] * known
+    return total if total > 0.0 and total >= candidates.thresholds[k, MIN_COVERAGE] else -1.0
 
 
 @uncounted
@@ -192,8 +219,8 @@ def _widen(thresholds: Array, known: float, limits: Array) -> None:
 
 @uncounted
 def _follow(
-    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, changes: Changes, k: int, r: int,
-    known: float, age: int, guard: float, begin: int, start: int, stop: int, lead: int,
+    inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, changes: Changes, k: int,
+    r: int, known: float, age: int, bound: float, begin: int, start: int, stop: int, lead: int,
 ) -> None:  # fmt: skip
     """Follow the rule of one configuration through the bars [start, stop) of one run and one block."""
     side, since = changes.states[k, SIDE], changes.states[k, SINCE]
@@ -203,16 +230,18 @@ def _follow(
             _change(changes, k, start - lead, 0)
         return
     if side != 0:
-        _loosen(sums[:n], i, side, limits, known, guard, desk.loose)
+        _loosen(sums[:n], i, side, limits, known, bound, scratch.loose)
     while True:
         if side == 0:
-            i = _next(desk.hot, desk.hot_words, i, n)
+            i = _next(scratch.hot, scratch.hot_words, i, n)
         else:
-            i, since = _stay(facts, tried, limits, desk, sums, k, r, known, age, guard, begin, start, i, n, side, since)
+            i, since = _stay(
+                inputs, candidates, limits, scratch, sums, k, r, known, age, bound, begin, start, i, n, side, since
+            )
         if i >= n:
             break
         t, now = begin + i, 0
-        value = _value(facts, tried, limits, k, r, t, sums[i] / known, guard)
+        value = _value(inputs, candidates, limits, k, r, t, sums[i] / known, bound)
         if value >= limits[BULL_ENTER]:
             now, since = 1, t
         elif value <= limits[BEAR_ENTER]:
@@ -226,7 +255,7 @@ def _follow(
             side = now
             _change(changes, k, t - lead, side)
             if side != 0:
-                _loosen(sums[:n], i, side, limits, known, guard, desk.loose)
+                _loosen(sums[:n], i, side, limits, known, bound, scratch.loose)
     changes.states[k, SINCE] = since
 
 
@@ -252,10 +281,10 @@ def _heat(sums: Single, most: float, least: float, hot: Flags) -> bool:
 
 
 @uncounted
-def _loosen(sums: Single, start: int, side: int, limits: Array, known: float, guard: float, loose: Flags) -> None:
+def _loosen(sums: Single, start: int, side: int, limits: Array, known: float, bound: float, loose: Flags) -> None:
     """Flag the bars from one on that may leave a side."""
     sign, leave = np.float32(side), limits[BULL_LEAVE] if side > 0 else -limits[BEAR_LEAVE]
-    rest, flags, least = sums[start:], loose[start:], np.float32((leave + guard) * known)
+    rest, flags, least = sums[start:], loose[start:], np.float32((leave + bound) * known)
     for i in range(len(rest)):
         flags[i] = sign * rest[i] <= least
 
@@ -273,21 +302,21 @@ def _next(flags: Flags, words: Words, i: int, n: int) -> int:
 
 @uncounted
 def _stay(
-    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, k: int, r: int, known: float, age: int,
-    guard: float, begin: int, start: int, i: int, n: int, side: int, since: int,
+    inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, k: int, r: int, known: float,
+    age: int, bound: float, begin: int, start: int, i: int, n: int, side: int, since: int,
 ) -> tuple[int, int]:  # fmt: skip
     """First bar from i on that may leave a side, or n; and the last bar that is known to have entered it before.
 
     Entries are looked for from the start of the run on: between them and i there may be a bar that nearly left.
     """
-    loose = _next(desk.loose, desk.loose_words, i, n)
+    loose = _next(scratch.loose, scratch.loose_words, i, n)
     while True:
         lapses = since + age - begin
         if loose < n and loose < lapses:
             return loose, since
         end = min(loose, lapses)
         first = max(since + 1, start) - begin
-        last = _last_entry(facts, tried, limits, desk, sums, k, r, known, guard, begin, first, end, side)
+        last = _last_entry(inputs, candidates, limits, scratch, sums, k, r, known, bound, begin, first, end, side)
         if last < 0:
             return end, since
         since = begin + last
@@ -297,18 +326,18 @@ def _stay(
 
 @uncounted
 def _last_entry(
-    facts: Facts, tried: Tried, limits: Array, desk: Desk, sums: Single, k: int, r: int, known: float, guard: float,
-    begin: int, first: int, end: int, side: int,
+    inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, k: int, r: int, known: float,
+    bound: float, begin: int, first: int, end: int, side: int,
 ) -> int:  # fmt: skip
     """Last bar of [first, end) that reaches the threshold to enter a side, or -1; no bar may reach the other one."""
     i = end
     while i > first:
-        if i % WORD == 0 and i - WORD >= first and desk.hot_words[i // WORD - 1] == 0:
+        if i % WORD == 0 and i - WORD >= first and scratch.hot_words[i // WORD - 1] == 0:
             i -= WORD
             continue
         i -= 1
-        if desk.hot[i]:
-            value = _value(facts, tried, limits, k, r, begin + i, sums[i] / known, guard)
+        if scratch.hot[i]:
+            value = _value(inputs, candidates, limits, k, r, begin + i, sums[i] / known, bound)
             if value >= limits[BULL_ENTER] if side > 0 else value <= limits[BEAR_ENTER]:
                 return i
     return -1
@@ -316,15 +345,17 @@ def _last_entry(
 
 @uncounted
 def _value(
-    facts: Facts, tried: Tried, limits: Array, k: int, r: int, t: int, value: float, guard: float
+    inputs: Inputs, candidates: Candidates, limits: Array, k: int, r: int, t: int, value: float, bound: float
 ) -> float:  # fmt: skip
     """Confluence of a bar, as the prism has it where single precision cannot tell on which side of a threshold."""
     near = np.inf
     for limit in range(MIN_COVERAGE):
         near = min(near, abs(value - limits[limit]))
-    if near > guard:
+    if near > bound:
         return value
-    return confluence(facts.points[t], facts.coverage[r], facts.face, tried.shares[k], tried.face_weights[k])[0]
+    return confluence(
+        inputs.points[t], inputs.coverage[r], inputs.face, candidates.shares[k], candidates.face_weights[k]
+    )[0]
 
 
 @uncounted

@@ -14,7 +14,7 @@ import numpy as np
 from virtuoso.jit.kernel import kernel, uncounted
 from virtuoso.research.sweep.decisions import Changes
 from virtuoso.research.sweep.scores import Rows, Steps
-from virtuoso.research.sweep.skip import Ground
+from virtuoso.research.sweep.skip import BarSummaries
 from virtuoso.types import Array
 
 # columns of a chart: close, ATR, then levels below and above, nearest first
@@ -24,7 +24,7 @@ BUFFER, LEAST, MOST, MIN_TARGET, GAP, REACH, FIRST_R = 0, 1, 2, 3, 4, 5, 6
 # columns of a plan
 PLAN_LIMIT, PLAN_STOP, PLAN_TARGET, PLAN_SIZE, PLAN_COLUMNS = 0, 1, 2, 5, 8
 
-FOUND = (
+FIGURES = (
     "trades", "won", "gained", "lost", "fees", "funding", "slippage", "ambiguous", "held", "equity", "max_drawdown",
     "halted", "halted_on", "halted_equity",
 )  # fmt: skip
@@ -39,7 +39,7 @@ class Market(NamedTuple):
 
     Attributes
     ----------
-    ground : Ground
+    summaries : BarSummaries
     bars : Array, shape (n_bars, 1, BAR_COLUMNS)
         As the contract takes them.
     first, last : int
@@ -51,7 +51,7 @@ class Market(NamedTuple):
     face : array of int64
     """
 
-    ground: Ground
+    summaries: BarSummaries
     bars: Array
     first: int
     last: int
@@ -62,7 +62,7 @@ class Market(NamedTuple):
     face: Rows
 
 
-class Drawn(NamedTuple):
+class LevelTable(NamedTuple):
     """Charts that have been read.
 
     Attributes
@@ -97,12 +97,12 @@ class Rule(NamedTuple):
 
 
 @uncounted
-def draw(drawn: Drawn, t: int, side: float, measures: Array, rule: Rule, plan: Array) -> bool:
+def draw(levels: LevelTable, t: int, side: float, measures: Array, rule: Rule, plan: Array) -> bool:
     """Draw entry, stop and targets of one entry; says whether there is a plan.
 
     Parameters
     ----------
-    drawn : Drawn
+    levels : LevelTable
     t : int
         Bar at whose close it is decided.
     side : float
@@ -112,7 +112,7 @@ def draw(drawn: Drawn, t: int, side: float, measures: Array, rule: Rule, plan: A
     plan : Array, shape (PLAN_COLUMNS,)
         Written.
     """
-    chart = drawn.table[drawn.row_of[t]]
+    chart = levels.table[levels.row_of[t]]
     depth = (len(chart) - BELOW) // 2
     price, atr = chart[PRICE], chart[ATR]
     if not (np.isfinite(atr) and np.isfinite(price)):
@@ -145,10 +145,10 @@ def draw(drawn: Drawn, t: int, side: float, measures: Array, rule: Rule, plan: A
 def undrawn(changes: Changes, row_of: Steps) -> Rows:
     """Bars of decisions to enter whose chart has not been read yet; some of them more than once."""
     at, to, counts = changes.at, changes.to, changes.counts
-    found, n = np.empty(counts.sum(), np.int64), 0
+    figures, n = np.empty(counts.sum(), np.int64), 0
     for k in range(len(counts)):
         for d in range(counts[k]):
             if to[k, d] != 0 and row_of[at[k, d]] < 0:
-                found[n] = at[k, d]
+                figures[n] = at[k, d]
                 n += 1
-    return found[:n]
+    return figures[:n]

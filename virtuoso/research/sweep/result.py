@@ -17,7 +17,7 @@ from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FOUND
+from virtuoso.research.sweep.plans import FIGURES
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.tracking.experiments import sharpes
 from virtuoso.research.tracking.run import Run
@@ -53,7 +53,7 @@ class SweepResult(Run):
     scores : Scores
     configurations : Configurations
     cash : float, quote currency
-    found : Array, shape (n_configurations, len(FOUND))
+    figures : Array, shape (n_configurations, len(FIGURES))
     daily : Array, quote currency, shape (n_configurations, n_days)
         Equity at the end of each whole day.
     config : mapping
@@ -68,7 +68,7 @@ class SweepResult(Run):
     scores: Scores = field(repr=False)
     configurations: Configurations
     cash: float
-    found: Array = field(repr=False)
+    figures: Array = field(repr=False)
     daily: Array = field(repr=False)
     config: Mapping[str, object] = field(default_factory=dict, repr=False)
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -76,7 +76,7 @@ class SweepResult(Run):
     halt: bool = False
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.figures)
 
     def __repr__(self) -> str:
         frame, density = self.scores.frame, float(self.column("trades").mean())
@@ -89,8 +89,8 @@ class SweepResult(Run):
         return "\n".join((repr(self), *self.recorded_lines()))
 
     def column(self, name: str) -> Array:
-        """A column of `FOUND`, shape (n_configurations,)."""
-        values: Array = self.found[:, FOUND.index(name)]
+        """A column of `FIGURES`, shape (n_configurations,)."""
+        values: Array = self.figures[:, FIGURES.index(name)]
         return values
 
     @cached_property

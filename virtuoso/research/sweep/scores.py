@@ -1,4 +1,4 @@
-"""The panel: component scores of one market laid out for a sweep, the same for every configuration.
+"""The score matrix: component scores of one market laid out for a sweep, the same for every configuration.
 
 1. `points` holds every component's score of a bar side by side: a bar is decided exactly from one row of it.
 2. Coverage hardly ever changes: it is kept a *run*, a stretch of bars on which that of every component stays the same.
@@ -27,7 +27,7 @@ Steps = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScoreMatrix:
     """Component scores of a stretch of base bars.
 
     Attributes
@@ -66,7 +66,7 @@ class Panel:
         return len(self.points)
 
     @classmethod
-    def of(cls, scores: Scores, settings: SignalSettings) -> Panel:
+    def of(cls, scores: Scores, settings: SignalSettings) -> ScoreMatrix:
         """Lay out scores, with the bars before them that the rule remembers.
 
         Raises
@@ -122,5 +122,5 @@ def _known(parts: list[Scores]) -> list[tuple[int, int, str, str]]:
 
 def _component(parts: list[Scores], face: str, name: str) -> tuple[Array, Array]:
     """Score and coverage of one component over all parts, copied."""
-    blended = [part.faces[face].components[name].blended() for part in parts]
+    blended = [part.faces[face].components[name].arrays() for part in parts]
     return np.concatenate([one.score for one in blended]), np.concatenate([one.coverage for one in blended])

@@ -1,7 +1,7 @@
 """Walking over bars on which nothing can happen: summaries of 8 and of 64 bars that are proved equal to every bar.
 
 1. `advance` passes over bars that reach neither stop nor target nor liquidation, and in which no funding settles.
-   A bar more than needed changes nothing: what is found is stepped through by the books. A bar less would be a fault.
+   To stop at a bar too early costs a step and changes nothing; to pass over one too many would be a fault.
 2. `mark` follows equity from close to close: peak, deepest drawdown, halt, days. Between two events equity is monotone
    in the price, so the least and greatest close of the bars that were passed over tell what any of them did to it.
    Only where their order matters are they looked at one by one.
@@ -33,8 +33,8 @@ bars at whose close something was held, days that have ended, bar of the first h
 RECORD_COLUMNS = 8
 
 
-class Ground(NamedTuple):
-    """What is walked over, the same for every configuration.
+class BarSummaries(NamedTuple):
+    """Bars and their extremes over 8 and 64 bars, the same for every configuration.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Ground(NamedTuple):
     days: NDArray[np.int64]
 
 
-def ground_of(reach: Array, close: Array, opened: Array, days: NDArray[np.int64]) -> Ground:
+def summarised(reach: Array, close: Array, opened: Array, days: NDArray[np.int64]) -> BarSummaries:
     """Lay out rows and summarise them.
 
     Parameters
@@ -63,12 +63,12 @@ def ground_of(reach: Array, close: Array, opened: Array, days: NDArray[np.int64]
     close : Array, shape (n_bars,)
         NaN where not known: the last known one stands.
     opened : Array, shape (n_bars,)
-    days : see `Ground`
+    days : see `BarSummaries`
     """
     last = np.maximum.accumulate(np.where(np.isnan(close), 0, np.arange(len(close))))
     carried = close[last]
     bars = np.column_stack((reach, carried, carried, opened, np.zeros(len(close))))
-    return Ground(bars, _summary(bars, SHORT), _summary(bars, LONG), days)
+    return BarSummaries(bars, _summary(bars, SHORT), _summary(bars, LONG), days)
 
 
 def _summary(bars: Array, length: int) -> Array:
@@ -91,10 +91,10 @@ def recorded(n: int, cash: float) -> Array:
 
 @uncounted
 def advance(
-    ground: Ground, t: int, stop: int, below: float, above: float, mark_below: float, mark_above: float
+    summaries: BarSummaries, t: int, stop: int, below: float, above: float, mark_below: float, mark_above: float
 ) -> tuple[int, float, float]:
     """First bar from t on that reaches one of four prices, or `stop`; least and greatest close of those before it."""
-    bars, short, long = ground.bars, ground.short, ground.long
+    bars, short, long = summaries.bars, summaries.short, summaries.long
     least, most = np.inf, -np.inf
     while t < stop:
         if t & (LONG - 1) == 0 and t + LONG <= stop and calm(long, t // LONG, below, above, mark_below, mark_above):
@@ -125,14 +125,14 @@ def calm(rows: Array, i: int, below: float, above: float, mark_below: float, mar
 
 @uncounted
 def mark(
-    ground: Ground, a: int, b: int, least: float, most: float, wallet: float, size: float, entry: float, limit: float,
-    reset: int, record: Array, daily: Array,
+    summaries: BarSummaries, a: int, b: int, least: float, most: float, wallet: float, size: float, entry: float,
+    limit: float, reset: int, record: Array, daily: Array,
 ) -> None:  # fmt: skip
     """Mark equity at the closes of the bars [a, b), over which nothing happens.
 
     Parameters
     ----------
-    ground : Ground
+    summaries : BarSummaries
     a, b : int
     least, most : float
         Of their closes; of no account where nothing is held.
@@ -160,14 +160,14 @@ def mark(
     wakes = halted and reset > 0 and b > int(record[HALTED_AT]) + reset
     halts = not halted and worst <= (1.0 - limit) * peak
     if wakes or halts or (best > record[TOP] and deepest < record[DEEPEST]):
-        _mark_each(ground.bars, a, b, wallet, size, entry, limit, reset, record)
+        _mark_each(summaries.bars, a, b, wallet, size, entry, limit, reset, record)
     else:
         record[TOP], record[PEAK], record[DEEPEST] = top, peak, min(record[DEEPEST], deepest)
     day = int(record[DAY])
-    while day < len(ground.days) and ground.days[day] < b:
-        at = ground.days[day]
+    while day < len(summaries.days) and summaries.days[day] < b:
+        at = summaries.days[day]
         if at >= 0:
-            daily[day] = wallet + size * (ground.bars[at, LEAST] - entry) if size != 0.0 else wallet
+            daily[day] = wallet + size * (summaries.bars[at, LEAST] - entry) if size != 0.0 else wallet
         day += 1
     record[DAY] = day
 

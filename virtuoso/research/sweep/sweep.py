@@ -1,6 +1,6 @@
 """The sweep: thousands of configurations over the component scores of one market, nothing of it materialised.
 
-1. `panel.py` lays out component scores once. A batch of configurations then passes the bars together, stretch by
+1. `scores.py` lays out component scores once. A batch of configurations then passes the bars together, stretch by
    stretch, so that what all of them look at stays in the processor's cache:
 2. `decisions.py` finds where the state of each one's rule changes, with the decisions of the full path bit for bit.
 3. Charts are read at the bars at which any of them decides; each draws its own plans into them (plans.py).
@@ -27,13 +27,13 @@ from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import Stage
-from virtuoso.research.sweep.accounts import Accounts, Money, by_contract
-from virtuoso.research.sweep.decisions import Changes, Facts, Sides, Tried, decide, guard_of
+from virtuoso.research.sweep.accounts import Accounts, AccountTerms, walk_accounts
+from virtuoso.research.sweep.decisions import Candidates, Changes, Inputs, Sides, decide, error_bound
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FOUND, Drawn, Market, Rule, undrawn
+from virtuoso.research.sweep.plans import FIGURES, LevelTable, Market, Rule, undrawn
 from virtuoso.research.sweep.result import SweepResult
-from virtuoso.research.sweep.scores import BLOCK, Panel, Rows, Steps
-from virtuoso.research.sweep.skip import Ground, ground_of
+from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
+from virtuoso.research.sweep.skip import BarSummaries, summarised
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
@@ -118,36 +118,39 @@ class Sweep:
         _check(scores, configurations)
         self.scores, self.configurations = scores, configurations
         self.settings = configurations.settings
-        self.panel = Panel.of(scores, self.settings)
+        self.matrix = ScoreMatrix.of(scores, self.settings)
         self.account = account or Account()
         self.cash = self.account.cash
         bars = self._bars(stage)
-        self.money = self._money(pessimistic)
-        self.days, ground, last = self._ground(bars)
-        lead = self.panel.lead
-        run = np.repeat(np.arange(len(self.panel.coverage)), np.diff(self.panel.edges))[lead:]
+        self.terms = self._terms(pessimistic)
+        self.days, summaries, last = self._summaries(bars)
+        lead = self.matrix.lead
+        run = np.repeat(np.arange(len(self.matrix.coverage)), np.diff(self.matrix.edges))[lead:]
         self.market = Market(
-            ground, bars, scores.start, last, self.panel.points[lead:], self.panel.coverage, self.panel.gates[lead:],
-            run, self.panel.face,
+            summaries, bars, scores.start, last, self.matrix.points[lead:], self.matrix.coverage,
+            self.matrix.gates[lead:], run, self.matrix.face,
         )  # fmt: skip
         levels = self.settings.levels
         self.rule = Rule(
             np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
             not scores.frame.instrument.is_spot,
         )  # fmt: skip
-        self._drawn, self._charts = Drawn(np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int32)), 0
-        self._drawing = threading.Lock()
-        self._shares = np.ascontiguousarray(configurations.shares[:, self.panel.columns])
+        self._levels, self._charts = (
+            LevelTable(np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int32)),
+            0,
+        )
+        self._reading = threading.Lock()
+        self._shares = np.ascontiguousarray(configurations.shares[:, self.matrix.columns])
 
     def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
         """Sweep every configuration."""
         n, done = len(self.configurations), 0
         together = min(BATCH, -(-n // max(threads, 1)))
-        found, daily = np.zeros((n, len(FOUND))), np.empty((n, len(self.days)))
+        figures, daily = np.zeros((n, len(FIGURES))), np.empty((n, len(self.days)))
 
         def batch(a: int) -> int:
             b = min(a + together, n)
-            self._book(a, b, found[a:b], daily[a:b])
+            self._book(a, b, figures[a:b], daily[a:b])
             return b - a
 
         with ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -155,7 +158,7 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(self.scores, self.configurations, self.cash, found, daily, halt=self.account.halt)
+        return SweepResult(self.scores, self.configurations, self.cash, figures, daily, halt=self.account.halt)
 
     def events(self, row: int) -> np.ndarray:
         """Return the events of one configuration, array of EVENT: those of `backtest.engine.run`."""
@@ -174,12 +177,12 @@ class Sweep:
         sides = [np.concatenate([to for _, to in part]) for part in parts]
         return np.concatenate(times), np.concatenate(sides), np.cumsum([0, *(len(when) for when in times)])
 
-    def _book(self, a: int, b: int, found: Array, daily: Array) -> None:
+    def _book(self, a: int, b: int, figures: Array, daily: Array) -> None:
         """Find what becomes of the configurations a to b."""
         accounts = self._opened(b - a)
         daily[:] = self.cash
         for changes, start, stop in self._stretches(a, b):
-            self._walk(a, b, changes, start, stop, accounts, found, daily)
+            self._walk(a, b, changes, start, stop, accounts, figures, daily)
 
     def _opened(self, n: int) -> Accounts:
         """Open the accounts of several configurations."""
@@ -187,10 +190,10 @@ class Sweep:
 
     def _repeat(self, row: int, changes: Changes, accounts: Accounts) -> Array:
         """Walk one configuration over all bars at once; return its figures."""
-        found, daily = np.zeros((1, len(FOUND))), np.empty((1, len(self.days)))
-        self._walk(row, row + 1, changes, 0, len(self.scores), accounts, found, daily)
-        figures: Array = found[0]
-        return figures
+        figures, daily = np.zeros((1, len(FIGURES))), np.empty((1, len(self.days)))
+        self._walk(row, row + 1, changes, 0, len(self.scores), accounts, figures, daily)
+        own: Array = figures[0]
+        return own
 
     def _changes(self, row: int) -> Changes:
         """Decisions of one configuration on all bars."""
@@ -199,46 +202,46 @@ class Sweep:
 
     def _stretches(self, a: int, b: int) -> Iterator[tuple[Changes, int, int]]:
         """Decisions of the configurations a to b, stretch by stretch; those of one are overwritten by the next."""
-        panel, blocks = self.panel, len(self.panel.singles)
-        facts = Facts(panel.points, panel.singles, panel.edges, panel.coverage, panel.face)
-        changes, tried = Changes.none(b - a, min(STRETCH, blocks) * BLOCK), self._tried(a, b)
-        age, guard = memory(self.settings, self.scores.frame.timeframe), guard_of(len(panel.names))
+        matrix, blocks = self.matrix, len(self.matrix.singles)
+        inputs = Inputs(matrix.points, matrix.singles, matrix.edges, matrix.coverage, matrix.face)
+        changes, tried = Changes.none(b - a, min(STRETCH, blocks) * BLOCK), self._candidates(a, b)
+        age, bound = memory(self.settings, self.scores.frame.timeframe), error_bound(len(matrix.names))
         for first in range(0, blocks, STRETCH):
             last = min(first + STRETCH, blocks)
-            decide(facts, tried, age, guard, first, last, panel.lead, changes)
+            decide(inputs, tried, age, bound, first, last, matrix.lead, changes)
             check_room("changes of state in a stretch of bars", int(changes.counts.max()), changes.at.shape[1])
-            start, stop = max(first * BLOCK - panel.lead, 0), min(last * BLOCK, len(panel)) - panel.lead
+            start, stop = max(first * BLOCK - matrix.lead, 0), min(last * BLOCK, len(matrix)) - matrix.lead
             yield changes, start, max(stop, 0)
 
     def _walk(
-        self, a: int, b: int, changes: Changes, start: int, stop: int, accounts: Accounts, found: Array, daily: Array
+        self, a: int, b: int, changes: Changes, start: int, stop: int, accounts: Accounts, figures: Array, daily: Array
     ) -> None:
         """Walk the accounts of the configurations a to b over a stretch of bars."""
-        by_contract(
-            self.market, self.rule, self.money, self._charts_at(changes), self._tried(a, b),
-            self.configurations.measures[a:b], changes, start, stop, accounts, found, daily,
+        walk_accounts(
+            self.market, self.rule, self.terms, self._charts_at(changes), self._candidates(a, b),
+            self.configurations.measures[a:b], changes, start, stop, accounts, figures, daily,
         )  # fmt: skip
         check_room("events of an account", int(accounts.written[0]), len(accounts.events))
 
-    def _tried(self, a: int, b: int) -> Tried:
+    def _candidates(self, a: int, b: int) -> Candidates:
         c = self.configurations
-        return Tried(self._shares[a:b], c.face_weights[a:b], c.thresholds[a:b])
+        return Candidates(self._shares[a:b], c.face_weights[a:b], c.thresholds[a:b])
 
-    def _charts_at(self, changes: Changes) -> Drawn:
+    def _charts_at(self, changes: Changes) -> LevelTable:
         """Charts at the bars of some decisions; every bar's is read once, by whoever comes first."""
-        with self._drawing:
-            new = np.unique(undrawn(changes, self._drawn.row_of))
+        with self._reading:
+            new = np.unique(undrawn(changes, self._levels.row_of))
             if len(new):
                 read = level_snapshot(
                     self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels
                 )
-                table, known, end = self._drawn.table, self._charts, self._charts + len(new)
+                table, known, end = self._levels.table, self._charts, self._charts + len(new)
                 if end > len(table):
                     table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
                 table[known:end] = np.column_stack((read.price, read.atr, read.supports, read.resistances))
-                self._drawn.row_of[new] = np.arange(known, end)
-                self._drawn, self._charts = self._drawn._replace(table=table), end
-            return self._drawn
+                self._levels.row_of[new] = np.arange(known, end)
+                self._levels, self._charts = self._levels._replace(table=table), end
+            return self._levels
 
     def _bars(self, stage: Stage | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
@@ -260,16 +263,16 @@ class Sweep:
             )
         return stage.bars
 
-    def _money(self, pessimistic: bool) -> Money:
+    def _terms(self, pessimistic: bool) -> AccountTerms:
         account, instrument = self.account, self.scores.frame.instrument
         leverage = 1.0 if instrument.is_spot else account.leverage
         terms = np.array([[account.maker, account.taker, account.liquidation_fee, leverage]])
         tiers = account.tiers.get(instrument, PLAIN_TIERS).table[None]
         rules = np.array([account.rules.get(instrument, Rules())], dtype=np.float64)
         reset = account.reset_halt * DAY_MS // self.scores.frame.timeframe.ms
-        return Money(account.cash, terms, tiers, rules, account.limits, account.halt, reset, pessimistic)
+        return AccountTerms(account.cash, terms, tiers, rules, account.limits, account.halt, reset, pessimistic)
 
-    def _ground(self, bars: Array) -> tuple[Rows, Ground, int]:
+    def _summaries(self, bars: Array) -> tuple[Rows, BarSummaries, int]:
         """What is walked over, the ends of days, and the position of the last known bar."""
         one, ms = bars[:, 0], self.scores.frame.timeframe.ms
         known = np.flatnonzero(np.isfinite(one[:, s.OPEN]))
@@ -287,7 +290,7 @@ class Sweep:
         reach[np.flatnonzero(np.nan_to_num(one[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
         if last < len(one) - 1:  # delisted: what is held is settled there
             reach[last] = -nothing
-        return days, ground_of(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
+        return days, summarised(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
 
 
 def _check(scores: Scores, configurations: Configurations) -> None:

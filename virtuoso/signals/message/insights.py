@@ -32,7 +32,7 @@ Rule = Callable[[SignalContext], str | None]
 
 
 def side_of(score: float | None, points: float = TAKES_SIDE) -> int:
-    """Say which side a score takes: 1 bullish, -1 bearish, 0 none; 0 where it is not known."""
+    """Return which side a score takes: 1 bullish, -1 bearish, 0 none; 0 where it is not known."""
     if score is None or score != score:
         return 0
     return 1 if score >= 50.0 + points else -1 if score <= 50.0 - points else 0
@@ -139,7 +139,7 @@ def market_maker_behaviour(m: SignalContext) -> str | None:
 
 
 def _stronger(bids: float, asks: float) -> str:
-    """Name the side whose figure is clearly larger; nothing where it is not or not known."""
+    """Return the side whose figure is clearly larger; nothing where it is not or not known."""
     if not bids > 0.0 or not asks > 0.0:
         return ""
     return "bids" if bids >= CLEARLY * asks else "asks" if asks >= CLEARLY * bids else ""

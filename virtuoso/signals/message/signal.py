@@ -169,7 +169,7 @@ class Signal(_Record):
 
 
 def signal_id(venue: str, symbol: str, timeframe: str, timestamp: int, source: Provenance) -> str:
-    """Give the id of a signal: 24 hexadecimal digits."""
+    """Return the id of a signal: 24 hexadecimal digits."""
     text = "|".join((venue, symbol, timeframe, str(timestamp), source.data, source.config, source.code))
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 

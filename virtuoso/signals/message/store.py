@@ -94,7 +94,7 @@ class SignalFolder:
         until_ms: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Signal]:
-        """Give signals, newest first.
+        """Return signals, newest first.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class SignalFolder:
         return [self._read(self.folder / name) for _, name in names[:limit]]
 
     def read(self, key: str) -> Signal:
-        """Give one signal by its id (or the beginning of it, eight digits or more) or its file name.
+        """Return one signal by its id (or the beginning of it, eight digits or more) or its file name.
 
         Raises
         ------

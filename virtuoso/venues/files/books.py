@@ -1,7 +1,7 @@
 """Order books as tables: tardis.dev changes and snapshots, and Binance's archived best quotes.
 
 1. tardis.dev `incremental_book_L2`: a row a level, `is_snapshot` rows make a whole book. No ids, so nothing can be
-   checked but the book itself (market/book.py).
+   checked but the book itself (market/features/book/).
 2. tardis.dev `book_snapshot_5` and `_25`: a row a book, cut at so many levels. Of several books in the same millisecond
    the last counts.
 3. Binance `bookTicker` archives: update id, best bid and ask. Their symbol stands in the file's name.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.types import Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -33,7 +34,7 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")

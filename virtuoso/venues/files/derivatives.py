@@ -3,7 +3,7 @@
 1. Binance `metrics`: open interest and ratios every five minutes. Measured on recorded bars: a row stamped T is about
    the bar that closes at T. Times are UTC, now and then some seconds off the grid, and are kept as they are.
 2. Binance `bookDepth`: depth within a percentage of the middle price, UTC.
-3. Binance `markPriceKlines` and `indexPriceKlines`: told from klines of trades by their folder or name alone, since
+3. Binance `markPriceKlines` and `indexPriceKlines`: known from klines of trades by folder or name alone, since
    the files look the same. A price is known at the end of its interval.
 
 Rates of funding have a decoder of their own (funding.py), and so have answers of REST endpoints (rest/payloads.py).
@@ -113,7 +113,7 @@ def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvent
 
 
 def _short_days(times: NDArray[np.int64]) -> list[str]:
-    """Say which days miss more than a tenth of their rows."""
+    """Return a note on the days that miss more than a tenth of their rows."""
     known = times[times != NO_TIME]
     if len(known) == 0:
         return []

@@ -94,7 +94,7 @@ def checked_bytes(path: Path) -> tuple[bytes, str]:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Say that a file is damaged where its decoders fail.
+    """Raise `UnreadableFileError` where the code inside fails: the file is damaged.
 
     Raises
     ------

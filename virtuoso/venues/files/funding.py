@@ -2,8 +2,8 @@
 
 1. The rate is a fraction of the notional per interval; `0.002184%` is read to the same bits as `0.00002184`. Binance's
    web page cuts the last digit of one rate in eighteen, so it should not be imported over the archive.
-2. The interval is taken where the source says it, else it is not known here: the fold infers it from the settlements
-   before (market/positioning.py).
+2. The interval is taken where the source says it, else it is not known here: it is inferred from the settlements
+   before (market/features/derivatives.py).
 3. Times of web exports and collectors are wall time of somewhere and need `--time-zone`. The hour that comes twice
    when summer ends is settled by the interval: of 00:00 and 01:00 UTC only one is a multiple of eight hours.
 4. Binance, Bybit and OKX settle at multiples of the interval from midnight UTC. Times that do not are in another zone.
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.errors import AmbiguousError, did_you_mean
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
     Column,
     Fields,
     Layout,
-    Mask,
     Table,
     by_symbol,
     open_table,
@@ -39,7 +39,7 @@ from virtuoso.venues.files.table import (
     to_numbers,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.raw_events import RawEvents
 
 RATES = ("last_funding_rate", "fundingrate", "funding_rate")
 TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")
@@ -91,7 +91,7 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     }
     found: list[RawEvents] = []
     for symbol, rows in _groups(table, options).items():
-        _refuse_wrong_zone(table, times[rows], hours[rows], options)
+        _reject_wrong_zone(table, times[rows], hours[rows], options)
         notes = (f"times: {meaning}",)
         found.append(raw_events(table, "funding", symbol, times, columns, rows, notes, first=not found))
     return found
@@ -189,7 +189,7 @@ def _times(
 
 
 def _hint_of_zone(column: Any) -> str:
-    """Say in which zones these times would be settlements at 00:00, 08:00 and 16:00 UTC."""
+    """Return in which zones these times would be settlements at 00:00, 08:00 and 16:00 UTC."""
     found = [re.search(r"[ T](\d{2}):00", str(value)) for value in column.slice(0, 100).to_pylist()]
     rest = {int(match[1]) % 8 for match in found if match}
     if len(rest) != 1:
@@ -205,7 +205,7 @@ def _hint_of_zone(column: Any) -> str:
 def _both_hours(
     column: Any, name: str, read: FileTimes, hours: NDArray[np.float64], options: ImportOptions, now_ms: int
 ) -> Times:
-    """Settle times in the hour that comes twice: the one of the two that is a multiple of the stated interval."""
+    """Return times, of the hour that comes twice the one that is a multiple of the stated interval."""
     import pandas as pd
     import pyarrow as pa
 
@@ -230,8 +230,8 @@ def _off_grid(ms: Times, step: Times) -> Times:
     return off
 
 
-def _refuse_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], options: ImportOptions) -> None:
-    """Refuse settlements that are not at multiples of their interval, at venues that settle then."""
+def _reject_wrong_zone(table: Table, times: Times, hours: NDArray[np.float64], options: ImportOptions) -> None:
+    """Reject settlements that are not at multiples of their interval, at venues that settle then."""
     if not options.venue or options.venue.split("-")[0] not in MIDNIGHT_VENUES:
         return
     known = np.unique(times[times != NO_TIME])

@@ -4,12 +4,12 @@
    time in force, quantity, price, average price, status, last filled, all filled, trade time, notional. The symbol has
    mostly lost its USDT; one that ends in another quote currency is whole.
 2. Binance's `liquidationSnapshot` archives; the symbol stands in the file's name.
-3. tardis.dev `liquidations`, told from their `trades` by the file's name.
+3. tardis.dev `liquidations`, distinguished from their `trades` by the file's name.
 
 Side is the order's: SELL closed a long, so a long was liquidated. The price is the average at which it was filled, the
 size all that was filled: what changed hands, not the bankruptcy price that the order carried. Orders that were not
-filled whole are refused: their next message would count the same contracts again. Two recorders may have written one
-file, unsorted and everything twice; the border (market/event_quality.py) puts it in order and keeps each event once.
+filled whole are rejected: their next message would count the same contracts again. Two recorders may have written one
+file, unsorted and everything twice; validation (ingest/validate_events.py) puts it in order and keeps each event once.
 
 All of it is a sample: Binance publishes at most one liquidation a second and symbol.
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from virtuoso.account.instrument import compact
 from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import (
     HEAD_BYTES,
     SUFFIXES,
@@ -34,19 +35,17 @@ from virtuoso.venues.files.file_io import (
     unpacked,
 )
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.timestamps import FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents, Rejected, Times
+from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, read_times
+from virtuoso.venues.raw_events import RawEvents, Rejected
 
-Mask = NDArray[np.bool_]
 Fields = Sequence[str]
 Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 """Symbols as a file writes them, and the position of each row's; -1 where it names none."""
 
 NO_ID = -1
+_AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
 _LEADING_NUMBER = re.compile(r"-?[\d.]+")
-_WHOLE = r"^\d{1,18}$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
 _NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
 
@@ -137,7 +136,7 @@ class Table:
         values = np.full(len(self), NO_ID, dtype=np.int64)
         if name in self:
             column = trimmed(self.data[name])
-            if pc.all(pc.match_substring_regex(column, _WHOLE)).as_py():
+            if pc.all(pc.match_substring_regex(column, INTEGER_TEXT)).as_py():
                 values = column.cast(pa.int64()).to_numpy()
         return Column(values, np.zeros(len(self), dtype=bool))
 
@@ -165,16 +164,19 @@ class Table:
         coded = text.combine_chunks().dictionary_encode()
         return coded.dictionary.to_pylist(), coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
 
-    def text(self, position: int) -> str:
-        """Return one row as the file has it."""
-        row = self.data.slice(position, 1).to_pylist()[0]
-        if not self.renamed:
-            return json.dumps(row, default=str)
-        return ",".join("" if value is None else str(value).strip() for value in row.values())
+    def texts(self, positions: NDArray[np.int64]) -> Iterator[str]:
+        """Yield rows as the file has them."""
+        for start in range(0, len(positions), _AT_ONCE):
+            for row in self.data.take(positions[start : start + _AT_ONCE]).to_pylist():
+                if self.renamed:
+                    yield ",".join("" if value is None else str(value).strip() for value in row.values())
+                else:
+                    yield json.dumps(row, default=str)
 
     def rejected(self, rows: Mask, reason: str) -> list[Rejected]:
         """Return rows that are set aside: number, reason, text."""
-        return [(int(self.rows[i]), reason, self.text(int(i))) for i in np.flatnonzero(rows)]
+        at = np.flatnonzero(rows)
+        return [(int(number), reason, text) for number, text in zip(self.rows[at], self.texts(at), strict=True)]
 
 
 def first_lines(head: Head) -> list[Fields]:
@@ -223,7 +225,7 @@ def plain_names(head: Head) -> set[str]:
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:
-    """Tell columns of the same name apart; the first keeps it."""
+    """Return names of which none comes twice; of equal ones the first stays as it is."""
     return tuple(name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names))
 
 
@@ -332,7 +334,7 @@ def to_numbers(column: Any) -> Column:
         return Column(column.cast(pa.float64()).to_numpy().astype(np.float64), nothing)
     except pa.ArrowInvalid:
         text = trimmed(column)
-    number = pc.or_(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
+    number = pc.or_(pc.match_substring_regex(text, NUMBER_TEXT), pc.match_substring_regex(text, _NAMES_NO_NUMBER))
     values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
     known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
     return Column(values.astype(np.float64), ~known.astype(bool))
@@ -384,7 +386,7 @@ def raw_events(
         rows=table.rows[kept],
         event_time=times[kept],
         columns={name: column.values[kept] for name, column in columns.items()},
-        refused=tuple(sorted(rejected)),
+        rejected=tuple(sorted(rejected)),
         notes=notes,
         simulated=table.simulated,
     )
@@ -450,7 +452,7 @@ def events_by_symbol(
                 event_time=times[at],
                 columns={column: values[at] for column, values in columns.items()},
                 received_at=None if received_at is None else received_at[at],
-                refused=() if answer else tuple(sorted([*broken, *rejected])),
+                rejected=() if answer else tuple(sorted([*broken, *rejected])),
                 notes=() if answer else tuple(said),
                 simulated=table.simulated,
             )

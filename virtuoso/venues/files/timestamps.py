@@ -1,10 +1,10 @@
 """Times as files write them, made UTC milliseconds: numbers in some unit, or text and stamps with or without a zone.
 
 1. Numbers: the unit is decided once a file, from the middle of its values, since s, ms, us and ns between 2009 and
-   tomorrow do not overlap. A row that does not fit the unit of its file is left to the border
+   tomorrow do not overlap. A row that does not fit the unit of its file is left to validation
    (ingest/validate_bars.py).
 2. Text and stamps with an offset say themselves what they mean.
-3. Text and stamps without one are refused until the user names the zone: nobody can see whether 03:00 is UTC.
+3. Text and stamps without one are rejected until the user names the zone: nobody can see whether 03:00 is UTC.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 EARLIEST_S = 1_230_768_000  # 2009-01-01, the week in which Bitcoin began
 NO_TIME = np.iinfo(np.int64).min
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_WHOLE = r"^\d{1,18}$"
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+INTEGER_TEXT = r"^\d{1,18}$"
+NUMBER_TEXT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
 _NAIVE, _ZONED = rf"{_ISO}$", rf"{_ISO}(Z|[+-]\d{{2}}(:?\d{{2}})?)$"
 
@@ -58,7 +58,7 @@ class FileTimes:
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """Find a time zone by its name.
+    """Return a time zone by its name.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def read_times(column: Any, name: str, unit: TimeUnit, zone: str | None, now_ms:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _numbers(column, name, unit, now_ms)
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
-    numeric = pc.sum(pc.match_substring_regex(text, _NUMBER)).as_py() or 0
+    numeric = pc.sum(pc.match_substring_regex(text, NUMBER_TEXT)).as_py() or 0
     if 2 * numeric > len(text):
         return _numbers(_numbers_in_text(text), name, unit, now_ms)
     return _text(text, name, zone)
@@ -114,7 +114,7 @@ def _numbers_in_text(text: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for pattern, kind in ((_WHOLE, pa.int64()), (_NUMBER, pa.float64())):
+    for pattern, kind in ((INTEGER_TEXT, pa.int64()), (NUMBER_TEXT, pa.float64())):
         fits = pc.match_substring_regex(text, pattern)
         numbers = pc.if_else(fits, text, None).cast(kind)
         if kind == pa.float64() or numbers.null_count * 2 < len(text):

@@ -6,12 +6,12 @@
    `liquidations` have the same columns, so that the file's name decides.
 3. Tables with a header row that names price, size, time and side in the usual words.
 4. Recordings of Binance's aggTrade stream as lines of `recv_ms, symbol, agg_trade_id, price, qty, trade_ms,
-   is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is refused: when the trade happened
+   is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is rejected: when the trade happened
    is not known, and the moment of receipt is something else.
 
-A file may hold a *selection* of a stream, such as trades above 15,000 USD. Folded as if it were all of them it would
+A file may hold a *selection* of a stream, such as trades above 15,000 USD. Read as if it were all of them it would
 give wrong volumes, counts and bars, without a trace. Binance numbers its trades without gaps, so a selection shows:
-most steps between ids are longer than one. It is refused unless the user says that it is to be taken for trades.
+most steps between ids are longer than one. It is rejected unless the user says that it is to be taken for trades.
 
 An aggregated row says how many single trades it stands for through its first and last id (`count`); where a source says
 neither, `count` is NaN.
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import AmbiguousError, UnreadableFileError
+from virtuoso.types import Times
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import AUTO, DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -41,7 +42,8 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.raw_events import RawEvents, Times
+from virtuoso.venues.files.timestamps import NUMBER_TEXT
+from virtuoso.venues.raw_events import RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
 SINGLE = ("id", "price", "size", "quote", "time", "maker", "best")
@@ -68,7 +70,6 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "exchange": ("exchange", "venue"),
 }
 _MEANING = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SIDES = {"buy": 1, "b": 1, "sell": -1, "s": -1, "unknown": 0}
 _MAKERS = {"true": -1, "false": 1, "1": -1, "0": 1}
 
@@ -143,7 +144,9 @@ def _layout_of(fields: Fields) -> Layout | None:
     known = [name for name in names if name]
     if len(known) == len(set(known)) == len(fields) and {"price", "size", "time"} <= set(known):
         return Layout(tuple(known), header=True) if {"maker", "side"} & set(known) else None
-    looks = "".join("b" if f.lower() in ("true", "false") else "n" if _NUMBER.fullmatch(f) else "w" for f in fields)
+    looks = "".join(
+        "b" if f.lower() in ("true", "false") else "n" if re.fullmatch(NUMBER_TEXT, f) else "w" for f in fields
+    )
     return Layout(HEADERLESS[looks], header=False) if looks in HEADERLESS else None
 
 

@@ -114,7 +114,7 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
             f"{path} holds answers of several markets. Pass --venue, one of {', '.join(sorted(MARKETS))}."
         )
     events: list[_Event] = []
-    refused: list[tuple[int, str, str]] = []
+    rejected: list[tuple[int, str, str]] = []
     left_out: set[str] = set()
     number = 0
     for answer in _answers(path, body, options):
@@ -128,13 +128,13 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
             try:
                 events += reader(answer, row, number)
             except (KeyError, TypeError, ValueError, IndexError):
-                refused.append((number, "not_a_number", json.dumps(row)[:500]))
+                rejected.append((number, "not_a_number", json.dumps(row)[:500]))
     if not events:
         raise UnreadableFileError(
             f"{path} holds no funding, open interest, ratio, price, rule or tier of {options.venue or 'any market'}."
         )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
-    return _grouped(path, sha256, events, tuple(refused), notes)
+    return _grouped(path, sha256, events, tuple(rejected), notes)
 
 
 def _of_market(route: str, options: ImportOptions) -> bool:
@@ -273,7 +273,7 @@ _FIELDS = (
 
 
 def _grouped(
-    path: Path, sha256: str, events: list[_Event], refused: tuple[tuple[int, str, str], ...], notes: tuple[str, ...]
+    path: Path, sha256: str, events: list[_Event], rejected: tuple[tuple[int, str, str], ...], notes: tuple[str, ...]
 ) -> list[RawEvents]:
     """One `RawEvents` for each kind and symbol, in order of their names."""
     found: list[RawEvents] = []
@@ -291,7 +291,7 @@ def _grouped(
                 event_time=np.array([event.time for event in part], dtype=np.int64),
                 columns={name: np.array([event.values.get(name, np.nan) for event in part]) for name in COLUMNS[kind]},
                 received_at=np.array(received, dtype=np.int64) if delayed else None,
-                refused=() if found else refused,
+                rejected=() if found else rejected,
                 notes=(*notes, "counted as received five minutes after they would be of an archive")
                 if delayed
                 else notes,

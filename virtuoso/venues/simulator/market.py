@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Env, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError
+from virtuoso.types import Array
 from virtuoso.venues.simulator.coin_profiles import DEFAULT_SYMBOLS, MARKET_DAILY, Coin, coin
 from virtuoso.venues.simulator.orders import trade
 from virtuoso.venues.simulator.price_factors import (
     DAY,
     SLICES,
-    Array,
     Counts,
     Factor,
     Streams,

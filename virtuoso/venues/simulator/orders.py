@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import inner, kernel
+from virtuoso.types import Array
 from virtuoso.venues.simulator.levels import open_or_close, quote, set_level, uniform, write_book
 from virtuoso.venues.simulator.price_factors import SLICES
 from virtuoso.venues.simulator.state import (
@@ -66,7 +67,6 @@ from virtuoso.venues.simulator.state import (
     TREND,
     UNIT,
     WHALE,
-    Array,
     State,
     Tape,
 )  # fmt: skip

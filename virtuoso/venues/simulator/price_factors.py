@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import kernel
+from virtuoso.types import Array
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 DAY = 1_440

@@ -10,10 +10,10 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.types import Array
 from virtuoso.venues.simulator.coin_profiles import Coin
 from virtuoso.venues.simulator.price_factors import SLICES
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 SLICE_MS = 60_000 // SLICES

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.types import Array
 from virtuoso.venues.simulator.market import Recording
-
-Array = NDArray[np.float64]
 
 MINUTES_OF_A_DAY = 1_440
 

@@ -1,7 +1,7 @@
 """Recorded Binance streams, spot and USD-M, as events: what was sent, under our names, not validated yet.
 
 1. `recordings.py` gives the messages of a file: lines with a receive time, or one JSON list.
-2. Each message is told by its `e`, or by its fields where Binance sends none: `depthUpdate` and REST snapshots become
+2. Each message is known by its `e`, or by its fields where Binance sends none: `depthUpdate` and REST snapshots become
    depth, `bookTicker` ticker, `trade` and `aggTrade` trades, `forceOrder` liquidations, `markPriceUpdate` prices. What
    else was recorded beside them is counted in the notes and left out.
 3. `m: true` says that the buyer was the maker: the taker sold, side -1.
@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from virtuoso.errors import UnreadableFileError
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
+from virtuoso.venues.files.table import NO_ID
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE, Gathered, Levels, Scalars, in_order
 from virtuoso.venues.streams.recordings import Line, Recording, messages, open_recording
 
-NO_ID = -1
 LIMITS = (5, 10, 20, 50, 100, 500, 1_000, 5_000)
 """Levels a side at which Binance cuts snapshots."""
 
@@ -118,9 +118,9 @@ class _Taken:
             if not read(self.by_key[key], line, message, stream):
                 self.left_out[f"{what} beside the market"] += 1
         except KeyError as error:
-            self.recording.refuse(line.row, "field_missing", f"{error} in {message!r}")
+            self.recording.reject(line.row, "field_missing", f"{error} in {message!r}")
         except (TypeError, ValueError, AttributeError, OverflowError):
-            self.recording.refuse(line.row, "not_a_number", repr(message))
+            self.recording.reject(line.row, "not_a_number", repr(message))
 
     def events(self, named: str | None) -> list[RawEvents]:
         """Everything taken, as raw events; `named` is the symbol in the file's name."""
@@ -140,10 +140,10 @@ class _Taken:
 
     def _with_notes(self, made: list[RawEvents]) -> list[RawEvents]:
         recording = self.recording
-        if not made and recording.refused:
-            row, reason, text = recording.refused[0]
+        if not made and recording.rejected:
+            row, reason, text = recording.rejected[0]
             raise UnreadableFileError(
-                f"{recording.path} holds nothing that can be read: {len(recording.refused):,} rows are refused, "
+                f"{recording.path} holds nothing that can be read: {len(recording.rejected):,} rows are refused, "
                 f"the first is row {row} ({reason}): {text[:60]!r}."
             )
         if self.left_out:
@@ -151,7 +151,7 @@ class _Taken:
             recording.notes.append(f"left out: {counts}")
         made = _on_the_venues_clock(recording, made)
         if made:
-            made[0] = replace(made[0], refused=tuple(recording.refused), notes=tuple(recording.notes))
+            made[0] = replace(made[0], rejected=tuple(recording.rejected), notes=tuple(recording.notes))
         return made
 
 

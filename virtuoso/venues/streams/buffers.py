@@ -97,7 +97,7 @@ class Levels:
             self._convert()
 
     def _convert(self) -> None:
-        """Make numbers of the levels that wait; a message with one that is none is refused."""
+        """Make numbers of the levels that wait; a message with one that is none is rejected."""
         try:
             flat = np.fromiter(map(float, chain.from_iterable(self.pending)), dtype=np.float64)
             if len(flat) != 2 * len(self.pending):
@@ -117,7 +117,7 @@ class Levels:
             try:  # very old messages carry an empty list behind each size
                 made = [(float(level[0]), float(level[1])) for level in levels]
             except (ValueError, TypeError, IndexError):
-                self.recording.refuse(self.heads[i][0], "not_a_number", repr(levels))
+                self.recording.reject(self.heads[i][0], "not_a_number", repr(levels))
                 continue
             self.numbers.append(np.array(made, dtype=np.float64).reshape(-1, 2))
             kept.append(i)

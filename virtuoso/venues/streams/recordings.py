@@ -27,7 +27,7 @@ _TIME = re.compile(rb"(\d{9,19})(?:\.(\d+))?:?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([A-Za-z0-9]+)")
 _NS = 1_000_000_000
 SHOWN = 200
-"""Characters of a refused row that are kept."""
+"""Characters of a rejected row that are kept."""
 
 
 @dataclass(slots=True)
@@ -38,20 +38,20 @@ class Recording:
     ----------
     path : Path
     sha256 : str
-    refused : list of (int, str, str)
+    rejected : list of (int, str, str)
         Rows that could not be read: number from 1, reason, text.
     notes : list of str
     """
 
     path: Path
     sha256: str
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def refuse(self, row: int, reason: str, text: bytes | str) -> None:
+    def reject(self, row: int, reason: str, text: bytes | str) -> None:
         """Set a row aside."""
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        self.refused.append((row, reason, shown.strip()[:SHOWN]))
+        self.rejected.append((row, reason, shown.strip()[:SHOWN]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def open_recording(path: Path) -> Recording:
 
 
 def messages(recording: Recording) -> Iterator[Line]:
-    """Give each message of a file in order; what is no JSON is refused.
+    """Yield each message of a file in order; what is no JSON is rejected.
 
     Raises
     ------
@@ -123,23 +123,23 @@ def _lines(recording: Recording, stream: Any) -> Iterator[tuple[int, bytes]]:
 
 
 def _line(recording: Recording, row: int, text: bytes) -> Line | None:
-    """Read `<time> <JSON>`; nothing where it is refused or only names a connection."""
+    """Read `<time> <JSON>`; None where it is rejected or only names a connection."""
     start = text.find(b"{")
     if start < 0:
         if b"://" not in text[:16]:
-            recording.refuse(row, "not_json", text)
+            recording.reject(row, "not_json", text)
         return None
     prefix = text[:start].rstrip()
     if prefix.endswith(b"["):  # a list of events, as streams of all symbols send them
         start, prefix = text.find(b"["), prefix[:-1].rstrip()
     received = _received(prefix) if prefix else None
     if prefix and received is None:
-        recording.refuse(row, "time_unreadable", text)
+        recording.reject(row, "time_unreadable", text)
         return None
     try:
         message = orjson.loads(text[start:])
     except orjson.JSONDecodeError:
-        recording.refuse(row, "not_json", text)
+        recording.reject(row, "not_json", text)
         return None
     asked = _SYMBOL.search(prefix) if b"symbol=" in prefix else None
     return Line(row, received, asked[1].decode().upper() if asked else None, message)

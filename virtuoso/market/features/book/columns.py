@@ -130,7 +130,7 @@ class BookFeatures(_InOrder):
         return [*self._gaps, *open_gap(self._book)]
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `FeatureBuilder`."""
+        """Return the columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         depth, trades = given["depth"], given["trades"]
         out = np.empty((len(self.columns), end - start))
@@ -238,7 +238,7 @@ class TickerFeatures(_InOrder):
         self._last = np.full(5, np.nan)  # bid, its size, ask, its size, until when it holds
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `FeatureBuilder`."""
+        """Return the columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         ticker = given["ticker"]
         quotes = np.stack([ticker[name] for name in ("bid", "bid_size", "ask", "ask_size")])
@@ -302,7 +302,7 @@ class BandsFeatures(_InOrder):
         self._last = dict.fromkeys(self.columns, (np.nan, 0))
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
-        """Columns of the bars [first, end); see `FeatureBuilder`."""
+        """Return the columns of the bars [first, end); see `FeatureBuilder`."""
         given, start = self._take(events, first, end)
         bands, timeframe = given["bands"], self.timeframe
         closes = (np.arange(start, end, dtype=np.int64) + 1) * timeframe.ms

@@ -101,7 +101,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(depth: Events) -> Rows:
-    """Columns of depth events for the kernels; read-only arrays would compile every kernel a second time."""
+    """Return the columns of depth events for the kernels; read-only arrays would compile every kernel a second time."""
     names = ("first_id", "last_id", "prev_id", "snapshot", "side", "price", "size")
     arrays = (depth.available_at, *(depth[name] for name in names))
     return Rows(*(np.require(array, requirements=["C", "W"]) for array in arrays))

@@ -30,9 +30,9 @@ LEAST_SPREAD = 0.005
 CROWD, TOP, POSITIONS = 0.6, -0.2, -0.2
 """What all accounts, top accounts and top positions count for how far the crowd is on one side."""
 LEAST_RATE = 1e-6
-"""Funding below which nothing is told apart: venues publish eight decimals."""
+"""Funding below which differences mean nothing: venues publish eight decimals."""
 ORDINARY = 0.1
-"""Distance from the neutral rate, in usual distances, at which a rate is told to 0.71."""
+"""Distance from the neutral rate, in usual distances, at which a rate counts 0.71."""
 CALM_DAYS = 0.05
 """Share of leverage itself that is added to its deviation, so that rounding is never divided by rounding."""
 

@@ -19,6 +19,7 @@ from virtuoso.lake import resolve
 from virtuoso.lake import sql as query_module
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.rows import Rows, traded_rows
@@ -33,7 +34,7 @@ def put(lake: Lake, times, columns, instrument=SPOT, timeframe=M1, **options):
     """Import rows, as the importer does after the border."""
     rows = traded_rows(np.asarray(times, dtype=np.int64), columns, timeframe.ms)
     with lake.writing() as writer:
-        merged = writer.add(instrument, timeframe, rows, **options)
+        (merged,) = writer.add(Batch(instrument, rows, timeframe, **options))
         writer.commit()
     return merged
 
@@ -78,7 +79,7 @@ class TestBarsInTheLake:
         with lake.writing() as writer:
             for start in range(0, 70 * 1440, 1440):
                 one = slice(start, start + 1440)
-                writer.add(SPOT, M1, traded_rows(minutes(70 * 1440)[one], only(made, one), MINUTE))
+                writer.add(Batch(SPOT, traded_rows(minutes(70 * 1440)[one], only(made, one), MINUTE), M1))
             writer.commit()
         frame = lake.frame("BTCUSDT", "1m")
         assert (frame.base.columns["close"] == made["close"]).all()
@@ -334,7 +335,7 @@ class TestALateBar:
         with lake.writing() as writer:
             for part in (slice(0, 100), slice(200, 300), slice(100, 200)):
                 rows = traded_rows(minutes(300)[part], only(made, part), MINUTE)
-                assert writer.add(SPOT, M1, rows).late == 0
+                assert writer.add(Batch(SPOT, rows, M1))[0].late == 0
             writer.commit()
         assert len(stored(lake)) == 300
 
@@ -424,7 +425,7 @@ class TestTheLedgerOfGaps:
         if at_once:
             with many.writing() as writer:
                 for piece in pieces:
-                    writer.add(BITFINEX, M1, traded_rows(times[piece], only(made, piece), MINUTE))
+                    writer.add(Batch(BITFINEX, traded_rows(times[piece], only(made, piece), MINUTE), M1))
                 writer.commit()
         else:
             for piece in pieces:

@@ -263,4 +263,4 @@ class TestTheFace:
     @pytest.mark.parametrize("component", EVERYTHING, ids=lambda c: c.name)
     def test_explains_itself_in_a_sentence_at_every_score(self, component):
         for score in (0.0, 19.9, 20.0, 50.0, 80.0, 100.0):
-            assert component.words(score, 0.123).strip()
+            assert component.explain(score, 0.123).strip()

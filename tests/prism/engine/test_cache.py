@@ -17,13 +17,16 @@ import pytest
 from tests.builders import market
 from virtuoso.files import sealed
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.component import Component, Feature
 from virtuoso.prism.engine.cache import ScoreCache
+from virtuoso.prism.engine.cache_keys import BlockKeys
 from virtuoso.prism.engine.graph import reach, sources
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
+from virtuoso.prism.scale import Squash
 
 PRISM = Prism.standard()
 FRAME = market(seed=31, bars=5_000, lit=True)
@@ -439,3 +442,47 @@ def test_a_reach_adds_up_the_memories_of_features():
         for source in sources(component):
             if source.clock(minute) == minute:
                 assert -found[minute] >= component.memory(minute) + source.memory(minute), (component, source)
+
+
+class SinceItsStart(Feature):
+    """A sum that knows where its slice starts: what anchored blocks make visible."""
+
+    def memory(self, timeframe):
+        return 10
+
+    def value(self, close):
+        return np.cumsum(close)
+
+
+class TenBefore(Component):
+    """Looks ten bars back at a feature, so into the block before, which is anchored where it begins."""
+
+    title, source, scale, bands = "Ten before", "a test", Squash(half=1.0), {0: "{value}"}
+    since = SinceItsStart()
+
+    def memory(self, timeframe):
+        return 11
+
+    def value(self, since):
+        return np.concatenate((np.full(10, np.nan), since[:-10]))
+
+
+def test_a_key_counts_from_the_blocks_in_which_features_are_anchored():
+    """Memories alone add up to 21 bars; the feature's block begins 64 bars before, and it looks 10 further back."""
+    frame = market(seed=31, bars=1_000, gaps=False)
+    number = 5 * 64 + frame.base.first // 64 * 64  # where a block begins
+
+    def value_and_key(changed_at):
+        close = frame.base.columns["close"].copy()
+        close[changed_at - frame.base.first] += 1.0
+        changed = MarketFrame(frame.instrument, replace(frame.base, columns={**frame.base.columns, "close": close}))
+        workspace = Workspace(changed, 64)
+        buffers = workspace.buffers(changed.timeframe)
+        (value,) = workspace.values(TenBefore(), changed.timeframe, number, number + 1)
+        key = BlockKeys(changed, 64).of(TenBefore(), buffers)
+        return value[0], key.blocks[number // 64 - buffers.first_block]
+
+    (near, near_key), (far, far_key) = value_and_key(number - 70), value_and_key(number - 300)
+    assert near != far
+    assert near_key != far_key
+    assert value_and_key(number - 310) == (far, far_key)

@@ -16,6 +16,7 @@ from virtuoso.errors import ConfigError, DataError
 from virtuoso.lake.event_rows import SEQUENCE
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.writing.event_merge import MergedCounts
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.kinds import KINDS
@@ -27,7 +28,7 @@ MADE = {"trades": trades(), "depth": depth(), "open_interest": open_interest(), 
 def put(lake: Lake, *parts: Events, instrument=PERP) -> MergedCounts:
     """Import events, as the importer does after the border; what became of the last part."""
     with lake.writing() as writer:
-        counts = [writer.add_events(instrument, part) for part in parts]
+        counts = [merged for part in parts for merged in writer.add(Batch(instrument, part))]
         writer.commit()
     return counts[-1]
 
@@ -107,7 +108,7 @@ class TestEventsInTheLake:
 
     def test_do_not_change_generations_of_bars(self, lake):
         with lake.writing() as writer:
-            writer.add(PERP, Timeframe("1m"), traded_rows(minutes(10), bars(10), MINUTE))
+            writer.add(Batch(PERP, traded_rows(minutes(10), bars(10), MINUTE), Timeframe("1m")))
             writer.commit()
         put(lake, MADE["trades"])
         put(lake, trades(9, 50, START + DAY))

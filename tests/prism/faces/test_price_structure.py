@@ -74,7 +74,7 @@ class TestTheFace:
     @pytest.mark.parametrize("component", FACE.components, ids=lambda c: c.name)
     def test_every_band_can_be_said(self, component):
         for score in (0.0, 25.0, 50.0, 75.0, 100.0):
-            assert component.words(score, score / 50.0 - 1.0)
+            assert component.explain(score, score / 50.0 - 1.0)
 
 
 class TestSwings:

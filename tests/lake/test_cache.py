@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.archives import MINUTE, bars, env, minutes
-from tests.lake.test_store import only, put
+from tests.lake.test_lake import only, put
 from virtuoso.errors import CorruptFileError
 from virtuoso.lake.cache import LEAST_ROWS
 from virtuoso.lake.lake import Lake

@@ -115,7 +115,7 @@ def test_bars_of_which_nothing_is_known_certify_nothing():
 
 def test_a_script_without_a_main_guard_gets_its_certificate_from_another_process_too():
     program = (
-        "from tests.prism.test_certificate import FRAME, RSI, alone, certify\n"
+        "from tests.prism.laws.test_certificate import FRAME, RSI, alone, certify\n"
         "certificate = certify(alone(RSI()), FRAME, live_bars=10)\n"
         "print(certificate.holds, certificate.untested)\n"
     )

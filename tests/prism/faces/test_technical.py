@@ -86,8 +86,8 @@ class TestEveryDirectionalComponent:
 
     def test_explains_itself_in_a_sentence_at_every_score(self, component):
         for score in (0.0, 19.9, 20.0, 50.0, 80.0, 100.0):
-            assert component.words(score, 0.123).strip()
-        assert "not known" in component.words(float("nan"), float("nan"))
+            assert component.explain(score, 0.123).strip()
+        assert "not known" in component.explain(float("nan"), float("nan"))
 
 
 class TestRSI:

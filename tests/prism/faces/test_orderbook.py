@@ -351,7 +351,7 @@ class TestTheFace:
     @pytest.mark.parametrize("node", [*COMPONENTS, *GATES], ids=lambda node: node.name)
     def test_explains_itself_in_a_sentence_at_every_score(self, node):
         for score in (0.0, 19.9, 20.0, 50.0, 80.0, 100.0):
-            assert node.words(score, 0.123).strip()
+            assert node.explain(score, 0.123).strip()
 
 
 def ranks(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.market.flow_twin import NAMES, slow_fold
+from tests.market.features.trades_twin import NAMES, slow_fold
 from tests.tape import START, tape, trades
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError

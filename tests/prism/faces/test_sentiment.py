@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.builders import hours, market
+from tests.prism.faces.test_orderflow import of
+from tests.prism.faces.test_volume import quiet
 from tests.prism.lit import frame_of, judge, positioned, ranks, scores
-from tests.prism.test_orderflow import of
-from tests.prism.test_volume import quiet
 from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.engine.workspace import Workspace
@@ -307,7 +307,7 @@ class TestTheFace:
     @pytest.mark.parametrize("component", EVERYTHING, ids=lambda c: c.name)
     def test_explains_itself_in_a_sentence_at_every_score(self, component):
         for score in (0.0, 19.9, 20.0, 50.0, 80.0, 100.0):
-            assert component.words(score, 0.123).strip()
+            assert component.explain(score, 0.123).strip()
 
 
 class TestNoTwoComponentsAreOneNumber:

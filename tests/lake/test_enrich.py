@@ -12,6 +12,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.lake import cache, enrich
 from virtuoso.lake.lake import Lake
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events, concat_events, events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN, policy_for
@@ -51,9 +52,9 @@ def put(lake: Lake, events=EVENTS, keep=None) -> Lake:
     keep = np.delete(np.arange(N), HOLES) if keep is None else keep
     columns = {name: values[keep] for name, values in bars(N).items()}
     with lake.writing() as writer:
-        writer.add(PERP, M5, traded_rows(minutes(N, START, M5.ms)[keep], columns, M5.ms))
+        writer.add(Batch(PERP, traded_rows(minutes(N, START, M5.ms)[keep], columns, M5.ms), M5))
         for part in events.values():
-            writer.add_events(PERP, part)
+            writer.add(Batch(PERP, part))
         writer.commit()
     return lake
 
@@ -234,7 +235,7 @@ class TestTheStartAndTheEndOfAFrame:
             np.full(300, START + 600 * M5.ms),
         )  # fmt: skip
         with lake.writing() as writer:
-            writer.add_events(PERP, late)
+            writer.add(Batch(PERP, late))
             writer.commit()
         one, other = (home.frame("BTCUSDT", "5m").base.until(START // M5.ms + 599).columns for home in (lake, shared))
         assert differing({n: np.ascontiguousarray(v) for n, v in one.items()}, other) == []
@@ -334,7 +335,7 @@ class TestAnInstrumentWithTradesAlone:
         lake = Lake(tmp_path_factory.mktemp("recorded"), env=env())
         tape = trades(n=6_000, start=START + DAY - 1_800_000, span=3_600_000)
         with lake.writing() as writer:
-            writer.add_events(PERP, tape)
+            writer.add(Batch(PERP, tape))
             writer.commit()
         return lake
 

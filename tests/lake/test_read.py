@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.archives import JANUARY, MINUTE, bars, env, minutes
-from tests.lake.test_store import SPOT, only, put
-from tests.market.test_attach import PERP
-from tests.market.test_attach import put as with_events
+from tests.lake.test_enrich import PERP
+from tests.lake.test_enrich import put as with_events
+from tests.lake.test_lake import SPOT, only, put
 from tests.tape import START, tape
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError, NoDataError
@@ -19,6 +19,7 @@ from virtuoso.lake import law, resolve
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.law import examine
 from virtuoso.lake.read import finer_frames
+from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.bars import Bars
 from virtuoso.market.features.trades import bars_from_trades
 from virtuoso.market.gaps import NO_TRADE, TRADED, GapPolicy
@@ -153,7 +154,7 @@ class TestTrades:
         """Some hours of trades."""
         lake = Lake(tmp_path / "lake", env=env())
         with lake.writing() as writer:
-            writer.add_events(SPOT, TAPE)
+            writer.add(Batch(SPOT, TAPE))
             writer.commit()
         return lake
 
@@ -190,14 +191,14 @@ class TestTrades:
         for place, piece in enumerate([*pieces[:when], None, *pieces[when:]]):
             with lake.writing() as writer:
                 if piece is None:
-                    writer.add_events(SPOT, TAPE)
+                    writer.add(Batch(SPOT, TAPE))
                 else:
                     clock, start, long, columns = piece
                     rows = bars_from_trades(TAPE, CLOCKS[clock])
                     minute = (rows.open_time - START) // MINUTE
                     rows = rows.take((minute >= start) & (minute < start + long))
                     kept = {name: rows.columns[name] for name in columns}
-                    writer.add(SPOT, CLOCKS[clock], Rows(rows.open_time, kept, rows.state, rows.available_at))
+                    writer.add(Batch(SPOT, Rows(rows.open_time, kept, rows.state, rows.available_at), CLOCKS[clock]))
                 writer.commit()
             try:
                 after = by_number(lake.frame("BTCUSDT", asked))
@@ -280,7 +281,7 @@ class TestScraps:
         lake, second = Lake(tmp_path / "lake", env=env()), Timeframe("1s")
         put(lake, minutes(300, JANUARY, 1_000), bars(300), timeframe=second)
         with lake.writing() as writer:
-            writer.add_events(SPOT, TAPE)
+            writer.add(Batch(SPOT, TAPE))
             writer.commit()
         with pytest.raises(DataError, match="of which little is stored"):
             lake.frame("BTCUSDT", "1s")

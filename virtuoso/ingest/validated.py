@@ -1,0 +1,129 @@
+"""What validation makes of the rows of a file, bars and events alike, and when so many are bad that the file fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from virtuoso.clock import iso
+from virtuoso.errors import UnreadableFileError
+from virtuoso.market.events import Events
+from virtuoso.market.rows import Rows
+from virtuoso.venues.files.options import MAX_BAD_SHARE
+from virtuoso.venues.files.timestamps import EARLIEST_S
+
+R = TypeVar("R", Rows, Events)
+
+EARLIEST_MS = EARLIEST_S * 1_000
+LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
+FEW = 3  # so many bad rows do not fail a small file
+NO_FAULT = ("outage",)
+"""Reasons that show an outage of the venue, not a damaged file."""
+
+
+class RejectedRow(NamedTuple):
+    """A row that goes to quarantine.
+
+    Attributes
+    ----------
+    number : int
+        Of the row in the source, from 1.
+    reason : str
+        The first rule that it breaks.
+    text : str
+        As the source has it, or as JSON.
+    time : int or None, ms
+        Open time of a bar, time of an event.
+    """
+
+    number: int
+    reason: str
+    text: str
+    time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Validated(Generic[R]):
+    """What validation made of the rows of one instrument and kind.
+
+    Attributes
+    ----------
+    accepted : Rows or Events
+        In order, each bar or event once.
+    superseded : Rows or Events
+        Earlier versions of accepted rows in the same source.
+    duplicates, left_out : int
+        Repeated rows with equal values; bars that had not closed, or events in which nothing is known.
+    rejected : tuple of RejectedRow
+    disordered : bool
+        Whether the source was out of order.
+    notes : tuple of str
+        How it was read, and what is worth knowing.
+    """
+
+    accepted: R
+    superseded: R
+    duplicates: int
+    left_out: int
+    rejected: tuple[RejectedRow, ...]
+    disordered: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows broke which rule."""
+        return dict(Counter(row.reason for row in self.rejected))
+
+    @property
+    def total(self) -> int:
+        """Number of rows in the source."""
+        return len(self.accepted) + len(self.superseded) + self.duplicates + self.left_out + len(self.rejected)
+
+
+def reject_bad_file(
+    parts: Sequence[Validated[Rows] | Validated[Events]],
+    rules: Mapping[str, str],
+    max_bad_share: float = MAX_BAD_SHARE,
+) -> None:
+    """Reject a file with too many bad rows.
+
+    Parameters
+    ----------
+    parts : sequence of Validated
+        All that the file holds.
+    rules : mapping of str to str
+        What each rule says.
+    max_bad_share : float
+        Largest share of its rows that may be rejected; outages of the venue do not count.
+
+    Raises
+    ------
+    UnreadableFileError
+        More are bad, and more than a few, or not one is good.
+    """
+    bad = [row for part in parts for row in part.rejected if row.reason not in NO_FAULT]
+    total = sum(part.total for part in parts)
+    good = total - len(bad)
+    if not bad or (good and (len(bad) <= FEW or len(bad) <= max_bad_share * total)):
+        return
+    counts = Counter(row.reason for row in bad)
+    listed = "; ".join(f"{count:,} x {rules.get(rule, rule)}" for rule, count in sorted(counts.items()))
+    what = "events" if isinstance(parts[0].accepted, Events) else "rows"
+    remedy = "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
+    if good:
+        share = len(bad) / total
+        remedy = f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {share:.3g}."
+    raise UnreadableFileError(
+        f"{len(bad):,} of {total:,} {what} are bad ({listed}), first {_described(bad[0], rules)}. Nothing was stored. "
+        f"{remedy}"
+    )
+
+
+def _described(row: RejectedRow, rules: Mapping[str, str]) -> str:
+    """Name a rejected row in an error."""
+    moment = ""
+    if row.time is not None:  # a time that no calendar writes is shown as the number it is
+        moment = f" ({iso(row.time) if EARLIEST_MS <= row.time < LATEST_MS else row.time})"
+    return f"in row {row.number}{moment}: {rules.get(row.reason, row.reason)}"
