@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -751,7 +752,9 @@ class TestBacktest:
         command = (*self.TRADED, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
         said = virtuoso(*command).out
         assert "trades by the contract" in said
-        assert "DECIDED" in said
+        listed = said[said.index("Cross-check") :]
+        assert re.search(r"DECIDED +TRADE +CAUSE +CONTRACT +VECTORBT", listed)
+        assert re.search(r"2025-01-\d\d \d\d:\d\d +[▲▼] BTCUSDT +trailing stop", listed)
         found = virtuoso(*command, "--json").json
         assert found["crosscheck"]["trades"]["contract"] == len(found["crosscheck"]["differences"]) + (
             found["crosscheck"]["trades"]["same"]

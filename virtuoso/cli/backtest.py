@@ -166,13 +166,19 @@ def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:
         return
     found = checked.to_dict()["differences"]
     cells = (
-        (one["decided_at"], one["instrument"], one["side"], one["cause"], *(_made(one[name]) for name in MADE_BY))
+        (one["decided_at"][:16], _traded(one), one["cause"], *(_made(one[name]) for name in MADE_BY))
         for one in found[:MOST_DIFFERENCES]
     )
-    yield table(("DECIDED", "INSTRUMENT", "SIDE", "CAUSE", "CONTRACT", "VECTORBT"), cells)
+    yield table(("DECIDED", "TRADE", "CAUSE", "CONTRACT", "VECTORBT"), cells)
     if len(found) > MOST_DIFFERENCES:
         yield f"and {len(found) - MOST_DIFFERENCES} more, in {CROSSCHECK}"
     yield ""
+
+
+def _traded(one: dict[str, Any]) -> str:
+    """Direction and symbol of a trade."""
+    arrow = "▲" if one["side"] == "long" else "▼"
+    return f"{arrow} {one['instrument'].partition(' ')[0]}"
 
 
 def _made(trade: dict[str, Any] | None) -> str:
@@ -181,7 +187,7 @@ def _made(trade: dict[str, Any] | None) -> str:
 
     if trade is None:
         return "no trade"
-    return f"{price(trade['entry_price'])} to {price(trade['exit_price'])}, {trade['reason']}"
+    return f"{price(trade['entry_price'])}\N{EN DASH}{price(trade['exit_price'])} {trade['reason']}"
 
 
 def _buckets(result: PortfolioResult) -> Iterator[RenderableType]:
