@@ -748,7 +748,7 @@ class TestBacktest:
     def test_crosscheck_lists_trades_that_vectorbt_makes_otherwise(
         self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
     ):
-        command = (*self.TRADED, "--data", stored, "-c", few, "--crosscheck")
+        command = (*self.TRADED, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
         said = virtuoso(*command).out
         assert "trades by the contract" in said
         assert "DECIDED" in said

@@ -225,9 +225,9 @@ class VectorbtSweep(Sweep):
     """The sweep, with accounts that fill as vectorbt does; `trades` repeats one configuration."""
 
     def __init__(self, scores, configurations, terms=None):
-        self.terms = terms or Terms()
+        self.vectorbt = terms or Terms()
         super().__init__(scores, configurations)
-        self.cash = self.terms.cash
+        self.cash = self.vectorbt.cash
 
     def trades(self, row):
         """Closed trades of one configuration, shape (n_trades, TRADE_COLUMNS)."""
@@ -264,7 +264,7 @@ class VectorbtSweep(Sweep):
         return Holdings.opened(n, self.cash)
 
     def _walk(self, a, b, changes, start, stop, accounts, figures, daily):
-        terms = Cash(self.terms.cash, self.terms.fees, self.terms.slippage, self.terms.risk)
+        terms = Cash(self.vectorbt.cash, self.vectorbt.fees, self.vectorbt.slippage, self.vectorbt.risk)
         by_vectorbt(
             self.market, self.rule, terms, self._charts_at(changes), self.configurations.measures[a:b], changes, start,
             stop, accounts, figures, daily,

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from tests.builders import market, rows
+from tests.happenings import DAY, START, trades
+from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
+from virtuoso.market.bars import Bars
+from virtuoso.market.features.daily_reset import DailyReset
+from virtuoso.market.features.trades import TradeFeatures
+from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, UNKNOWN, GapPolicy
 from virtuoso.market.live import LiveFrame
 
@@ -31,10 +37,6 @@ def test_bar_by_bar_is_the_whole(meaning):
 
 
 def _cut(times, made, policy):
-    from virtuoso.account.instrument import Instrument
-    from virtuoso.market.bars import Bars
-    from virtuoso.market.frame import MarketFrame
-
     return MarketFrame(Instrument("simulated", "BTCUSDT"), Bars.from_rows(Timeframe("1m"), times, made, policy))
 
 
@@ -73,3 +75,34 @@ class TestACalmBar:
         )
         assert grown.state[-1] == BRIDGED
         assert grown.columns["open_interest"][-1] == 7.0
+
+
+def test_a_missing_bar_before_anything_traded_is_unknown():
+    frame = market(bars=300, gaps=False, flats=False)
+    nothing = MarketFrame(frame.instrument, frame.base.until(frame.base.first))
+    live = LiveFrame(nothing, [], GapPolicy("bridge", 5))
+    assert live.close(frame.base.first, None).base.state[-1] == UNKNOWN
+
+
+def test_events_since_the_midnight_before_yesterdays_last_are_remembered():
+    """Of the orders that tell which trades are large, nearly all came on the day before."""
+    clock, hour = Timeframe("5m"), 3_600_000
+    tape = trades(seed=3, n=900, start=START + DAY - hour, span=3 * hour)
+    day, number = START // clock.ms, (START + DAY) // clock.ms + 1
+    end = number + 6
+    whole = DailyReset(TradeFeatures, clock).bars({"trades": tape.between(0, end * clock.ms)}, day, end)
+    history = MarketFrame(Instrument("simulated", "BTCUSDT"), _flat_bars(clock, day, number))
+    live = LiveFrame(history, [], GapPolicy("cut", 0), ["trades"])
+    live.remember({"trades": tape.between(0, number * clock.ms)})
+    bar = {name: float(values[-1]) for name, values in history.base.columns.items()}
+    for k in range(number, end):
+        live.close(k, bar, {"trades": tape.between(k * clock.ms, (k + 1) * clock.ms)})
+    grown = live.frame.base.since(number).columns["large_buy_volume"]
+    assert np.isfinite(grown).all()
+    assert np.ascontiguousarray(grown).tobytes() == whole["large_buy_volume"][number - day :].tobytes()
+
+
+def _flat_bars(clock: Timeframe, first: int, end: int) -> Bars:
+    times = np.arange(first, end, dtype=np.int64) * clock.ms
+    columns = {name: np.ones(len(times)) for name in ("open", "high", "low", "close", "volume")}
+    return Bars.from_rows(clock, times, columns, GapPolicy("cut", 0))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from virtuoso.ingest.importer import FileReport, ImportReport
+    from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 

@@ -18,6 +18,7 @@ from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.result.explanation import Explanation, Row
 from virtuoso.reports.format import DASH, number, price
 from virtuoso.reports.palette import LIGHT, effect, effect_of_change
+from virtuoso.reports.templates import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -156,8 +157,6 @@ class Contribution:
 
     def to_html(self, *, footnote: bool = True) -> Markup:
         """Give a `<figure class="contribution">`; the page's style sheet dresses it."""
-        from virtuoso.reports.templates import render
-
         return render("contribution.html", table=self, headers=HEADERS, footnote=footnote)
 
 

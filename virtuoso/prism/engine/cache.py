@@ -38,7 +38,7 @@ SEGMENT = 65_536
 
 @dataclass(slots=True)
 class CachedNode:
-    """One cached node: its node, and the names of its columns in the file, one an output."""
+    """A node whose blocks are cached, and the names of its columns in the file, one an output."""
 
     node: Node
     columns: tuple[str, ...]
@@ -149,7 +149,7 @@ class ScoreCache:
     def _cached_nodes(
         self, workspace: Workspace, prism: Prism
     ) -> Iterator[tuple[TimeframeBuffers, str, list[CachedNode]]]:
-        """Every timeframe and face with the nodes that are cached for it."""
+        """Yield every timeframe and face with the nodes that are cached for it."""
         by_face: dict[int, list[CachedNode]] = {}
         for kind in rows_of(prism, workspace.frame.base.columns):
             for row in kind:

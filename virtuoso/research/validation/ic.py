@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Env
 from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.format import DASH
 from virtuoso.research.validation.quantiles import (
     HORIZONS,
     LEAST_BLOCKS,
@@ -66,8 +67,6 @@ class Information:
     rows: np.ndarray
 
     def __repr__(self) -> str:
-        from virtuoso.reports.format import DASH
-
         clear = self.clear
         lines = [self.market, f"  {'score':<34} {'horizon':>7} {'known':>6} {'windows':>8} {'IC':>7}   95 % interval"]
         for row, stands_out in zip(self.rows, clear, strict=True):
