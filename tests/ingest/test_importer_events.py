@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.archives import JANUARY, bars, env, lines, minutes, write
+from tests.derivatives import METRICS
 from virtuoso.account.instrument import Instrument
 from virtuoso.ingest.importer import ImportReport, import_paths
 from virtuoso.lake.lake import Lake
@@ -60,6 +61,14 @@ class TestAFileOfEvents:
         assert (file.status, file.kinds, file.instruments) == ("imported", ["trades"], ["BTCUSDT binance-usdm"])
         assert (file.rows_read, file.stored, file.timeframe) == (200, 200, "")
         assert lake.events("trades", PERP)["side"].tolist()[:3] == [1, -1, -1]
+
+    def test_counts_a_row_that_fills_another_in_as_read(self, lake, tmp_path):
+        path = tmp_path / "BTCUSDT-metrics-2024-01-01.csv"
+        path.write_text(f"{METRICS}\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,,1\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,2,1\n")
+        (file,) = take(lake, path).files
+        assert (file.rows_read, file.stored, file.duplicates) == (4, 2, 1)  # two rows of each of two kinds
+        (series,) = lake.manifest("ratios").readable()
+        assert [source.rows for source in series.sources] == [2]
 
     def test_imported_again_is_unchanged_and_writes_nothing(self, lake, tmp_path):
         path = agg_trades(tmp_path)

@@ -219,6 +219,7 @@ def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int, report
         groups = identify_bars(raw, options)
         report.timeframe = groups[0].timeframe.name
         n_rows = sum(int(group.rows.sum()) for group in groups) + len(raw.table.broken)
+        report.rows_read += n_rows
         source = (raw.path.name, raw.table.sha256, n_rows)
         return [
             _Part(
@@ -232,8 +233,9 @@ def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int, report
         ]
     if _others(raw, options):
         return []
-    instrument, validated = identify_events(raw, options), validate_events(raw, now_ms)
-    return [_Part(raw.kind, instrument, validated, (raw.path.name, raw.sha256, validated.total))]
+    instrument, n_rows = identify_events(raw, options), len(raw) + len(raw.rejected)
+    report.rows_read += n_rows
+    return [_Part(raw.kind, instrument, validate_events(raw, now_ms), (raw.path.name, raw.sha256, n_rows))]
 
 
 def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
@@ -251,7 +253,6 @@ def _describe(
     """Write into the report what a file holds, how it was read and which rules its rows break."""
     report.instruments = sorted({str(part.instrument) for part in parts})
     report.kinds = list(dict.fromkeys(part.kind for part in parts))
-    report.rows_read = sum(part.validated.total for part in parts)
     report.notes = list(dict.fromkeys(note for part in parts for note in part.validated.notes))
     others = {symbol for raw in raws for symbol in _others(raw, options)}
     if others:

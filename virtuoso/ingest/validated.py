@@ -78,7 +78,7 @@ class Validated(Generic[R]):
 
     @property
     def total(self) -> int:
-        """Number of rows in the source."""
+        """Number of rows that count where the share of bad ones is asked for; what one row fills in another is none."""
         return len(self.accepted) + len(self.superseded) + self.duplicates + self.left_out + len(self.rejected)
 
 
