@@ -1,1 +1,1 @@
-"""Instruments now; the perpetual contract, risk and metrics stand on this floor too."""
+"""The account: instruments, what a perpetual contract does to an account bar by bar, margin, risk rules and metrics."""

@@ -1,0 +1,1 @@
+"""Import of files into the lake: decode, identify, validate, merge, commit."""

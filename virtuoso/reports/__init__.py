@@ -1,0 +1,1 @@
+"""What people see: the tear sheet, charts, tables, words and colours."""

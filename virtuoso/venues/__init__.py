@@ -1,0 +1,1 @@
+"""What exchanges and their archives send, decoded under our names and not judged yet."""

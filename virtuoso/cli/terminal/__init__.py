@@ -1,0 +1,1 @@
+"""How a command speaks: its options, its answer, tables, JSON, log messages."""

@@ -1,0 +1,1 @@
+"""Writing to the lake: merges, staged changes, one transaction a kind, maintenance."""

@@ -1,0 +1,1 @@
+"""Events become columns of bars: trades, order books, what derivatives tell."""

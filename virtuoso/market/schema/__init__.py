@@ -1,0 +1,1 @@
+"""Which columns and which kinds of events there are, with units and how long they may be used."""

@@ -1,1 +1,1 @@
-
+"""How a prism is computed: anchored blocks, the graph of nodes, aggregation, caches."""

@@ -1,0 +1,1 @@
+"""What components share: swings, levels, zones, profiles, windows, what is usual."""

@@ -1,0 +1,1 @@
+"""The laws that every component obeys, and the certificate that says so on your own data."""

@@ -1,0 +1,1 @@
+"""The same intents through vectorbt, compared trade by trade."""

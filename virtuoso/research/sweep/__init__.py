@@ -1,0 +1,1 @@
+"""Thousands of configurations over the component scores of one market."""

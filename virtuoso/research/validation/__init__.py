@@ -1,0 +1,1 @@
+"""Statistics that argue back: overfitting, foresight, plateaus, calibration, the verdict."""

@@ -1,0 +1,1 @@
+"""Recorded streams, message by message."""

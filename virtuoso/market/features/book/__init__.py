@@ -1,0 +1,1 @@
+"""The order book: rebuilt from messages, sampled, and told as columns of bars."""

@@ -1,0 +1,1 @@
+"""What positions tell: open interest, the crowd, activity."""
