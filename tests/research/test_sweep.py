@@ -500,7 +500,7 @@ class TestWhatIsRefused:
 
     @pytest.mark.parametrize("fills", ["vectorbt", "ideal"])
     def test_fills_of_another_engine(self, fills):
-        with pytest.raises(ConfigError, match=f"by the contract alone, was asked for '{fills}'.*--fills vectorbt"):
+        with pytest.raises(ConfigError, match=f"by the contract alone, was asked for '{fills}'.*--crosscheck"):
             workflows.sweep(scored(), around(scored(), 2), fills=fills)
 
     def test_a_market_of_one_known_bar(self):
