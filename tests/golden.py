@@ -275,7 +275,7 @@ def of_comparisons(result: PortfolioResult) -> Found:
     yield from under("breakdowns", result.breakdowns)
     yield from under("buckets", result.buckets)
     yield "daily_returns", result.daily_returns
-    run = result.stage, result.intents_of, result.account
+    run = result.panel, result.intents_of, result.account
     for case in (*costs(*run), *delay(*run)):
         yield f"stress.{case.name}", plain(case)
     evidence = RunReturns(result.daily_returns, len(result.closed))

@@ -16,14 +16,14 @@ from virtuoso.account.state import Books
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.intrabar import Inside
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.intrabar import Intrabar
+from virtuoso.research.backtest.panel import SimulationPanel
 
 WORLDS, BARS, HOLEY = 300, 160, 100
 NAN = float("nan")
 
 
-def stage_of(closes, names, reach=0.0) -> Stage:
+def stage_of(closes, names, reach=0.0) -> SimulationPanel:
     """A stage of closes, shape (n_bars, n_instruments): each bar opens where the last one closed."""
     bars = np.zeros((*closes.shape, s.BAR_COLUMNS))
     bars[:, :, s.CLOSE] = closes
@@ -35,18 +35,18 @@ def stage_of(closes, names, reach=0.0) -> Stage:
     bars[:, :, [s.FUNDING_OPEN, s.FUNDING_INSIDE]] = 0.0
     instruments = tuple(Instrument("simulated", name) for name in names)
     n = closes.shape[1]
-    return Stage(
+    return SimulationPanel(
         instruments, Timeframe("1h"), START // 60, bars, np.zeros(closes.shape, bool), np.full(n, len(closes) - 1)
     )
 
 
-def asks(stage, i, rows):
+def asks(panel, i, rows):
     """Intents of one instrument as (bar, side, distance to the stop as a share of price, reliability)."""
     made = np.zeros(len(rows), dtype=INTENT)
     made["entry"], made["target"] = NAN, NAN
     for one, (bar, side, wide, reliability) in zip(made, rows, strict=True):
-        close = stage.bars[bar, i, s.CLOSE]
-        one["number"], one["side"], one["price"] = stage.first + bar, side, close
+        close = panel.bars[bar, i, s.CLOSE]
+        one["number"], one["side"], one["price"] = panel.first + bar, side, close
         one["stop"], one["reliability"] = close * (1.0 - side * wide), reliability
     return made
 
@@ -58,12 +58,12 @@ def world(seed):
     common, own = random.normal(0.0, 0.01, (BARS, 1)), random.normal(0.0, 0.01, (BARS, n))
     loading = random.uniform(0.0, 2.0)
     closes = 100.0 * np.cumprod(1.0 + 0.6 * (loading * common + own), axis=0)
-    stage = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.002)
+    panel = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.002)
     made = {}
-    for i, name in enumerate(stage.instruments):
+    for i, name in enumerate(panel.instruments):
         when = np.sort(random.choice(np.arange(40, BARS - 1), size=12, replace=False))
         rows = [(int(t), int(random.choice([-1, 0, 1])), random.uniform(0.004, 0.05), random.uniform()) for t in when]
-        made[name] = asks(stage, i, rows)
+        made[name] = asks(panel, i, rows)
         made[name]["stop"][random.random(12) < 0.03] = NAN
     limits = Limits(
         base_size=float(random.choice([0.005, 0.02])),
@@ -73,8 +73,8 @@ def world(seed):
         correlation=float(random.choice([0.3, 0.7])),
         max_drawdown=float(random.choice([0.03, 0.15])),
     )
-    rules = {name: Rules(0.1, 0.1, float(random.choice([0.0, 500.0]))) for name in stage.instruments}
-    return stage, made, Account(cash=float(random.choice([1_000.0, 10_000.0])), limits=limits, rules=rules, halt=True)
+    rules = {name: Rules(0.1, 0.1, float(random.choice([0.0, 500.0]))) for name in panel.instruments}
+    return panel, made, Account(cash=float(random.choice([1_000.0, 10_000.0])), limits=limits, rules=rules, halt=True)
 
 
 def holey(seed):
@@ -82,15 +82,15 @@ def holey(seed):
     random = np.random.default_rng(seed)
     n = int(random.integers(2, 6))
     closes = 100.0 * np.cumprod(1.0 + random.normal(0.0, 0.0008, (BARS, n)), axis=0)
-    stage = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.001)
+    panel = stage_of(closes, [f"C{k}USDT" for k in range(n)], reach=0.001)
     missing = random.random((BARS, n)) < random.choice([0.1, 0.4])
     missing[[0, -1]] = False
-    stage.bars[missing] = NAN
+    panel.bars[missing] = NAN
     made = {}
-    for i, name in enumerate(stage.instruments):
+    for i, name in enumerate(panel.instruments):
         when = np.sort(random.choice(np.flatnonzero(~missing[:-1, i]), size=40, replace=False))
         rows = [(int(t), int(random.choice([-1, 0, 1])), random.uniform(0.004, 0.05), random.uniform()) for t in when]
-        made[name] = mine = asks(stage, i, rows)
+        made[name] = mine = asks(panel, i, rows)
         waits = (random.random(len(mine)) < 0.4) & (mine["side"] != 0)
         mine["entry"][waits] = (mine["price"] * (1.0 - 0.001 * mine["side"]))[waits]
         mine["expires"] = mine["number"] + random.integers(1, 12, len(mine))
@@ -99,14 +99,14 @@ def holey(seed):
         max_leverage=float(random.choice([1.0, 3.0])), heat=float(random.choice([0.02, 1.0])), correlation=2.0,
         max_drawdown=0.9,
     )  # fmt: skip
-    return stage, made, Account(leverage=20.0, limits=limits)
+    return panel, made, Account(leverage=20.0, limits=limits)
 
 
-def held_of(stage, result):
+def held_of(panel, result):
     """Size and stop of what is held at each close, shape (n_bars, n_instruments)."""
-    held, stops = np.zeros((2, len(stage), len(stage.instruments)))
+    held, stops = np.zeros((2, len(panel), len(panel.instruments)))
     for event in result.events[~np.isin(result.events["kind"], UNFILLED)]:
-        t, i = event["instant"] - stage.first, event["instrument"]
+        t, i = event["instant"] - panel.first, event["instrument"]
         held[t:, i] += event["size"]
         if event["kind"] == ENTERED:
             stops[t:, i] = result.intents["stop"][event["order"]]
@@ -129,14 +129,14 @@ class TestRandomWorlds:
 
     def test_no_position_is_entered_beyond_a_limit(self, worlds):
         entries = 0
-        for stage, _, account, result in worlds:
-            held, _ = held_of(stage, result)
+        for panel, _, account, result in worlds:
+            held, _ = held_of(panel, result)
             counted = (held != 0.0).sum(axis=1)
             assert counted.max() <= account.limits.max_positions
             opened = result.events[result.events["kind"] == ENTERED]
             entries += len(opened)
-            for t in np.unique(opened["instant"] - stage.first):
-                notional = np.abs(held[t] * stage.bars[t, :, s.OPEN]).sum()
+            for t in np.unique(opened["instant"] - panel.first):
+                notional = np.abs(held[t] * panel.bars[t, :, s.OPEN]).sum()
                 assert notional <= account.limits.max_leverage * result.equity[t - 1] * 1.05  # the mark has moved
             steps = np.abs(opened["size"]) / 0.1
             np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
@@ -146,16 +146,16 @@ class TestRandomWorlds:
         """What is to leave and has no bar still takes its place: seen were leverage of 6 where 3 is allowed."""
         entries = withdrawn = 0
         for seed in range(HOLEY):
-            stage, made, account = holey(seed)
-            result, limits = run(stage, made, account), account.limits
-            held, stops = held_of(stage, result)
+            panel, made, account = holey(seed)
+            result, limits = run(panel, made, account), account.limits
+            held, stops = held_of(panel, result)
             assert (held != 0.0).sum(axis=1).max() <= limits.max_positions, seed
             opened = result.events[result.events["kind"] == ENTERED]
             entries, withdrawn = entries + len(opened), withdrawn + (result.events["kind"] == WITHDRAWN).sum()
-            price = stage.closes[0]
-            for t in range(1, len(stage)):
-                price = np.where(np.isnan(stage.closes[t]), price, stage.closes[t])
-                if t + stage.first not in opened["instant"]:
+            price = panel.closes[0]
+            for t in range(1, len(panel)):
+                price = np.where(np.isnan(panel.closes[t]), price, panel.closes[t])
+                if t + panel.first not in opened["instant"]:
                     continue
                 slack = 1.15 * result.equity[t - 1]  # prices have moved since the decision
                 assert np.abs(held[t] * price).sum() <= limits.max_leverage * slack, seed
@@ -166,29 +166,29 @@ class TestRandomWorlds:
 
     def test_after_a_halt_nothing_is_entered(self, worlds):
         halted = 0
-        for stage, _, account, result in worlds:
+        for panel, _, account, result in worlds:
             if not len(result.halts):
                 continue
             halted += 1
             entries = result.events[result.events["kind"] == ENTERED]["instant"]
             assert (entries <= result.halts[0]).all()
-            before = result.equity[: result.halts[0] - stage.first + 1]
+            before = result.equity[: result.halts[0] - panel.first + 1]
             assert before[-1] <= (1.0 - account.limits.max_drawdown) * max(account.cash, before.max())
             assert len(result.halts) == 1
         assert halted > 10
 
     def test_the_same_world_gives_the_same_bytes(self, worlds):
-        stage, made, account, result = worlds[0]
-        again = run(stage, made, account)
+        panel, made, account, result = worlds[0]
+        again = run(panel, made, account)
         assert again.events.tobytes() == result.events.tobytes()
         assert again.equity.tobytes() == result.equity.tobytes()
 
     def test_other_names_change_nothing(self, worlds):
         """Turned round, the symbols stand in another order; only equal reliabilities would notice."""
-        for stage, made, account, result in worlds[:60]:
-            names = [str(name.symbol) for name in stage.instruments]
-            turned = stage_of(stage.closes[:, ::-1], names, reach=0.002)
-            pairs = list(zip(turned.instruments, stage.instruments[::-1], strict=True))
+        for panel, made, account, result in worlds[:60]:
+            names = [str(name.symbol) for name in panel.instruments]
+            turned = stage_of(panel.closes[:, ::-1], names, reach=0.002)
+            pairs = list(zip(turned.instruments, panel.instruments[::-1], strict=True))
             given = {name: made[other] for name, other in pairs}
             rules = {name: account.rules[other] for name, other in pairs}
             mirrored = run(turned, given, replace(account, rules=rules))
@@ -200,17 +200,17 @@ class TestWhatIsCalledOff:
     """A way out that still waits is called off by a signal to be there: its place is taken, its turn forgotten."""
 
     def scene(self, *rows, missing, limit=None):
-        stage = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
-        stage.bars[missing, 0] = NAN
-        made = [asks(stage, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
+        panel = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
+        panel.bars[missing, 0] = NAN
+        made = [asks(panel, i, [row[1:] for row in rows if row[0] == i]) for i in range(2)]
         if limit is not None:
-            made[0]["entry"][1], made[0]["expires"][1] = limit, stage.first + 79
-        stage.bars[70:, :, [s.OPEN, s.CLOSE]] = 101.0
-        stage.bars[70:, :, [s.HIGH, s.LOW]] = 101.2, 100.9
+            made[0]["entry"][1], made[0]["expires"][1] = limit, panel.first + 79
+        panel.bars[70:, :, [s.OPEN, s.CLOSE]] = 101.0
+        panel.bars[70:, :, [s.HIGH, s.LOW]] = 101.2, 100.9
         limits = Limits(max_positions=1, correlation=2.0)
-        result = run(stage, dict(zip(stage.instruments, made, strict=True)), Account(limits=limits))
+        result = run(panel, dict(zip(panel.instruments, made, strict=True)), Account(limits=limits))
         told = result.events[["instant", "instrument", "kind"]].tolist()
-        return [(instant - stage.first, i, kind) for instant, i, kind in told], result
+        return [(instant - panel.first, i, kind) for instant, i, kind in told], result
 
     def test_nothing_enters_in_the_place_of_what_stays(self):
         """Decided at one close, the entry before the signal that calls the way out off."""
@@ -232,14 +232,14 @@ class TestTheHalt:
     CLOSES = np.concatenate((np.full(60, 100.0), np.linspace(100.0, 60.0, 20), np.full(100, 60.0)))[:, None]
 
     def trade(self, halt=True, **how):
-        stage = stage_of(self.CLOSES, ["AAAUSDT"])
+        panel = stage_of(self.CLOSES, ["AAAUSDT"])
         rows = [(50, 1, 0.5, 1.0), (81, 0, 0.1, 1.0), (85, 1, 0.1, 1.0), (150, 0, 0.1, 1.0), (151, 1, 0.1, 1.0)]
         limits = Limits(base_size=0.5, max_leverage=1.0, heat=1.0, max_drawdown=0.15)
-        return stage, run(stage, {stage.instruments[0]: asks(stage, 0, rows)}, Account(limits=limits, halt=halt, **how))
+        return panel, run(panel, {panel.instruments[0]: asks(panel, 0, rows)}, Account(limits=limits, halt=halt, **how))
 
     def test_is_latched_at_the_close_at_which_equity_has_fallen_so_far(self):
-        stage, result = self.trade()
-        t = int(result.halts[0]) - stage.first
+        panel, result = self.trade()
+        t = int(result.halts[0]) - panel.first
         assert result.equity[t] <= 0.85 * 10_000.0 < result.equity[t - 1]
         assert result.refused["halted"] == 2
 
@@ -248,11 +248,11 @@ class TestTheHalt:
         assert (result.events["kind"] == ENTERED).sum() == 1
 
     def test_is_reported_and_ends_nothing_unless_it_is_enforced(self):
-        stage, stopped = self.trade()
+        panel, stopped = self.trade()
         _, reported = self.trade(halt=False)
         assert reported.halts.tolist() == stopped.halts.tolist()
         assert reported.halt_equity.tolist() == stopped.halt_equity.tolist()
-        assert reported.halt_equity[0] == reported.equity[reported.halts[0] - stage.first]
+        assert reported.halt_equity[0] == reported.equity[reported.halts[0] - panel.first]
         assert reported.refused["halted"] == 0
         assert (reported.events["kind"] == ENTERED).sum() == 3
 
@@ -260,13 +260,13 @@ class TestTheHalt:
         """Two instruments: one falls, and a limit of the other waits meanwhile; 407.9 units entered after the latch."""
         closes = np.column_stack((self.CLOSES, np.full(len(self.CLOSES), 100.0)))
         closes[100:, 1] = 90.0
-        stage = stage_of(closes, ["AAAUSDT", "BBBUSDT"])
-        waits = asks(stage, 1, [(55, 1, 0.2, 1.0)])
-        waits["entry"], waits["expires"] = 95.0, stage.first + 150
-        made = dict(zip(stage.instruments, (asks(stage, 0, [(50, 1, 0.5, 1.0)]), waits), strict=True))
+        panel = stage_of(closes, ["AAAUSDT", "BBBUSDT"])
+        waits = asks(panel, 1, [(55, 1, 0.2, 1.0)])
+        waits["entry"], waits["expires"] = 95.0, panel.first + 150
+        made = dict(zip(panel.instruments, (asks(panel, 0, [(50, 1, 0.5, 1.0)]), waits), strict=True))
         account = Account(limits=Limits(base_size=0.25, max_leverage=1.0, heat=1.0, max_drawdown=0.1))
         for halt, entered in ((False, 2), (True, 1)):
-            result = run(stage, made, replace(account, halt=halt))
+            result = run(panel, made, replace(account, halt=halt))
             assert len(result.halts) == 1
             assert (result.events["kind"] == ENTERED).sum() == entered
             lapsed = result.events[result.events["kind"] == LAPSED]
@@ -388,21 +388,21 @@ class TestCorrelation:
         random = np.random.default_rng(bar)
         moves = 0.002 * (random.standard_t(4, (700, 1)) + random.standard_t(4, (700, 2)))
         closes = 100.0 * np.cumprod(1.0 + moves, axis=0)
-        stage = stage_of(closes, ("AUSDT", "BUSDT"))
+        panel = stage_of(closes, ("AUSDT", "BUSDT"))
         if finer > 1:  # which tell nothing: the slow bar stands in the first of its finer places
-            bars = np.full((700 * finer, *stage.bars.shape[1:]), NAN)
-            bars[::finer] = stage.bars
-            stage = replace(stage, inside=Inside(Timeframe("15m"), bars, np.zeros((700, 2), bool)))
+            bars = np.full((700 * finer, *panel.bars.shape[1:]), NAN)
+            bars[::finer] = panel.bars
+            panel = replace(panel, inside=Intrabar(Timeframe("15m"), bars, np.zeros((700, 2), bool)))
         made = {
-            name: asks(stage, i, [(when, 1, 0.9, 1.0)])
-            for i, (name, when) in enumerate(zip(stage.instruments, (40, bar), strict=True))
+            name: asks(panel, i, [(when, 1, 0.9, 1.0)])
+            for i, (name, when) in enumerate(zip(panel.instruments, (40, bar), strict=True))
         }
         seen = closes[max(bar - 499, 0) : bar + 1]
         assert len(seen) == min(500, bar + 1)
         expected = np.corrcoef((seen[1:] / seen[:-1] - 1.0).T)[0, 1]
         for hair, refused in ((1e-9, 0), (-1e-9, 1)):
             limits = Limits(correlation=expected + hair, max_drawdown=0.99)
-            assert run(stage, made, Account(limits=limits)).refused["correlation"] == refused
+            assert run(panel, made, Account(limits=limits)).refused["correlation"] == refused
 
     def test_is_not_known_over_few_shared_bars_or_without_movement(self):
         closes = np.full((200, 2), 100.0)

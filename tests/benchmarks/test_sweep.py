@@ -18,7 +18,7 @@ from virtuoso.clock import Env
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.engine import Account
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.sweep import Sweep
 from virtuoso.signals.decision import decide
@@ -42,7 +42,7 @@ def ready(scores, fills, enter, n=64):
     tried = Configurations.around(scores.prism, settings_of(enter), n, Env(seed=3), points=0.5)
     if fills == "vectorbt":
         return VectorbtSweep(scores, tried)
-    return Sweep(scores, tried, Stage.of([scores.frame], terms=FundingTerms(0.0001, True)), ACCOUNT)
+    return Sweep(scores, tried, SimulationPanel.of([scores.frame], terms=FundingTerms(0.0001, True)), ACCOUNT)
 
 
 def cpu(work, rounds=5):

@@ -15,7 +15,7 @@ from virtuoso.clock import Env
 from virtuoso.errors import NoDataError
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.engine import run as trade_portfolio
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.validation.quantiles import score_buckets
 
@@ -81,9 +81,9 @@ class TestThePerpetualContract:
 
     def test_E45_without_funding_or_marks_there_is_no_stage(self):
         with pytest.raises(NoDataError, match="--mark last"):
-            Stage.of([flat()], terms=FundingTerms(assume=0.0001))
+            SimulationPanel.of([flat()], terms=FundingTerms(assume=0.0001))
         with pytest.raises(NoDataError, match="--assume-funding"):
-            Stage.of([flat()], terms=FundingTerms(mark_is_last=True))
+            SimulationPanel.of([flat()], terms=FundingTerms(mark_is_last=True))
 
     def test_E46_a_leverage_that_the_tier_does_not_allow_is_rejected(self):
         tiers = ((0.0, 0.005), (1_500.0, 0.1))
@@ -102,9 +102,9 @@ class TestThePerpetualContract:
     )
     def test_E46_sizes_are_rounded_down_or_refused_as_the_venue_would(self, rules, size, limit):
         frame = flat()
-        stage = Stage.of([frame], terms=FundingTerms(0.0, True))
+        panel = SimulationPanel.of([frame], terms=FundingTerms(0.0, True))
         account = Account(limits=Limits(least_scale=1.0), rules={frame.instrument: rules})
-        result = trade_portfolio(stage, {frame.instrument: intents(frame, (2, 1, 80.0))}, account)
+        result = trade_portfolio(panel, {frame.instrument: intents(frame, (2, 1, 80.0))}, account)
         assert result.events["size"].tolist() == ([] if size is None else [pytest.approx(size)])
         assert {name: result.refused[name] for name in LIMITS if result.refused[name]} == ({limit: 1} if limit else {})
 

@@ -57,7 +57,7 @@ class TestWhatIsNotKnownOfAPerpetual:
     def test_E45_spot_needs_neither(self):
         frame = flat(n=60, venue="binance-spot")
         result = backtest([unscored(frame)], COSTLY, intents_of={frame.instrument: intents(frame)})
-        assert result.stage.assumptions == ()
+        assert result.panel.assumptions == ()
 
 
 class TestTooLittleToJudge:

@@ -29,7 +29,7 @@ from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.kinds import KINDS as EVENT_KINDS
 from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.sweep import Sweep
 from virtuoso.signals.settings import SignalSettings
@@ -196,8 +196,8 @@ class World(NamedTuple):
         hours = [MarketFrame(frame.instrument, frame.bars(HOUR)) for frame in begun]
         funding = {name: self.funding(history, i, end) for i, name in enumerate(self.names)}
         finer = {begun[i].instrument: begun[i] for i in self.finer if i < len(begun)}
-        stage = Stage.of(hours, slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS, inside=finer)
-        return run(stage, self.intents(history, stage), self.account, pessimistic=self.pessimistic)
+        panel = SimulationPanel.of(hours, slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS, inside=finer)
+        return run(panel, self.intents(history, panel), self.account, pessimistic=self.pessimistic)
 
     def funding(self, history: History, i: int, end: int) -> Events:
         rows = history.settlements
@@ -205,17 +205,17 @@ class World(NamedTuple):
         columns = {"rate": rows[:, 3], "hours": np.full(len(rows), 8.0), "mark": rows[:, 4]}
         return events_of(EVENT_KINDS["funding"], rows[:, 2].astype(np.int64), columns)
 
-    def intents(self, history: History, stage: Stage) -> dict[Instrument, np.ndarray]:
+    def intents(self, history: History, panel: SimulationPanel) -> dict[Instrument, np.ndarray]:
         """What is wished for at the closes that are known."""
         found = {}
-        for i, name in enumerate(stage.instruments):
-            close = stage.closes[:, i]
-            side, stop, target, limit, reliability = history.wishes[: len(stage), i].T
+        for i, name in enumerate(panel.instruments):
+            close = panel.closes[:, i]
+            side, stop, target, limit, reliability = history.wishes[: len(panel), i].T
             rows = np.flatnonzero(np.isfinite(side) & np.isfinite(close))
             made = np.zeros(len(rows), dtype=INTENT)
             side, price = side[rows], close[rows]
             enters = np.where(side == 0.0, NAN, 1.0)
-            made["number"], made["side"], made["price"] = stage.first + rows, side, price
+            made["number"], made["side"], made["price"] = panel.first + rows, side, price
             made["entry"] = enters * price * (1.0 - side * limit[rows])
             made["expires"] = made["number"] + 6
             made["stop"] = enters * price * (1.0 - side * stop[rows])
@@ -227,9 +227,9 @@ class World(NamedTuple):
 
     def moments(self, random: np.random.Generator, done: PortfolioRun) -> Iterator[int]:
         """Bars to cut at: some near what was done, some near what was asked for, some anywhere."""
-        near = (done.events["instant"], done.intents["number"] + 1, done.stage.first + np.arange(len(done.stage)))
+        near = (done.events["instant"], done.intents["number"] + 1, done.panel.first + np.arange(len(done.panel)))
         for k in range(CUTS):
-            yield int(np.clip(random.choice(near[k % 3]) - done.stage.first, 1, BARS - 1))
+            yield int(np.clip(random.choice(near[k % 3]) - done.panel.first, 1, BARS - 1))
 
 
 def filled_by_the_open(events: np.ndarray, entry: np.ndarray, number: int) -> tuple[int, int]:
@@ -255,12 +255,12 @@ def worlds() -> list[tuple[World, PortfolioRun]]:
 def counts(worlds) -> Counter:
     counts: Counter = Counter()
     for world, done in worlds:
-        bars, events = done.stage.bars, done.events
+        bars, events = done.panel.bars, done.events
         counts.update(f"refused: {name}" for name, n in done.refused.items() for _ in range(n))
         counts.update(f"cut: {name}" for name, n in done.cut.items() for _ in range(n))
         counts.update(r.KINDS[kind] for kind in events["kind"])
         filled = ~np.isin(events["kind"], (*r.UNFILLED, r.FUNDED))
-        slipped = bars[events["instant"] - done.stage.first, events["instrument"], s.SLIPPAGE]
+        slipped = bars[events["instant"] - done.panel.first, events["instrument"], s.SLIPPAGE]
         counts["filled at the recorded spread"] += int((slipped[filled] > LEAST_SLIPPAGE).sum())
         counts["marks apart from the last price"] += int(
             (np.abs(bars[:, :, s.MARK_CLOSE] - bars[:, :, s.CLOSE]) > 0.0).sum()
@@ -276,8 +276,8 @@ def counts(worlds) -> Counter:
         counts["delisted while held"] += int(
             ((events["kind"] == r.CLOSED) & (events["instrument"] == 0) & (events["slippage"] == 0.0)).sum()
         )
-        counts["told bars"] += 0 if done.stage.inside is None else int(done.stage.inside.told.sum())
-        counts["unknown bars"] += int(np.isnan(done.stage.closes).sum())
+        counts["told bars"] += 0 if done.panel.inside is None else int(done.panel.inside.told.sum())
+        counts["unknown bars"] += int(np.isnan(done.panel.closes).sum())
     return counts
 
 
@@ -312,16 +312,16 @@ class TestTheRestIsTakenAway:
         compared: Counter = Counter()
         for seed, (world, done) in enumerate(worlds):
             for cut in world.moments(np.random.default_rng([seed, 1]), done):
-                dark = np.isnan(done.stage.bars[cut - 1, :, s.CLOSE])
-                if (dark & (done.stage.last >= cut)).any() or cut == world.gone + 1:
+                dark = np.isnan(done.panel.bars[cut - 1, :, s.CLOSE])
+                if (dark & (done.panel.last >= cut)).any() or cut == world.gone + 1:
                     compared["would look delisted"] += 1  # an instrument whose next bar is missing has left the stage
                     continue
                 short = world.trade(world.history, cut)
-                before = done.events[done.events["instant"] < done.stage.first + cut]
+                before = done.events[done.events["instant"] < done.panel.first + cut]
                 assert short.events.tobytes() == before.tobytes(), (seed, cut)
                 assert short.equity.tobytes() == done.equity[:cut].tobytes()
                 assert short.exposure.tobytes() == done.exposure[:cut].tobytes()
-                assert short.halts.tolist() == done.halts[done.halts < done.stage.first + cut].tolist()
+                assert short.halts.tolist() == done.halts[done.halts < done.panel.first + cut].tolist()
                 compared["cuts"] += 1
                 compared["events"] += len(before)
         assert compared["cuts"] >= 300
@@ -340,13 +340,13 @@ class TestTheRestIsAnother:
                     continue  # what is delisted is settled at the close of its last bar
                 rest = History.drawn(random, len(world.names), wild=8.0)
                 other = world.trade(world.history.until_open(bar, rest))
-                n, filled = filled_by_the_open(done.events, done.intents["entry"], done.stage.first + bar)
-                found = filled_by_the_open(other.events, other.intents["entry"], done.stage.first + bar)
+                n, filled = filled_by_the_open(done.events, done.intents["entry"], done.panel.first + bar)
+                found = filled_by_the_open(other.events, other.intents["entry"], done.panel.first + bar)
                 assert found == (n, filled), (seed, bar)
                 assert other.events[:n].tobytes() == done.events[:n].tobytes(), (seed, bar)
                 assert other.equity[:bar].tobytes() == done.equity[:bar].tobytes()
                 assert other.exposure[:bar].tobytes() == done.exposure[:bar].tobytes()
-                early = [one.halts[one.halts < done.stage.first + bar].tolist() for one in (other, done)]
+                early = [one.halts[one.halts < done.panel.first + bar].tolist() for one in (other, done)]
                 assert early[0] == early[1]
                 compared.update({"bars": 1, "events": n, "filled at the open": filled})
                 compared["went on differently"] += done.events.tobytes() != other.events.tobytes()
@@ -401,9 +401,9 @@ class TestTheAccountsOfASweep:
         paid = settlements[settlements[:, 0] < end * 60_000]
         columns = {"rate": paid[:, 1], "hours": np.full(len(paid), 8.0), "mark": np.full(len(paid), NAN)}
         funding = {frame.instrument: events_of(EVENT_KINDS["funding"], paid[:, 0].astype(np.int64), columns)}
-        stage = Stage.of([frame], slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS)
+        panel = SimulationPanel.of([frame], slippage=LEAST_SLIPPAGE, funding=funding, terms=TERMS)
         tried = Configurations.around(PRISM, self.SETTINGS, self.ROWS, Env(seed=3), points=12.0)
-        return Sweep(score(PRISM, frame), tried, stage=stage, account=self.ACCOUNT)
+        return Sweep(score(PRISM, frame), tried, panel=panel, account=self.ACCOUNT)
 
     @pytest.mark.parametrize("seed", [7, 8])
     def test_events_by_a_moment_are_the_same_bytes(self, seed):

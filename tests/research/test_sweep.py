@@ -21,7 +21,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine as portfolio
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.metrics import halted
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.crosscheck.simulate import simulate as backtest
 from virtuoso.research.sweep.decisions import confluence, error_bound, reliability
 from virtuoso.research.sweep.grid import Configurations
@@ -48,7 +48,7 @@ def scored(seed=7, lit=False):
 
 @cache
 def stage_of(seed=7, lit=False):
-    return Stage.of([scored(seed, lit).frame], terms=ASSUMED)
+    return SimulationPanel.of([scored(seed, lit).frame], terms=ASSUMED)
 
 
 def around(scores, n, seed=3, settings=SETTINGS, points=12.0):
@@ -80,9 +80,9 @@ def decided(scores, tried, row):
     return decide(own, tried.signal_settings(row))
 
 
-def events_in_full(scores, tried, row, stage, account, pessimistic=True):
+def events_in_full(scores, tried, row, panel, account, pessimistic=True):
     made = intents_of(decided(scores, tried, row))
-    return portfolio.run(stage, {scores.frame.instrument: made}, account, pessimistic=pessimistic)
+    return portfolio.run(panel, {scores.frame.instrument: made}, account, pessimistic=pessimistic)
 
 
 @njit
@@ -172,7 +172,7 @@ class TestTheSameDecisions:
         window = scores.frame.within((scores.start + 2_000) * ms, (scores.start + 4_000) * ms)
         part = score(scores.prism, window)
         tried = around(part, 8)
-        swept = Sweep(part, tried, Stage.of([part.frame], terms=ASSUMED))
+        swept = Sweep(part, tried, SimulationPanel.of([part.frame], terms=ASSUMED))
         assert swept.matrix.lead == 120
         for row in range(len(tried)):
             at, to, _ = swept.decisions(row, row + 1)
@@ -231,11 +231,11 @@ class TestTheSameTradesOnTheContract:
     @pytest.mark.parametrize("case", CASES)
     def test_on_a_market_with_holes_and_funding(self, case):
         settings, account = self.CASES[case]
-        scores, stage = scored(), stage_of()
+        scores, panel = scored(), stage_of()
         tried = tight(around(scores, 8, settings=settings))
-        swept, kinds = Sweep(scores, tried, stage, account), set()
+        swept, kinds = Sweep(scores, tried, panel, account), set()
         for row in range(len(tried)):
-            full = events_in_full(scores, tried, row, stage, account)
+            full = events_in_full(scores, tried, row, panel, account)
             own = swept.events(row)
             assert own.tobytes() == full.events.tobytes()
             kinds |= set(own["kind"].tolist())
@@ -243,38 +243,38 @@ class TestTheSameTradesOnTheContract:
         assert wanted | {0, 1, 2, 3} <= kinds
 
     def test_optimistic_about_bars(self):
-        scores, stage = scored(), stage_of()
+        scores, panel = scored(), stage_of()
         account = Account(limits=Limits(max_drawdown=0.9, max_leverage=2.0))
         tried = tight(around(scores, 6), 0.04)
-        swept = Sweep(scores, tried, stage, account, pessimistic=False)
+        swept = Sweep(scores, tried, panel, account, pessimistic=False)
         doubted = 0
         for row in range(6):
-            full = events_in_full(scores, tried, row, stage, account, pessimistic=False)
+            full = events_in_full(scores, tried, row, panel, account, pessimistic=False)
             assert swept.events(row).tobytes() == full.events.tobytes()
             doubted += int(full.events["ambiguous"].sum())
         assert doubted
 
     def test_of_an_instrument_that_is_delisted_and_one_that_is_spot(self):
-        scores, stage = scored(), stage_of()
+        scores, panel = scored(), stage_of()
         tried = around(scores, 8)
-        ended = stage.bars.copy()
+        ended = panel.bars.copy()
         ended[-700:] = np.nan
-        gone = replace(stage, bars=ended, last=np.array([len(stage) - 701]))
+        gone = replace(panel, bars=ended, last=np.array([len(panel) - 701]))
         account = Account(limits=Limits(max_drawdown=0.9))
         swept, settled = Sweep(scores, tried, gone, account), 0
         for row in range(len(tried)):
             full = events_in_full(scores, tried, row, gone, account)
             assert swept.events(row).tobytes() == full.events.tobytes()
-            settled += int((full.events["instant"] == stage.first + len(stage) - 701).any())
+            settled += int((full.events["instant"] == panel.first + len(panel) - 701).any())
         assert settled
 
     @pytest.mark.parametrize("halt", [False, True])
     def test_figures_are_those_of_the_full_run(self, halt):
-        scores, stage, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.005), halt=halt)
+        scores, panel, account = scored(), stage_of(), Account(limits=Limits(max_drawdown=0.005), halt=halt)
         tried = around(scores, 8)
-        result = sweep(scores, tried, stage=stage, account=account)
+        result = sweep(scores, tried, panel=panel, account=account)
         for row in range(len(tried)):
-            full = events_in_full(scores, tried, row, stage, account)
+            full = events_in_full(scores, tried, row, panel, account)
             peak = np.maximum.accumulate(np.concatenate(([account.cash], full.equity)))[1:]
             assert result.column("equity")[row] == full.equity[-1]
             assert result.column("max_drawdown")[row] == min((full.equity / peak - 1.0).min(), 0.0)
@@ -298,7 +298,7 @@ class TestTheSameTradesOnTheContract:
 
     def test_waiting_entries_lapse_at_the_latch(self):
         """With one instrument: a way out costs enough to halt, and the limit of the other side has begun to wait."""
-        scores, stage, lapsed = scored(), stage_of(), 0
+        scores, panel, lapsed = scored(), stage_of(), 0
         levels = LevelSettings(entry="retest", retest_reach=8.0, retest_expiry="1d")
         turning = {"bull_leave": 50.0, "bull_enter": 50.5, "bear_leave": 50.0, "bear_enter": 49.5}
         near = around(scores, 4, settings=SignalSettings(min_coverage=0.1, levels=levels))
@@ -306,27 +306,27 @@ class TestTheSameTradesOnTheContract:
         tried = Configurations.of(near.given, near.settings, columns)
         free = Account(taker=0.003, limits=NEVER)
         for row in range(len(tried)):
-            full = events_in_full(scores, tried, row, stage, free)
+            full = events_in_full(scores, tried, row, panel, free)
             fall = 1.0 - full.equity / np.maximum.accumulate(full.equity)
             events, limits = full.events, full.intents[np.isfinite(full.intents["entry"])]
             turned = np.intersect1d(events["instant"][events["kind"] == CLOSED], limits["number"] + 1)
-            turned = np.setdiff1d(turned, events["instant"][events["kind"] == ENTERED]) - stage.first
+            turned = np.setdiff1d(turned, events["instant"][events["kind"] == ENTERED]) - panel.first
             deepest = turned[fall[turned] >= np.maximum.accumulate(fall)[turned]]
             for t in deepest[:3]:
                 how = replace(free, limits=NEVER._replace(max_drawdown=fall[t] - 1e-9), halt=True)
                 full, swept = (
-                    events_in_full(scores, tried, row, stage, how),
-                    Sweep(scores, tried, stage, how),
+                    events_in_full(scores, tried, row, panel, how),
+                    Sweep(scores, tried, panel, how),
                 )
                 assert swept.events(row).tobytes() == full.events.tobytes()
                 lapsed += int(((full.events["kind"] == LAPSED) & (full.events["instant"] == full.halts[0])).sum())
         assert lapsed > 0
 
     def test_a_halt_that_is_reported_ends_nothing(self):
-        scores, stage, tried = scored(), stage_of(), tight(around(scored(), 16))
+        scores, panel, tried = scored(), stage_of(), tight(around(scored(), 16))
         limits = Limits(max_drawdown=0.003)
         free, reported, enforced = (
-            sweep(scores, tried, stage=stage, account=account)
+            sweep(scores, tried, panel=panel, account=account)
             for account in (Account(limits=NEVER), Account(limits=limits), Account(limits=limits, halt=True))
         )
         assert reported.daily.tobytes() == free.daily.tobytes()
@@ -372,7 +372,7 @@ class TestWhateverIsTried:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_decisions_and_events_are_those_of_the_full_run(self, seed):
-        random, scores, stage = np.random.default_rng(seed), scored(7, seed == 3), stage_of(7, seed == 3)
+        random, scores, panel = np.random.default_rng(seed), scored(7, seed == 3), stage_of(7, seed == 3)
         entry, age = random.choice(["market", "retest"]), random.choice(["5m", "40m", "6h"])
         levels = LevelSettings(entry=entry, retest_expiry=random.choice(["1m", "10m", "2h"]))
         settings = SignalSettings(min_coverage=float(random.uniform(0.0, 0.5)), max_age=age, levels=levels)
@@ -384,12 +384,12 @@ class TestWhateverIsTried:
             tight(anything(random, scores, settings, 6), 10.0 ** random.uniform(-1.5, 0.5)),
             seed % 2 == 0,
         )
-        swept, traded = Sweep(scores, tried, stage, account, pessimistic=pessimistic), []
+        swept, traded = Sweep(scores, tried, panel, account, pessimistic=pessimistic), []
         for row in range(len(tried)):
             full = decided(scores, tried, row)
             at, to, _ = swept.decisions(row, row + 1)
             assert (at.tobytes(), to.tobytes()) == (full.at.astype(np.int64).tobytes(), full.state.tobytes())
-            whole = events_in_full(scores, tried, row, stage, account, pessimistic)
+            whole = events_in_full(scores, tried, row, panel, account, pessimistic)
             assert swept.events(row).tobytes() == whole.events.tobytes()
             traded.append(len(at))
         assert max(traded) > 2 * min(traded)
@@ -413,9 +413,9 @@ class TestTheResult:
     """A table with a row a configuration, and what luck explains of the best one."""
 
     def test_is_the_same_for_any_number_of_threads(self):
-        scores, stage = scored(), stage_of()
+        scores, panel = scored(), stage_of()
         tried = around(scores, 70)
-        first, *others = (sweep(scores, tried, stage=stage, threads=n) for n in (1, 2, 3))
+        first, *others = (sweep(scores, tried, panel=panel, threads=n) for n in (1, 2, 3))
         for other in others:
             assert other.figures.tobytes() == first.figures.tobytes()
             assert other.daily.tobytes() == first.daily.tobytes()
@@ -433,7 +433,7 @@ class TestTheResult:
         assert tried.signal_settings(0) == SETTINGS
 
     def test_ranks_what_is_testable_only(self):
-        result = sweep(scored(), around(scored(), 12), stage=stage_of())
+        result = sweep(scored(), around(scored(), 12), panel=stage_of())
         assert len(result.best(5)) == 0  # four days are no year
         rows = result.best(12, "net_return")
         assert (np.diff(result.metrics["net_return"][rows]) <= 0.0).all()
@@ -441,11 +441,11 @@ class TestTheResult:
             result.best(5, "sharp")
 
     def test_says_that_so_little_is_not_testable(self):
-        result = sweep(scored(), around(scored(), 4), stage=stage_of())
+        result = sweep(scored(), around(scored(), 4), panel=stage_of())
         assert "sharpe" in result.honesty(0).why
 
     def test_its_table_holds_what_each_was_and_did(self):
-        result = sweep(scored(), around(scored(), 4), stage=stage_of())
+        result = sweep(scored(), around(scored(), 4), panel=stage_of())
         table = result.to_pandas()
         assert {"configuration", "technical.rsi", "bull_enter", "stop_max", "net_return", "trades"} <= set(table)
         assert len(table) == 4
@@ -456,14 +456,14 @@ class TestATableThatIsTooSmall:
     """Of events, wherever they are told: never written beyond its end, never believed."""
 
     def test_is_refused_in_every_build(self, monkeypatch):
-        scores, stage, account = scored(), stage_of(), Account(limits=NEVER)
+        scores, panel, account = scored(), stage_of(), Account(limits=NEVER)
         tried = tight(around(scores, 1))
         for module in ("sweep.sweep", "backtest.engine"):
             monkeypatch.setattr(f"virtuoso.research.{module}.room_for", lambda orders, bars: 13)
         with pytest.raises(DataError, match="room for 13 events of an account"):
-            Sweep(scores, tried, stage, account).events(0)
+            Sweep(scores, tried, panel, account).events(0)
         with pytest.raises(DataError, match="room for 13 events of an account"):
-            events_in_full(scores, tried, 0, stage, account)
+            events_in_full(scores, tried, 0, panel, account)
 
 
 class TestWhatIsRefused:
@@ -472,7 +472,7 @@ class TestWhatIsRefused:
     def test_trailing_stops_and_cross_margin(self):
         for account, named in ((Account(trail=1.0), "trailing stops"), (Account(isolated=False), "cross margin")):
             with pytest.raises(ConfigError, match=named):
-                sweep(scored(), around(scored(), 2), stage=stage_of(), account=account)
+                sweep(scored(), around(scored(), 2), panel=stage_of(), account=account)
 
     def test_unknown_columns_and_impossible_rows(self):
         prism = scored().prism
@@ -490,11 +490,11 @@ class TestWhatIsRefused:
 
     def test_configurations_of_another_prism(self):
         with pytest.raises(ConfigError, match="another prism"):
-            sweep(scored(), Configurations.of(PRISM, SETTINGS, {}), stage=stage_of())
+            sweep(scored(), Configurations.of(PRISM, SETTINGS, {}), panel=stage_of())
 
     def test_a_stage_of_other_bars_and_none_without_funding(self):
         with pytest.raises(DataError, match="stage must hold"):
-            sweep(scored(), around(scored(), 2), stage=Stage.of([market(7, bars=100)], terms=ASSUMED))
+            sweep(scored(), around(scored(), 2), panel=SimulationPanel.of([market(7, bars=100)], terms=ASSUMED))
         with pytest.raises(NoDataError, match="--mark last"):
             sweep(scored(), around(scored(), 2))
 
@@ -506,4 +506,8 @@ class TestWhatIsRefused:
     def test_a_market_of_one_known_bar(self):
         scores = with_confluence(bars((10, 11, 9, 10)), [50.0])
         with pytest.raises(NoDataError, match="at least two known bars"):
-            sweep(scores, Configurations.of(PRISM, SignalSettings(), {}), stage=Stage.of([scores.frame], terms=ASSUMED))
+            sweep(
+                scores,
+                Configurations.of(PRISM, SignalSettings(), {}),
+                panel=SimulationPanel.of([scores.frame], terms=ASSUMED),
+            )

@@ -49,7 +49,7 @@ def backtest(
     trail: options.Trail = None,
     halt: options.Halt = False,
     reset_halt: options.ResetHalt = None,
-    inside: options.Inside = None,
+    inside: options.Intrabar = None,
     explained: options.Explained = None,
     bounds: options.Bounds = False,
     crosscheck: options.CrossCheck = False,

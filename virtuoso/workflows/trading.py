@@ -248,7 +248,7 @@ def sweep(
     from virtuoso.errors import ConfigError
     from virtuoso.research.backtest.account import account_from, funding_terms
     from virtuoso.research.backtest.judgement import account_facts
-    from virtuoso.research.backtest.panel import Stage
+    from virtuoso.research.backtest.panel import SimulationPanel
     from virtuoso.research.sweep.grid import Configurations
     from virtuoso.research.sweep.result import FILLS, ranking
     from virtuoso.research.sweep.sweep import sweep as run
@@ -265,7 +265,7 @@ def sweep(
         tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
     told = None if progress is None else lambda done, total: progress("configurations", done, total)
     home = lake(data, chosen)
-    stage = Stage.of(
+    panel = SimulationPanel.of(
         [scores.frame],
         slippage=slippage,
         funding={instrument: home.events("funding", instrument)},
@@ -277,7 +277,7 @@ def sweep(
         result = run(
             scores,
             tried,
-            stage=stage,
+            panel=panel,
             account=account,
             config={"terms": in_force, "settings": config_of_run(chosen)},
             provenance=provenance_of_run(scores.prism, chosen, seed),

@@ -17,7 +17,7 @@ from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.benchmarks import buy_and_hold, face_alone, inverted, known_faces, random_entries
 from virtuoso.research.backtest.engine import Account
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.round_trips import LIFE, lives
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import RuleStrategy
@@ -28,7 +28,7 @@ FREE = Account(maker=0.0, taker=0.0, limits=Limits(max_drawdown=0.99))
 
 
 def stage_of(*frames, terms=NO_FUNDING, funding=None):
-    return Stage.of(frames, slippage=0.0, terms=terms, funding=funding)
+    return SimulationPanel.of(frames, slippage=0.0, terms=terms, funding=funding)
 
 
 def funded(frame, hours, rates, mark=100.0):
@@ -66,14 +66,14 @@ class TestBuyingAndHolding:
     def test_is_what_the_contract_makes_of_the_same_purchase(self):
         frame = walk(4, 2_000)
         events = funded(frame, [8, 16, 24, 32], [0.001, -0.0005, 0.002, 0.0001])
-        stage = stage_of(frame, funding=events)
+        panel = stage_of(frame, funding=events)
         limits = Limits(base_size=1.0, least_scale=1.0, max_leverage=1.0, heat=1.0, max_drawdown=0.99)
         account = replace(FREE, limits=limits, leverage=1.0, isolated=False)
         made = intents(frame, (0, 1, 0.01, 1e9))
-        run = engine.run(stage, {frame.instrument: made}, account)
-        held = buy_and_hold(stage, account, 0.0)
+        run = engine.run(panel, {frame.instrument: made}, account)
+        held = buy_and_hold(panel, account, 0.0)
         units = run.events["size"][0]
-        bought = 10_000.0 / stage.bars[1, 0, 0]
+        bought = 10_000.0 / panel.bars[1, 0, 0]
         np.testing.assert_allclose((run.equity - 10_000.0) / units, (held - 10_000.0) / bought, atol=1e-9)
 
     def test_equal_shares_of_the_cash_go_into_each_instrument(self):
@@ -91,9 +91,9 @@ class TestRandomEntries:
     """The same trades at moments drawn by lot: what is left of a result that most of them reach is not timing."""
 
     def traded(self, frame, made, account=FREE):
-        stage = stage_of(frame)
-        run = engine.run(stage, {frame.instrument: made}, account)
-        return stage, lives(run)
+        panel = stage_of(frame)
+        run = engine.run(panel, {frame.instrument: made}, account)
+        return panel, lives(run)
 
     def test_hindsight_lies_above_all_of_them_and_its_opposite_below(self):
         frame = walk(5, 4_000)
@@ -104,8 +104,8 @@ class TestRandomEntries:
             made = []
             for k, side in zip(chosen.tolist(), (sign * ahead).tolist(), strict=True):
                 made += [(k, side, close[k] * (1 - 0.5 * side)), (k + 30, 0)]
-            stage, table = self.traded(frame, intents(frame, *made))
-            found = random_entries(stage, table)
+            panel, table = self.traded(frame, intents(frame, *made))
+            found = random_entries(panel, table)
             assert found.percentile == percentile
             assert found.draws == 1_000
 
@@ -113,32 +113,32 @@ class TestRandomEntries:
         percentiles = []
         for seed in range(8):
             frame = walk(seed, 3_000)
-            stage, table = self.traded(frame, random_intents(frame, seed, 150))
-            percentiles.append(random_entries(stage, table, draws=200).percentile)
+            panel, table = self.traded(frame, random_intents(frame, seed, 150))
+            percentiles.append(random_entries(panel, table, draws=200).percentile)
         assert 0.15 < np.mean(percentiles) < 0.85
         assert np.ptp(percentiles) > 0.2
 
     def test_keeps_costs_sides_and_lengths(self):
         frame = flat(n=600)
         account = replace(FREE, taker=0.001)
-        stage, table = self.traded(frame, intents(frame, (10, 1, 90.0), (30, 0), (50, -1, 110.0), (90, 0)), account)
-        found = random_entries(stage, table, draws=50)
+        panel, table = self.traded(frame, intents(frame, (10, 1, 90.0), (30, 0), (50, -1, 110.0), (90, 0)), account)
+        found = random_entries(panel, table, draws=50)
         assert found.low == found.high == pytest.approx(-table["fees"].sum())
 
     def test_pays_the_funding_of_the_bars_that_it_then_holds(self):
         frame = flat(n=60 * 24)
-        stage = stage_of(frame, funding=funded(frame, [0, 8, 16], [0.0, 0.001, 0.001]))
+        panel = stage_of(frame, funding=funded(frame, [0, 8, 16], [0.0, 0.001, 0.001]))
         run = engine.run(
-            stage, {frame.instrument: intents(frame, (10, 1, 90.0), (11, 0), (20, 1, 90.0), (1_430, 0))}, FREE
+            panel, {frame.instrument: intents(frame, (10, 1, 90.0), (11, 0), (20, 1, 90.0), (1_430, 0))}, FREE
         )
         table = lives(run)
-        found = random_entries(stage, table[1:].repeat(2), draws=50)
+        found = random_entries(panel, table[1:].repeat(2), draws=50)
         assert found.mean == pytest.approx(-2 * 0.002 * table["size"][1] * 100.0)
 
     def test_the_same_seed_gives_the_same_draws(self):
         frame = walk(2, 2_000)
-        stage, table = self.traded(frame, random_intents(frame, 2, 100))
-        here, there, other = (random_entries(stage, table, env=Env(seed=s)) for s in (3, 3, 4))
+        panel, table = self.traded(frame, random_intents(frame, 2, 100))
+        here, there, other = (random_entries(panel, table, env=Env(seed=s)) for s in (3, 3, 4))
         assert here == there != other
 
     @pytest.mark.parametrize("n", [0, 1])

@@ -13,7 +13,7 @@ from virtuoso.account.risk import Rules
 from virtuoso.errors import LawBrokenError
 from virtuoso.research.backtest import checks
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 
 TERMS = FundingTerms(assume=0.0003, mark_is_last=True)
 NAMES = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
@@ -23,8 +23,8 @@ def frames(n=1_500, count=2, venue="simulated", step=0.002):
     return [replace(walk(k + 1, n, step=step), instrument=Instrument(venue, NAMES[k])) for k in range(count)]
 
 
-def stage(*given, **how):
-    return Stage.of(given or frames(**how), terms=TERMS)
+def panel(*given, **how):
+    return SimulationPanel.of(given or frames(**how), terms=TERMS)
 
 
 def strategy(on, seed=5):
@@ -61,7 +61,7 @@ class TestAllOfThem:
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_on_perpetuals(self, count):
-        on = stage(count=count)
+        on = panel(count=count)
         found = checks.examine(on, strategy(on), Account())
         assert {canary.name for canary in found} >= {"idle", "luckless", "held", "fees", "inverted"}
         assert ("renamed" in {canary.name for canary in found}) == (count > 1)
@@ -69,7 +69,7 @@ class TestAllOfThem:
             canary.insist()
 
     def test_on_spot(self):
-        on = stage(venue="binance-spot")
+        on = panel(venue="binance-spot")
         found = checks.examine(on, strategy(on), Account())
         assert {canary.name for canary in found} == {"idle", "held", "fees", "renamed"}
         for canary in found:
@@ -77,7 +77,7 @@ class TestAllOfThem:
 
     def test_a_dead_one_raises(self):
         with pytest.raises(LawBrokenError, match="fees BROKEN: dearer"):
-            checks.Canary("fees", False, "dearer").insist()
+            checks.SanityCheck("fees", False, "dearer").insist()
 
 
 class TestForesight:
@@ -93,8 +93,8 @@ class TestForesight:
 
     def test_it_earns_what_nobody_earns(self):
         frame = walk(1, 800)
-        gained = run(stage(frame), {frame.instrument: _with_stops(prophecy(frame))}, Account(maker=0.0, taker=0.0))
-        past = run(stage(frame), {frame.instrument: _with_stops(breakout(frame))}, Account(maker=0.0, taker=0.0))
+        gained = run(panel(frame), {frame.instrument: _with_stops(prophecy(frame))}, Account(maker=0.0, taker=0.0))
+        past = run(panel(frame), {frame.instrument: _with_stops(breakout(frame))}, Account(maker=0.0, taker=0.0))
         assert gained.equity[-1] > past.equity[-1]
 
     def test_a_scale_over_the_whole_history_is_flagged(self):
@@ -144,7 +144,7 @@ class TestIdle:
     """Zero trades are not testable."""
 
     def test_keeps_its_cash(self):
-        found = checks.idle(stage(), Account())
+        found = checks.idle(panel(), Account())
         assert found.holds
         assert "not testable: no trade was closed" in found.detail
 
@@ -153,10 +153,10 @@ class TestLuckless:
     """Random signals lose exactly their costs."""
 
     def test_over_200_seeds(self):
-        assert checks.luckless(stage(n=800), Account()).holds
+        assert checks.luckless(panel(n=800), Account()).holds
 
     def test_costs_are_all_that_is_lost(self):
-        on = stage(n=800)
+        on = panel(n=800)
         nets, paid = [], []
         for seed in range(100):
             done = run(on, checks.random_intents(on, np.random.default_rng(seed)), checks._small(Account()))
@@ -167,7 +167,7 @@ class TestLuckless:
         assert abs(rest.mean()) < 3.0 * rest.std(ddof=1) / np.sqrt(len(rest))
 
     def test_fills_better_than_the_market_are_found_out(self):
-        on = stage(n=800, count=1)
+        on = panel(n=800, count=1)
         kind = on.bars.copy()
         kind[:, :, s.SLIPPAGE] = -0.01
         assert not checks.luckless(replace(on, bars=kind), Account()).holds
@@ -180,32 +180,32 @@ class TestHeld:
         frame = bars(
             *[(100.0 + k % 7, 108.0, 99.0, 100.0 + k % 5) for k in range(60)], missing=(20, 21), timeframe="4h"
         )
-        found = checks.held(stage(frame), Account())
+        found = checks.held(panel(frame), Account())
         assert found.holds
         assert "1 held" in found.detail
 
     @pytest.mark.parametrize("rate", [-0.001, 0.001])
     def test_what_is_entered_at_a_settlement_pays_and_never_receives(self, rate):
         frame = bars(*[(100.0, 101.0, 99.0, 100.0)] * 40, missing=range(7), timeframe="1h")
-        settled = Stage.of([frame], terms=FundingTerms(assume=rate, mark_is_last=True))
+        settled = SimulationPanel.of([frame], terms=FundingTerms(assume=rate, mark_is_last=True))
         assert settled.bars[1, 0, s.FUNDING_OPEN] == pytest.approx(100.0 * rate)
         assert checks.held(settled, Account()).holds
 
     def test_a_stage_of_two_bars_holds_nothing(self):
-        assert not checks.held(stage(bars(*[(100.0, 101.0, 99.0, 100.0)] * 2)), Account()).holds
+        assert not checks.held(panel(bars(*[(100.0, 101.0, 99.0, 100.0)] * 2)), Account()).holds
 
 
 class TestInverted:
     """The opposite of every intent gains what it lost, before costs."""
 
     def test_negated(self):
-        on = stage()
+        on = panel()
         found = checks.inverted(on, strategy(on), Account())
         assert found.holds
         assert int(found.detail.split()[0]) > 50
 
     def test_a_strategy_without_positions_proves_nothing(self):
-        assert not checks.inverted(stage(), {}, Account()).holds
+        assert not checks.inverted(panel(), {}, Account()).holds
 
 
 class TestFees:
@@ -213,11 +213,11 @@ class TestFees:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_of_winners_and_losers(self, seed):
-        on = stage(n=800)
+        on = panel(n=800)
         assert checks.fees(on, strategy(on, seed), Account()).holds
 
     def test_a_rebate_is_found_out(self):
-        on = stage(n=800)
+        on = panel(n=800)
         assert not checks.fees(on, strategy(on), Account(maker=-0.0002, taker=-0.0005)).holds
 
 
@@ -226,14 +226,14 @@ class TestPermuted:
 
     def test_permuted_times_destroy_the_edge(self):
         frame = frames(count=1, n=800)[0]
-        gained, drawn = checks.permuted(stage(frame), {frame.instrument: prophecy(frame)}, Account(), draws=100)
+        gained, drawn = checks.permuted(panel(frame), {frame.instrument: prophecy(frame)}, Account(), draws=100)
         assert gained > drawn.max()
         assert abs(drawn.mean()) < 0.05 * gained
 
     def test_chance_has_no_edge_to_destroy(self):
         frame = frames(count=1, n=800)[0]
         made = random_intents(frame, 3, 100, levels=False)
-        gained, drawn = checks.permuted(stage(frame), {frame.instrument: made}, Account(), draws=100)
+        gained, drawn = checks.permuted(panel(frame), {frame.instrument: made}, Account(), draws=100)
         assert drawn.min() < gained < drawn.max()
 
 
@@ -241,14 +241,14 @@ class TestRenamed:
     """Names decide nothing but ties."""
 
     def test_three_instruments_with_rules_of_their_own(self):
-        on = stage(count=3)
+        on = panel(count=3)
         account = Account(rules={on.instruments[0]: Rules(0.5, 0.5, 5.0), on.instruments[2]: Rules(0.1, 0.1, 5.0)})
         made = strategy(on)
         assert checks.renamed(on, made, account).holds
         assert not np.array_equal(run(on, made, account).equity, run(on, made, Account()).equity)
 
     def test_a_tie_in_reliability_goes_by_name_and_is_seen(self):
-        on = stage(count=3)
+        on = panel(count=3)
         made = strategy(on)
         numbers = made[on.instruments[0]]["number"]
         for i, name in enumerate(on.instruments):

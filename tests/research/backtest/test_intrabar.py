@@ -18,7 +18,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.research.backtest.engine import Account, bounds, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 
 FREE = FundingTerms(assume=0.0, mark_is_last=True)
 HOUR = Timeframe("1h")
@@ -34,7 +34,7 @@ def named(frame, symbol):
 
 
 def staged(*frames, inside=(), **how):
-    return Stage.of(frames, terms=FREE, inside={frame.instrument: frame for frame in inside}, **how)
+    return SimulationPanel.of(frames, terms=FREE, inside={frame.instrument: frame for frame in inside}, **how)
 
 
 def same(one, other):
@@ -65,9 +65,9 @@ class TestABarThatIsNotTold:
     def test_trades_like_a_stage_without_finer_bars(self, account):
         slow = folded(self.FINE)
         made = {slow.instrument: random_intents(slow, 3, 120)}
-        stage = staged(slow, inside=[self.elsewhere()])
-        assert not stage.inside.told.any()
-        for one, other in zip(bounds(stage, made, account), bounds(staged(slow), made, account), strict=True):
+        panel = staged(slow, inside=[self.elsewhere()])
+        assert not panel.inside.told.any()
+        for one, other in zip(bounds(panel, made, account), bounds(staged(slow), made, account), strict=True):
             same(one, other)
 
     def test_is_one_that_lacks_a_finer_bar_or_has_other_prices(self):
@@ -93,9 +93,9 @@ class TestABarThatIsTold:
         fine = bars(*[(100, 100, 100, 100)] * 5, *minutes, *[(101, 101, 101, 101)] * 5)
         made = intents(self.SLOW, (0, 1, 98.0, 103.0))
         made["size"][:, 0] = 1.0
-        stage = staged(self.SLOW, inside=[fine], slippage=0.0)
-        done = run(stage, {self.SLOW.instrument: made}, ACCOUNT)
-        return [(int(e["kind"]), bool(e["ambiguous"]), int(e["instant"] - stage.first)) for e in done.events[1:]]
+        panel = staged(self.SLOW, inside=[fine], slippage=0.0)
+        done = run(panel, {self.SLOW.instrument: made}, ACCOUNT)
+        return [(int(e["kind"]), bool(e["ambiguous"]), int(e["instant"] - panel.first)) for e in done.events[1:]]
 
     def test_the_target_first(self):
         path = ((100, 104, 100, 103), (103, 103, 97, 97), (97, 99, 97, 99), (99, 100, 99, 100), (100, 101, 100, 101))
@@ -120,10 +120,10 @@ class TestManyInstruments:
         )
         slow, beside = named(folded(fine), "BTCUSDT"), named(folded(other), "ETHUSDT")
         made = {frame.instrument: random_intents(frame, k, 80) for k, frame in enumerate((slow, beside))}
-        stage = staged(slow, beside, inside=[named(fine, "BTCUSDT")])
-        assert stage.inside.told.mean(axis=0).tolist() == [1.0, 0.0]
+        panel = staged(slow, beside, inside=[named(fine, "BTCUSDT")])
+        assert panel.inside.told.mean(axis=0).tolist() == [1.0, 0.0]
         small = replace(ACCOUNT, limits=Limits(max_drawdown=0.9, base_size=1e-6, correlation=1.0))
-        plain, finer = run(staged(slow, beside), made, small), run(stage, made, small)
+        plain, finer = run(staged(slow, beside), made, small), run(panel, made, small)
         for column in ("kind", "instant", "price"):
             mine, again = (done.events[column][done.events["instrument"] == 1] for done in (plain, finer))
             np.testing.assert_array_equal(mine, again)
@@ -143,11 +143,13 @@ class TestWhatIsPaid:
         times = fine.start * HOUR.ms + 8 * HOUR.ms * np.arange(9)
         rates = {"rate": np.full(9, 0.001), "hours": np.full(9, 8.0), "mark": np.full(9, np.nan)}
         funding = {fine.instrument: events_of(KINDS["funding"], times, rates)}
-        stage = Stage.of([slow], funding=funding, terms=FundingTerms(0.0, True), inside={fine.instrument: fine})
-        assert stage.inside.told.any()
-        paid = stage.inside.bars[:, 0, s.FUNDING_OPEN].reshape(-1, 24)[stage.inside.told[:, 0]]
+        panel = SimulationPanel.of(
+            [slow], funding=funding, terms=FundingTerms(0.0, True), inside={fine.instrument: fine}
+        )
+        assert panel.inside.told.any()
+        paid = panel.inside.bars[:, 0, s.FUNDING_OPEN].reshape(-1, 24)[panel.inside.told[:, 0]]
         assert (np.nan_to_num(paid) > 0.0).sum(axis=1).tolist() == [3] * len(paid)
-        assert (np.nan_to_num(stage.inside.bars[:, 0, s.FUNDING_INSIDE]) == 0.0).all()
+        assert (np.nan_to_num(panel.inside.bars[:, 0, s.FUNDING_INSIDE]) == 0.0).all()
 
     def test_a_year_of_hourly_settlements_inside_days_is_paid_one_by_one(self):
         """More events than the days alone would bring: they once were written beyond the end of the table."""
@@ -158,7 +160,7 @@ class TestWhatIsPaid:
         funding = {fine.instrument: events_of(KINDS["funding"], fine.start * HOUR.ms + HOUR.ms * np.arange(n), rates)}
         terms, made = FundingTerms(None, True), {fine.instrument: intents(slow, (1, 1, 10.0, 900.0))}
         days, hours = (
-            run(Stage.of([slow], funding=funding, terms=terms, inside=inside), made, ACCOUNT)
+            run(SimulationPanel.of([slow], funding=funding, terms=terms, inside=inside), made, ACCOUNT)
             for inside in ({}, {fine.instrument: fine})
         )
         held = 298 * 24
@@ -169,13 +171,13 @@ class TestWhatIsPaid:
     def test_dearer_slippage(self):
         fine = market(9, bars=3_000, venue="binance-usdm")
         slow = folded(fine)
-        stage, made = staged(slow, inside=[fine]), {slow.instrument: random_intents(slow, 3, 30)}
-        once, twice = (run(stage.dearer(k), made, ACCOUNT) for k in (1.0, 2.0))
+        panel, made = staged(slow, inside=[fine]), {slow.instrument: random_intents(slow, 3, 30)}
+        once, twice = (run(panel.dearer(k), made, ACCOUNT) for k in (1.0, 2.0))
         assert twice.events["slippage"].sum() == pytest.approx(2.0 * once.events["slippage"].sum(), rel=0.1)
-        same(once, run(stage, made, ACCOUNT))
+        same(once, run(panel, made, ACCOUNT))
 
     def test_closes_of_the_stage_stay_its_own(self):
         fine = market(9, bars=3_000, venue="binance-usdm")
-        stage = staged(folded(fine), inside=[fine])
-        assert stage.bars[:, 0, s.CLOSE].tobytes() == staged(folded(fine)).bars[:, 0, s.CLOSE].tobytes()
-        assert np.isfinite(stage.inside.bars[:, 0, s.OPEN]).sum() > 50 * stage.inside.told.sum()
+        panel = staged(folded(fine), inside=[fine])
+        assert panel.bars[:, 0, s.CLOSE].tobytes() == staged(folded(fine)).bars[:, 0, s.CLOSE].tobytes()
+        assert np.isfinite(panel.inside.bars[:, 0, s.OPEN]).sum() > 50 * panel.inside.told.sum()

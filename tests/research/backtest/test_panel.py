@@ -18,7 +18,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.schema.kinds import KINDS
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 
 HOUR = UNIT_MS["h"]
 FREE = FundingTerms(assume=0.0, mark_is_last=True)
@@ -36,7 +36,7 @@ def settled(times, rates, marks=None):
 
 
 def staged(funding, assume=None):
-    return Stage.of([FRAME], funding=funding, terms=FundingTerms(assume, True))
+    return SimulationPanel.of([FRAME], funding=funding, terms=FundingTerms(assume, True))
 
 
 def named(symbol, frame):
@@ -53,62 +53,62 @@ class TestPlaces:
 
     def test_different_listings_stand_on_one_clock(self):
         early, later = named("BBB", bars(*RISING[:6])), named("AAA", late(bars(*RISING[:8]), 4))
-        stage = Stage.of([early, later], terms=FREE)
-        assert [name.symbol for name in stage.instruments] == ["AAA", "BBB"]
-        assert (stage.first, len(stage)) == (early.start, 12)
-        assert np.flatnonzero(np.isfinite(stage.closes[:, 0])).tolist() == list(range(4, 12))
-        assert np.flatnonzero(np.isfinite(stage.closes[:, 1])).tolist() == list(range(6))
-        assert stage.last.tolist() == [11, 5]
-        assert stage.bars[4, 0, s.OPEN : s.CLOSE + 1].tolist() == [100.0, 102.0, 99.0, 101.0]
-        assert stage.bars[5, 1, s.OPEN : s.CLOSE + 1].tolist() == [105.0, 107.0, 104.0, 106.0]
-        assert stage.open_times.tolist() == [(early.start + k) * 60_000 for k in range(12)]
+        panel = SimulationPanel.of([early, later], terms=FREE)
+        assert [name.symbol for name in panel.instruments] == ["AAA", "BBB"]
+        assert (panel.first, len(panel)) == (early.start, 12)
+        assert np.flatnonzero(np.isfinite(panel.closes[:, 0])).tolist() == list(range(4, 12))
+        assert np.flatnonzero(np.isfinite(panel.closes[:, 1])).tolist() == list(range(6))
+        assert panel.last.tolist() == [11, 5]
+        assert panel.bars[4, 0, s.OPEN : s.CLOSE + 1].tolist() == [100.0, 102.0, 99.0, 101.0]
+        assert panel.bars[5, 1, s.OPEN : s.CLOSE + 1].tolist() == [105.0, 107.0, 104.0, 106.0]
+        assert panel.open_times.tolist() == [(early.start + k) * 60_000 for k in range(12)]
 
     def test_the_order_of_frames_changes_nothing(self):
         frames = [named("BBB", bars(*RISING[:6])), named("AAA", late(bars(*RISING[:8]), 4))]
-        one, other = Stage.of(frames, terms=FREE), Stage.of(frames[::-1], terms=FREE)
+        one, other = SimulationPanel.of(frames, terms=FREE), SimulationPanel.of(frames[::-1], terms=FREE)
         assert one.instruments == other.instruments
         assert one.bars.tobytes() == other.bars.tobytes()
 
     def test_bridged_and_unknown_bars_hold_nothing_at_all(self):
         frame = bars(*RISING, missing=range(3, 11), meaning="bridge")
         assert frame.base.state[3:11].tolist() == [BRIDGED] * 5 + [UNKNOWN] * 3
-        stage = Stage.of([frame], terms=FREE)
-        assert np.isnan(stage.bars[3:11]).all()
-        assert np.isfinite(stage.bars[:3]).all()
-        assert np.isfinite(stage.bars[11:]).all()
-        assert stage.last.tolist() == [19]
+        panel = SimulationPanel.of([frame], terms=FREE)
+        assert np.isnan(panel.bars[3:11]).all()
+        assert np.isfinite(panel.bars[:3]).all()
+        assert np.isfinite(panel.bars[11:]).all()
+        assert panel.last.tolist() == [19]
 
     def test_a_bar_without_trades_is_a_bar(self):
         frame = bars(*RISING, missing=(3, 4), meaning="no_trade")
         assert frame.base.state[2:5].tolist() == [TRADED, NO_TRADE, NO_TRADE]
-        stage = Stage.of([frame], terms=FREE)
-        assert stage.bars[3, 0, s.OPEN : s.CLOSE + 1].tolist() == [103.0] * 4
-        assert not stage.repaired.any()
+        panel = SimulationPanel.of([frame], terms=FREE)
+        assert panel.bars[3, 0, s.OPEN : s.CLOSE + 1].tolist() == [103.0] * 4
+        assert not panel.repaired.any()
 
     def test_what_is_bridged_or_follows_a_gap_is_repaired(self):
-        stage = Stage.of([bars(*RISING, missing=(3, 4, 12), meaning="bridge")], terms=FREE)
-        assert np.flatnonzero(stage.repaired[:, 0]).tolist() == [3, 4, 5, 12, 13]
+        panel = SimulationPanel.of([bars(*RISING, missing=(3, 4, 12), meaning="bridge")], terms=FREE)
+        assert np.flatnonzero(panel.repaired[:, 0]).tolist() == [3, 4, 5, 12, 13]
 
     def test_a_window_is_what_is_traded_and_the_bars_before_it_are_remembered(self):
         frame = bars(*RISING, missing=(5,), meaning="bridge")
         frame.base.columns["spread"] = np.full(20, 2.0)
         window = frame.within((frame.start + 6) * 60_000, (frame.start + 9) * 60_000)
-        stage = Stage.of([window], slippage=0.0, terms=FREE)
-        assert (stage.first, len(stage), stage.last.tolist()) == (frame.start + 6, 3, [2])
-        assert stage.repaired[:, 0].tolist() == [True, False, False]
-        assert stage.bars[:, 0, s.SLIPPAGE].tolist() == [1.0 / 105.0, 1.0 / 107.0, 1.0 / 108.0]
+        panel = SimulationPanel.of([window], slippage=0.0, terms=FREE)
+        assert (panel.first, len(panel), panel.last.tolist()) == (frame.start + 6, 3, [2])
+        assert panel.repaired[:, 0].tolist() == [True, False, False]
+        assert panel.bars[:, 0, s.SLIPPAGE].tolist() == [1.0 / 105.0, 1.0 / 107.0, 1.0 / 108.0]
 
     def test_an_instrument_that_is_never_known_has_no_last_bar(self):
         nothing = bars(*RISING[:4])
         nothing.base.state[:] = UNKNOWN
-        stage = Stage.of([named("AAA", bars(*RISING[:4])), named("BBB", nothing)], terms=FREE)
-        assert stage.last.tolist() == [3, -1]
+        panel = SimulationPanel.of([named("AAA", bars(*RISING[:4])), named("BBB", nothing)], terms=FREE)
+        assert panel.last.tolist() == [3, -1]
 
     def test_other_clocks_and_the_same_instrument_twice_are_refused(self):
         with pytest.raises(ConfigError, match="trades on one clock, was given 1h, 1m"):
-            Stage.of([named("AAA", flat()), named("BBB", flat(timeframe="1h"))], terms=FREE)
+            SimulationPanel.of([named("AAA", flat()), named("BBB", flat(timeframe="1h"))], terms=FREE)
         with pytest.raises(ConfigError, match="holds each instrument once"):
-            Stage.of([flat(), flat()], terms=FREE)
+            SimulationPanel.of([flat(), flat()], terms=FREE)
 
 
 class TestSlippage:
@@ -117,7 +117,7 @@ class TestSlippage:
     def slipped(self, spread, least):
         frame = bars(*RISING[: len(spread)])
         frame.base.columns["spread"] = np.array(spread)
-        return Stage.of([frame], slippage=least, terms=FREE).bars[:, 0, s.SLIPPAGE].tolist()
+        return SimulationPanel.of([frame], slippage=least, terms=FREE).bars[:, 0, s.SLIPPAGE].tolist()
 
     def test_is_that_of_the_bar_before(self):
         found = self.slipped([1.0, 2.0, 4.0, 8.0], 0.0001)
@@ -130,12 +130,12 @@ class TestSlippage:
         assert self.slipped([2.0, np.nan, 2.0, 2.0], 0.003) == [0.003, 1.0 / 101.0, 0.003, 1.0 / 103.0]
 
     def test_a_dearer_stage_differs_in_nothing_else(self):
-        stage = Stage.of([bars(*RISING)], slippage=0.003, terms=FREE)
-        dearer = stage.dearer(2.0)
+        panel = SimulationPanel.of([bars(*RISING)], slippage=0.003, terms=FREE)
+        dearer = panel.dearer(2.0)
         assert (dearer.bars[:, :, s.SLIPPAGE] == 0.006).all()
-        assert (stage.bars[:, :, s.SLIPPAGE] == 0.003).all()
-        rest = [column for column in range(stage.bars.shape[2]) if column != s.SLIPPAGE]
-        assert dearer.bars[:, :, rest].tobytes() == stage.bars[:, :, rest].tobytes()
+        assert (panel.bars[:, :, s.SLIPPAGE] == 0.003).all()
+        rest = [column for column in range(panel.bars.shape[2]) if column != s.SLIPPAGE]
+        assert dearer.bars[:, :, rest].tobytes() == panel.bars[:, :, rest].tobytes()
 
 
 class TestMarks:
@@ -146,7 +146,7 @@ class TestMarks:
     def marked(self, *marks, terms=FundingTerms(0.0, False), frame=None):  # noqa: B008
         frame = frame or bars(*self.BARS)
         frame.base.columns["mark"] = np.array(marks)
-        return Stage.of([frame], terms=terms)
+        return SimulationPanel.of([frame], terms=terms)
 
     def test_open_with_the_premium_of_the_close_before_and_close_as_recorded(self):
         found = self.marked(102 * 1.01, 104 * 0.98, 106 * 1.02).bars[:, 0]
@@ -165,13 +165,13 @@ class TestMarks:
         frame.base.columns["mark"][frame.base.state == UNKNOWN] = np.nan
         times = frame.start * HOUR + 8 * HOUR * np.arange(3)
         funding = settled(times, np.full(3, 0.001))
-        stage = Stage.of([frame], funding=funding)
-        assert np.isnan(stage.bars[4:12]).all()
-        assert stage.bars[12, 0, [s.MARK_OPEN, s.MARK_HIGH, s.MARK_LOW, s.MARK_CLOSE]].tolist() == pytest.approx(
+        panel = SimulationPanel.of([frame], funding=funding)
+        assert np.isnan(panel.bars[4:12]).all()
+        assert panel.bars[12, 0, [s.MARK_OPEN, s.MARK_HIGH, s.MARK_LOW, s.MARK_CLOSE]].tolist() == pytest.approx(
             [101.0, 101.0 * 1.02, 99.0 * 1.01, 102.0]
         )
-        assert stage.bars[12, 0, s.FUNDING_OPEN] == 0.001 * stage.bars[12, 0, s.MARK_OPEN]
-        done = run(stage, {frame.instrument: intents(frame, (1, 1, 50.0, 300.0))}, Account(limits=Limits()))
+        assert panel.bars[12, 0, s.FUNDING_OPEN] == 0.001 * panel.bars[12, 0, s.MARK_OPEN]
+        done = run(panel, {frame.instrument: intents(frame, (1, 1, 50.0, 300.0))}, Account(limits=Limits()))
         paid = done.events[done.events["kind"] == r.FUNDED]
         assert paid["funding"].tolist() == pytest.approx([-0.001 * 101.0 * done.events["size"][0],
                                                           -0.001 * 102.0 * done.events["size"][0]])  # fmt: skip
@@ -182,27 +182,27 @@ class TestMarks:
             self.marked(101.0, np.nan, 103.0)
 
     def test_or_the_last_price_stands_for_all_of_them_and_it_is_said_once(self):
-        stage = self.marked(150.0, np.nan, 150.0, terms=FREE)
-        found = stage.bars[:, 0]
+        panel = self.marked(150.0, np.nan, 150.0, terms=FREE)
+        found = panel.bars[:, 0]
         assert found[:, s.MARK_OPEN : s.MARK_CLOSE + 1].tolist() == found[:, s.OPEN : s.CLOSE + 1].tolist()
-        assert stage.assumptions.count("the last price stands for the mark price") == 1
+        assert panel.assumptions.count("the last price stands for the mark price") == 1
 
     def test_bars_that_are_not_known_need_no_mark(self):
         frame = bars(*RISING, missing=range(3, 11))
         marks = np.where(frame.base.state == UNKNOWN, np.nan, 105.0)
         assert np.isnan(marks).sum() == 3
-        stage = self.marked(*marks, frame=frame)
-        assert stage.bars[[2, 11], 0, s.MARK_CLOSE].tolist() == [105.0, 105.0]
+        panel = self.marked(*marks, frame=frame)
+        assert panel.bars[[2, 11], 0, s.MARK_CLOSE].tolist() == [105.0, 105.0]
 
     def test_spot_has_the_last_price_for_a_mark_and_pays_no_funding(self):
         frame = bars(*RISING, venue="binance-spot", timeframe="1h")
         frame.base.columns["mark"] = np.full(20, 500.0)
         funding = {frame.instrument: settled([frame.start * HOUR + 8 * HOUR], [0.01])[FRAME.instrument]}
-        stage = Stage.of([frame], funding=funding)
-        found = stage.bars[:, 0]
+        panel = SimulationPanel.of([frame], funding=funding)
+        found = panel.bars[:, 0]
         assert found[:, s.MARK_OPEN : s.MARK_CLOSE + 1].tolist() == found[:, s.OPEN : s.CLOSE + 1].tolist()
         assert not found[:, [s.FUNDING_OPEN, s.FUNDING_INSIDE]].any()
-        assert stage.assumptions == ()
+        assert panel.assumptions == ()
 
 
 class TestSettlements:
@@ -214,7 +214,7 @@ class TestSettlements:
     def paid(self, times, rates, marks=None, frame=None):
         """What is paid at the open and inside each bar, as two dicts by bar."""
         funding = settled(self.ZERO + np.array(times, dtype=np.int64), np.array(rates), marks)
-        found = Stage.of([frame or self.FRAME], funding=funding, terms=FREE).bars[:, 0]
+        found = SimulationPanel.of([frame or self.FRAME], funding=funding, terms=FREE).bars[:, 0]
         return tuple({int(k): float(of[k]) for k in np.flatnonzero(np.nan_to_num(of))} for of in
                      (found[:, s.FUNDING_OPEN], found[:, s.FUNDING_INSIDE]))  # fmt: skip
 
@@ -263,10 +263,10 @@ class TestSettlements:
     def test_each_instrument_has_its_own_at_its_own_listing(self):
         frames = [named("AAA", self.FRAME), named("BBB", late(self.FRAME, 4))]
         given = settled([self.ZERO + 8 * HOUR], [0.01])[FRAME.instrument]
-        both = Stage.of(frames, funding={frame.instrument: given for frame in frames}, terms=FREE)
+        both = SimulationPanel.of(frames, funding={frame.instrument: given for frame in frames}, terms=FREE)
         found = both.bars[:, :, s.FUNDING_OPEN]
         assert found[8].tolist() == [0.01 * 108.0, 0.01 * 104.0]
-        alone = Stage.of(frames, funding={frames[1].instrument: given}, terms=FREE)
+        alone = SimulationPanel.of(frames, funding={frames[1].instrument: given}, terms=FREE)
         assert alone.bars[8, :, s.FUNDING_OPEN].tolist() == [0.0, 0.01 * 104.0]
 
 
@@ -278,28 +278,30 @@ class TestWhatIsNotRecorded:
 
     def test_without_any_it_is_missing_from_the_first_bar(self):
         with pytest.raises(NoDataError, match="not known from 2020-01-03 00:00:00Z on"):
-            Stage.of([self.FRAME], terms=FundingTerms(None, True))
+            SimulationPanel.of([self.FRAME], terms=FundingTerms(None, True))
 
     def test_a_silence_of_more_than_eight_hours_is_a_hole(self):
         terms = FundingTerms(None, True)
         whole = self.ZERO + HOUR * np.array([0, 8, 16, 24, 32])
-        assert Stage.of([self.FRAME], funding=settled(whole, np.ones(5)), terms=terms).assumptions[1:] == ()
+        assert SimulationPanel.of([self.FRAME], funding=settled(whole, np.ones(5)), terms=terms).assumptions[1:] == ()
         late_by_an_hour = self.ZERO + HOUR * np.array([0, 8, 17, 24, 32])
         with pytest.raises(NoDataError, match="not known from 2020-01-03 08:00:00Z on"):
-            Stage.of([self.FRAME], funding=settled(late_by_an_hour, np.ones(5)), terms=terms)
+            SimulationPanel.of([self.FRAME], funding=settled(late_by_an_hour, np.ones(5)), terms=terms)
 
     def test_what_settled_before_the_first_bar_counts_for_the_silence(self):
         times = self.ZERO + HOUR * np.array([-4, 4, 12, 20, 28, 36])
-        stage = Stage.of([self.FRAME], funding=settled(times, np.full(6, 0.01)), terms=FundingTerms(None, True))
-        assert np.flatnonzero(stage.bars[:, 0, s.FUNDING_OPEN]).tolist() == [4, 12, 20, 28, 36]
+        panel = SimulationPanel.of(
+            [self.FRAME], funding=settled(times, np.full(6, 0.01)), terms=FundingTerms(None, True)
+        )
+        assert np.flatnonzero(panel.bars[:, 0, s.FUNDING_OPEN]).tolist() == [4, 12, 20, 28, 36]
 
     def test_is_assumed_every_eight_hours_of_the_day_and_said(self):
-        stage = Stage.of([late(self.FRAME, 3)], terms=FundingTerms(0.001, True))
-        found = stage.bars[:, 0]
+        panel = SimulationPanel.of([late(self.FRAME, 3)], terms=FundingTerms(0.001, True))
+        found = panel.bars[:, 0]
         at = np.flatnonzero(found[:, s.FUNDING_OPEN])
         assert at.tolist() == [5, 13, 21, 29, 37]
         assert found[at, s.FUNDING_OPEN].tolist() == (0.001 * found[at, s.MARK_OPEN]).tolist()
-        assert stage.assumptions == (
+        assert panel.assumptions == (
             "the last price stands for the mark price",
             "funding of 0.1000% every eight hours is assumed where none is recorded",
         )
@@ -312,14 +314,14 @@ class TestRoom:
         frame = bars(*RISING, timeframe="1h")
         times = frame.start * HOUR + np.array([0, 3 * HOUR, 3 * HOUR + HOUR // 2, 5 * HOUR + 1])
         frames = [frame, named("ETHUSDT", frame)]
-        stage = Stage.of(frames, funding=settled(times, np.full(4, 0.01)), terms=FREE)
-        assert room_for(7, stage.bars) == 8 * 7 + 3 * 4 + 12 * 2
+        panel = SimulationPanel.of(frames, funding=settled(times, np.full(4, 0.01)), terms=FREE)
+        assert room_for(7, panel.bars) == 8 * 7 + 3 * 4 + 12 * 2
 
     def test_is_enough_where_funding_settles_twice_in_every_bar(self):
         frame = flat(n=400, timeframe="1h")
         times = frame.start * HOUR + HOUR // 2 * np.arange(800)
-        stage = Stage.of([frame], funding=settled(times, np.full(800, 1e-5)), terms=FREE)
-        done = run(stage, {frame.instrument: intents(frame, (1, 1, 10.0, 900.0))}, Account())
+        panel = SimulationPanel.of([frame], funding=settled(times, np.full(800, 1e-5)), terms=FREE)
+        done = run(panel, {frame.instrument: intents(frame, (1, 1, 10.0, 900.0))}, Account())
         assert (done.events["kind"] == r.FUNDED).sum() == 2 * 398
         assert done.events["funding"].sum() == pytest.approx(-2 * 398 * 1e-5 * 100.0 * done.events["size"][0])
 
@@ -348,9 +350,9 @@ class TestAHoleInTheRecording:
 
     def test_keeps_the_recorded_rates(self):
         recorded = START + EIGHT * np.array([0, 1, 5, 6])
-        stage = staged(settled(recorded, np.full(4, 0.002)), assume=0.0001)
-        bars = stage.bars[:, 0]
+        panel = staged(settled(recorded, np.full(4, 0.002)), assume=0.0001)
+        bars = panel.bars[:, 0]
         at = np.flatnonzero(np.nan_to_num(bars[:, s.FUNDING_OPEN]))
         rates = bars[at, s.FUNDING_OPEN] / bars[at, s.MARK_OPEN]
         np.testing.assert_allclose(rates, [0.002, 0.002, 0.0001, 0.0001, 0.0001, 0.002, 0.002])
-        assert any("assumed where none is recorded" in words for words in stage.assumptions)
+        assert any("assumed where none is recorded" in words for words in panel.assumptions)

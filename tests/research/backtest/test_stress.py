@@ -15,14 +15,14 @@ from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
 from virtuoso.research.backtest import stress
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(limits=Limits(max_drawdown=0.9))
 
 
 def stage_of(*frames, **how):
-    return Stage.of(frames, terms=TERMS, **how)
+    return SimulationPanel.of(frames, terms=TERMS, **how)
 
 
 def scene(seed=1, n=600, every=10):
@@ -69,10 +69,10 @@ class TestCosts:
 
     def test_leaves_the_stage_as_it_was(self):
         frame, made = scene()
-        stage = stage_of(frame)
-        before = stage.bars.tobytes()
-        stress.costs(stage, made, ACCOUNT)
-        assert stage.bars.tobytes() == before
+        panel = stage_of(frame)
+        before = panel.bars.tobytes()
+        stress.costs(panel, made, ACCOUNT)
+        assert panel.bars.tobytes() == before
 
 
 class TestDelay:

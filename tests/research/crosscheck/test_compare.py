@@ -27,7 +27,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.research.backtest.backtest import backtest as portfolio_backtest
 from virtuoso.research.backtest.engine import Account, bounds, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.crosscheck import orders
 from virtuoso.research.crosscheck.compare import compare
 from virtuoso.research.crosscheck.simulate import simulate
@@ -40,9 +40,9 @@ FREE = FundingTerms(assume=0.0, mark_is_last=True)
 def contract(frame, made, fees=0.0, slippage=0.0, **how):
     made = made.copy()
     made["size"][:, 0] = 1.0
-    stage = Stage.of([frame], slippage=slippage, terms=FREE)
+    panel = SimulationPanel.of([frame], slippage=slippage, terms=FREE)
     account = Account(maker=fees, taker=fees, leverage=1.0, limits=SMALL)
-    return run(stage, {frame.instrument: made}, account, **how)
+    return run(panel, {frame.instrument: made}, account, **how)
 
 
 def trades_of(result):
@@ -192,8 +192,8 @@ class TestFinerBars:
         made["stop"] = np.round(made["price"] * (1.0 - 0.0012 * made["side"]), 2)
         made["target"][:, 0] = np.round(made["price"] * (1.0 + 0.0012 * made["side"]), 2)
         account, given = Account(leverage=1.0, limits=SMALL), {slow.instrument: made}
-        by_slow = bounds(Stage.of([slow], terms=FREE), given, account)
-        return by_slow, bounds(Stage.of([slow], terms=FREE, inside={fine.instrument: fine}), given, account)
+        by_slow = bounds(SimulationPanel.of([slow], terms=FREE), given, account)
+        return by_slow, bounds(SimulationPanel.of([slow], terms=FREE, inside={fine.instrument: fine}), given, account)
 
     def test_ambiguous_trades_become_few_and_the_bounds_close_in(self):
         doubted, apart = np.zeros(2), np.zeros(2)
@@ -332,7 +332,7 @@ class TestAPortfolioOfVectorbt:
         result = trade(scores, made)
         given = result.to_vectorbt()
         funding = np.zeros(len(result.equity))
-        np.add.at(funding, result.run.events["instant"] - result.stage.first, result.run.events["funding"])
+        np.add.at(funding, result.run.events["instant"] - result.panel.first, result.run.events["funding"])
         assert len(given.orders.records) > 100
         np.testing.assert_allclose(given.value().to_numpy(), result.equity - np.cumsum(funding), rtol=1e-9)
 

@@ -18,7 +18,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.judgement import honesty_facts as judged_run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
@@ -37,12 +37,12 @@ NEW = {"foresight", "plausible"}
 
 
 def judged(frames, strategy, account=ACCOUNT, slippage=0.0002, found=None, explained=""):
-    stage = Stage.of(list(frames.values()), slippage=slippage, terms=TERMS)
+    panel = SimulationPanel.of(list(frames.values()), slippage=slippage, terms=TERMS)
     orders = strategy(frames)
-    done = run(stage, orders, account)
+    done = run(panel, orders, account)
     closed = int((lives(done)["reason"] != STILL_OPEN).sum())
     box = robustness(RunReturns(daily_returns(done), closed))
-    return reach_verdict(box, Stressed.of(stage, orders, account, None, found, explained))
+    return reach_verdict(box, Stressed.of(panel, orders, account, None, found, explained))
 
 
 def check(strategy, frames, **how):
@@ -443,7 +443,7 @@ class TestPlausible:
 
     def ran(self, strategy, account=ACCOUNT, slippage=0.0002, **world):
         frames = made_by.market(**world)
-        return run(Stage.of(list(frames.values()), slippage=slippage, terms=TERMS), strategy(frames), account)
+        return run(SimulationPanel.of(list(frames.values()), slippage=slippage, terms=TERMS), strategy(frames), account)
 
     @pytest.mark.parametrize("seed", range(3))
     def test_limits_that_know_nothing_are_filled_anywhere(self, seed):
@@ -473,7 +473,9 @@ class TestPlausible:
         base = frames[name].base
         coarse = {key: np.round(values, 2) if key != "volume" else values for key, values in base.columns.items()}
         frames = {name: replace(frames[name], base=replace(base, columns=coarse))}
-        done = run(Stage.of(list(frames.values()), terms=TERMS), made_by.limits_that_know_nothing(frames), ACCOUNT)
+        done = run(
+            SimulationPanel.of(list(frames.values()), terms=TERMS), made_by.limits_that_know_nothing(frames), ACCOUNT
+        )
         assert not any("limits" in words for words in oddities(done))
 
     def test_a_ratio_above_six_wants_a_reason(self):

@@ -115,7 +115,7 @@ def result_case(result):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     home = tmp_path_factory.mktemp("runs")
-    found = sweep(scored_standard(), around(scored_standard(), 12), stage=stage_of(), account=Account())
+    found = sweep(scored_standard(), around(scored_standard(), 12), panel=stage_of(), account=Account())
     found.save(home / "x_sweep_1")
     return found, home
 

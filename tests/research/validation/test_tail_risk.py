@@ -11,7 +11,7 @@ from virtuoso.account.risk import Limits
 from virtuoso.account.state import MARK_CLOSE
 from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.validation.overfitting import growth_after_losses
 from virtuoso.research.validation.robustness import RunReturns, robustness
 from virtuoso.research.validation.tail_risk import KNOWN_CRASH, UNSEEN, Marks, Tail, follows, worst_day
@@ -27,7 +27,7 @@ def daily_stage(moves, venue="binance-usdm"):
     before = np.concatenate(([100.0], close[:-1]))
     rows = zip(before, np.maximum(before, close), np.minimum(before, close), close, strict=True)
     frame = bars(*rows, timeframe="1d", venue=venue)
-    return frame, Stage.of([frame], slippage=0.0, terms=TERMS)
+    return frame, SimulationPanel.of([frame], slippage=0.0, terms=TERMS)
 
 
 def gate(daily, name, given=None, **how):
@@ -43,9 +43,9 @@ class TestTheWorstDay:
     """Laid on what was held, through every stop."""
 
     def held(self, moves, leverage=3.0, venue="binance-usdm", isolated=True):
-        frame, stage = daily_stage(moves, venue)
+        frame, panel = daily_stage(moves, venue)
         made = intents(frame, (1, 1, 50.0, 300.0))
-        return run(stage, {frame.instrument: made}, replace(ACCOUNT, leverage=leverage, isolated=isolated))
+        return run(panel, {frame.instrument: made}, replace(ACCOUNT, leverage=leverage, isolated=isolated))
 
     def test_is_that_of_the_instrument_and_never_less_than_what_is_known(self):
         assert worst_day(daily_stage([0.01, -0.02, 0.03])[1]) == pytest.approx(0.03)
@@ -56,7 +56,7 @@ class TestTheWorstDay:
     def test_of_fine_bars_is_a_day_long(self):
         price = 100.0 * np.exp(np.linspace(0.0, np.log(0.8), 49))  # a fifth over two days of hours
         frame = bars(*[(p, p, p, p) for p in price], timeframe="1h")
-        assert worst_day(Stage.of([frame], terms=TERMS)) == pytest.approx(1.0 - np.sqrt(0.8), abs=0.005)
+        assert worst_day(SimulationPanel.of([frame], terms=TERMS)) == pytest.approx(1.0 - np.sqrt(0.8), abs=0.005)
 
     def test_takes_what_was_held_and_of_isolated_margin_no_more_than_there_is(self):
         done = self.held([0.001] * 40, leverage=2.0)
@@ -148,10 +148,10 @@ class TestMarks:
     """They move as the market does."""
 
     def smoothed(self, moves, over):
-        _, stage = daily_stage(moves)
-        closes = stage.closes[:, 0]
-        stage.bars[over - 1 :, 0, MARK_CLOSE] = np.convolve(closes, np.ones(over) / over, "valid")
-        return stage
+        _, panel = daily_stage(moves)
+        closes = panel.closes[:, 0]
+        panel.bars[over - 1 :, 0, MARK_CLOSE] = np.convolve(closes, np.ones(over) / over, "valid")
+        return panel
 
     @pytest.mark.parametrize(("over", "shown"), [(1, 1.0), (2, 0.5), (5, 0.2)])
     def test_smoothing_is_seen(self, over, shown):

@@ -9,7 +9,7 @@ from tests.research.scenes import random_intents, walk
 from tests.research.worlds import World, shipped, stressed, verdict_in
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.stress import Case, Plateau, costs, delay
 from virtuoso.research.tracking.experiments import Trial, TrialCount
 from virtuoso.research.validation.robustness import RunReturns, robustness
@@ -160,15 +160,15 @@ class TestStressed:
         frame = walk(3, 600, step=0.01)
         made = {frame.instrument: random_intents(frame, 5, 60)}
         made[frame.instrument]["size"][:, 0] = 1.0  # all of it leaves at the target, often in a bar that holds the stop
-        stage, account = Stage.of([frame], terms=FundingTerms(assume=0.0, mark_is_last=True)), Account()
-        found = Stressed.of(stage, made, account)
+        panel, account = SimulationPanel.of([frame], terms=FundingTerms(assume=0.0, mark_is_last=True)), Account()
+        found = Stressed.of(panel, made, account)
         assert found.costs_doubled is not None
         assert found.one_bar_late is not None
         assert found.bounds is not None
-        assert found.costs_doubled.net == costs(stage, made, account)[2].net
-        assert found.one_bar_late.net == delay(stage, made, account)[1].net
+        assert found.costs_doubled.net == costs(panel, made, account)[2].net
+        assert found.one_bar_late.net == delay(panel, made, account)[1].net
         assert found.bounds[0] < found.bounds[1]
-        assert found.bounds[0] == run(stage, made, account).equity[-1] - account.cash
+        assert found.bounds[0] == run(panel, made, account).equity[-1] - account.cash
         assert found.plateau is None
 
 

@@ -80,7 +80,7 @@ Halt = Annotated[
 ResetHalt = Annotated[
     int | None, typer.Option(metavar="DAYS", min=0, help="With --halt: lift it after so many; 0 never.")
 ]
-Inside = Annotated[
+Intrabar = Annotated[
     str | None,
     typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
 ]

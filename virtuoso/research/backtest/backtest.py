@@ -21,7 +21,7 @@ from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
-from virtuoso.research.backtest.panel import FundingTerms, Stage
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
@@ -93,9 +93,9 @@ def backtest(
         raise DataError("A portfolio trades the scores of one prism. Score all instruments with the same settings.")
     ordered = tuple(sorted(scores, key=lambda of_one: of_one.frame.instrument))
     frames = [s.frame for s in ordered]
-    stage = Stage.of(frames, slippage=slippage, funding=funding, terms=funding_terms, inside=inside)
-    if (stage.last < LEAST_BARS - 1).all():
-        names = ", ".join(map(str, stage.instruments))
+    panel = SimulationPanel.of(frames, slippage=slippage, funding=funding, terms=funding_terms, inside=inside)
+    if (panel.last < LEAST_BARS - 1).all():
+        names = ", ".join(map(str, panel.instruments))
         raise NoDataError(f"A backtest of {names} needs at least two known bars. Choose a longer --timerange.")
     if strategy is not None and intents_of is not None:
         raise ConfigError("Hand in either a strategy or intents_of, which it would make: both were given.")
@@ -112,7 +112,7 @@ def backtest(
         scores=ordered,
         intents_of=made,
         strategy=strategy,
-        run=run(stage, made, account),
+        run=run(panel, made, account),
         slippage=slippage,
         config=dict(config or {}),
         given_provenance=dict(provenance or {}),

@@ -23,7 +23,7 @@ from virtuoso.clock import Env
 from virtuoso.prism.engine.aggregate import aggregate_confluence
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 from virtuoso.types import Array
@@ -34,12 +34,12 @@ LARGEST = 2_000_000
 """Random trades that are held in memory at once."""
 
 
-def buy_and_hold(stage: Stage, account: Account, slippage: float) -> Array:
+def buy_and_hold(panel: SimulationPanel, account: Account, slippage: float) -> Array:
     """Equity of equal shares of the cash in every instrument, bought at its second known open and never sold.
 
     Parameters
     ----------
-    stage : Stage
+    panel : SimulationPanel
     account : Account
         Its cash and taker fee.
     slippage : float
@@ -50,10 +50,10 @@ def buy_and_hold(stage: Stage, account: Account, slippage: float) -> Array:
     Array, quote currency, shape (n_bars,)
         Price return less fee and funding; the cash itself before the purchase, and where nothing was ever known.
     """
-    share = account.cash / len(stage.instruments)
-    equity = np.full(len(stage), 0.0)
-    for i in range(len(stage.instruments)):
-        equity += share + _held(stage.bars[:, i], share, account.taker, slippage)
+    share = account.cash / len(panel.instruments)
+    equity = np.full(len(panel), 0.0)
+    for i in range(len(panel.instruments)):
+        equity += share + _held(panel.bars[:, i], share, account.taker, slippage)
     return equity
 
 
@@ -105,12 +105,14 @@ class RandomEntries:
     percentile: float = float("nan")
 
 
-def random_entries(stage: Stage, lives: np.ndarray, *, draws: int = DRAWS, env: Env | None = None) -> RandomEntries:
+def random_entries(
+    panel: SimulationPanel, lives: np.ndarray, *, draws: int = DRAWS, env: Env | None = None
+) -> RandomEntries:
     """Enter the same trades at random moments.
 
     Parameters
     ----------
-    stage : Stage
+    panel : SimulationPanel
     lives : array of LIFE
         Closed ones.
     draws : int
@@ -129,12 +131,12 @@ def random_entries(stage: Stage, lives: np.ndarray, *, draws: int = DRAWS, env: 
         return RandomEntries(0, own)
     rng = (env or Env(seed=0)).random()
     made = np.zeros(draws)
-    for i in range(len(stage.instruments)):
+    for i in range(len(panel.instruments)):
         mine = lives[lives["instrument"] == i]
         step = max(LARGEST // max(len(mine), 1), 1)
         for begin in range(0, draws if len(mine) else 0, step):
             n = min(step, draws - begin)
-            made[begin : begin + n] += _drawn(stage.bars[:, i], mine, rng.random((n, len(mine))))
+            made[begin : begin + n] += _drawn(panel.bars[:, i], mine, rng.random((n, len(mine))))
     low, high = np.quantile(made, (0.025, 0.975))
     share = float((made < own).mean())
     return RandomEntries(draws, own, float(made.mean()), float(low), float(high), share)

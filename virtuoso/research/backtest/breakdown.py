@@ -120,9 +120,9 @@ def labels_of(run: PortfolioRun, lives: np.ndarray, scores: Sequence[Scores]) ->
     scores : sequence of Scores
         In the order of the stage's instruments.
     """
-    ms = run.stage.timeframe.ms
-    venues = {one.venue for one in run.stage.instruments}
-    names = [one.symbol if len(venues) == 1 else str(one) for one in run.stage.instruments]
+    ms = run.panel.timeframe.ms
+    venues = {one.venue for one in run.panel.instruments}
+    names = [one.symbol if len(venues) == 1 else str(one) for one in run.panel.instruments]
     months = (lives["entry_number"] * ms).astype("M8[ms]").astype("M8[M]").astype(str)
     return {
         "symbol": [names[i] for i in lives["instrument"]],

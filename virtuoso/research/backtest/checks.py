@@ -31,7 +31,7 @@ from virtuoso.clock import Env
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import lives
 from virtuoso.research.backtest.stress import Intents, daily_returns
 from virtuoso.research.validation.foresight import CUTS, Decide, OneFrame, check
@@ -53,7 +53,7 @@ FAR = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class SanityCheck:
     """What one of them found.
 
     Attributes
@@ -76,23 +76,23 @@ class Canary:
             raise LawBrokenError(str(self))
 
 
-def examine(stage: Stage, intents: Intents, account: Account, env: Env | None = None) -> list[Canary]:
+def examine(panel: SimulationPanel, intents: Intents, account: Account, env: Env | None = None) -> list[SanityCheck]:
     """Run all canaries that apply.
 
     Parameters
     ----------
-    stage : Stage
+    panel : SimulationPanel
     intents : mapping of Instrument to array of INTENT
     account : Account
     env : Env, optional
         Where random signals come from; seeded with 0 if absent.
     """
-    found = [idle(stage, account), held(stage, account), fees(stage, intents, account)]
-    spot = {name.is_spot for name in stage.instruments}
+    found = [idle(panel, account), held(panel, account), fees(panel, intents, account)]
+    spot = {name.is_spot for name in panel.instruments}
     if spot == {False}:
-        found += [luckless(stage, account, env=env), inverted(stage, intents, account)]
-    if len(stage.instruments) > 1 and len(spot) == 1:
-        found.append(renamed(stage, intents, account))
+        found += [luckless(panel, account, env=env), inverted(panel, intents, account)]
+    if len(panel.instruments) > 1 and len(spot) == 1:
+        found.append(renamed(panel, intents, account))
     return found
 
 
@@ -103,7 +103,7 @@ def foresight(
     *,
     count: int = CUTS,
     fresh: bool = True,
-) -> Canary:
+) -> SanityCheck:
     """Cut off what follows an order, and replace it by another future: what was ordered up to it must stay the same.
 
     Parameters
@@ -126,22 +126,22 @@ def foresight(
     moments = None if cuts is None else [cut * ms for cut in cuts]
     found = check(given, asked, moments=moments, count=count, fresh=fresh)
     # where another process could not be asked, what was asked here still counts, and the detail says so
-    return Canary("foresight", found.holds or found.untold, found.detail)
+    return SanityCheck("foresight", found.holds or found.untold, found.detail)
 
 
-def idle(stage: Stage, account: Account) -> Canary:
+def idle(panel: SimulationPanel, account: Account) -> SanityCheck:
     """Never trade: the cash stays what it is, and there is nothing to judge."""
-    done = run(stage, {}, account)
+    done = run(panel, {}, account)
     kept = bool((done.equity == account.cash).all()) and len(done.events) == 0
     verdict = reach_verdict(robustness(RunReturns(daily_returns(done), trades=0)))
-    return Canary("idle", kept and not verdict.testable, f"without a trade: {verdict}")
+    return SanityCheck("idle", kept and not verdict.testable, f"without a trade: {verdict}")
 
 
-def luckless(stage: Stage, account: Account, seeds: int = SEEDS, env: Env | None = None) -> Canary:
+def luckless(panel: SimulationPanel, account: Account, seeds: int = SEEDS, env: Env | None = None) -> SanityCheck:
     """Trade long and short at random: prices give nothing on average, so that what is lost are the costs."""
     random = (env or Env(seed=0)).random()
     small = _small(account)
-    done = [run(stage, random_intents(stage, random), small) for _ in range(seeds)]
+    done = [run(panel, random_intents(panel, random), small) for _ in range(seeds)]
     gains = np.array([price_gain(one) for one in done])
     kept = lives(done[0])
     booked = float((kept["gross"] - kept["fees"] + kept["funding"]).sum())
@@ -149,7 +149,7 @@ def luckless(stage: Stage, account: Account, seeds: int = SEEDS, env: Env | None
     spread = float(gains.std(ddof=1))
     z = float(gains.mean()) / spread * float(np.sqrt(seeds)) if spread > 0.0 else float("nan")
     detail = f"gain from prices over {seeds} seeds is {z:+.2f} standard errors from 0, books off by {off:.1e}"
-    return Canary("luckless", abs(z) < MOST_Z and off <= EXACT, detail)
+    return SanityCheck("luckless", abs(z) < MOST_Z and off <= EXACT, detail)
 
 
 def price_gain(done: PortfolioRun) -> float:
@@ -159,25 +159,25 @@ def price_gain(done: PortfolioRun) -> float:
     return float(done.equity[-1]) - done.account.cash + paid
 
 
-def held(stage: Stage, account: Account) -> Canary:
+def held(panel: SimulationPanel, account: Account) -> SanityCheck:
     """Buy each instrument at its second known bar, sell it at its last: price, fees and funding explain all of it."""
     worst, bought = 0.0, 0
-    for i, name in enumerate(stage.instruments):
-        known = np.isfinite(stage.bars[:, i, s.OPEN])
+    for i, name in enumerate(panel.instruments):
+        known = np.isfinite(panel.bars[:, i, s.OPEN])
         decided = int(np.argmax(known[:-1] & known[1:]))  # a market order lapses where the next bar is not known
-        last = int(stage.last[i])
+        last = int(panel.last[i])
         if last < decided + 2 or not known[decided + 1]:
             continue
-        made = plain_intents(stage, i, np.array([decided, last - NEXT_OPEN]), np.array([1, 0]))
-        done = run(stage, {name: made}, _small(account))
+        made = plain_intents(panel, i, np.array([decided, last - NEXT_OPEN]), np.array([1, 0]))
+        done = run(panel, {name: made}, _small(account))
         entry = done.events[done.events["kind"] == r.ENTERED]
         if len(entry) != 1:
-            return Canary("held", False, f"{name} was bought {len(entry)} times")
+            return SanityCheck("held", False, f"{name} was bought {len(entry)} times")
         size, gained = float(entry["size"][0]), float(done.equity[-1]) - account.cash
-        by_hand = _by_hand(stage.bars[decided + 1 : last + 1, i], account.taker)
+        by_hand = _by_hand(panel.bars[decided + 1 : last + 1, i], account.taker)
         worst = max(worst, abs(gained / size - by_hand) / float(entry["price"][0]))
         bought += 1
-    return Canary("held", bought > 0 and worst <= EXACT, f"{bought} held, off by {worst:.1e} of the price at most")
+    return SanityCheck("held", bought > 0 and worst <= EXACT, f"{bought} held, off by {worst:.1e} of the price at most")
 
 
 def _by_hand(bars: Array, taker: float) -> float:
@@ -189,52 +189,52 @@ def _by_hand(bars: Array, taker: float) -> float:
     return float(sold - bought - taker * (sold + bought) - paid)
 
 
-def inverted(stage: Stage, intents: Intents, account: Account) -> Canary:
+def inverted(panel: SimulationPanel, intents: Intents, account: Account) -> SanityCheck:
     """Take the other side of every intent, without levels and costs: each position gains what the other loses."""
     free = replace(_small(account), maker=0.0, taker=0.0)
-    bars = stage.bars.copy()
+    bars = panel.bars.copy()
     bars[:, :, s.SLIPPAGE] = 0.0
-    flat = replace(stage, bars=bars)
+    flat = replace(panel, bars=bars)
     bare = {name: _bare(made, 1) for name, made in intents.items()}
     other = {name: _bare(made, -1) for name, made in intents.items()}
     one, two = lives(run(flat, bare, free)), lives(run(flat, other, free))
     if len(one) == 0 or len(one) != len(two):
-        return Canary("inverted", False, f"{len(one)} positions, {len(two)} of the opposite")
+        return SanityCheck("inverted", False, f"{len(one)} positions, {len(two)} of the opposite")
     gains = [positions["gross"] / positions["size"] / positions["entry_price"] for positions in (one, two)]
     worst = float(np.abs(gains[0] + gains[1]).max())
-    return Canary("inverted", worst <= EXACT, f"{len(one)} positions differ by {worst:.1e} of the price at most")
+    return SanityCheck("inverted", worst <= EXACT, f"{len(one)} positions differ by {worst:.1e} of the price at most")
 
 
-def fees(stage: Stage, intents: Intents, account: Account) -> Canary:
+def fees(panel: SimulationPanel, intents: Intents, account: Account) -> SanityCheck:
     """Double the fees, without a halt that would end losses early: the profit never rises."""
     open_ended = replace(account, limits=account.limits._replace(max_drawdown=1.0))
     dearer = replace(open_ended, maker=2.0 * account.maker, taker=2.0 * account.taker)
-    once, twice = (float(run(stage, intents, terms).equity[-1]) for terms in (open_ended, dearer))
-    return Canary(
+    once, twice = (float(run(panel, intents, terms).equity[-1]) for terms in (open_ended, dearer))
+    return SanityCheck(
         "fees", twice <= once, f"{once - account.cash:+,.2f} with fees, {twice - account.cash:+,.2f} with twice"
     )
 
 
-def renamed(stage: Stage, intents: Intents, account: Account) -> Canary:
+def renamed(panel: SimulationPanel, intents: Intents, account: Account) -> SanityCheck:
     """Give the instruments each other's names, last to first: nothing depends on a name but a tie in reliability."""
-    names = stage.instruments
+    names = panel.instruments
     other = dict(zip(names, reversed(names), strict=True))
     turned = replace(
-        stage, bars=stage.bars[:, ::-1].copy(), repaired=stage.repaired[:, ::-1], last=stage.last[::-1].copy()
+        panel, bars=panel.bars[:, ::-1].copy(), repaired=panel.repaired[:, ::-1], last=panel.last[::-1].copy()
     )
     swapped = replace(
         account,
         tiers={other[name]: tiers for name, tiers in account.tiers.items()},
         rules={other[name]: rules for name, rules in account.rules.items()},
     )
-    one = run(stage, intents, account).equity
+    one = run(panel, intents, account).equity
     two = run(turned, {other[name]: made for name, made in intents.items()}, swapped).equity
     worst = float(np.abs(one - two).max(initial=0.0)) / account.cash
-    return Canary("renamed", worst <= EXACT, f"equity differs by {worst:.1e} of the cash at most")
+    return SanityCheck("renamed", worst <= EXACT, f"equity differs by {worst:.1e} of the cash at most")
 
 
 def permuted(
-    stage: Stage, intents: Intents, account: Account, draws: int = SEEDS, env: Env | None = None
+    panel: SimulationPanel, intents: Intents, account: Account, draws: int = SEEDS, env: Env | None = None
 ) -> tuple[float, Array]:
     """Gain from prices of the intents, and of the same sides at each other's times; an edge lies in the times.
 
@@ -252,16 +252,16 @@ def permuted(
         for made in moved.values():
             made["side"] = random.permutation(made["side"])
             made["stop"] = _far(made["price"], made["side"])
-        drawn[k] = price_gain(run(stage, moved, small))
-    return price_gain(run(stage, bare, small)), drawn
+        drawn[k] = price_gain(run(panel, moved, small))
+    return price_gain(run(panel, bare, small)), drawn
 
 
-def plain_intents(stage: Stage, i: int, decided: NDArray[np.int64], side: NDArray[np.int64]) -> np.ndarray:
+def plain_intents(panel: SimulationPanel, i: int, decided: NDArray[np.int64], side: NDArray[np.int64]) -> np.ndarray:
     """Intents at the market and without levels.
 
     Parameters
     ----------
-    stage : Stage
+    panel : SimulationPanel
     i : int
         Instrument.
     decided : array of int64
@@ -269,23 +269,23 @@ def plain_intents(stage: Stage, i: int, decided: NDArray[np.int64], side: NDArra
     side : array of int
     """
     made = np.zeros(len(decided), dtype=INTENT)
-    made["number"], made["side"] = stage.first + decided, side
-    made["price"] = stage.bars[decided, i, s.CLOSE]
+    made["number"], made["side"] = panel.first + decided, side
+    made["price"] = panel.bars[decided, i, s.CLOSE]
     made["entry"], made["target"], made["expires"] = np.nan, np.nan, made["number"] + NEXT_OPEN
     made["stop"] = _far(made["price"], made["side"])
     return made
 
 
 def random_intents(
-    stage: Stage, random: np.random.Generator, n: int = RANDOM_INTENTS
+    panel: SimulationPanel, random: np.random.Generator, n: int = RANDOM_INTENTS
 ) -> Mapping[Instrument, np.ndarray]:
     """Long and short at closes drawn at random; on spot, in and out."""
     made = {}
-    for i, name in enumerate(stage.instruments):
-        known = np.flatnonzero(np.isfinite(stage.bars[:-NEXT_OPEN, i, s.OPEN]))
+    for i, name in enumerate(panel.instruments):
+        known = np.flatnonzero(np.isfinite(panel.bars[:-NEXT_OPEN, i, s.OPEN]))
         decided = np.sort(random.choice(known, size=min(n, len(known)), replace=False))
         side = random.integers(0, 2, len(decided)) if name.is_spot else random.choice([-1, 1], len(decided))
-        made[name] = plain_intents(stage, i, decided, side)
+        made[name] = plain_intents(panel, i, decided, side)
     return made
 
 

@@ -30,7 +30,7 @@ from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
 from virtuoso.account.state import Books, room_for, unrealised
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.jit.kernel import kernel
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.types import Array
 
 CORRELATION_BARS = 500
@@ -99,7 +99,7 @@ class PortfolioRun:
 
     Attributes
     ----------
-    stage : Stage
+    panel : SimulationPanel
     intents : array of INTENT, shape (n_intents,)
         All of them, in the order in which they were decided upon.
     instrument_of : array of int64, shape (n_intents,)
@@ -122,7 +122,7 @@ class PortfolioRun:
     pessimistic : bool
     """
 
-    stage: Stage
+    panel: SimulationPanel
     intents: np.ndarray
     instrument_of: NDArray[np.int64]
     events: np.ndarray
@@ -139,7 +139,7 @@ class PortfolioRun:
 
 
 def run(
-    stage: Stage,
+    panel: SimulationPanel,
     intents: Mapping[Instrument, np.ndarray],
     account: Account,
     *,
@@ -149,7 +149,7 @@ def run(
 
     Parameters
     ----------
-    stage : Stage
+    panel : SimulationPanel
     intents : mapping of Instrument to array of INTENT
         Decided at closes of bars of the stage's clock.
     account : Account
@@ -165,10 +165,10 @@ def run(
     DataError
         Intents of an instrument that is not on the stage, or not of the dtype INTENT.
     """
-    gathered, owner = _gather(stage, intents)
-    bars, every = (stage.bars, 1) if stage.inside is None else (stage.inside.bars, stage.inside.every)
+    gathered, owner = _gather(panel, intents)
+    bars, every = (panel.bars, 1) if panel.inside is None else (panel.inside.bars, panel.inside.every)
     acts = _at_finer_bars(gathered, every)
-    n, names, first = len(stage.instruments), stage.instruments, stage.first * every
+    n, names, first = len(panel.instruments), panel.instruments, panel.first * every
     tiers = _tier_tables([account.tiers.get(name, PLAIN_TIERS) for name in names])
     rules = np.array([account.rules.get(name, Rules()) for name in names], dtype=np.float64)
     spot = np.array([name.is_spot for name in names])
@@ -181,18 +181,18 @@ def run(
     equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
     refused, cut, unknown = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64), np.zeros(1, np.int64)
     _run(
-        bars, stage.closes, first, (stage.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
+        bars, panel.closes, first, (panel.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
         spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
-        account.halt, account.reset_halt * 86_400_000 // stage.timeframe.ms * every, every, equity, exposure, refused,
+        account.halt, account.reset_halt * 86_400_000 // panel.timeframe.ms * every, every, equity, exposure, refused,
         cut, unknown, halts,
     )  # fmt: skip
     events = books.named()
     events["instant"] //= every
     return PortfolioRun(
-        stage, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
+        panel, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
         exposure[every - 1 :: every],
         dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
-        stage.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
+        panel.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
     )  # fmt: skip
 
 
@@ -205,20 +205,20 @@ def _at_finer_bars(gathered: np.ndarray, every: int) -> np.ndarray:
 
 
 def bounds(
-    stage: Stage, intents: Mapping[Instrument, np.ndarray], account: Account
+    panel: SimulationPanel, intents: Mapping[Instrument, np.ndarray], account: Account
 ) -> tuple[PortfolioRun, PortfolioRun]:
     """Run it pessimistic and optimistic about the order of prices inside bars."""
-    return run(stage, intents, account), run(stage, intents, account, pessimistic=False)
+    return run(panel, intents, account), run(panel, intents, account, pessimistic=False)
 
 
-def _gather(stage: Stage, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.ndarray, NDArray[np.int64]]:
+def _gather(panel: SimulationPanel, intents: Mapping[Instrument, np.ndarray]) -> tuple[np.ndarray, NDArray[np.int64]]:
     """All intents in the order in which they are decided upon: by close, reliability and symbol."""
     for name, made in intents.items():
-        if name not in stage.instruments:
+        if name not in panel.instruments:
             raise DataError(f"There are intents of {name}, which is not among the instruments that are traded.")
         if made.dtype != INTENT:
             raise DataError(f"A portfolio trades arrays of INTENT (virtuoso.account.records), was {made.dtype}.")
-    parts = [intents.get(name, np.empty(0, INTENT)) for name in stage.instruments]
+    parts = [intents.get(name, np.empty(0, INTENT)) for name in panel.instruments]
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     gathered = np.concatenate(parts) if parts else np.empty(0, INTENT)
     trusted = np.nan_to_num(gathered["reliability"], nan=-1.0)

@@ -35,7 +35,7 @@ from virtuoso.research.backtest.metrics import (
     measure,
     repaired_share,
 )
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.validation.quantiles import score_buckets
 from virtuoso.signals.decision import stopped_entries
@@ -83,9 +83,9 @@ class PortfolioFigures:
         return self.strategy.settings if isinstance(self.strategy, RuleStrategy) else None
 
     @property
-    def stage(self) -> Stage:
+    def panel(self) -> SimulationPanel:
         """The bars that were traded on."""
-        return self.run.stage
+        return self.run.panel
 
     @property
     def account(self) -> Account:
@@ -98,18 +98,18 @@ class PortfolioFigures:
         unknown = [one.symbol for one in self.instruments if not one.is_spot and one not in self.account.tiers]
         named = f" of {', '.join(unknown)}" if self.account.tiers else ""
         tiers = (f"maintenance tiers{named}: flat 0.5 %",) if unknown else ()
-        return (*self.stage.assumptions, *tiers)
+        return (*self.panel.assumptions, *tiers)
 
     @property
     def told_share(self) -> float:
         """Share of the known bars inside which finer ones tell the order of prices; 0 where there are none."""
-        inside, known = self.stage.inside, np.isfinite(self.stage.closes)
+        inside, known = self.panel.inside, np.isfinite(self.panel.closes)
         return 0.0 if inside is None else float(inside.told[known].mean())
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
         """What was traded, in the order of `trades["instrument"]`."""
-        return self.stage.instruments
+        return self.panel.instruments
 
     @property
     def frames(self) -> tuple[MarketFrame, ...]:
@@ -124,7 +124,7 @@ class PortfolioFigures:
     @property
     def timeframe(self) -> Timeframe:
         """The base clock."""
-        return self.stage.timeframe
+        return self.panel.timeframe
 
     @property
     def is_simulated(self) -> bool:
@@ -134,7 +134,7 @@ class PortfolioFigures:
     @property
     def start_ms(self) -> int:
         """Open time of the first bar."""
-        return int(self.stage.open_times[0])
+        return int(self.panel.open_times[0])
 
     @property
     def close_times(self) -> NDArray[np.int64]:
@@ -198,7 +198,7 @@ class PortfolioFigures:
     @cached_property
     def optimistic(self) -> PortfolioRun:
         """The same run, optimistic about the order of prices inside bars."""
-        return engine.run(self.stage, self.intents_of, self.account, pessimistic=False)
+        return engine.run(self.panel, self.intents_of, self.account, pessimistic=False)
 
     @cached_property
     def optimistic_metrics(self) -> dict[str, float]:
@@ -210,7 +210,7 @@ class PortfolioFigures:
     @cached_property
     def benchmark(self) -> Array:
         """Equity of buying and holding, quote currency, at each close."""
-        return benchmarks.buy_and_hold(self.stage, self.account, self.slippage)
+        return benchmarks.buy_and_hold(self.panel, self.account, self.slippage)
 
     @cached_property
     def benchmark_metrics(self) -> dict[str, float]:
@@ -220,13 +220,13 @@ class PortfolioFigures:
     @cached_property
     def random_entries(self) -> RandomEntries:
         """What the closed trades would have made when entered by lot."""
-        return benchmarks.random_entries(self.stage, self.closed, env=self.env)
+        return benchmarks.random_entries(self.panel, self.closed, env=self.env)
 
     @cached_property
     def inverted(self) -> PortfolioRun:
         """The run of the opposite intents."""
         other = {name: benchmarks.inverted(made) for name, made in self.intents_of.items()}
-        return engine.run(self.stage, other, self.account)
+        return engine.run(self.panel, other, self.account)
 
     @cached_property
     def inverted_metrics(self) -> dict[str, float]:
@@ -241,7 +241,7 @@ class PortfolioFigures:
         found = {}
         for name in benchmarks.known_faces(self.scores):
             made = benchmarks.intents_of_face(self.scores, name, self.rule)
-            alone = engine.run(self.stage, made, self.account)
+            alone = engine.run(self.panel, made, self.account)
             found[name] = measure(alone, lives(alone))
         return found
 
@@ -269,22 +269,22 @@ class PortfolioFigures:
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Bars of which at least one instrument's is known, shape (n_bars,)."""
-        there: NDArray[np.bool_] = (~np.isnan(self.stage.bars[:, :, OPEN])).sum(axis=1) > 0
+        there: NDArray[np.bool_] = (~np.isnan(self.panel.bars[:, :, OPEN])).sum(axis=1) > 0
         return there
 
     @cached_property
     def provenance(self) -> dict[str, str]:
         """Where every number came from: digests of data, prism, intents, and the versions that computed them."""
-        stage, inside = hashlib.sha256(self.stage.bars.tobytes()), self.stage.inside
+        panel, inside = hashlib.sha256(self.panel.bars.tobytes()), self.panel.inside
         if inside is not None:
-            stage.update(inside.bars.tobytes())
+            panel.update(inside.bars.tobytes())
         return {
             "instruments": ", ".join(map(str, self.instruments)),
             "timeframe": self.timeframe.name,
             "from": iso(self.start_ms),
             "to": iso(int(self.close_times[-1])),
             **{f"data {frame.instrument}": frame.fingerprint for frame in self.frames},
-            "stage": stage.hexdigest(),
+            "stage": panel.hexdigest(),
             "prism": self.scores[0].prism.fingerprint,
             "intents": hashlib.sha256(self.run.intents.tobytes() + self.run.instrument_of.tobytes()).hexdigest(),
             **{f"version {name}": version(name) for name in ("virtuoso", "numpy", "numba")},

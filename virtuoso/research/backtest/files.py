@@ -104,7 +104,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
         | {
             "margin": "isolated" if account.isolated else "cross",
             "slippage": result.slippage,
-            "inside": None if result.stage.inside is None else result.stage.inside.timeframe.name,
+            "inside": None if result.panel.inside is None else result.panel.inside.timeframe.name,
             "limits": account.limits._asdict(),
             "tiers": {str(name): tiers.table.tolist() for name, tiers in sorted(account.tiers.items())},
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
@@ -137,7 +137,7 @@ def figure_facts(result: PortfolioFigures) -> dict[str, Any]:
 
 def _inside(result: PortfolioFigures) -> dict[str, Any] | None:
     """Finer bars that tell the order of prices inside bars: their clock, of what share, of how many instruments."""
-    inside = result.stage.inside
+    inside = result.panel.inside
     if inside is None:
         return None
     some = int(inside.told.any(axis=0).sum())

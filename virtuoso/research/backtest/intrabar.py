@@ -22,7 +22,7 @@ from virtuoso.types import Array
 
 
 @dataclass(frozen=True)
-class Inside:
+class Intrabar:
     """Finer bars inside those of a stage.
 
     Attributes

@@ -48,13 +48,13 @@ def honesty_facts(
     """
     known = recording or RecordedTrial.alone(trial_of(result))
     box = robustness_of(result, known, search)
-    (dearer,) = costs(result.stage, result.intents_of, result.account, (2.0,))
-    (late,) = delay(result.stage, result.intents_of, result.account, (1,))
+    (dearer,) = costs(result.panel, result.intents_of, result.account, (2.0,))
+    (late,) = delay(result.panel, result.intents_of, result.account, (1,))
     bounds = (result.metrics["total_return"], result.optimistic_metrics["total_return"])
     beside = plateau_of(result)
     asked = None if "sharpe" in box.why else foresight_of(result)  # nothing is asked of what is not testable
     truth = Truth.of(result.run, asked, result.explained)
-    stressed = Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.stage), truth)
+    stressed = Stressed(dearer, late, beside, bounds, Tail.of(result.run), Marks.of(result.panel), truth)
     verdict = reach_verdict(box, stressed)
     return {
         "decision": verdict.decision.value,

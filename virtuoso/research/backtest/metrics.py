@@ -35,10 +35,10 @@ def measure(run: PortfolioRun, lives: np.ndarray) -> dict[str, float]:
     dict of str to float
         Money in quote currency; the ratios are withheld where hardly anything was traded.
     """
-    stage, cash = run.stage, run.account.cash
-    days = len(stage) * stage.timeframe.ms / metrics.DAY_MS
-    traded, first = traded_notional(run), int(stage.open_times[0])
-    hours = (lives["exit_number"] - lives["entry_number"] + 1) * (stage.timeframe.ms / 3_600_000)
+    panel, cash = run.panel, run.account.cash
+    days = len(panel) * panel.timeframe.ms / metrics.DAY_MS
+    traded, first = traded_notional(run), int(panel.open_times[0])
+    hours = (lives["exit_number"] - lives["entry_number"] + 1) * (panel.timeframe.ms / 3_600_000)
     return metrics.judged(
         metrics.account_metrics(close_times(run), run.equity, cash, first)
         | metrics.trade_metrics(lives, STILL_OPEN)
@@ -56,7 +56,7 @@ def measure(run: PortfolioRun, lives: np.ndarray) -> dict[str, float]:
 
 def close_times(run: PortfolioRun) -> NDArray[np.int64]:
     """Moments at which equity was marked, ms."""
-    return run.stage.open_times + run.stage.timeframe.ms
+    return run.panel.open_times + run.panel.timeframe.ms
 
 
 def fills(run: PortfolioRun) -> NDArray[np.bool_]:
@@ -80,9 +80,9 @@ def _mean_leverage(run: PortfolioRun) -> float:
 def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
     """How often each thing happened that a reader should know of."""
     kinds, sides = run.events["kind"], run.intents["side"]
-    spot = np.array([name.is_spot for name in run.stage.instruments], dtype=bool)
+    spot = np.array([name.is_spot for name in run.panel.instruments], dtype=bool)
     entered = run.intents[lives["intent"]]
-    last = run.stage.first + run.stage.last[run.instrument_of]
+    last = run.panel.first + run.panel.last[run.instrument_of]
     one_bar = lives["entry_number"] == lives["exit_number"]
     return {
         "intents": len(run.intents),
@@ -138,16 +138,16 @@ def halted(run: PortfolioRun) -> Halted | None:
     number, equity = int(run.halts[0]), float(run.halt_equity[0])
     after = (run.intents["side"] != 0) & (run.intents["number"] >= number)
     return Halted(
-        (number + 1) * run.stage.timeframe.ms, equity, (number + 1 - run.stage.first) / len(run.stage),
+        (number + 1) * run.panel.timeframe.ms, equity, (number + 1 - run.panel.first) / len(run.panel),
         float(run.equity[-1]) / equity - 1.0 if equity > 0.0 else float("nan"), int(after.sum()),
     )  # fmt: skip
 
 
 def across_gap(run: PortfolioRun, lives: np.ndarray) -> NDArray[np.bool_]:
     """Whether bars of a life are not known, array of shape (n_lives,)."""
-    unknown = np.isnan(run.stage.bars[:, :, s.OPEN])
+    unknown = np.isnan(run.panel.bars[:, :, s.OPEN])
     before = np.concatenate((np.zeros((1, unknown.shape[1]), np.int64), np.cumsum(unknown, axis=0)))
-    begin, end = lives["entry_number"] - run.stage.first, lives["exit_number"] - run.stage.first
+    begin, end = lives["entry_number"] - run.panel.first, lives["exit_number"] - run.panel.first
     missed: NDArray[np.bool_] = before[end + 1, lives["instrument"]] > before[begin, lives["instrument"]]
     return missed
 

@@ -26,7 +26,7 @@ from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, TRADED
-from virtuoso.research.backtest.intrabar import Inside, prices_of, spread
+from virtuoso.research.backtest.intrabar import Intrabar, prices_of, spread
 from virtuoso.types import Array
 
 HOUR = UNIT_MS["h"]
@@ -53,7 +53,7 @@ class FundingTerms:
 
 
 @dataclass(frozen=True)
-class Stage:
+class SimulationPanel:
     """Bars of a portfolio on one clock.
 
     Attributes
@@ -80,7 +80,7 @@ class Stage:
     repaired: NDArray[np.bool_]
     last: NDArray[np.int64]
     assumptions: tuple[str, ...] = ()
-    inside: Inside | None = None
+    inside: Intrabar | None = None
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -105,7 +105,7 @@ class Stage:
         funding: Mapping[Instrument, Events] | None = None,
         terms: FundingTerms | None = None,
         inside: Mapping[Instrument, MarketFrame] | None = None,
-    ) -> Stage:
+    ) -> SimulationPanel:
         """Put frames of one clock beside each other.
 
         Parameters
@@ -148,10 +148,10 @@ class Stage:
         there = np.isfinite(bars[:, :, s.OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
-        stage = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
-        return stage if not inside else replace(stage, inside=_inside(stage, inside, settled))
+        panel = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+        return panel if not inside else replace(panel, inside=_inside(panel, inside, settled))
 
-    def dearer(self, factor: float) -> Stage:
+    def dearer(self, factor: float) -> SimulationPanel:
         """The same with slippage times a factor."""
         bars = self.bars.copy()
         bars[:, :, s.SLIPPAGE] *= factor
@@ -289,30 +289,32 @@ def _bars_of(
     return bar, (settled.times % ms == 0) | (bar != fell)
 
 
-def _inside(stage: Stage, frames: Mapping[Instrument, MarketFrame], settled: Mapping[int, Settlements]) -> Inside:
+def _inside(
+    panel: SimulationPanel, frames: Mapping[Instrument, MarketFrame], settled: Mapping[int, Settlements]
+) -> Intrabar:
     """Put finer bars inside those of a stage."""
     timeframe = _one_clock(list(frames.values()))
-    if timeframe.ms >= stage.timeframe.ms or stage.timeframe.ms % timeframe.ms:
+    if timeframe.ms >= panel.timeframe.ms or panel.timeframe.ms % timeframe.ms:
         raise ConfigError(
-            f"Bars of {timeframe} tell nothing of what happens inside bars of {stage.timeframe}. Give finer ones that "
+            f"Bars of {timeframe} tell nothing of what happens inside bars of {panel.timeframe}. Give finer ones that "
             "divide them."
         )
-    every, n = stage.timeframe.ratio(timeframe), len(stage)
-    start, first = stage.first * stage.timeframe.ms, stage.first * every
-    bars = np.empty((n * every, len(stage.instruments), s.BAR_COLUMNS))
-    told = np.zeros((n, len(stage.instruments)), dtype=bool)
-    for i, name in enumerate(stage.instruments):
+    every, n = panel.timeframe.ratio(timeframe), len(panel)
+    start, first = panel.first * panel.timeframe.ms, panel.first * every
+    bars = np.empty((n * every, len(panel.instruments), s.BAR_COLUMNS))
+    told = np.zeros((n, len(panel.instruments)), dtype=bool)
+    for i, name in enumerate(panel.instruments):
         prices, known = np.full((n * every, s.CLOSE + 1), np.nan), np.zeros(n * every, dtype=bool)
         if name in frames:
             prices, known = prices_of(frames[name], first, n * every)
-        slow = stage.bars[:, i]
+        slow = panel.bars[:, i]
         fine, told[:, i] = spread(slow, prices.reshape(n, every, s.CLOSE + 1), known.reshape(n, every))
-        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, s.OPEN]), start, stage.timeframe.ms)
+        bar, _ = _bars_of(settled[i], np.isfinite(slow[:, s.OPEN]), start, panel.timeframe.ms)
         mine = np.append(told[:, i], False)[bar]
         bars[:, i] = fine.reshape(n * every, s.BAR_COLUMNS)
         paid = Settlements(*(of[mine] for of in settled[i]))
         _pay(bars[:, i], np.repeat(told[:, i], every), paid, start, timeframe.ms)
-    return Inside(timeframe, bars, told)
+    return Intrabar(timeframe, bars, told)
 
 
 def _repaired(bars: Bars, start: int, stop: int) -> NDArray[np.bool_]:

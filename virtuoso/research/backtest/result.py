@@ -72,10 +72,10 @@ class PortfolioResult(PortfolioFigures, Run):
         ConfigError
             vectorbt is not installed.
         """
-        close = self.stage.bars[:, :, CLOSE]
+        close = self.panel.bars[:, :, CLOSE]
         names = [str(one) for one in self.instruments]
         return portfolio_of(
-            self.run.events, close, self.close_times, self.stage.first, names, self.account.cash, self.timeframe
+            self.run.events, close, self.close_times, self.panel.first, names, self.account.cash, self.timeframe
         )
 
     # the ledger and the folder

@@ -57,7 +57,7 @@ def lives(run: PortfolioRun) -> np.ndarray:
     array of LIFE
         The last one of an instrument may be open; it is marked to the last known mark.
     """
-    found = [row for i in range(len(run.stage.instruments)) for row in _of_instrument(run, i)]
+    found = [row for i in range(len(run.panel.instruments)) for row in _of_instrument(run, i)]
     table = np.array(found, dtype=LIFE) if found else np.empty(0, dtype=LIFE)
     return table[np.lexsort((table["instrument"], table["entry_number"]))]
 
@@ -81,7 +81,7 @@ def _flat(changes: Array, held: Array) -> NDArray[np.bool_]:
 
 
 def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, ...]:
-    events, first = run.events[rows], run.stage.first
+    events, first = run.events[rows], run.panel.first
     entries = events["kind"] == r.ENTERED
     exits = ~entries & (events["kind"] != r.FUNDED)
     size, left = float(events["size"][entries].sum()), float(events["size"].sum())
@@ -90,8 +90,8 @@ def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, .
     kind = STILL_OPEN if open_ else int(events["kind"][exits][-1])
     intent_row = int(run.intent_of[rows[entries][0]])
     intent = run.intents[intent_row]
-    last = int(run.stage.last[i])
-    mark = float(run.stage.bars[last, i, s.MARK_CLOSE]) if open_ else 0.0
+    last = int(run.panel.last[i])
+    mark = float(run.panel.bars[last, i, s.MARK_CLOSE]) if open_ else 0.0
     gross = float(events["realised"].sum()) + (left * (mark - entry) if open_ else 0.0)
     sold = float((-events["size"] * np.nan_to_num(events["price"]))[exits].sum()) + left * mark
     fees, funding = float(events["fee"].sum()), float(events["funding"].sum())
@@ -100,6 +100,6 @@ def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, .
         i, intent_row, int(intent["number"]), 1 if size > 0.0 else -1, begin, end, entry, sold / size, abs(size),
         float(intent["stop"]), abs(size) * abs(entry - float(intent["stop"])), fees, float(events["slippage"].sum()),
         funding, gross, gross - fees + funding, int((events["kind"] == r.TARGETED).sum()), kind,
-        bool(events["ambiguous"].any()), bool(run.stage.repaired[begin - first : end - first + 1, i].any()),
+        bool(events["ambiguous"].any()), bool(run.panel.repaired[begin - first : end - first + 1, i].any()),
         float(intent["score"]), float(intent["reliability"]),
     )  # fmt: skip

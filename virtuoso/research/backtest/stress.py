@@ -27,7 +27,7 @@ from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.reports.format import number, percent, whole
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.validation.overfitting import NAN
 from virtuoso.research.validation.robustness import annual_sharpe
 from virtuoso.types import Array
@@ -80,23 +80,23 @@ class Case:
 
 def daily_returns(done: PortfolioRun) -> Array:
     """Return of each whole day of a portfolio, shape (n_days,)."""
-    opened = done.stage.open_times
+    opened = done.panel.open_times
     start = int(opened[0]) if len(opened) else 0
-    return metrics.daily_returns(opened + done.stage.timeframe.ms, done.equity, done.account.cash, start)
+    return metrics.daily_returns(opened + done.panel.timeframe.ms, done.equity, done.account.cash, start)
 
 
-def costs(stage: Stage, intents: Intents, account: Account, factors: Sequence[float] = FACTORS) -> list[Case]:
+def costs(panel: SimulationPanel, intents: Intents, account: Account, factors: Sequence[float] = FACTORS) -> list[Case]:
     """Trade with fees and slippage times each factor; liquidation fees and funding are the market's and stay."""
     cases = []
     for factor in factors:
         dearer = replace(account, maker=account.maker * factor, taker=account.taker * factor)
-        cases.append(Case.of(f"costs x {factor:g}", run(stage.dearer(factor), intents, dearer)))
+        cases.append(Case.of(f"costs x {factor:g}", run(panel.dearer(factor), intents, dearer)))
     return cases
 
 
-def delay(stage: Stage, intents: Intents, account: Account, bars: Sequence[int] = DELAYS) -> list[Case]:
+def delay(panel: SimulationPanel, intents: Intents, account: Account, bars: Sequence[int] = DELAYS) -> list[Case]:
     """Act so many bars later than decided; stop and targets stay those of the decision."""
-    return [Case.of(f"{late} bars late", run(stage, delayed(intents, late), account)) for late in bars]
+    return [Case.of(f"{late} bars late", run(panel, delayed(intents, late), account)) for late in bars]
 
 
 def delayed(intents: Intents, late: int) -> dict[Instrument, np.ndarray]:

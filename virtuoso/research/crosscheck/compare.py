@@ -259,7 +259,7 @@ def _parts(result: PortfolioFigures, i: int, number: int) -> bool:
 
 def _wide(result: PortfolioFigures, i: int, number: int) -> bool:
     """Whether the recorded spread made the fill of a bar dearer than slippage did."""
-    return bool(result.stage.bars[number - result.stage.first, i, SLIPPAGE] > result.slippage * (1.0 + SAME))
+    return bool(result.panel.bars[number - result.panel.first, i, SLIPPAGE] > result.slippage * (1.0 + SAME))
 
 
 def _ambiguous_bars(result: PortfolioFigures, i: int, intent: np.void) -> set[int]:

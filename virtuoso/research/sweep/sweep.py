@@ -26,7 +26,7 @@ from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.sweep.accounts import Accounts, AccountTerms, walk_accounts
 from virtuoso.research.sweep.decisions import Candidates, Changes, Inputs, Sides, decide, error_bound
 from virtuoso.research.sweep.grid import Configurations
@@ -52,7 +52,7 @@ def sweep(
     scores: Scores,
     configurations: Configurations,
     *,
-    stage: Stage | None = None,
+    panel: SimulationPanel | None = None,
     account: Account | None = None,
     pessimistic: bool = True,
     threads: int = THREADS,
@@ -67,7 +67,7 @@ def sweep(
     scores : Scores
         Of any weights: what is used are the scores of their components.
     configurations : Configurations
-    stage : Stage, optional
+    panel : Stage, optional
         The bars of the market alone; made from the scores if absent, and refused where funding is not known.
     account : Account, optional
         The default one if absent.
@@ -100,7 +100,7 @@ def sweep(
     >>> tried = Configurations.around(scores.prism, settings, 1_000, Env(seed=7))  # doctest: +SKIP
     >>> sweep(scores, tried).best(5)                                               # doctest: +SKIP
     """
-    result = Sweep(scores, configurations, stage, account, pessimistic).run(threads, progress)
+    result = Sweep(scores, configurations, panel, account, pessimistic).run(threads, progress)
     return replace(result, config=dict(config or {}), given_provenance=dict(provenance or {}))
 
 
@@ -111,7 +111,7 @@ class Sweep:
         self,
         scores: Scores,
         configurations: Configurations,
-        stage: Stage | None = None,
+        panel: SimulationPanel | None = None,
         account: Account | None = None,
         pessimistic: bool = True,
     ) -> None:
@@ -121,7 +121,7 @@ class Sweep:
         self.matrix = ScoreMatrix.of(scores, self.settings)
         self.account = account or Account()
         self.cash = self.account.cash
-        bars = self._bars(stage)
+        bars = self._bars(panel)
         self.terms = self._terms(pessimistic)
         self.days, summaries, last = self._summaries(bars)
         lead = self.matrix.lead
@@ -243,7 +243,7 @@ class Sweep:
                 self._levels, self._charts = self._levels._replace(table=table), end
             return self._levels
 
-    def _bars(self, stage: Stage | None) -> Array:
+    def _bars(self, panel: SimulationPanel | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
         if account.trail > 0.0 or not account.isolated:
@@ -254,14 +254,14 @@ class Sweep:
                 f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
                 "Sweep without, and run what it chose with it."
             )
-        stage = stage or Stage.of([self.scores.frame])
-        same = stage.instruments == (instrument,) and stage.timeframe == self.scores.frame.timeframe
-        if not same or (stage.first, len(stage)) != (self.scores.start, len(self.scores)):
+        panel = panel or SimulationPanel.of([self.scores.frame])
+        same = panel.instruments == (instrument,) and panel.timeframe == self.scores.frame.timeframe
+        if not same or (panel.first, len(panel)) != (self.scores.start, len(self.scores)):
             raise DataError(
                 f"The stage must hold the {len(self.scores):,} scored bars of {instrument} and nothing else, holds "
-                f"{len(stage):,} of {', '.join(str(one) for one in stage.instruments)}. Make it of the scored frame."
+                f"{len(panel):,} of {', '.join(str(one) for one in panel.instruments)}. Make it of the scored frame."
             )
-        return stage.bars
+        return panel.bars
 
     def _terms(self, pessimistic: bool) -> AccountTerms:
         account, instrument = self.account, self.scores.frame.instrument

@@ -50,7 +50,7 @@ def plateau_of(result: PortfolioFigures) -> Plateau:
     chosen = Case.of("chosen", result.run)
     cases = []
     for name, make in _handed_in(result) if result.rule is None else _of_rule(result, result.rule):
-        done = engine.run(result.stage, make(), result.account)
+        done = engine.run(result.panel, make(), result.account)
         if not np.array_equal(done.equity, result.run.equity):
             cases.append(Case.of(name, done))
     return Plateau(chosen, cases)

@@ -107,8 +107,8 @@ def fill_depths(done: PortfolioRun) -> Array:
     events = done.events
     limit = (events["kind"] == ENTERED) & np.isfinite(_limits(done))
     rows = np.flatnonzero(limit | (events["kind"] == TARGETED))
-    at, which = events["instant"][rows] - done.stage.first, events["instrument"][rows]
-    bars, price, bought = done.stage.bars[at, which], events["price"][rows], events["size"][rows] > 0.0
+    at, which = events["instant"][rows] - done.panel.first, events["instrument"][rows]
+    bars, price, bought = done.panel.bars[at, which], events["price"][rows], events["size"][rows] > 0.0
     wide = bars[:, HIGH] - bars[:, LOW]
     with np.errstate(all="ignore"):
         depth = np.where(bought, price - bars[:, LOW], bars[:, HIGH] - price) / wide
@@ -127,7 +127,7 @@ def _limits(done: PortfolioRun) -> Array:
 
 def _ticks(done: PortfolioRun) -> Array:
     """Smallest step between two prices of one bar, of each instrument, shape (n_instruments,)."""
-    prices = done.stage.bars[:, :, OPEN : OPEN + len(PRICES)]
+    prices = done.panel.bars[:, :, OPEN : OPEN + len(PRICES)]
     step = np.abs(np.diff(np.sort(prices, axis=2), axis=2))
     step[~(step > 1e-9 * prices[:, :, 1:])] = np.inf  # rounding of floats is no step
     found: Array = step.min(axis=(0, 2), initial=np.inf)

@@ -80,7 +80,7 @@ class Fan:
 
 def shares(pnl: Array, entry_numbers: NDArray[np.int64], done: PortfolioRun) -> Array:
     """Gain of each trade as a share of the equity before its entry, shape (n_trades,)."""
-    before = np.concatenate(([done.account.cash], done.equity))[entry_numbers - done.stage.first]
+    before = np.concatenate(([done.account.cash], done.equity))[entry_numbers - done.panel.first]
     gained: Array = pnl / before
     return gained
 

@@ -19,7 +19,7 @@ import numpy as np
 from virtuoso.account import metrics
 from virtuoso.account.state import MARK_CLOSE
 from virtuoso.research.backtest.engine import PortfolioRun
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation.overfitting import NAN
 from virtuoso.types import Array
@@ -67,7 +67,7 @@ class Tail:
         worst : float
             A worse day that is known of from elsewhere, as a share of the price.
         """
-        shock = max(KNOWN_CRASH, worst, worst_day(done.stage))
+        shock = max(KNOWN_CRASH, worst, worst_day(done.panel))
         alive = done.equity > 0.0
         held = done.exposure[alive] / done.equity[alive]
         lost = held * most_lost(done, shock)
@@ -84,14 +84,14 @@ class Tail:
 def most_lost(done: PortfolioRun, shock: float) -> float:
     """Share of the notional that a shock takes: isolated margin is lost with its liquidation fee, and no more."""
     account = done.account
-    if not account.isolated or any(name.is_spot for name in done.stage.instruments):
+    if not account.isolated or any(name.is_spot for name in done.panel.instruments):
         return shock
     return min(shock, 1.0 / account.leverage + account.liquidation_fee)
 
 
-def worst_day(stage: Stage) -> float:
+def worst_day(panel: SimulationPanel) -> float:
     """Largest move of any instrument within a day, up or down, as a share of its price; 0 where none is known."""
-    moves = np.abs(daily_moves(stage.closes, stage.timeframe.ms))
+    moves = np.abs(daily_moves(panel.closes, panel.timeframe.ms))
     moves = moves[np.isfinite(moves)]
     return float(moves.max()) if len(moves) else 0.0
 
@@ -120,10 +120,10 @@ class Marks:
     follow: float
 
     @classmethod
-    def of(cls, stage: Stage) -> Marks:
+    def of(cls, panel: SimulationPanel) -> Marks:
         """Hold marks against closes, day by day, over as many days before as smoothing may reach."""
-        step = stage.timeframe.ms
-        closes, marks = daily_moves(stage.closes, step), daily_moves(stage.bars[:, :, MARK_CLOSE], step)
+        step = panel.timeframe.ms
+        closes, marks = daily_moves(panel.closes, step), daily_moves(panel.bars[:, :, MARK_CLOSE], step)
         found = [follows(closes[:, i], marks[:, i]) for i in range(closes.shape[1])]
         known = [share for share in found if share == share]
         return cls(min(known) if known else NAN)

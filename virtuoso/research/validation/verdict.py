@@ -22,7 +22,7 @@ from enum import StrEnum
 from virtuoso.account.metrics import ROUNDING
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural
 from virtuoso.research.backtest.engine import Account, bounds
-from virtuoso.research.backtest.panel import Stage
+from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.stress import Case, Intents, Plateau, costs, delay
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import NAN
@@ -146,7 +146,7 @@ class Stressed:
     @classmethod
     def of(
         cls,
-        stage: Stage,
+        panel: SimulationPanel,
         intents: Intents,
         account: Account,
         plateau: Plateau | None = None,
@@ -157,7 +157,7 @@ class Stressed:
 
         Parameters
         ----------
-        stage : Stage
+        panel : SimulationPanel
         intents : mapping of Instrument to array of INTENT
         account : Account
         plateau : Plateau, optional
@@ -166,12 +166,12 @@ class Stressed:
         explained : str
             Why a result that no market pays is right all the same.
         """
-        (doubled,) = costs(stage, intents, account, (2.0,))
-        (late,) = delay(stage, intents, account, (1,))
-        worse, better = bounds(stage, intents, account)
+        (doubled,) = costs(panel, intents, account, (2.0,))
+        (late,) = delay(panel, intents, account, (1,))
+        worse, better = bounds(panel, intents, account)
         low, high = (float(done.equity[-1]) - account.cash for done in (worse, better))
         truth = Truth.of(worse, foresight, explained)
-        return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(stage), truth)
+        return cls(doubled, late, plateau, (low, high), Tail.of(worse), Marks.of(panel), truth)
 
 
 def reach_verdict(honesty: Robustness, stressed: Stressed | None = None) -> Verdict:
