@@ -49,7 +49,6 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.backtest.stress import costs, delay
 from virtuoso.research.crosscheck.orders import Terms
 from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.sweep.grid import Configurations
@@ -65,6 +64,7 @@ from virtuoso.research.validation.overfitting import (
     superior_ability,
 )
 from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.stress import costs, delay
 from virtuoso.signals.strategy import intents
 from virtuoso.types import Array
 from virtuoso.venues.simulator import START, record, write_recordings

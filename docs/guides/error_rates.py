@@ -18,7 +18,7 @@ import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
-from virtuoso.research.backtest.stress import Case, Plateau
+from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import (

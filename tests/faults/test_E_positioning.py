@@ -12,7 +12,7 @@ from virtuoso.ingest.validated import reject_bad_file
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.registry import decode
+from virtuoso.venues.registry import decode
 
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
 NOW = 1_780_000_000_000

@@ -10,7 +10,7 @@ from tests.builders import hours, market
 from virtuoso.clock import Timeframe
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.graph import total_warmup
-from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.features.divergence import ClassicDivergence
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 

@@ -20,7 +20,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
-from virtuoso.research.validation.pristine import pristine
+from virtuoso.prism.laws.pristine import pristine
 
 NAN = float("nan")
 DAY = 24

@@ -18,12 +18,12 @@ from math import sqrt
 import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
-from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import Moments
 from virtuoso.research.validation.plausibility import Truth
 from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.research.validation.tail_risk import Tail
 from virtuoso.research.validation.verdict import Decision, Stressed, Verdict, reach_verdict
 

@@ -1,6 +1,6 @@
 """Import of files into the lake, bars and events alike, in five stations.
 
-1. Decode: the first decoder that recognises a file reads it (venues/files/registry.py). Files that hold something else
+1. Decode: the first decoder that recognises a file reads it (venues/registry.py). Files that hold something else
    are skipped, with the reason.
 2. Identify: which instrument and timeframe its rows belong to (detect.py). Where the caller, the columns, the file's
    name and the bars disagree or say nothing, the file fails with the option that would settle it. The venue is never
@@ -40,10 +40,10 @@ from virtuoso.market.schema.kinds import KINDS
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
-from virtuoso.venues.files.registry import decode
 from virtuoso.venues.files.timestamps import TimeUnit
 from virtuoso.venues.files.timestamps import time_zone as named_zone
 from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.registry import decode
 
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
 FEW_REVISED = 10

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from virtuoso.types import Times
 
+CHANGE, WHOLE, CUT = 0, 1, 2
+"""What a message of the book is: changes, the whole book, the best levels of one."""
 Rejected = tuple[int, str, str]
 """A row that could not be read: its number, the reason, its text."""
 

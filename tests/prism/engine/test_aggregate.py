@@ -14,7 +14,7 @@ from virtuoso.prism.engine.aggregate import (
     participation,
     participation_of,
 )  # fmt: skip
-from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.prism.features.divergence import KINDS
 
 NAN = float("nan")
 

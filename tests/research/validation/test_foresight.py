@@ -20,10 +20,10 @@ from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.judgement import honesty_facts as judged_run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
-from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation import foresight
 from virtuoso.research.validation.plausibility import fill_depths, oddities
 from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.stress import daily_returns
 from virtuoso.research.validation.verdict import Decision, Stressed, reach_verdict
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents

@@ -19,7 +19,6 @@ from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.judgement import honesty_facts, trial_of
 from virtuoso.research.backtest.panel import FundingTerms
-from virtuoso.research.backtest.stress import Case, Plateau
 from virtuoso.research.sweep.sweep import sweep
 from virtuoso.research.tracking.experiments import TrialCount
 from virtuoso.research.tracking.recording import RecordedTrial
@@ -27,6 +26,7 @@ from virtuoso.research.tracking.searches import search_of
 from virtuoso.research.validation import plateau
 from virtuoso.research.validation.plateau import LONGER, SHORTER, plateau_of, prism_beside, settings_beside
 from virtuoso.research.validation.robustness import NOTHING_CHOSEN
+from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.research.validation.verdict import Stressed
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import RuleStrategy

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.research.backtest.test_stress import ACCOUNT, scene, stage_of
+from tests.research.validation.test_stress import ACCOUNT, scene, stage_of
 from virtuoso.research.backtest.engine import run
 from virtuoso.research.backtest.round_trips import lives
 from virtuoso.research.validation import resampling

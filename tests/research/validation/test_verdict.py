@@ -10,9 +10,9 @@ from tests.research.worlds import World, shipped, stressed, verdict_in
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
-from virtuoso.research.backtest.stress import Case, Plateau, costs, delay
 from virtuoso.research.tracking.experiments import Trial, TrialCount
 from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.stress import Case, Plateau, costs, delay
 from virtuoso.research.validation.verdict import Decision, Stressed, reach_verdict
 
 SHIP, ITERATE, DISCARD = Decision.SHIP, Decision.ITERATE, Decision.DISCARD

@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.workspace import visible
-from virtuoso.prism.faces.divergence import ClassicDivergence
+from virtuoso.prism.features.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
 
 

@@ -22,7 +22,6 @@ from virtuoso.prism.component import Feature, Node
 from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.graph import columns_of
 from virtuoso.prism.engine.workspace import Workspace, visible
-from virtuoso.prism.faces.divergence import KINDS
 from virtuoso.prism.features.derivatives.interest import (
     AccountsLean,
     FundingLean,
@@ -33,6 +32,7 @@ from virtuoso.prism.features.derivatives.interest import (
     InterestQuadrant,
     counted_at,
 )
+from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.open_interest.report import (

@@ -14,7 +14,7 @@ from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
 from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.face_scores import ComponentScores, FaceScores, faces_of
 

@@ -19,7 +19,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.aggregate import Codes
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.open_interest.analysis import analyse
 from virtuoso.prism.open_interest.report import OpenInterest
 from virtuoso.prism.prism import Prism

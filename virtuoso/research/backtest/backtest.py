@@ -19,11 +19,11 @@ from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.laws.pristine import pristine
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
 
 LARGEST_SHARE = 0.1

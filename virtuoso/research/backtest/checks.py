@@ -33,9 +33,9 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import lives
-from virtuoso.research.backtest.stress import Intents, daily_returns
 from virtuoso.research.validation.foresight import CUTS, Decide, OneFrame, check
 from virtuoso.research.validation.robustness import RunReturns, robustness
+from virtuoso.research.validation.stress import Intents, daily_returns
 from virtuoso.research.validation.verdict import reach_verdict
 from virtuoso.types import Array
 

@@ -18,7 +18,6 @@ from virtuoso.files.atomic import Disk
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.files import configuration
-from virtuoso.research.backtest.stress import Case, costs, delay
 from virtuoso.research.tracking.experiments import HANDED_IN, Trial, family_of
 from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.searches import Search, search_of
@@ -27,6 +26,7 @@ from virtuoso.research.validation.plateau import plateau_of
 from virtuoso.research.validation.plausibility import Truth
 from virtuoso.research.validation.resampling import shares
 from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
+from virtuoso.research.validation.stress import Case, costs, delay
 from virtuoso.research.validation.tail_risk import Marks, Tail
 from virtuoso.research.validation.verdict import Stressed, reach_verdict
 from virtuoso.runs.schema import HONESTY, TEARSHEET

@@ -34,9 +34,9 @@ from virtuoso.prism.engine.graph import missing_columns, timeframes
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.fresh_process import in_fresh_process
+from virtuoso.prism.laws.pristine import pristine
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
-from virtuoso.research.validation.pristine import pristine
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Frames, Orders, intents
 from virtuoso.types import Array

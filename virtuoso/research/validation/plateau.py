@@ -28,7 +28,7 @@ from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.figures import PortfolioFigures
-from virtuoso.research.backtest.stress import Case, Plateau
+from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 

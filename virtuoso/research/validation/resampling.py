@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import LEAST_DAYS
 from virtuoso.clock import Env
 from virtuoso.research.backtest.engine import PortfolioRun
-from virtuoso.research.backtest.stress import picked
 from virtuoso.research.validation.overfitting import LEAST_TRADES
+from virtuoso.research.validation.stress import picked
 from virtuoso.types import Array
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -20,8 +20,8 @@ from virtuoso.account import metrics
 from virtuoso.account.state import MARK_CLOSE
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.panel import SimulationPanel
-from virtuoso.research.backtest.stress import daily_returns
 from virtuoso.research.validation.overfitting import NAN
+from virtuoso.research.validation.stress import daily_returns
 from virtuoso.types import Array
 
 KNOWN_CRASH = 0.40

@@ -23,11 +23,11 @@ from virtuoso.account.metrics import ROUNDING
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural
 from virtuoso.research.backtest.engine import Account, bounds
 from virtuoso.research.backtest.panel import SimulationPanel
-from virtuoso.research.backtest.stress import Case, Intents, Plateau, costs, delay
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import NAN
 from virtuoso.research.validation.plausibility import MOST_SHARPE, Truth
 from virtuoso.research.validation.robustness import NOTHING_CHOSEN, Robustness
+from virtuoso.research.validation.stress import Case, Intents, Plateau, costs, delay
 from virtuoso.research.validation.tail_risk import UNSEEN, Marks, Tail
 
 CONFIDENCE = 0.95

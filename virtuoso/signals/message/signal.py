@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from virtuoso.clock import iso
 from virtuoso.errors import SchemaVersionError, UnreadableFileError
-from virtuoso.prism.faces.divergence import KINDS
+from virtuoso.prism.features.divergence import KINDS
 from virtuoso.signals.message.provenance import Provenance
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"

@@ -34,8 +34,7 @@ from virtuoso.venues.files.table import (
     open_table,
     symbol_in_name,
 )
-from virtuoso.venues.raw_events import RawEvents
-from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE
+from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, RawEvents
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
 QUOTES = ("id", "bid", "bid_size", "ask", "ask_size", "transacted", "time")

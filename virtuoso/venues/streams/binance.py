@@ -30,8 +30,8 @@ from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import NO_ID
 from virtuoso.venues.files.timestamps import NO_TIME
-from virtuoso.venues.raw_events import RawEvents
-from virtuoso.venues.streams.buffers import CHANGE, CUT, WHOLE, Gathered, Levels, Scalars, in_order
+from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, RawEvents
+from virtuoso.venues.streams.buffers import Gathered, Levels, Scalars, in_order
 from virtuoso.venues.streams.recordings import Line, Recording, messages, open_recording
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1_000, 5_000)

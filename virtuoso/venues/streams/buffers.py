@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.raw_events import CHANGE
 from virtuoso.venues.streams.recordings import Recording
 
-CHANGE, WHOLE, CUT = 0, 1, 2
-"""What a message of the book is: changes, the whole book, the best levels of one."""
 _BATCH = 50_000
 
 

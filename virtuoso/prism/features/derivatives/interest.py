@@ -14,7 +14,7 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import NEUTRAL_FUNDING
 from virtuoso.prism.component import Component, Feature, Float, Int
-from virtuoso.prism.faces.divergence import DivergenceState, disagreements
+from virtuoso.prism.features.divergence import DivergenceState, disagreements
 from virtuoso.prism.features.swings import Pivots, Swings
 from virtuoso.prism.features.volatility import FLOOR, MeanRange
 from virtuoso.prism.features.windows import known_mean, unknown

@@ -10,7 +10,8 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.engine.aggregate import BONUS_LIMIT
 from virtuoso.prism.engine.workspace import Workspace
-from virtuoso.prism.faces.divergence import (
+from virtuoso.prism.faces.technical import RSI
+from virtuoso.prism.features.divergence import (
     HIDDEN_BEHIND,
     HIDDEN_WEIGHT,
     KINDS,
@@ -18,7 +19,6 @@ from virtuoso.prism.faces.divergence import (
     SCORE_HALF,
     ClassicDivergence,
 )
-from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.features.swings import Pivots, standing
 from virtuoso.prism.laws.disturb import changed, noisy
 

@@ -17,12 +17,12 @@ from tests.archives import HEADER as KLINES
 from tests.archives import JANUARY, MINUTE
 from tests.derivatives import METRICS, written
 from virtuoso.errors import UnknownContentError, UnreadableFileError
-from virtuoso.venues.files import registry
+from virtuoso.venues import registry
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import head_of
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.registry import DECODERS, decode
 from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.registry import DECODERS, decode
 
 NOW = 1_760_000_000_000
 T = JANUARY

@@ -13,9 +13,9 @@ from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
-from virtuoso.research.backtest import stress
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
+from virtuoso.research.validation import stress
 
 TERMS = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(limits=Limits(max_drawdown=0.9))
