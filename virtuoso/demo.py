@@ -18,22 +18,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from virtuoso import workflows
 from virtuoso.clock import UNIT_MS, Env, Timeframe, iso, parse_time
+from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.files.json import to_json
+from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.demo_page import CoinReport, DemoPage
 from virtuoso.reports.format import percent
+from virtuoso.reports.tearsheet.model import TearSheet
+from virtuoso.reports.tearsheet.write import write_tearsheet
+from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.runs.read import read_run
 from virtuoso.runs.schema import TEARSHEET_HTML
-
-if TYPE_CHECKING:
-    from virtuoso.config import Settings
-    from virtuoso.prism.result.scores import Scores
-    from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.signals.message.signal import Signal
+from virtuoso.runs.write import holds_run
+from virtuoso.signals.message.signal import Signal
+from virtuoso.signals.message.store import SignalFolder
+from virtuoso.venues.simulator import START, record, write_recordings
 
 SIMULATOR = "virtuoso.venues.simulator"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -212,8 +217,6 @@ def _insist_on_ours(folder: Path, marker: str) -> None:
 
 def simulate(root: Path, days: int, seed: int, journal: Journal) -> None:
     """Make the market and write its archive files, unless they are there already."""
-    from virtuoso.venues.simulator import record, write_recordings
-
     with journal.step("simulate", f"virtuoso demo --days {days} --seed {seed}") as step:
         streams = {"trade_days": TRADE_DAYS, "book_days": BOOK_DAYS}
         market = {
@@ -263,8 +266,6 @@ def collect(root: Path, settings: Settings, journal: Journal) -> None:
 
 def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Journal) -> tuple[Work, ...]:
     """Score, backtest and signal each coin."""
-    from virtuoso.venues.simulator import START
-
     start = parse_time(START)
     timerange = f"{start}-{start + days * UNIT_MS['d']}"
     here = f"-i {timeframe} --venue simulated --data {root}"
@@ -302,11 +303,6 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     """Write the folder of the demo beside its place, then exchange the two."""
-    from virtuoso.reports.demo_page import CoinReport, DemoPage
-    from virtuoso.reports.tearsheet.model import TearSheet
-    from virtuoso.runs.read import read_run
-    from virtuoso.signals.message.store import SignalFolder
-
     with journal.step("pages", "virtuoso demo") as step:
         disk = Disk()
         with disk.beside(made.folder, lambda path: path.name.startswith(f".{made.folder.name}.")) as fresh:
@@ -327,9 +323,6 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
     """Write a run folder, or take over the one of an earlier demo that holds this very run."""
-    from virtuoso.reports.tearsheet.write import write_tearsheet
-    from virtuoso.runs.write import holds_run
-
     if holds_run(before, result):
         shutil.copytree(before, folder)
     else:

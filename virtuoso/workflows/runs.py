@@ -6,18 +6,24 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from virtuoso.config import Settings
+from virtuoso.errors import NoDataError, did_you_mean
+from virtuoso.files.atomic import Disk
+from virtuoso.prism.engine.fingerprint import environment
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.tearsheet.write import write_tearsheet
+from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.research.crosscheck.compare import Comparison, compare
+from virtuoso.research.sweep.result import SweepResult
+from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
+from virtuoso.research.tracking.run import Run
+from virtuoso.runs.schema import CROSSCHECK, TEARSHEET
+from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
+from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 from virtuoso.workflows.paths import NAME_DIGITS, settings_of
-
-if TYPE_CHECKING:
-    from virtuoso.config import Settings
-    from virtuoso.prism.prism import Prism
-    from virtuoso.prism.result.scores import Scores
-    from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.research.crosscheck.compare import Comparison
-    from virtuoso.research.sweep.result import SweepResult
-    from virtuoso.research.tracking.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +37,6 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
 
 def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
-    from virtuoso.prism.engine.fingerprint import environment
-    from virtuoso.signals.message.provenance import config_digest, signal_code_digest
-
     return {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
@@ -48,9 +51,6 @@ def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None 
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
-    from virtuoso.research.sweep.result import SweepResult
-    from virtuoso.runs.write import as_json
-
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
     first, *others = (scores.frame.instrument for scores in _scores_of(result))
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
@@ -60,7 +60,6 @@ def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None 
 
 
 def _scores_of(result: PortfolioResult | SweepResult) -> Sequence[Scores]:
-    from virtuoso.research.backtest.result import PortfolioResult
 
     return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
@@ -94,9 +93,6 @@ def save_run(
     ConfigError
         Another run lies in `folder`; a run is never overwritten.
     """
-    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
-    from virtuoso.runs.write import complete_run, holds_run, is_whole
-
     with said_if_stopped(NOTHING_YET):
         target = run_folder(result, settings) if folder is None else Path(folder)
     known = result.record()
@@ -118,9 +114,6 @@ def save_run(
 
 def _judge(result: Run, folder: Path, name: str) -> None:
     """Write what a run is worth into its folder, and its tear sheet where it has one."""
-    from virtuoso.reports.tearsheet.write import write_tearsheet
-    from virtuoso.runs.schema import TEARSHEET
-
     result.judge(folder)
     if result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
         write_tearsheet(folder, name=name)
@@ -154,11 +147,6 @@ def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Co
     ConfigError
         vectorbt is not installed.
     """
-    from virtuoso.files.atomic import Disk
-    from virtuoso.research.crosscheck.compare import compare
-    from virtuoso.runs.schema import CROSSCHECK
-    from virtuoso.runs.write import as_json
-
     found = compare(result)
     if folder is not None:
         Disk().write(Path(folder) / CROSSCHECK, as_json(found.to_dict()))
@@ -188,9 +176,6 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     UnreadableFileError
         A file of the run is not what its name says.
     """
-    from virtuoso.errors import NoDataError, did_you_mean
-    from virtuoso.reports.tearsheet.write import write_tearsheet
-
     home = settings_of(settings).signals.reports / "runs"
     folder = Path(run) if Path(run).is_dir() else home / run
     if not folder.is_dir():

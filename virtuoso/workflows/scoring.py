@@ -6,24 +6,30 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from virtuoso.config import Settings
+from virtuoso.errors import NoDataError
+from virtuoso.files.atomic import Disk
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.law import examine
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score as score_frame
+from virtuoso.prism.laws.certificate import Certificate, certify
+from virtuoso.prism.laws.findings import Finding, Verdict
+from virtuoso.prism.open_interest.analysis import analyse
+from virtuoso.prism.open_interest.report import OpenInterest
+from virtuoso.prism.prism import Prism
+from virtuoso.prism.registry import prism_from
+from virtuoso.prism.result.explanation import Explanation
+from virtuoso.prism.result.scores import Scores
+from virtuoso.runs.write import as_json
+from virtuoso.signals.decision import decide
+from virtuoso.signals.message.build import build_signal
+from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.message.store import SignalFolder
+from virtuoso.types import Progress
 from virtuoso.workflows.data import frame_at
 from virtuoso.workflows.paths import NAME_DIGITS, settings_of
-
-if TYPE_CHECKING:
-    from virtuoso.config import Settings
-    from virtuoso.lake.lake import Lake
-    from virtuoso.market.frame import MarketFrame
-    from virtuoso.prism.laws.certificate import Certificate
-    from virtuoso.prism.laws.findings import Finding, Verdict
-    from virtuoso.prism.open_interest.report import OpenInterest
-    from virtuoso.prism.prism import Prism
-    from virtuoso.prism.result.explanation import Explanation
-    from virtuoso.prism.result.scores import Scores
-    from virtuoso.signals.message.signal import Signal
-    from virtuoso.types import Progress
 
 DOOR_BARS = 300
 """Bars that are scored from their own range and from all of history."""
@@ -57,8 +63,6 @@ def score(
     -------
     Scores
     """
-    from virtuoso.prism.engine.score import score as score_frame
-
     chosen = prism if prism is not None else prism_of(settings)
     told = None if progress is None else lambda done, total: progress("bars", done, total)
     scores = score_frame(chosen, frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
@@ -69,8 +73,6 @@ def score(
 
 def prism_of(settings: Settings | None) -> Prism:
     """The prism that settings describe."""
-    from virtuoso.prism.registry import prism_from
-
     return prism_from(settings_of(settings).prism)
 
 
@@ -150,8 +152,6 @@ def open_interest(
     OpenInterest
         `to_dict` gives the keys of the API and the reports.
     """
-    from virtuoso.prism.open_interest.analysis import analyse
-
     frame, moment = frame_at(symbol, timeframe, at, venue=venue, data=data, settings=settings_of(settings))
     return analyse(frame, moment)
 
@@ -166,9 +166,6 @@ def issued(scores: Scores, *, settings: Settings | None = None, last: int | None
     last : int, optional
         Only as many as these, counted from the end.
     """
-    from virtuoso.signals.decision import decide
-    from virtuoso.signals.message.build import build_signal
-
     chosen = settings_of(settings)
     decided = decide(scores, chosen.signals)
     first = 0 if last is None else max(len(decided) - last, 0)
@@ -207,8 +204,6 @@ def verify(
         `certificate.holds`, `certificate.broken`, `certificate.noted` (what is no look-ahead), `certificate.untested`
         and `certificate.rarest`; prints with the first offending bars.
     """
-    from virtuoso.prism.laws.certificate import certify
-
     chosen = prism or prism_of(settings)
     found = certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
     if frame.origin is None:
@@ -219,11 +214,6 @@ def verify(
 
 def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
     """Examine what the lake answers of the instrument and timeframe of a frame, and how the last bars score."""
-    from virtuoso.errors import NoDataError
-    from virtuoso.lake.lake import Lake
-    from virtuoso.lake.law import examine
-    from virtuoso.prism.laws.findings import Finding
-
     assert frame.origin is not None
     home, clock = Lake(frame.origin.lake), frame.timeframe
     found, untested = [], []
@@ -244,9 +234,6 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
 def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     """Score the last bars of a frame as asked for alone, and with all of history loaded."""
     import numpy as np
-
-    from virtuoso.prism.engine.score import score as score_frame
-    from virtuoso.prism.laws.findings import Finding
 
     clock, venue = frame.timeframe, frame.instrument.venue
     first = max(frame.stop - DOOR_BARS, frame.start)
@@ -269,8 +256,6 @@ def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
 
 def _alone(frame: MarketFrame) -> MarketFrame:
     """The window of a frame as a market of its own."""
-    from virtuoso.market.frame import MarketFrame
-
     if frame.window is None:
         return frame
     base = frame.base.since(frame.start).until(frame.stop)
@@ -284,9 +269,6 @@ def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]
     -------
     list of Path
     """
-    from virtuoso.files.atomic import Disk
-    from virtuoso.runs.write import as_json
-
     examined = hashlib.sha256("|".join((certificate.data, certificate.prism, certificate.code)).encode()).hexdigest()
     symbol, venue = certificate.instrument.split()
     name = f"{venue}_{symbol}_{certificate.timeframe}_{examined[:NAME_DIGITS]}_certificate"

@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from virtuoso.clock import Env
+from virtuoso.account.instrument import Instrument
+from virtuoso.clock import Env, Timeframe
+from virtuoso.config import Settings
+from virtuoso.errors import ConfigError, NoDataError
+from virtuoso.lake.lake import Lake
+from virtuoso.lake.read import finer_frames
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.result.scores import Scores
+from virtuoso.project import project
+from virtuoso.research.backtest.account import account_from, funding_terms, rules_at, tiers_at
+from virtuoso.research.backtest.backtest import backtest as run_backtest
+from virtuoso.research.backtest.judgement import account_facts
+from virtuoso.research.backtest.panel import SimulationPanel
+from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.result import FILLS, SweepResult, ranking
+from virtuoso.research.sweep.sweep import sweep as run_sweep
+from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
+from virtuoso.research.tracking.run import Run
+from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.paths import lake, settings_of
 from virtuoso.workflows.runs import config_of_run, provenance_of_run
-
-if TYPE_CHECKING:
-    from virtuoso.account.instrument import Instrument
-    from virtuoso.config import Settings
-    from virtuoso.lake.lake import Lake
-    from virtuoso.market.frame import MarketFrame
-    from virtuoso.prism.result.scores import Scores
-    from virtuoso.research.backtest.result import PortfolioResult
-    from virtuoso.research.sweep.grid import Configurations
-    from virtuoso.research.sweep.result import SweepResult
-    from virtuoso.research.tracking.run import Run
-    from virtuoso.signals.strategy import Strategy
-    from virtuoso.types import Progress
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -93,18 +99,14 @@ def backtest(
     ConfigError
         The root of the project belongs to another user.
     """
-    from virtuoso.prism.result.scores import Scores as OneInstrument
-    from virtuoso.research.backtest.account import account_from, funding_terms
-    from virtuoso.research.backtest.backtest import backtest as run
-    from virtuoso.signals.strategy import RuleStrategy
-
-    _check_project(record)
+    if record:
+        project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
-    many = [scores] if isinstance(scores, OneInstrument) else list(scores)
+    many = [scores] if isinstance(scores, Scores) else list(scores)
     home = lake(data, chosen)
     funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
-    with _stopped_before_it_was_recorded():
-        result = run(
+    with said_if_stopped(NOTHING_YET):
+        result = run_backtest(
             many,
             account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
             strategy=strategy or RuleStrategy.of(many, chosen.signals),
@@ -125,8 +127,6 @@ def backtest(
 
 def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
     """Rules and maintenance tiers of instruments at the start of their scores, where they are known."""
-    from virtuoso.research.backtest.account import rules_at, tiers_at
-
     found: dict[str, dict[Instrument, Any]] = {"rules": {}, "tiers": {}}
     for one in many:
         instrument, start = one.frame.instrument, one.start * one.frame.timeframe.ms
@@ -139,10 +139,6 @@ def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
 
 def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Instrument, MarketFrame]:
     """Finer bars of what was scored, as far as they are stored."""
-    from virtuoso.clock import Timeframe
-    from virtuoso.errors import NoDataError
-    from virtuoso.lake.read import finer_frames
-
     if wanted == "none":
         return {}
     clock = many[0].frame.timeframe
@@ -154,20 +150,6 @@ def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Inst
             "or leave --inside out."
         )
     return found
-
-
-def _check_project(record: bool) -> None:
-    """Refuse a project of another user before anything is worked out."""
-    from virtuoso.project import project
-
-    if record:
-        project()
-
-
-def _stopped_before_it_was_recorded() -> AbstractContextManager[None]:
-    from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
-
-    return said_if_stopped(NOTHING_YET)
 
 
 def _record(result: Run, wanted: bool) -> None:
@@ -245,20 +227,13 @@ def sweep(
     ConfigError
         Other fills are asked for.
     """
-    from virtuoso.errors import ConfigError
-    from virtuoso.research.backtest.account import account_from, funding_terms
-    from virtuoso.research.backtest.judgement import account_facts
-    from virtuoso.research.backtest.panel import SimulationPanel
-    from virtuoso.research.sweep.grid import Configurations
-    from virtuoso.research.sweep.result import FILLS, ranking
-    from virtuoso.research.sweep.sweep import sweep as run
-
     if fills != FILLS:
         raise ConfigError(
             f"A sweep fills orders by the {FILLS} alone, was asked for {fills!r}. Leave fills out; to check against "
             "vectorbt what it chose, run cross_check on it (virtuoso backtest ... --crosscheck)."
         )
-    _check_project(record)
+    if record:
+        project()  # of another user: rejected before anything is worked out
     chosen, instrument = settings_of(settings), scores.frame.instrument
     tried = configurations
     if isinstance(tried, int):
@@ -273,8 +248,8 @@ def sweep(
     )
     account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
-    with _stopped_before_it_was_recorded():
-        result = run(
+    with said_if_stopped(NOTHING_YET):
+        result = run_sweep(
             scores,
             tried,
             panel=panel,

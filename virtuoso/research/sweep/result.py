@@ -19,16 +19,16 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FIGURES
 from virtuoso.research.sweep.scores import Rows
-from virtuoso.research.tracking.experiments import sharpes
+from virtuoso.research.tracking.experiments import Trial, TrialCount, family_of, sharpes
+from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.run import Run
+from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
 from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from virtuoso.research.tracking.experiments import Trial, TrialCount
-    from virtuoso.research.validation.robustness import Robustness
 
 RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
 """What configurations may be ranked by, the larger the better."""
@@ -174,9 +174,6 @@ class SweepResult(Run):
         tried : TrialCount, optional
             What was tried; if absent what the ledger counts by now, and this sweep alone where it was not recorded.
         """
-        from virtuoso.research.tracking.recording import RecordedTrial
-        from virtuoso.research.validation.robustness import RunReturns, robustness
-
         trades = self.column("trades").astype(np.int64)
         search = self.daily_returns
         known = tried or (self.recording or RecordedTrial.alone(self.trial())).tried
@@ -192,8 +189,6 @@ class SweepResult(Run):
 
         By what they are ranked is no part of it: the same configurations on the same terms are the same tries.
         """
-        from virtuoso.research.tracking.experiments import Trial, family_of
-
         frame, told = self.scores.frame, self.provenance
         ends = (int(self.scores.close_times[0]) - frame.timeframe.ms, int(self.scores.close_times[-1]))
         given = {name: part for name, part in self.configuration().items() if name != "ranked_by"}
@@ -266,8 +261,6 @@ class SweepResult(Run):
 
     def judge(self, folder: Path) -> None:
         """Write what the best one is worth into a run folder, unless it stands there as it is now."""
-        from virtuoso.research.tracking.recording import RecordedTrial
-
         known = self.recording or RecordedTrial.alone(self.trial())
         box = self.honesty(self.chosen, known.tried)
         told = {
