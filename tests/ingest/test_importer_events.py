@@ -70,6 +70,19 @@ class TestAFileOfEvents:
         (series,) = lake.manifest("ratios").readable()
         assert [source.rows for source in series.sources] == [2]
 
+    @pytest.mark.parametrize("versions", [2, 3, 5])
+    def test_of_rows_that_contradict_each_other_is_unchanged_the_second_time(self, lake, tmp_path, versions):
+        path = tmp_path / "BTCUSDT-metrics-2024-01-01.csv"
+        rows = [f"2024-01-01 0{i}:05:00,BTCUSDT,{1 + v},1,1,1,{2 + v},1" for v in range(versions) for i in range(9)]
+        path.write_text("\n".join([METRICS, *rows]))
+        (file,) = take(lake, path, max_revised_share=1.0).files
+        assert (file.stored, file.revisions) == (18, 18 * (versions - 1))
+        found = lake.events("open_interest", Instrument("binance-usdm", "BTCUSDT"))
+        assert found["open_interest"].tolist() == [float(versions)] * 9
+        (file,) = take(lake, path, max_revised_share=1.0).files
+        assert (file.status, file.stored, file.revisions) == ("unchanged", 0, 0)
+        assert file.duplicates == file.rows_read == 18 * versions
+
     def test_imported_again_is_unchanged_and_writes_nothing(self, lake, tmp_path):
         path = agg_trades(tmp_path)
         take(lake, path)

@@ -14,7 +14,7 @@ Without revisions the order in which files come does not matter: the rows are th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -224,18 +224,28 @@ def _received_before(new: EventRows, old: EventRows) -> Mask:
 
 
 def equal_to_any(incoming: EventRows, versions: EventRows) -> Mask:
-    """Return which events equal a version that was superseded by other values, in all they carry."""
+    """Return which events equal a version that was superseded by other values, in all they carry.
+
+    Either side may hold an event several times.
+    """
     answer = np.zeros(len(incoming), dtype=bool)
-    remaining = versions
-    while len(remaining) and len(incoming):  # one round a version of the same event: rarely more than one
-        order, same = same_event(remaining)
-        last = np.append(~same, True)
-        version = remaining.take(order[last])
-        there, at = _pairs(version, incoming)
-        mine, theirs = incoming.take(there), version.take(at)
-        answer[there] |= ~_differs(mine, theirs) & ~_adds(mine, theirs)
-        remaining = remaining.take(order[~last])
+    for told in _once_each(incoming):
+        rows = incoming.take(told)
+        for superseded in _once_each(versions):
+            there, at = _pairs(versions.take(superseded), rows)
+            mine, theirs = rows.take(there), versions.take(superseded[at])
+            answer[told[there]] |= ~_differs(mine, theirs) & ~_adds(mine, theirs)
     return answer
+
+
+def _once_each(rows: EventRows) -> Iterator[Places]:
+    """Yield places of rows among which each event stands once: a round a version, rarely more than one."""
+    remaining: Places = np.arange(len(rows), dtype=np.intp)
+    while len(remaining):
+        order, same = same_event(rows.take(remaining))
+        last = np.append(~same, True)
+        yield remaining[order[last]]
+        remaining = remaining[order[~last]]
 
 
 def _dated(fresh: EventRows, history: tuple[int, int] | None, now_ms: int) -> EventRows:
