@@ -12,8 +12,11 @@ Everything is imported when it is first used, so that `import virtuoso` costs no
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from virtuoso.moved import Signpost
 
 if TYPE_CHECKING:
     from virtuoso.clock import Span, Timeframe
@@ -87,6 +90,10 @@ __all__ = [
     "sweep",
     "verify",
 ]
+
+
+if Signpost not in sys.meta_path:
+    sys.meta_path.append(Signpost)
 
 
 def __getattr__(name: str) -> Any:
