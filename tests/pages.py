@@ -64,12 +64,12 @@ class Block:
 
 
 def name_of(page: Path) -> str:
-    """Name of a page, from the top of the checkout."""
+    """Return the name of a page, from the top of the checkout."""
     return page.relative_to(ROOT).as_posix()
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Everything that a page gives to run, in order."""
+    """Yield everything that a page gives to run, in order."""
     fences = list(FENCE.finditer(text))
     for fence, following in zip_longest(fences, fences[1:]):
         line = text.count("\n", 0, fence.start()) + 2
@@ -88,7 +88,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def runner(page: Path) -> Callable[[Block], str]:
-    """Give a function that runs the blocks of a page, in order, in the working directory."""
+    """Return a function that runs the blocks of a page, in order, in the working directory."""
     module = sys.modules["page"] = ModuleType("page")
 
     def run(block: Block) -> str:
@@ -113,7 +113,7 @@ def agrees(shown: list[str], printed: str) -> bool:
 
 
 def renewed(shown: list[str], printed: str) -> str:
-    """What is printed now, with as many lines left out in the same place."""
+    """Return what is printed now, with as many lines left out in the same place."""
     lines = [line.rstrip() for line in printed.splitlines()]
     if ELISION in shown:
         head = shown.index(ELISION)
