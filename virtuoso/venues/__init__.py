@@ -1,1 +1,1 @@
-"""What exchanges and their archives send, decoded under our names and not judged yet."""
+"""What exchanges and their archives send, decoded under our names and not validated yet."""
