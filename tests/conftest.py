@@ -61,3 +61,10 @@ def working_folder(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("VIRTUOSO_PROJECT", raising=False)
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pages of runs empty where nobody reads them: drawing one takes ten times as long as its backtest."""
+    monkeypatch.setattr("virtuoso.reports.tearsheet.write.html", lambda sheet: "")
+    monkeypatch.setattr("virtuoso.reports.tearsheet.write.pdf", lambda sheet: b"")

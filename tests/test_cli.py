@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import logging
 import os
@@ -34,7 +35,9 @@ from virtuoso.errors import printable
 from virtuoso.venues.simulator import simulate, write_archive
 
 DAYS = 12
+FEW = "signals: {min_coverage: 0.05}\n"
 SAME = ("--timeframe", "5m", "--venue", "simulated")
+TRADED = ("backtest", "BTCUSDT", *SAME, "--assume-funding", "0.0001", "--mark", "last")
 VERBS = ("demo", "score", "explain", "backtest", "verify", "doctor")
 GROUPED = tuple(f"data {name}" for name in ("import", "list", "check", "verify", "sql"))
 COMMANDS = (*VERBS, *GROUPED, "signals list", "signals show", "config show")
@@ -100,7 +103,7 @@ def virtuoso(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def few(tmp_path: Path) -> Path:
     """Settings that leave one light component a face, for tests that run every law or need signals soon."""
     path = tmp_path / "few.yaml"
-    path.write_text("signals: {min_coverage: 0.05}\n")
+    path.write_text(FEW)
     return path
 
 
@@ -648,35 +651,53 @@ class TestExplain:
         assert "RSI" in virtuoso("explain", "BTCUSDT", *SAME, "--data", stored, "--face", "technical", "--words").out
 
 
+@pytest.fixture(scope="module")
+def plain(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which somebody ran it once, and what that said as JSON."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "few.yaml").write_text(FEW)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main([*TRADED, "--data", str(stored), "-c", "few.yaml", "--json"]) == 0
+    (folder / "said.json").write_text(said.getvalue())
+    return folder
+
+
 class TestBacktest:
     """A run folder with everything in it, named by what went in, never overwritten."""
 
-    TRADED = ("backtest", "BTCUSDT", *SAME, "--assume-funding", "0.0001", "--mark", "last")
+    @pytest.fixture
+    def first(self, plain: Path, virtuoso: Virtuoso, tmp_path: Path) -> dict:
+        """What the first run said, in a copy of its working folder."""
+        copytree(plain, tmp_path, dirs_exist_ok=True)
+        return json.loads((tmp_path / "said.json").read_text())
 
-    def test_the_same_run_is_found_again(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        first = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--json").json
-        again = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--json").json
+    def test_the_same_run_is_found_again(self, virtuoso: Virtuoso, stored: Path, few: Path, first: dict):
+        again = virtuoso(*TRADED, "--data", stored, "-c", few, "--json").json
         assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_")
         assert (first["fresh"], again["fresh"]) == (True, False)
         assert again["folder"] == first["folder"]
         assert first["metrics"] == again["metrics"]
 
-    def test_other_terms_are_another_run(self, virtuoso: Virtuoso, stored: Path, few: Path):
+    @pytest.mark.usefixtures("undrawn")
+    def test_other_terms_are_another_run(self, virtuoso: Virtuoso, stored: Path, few: Path, first: dict):
         range_ = ("--timerange", "20250104-20250112")
-        terms = ((), ("--taker", "0.001"), ("--leverage", "2"), range_, ("--seed", "1"), ("--margin", "cross"))
-        command = (*self.TRADED, "--data", stored, "-c", few, "--json")
-        folders = {virtuoso(*command, *given).json["folder"] for given in terms}
+        terms = (("--taker", "0.001"), ("--leverage", "2"), range_, ("--seed", "1"), ("--margin", "cross"))
+        command = (*TRADED, "--data", stored, "-c", few, "--json")
+        folders = {first["folder"], *(virtuoso(*command, *given).json["folder"] for given in terms)}
         assert len(folders) == 6
 
+    @pytest.mark.usefixtures("undrawn")
     def test_another_run_is_never_overwritten(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        command = (*self.TRADED, "--data", stored, "-c", few, "--out", "mine")
+        command = (*TRADED, "--data", stored, "-c", few, "--out", "mine")
         assert virtuoso(*command).code == 0
         refused = virtuoso(*command, "--cash", "5000")
         assert refused.code == 2
         assert "mine exists already" in refused.err
 
-    def test_prints_what_the_run_is_worth(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
-        done = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--bounds")
+    def test_prints_what_the_run_is_worth(
+        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path, first: dict
+    ):
+        done = virtuoso(*TRADED, "--data", stored, "-c", few, "--bounds")
         for words in (
             "Total return",
             "optimistic",
@@ -690,9 +711,10 @@ class TestBacktest:
         page = next(line for line in done.out.splitlines() if line.startswith("tear sheet: "))
         assert "simulated" in (tmp_path / page.removeprefix("tear sheet: ")).read_text()
 
-    def test_stored_finer_bars_tell_the_order_of_prices(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        command = (*self.TRADED, "--data", stored, "-c", few)
-        told, plain = (virtuoso(*command, *how, "--json").json for how in ((), ("--inside", "none")))
+    @pytest.mark.usefixtures("undrawn")
+    def test_stored_finer_bars_tell_the_order_of_prices(self, virtuoso: Virtuoso, stored: Path, few: Path, first: dict):
+        command = (*TRADED, "--data", stored, "-c", few)
+        told, plain = first, virtuoso(*command, "--inside", "none", "--json").json
         assert told["inside"]["timeframe"] == "1m"
         assert told["inside"]["share"] > 0.9
         assert plain["inside"] is None
@@ -700,16 +722,17 @@ class TestBacktest:
         assert "1m bars tell it inside" in virtuoso(*command, "--inside", "1m").out
 
     def test_finer_bars_that_are_not_stored_are_named(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        refused = virtuoso(*self.TRADED, "--data", stored, "-c", few, "--inside", "15s")
+        refused = virtuoso(*TRADED, "--data", stored, "-c", few, "--inside", "15s")
         assert refused.code == 3
         assert "No 15s bars" in refused.err
         assert "leave --inside out" in refused.err
 
+    @pytest.mark.usefixtures("undrawn")
     def test_maintenance_tiers_are_the_venues_where_they_were_imported(
-        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
+        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path, first: dict
     ):
-        command = (*self.TRADED, "-c", few, "--json")
-        assert "maintenance tiers: flat 0.5 %" in virtuoso(*command, "--data", stored).json["assumed"]
+        command = (*TRADED, "-c", few, "--json")
+        assert "maintenance tiers: flat 0.5 %" in first["assumed"]
         brackets = [{"notionalFloor": 0, "maintMarginRatio": 0.004, "initialLeverage": 125},
                     {"notionalFloor": 50_000, "maintMarginRatio": 0.01, "initialLeverage": 50}]  # fmt: skip
         file = tmp_path / "leverageBracket-2024-12-01.json"
@@ -721,8 +744,9 @@ class TestBacktest:
         terms = json.loads((tmp_path / found["folder"] / "config.json").read_text())["terms"]
         assert terms["tiers"] == {"BTCUSDT simulated": [[0.0, 50_000.0], [0.004, 0.01], [0.0, 300.0]]}
 
+    @pytest.mark.usefixtures("undrawn")
     def test_many_symbols_share_one_wallet(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
-        both = (*self.TRADED[:1], "ETHUSDT", *self.TRADED[1:])
+        both = (*TRADED[:1], "ETHUSDT", *TRADED[1:])
         found = virtuoso(*both, "--data", stored, "-c", few, "--json").json
         assert [market["symbol"] for market in found["instruments"]] == ["ETHUSDT", "BTCUSDT"]
         assert "/simulated_BTCUSDT_and_1_more_5m_" in found["folder"]
@@ -740,16 +764,18 @@ class TestBacktest:
         assert refused.code == 3
         assert "--mark last" in refused.err
 
+    @pytest.mark.usefixtures("undrawn")
     def test_risk_is_what_configuration_says(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
         (tmp_path / "r.yaml").write_text("trading: {base_position_size: 0.03}\n")
-        folder = virtuoso(*self.TRADED, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
+        folder = virtuoso(*TRADED, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
         terms = json.loads((tmp_path / folder / "config.json").read_text())["terms"]
         assert terms["limits"]["base_size"] == 0.03
 
+    @pytest.mark.usefixtures("undrawn")
     def test_crosscheck_lists_trades_that_vectorbt_makes_otherwise(
         self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
     ):
-        command = (*self.TRADED, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
+        command = (*TRADED, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
         said = virtuoso(*command).out
         assert "trades by the contract" in said
         listed = said[said.index("Cross-check") :]
@@ -775,6 +801,7 @@ class TestSweep:
 
     SWEPT = ("sweep", "BTCUSDT", *SAME, "--configurations", "40", "--assume-funding", "0.0001", "--mark", "last")
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_full_backtest_of_the_best_finds_the_same(self, virtuoso: Virtuoso, stored: Path, few: Path):
         swept = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--by", "net_return", "--json").json
         full = virtuoso(*shlex.split(swept["next"])[1:], "--json").json["metrics"]

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.markets import record_once
 from tests.pages import FENCE, PAGES, Block, agrees, blocks, forget_runs, make_market, name_of, renewed, runner
+from virtuoso.venues import simulator
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 WITH_CODE = [page for page in PAGES if any(blocks(page.read_text(encoding="utf-8")))]
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the market of `virtuoso demo` below it."""
     folder = tmp_path_factory.mktemp("docs")
-    make_market(folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "record", record_once())  # the guide of the simulator records this very market
+        make_market(folder)
+        yield folder
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_what_a_page_shows_runs_and_prints_what_the_page_says(page, market, monkeypatch):
     monkeypatch.chdir(market)

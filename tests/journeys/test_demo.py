@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from tests.markets import copy_market
+from virtuoso import demo
 from virtuoso.cli import main
 from virtuoso.config import Settings
-from virtuoso.demo import SYMBOLS, Journal, run, simulate
+from virtuoso.demo import SEED, SYMBOLS, TIMEFRAME, Journal, run, simulate, work
 from virtuoso.errors import ConfigError
 from virtuoso.signals.message.signal import Signal
 
@@ -38,8 +42,17 @@ def _refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is not JSON")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_streams() -> Iterator[None]:
+    """Trades and book changes of a day or two: most of the work, and tests/test_docs.py makes all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "TRADE_DAYS", 2)
+        patch.setattr(demo, "BOOK_DAYS", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, few_streams: None) -> Path:
     """A folder in which the demo ran, with a threshold that eight days can reach."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "soon.yaml").write_text("signals: {min_coverage: 0.05}\n")
@@ -112,16 +125,18 @@ class TestRunningItAgain:
         assert any("are there already" in line for line in told)
         assert json.loads((project / "reports" / "demo" / "demo.json").read_text())["symbols"] == before
 
-    def test_fewer_days_of_the_same_seed_need_no_other_market(self, settings: Settings, tmp_path: Path):
+    def test_fewer_days_of_the_same_seed_need_no_other_market(self, project: Path, settings: Settings):
         told: list[str] = []
-        made = run(settings, days=DAYS - 2, out=tmp_path / "few", say=told.append)
+        journal, root = Journal(say=told.append), project / "data" / "simulated"
+        simulate(root, DAYS - 2, SEED, journal)
         assert any("are there already" in line for line in told)
-        assert len(made.works[0].scores) == (DAYS - 2) * 288
+        made = work(root, TIMEFRAME, DAYS - 2, settings, journal)
+        assert len(made[0].scores) == (DAYS - 2) * 288
 
     def test_another_seed_is_another_market(self, tmp_path: Path):
         made = []
         for seed in (1, 2, 1):
-            simulate(tmp_path / "simulated", 3, seed, Journal(say=lambda text: None))
+            simulate(tmp_path / "simulated", 1, seed, Journal(say=lambda text: None))
             made.append(sorted((file.name, file.read_bytes()) for file in tmp_path.rglob("*.zip")))
         assert made[0] == made[2] != made[1]
 
@@ -136,12 +151,16 @@ class TestRunningItAgain:
 class TestTheCommand:
     """`virtuoso demo` tells what it does while it does it."""
 
-    def test_tells_each_step_and_ends_with_a_command_that_works(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ):
+    @pytest.fixture
+    def here(self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A working folder in which somebody ran the demo before."""
+        copy_market(project, tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("VIRTUOSO_DATA", raising=False)
-        assert main(["demo", "--days", "4"]) == 0
+        return tmp_path
+
+    def test_tells_each_step_and_ends_with_a_command_that_works(self, here: Path, capsys: pytest.CaptureFixture[str]):
+        assert main(["demo", "--days", f"{DAYS}", "-c", "soon.yaml"]) == 0
         out = capsys.readouterr().out
         assert "SIMULATED" in out.splitlines()[0]
         steps = [line.split()[1] for line in out.splitlines() if line.startswith("  ")]
@@ -150,11 +169,9 @@ class TestTheCommand:
         assert main(following.split()[2:]) == 0
         assert "BTCUSDT Confluence Score Contribution Breakdown" in capsys.readouterr().out
 
-    def test_json_is_one_document(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ):
-        monkeypatch.chdir(tmp_path)
-        assert main(["demo", "--days", "2", "--json", "--out", "pages"]) == 0
+    def test_json_is_one_document(self, here: Path, capsys: pytest.CaptureFixture[str]):
+        shutil.move("reports/demo", "pages")
+        assert main(["demo", "--days", f"{DAYS}", "-c", "soon.yaml", "--json", "--out", "pages"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["page"] == "pages/index.html"
         assert set(found["symbols"]) == set(SYMBOLS)
