@@ -1,5 +1,7 @@
 """Breakdowns: which trades made it, by symbol, month, regime, face, score and way out."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tests.builders import START
 from tests.research.backtest.test_backtest import trade, two
 from virtuoso.account.records import STOPPED
 from virtuoso.clock import Env
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import orderflow
 from virtuoso.prism.faces.technical import RSI
@@ -44,7 +47,7 @@ class TestGroups:
     @pytest.fixture(scope="class")
     @classmethod
     def result(cls):
-        return trade(*two(3, n=8_000, score=TWO_FACES.score))
+        return trade(*two(3, n=8_000, score=partial(score, TWO_FACES)))
 
     def test_the_parts_sum_to_the_whole(self, result):
         table = result.breakdowns
