@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 
 from virtuoso.cli import main
 from virtuoso.files.atomic import Disk
-from virtuoso.research.backtest import files as portfolio_files
 from virtuoso.research.sweep import result
+from virtuoso.runs import schema
 
 SAME = ("BTCUSDT", "-i", "5m", "--venue", "simulated", "-c", "few.yaml", "--data", "data", "-q")
 TERMS = ("--assume-funding", "0.0001", "--mark", "last")
@@ -40,7 +40,7 @@ STEPS = {"backtest": 90, "sweep": 50}
 EVERY = 5
 """Kills after which a run is let live."""
 SCORES = Path("data/scores/mine.parquet")
-WHOLE = {"": portfolio_files.NAMES, "_sweep": result.NAMES | {"daily.parquet"}}
+WHOLE = {"": schema.WHOLE, "_sweep": result.NAMES | {"daily.parquet"}}
 
 
 def arguments(verb: str, k: int) -> list[str]:
