@@ -200,6 +200,7 @@ class TestTheProject:
 class TestRunFolders:
     """What is met is checked, completed and judged by what is known now."""
 
+    @pytest.mark.usefixtures("undrawn")
     def test_names_are_those_of_the_files(self, scores, project):
         for one in (workflows.sweep(scores, 2, **TERMS), workflows.backtest(scores, **TERMS)):
             folder, fresh = workflows.save_run(one)
