@@ -322,8 +322,8 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
 
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:
-    """Write a run folder, or take over the one of an earlier demo that holds this very run."""
+    """Write a run folder with its page, or take over the one of an earlier demo that holds this very run."""
     if holds_run(before, result):
         shutil.copytree(before, folder)
     else:
-        result.save(folder, finish=lambda fresh: write_tearsheet(fresh, name=folder.name))
+        result.save(folder, finish=lambda fresh: write_tearsheet(fresh, name=folder.name, paper=False))

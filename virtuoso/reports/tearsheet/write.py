@@ -13,7 +13,9 @@ from virtuoso.runs.read import read_run
 from virtuoso.runs.schema import TEARSHEET_HTML, TEARSHEET_PDF
 
 
-def write_tearsheet(folder: Path | str, out: Path | str | None = None, *, name: str | None = None) -> list[Path]:
+def write_tearsheet(
+    folder: Path | str, out: Path | str | None = None, *, name: str | None = None, paper: bool = True
+) -> list[Path]:
     """Write the tear sheet of a run, as HTML and as PDF.
 
     Parameters
@@ -24,11 +26,13 @@ def write_tearsheet(folder: Path | str, out: Path | str | None = None, *, name: 
         Where to write it; into the run folder if absent. An older tear sheet there is replaced.
     name : str, optional
         Name of the run; that of the folder if absent.
+    paper : bool
+        Whether the PDF is wanted too.
 
     Returns
     -------
     list of Path
-        The page and the PDF.
+        The page, and the PDF.
 
     Raises
     ------
@@ -42,7 +46,9 @@ def write_tearsheet(folder: Path | str, out: Path | str | None = None, *, name: 
     target = Path(folder if out is None else out)
     disk = Disk()
     disk.make_folder(target)
-    files = {target / TEARSHEET_HTML: html(sheet).encode(), target / TEARSHEET_PDF: pdf(sheet)}
+    files = {target / TEARSHEET_HTML: html(sheet).encode()}
+    if paper:
+        files[target / TEARSHEET_PDF] = pdf(sheet)
     for file, data in files.items():
         disk.write(file, data)
     return list(files)

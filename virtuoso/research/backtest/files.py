@@ -67,16 +67,18 @@ def run_data(result: PortfolioFigures) -> RunData:
     return RunData("", facts, tables)
 
 
-def run_files(result: PortfolioFigures, summary: str) -> dict[str, bytes]:
+def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str, bytes]:
     """Return the contents of the files of a run that the same inputs repeat, by name.
 
     Parameters
     ----------
     result : PortfolioFigures
+    data : RunData
+        What its words are made from, see `run_data`.
     summary : str
         The report in plain text.
     """
-    data, simulated = run_data(result), {"simulated": result.is_simulated}
+    simulated = {"simulated": result.is_simulated}
     symbols = _symbols(result, result.run.instrument_of)
     return encoded(
         {

@@ -94,7 +94,7 @@ class PortfolioResult(PortfolioFigures, Run):
 
     def files(self) -> dict[str, bytes]:
         """Return the contents of the files of the run folder that the same inputs repeat, by name."""
-        return run_files(self, self.summary())
+        return run_files(self, self.data, self.summary())
 
     @property
     def names(self) -> frozenset[str]:
