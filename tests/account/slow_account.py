@@ -38,7 +38,7 @@ class Order:
     targets: list[tuple[float, float]] = field(default_factory=list)
     rank: int = 0
     rests: bool = False
-    firm: float | None = None  # what remains of it if a way out that it counts on does not come; None: on none
+    firm: float | None = None  # what remains of it if an exit that it counts on does not come; None: on none
 
 
 @dataclass

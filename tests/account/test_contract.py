@@ -358,7 +358,7 @@ class TestPositions:
 
 
 class TestWhatDoesNotLeave:
-    """A place is free when it is free: what counts on a way out is cut to what fits beside it if that has no bar."""
+    """A place is free when it is free: what counts on an exit is cut to what fits beside it if that has no bar."""
 
     def lived(self, order, second):
         terms = Terms(0.0, 0.0, 0.0125, 10.0, [(0.0, 0.005)])
@@ -389,7 +389,7 @@ class TestWhatDoesNotLeave:
 
 
 class TestTheLatch:
-    """At the latch of a halt every waiting entry lapses; ways out stay."""
+    """At the latch of a halt every waiting entry lapses; exits stay."""
 
     def test_a_limit_that_waits_enters_no_more(self):
         terms = Terms(0.0, 0.0, 0.0125, 10.0, [(0.0, 0.005)])

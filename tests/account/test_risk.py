@@ -197,7 +197,7 @@ class TestRandomWorlds:
 
 
 class TestWhatIsCalledOff:
-    """A way out that still waits is called off by a signal to be there: its place is taken, its turn forgotten."""
+    """An exit that still waits is called off by a signal to be there: its place is taken, its turn forgotten."""
 
     def scene(self, *rows, missing, limit=None):
         panel = stage_of(np.full((80, 2), 100.0), ["AAAUSDT", "BBBUSDT"], reach=0.001)
@@ -213,7 +213,7 @@ class TestWhatIsCalledOff:
         return [(instant - panel.first, i, kind) for instant, i, kind in told], result
 
     def test_nothing_enters_in_the_place_of_what_stays(self):
-        """Decided at one close, the entry before the signal that calls the way out off."""
+        """Decided at one close, the entry before the signal that calls the exit off."""
         rows = [(0, 40, 1, 0.1, 0.5), (0, 50, 0, 0.1, 0.5), (1, 52, 1, 0.1, 0.9), (0, 52, 1, 0.1, 0.5)]
         found, result = self.scene(*rows, missing=[51, 52, 53])
         assert found == [(41, 0, ENTERED)]

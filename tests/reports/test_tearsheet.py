@@ -134,7 +134,7 @@ class TestWhatItShows:
     def test_the_fans_tell_how_much_is_luck(self, sheet, text):
         assert "Of the histories drawn from its own days, 23.4 % end with a loss" in text
         assert "40 closed trades in 200 other orders" in text
-        assert f"deepest fall {MINUS}11.0 % to {MINUS}2.0 %, middle {MINUS}6.0 %; really {MINUS}5.0 %" in text
+        assert f"max drawdown {MINUS}11.0 % to {MINUS}2.0 %, middle {MINUS}6.0 %; really {MINUS}5.0 %" in text
         assert sheet.fan_chart(420).height > sheet.fan_chart(1190).height
 
     def test_too_few_trades_make_no_fan(self, tmp_path):

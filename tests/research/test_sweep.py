@@ -297,7 +297,7 @@ class TestTheSameTradesOnTheContract:
         assert result.configuration()["halt"] is halt
 
     def test_waiting_entries_lapse_at_the_latch(self):
-        """With one instrument: a way out costs enough to halt, and the limit of the other side has begun to wait."""
+        """With one instrument: an exit costs enough to halt, and the limit of the other side has begun to wait."""
         scores, panel, lapsed = scored(), stage_of(), 0
         levels = LevelSettings(entry="retest", retest_reach=8.0, retest_expiry="1d")
         turning = {"bull_leave": 50.0, "bull_enter": 50.5, "bear_leave": 50.0, "bear_enter": 49.5}

@@ -125,7 +125,7 @@ def gated(*names):
 
 
 class TestAsAGate:
-    """`signals.regimes` names where positions are entered; ways out and states are untouched."""
+    """`signals.regimes` names where positions are entered; exits and states are untouched."""
 
     PLAIN = decide(SCORES, RULE)
     VOLATILE = decide(SCORES, gated("volatile range", "volatile trend"))

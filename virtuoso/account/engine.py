@@ -5,7 +5,7 @@ this order:
 
 1. Funding that settles at the open is paid by what was held before it.
 2. A mark at or beyond the liquidation price at the open liquidates at that mark, even where a stop existed.
-3. A stop that the open is at or beyond fills at the open, not at the stop. Then ways out decided at the close before.
+3. A stop that the open is at or beyond fills at the open, not at the stop. Then exits decided at the close before.
 4. An entry that counts on the place of something that was to leave at this open, and does not since its own bar is not
    known, is cut to what fits beside it, or withdrawn where nothing does.
 5. Entries decided at the close before act at the open, by rank: market orders, and limits that the open is at or
@@ -19,9 +19,9 @@ this order:
    liquidation; a target counts on the bar of a limit entry only if the close lies beyond it. Optimistic: targets come
    first. Once the two differ, what becomes of the position is `ambiguous`.
 9. At the close trailing stops follow the best price since the entry, and orders that have waited long enough lapse; a
-   way out waits for the next bar that is known.
+   exit waits for the next bar that is known.
 
-Where a halt is latched at a close, whatever waits to enter lapses (`lapse_entries`); ways out stay.
+Where a halt is latched at a close, whatever waits to enter lapses (`lapse_entries`); exits stay.
 
 Stops and market orders pay the taker fee and slippage, against us always; limits and targets pay the maker fee and
 fill at their price, even where the open is beyond it. An entry is rejected where the account cannot set its margin and
@@ -30,7 +30,7 @@ the other side is held. An add takes its own stop and targets along, and they th
 
 With isolated margin a position is liquidated by its own margin. With cross margin the account is liquidated as a
 whole: all marks are taken to move together from open to adverse extreme, each position leaving at its stop on the way,
-and where equity meets maintenance everything else leaves at its mark. A way out loses at most what backs it, its
+and where equity meets maintenance everything else leaves at its mark. An exit loses at most what backs it, its
 margin or the rest of the equity; what is missing is the venue's insurance fund's.
 
 equity = wallet + unrealised at the mark, and wallet = cash + realised + funding - fees, after every event. Arrays and
@@ -208,7 +208,7 @@ def _hold(
 
 @inner
 def _firm(instant: int, books: Books) -> None:
-    """Settle what entries counted on: where a way out still waits, they are cut to what fits beside what it holds."""
+    """Settle what entries counted on: where an exit still waits, they are cut to what fits beside what it holds."""
     stays, orders = False, books.orders
     for i in range(len(orders)):
         stays = stays or (orders[i, s.CLOSE_FIRST] != 0.0 and books.positions[i, s.SIZE] != 0.0)
@@ -226,7 +226,7 @@ def _firm(instant: int, books: Books) -> None:
 
 @inner
 def lapse_entries(instant: int, books: Books) -> None:
-    """Let everything that waits to enter lapse, as at the latch of a halt; ways out stay."""
+    """Let everything that waits to enter lapse, as at the latch of a halt; exits stay."""
     for i in range(len(books.orders)):
         if books.orders[i, s.QUANTITY] != 0.0:
             lapse(instant, i, books)
@@ -366,7 +366,7 @@ def lapse(instant: int, i: int, books: Books) -> None:
 
 @uncounted
 def take_entry_out(order: Array) -> None:
-    """Take what an order would enter out of it; a way out stays."""
+    """Take what an order would enter out of it; an exit stays."""
     order[s.QUANTITY], order[s.LIMIT], order[s.RESTED], order[s.CONDITIONAL] = 0.0, np.nan, 0.0, 0.0
 
 

@@ -159,12 +159,12 @@ def drawdown(equity: Array, cash: float) -> Array:
 
 
 def max_drawdown(equity: Array, cash: float) -> float:
-    """Deepest fall from a peak: returns of -10 % and then +5 % give -0.10."""
+    """Max drawdown from a peak: returns of -10 % and then +5 % give -0.10."""
     return float(drawdown(equity, cash).min()) if len(equity) else 0.0  # NaN if any of it is not known
 
 
 def calmar(yearly: float, deepest: float) -> float:
-    """Yearly growth over the deepest drawdown; not testable where there was none.
+    """Yearly growth over the max drawdown; not testable where there was none.
 
     Source: Young (1991), Calmar ratio: a smoother tool, Futures 20(1).
     """

@@ -52,7 +52,7 @@ EVENT_KIND, EVENT_SIZE, EVENT_FEE, EVENT_SLIPPAGE, EVENT_REALISED, EVENT_FUNDING
 EVENTS_A_BAR = 12
 """Events that one bar can bring to one instrument, at most."""
 EVENTS_AN_ORDER = 8
-"""Events that one order can bring, at most: withdrawn in part, entered, three targets, a way out; and two to spare."""
+"""Events that one order can bring, at most: withdrawn in part, entered, three targets, an exit; and two to spare."""
 EVENTS_A_SETTLEMENT = 3
 """Events that one settlement of funding can bring: of what is held, and of what enters at its instant."""
 

@@ -60,7 +60,7 @@ METRICS = (
     Metric("volatility", "Volatility a year", "percent"),
     Metric("sharpe", "Sharpe", "ratio"),
     Metric("sortino", "Sortino", "ratio"),
-    Metric("max_drawdown", "Deepest drawdown", "percent"),
+    Metric("max_drawdown", "Max drawdown", "percent"),
     Metric("calmar", "Calmar", "ratio"),
     Metric("exposure", "Time in the market", "percent"),
     Metric("turnover", "Turnover", "ratio", "equities a day"),

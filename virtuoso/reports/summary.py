@@ -27,7 +27,7 @@ WIDTH = 100
 GROUP_HEADS = ("trades", "gained", "P&L", "mean R", "95 % interval")
 MOST_ROWS = 12
 """Groups of a breakdown that a terminal shows: the rest is in the run folder."""
-SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "way out")
+SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "exit reason")
 WORDS_OF_LIMITS = {
     "halted": "after the halt",
     "positions": "too many positions",
@@ -428,7 +428,7 @@ def _reason(name: str) -> str:
 
 
 def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Return, deepest fall, Sharpe ratio and trades of what a run is compared with, written."""
+    """Return, max drawdown, Sharpe ratio and trades of what a run is compared with, written."""
     own = {name: float("nan") if value is None else value for name, value in found.items()}
     sharpe = own.get("sharpe", float("nan"))
     return (

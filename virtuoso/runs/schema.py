@@ -9,7 +9,7 @@
 | `events.parquet` | what happened to the account, one row an event |
 | `trades.parquet` | one row a trade: a position from its first fill to its last |
 | `equity.parquet` | equity at each close, its bound and what it is compared with |
-| `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and way out |
+| `breakdowns.parquet` | trades by symbol, side, month, regime, leading face, score and exit reason |
 | `score_buckets.parquet` | forward returns by score |
 | `words.json` | title, verdict, findings beside the returns, limits, assumptions |
 | `scores.json` | why it signalled the last time, and how much of each component is known |

@@ -1,4 +1,4 @@
-"""Breakdowns: which trades made it, by symbol, month, regime, face, score and way out."""
+"""Breakdowns: which trades made it, by symbol, month, regime, face, score and exit reason."""
 
 from functools import partial
 
@@ -51,7 +51,7 @@ class TestGroups:
 
     def test_the_parts_sum_to_the_whole(self, result):
         table = result.breakdowns
-        for by in ("symbol", "side", "month", "regime", "face", "score", "way out"):
+        for by in ("symbol", "side", "month", "regime", "face", "score", "exit reason"):
             rows = table[table["by"] == by]
             assert rows["trades"].sum() == len(result.closed), by
             assert rows["pnl"].sum() == pytest.approx(result.closed["pnl"].sum()), by

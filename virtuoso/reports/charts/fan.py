@@ -60,7 +60,7 @@ def chart(run: RunData, width: int) -> Chart | None:
         return None
     beside = width >= WIDE
     height = 400 if beside else 380 * len(found)
-    label = "Equity and deepest fall of the same trades in other orders and of histories of the same days"
+    label = "Equity and max drawdown of the same trades in other orders and of histories of the same days"
     return Chart("fans", label, width, height, lambda figure: _paint(figure, found, beside=beside), run.is_simulated)
 
 
@@ -118,7 +118,7 @@ def _fall(axes: Axes, fall: Mapping[str, Any], deepest: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: percent(x, 0 if deepest < -0.05 else 1)))
     numbers = f"{percent(fall['low'])} to {percent(fall['high'])}, middle {percent(fall['middle'])}"
-    axes.set_title(f"deepest fall {numbers}; really {percent(fall['real'])}", loc="left", fontsize=SMALL,
+    axes.set_title(f"max drawdown {numbers}; really {percent(fall['real'])}", loc="left", fontsize=SMALL,
                    color=LIGHT.quiet)  # fmt: skip
 
 

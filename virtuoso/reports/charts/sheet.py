@@ -150,7 +150,7 @@ def _curves(run: RunData) -> dict[str, Array]:
 
 
 def _falls(axes: Axes, run: RunData, times: NDArray[np.datetime64], bins: NDArray[np.int64]) -> None:
-    """Deepest fall of each bin, of the equity and of buying and holding."""
+    """Max drawdown of each bin, of the equity and of buying and holding."""
     own, held = run.table(EQUITY)["equity"], run.curve("buy_and_hold")
     pair = (own, own if held is None else held)
     falls(axes, times, *(np.minimum.reduceat(drawdown(of, run.cash), bins) for of in pair))

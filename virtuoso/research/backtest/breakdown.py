@@ -1,4 +1,4 @@
-"""Breakdowns of the trades: by symbol, side, month, regime, face that led, score and way out, with honest intervals.
+"""Breakdowns of the trades: by symbol, side, month, regime, face that led, score, exit reason, with honest intervals.
 
 1. What is compared is R, the gain of a trade in units of what it risked: trades of all sizes count alike.
 2. Trades that lie near each other in time share the market they were made in, whatever their symbol. The interval of a
@@ -131,7 +131,7 @@ def labels_of(run: PortfolioRun, lives: np.ndarray, scores: Sequence[Scores]) ->
         "regime": _by_instrument(lives, scores, _regimes),
         "face": _by_instrument(lives, scores, _leading_faces),
         "score": [_bucket(score) for score in lives["score"]],
-        "way out": [REASONS[int(code)] for code in lives["reason"]],
+        "exit reason": [REASONS[int(code)] for code in lives["reason"]],
     }
 
 

@@ -247,7 +247,7 @@ class PortfolioFigures:
 
     @cached_property
     def breakdowns(self) -> np.ndarray:
-        """Closed trades by symbol, side, month, regime, leading face, score and way out, array of BREAKDOWN."""
+        """Closed trades by symbol, side, month, regime, leading face, score and exit reason, array of BREAKDOWN."""
         labels = labels_of(self.run, self.closed, self.scores)
         return breakdowns(self.closed, labels, self.timeframe.ms, self.env)
 

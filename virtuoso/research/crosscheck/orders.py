@@ -1,7 +1,7 @@
 """From intents to orders at opens: what may be filled, where, and how large.
 
 1. Decide at the close, act at the next open: the shift is made once, in `plan_orders`, and nowhere else.
-2. Only bars that are known take part. A way out waits for the next known bar; a way in does not: it is dropped.
+2. Only bars that are known take part. An exit waits for the next known bar; an entry does not: it is dropped.
 3. What cannot be filled as meant is dropped and counted, never bent until it fits.
 4. A position risks a share of the equity down to its stop, and costs at most all of the cash.
 """
@@ -129,7 +129,7 @@ class Plan:
     dropped : mapping of str to int
         Reasons and how many intents to open a position they stopped.
     deferred_exits : int
-        Ways out that had to wait for a bar that is known.
+        Exits that had to wait for a bar that is known.
     """
 
     orders: np.ndarray

@@ -2,7 +2,7 @@
 
 1. `advance` passes over bars that reach neither stop nor target nor liquidation, and in which no funding settles.
    To stop at a bar too early costs a step and changes nothing; to pass over one too many would be a fault.
-2. `mark` follows equity from close to close: peak, deepest drawdown, halt, days. Between two events equity is monotone
+2. `mark` follows equity from close to close: peak, max drawdown, halt, days. Between two events equity is monotone
    in the price, so the least and greatest close of the bars that were passed over tell what any of them did to it.
    Only where their order matters are they looked at one by one.
 
@@ -28,7 +28,7 @@ price it opened."""
 ROW_COLUMNS = 8
 
 TOP, DEEPEST, PEAK, HALTED_AT, HELD, DAY, FIRST_HALT, FIRST_EQUITY = range(8)
-"""Columns of a record: highest equity, deepest drawdown, peak since the last halt was lifted, bar of the halt or -1,
+"""Columns of a record: highest equity, max drawdown, peak since the last halt was lifted, bar of the halt or -1,
 bars at whose close something was held, days that have ended, bar of the first halt or -1, equity then."""
 RECORD_COLUMNS = 8
 

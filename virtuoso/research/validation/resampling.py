@@ -3,7 +3,7 @@
 1. *Other orders*: the closed trades by lot one after another, each gaining the share of the equity that it gained. They
    end where the run ended, by other ways. It takes trades not to know of each other.
 2. *Drawn days*: whole days in blocks (stationary bootstrap), so that what follows a day within a block still does. How
-   much of the result, and of its deepest fall, was the luck of these days.
+   much of the result, and of its max drawdown, was the luck of these days.
 
 A strategy that is scored and traded again on drawn bars is `stress.paths`, which takes minutes.
 """
@@ -57,7 +57,7 @@ class Fan:
         At QUANTILES.
     real : Array, shape (n_steps,)
     fall : Interval
-        Deepest fall from the peak.
+        Max drawdown from the peak.
     losing : float, 0..1
         Share of the draws that end below their beginning.
     """
@@ -151,7 +151,7 @@ def _way(gained: Array) -> Array:
 
 
 def _deepest(gained: Array) -> Array:
-    """Deepest fall from the peak of rows of gains, 0 or negative."""
+    """Max drawdown from the peak of rows of gains, 0 or negative."""
     way = _way(gained)
     falls: Array = (way / np.maximum.accumulate(way, axis=1)).min(axis=1) - 1.0
     return falls
