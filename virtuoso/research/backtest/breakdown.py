@@ -25,7 +25,7 @@ from virtuoso.signals.settings import REGIMES
 
 BREAKDOWN = np.dtype(
     [
-        ("by", "U8"),
+        ("by", "U16"),
         ("name", "U40"),
         ("trades", np.int64),
         ("pnl", np.float64),  # quote currency
