@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from threadpoolctl import threadpool_limits
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of processes that tests start
+threadpool_limits(1, user_api="blas")
+"""Each worker has one core: threads of BLAS would wait for each other and burn what the other worker needs."""
 
 KEPT = DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".hypothesis" / "examples")
 """Examples that failed; named, since tests work in other folders."""
