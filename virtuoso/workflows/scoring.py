@@ -7,6 +7,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from virtuoso.config import Settings
 from virtuoso.errors import NoDataError
 from virtuoso.files.atomic import Disk
@@ -84,8 +86,6 @@ def known_shares(scores: Scores) -> dict[str, dict[str, float]]:
     dict of dotted name to dict of timeframe to float
         NaN where the stretch holds no bar of the timeframe; empty for a component whose data is not there.
     """
-    import numpy as np
-
     frame, found = scores.frame, {}
     for face in scores.faces.values():
         for name, part in face.components.items():
@@ -233,8 +233,6 @@ def _door(frame: MarketFrame, prism: Prism) -> tuple[list[Finding], list[str]]:
 
 def _scored_alike(home: Lake, frame: MarketFrame, prism: Prism) -> Finding:
     """Score the last bars of a frame as asked for alone, and with all of history loaded."""
-    import numpy as np
-
     clock, venue = frame.timeframe, frame.instrument.venue
     first = max(frame.stop - DOOR_BARS, frame.start)
     since, until = clock.open_time(first), clock.open_time(frame.stop)
