@@ -25,19 +25,22 @@ if TYPE_CHECKING:
     from virtuoso.lake.lake import Lake
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.component import Component, Feature, Float, Gate, Int
+    from virtuoso.prism.face import Face
     from virtuoso.prism.features.swings import Swings
     from virtuoso.prism.features.volatility import ATR
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.result.scores import Scores
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
-    from virtuoso.workflows import backtest, issued, load, score, sweep, verify
+    from virtuoso.venues.simulator import simulate
+    from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ATR": "virtuoso.prism.features.volatility",
     "Component": "virtuoso.prism.component",
+    "Face": "virtuoso.prism.face",
     "Feature": "virtuoso.prism.component",
     "Float": "virtuoso.prism.component",
     "Gate": "virtuoso.prism.component",
@@ -54,11 +57,13 @@ _HOMES = {
     "Timeframe": "virtuoso.clock",
     "VirtuosoError": "virtuoso.errors",
     "backtest": "virtuoso.workflows",
+    "import_files": "virtuoso.workflows",
     "information": "virtuoso.research.validation.ic",
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
     "score": "virtuoso.workflows",
+    "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
     "verify": "virtuoso.workflows",
 }
@@ -66,6 +71,7 @@ _HOMES = {
 __all__ = [
     "ATR",
     "Component",
+    "Face",
     "Feature",
     "Float",
     "Gate",
@@ -82,11 +88,13 @@ __all__ = [
     "Timeframe",
     "VirtuosoError",
     "backtest",
+    "import_files",
     "information",
     "issued",
     "load",
     "ratio",
     "score",
+    "simulate",
     "sweep",
     "verify",
 ]

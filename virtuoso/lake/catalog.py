@@ -34,7 +34,8 @@ class Catalog:
     Parameters
     ----------
     path : str or Path
-        The lake's folder, such as `data/lake`. Reading creates nothing but what `derived/` keeps.
+        The lake's folder, such as `data/lake`, or the data root that holds it. Reading creates nothing but what
+        `derived/` keeps.
     env : Env, optional
         Where the present comes from.
     disk : Disk, optional
@@ -42,7 +43,9 @@ class Catalog:
     """
 
     def __init__(self, path: str | Path, *, env: Env | None = None, disk: Disk | None = None) -> None:
-        self.path = Path(path)
+        inside = Path(path) / "lake"
+        is_root = (inside / "manifests").is_dir() and not (Path(path) / "manifests").is_dir()
+        self.path = inside if is_root else Path(path)
         self.env = env or Env()
         self.disk = disk or Disk()
         self._generations: dict[str, Generations] = {}
