@@ -15,6 +15,7 @@ import pytest
 import virtuoso as vt
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError, MissingColumnError
+from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.venues.simulator import write_archive
 
 DAYS = 10
@@ -228,6 +229,65 @@ class TestScores:
     def test_shows_itself_in_a_notebook(self, scores: vt.Scores):
         assert "SIMULATED" in scores._repr_html_()
         assert len(repr(scores).splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def result(scores: vt.Scores) -> PortfolioResult:
+    settings = vt.Settings.load(overrides={"signals.min_coverage": 0.05, "signals.bull_enter": 56.0})
+    return vt.backtest(scores, settings=settings, leverage=3, **TERMS)
+
+
+class TestAResult:
+    def test_trades_are_a_table(self, result: PortfolioResult, frame: vt.MarketFrame):
+        trades = result.trades
+        assert len(trades) > 5
+        assert {"symbol", "side", "entry_time", "entry_price", "pnl", "r", "mae", "mfe", "reason"} <= set(
+            trades.columns
+        )
+        assert set(trades["side"]) <= {"long", "short"}
+        assert trades["pnl"].sum() == pytest.approx(result.equity.iloc[-1] - 10_000.0)
+        assert result.to_pandas() is trades
+
+    def test_excursions_are_the_extremes_of_the_bars_of_a_trade(self, result: PortfolioResult, frame: vt.MarketFrame):
+        bars = frame.df
+        for _, trade in result.trades.iterrows():
+            step = pd.Timedelta("5min")
+            life = bars[trade["entry_time"] + step : trade["exit_bar_time"] + step]
+            low, high = (
+                life[name].agg(how) / trade["entry_price"] - 1.0 for name, how in (("low", "min"), ("high", "max"))
+            )
+            worst, best = (low, high) if trade["side"] == "long" else (-high, -low)
+            assert trade["mae"] == pytest.approx(min(worst, 0.0))
+            assert trade["mfe"] == pytest.approx(max(best, 0.0))
+
+    def test_equity_and_returns_have_times(self, result: PortfolioResult, scores: vt.Scores):
+        assert result.equity.index.equals(scores.df.index)
+        assert ((1.0 + result.returns).prod() * 10_000.0) == pytest.approx(result.equity.iloc[-1])
+        assert result.metrics["total_return"] == pytest.approx((1.0 + result.monthly).prod() - 1.0)
+        assert str(result.monthly.index[0]) == "2025-01"
+
+    def test_drawdowns_are_a_table_the_deepest_first(self, result: PortfolioResult):
+        falls = result.drawdowns
+        assert falls["depth"].is_monotonic_increasing
+        assert falls["depth"].iloc[0] == pytest.approx(result.metrics["max_drawdown"])
+        equity = pd.concat([pd.Series([10_000.0], index=[pd.Timestamp("2025-01-03", tz="UTC")]), result.equity])
+        for _, fall in falls.iterrows():
+            stretch = equity[fall["start"] : fall["recovery"] if pd.notna(fall["recovery"]) else None]
+            assert stretch.idxmin() == fall["trough"]
+            assert stretch.min() / stretch.iloc[0] - 1.0 == pytest.approx(fall["depth"])
+            assert fall["length"] == stretch.index[-1] - stretch.index[0]
+        assert falls["recovery"].isna().sum() <= 1
+
+    def test_stats_stand_beside_holding(self, result: PortfolioResult):
+        table = result.stats()
+        assert table.loc["total_return", "strategy"] == result.metrics["total_return"]
+        assert table.loc["total_return", "buy and hold"] == result.benchmark_metrics["total_return"]
+
+    def test_shows_itself_on_one_screen_and_prints_it_all(self, result: PortfolioResult):
+        assert len(repr(result).splitlines()) <= 24
+        assert "SIMULATED" in repr(result)
+        assert "SIMULATED" in result._repr_html_()
+        assert len(str(result).splitlines()) > 40
 
 
 class TestTerms:

@@ -138,7 +138,7 @@ def backtest(
         )
     _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
-    log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
+    log.info("backtested", extra={"instrument": traded, "trades": len(result.trade_records)})
     return result
 
 
