@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from virtuoso.errors import AmbiguousError
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
-from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, is_header, open_table, unique
+from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, is_header, tables, unique
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes
+from virtuoso.venues.raw_events import Lines
 
 BARS = "bars"
 KLINE_COLUMNS = (
@@ -134,6 +135,16 @@ class RawBars:
         return BARS
 
     @property
+    def lines(self) -> Lines:
+        """Return what of the file was read for them."""
+        return self.table.lines
+
+    @property
+    def left_out(self) -> int:
+        """Return 0, as events tell how many lines make none: a line is a bar."""
+        return 0
+
+    @property
     def path(self) -> Path:
         """Return the file that they are from."""
         return self.table.path
@@ -144,8 +155,8 @@ def recognises(head: Head) -> bool:
     return True
 
 
-def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawBars]:
-    """Read a file of bars.
+def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawBars]:
+    """Read a file of bars, part by part.
 
     Parameters
     ----------
@@ -154,10 +165,10 @@ def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> 
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawBars
-        One, of the whole file.
+    Yields
+    ------
+    RawBars
+        Of a part of the file, all its symbols together.
 
     Raises
     ------
@@ -168,9 +179,14 @@ def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> 
     AmbiguousError
         The unit or the zone of its times, or its venue, would have to be guessed.
     """
-    table = open_table(path, _layout, "bars")
-    named = recognise(table.names)
-    _reject_mixed_venues(table, named)
+    venues: set[str] = set()
+    for table in tables(path, _layout, "bars"):
+        named = recognise(table.names)
+        _reject_mixed_venues(table, named, venues)
+        yield _raw(table, named, options, now_ms)
+
+
+def _raw(table: Table, named: Mapping[str, str], options: ImportOptions, now_ms: int) -> RawBars:
     stamped_at_close = "open_time" not in named
 
     def times_of(meaning: str) -> FileTimes:
@@ -179,7 +195,7 @@ def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> 
     times = times_of("close_time" if stamped_at_close else "open_time")
     columns = {meaning: table.numbers(named[meaning]) for meaning in NUMBERS if meaning in named}
     symbols, symbol_of_row = _symbols(table, named)
-    raw = RawBars(
+    return RawBars(
         table=table,
         times=times,
         stamped_at_close=stamped_at_close,
@@ -189,7 +205,6 @@ def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> 
         symbols=symbols,
         symbol_of_row=symbol_of_row,
     )
-    return [raw]
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
@@ -202,13 +217,14 @@ def _layout(lines: Sequence[Fields]) -> Layout | str:
     return why_no_bars(named, names) or Layout(names, header=is_header(fields), renamed=False, wanted=wanted)
 
 
-def _reject_mixed_venues(table: Table, named: Mapping[str, str]) -> None:
+def _reject_mixed_venues(table: Table, named: Mapping[str, str], venues: set[str]) -> None:
+    """Reject a file of several venues; `venues` are those of its parts so far."""
     if "venue" in named:
-        venues = sorted({str(v) for v in table.data[named["venue"]].unique().to_pylist()})
+        venues |= {str(v) for v in table.data[named["venue"]].unique().to_pylist()}
         if len(venues) > 1:
             raise AmbiguousError(
-                f"{table.path} mixes the bars of {len(venues)} venues ({', '.join(venues[:5])}). Write one file a "
-                "venue."
+                f"{table.path} mixes the bars of {len(venues)} venues ({', '.join(sorted(venues)[:5])}). Write one "
+                "file a venue."
             )
 
 
