@@ -16,7 +16,9 @@ Market = Literal["spot", "linear"]
 _SPOT = ("spot",)
 _LINEAR = ("usdm", "um", "linear", "perp", "perpetual", "swap", "futures", "usdt", "usdc")
 _REFUSED = {
-    **dict.fromkeys(("coinm", "cm", "inverse", "coin", "delivery"), "inverse contracts, which are margined in the coin"),
+    **dict.fromkeys(
+        ("coinm", "cm", "inverse", "coin", "delivery"), "inverse contracts, which are margined in the coin"
+    ),
     **dict.fromkeys(("option", "options"), "options"),
     "quanto": "quanto contracts",
 }
@@ -26,7 +28,18 @@ _LINEAR_ALONE = frozenset({"simulated", "notebook", "hyperliquid", "dydx", "bina
 _REFUSED_ALONE = {"binancecoinm": _REFUSED["inverse"]}
 EXCHANGES = frozenset(
     {
-        *("binance", "binanceus", "bitfinex", "bitflyer", "bitget", "bithumb", "bitmart", "bitmex", "bitso", "bitstamp"),
+        *(
+            "binance",
+            "binanceus",
+            "bitfinex",
+            "bitflyer",
+            "bitget",
+            "bithumb",
+            "bitmart",
+            "bitmex",
+            "bitso",
+            "bitstamp",
+        ),
         *("bitvavo", "bybit", "coinbase", "cryptocom", "deribit", "dydx", "gate", "gateio", "gemini", "htx", "huobi"),
         *("hyperliquid", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "okx", "phemex", "poloniex"),
         *("simulated", "upbit", "woo", "aster", "paradex", "bingx", "okex"),
@@ -80,6 +93,8 @@ def _is_slip(written: str, meant: str) -> bool:
     """Whether one name is the other with a letter changed, added, left out, or two of them exchanged."""
     if abs(len(written) - len(meant)) > 1 or min(len(written), len(meant)) < 4:
         return False
-    same = next((k for k, (a, b) in enumerate(zip(written, meant, strict=False)) if a != b), min(len(written), len(meant)))
+    same = next(
+        (k for k, (a, b) in enumerate(zip(written, meant, strict=False)) if a != b), min(len(written), len(meant))
+    )
     a, b = written[same:], meant[same:]
     return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])

@@ -33,7 +33,9 @@ OPTION = "an option"
 
 QUOTES = "USDT|USDC|FDUSD|BUSD|TUSD|USD|EUR|GBP|JPY|TRY|BRL|BTC|ETH|BNB"
 _DOLLARS = ("USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD")
-_INVERSE_BY_USD: dict[str, tuple[str, ...]] = {  # exchanges whose contracts in USD are inverse, and their quotes that only end like it
+_INVERSE_BY_USD: dict[
+    str, tuple[str, ...]
+] = {  # exchanges whose contracts in USD are inverse, and their quotes that only end like it
     "binance": ("FDUSD", "BUSD", "TUSD"),
     **{name: () for name in ("bybit", "bitmex", "okx", "okex", "deribit", "htx", "huobi", "bitget", "gate", "phemex")},
 }
@@ -200,7 +202,10 @@ _BITFINEX: _Schemes = (  # the small letter tells
     (re.compile(r"f([A-Z]{3,4})"), _refused("a market of lending")),
 )
 _SCHEMES: _Schemes = (
-    (re.compile(rf"([A-Z0-9]{{1,20}})/([A-Z0-9]{{1,10}})(?::([A-Z0-9]{{1,10}}))?(?:-({_DAY})(-[\d.]+-[CP])?)?"), _unified),
+    (
+        re.compile(rf"([A-Z0-9]{{1,20}})/([A-Z0-9]{{1,10}})(?::([A-Z0-9]{{1,10}}))?(?:-({_DAY})(-[\d.]+-[CP])?)?"),
+        _unified,
+    ),
     (re.compile(r"(PF|PI|FF|FI)_([A-Z0-9]+?)(?:_(\d{6}))?"), _kraken),
     (
         re.compile(

@@ -243,7 +243,8 @@ def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
     if options.symbol is None:
         return set()
     if isinstance(raw, RawBars):
-        return {written for written in raw.symbols or () if compact(written) != options.symbol}
+        names = symbols_of(raw, options) if raw.symbols else {}
+        return {written for written in raw.symbols or () if names.get(written) != options.symbol}
     return set() if raw.symbol in (None, options.symbol) else {str(raw.symbol)}
 
 
