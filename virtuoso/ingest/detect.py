@@ -84,6 +84,21 @@ def identify_events(raw: RawEvents, options: ImportOptions) -> Instrument:
     return Instrument(options.venue, symbol)
 
 
+def wanted_symbol(written: str, venue: str) -> str:
+    """Return the compact symbol that the caller names, at a venue.
+
+    Raises
+    ------
+    AmbiguousError
+        It is no symbol, of a contract that is not linear, or of another market.
+    """
+    contract = read_symbol(written, venue)
+    reason = refusal(written, contract, venue)
+    if reason:
+        raise AmbiguousError(f"--symbol {reason}")
+    return contract.symbol
+
+
 def reject_other_contract(path: Path, options: ImportOptions) -> None:
     """Reject a file whose name says another contract, market or exchange than the caller.
 
@@ -134,13 +149,7 @@ def instruments(raw: RawBars, options: ImportOptions) -> dict[Instrument, Mask]:
     if (raw.symbol_of_row < 0).any():
         row = int(raw.table.rows[int(np.argmax(raw.symbol_of_row < 0))])
         raise AmbiguousError(f"{raw.path}: row {row} names no symbol. Remove such rows, or name them.")
-    found: dict[str, str] = {}
-    for written, name in symbols_of(raw, options).items():
-        other = found.setdefault(name, written)
-        if other != written:
-            raise AmbiguousError(
-                f"{raw.path} holds {other!r} and {written!r}, which are both stored as {name}. Write one file a market."
-            )
+    found = {name: written for written, name in symbols_of(raw, options).items()}
     if options.symbol is not None and options.symbol not in found:
         raise AmbiguousError(f"{raw.path} holds no {options.symbol}. {did_you_mean(options.symbol, found)}")
     return {
@@ -156,19 +165,21 @@ def symbols_of(raw: RawBars, options: ImportOptions) -> dict[str, str]:
     Raises
     ------
     AmbiguousError
-        Not one of them is of the venue's market.
+        Not one of them is of the venue's market, or two would be stored as one.
     """
-    found, refused = {}, []
-    for written in raw.symbols or ():
-        contract = read_symbol(written, options.venue)
-        reason = refusal(written, contract, options.venue)
-        if reason:
-            refused.append(reason)
-        else:
-            found[written] = contract.symbol
-    if refused and not found:
-        raise AmbiguousError(f"{raw.path.name}: {refused[0]}")
-    return found
+    contracts = {written: read_symbol(written, options.venue) for written in raw.symbols or ()}
+    reasons = {written: refusal(written, contract, options.venue) for written, contract in contracts.items()}
+    if reasons and all(reasons.values()):
+        raise AmbiguousError(f"{raw.path.name}: {next(iter(reasons.values()))}")
+    first: dict[str, str] = {}
+    for written, contract in contracts.items():
+        other = written if contract.refused else first.setdefault(contract.symbol, written)
+        if other != written:
+            raise AmbiguousError(
+                f"{raw.path} holds {other!r} and {written!r}, which are both stored as {contract.symbol}. Write one "
+                "file a market."
+            )
+    return {written: contract.symbol for written, contract in contracts.items() if not reasons[written]}
 
 
 def _symbol_in_name(path: Path, options: ImportOptions) -> str:
@@ -182,7 +193,7 @@ def _symbol_in_name(path: Path, options: ImportOptions) -> str:
             )
         return wanted
     if len(named) != 1:
-        said = f"names {', '.join(named)}" if named else "names no symbol that is known"
+        said = f"names {', '.join(named)}" if named else "names no symbol"
         raise AmbiguousError(f"{path.name} {said}, and no column does. Pass --symbol, such as --symbol BTCUSDT.")
     return named[0]
 

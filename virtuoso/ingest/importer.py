@@ -17,17 +17,18 @@ One bad file never loses the others: each has its own line in the report.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virtuoso.account.instrument import Instrument, compact
+from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, UnknownContentError, did_you_mean
 from virtuoso.ingest import event_rules, validate_bars
-from virtuoso.ingest.detect import identify_bars, identify_events, timeframe_of
+from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
 from virtuoso.ingest.report import FileReport, ImportReport
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import Validated, reject_bad_file
+from virtuoso.ingest.venue import venue_of
 from virtuoso.lake.event_rows import by_partition, rows_of_events
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
@@ -37,6 +38,7 @@ from virtuoso.lake.writing.transaction import Batch, Writer
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.bar_columns import check_meanings
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.file_io import CHECKSUM
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
@@ -58,9 +60,13 @@ def import_paths(
     *,
     symbol: str | None = None,
     venue: str | None = None,
+    market: str | None = None,
     timeframe: str | Timeframe | None = None,
     time_unit: TimeUnit = "auto",
     time_zone: str | None = None,
+    time_format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    no_volume: bool = False,
     kind: str = AUTO,
     max_bad_share: float = MAX_BAD_SHARE,
     max_revised_share: float = MAX_REVISED_SHARE,
@@ -78,11 +84,19 @@ def import_paths(
         Of the rows; of a file with several symbols, only this one is taken.
     venue : str
         Such as 'binance-spot'; never guessed.
+    market : 'spot' or 'linear', optional
+        Where the venue does not say it, as 'kraken'; needed once, the lake then knows.
     timeframe : str or Timeframe, optional
     time_unit : 'auto', 's', 'ms', 'us' or 'ns'
-        Of numeric times; 'auto' decides once a file.
+        Of numeric times; 'auto' decides by their size.
     time_zone : str, optional
         Of times that carry none.
+    time_format : str, optional
+        Of times as text, such as '%d.%m.%Y %H:%M', where they are not ISO 8601.
+    columns : mapping of str to str, optional
+        Our name of a column of bars to the file's, such as `{"time": "unix", "volume": "Volume BTC"}`.
+    no_volume : bool
+        Store prices without volume, which is then not known, nor is what is computed from it.
     kind : str
         'auto' finds out what a file holds; 'bars' or a name of market/schema/kinds.py takes that alone.
     max_bad_share, max_revised_share : float
@@ -95,13 +109,28 @@ def import_paths(
     Raises
     ------
     AmbiguousError
-        No venue was given.
+        No venue was given, or one that does not say its market.
     NoDataError
         A path does not exist.
     LockedError, StoreError
         The lake cannot be written.
     """
-    options = _options(kind, venue, symbol, timeframe, time_unit, time_zone, max_bad_share, max_revised_share)
+    venue, note = venue_of(venue, market, _venues(lake))
+    options = _options(
+        ImportOptions(
+            venue=venue,
+            kind=kind,
+            time_unit=time_unit,
+            time_zone=time_zone,
+            time_format=time_format,
+            columns=tuple(sorted((columns or {}).items())),
+            no_volume=no_volume,
+            max_bad_share=max_bad_share,
+            max_revised_share=max_revised_share,
+        ),
+        symbol,
+        timeframe,
+    )
     files = list(_files([Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]))
     if env is not None:
         lake = Lake(lake.path, env=env, disk=lake.disk)
@@ -118,35 +147,29 @@ def import_paths(
         if progress is not None:
             progress(len(files), len(files), "")
         generation, written = writer.manifest.generation, writer.bytes_written
+    for report in reports if note else ():
+        report.notes.insert(0, note)
     return ImportReport(tuple(reports), generation, written, lake.env.stopwatch() - started)
 
 
-def _options(
-    kind: str,
-    venue: str | None,
-    symbol: str | None,
-    timeframe: str | Timeframe | None,
-    time_unit: TimeUnit,
-    time_zone: str | None,
-    max_bad_share: float,
-    max_revised_share: float,
-) -> ImportOptions:
-    if kind not in (AUTO, BARS, *KINDS):
-        raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, [AUTO, BARS, *KINDS])}")
-    if time_unit not in ("auto", "s", "ms", "us", "ns"):
-        raise ConfigError(f"--time-unit {time_unit!r} is none of auto, s, ms, us, ns.")
-    if venue is None:
-        raise AmbiguousError(
-            "Files do not say which venue their rows are from, and spot and perpetual share their symbols. "
-            "Pass --venue, such as binance-spot, binance-usdm or bitfinex-spot."
-        )
-    Instrument(venue, "BTCUSDT")  # says now if it is no venue
-    if time_zone is not None:
-        named_zone(time_zone)
+def _venues(lake: Lake) -> set[str]:
+    """Tokens of venues that a lake holds."""
+    return {series.venue for kind in lake.kinds() for series in lake.manifest(kind).readable()}
+
+
+def _options(said: ImportOptions, symbol: str | None, timeframe: str | Timeframe | None) -> ImportOptions:
+    """Return what the caller says, checked, with the symbol as the lake writes it and the timeframe as it is stored."""
+    if said.kind not in (AUTO, BARS, *KINDS):
+        raise ConfigError(f"--kind {said.kind!r} cannot be imported. {did_you_mean(said.kind, [AUTO, BARS, *KINDS])}")
+    if said.time_unit not in ("auto", "s", "ms", "us", "ns"):
+        raise ConfigError(f"--time-unit {said.time_unit!r} is none of auto, s, ms, us, ns.")
+    if said.time_zone is not None:
+        named_zone(said.time_zone)
+    check_meanings(said.columns)
     clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
     clock = timeframe_of(clock.ms) if clock else None  # '60m' is stored as '1h'
-    name = None if symbol is None else compact(symbol)
-    return ImportOptions(venue, name, kind, clock, time_unit, time_zone, max_bad_share, max_revised_share)
+    name = None if symbol is None else wanted_symbol(symbol, said.venue)
+    return replace(said, symbol=name, timeframe=clock)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -240,11 +263,12 @@ def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int, report
 
 def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
     """Return the symbols that are not the wanted one."""
+    if isinstance(raw, RawBars):
+        kept = symbols_of(raw, options) if raw.symbols else {}
+        wanted = {written for written, name in kept.items() if options.symbol in (None, name)}
+        return set(raw.symbols or ()) - wanted
     if options.symbol is None:
         return set()
-    if isinstance(raw, RawBars):
-        names = symbols_of(raw, options) if raw.symbols else {}
-        return {written for written in raw.symbols or () if names.get(written) != options.symbol}
     return set() if raw.symbol in (None, options.symbol) else {str(raw.symbol)}
 
 

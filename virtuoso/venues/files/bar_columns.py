@@ -53,6 +53,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {  # the first that a table carries is t
 PRICES = ("open", "high", "low", "close")
 VOLUMES = ("volume", "quote_volume")
 NUMBERS = (*PRICES, *VOLUMES, "trades", "taker_buy_volume", "taker_buy_quote_volume")
+CLOCK = "time"
+"""Column of the time of day, beside one of the day."""
+TICKS = ("ticks", "tickvol", "tick_volume")
+"""Columns that count changes of the price: no trades, and no coins."""
 _OKX = {"vol": ("vol",), "ccy": ("volccy", "vol_ccy"), "quote": ("volccyquote", "vol_ccy_quote", "vol_quote")}
 _CURRENCIES = "|".join(sorted({*QUOTES.split("|"), "USDS", "DAI", "KRW", "AUD", "CAD", "CHF", "UST", "USDE"}, key=len))
 _VOLUME_OF = re.compile(r"(?i)(?:volume|vol)[ _(]+([a-z0-9]{2,12})\)?|([a-z0-9]{2,12})[ _](?:volume|vol)")
@@ -74,10 +78,8 @@ def recognise(
 
     Raises
     ------
-    ConfigError
-        The caller names a column that there is not.
     AmbiguousError
-        A column counts contracts, and none counts the coin.
+        The caller names a column that there is not, or a column counts contracts, and none counts the coin.
 
     Examples
     --------
@@ -104,13 +106,25 @@ def recognise(
     return {meaning: found[meaning] for meaning in SPELLINGS if meaning in found}
 
 
+def check_meanings(said: Sequence[tuple[str, str]]) -> None:
+    """Check the names of columns that the caller gives.
+
+    Raises
+    ------
+    ConfigError
+        One is none of ours.
+    """
+    for given, name in said:
+        if given not in SPELLINGS and given not in _ALIASES:
+            known = [*_ALIASES, *SPELLINGS]
+            raise ConfigError(f"--columns {given}={name}: {given!r} is no column of bars. {did_you_mean(given, known)}")
+
+
 def _by_caller(names: Sequence[str], plain: Mapping[str, str], said: Sequence[tuple[str, str]]) -> dict[str, str]:
     """What the caller says columns mean."""
     found: dict[str, str] = {}
     for given, name in said:
         meaning = _ALIASES.get(given, given)
-        if meaning not in SPELLINGS:
-            raise ConfigError(f"--columns {given}=…: {given!r} is no column of bars. {did_you_mean(given, SPELLINGS)}")
         written = name if name in names else plain.get(plain_name(name), "")
         if written not in names:
             raise AmbiguousError(f"--columns {given}={name}: the file has no such column. {did_you_mean(name, names)}")
@@ -162,7 +176,7 @@ def _of_contracts(plain: Mapping[str, str], found: Mapping[str, str], venue: str
             answer["quote_volume"] = quote or ccy
     elif ccy is not None:
         answer |= {"quote_volume": ccy} if spot else {"volume": ccy}
-    elif is_okx and not spot and vol is not None and answer.get("volume") == vol:
+    elif is_okx and not spot and vol is not None and answer.get("volume") == vol and "open" in found:
         raise AmbiguousError(
             f"The column {vol!r} of OKX counts contracts of a swap, not coins, and no column volCcy counts those. Get the "
             'file with volCcy, or say which column counts coins: --columns volume="…".'
@@ -180,6 +194,6 @@ def why_no_bars(named: Mapping[str, str], names: Sequence[str], no_volume: bool 
     if missing:
         volume = ["volume"] if not any(name in named for name in VOLUMES) and len(missing) < len(PRICES) else []
         return f"no column for {', '.join([*missing, *volume])} {there}"
-    if no_volume or any(name in named for name in VOLUMES):
+    if no_volume or any(name in named for name in VOLUMES) or any(plain_name(name) in TICKS for name in names):
         return ""
     return f"no column for volume {there}"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
-from virtuoso.venues.files.bars import KLINE_COLUMNS
+from virtuoso.venues.files.bar_layouts import KLINE_COLUMNS
 from virtuoso.venues.files.file_io import Head, is_table
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
