@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.archives import reject_bad_file
 from tests.derivatives import METRICS, written
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.event_rules import RULES
 from virtuoso.ingest.validate_events import validate_events
-from virtuoso.ingest.validated import reject_bad_file
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
 from virtuoso.venues.files.options import ImportOptions
@@ -26,7 +26,7 @@ def metrics(tmp_path, interests, start: str = "2024-01-01T00:05", ratio: str = "
     rows = [
         f"{str(t).replace('T', ' ')},BTCUSDT,{oi},{oi},1,1,{ratio},1" for t, oi in zip(times, interests, strict=True)
     ]
-    raws = read_derivatives(written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv", [METRICS, *rows]), now_ms=NOW)
+    raws = list(read_derivatives(written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv", [METRICS, *rows]), now_ms=NOW))
     return {raw.kind: validate_events(raw, NOW) for raw in raws}
 
 
@@ -152,7 +152,7 @@ class TestAFileOfErrors:
         path = tmp_path / "BTCUSDT-metrics-2024-01-01.zip"
         path.write_text("<html>503</html>")
         with pytest.raises(UnreadableFileError, match="is damaged"):
-            read_derivatives(path, now_ms=NOW)
+            list(read_derivatives(path, now_ms=NOW))
 
     def test_of_negative_open_interest_is_refused(self, tmp_path):
         judged = metrics(tmp_path, [*[100.0] * 50, *[-1.0] * 50])

@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.archives import JANUARY, MINUTE, NOW, bars, flat_bars, minutes
+from tests.archives import JANUARY, MINUTE, NOW, bars, flat_bars, minutes, reject_bad_file
 from virtuoso.clock import Timeframe
 from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.validate_bars import RULES, inspect, opens_from_closes
-from virtuoso.ingest.validated import RejectedRow, Validated, reject_bad_file
+from virtuoso.ingest.validated import RejectedRow, Validated
 from virtuoso.market.rows import empty_rows, traded_rows
 
 M1 = Timeframe("1m")

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.archives import reject_bad_file
 from virtuoso.errors import UnreadableFileError
 from virtuoso.ingest.event_rules import RULES
 from virtuoso.ingest.validate_events import validate_events
-from virtuoso.ingest.validated import Validated, reject_bad_file
+from virtuoso.ingest.validated import Validated
 from virtuoso.market.events import Events
 from virtuoso.market.schema.kinds import KINDS, NO_ID
 from virtuoso.venues.files.timestamps import NO_TIME

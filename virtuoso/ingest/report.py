@@ -51,6 +51,11 @@ class FileReport:
     notes: list[str] = field(default_factory=list)
     error: str = ""
 
+    def refuse(self, status: Status, why: str) -> None:
+        """Say that nothing of the file was stored; what was read of it stays in the report."""
+        self.status, self.error = status, why
+        self.stored = self.duplicates = self.revisions = self.late = self.flat = self.quarantined = 0
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}

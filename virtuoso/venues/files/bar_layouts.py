@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from virtuoso.account import markets
 from virtuoso.venues.files.bar_columns import CLOCK, PRICES, TICKS, recognise, why_no_bars
-from virtuoso.venues.files.naming import symbol_of
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, is_header, plain_name, unique
 

@@ -24,7 +24,7 @@ from virtuoso.types import Array, Mask
 from virtuoso.venues.files.bar_columns import CLOCK, NUMBERS, PRICES, TICKS
 from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, shape_of
 from virtuoso.venues.files.file_io import Head
-from virtuoso.venues.files.naming import is_other_exchange
+from virtuoso.venues.naming import is_other_exchange
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, plain_name, tables, trimmed
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times

@@ -12,7 +12,7 @@ Times are microseconds or milliseconds; `local_timestamp` is when a row was rece
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from virtuoso.venues.files.table import (
     events_by_symbol,
     first_lines,
     garbled_rows,
+    in_whole_groups,
     of_first_lines,
-    open_table,
     symbol_in_name,
+    tables,
 )
-from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, RawEvents
+from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, Counted, RawEvents
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
 QUOTES = ("id", "bid", "bid_size", "ask", "ask_size", "transacted", "time")
@@ -53,8 +54,8 @@ def recognises(head: Head) -> bool:
     return bool(lines) and isinstance(_layout(lines), Layout)
 
 
-def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a table of order books.
+def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a table of order books, part by part.
 
     Parameters
     ----------
@@ -63,10 +64,10 @@ def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) ->
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'depth' or 'ticker'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'depth' or 'ticker'.
 
     Raises
     ------
@@ -75,7 +76,20 @@ def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) ->
     AmbiguousError
         The unit of its times would have to be guessed.
     """
-    table = open_table(path, _layout, "order books")
+    for table in in_whole_groups(tables(path, _layout, "order books"), _last_book):
+        yield from _books(table, options, now_ms)
+
+
+def _last_book(table: Table) -> int:
+    """Position of the first row that was received with the last one: a book, or its next rows, may go on after it."""
+    if "id" in table:
+        return len(table)  # quotes are a row each
+    stamps = table.data["received" if "received" in table else "time"].to_numpy()
+    earlier = np.flatnonzero(stamps != stamps[-1])
+    return int(earlier[-1]) + 1 if len(earlier) else 0
+
+
+def _books(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     sent = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     if "id" in table:
@@ -166,7 +180,8 @@ def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEve
     arrived = received if received is not None else sent
     again = np.zeros(len(table), dtype=bool)
     again[:-1] = (arrived[:-1] == arrived[1:]) & (sent[:-1] == sent[1:]) & (code[:-1] == code[1:])
-    notes = [f"left out: {int(again.sum()):,} books of the same millisecond as the next"] if again.any() else []
+    many = int(again.sum())
+    notes = [Counted("left out: {n} books of the same millisecond as the next", many)] if many else []
     kept = np.isfinite(price) & np.isfinite(size) & ~(again | garbled)[:, None]
     row, place = np.nonzero(kept)
     side = np.array([-1 if ask else 1 for ask, _, _ in places], dtype=np.int8)[place]

@@ -13,7 +13,7 @@ and its open interest a composite, up to 1.3 % off the venue's own (measured on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,13 @@ from virtuoso.venues.files.table import (
     Layout,
     Table,
     by_symbol,
-    open_table,
+    in_whole_groups,
     plain_layout,
     plain_names,
     raw_events,
     symbol_in_name,
+    tables,
+    trimmed,
 )
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
@@ -62,8 +64,8 @@ def recognises(head: Head) -> bool:
     return names >= _METRICS or names >= _BANDS
 
 
-def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a file of metrics, depth bands, mark or index prices.
+def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a file of metrics, depth bands, mark or index prices, part by part.
 
     Parameters
     ----------
@@ -72,10 +74,10 @@ def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: i
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One for each kind and symbol.
+    Yields
+    ------
+    RawEvents
+        One for each kind and symbol of each part.
 
     Raises
     ------
@@ -85,9 +87,21 @@ def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: i
         The zone of its times or its symbol would have to be guessed.
     """
     if _price_of(path) is not None:
-        return _prices(open_table(path, _layout_of_prices, "mark or index prices"), options, now_ms)
-    table = open_table(path, _layout, "metrics, depth bands, mark or index prices")
-    return (_metrics if "sum_open_interest" in table else _bands)(table, options, now_ms)
+        for table in tables(path, _layout_of_prices, "mark or index prices"):
+            yield from _prices(table, options, now_ms)
+        return
+    parts = tables(path, _layout, "metrics, depth bands, mark or index prices")
+    for table in in_whole_groups(parts, _last_day):
+        yield from (_metrics if "sum_open_interest" in table else _bands)(table, options, now_ms)
+
+
+def _last_day(table: Table) -> int:
+    """Position of the first row of the last day, so that its rows are counted together."""
+    if "create_time" not in table:
+        return len(table)  # depth bands
+    stamps = trimmed(table.data["create_time"]).to_numpy()
+    today = stamps[-1][:10]
+    return next((at + 1 for at in range(len(stamps) - 1, -1, -1) if not stamps[at].startswith(today)), 0)
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ from virtuoso.venues.files.table import (
     Layout,
     Table,
     by_symbol,
-    open_table,
     plain_layout,
     plain_names,
     raw_events,
     symbol_in_name,
+    tables,
     to_numbers,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
@@ -56,8 +57,8 @@ def recognises(head: Head) -> bool:
     return _has_rates(plain_names(head))
 
 
-def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a table of funding rates.
+def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a table of funding rates, part by part.
 
     Parameters
     ----------
@@ -67,10 +68,10 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'funding'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'funding'.
 
     Raises
     ------
@@ -79,21 +80,28 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     AmbiguousError
         The zone of its times, its venue or its symbols would have to be guessed, or the zone cannot be right.
     """
-    table = open_table(path, _layout, "funding rates")
+    wanted = _Wanted(options)
+    for table in tables(path, _layout, "funding rates"):
+        yield from _funding(table, options, now_ms, wanted)
+    wanted.reject_none(path)
+
+
+def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted) -> list[RawEvents]:
     names = table.names
     hours = _hours(table, _first(HOURS, names))
     times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
-    mark = table.numbers(_first(MARKS, names) or "")
     columns = {
         "rate": _rates(table.data[str(_first(RATES, names))]),
         "hours": Column(hours, np.isinf(hours)),
-        "mark": mark,
+        "mark": table.numbers(_first(MARKS, names) or ""),
     }
+    groups = wanted.rows(table)
+    left_out = int((~np.any([np.zeros(len(table), dtype=bool), *groups.values()], axis=0)).sum())
     found: list[RawEvents] = []
-    for symbol, rows in _groups(table, options).items():
+    for symbol, rows in groups.items():
         _reject_wrong_zone(table, times[rows], hours[rows], options)
-        notes = (f"times: {meaning}",)
-        found.append(raw_events(table, "funding", symbol, times, columns, rows, notes, first=not found))
+        raw = raw_events(table, "funding", symbol, times, columns, rows, (f"times: {meaning}",), first=not found)
+        found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
 
@@ -113,40 +121,75 @@ def _first(spellings: tuple[str, ...], names: Collection[str]) -> str | None:
     return next((name for name in spellings if name in names), None)
 
 
-def _groups(table: Table, options: ImportOptions) -> dict[str | None, Mask]:
-    """Rows of each symbol, of the wanted venue."""
-    wanted = np.ones(len(table), dtype=bool)
-    if "venue" in table:
-        wanted = _of_venue(table, options)
-    named = _first(SYMBOLS, table.names)
-    if named is not None:
-        return {symbol: rows & wanted for symbol, rows in by_symbol(table, named).items() if (rows & wanted).any()}
-    if "coin" in table:
-        return _of_coin(table, options, wanted)
-    return {symbol_in_name(table.path): wanted}
+class _Wanted:
+    """Which rows of a table are wanted, over all its parts."""
+
+    def __init__(self, options: ImportOptions) -> None:
+        self._options = options
+        self._venues: set[str] = set()
+        self._coins: set[str] = set()
+        self._found = False
+
+    def rows(self, table: Table) -> dict[str | None, Mask]:
+        """Return the rows of each symbol, of the wanted venue; some symbol without a row where there is none."""
+        wanted = np.ones(len(table), dtype=bool)
+        if "venue" in table:
+            wanted = self._of_venue(table)
+        named = _first(SYMBOLS, table.names)
+        groups: dict[str | None, Mask]
+        if named is not None:
+            groups = {symbol: rows & wanted for symbol, rows in by_symbol(table, named).items()}
+        elif "coin" in table:
+            groups = {self._options.symbol: wanted & self._of_coin(table, wanted)}
+        else:
+            groups = {symbol_in_name(table.path): wanted}
+        with_rows = {symbol: rows for symbol, rows in groups.items() if rows.any()}
+        self._found |= bool(with_rows)
+        return with_rows or dict(list(groups.items())[:1])
+
+    def reject_none(self, path: Path) -> None:
+        """Reject a file of which no row was wanted.
+
+        Raises
+        ------
+        AmbiguousError
+            Its venues or its coins are others, or nobody says which of them is meant.
+        """
+        venue, symbol = self._options.venue, self._options.symbol
+        if self._found:
+            return
+        if self._venues and not self._venues & set(_spellings(venue)):
+            raise AmbiguousError(f"{path} holds no rates of {venue}. {did_you_mean(venue, sorted(self._venues))}")
+        if self._coins:
+            said = f"none of them is that of {symbol}" if symbol else "it does not say of which contract"
+            raise AmbiguousError(
+                f"{path} holds the coins {', '.join(sorted(self._coins))}; {said}. Pass --symbol, such as BTCUSDT."
+            )
+
+    def _of_venue(self, table: Table) -> Mask:
+        written = np.array([str(value).lower() for value in table.data["venue"].to_pylist()])
+        self._venues |= {str(name) for name in np.unique(written)}
+        if not self._options.venue:
+            known = ", ".join(sorted(self._venues))
+            raise AmbiguousError(f"{table.path} holds the rates of {known}. Pass --venue, such as binance-usdm.")
+        wanted = next((name for name in _spellings(self._options.venue) if name in self._venues), "")
+        rows: Mask = written == wanted
+        return rows
+
+    def _of_coin(self, table: Table, wanted: Mask) -> Mask:
+        """Rows of the coin of the wanted symbol; a table of coins does not say which contract it means."""
+        written = np.array([str(value).upper() for value in table.data["coin"].to_pylist()])
+        coins = {str(coin) for coin in np.unique(written[wanted])}
+        self._coins |= coins
+        symbol = self._options.symbol or ""
+        of_symbol = [coin for coin in coins if re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", symbol)]
+        rows: Mask = np.isin(written, of_symbol)
+        return rows
 
 
-def _of_venue(table: Table, options: ImportOptions) -> Mask:
-    written = np.array([str(value).lower() for value in table.data["venue"].to_pylist()])
-    known = sorted({str(name) for name in written})
-    if not options.venue:
-        raise AmbiguousError(f"{table.path} holds the rates of {', '.join(known)}. Pass --venue, such as binance-usdm.")
-    for name in (options.venue, options.venue.split("-")[0]):
-        if name in known:
-            rows: Mask = written == name
-            return rows
-    raise AmbiguousError(f"{table.path} holds no rates of {options.venue}. {did_you_mean(options.venue, known)}")
-
-
-def _of_coin(table: Table, options: ImportOptions, wanted: Mask) -> dict[str | None, Mask]:
-    """Rows of the coin of the wanted symbol; a table of coins does not say which contract it means."""
-    written = np.array([str(value).upper() for value in table.data["coin"].to_pylist()])
-    coins = sorted({str(coin) for coin in written[wanted]})
-    for coin in coins:
-        if options.symbol is not None and re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", options.symbol):
-            return {options.symbol: wanted & (written == coin)}
-    said = f"none of them is that of {options.symbol}" if options.symbol else "it does not say of which contract"
-    raise AmbiguousError(f"{table.path} holds the coins {', '.join(coins)}; {said}. Pass --symbol, such as BTCUSDT.")
+def _spellings(venue: str) -> tuple[str, str]:
+    """Names under which a table may write a venue."""
+    return venue, venue.split("-")[0]
 
 
 def _rates(column: Any) -> Column:

@@ -20,7 +20,7 @@ neither, `count` is NaN.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,11 @@ from virtuoso.venues.files.table import (
     first_lines,
     garbled_rows,
     of_first_lines,
-    open_table,
     symbol_in_name,
+    tables,
 )
 from virtuoso.venues.files.timestamps import NUMBER_TEXT
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.raw_events import Counted, RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
 SINGLE = ("id", "price", "size", "quote", "time", "maker", "best")
@@ -80,8 +80,8 @@ def recognises(head: Head) -> bool:
     return bool(lines) and "liquidation" not in head.path.name.lower() and isinstance(_layout(lines), Layout)
 
 
-def read_trades(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a file of trades.
+def read_trades(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a file of trades, part by part.
 
     Parameters
     ----------
@@ -91,10 +91,10 @@ def read_trades(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'trades'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'trades'.
 
     Raises
     ------
@@ -103,21 +103,26 @@ def read_trades(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -
     AmbiguousError
         The unit or the zone of its times, or what it holds, would have to be guessed.
     """
-    table = open_table(path, _layout, "trades")
-    if "exchange" in table and "received" in table and options.kind == AUTO and "trade" not in path.name.lower():
-        raise AmbiguousError(
-            f"{path} may hold trades or liquidations: vendors give both the same columns. Name the file "
-            "EXCHANGE_trades_DATE_SYMBOL.csv.gz, or say which with --kind."
-        )
+    selection = _Selection()
+    for table in tables(path, _layout, "trades"):
+        if "exchange" in table and "received" in table and options.kind == AUTO and "trade" not in path.name.lower():
+            raise AmbiguousError(
+                f"{path} may hold trades or liquidations: vendors give both the same columns. Name the file "
+                "EXCHANGE_trades_DATE_SYMBOL.csv.gz, or say which with --kind."
+            )
+        yield from _trades(table, options, now_ms, selection)
+
+
+def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selection) -> list[RawEvents]:
     times = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     columns, notes = _columns(table)
-    symbols = table.symbols("symbol") if "symbol" in table else ([_symbol(path)], np.zeros(len(table), np.int64))
-    if "maker" in table and _is_selection(columns["id"].values, symbols[1]):
+    symbols = table.symbols("symbol") if "symbol" in table else ([_symbol(table.path)], np.zeros(len(table), np.int64))
+    if "maker" in table and selection.see(columns["id"].values, symbols[1]):
         if options.kind == AUTO:
             raise UnreadableFileError(
-                f"{path} holds a selection of trades: most of its ids do not follow each other. Folded as all of them "
-                "they would give wrong volumes. Pass --kind trades if that is what you want."
+                f"{table.path} holds a selection of trades: most of its ids do not follow each other. Folded as all of "
+                "them they would give wrong volumes. Pass --kind trades if that is what you want."
             )
         notes.append("a selection of trades: volumes, counts and bars made of it are too small")
     garbled = garbled_rows(columns.values())
@@ -152,12 +157,12 @@ def _layout_of(fields: Fields) -> Layout | None:
 
 def _columns(table: Table) -> tuple[dict[str, Column], list[str]]:
     """Columns of the kind, and what is worth knowing of how they were read."""
-    notes = []
+    notes: list[str] = []
     if "exchange" in table:
         notes.append(f"recorded at {', '.join(sorted(table.symbols('exchange')[0])[:5])}")
     side = table.words("side", _SIDES) if "side" in table else table.words("maker", _MAKERS)
     if (side.values == 0).any():
-        notes.append(f"{int((side.values == 0).sum()):,} trades without a side")
+        notes.append(Counted("{n} trades without a side", int((side.values == 0).sum())))
     columns = {
         "id": table.ids("id"),
         "price": table.numbers("price"),
@@ -181,9 +186,17 @@ def _symbol(path: Path) -> str | None:
     return symbol_in_name(path, "aggTrades|trades")
 
 
-def _is_selection(ids: Times, symbol: NDArray[np.int64]) -> bool:
-    """Whether most trades of a symbol do not follow the trade before."""
-    order = np.lexsort((ids, symbol))
-    step = np.diff(ids[order])[np.diff(symbol[order]) == 0]
-    step = step[step > 0]
-    return len(step) > 0 and float(np.median(step)) > 1.0
+class _Selection:
+    """Counts, over all parts of a file, how many trades of a symbol follow the trade before."""
+
+    def __init__(self) -> None:
+        self._following = 0
+        self._skipping = 0
+
+    def see(self, ids: Times, symbol: NDArray[np.int64]) -> bool:
+        """Take the ids of a part; say whether most trades so far do not follow the trade before."""
+        order = np.lexsort((ids, symbol))
+        step = np.diff(ids[order])[np.diff(symbol[order]) == 0]
+        self._following += int((step == 1).sum())
+        self._skipping += int((step > 1).sum())
+        return self._skipping > 0 and self._skipping >= self._following

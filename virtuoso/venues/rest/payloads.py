@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ import numpy as np
 from virtuoso.account.instrument import compact
 from virtuoso.clock import UNIT_MS, parse_time
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.files.file_io import Head, checked_bytes, unpacked
+from virtuoso.venues.files.file_io import Head, checked_digest, decoding, unpacked, whole
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.raw_events import RawEvents
 from virtuoso.venues.rest.rules import RULES_COLUMNS, TIER_COLUMNS, rules_of, tiers_of
@@ -86,8 +85,8 @@ def recognises(head: Head) -> bool:
     return any(key in head.text for key in keys) or (b'"markPrice"' in head.text and b'"indexPrice"' in head.text)
 
 
-def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> list[RawEvents]:
-    """Read recorded answers.
+def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> Iterator[RawEvents]:
+    """Read recorded answers, the file as a whole.
 
     Parameters
     ----------
@@ -104,11 +103,9 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
     AmbiguousError
         Its endpoint, market or symbol would have to be guessed.
     """
-    data, sha256 = checked_bytes(path)
-    try:
-        body = json.loads(unpacked(path, data))
-    except (ValueError, OSError, EOFError, gzip.BadGzipFile) as error:
-        raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
+    sha256 = checked_digest(path)
+    with decoding(path), unpacked(path) as stream:
+        body = json.loads(whole(path, stream))
     if options.venue not in MARKETS and isinstance(body, dict) and "routes" in body:
         raise AmbiguousError(
             f"{path} holds answers of several markets. Pass --venue, one of {', '.join(sorted(MARKETS))}."
@@ -134,7 +131,7 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
             f"{path} holds no funding, open interest, ratio, price, rule or tier of {options.venue or 'any market'}."
         )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
-    return _grouped(path, sha256, events, tuple(rejected), notes)
+    yield from _grouped(path, sha256, events, tuple(rejected), notes)
 
 
 def _of_market(route: str, options: ImportOptions) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def recognises(head: Head) -> bool:
     return head.path.name.lower().endswith(_SUFFIXES) and _HEAD.match(head.text) is not None
 
 
-def read_recording(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> list[RawEvents]:
+def read_recording(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> Iterator[RawEvents]:
     """Read a recording.
 
     Parameters
@@ -65,9 +65,9 @@ def read_recording(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int
     now_ms : int, ms
         Both taken as by every decoder; a recording says itself what they would.
 
-    Returns
-    -------
-    list of RawEvents
+    Yields
+    ------
+    RawEvents
         One for each kind and symbol, in the order in which they appear; empty where nothing is understood. Refused
         rows and notes are of the whole file, with the first of them.
 
@@ -80,7 +80,7 @@ def read_recording(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int
     taken = _Taken(recording)
     for line in messages(recording):
         taken.take(line)
-    return taken.events(_symbol_in(path.name))
+    yield from taken.events(_symbol_in(path.name))
 
 
 def _symbol_in(name: str) -> str | None:

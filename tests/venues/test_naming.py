@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtuoso.account.symbols import DATED, INVERSE, OPTION
-from virtuoso.venues.files.naming import is_other_exchange, lengths_in, read_name, symbol_of
+from virtuoso.venues.naming import is_other_exchange, lengths_in, read_name, symbol_of
 
 DAY = 86_400_000
 
