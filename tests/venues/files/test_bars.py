@@ -6,7 +6,8 @@ import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnknownContentError, UnreadableFileError
-from virtuoso.venues.files.bars import RawBars, read_bars, recognise
+from virtuoso.venues.files.bar_columns import recognise
+from virtuoso.venues.files.bars import RawBars, read_bars
 from virtuoso.venues.files.file_io import is_simulated
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME, read_times, time_zone
