@@ -16,6 +16,7 @@ from pathlib import Path
 from virtuoso.account.instrument import Instrument
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest import event_rules, validate_bars
+from virtuoso.ingest.settlements import Settlements
 from virtuoso.ingest.units import Units
 from virtuoso.ingest.validated import BadRows, Validated
 from virtuoso.lake.event_rows import by_partition, rows_of_events
@@ -48,6 +49,7 @@ class Verdict:
         self._bars = 0
         self._superseded_bars = 0
         self._units = Units()
+        self._settlements = Settlements()
         self._shared: Counter[tuple[str, Instrument]] = Counter()
         self._conflicts: Counter[tuple[str, Instrument]] = Counter()
 
@@ -74,6 +76,8 @@ class Verdict:
         AmbiguousError
             Its trades are stored under other ids.
         """
+        if isinstance(batch.rows, Events) and batch.rows.kind.name == "funding":
+            self._settlements.see(batch.instrument, batch.rows.event_time)
         key = (batch.series.kind, batch.instrument)
         self._shared[key] += counts.duplicates + counts.revised
         self._conflicts[key] += counts.conflicts
@@ -93,6 +97,7 @@ class Verdict:
         """
         self._bad.conclude()
         self._units.conclude(self._path.name)
+        self._settlements.conclude(self._path.name)
         most = self._options.max_revised_share
         if self._superseded_bars > FEW_REVISED and self._superseded_bars > most * self._bars:
             raise AmbiguousError(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.instrument import compact
+from virtuoso.account.symbols import read_symbol, refusal
 from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
 from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import (
@@ -553,6 +553,7 @@ def events_by_symbol(
     good: Mask,
     *,
     rejected: Sequence[Rejected],
+    venue: str = "",
     received_at: Times | None = None,
     notes: Sequence[str] = (),
 ) -> list[RawEvents]:
@@ -573,20 +574,19 @@ def events_by_symbol(
         Events to give; the others were rejected or left out.
     rejected : sequence of (int, str, str)
         Rows of the table; its broken lines are added.
+    venue : str
+        Where the symbols are traded: it tells what contracts they are.
     received_at : array of int64, ms, shape (n_events,), optional
     notes : sequence of str
+
+    Raises
+    ------
+    AmbiguousError
+        Not one symbol is of a spot or linear market.
     """
     names, code = symbols
-    of_name: dict[str | None, list[int]] = {}
-    unnamed: list[str] = [""] if (code < 0).any() else []
-    for i, name in enumerate(names):
-        try:
-            of_name.setdefault(None if name is None else compact(name), []).append(i)
-        except AmbiguousError:
-            unnamed.append(str(name))
-    said = list(notes)
-    if unnamed:
-        said.append(f"left out: {', '.join(sorted(unnamed)[:5])}, which are not symbols of a spot or linear market")
+    of_name, strange = _of_names(table.path, names, venue)
+    said = [*notes, *_left_out([*strange, ""] if (code < 0).any() else strange)]
     broken = [(number, "broken_line", line) for number, line in table.broken]
     ours = good & np.isin(code, [one for codes in of_name.values() for one in codes])
     left_out = _without_events(table, rows[ours], rejected)
@@ -623,33 +623,42 @@ def _without_events(table: Table, rows: Times, rejected: Sequence[Rejected]) -> 
     return int((~seen).sum())
 
 
-def by_symbol(table: Table, name: str) -> dict[str, Mask]:
-    """Return which rows belong to which symbol, in order of their names: `BTC-USDT Perpetual` is BTCUSDT.
+def _of_names(path: Path, names: Sequence[str | None], venue: str) -> tuple[dict[str | None, list[int]], list[str]]:
+    """Positions of the names of each symbol that can be stored, and the other names."""
+    found: dict[str | None, list[int]] = {}
+    strange: dict[str, str] = {}
+    for i, name in enumerate(names):
+        try:
+            contract = read_symbol(name, venue) if name is not None else None
+            reason = refusal(str(name), contract, venue) if contract else ""
+        except AmbiguousError as error:
+            contract, reason = None, str(error)
+        if reason:
+            strange[str(name)] = reason
+        else:
+            found.setdefault(contract and contract.symbol, []).append(i)
+    if strange and not found:
+        raise AmbiguousError(f"{path.name}: {next(iter(strange.values()))}")
+    return found, list(strange)
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"left out: {', '.join(sorted(names)[:5])}, which are not symbols of a spot or linear market"]
+
+
+def by_symbol(table: Table, name: str, venue: str) -> tuple[dict[str, Mask], list[str]]:
+    """Return which rows belong to which symbol, in order of their names, and a note on the symbols left out.
 
     Raises
     ------
     AmbiguousError
-        A row names none, or what it names is not a symbol.
+        A row names none, or not one symbol is of a spot or linear market.
     """
     written, codes = table.symbols(name)
     if (codes < 0).any():
         row = int(table.rows[int(np.argmax(codes < 0))])
         raise AmbiguousError(f"{table.path}: row {row} names no symbol. Remove such rows, or name them.")
-    found: dict[str, Mask] = {}
-    for code, one in enumerate(written):
-        symbol = compact(one.split(" ")[0].replace("-", "").replace("_", ""))
-        found[symbol] = found.get(symbol, False) | (codes == code)
-    return dict(sorted(found.items()))
-
-
-def symbol_in_name(path: Path, words: str = "") -> str | None:
-    """Return the symbol with which an archive's name begins, such as `BTCUSDT-metrics-2024-01-01.zip`, or None.
-
-    Parameters
-    ----------
-    path : Path
-    words : str
-        What the name must go on with, such as 'aggTrades|trades'; anything if empty.
-    """
-    found = re.match(rf"([A-Z0-9]{{4,30}})-(?:{words})-\d{{4}}" if words else r"([A-Z0-9]{2,30})-", path.name)
-    return found[1] if found else None
+    found, strange = _of_names(table.path, written, venue)
+    return {str(symbol): np.isin(codes, at) for symbol, at in sorted(found.items(), key=str)}, _left_out(strange)

@@ -39,10 +39,10 @@ from virtuoso.venues.files.table import (
     first_lines,
     garbled_rows,
     of_first_lines,
-    symbol_in_name,
     tables,
 )
 from virtuoso.venues.files.timestamps import NUMBER_TEXT
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import Counted, RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
@@ -117,7 +117,7 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
     times = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     columns, notes = _columns(table)
-    symbols = table.symbols("symbol") if "symbol" in table else ([_symbol(table.path)], np.zeros(len(table), np.int64))
+    symbols = table.symbols("symbol") if "symbol" in table else ([symbol_of(table.path, options.venue)], np.zeros(len(table), np.int64))
     if "maker" in table and selection.see(columns["id"].values, symbols[1]):
         if options.kind == AUTO:
             raise UnreadableFileError(
@@ -135,6 +135,7 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
         symbols,
         ~garbled,
         rejected=table.rejected(garbled, "not_a_number"),
+        venue=options.venue,
         received_at=received,
         notes=notes,
     )
@@ -181,9 +182,6 @@ def _counts(table: Table) -> Column:
     single = last.values - first.values + 1.0
     return Column(np.where((single >= 1.0) & (first.values >= 0.0), single, np.nan), first.garbled | last.garbled)
 
-
-def _symbol(path: Path) -> str | None:
-    return symbol_in_name(path, "aggTrades|trades")
 
 
 class _Selection:
