@@ -37,7 +37,7 @@ _INVERSE_BY_USD: dict[
     str, tuple[str, ...]
 ] = {  # exchanges whose contracts in USD are inverse, and their quotes that only end like it
     "binance": ("FDUSD", "BUSD", "TUSD"),
-    **{name: () for name in ("bybit", "bitmex", "okx", "okex", "deribit", "htx", "huobi", "bitget", "gate", "phemex")},
+    **dict.fromkeys(("bybit", "bitmex", "okx", "okex", "deribit", "htx", "huobi", "bitget", "gate", "phemex"), ()),
 }
 _SPOT_BY_DASH = ("okx", "okex", "coinbase")
 _PLAIN = re.compile(r"[A-Z0-9]{2,30}")
@@ -222,8 +222,8 @@ _SCHEMES: _Schemes = (
         _of_pair,
     ),
     (re.compile(rf"(?P<pair>[A-Z0-9]{{3,30}}?)[_ -](?P<ending>{_PERPETUAL})(?:\.[A-Z0-9]+)?"), _joined),
-    (re.compile(rf"(?P<pair>[A-Z0-9]{{3,30}}?)(?P<ending>PERP)"), _joined),
-    (re.compile(rf"(?P<pair>[A-Z0-9]{{3,30}}?)\.(?P<ending>P)"), _joined),
+    (re.compile(r"(?P<pair>[A-Z0-9]{3,30}?)(?P<ending>PERP)"), _joined),
+    (re.compile(r"(?P<pair>[A-Z0-9]{3,30}?)\.(?P<ending>P)"), _joined),
     (
         re.compile(rf"(?P<pair>[A-Z0-9]{{3,30}}?)[_ -](?P<ending>{_DAY}|{_WRITTEN_DAY}|(?:{_QUARTERS})(?: \d+)?)"),
         _joined,

@@ -21,9 +21,9 @@ from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.errors import AmbiguousError, did_you_mean
 from virtuoso.types import Mask, Times
 from virtuoso.venues.files.bars import RawBars
-from virtuoso.venues.naming import is_other_exchange, lengths_in, read_name
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.naming import is_other_exchange, lengths_in, read_name
 from virtuoso.venues.raw_events import RawEvents
 
 ENOUGH_SPACINGS = 20

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
-from virtuoso.errors import AmbiguousError, ConfigError, DataError, NoDataError, UnknownContentError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NoDataError, UnknownContentError, did_you_mean
 from virtuoso.ingest import validate_bars
 from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
 from virtuoso.ingest.report import FileReport, ImportReport

@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 from virtuoso.account import markets
 from virtuoso.venues.files.bar_columns import CLOCK, PRICES, TICKS, recognise, why_no_bars
-from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, is_header, plain_name, unique
+from virtuoso.venues.naming import symbol_of
 
 KLINE_COLUMNS = (
     "open_time",

@@ -24,10 +24,10 @@ from virtuoso.types import Array, Mask
 from virtuoso.venues.files.bar_columns import CLOCK, NUMBERS, PRICES, TICKS
 from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, shape_of
 from virtuoso.venues.files.file_io import Head
-from virtuoso.venues.naming import is_other_exchange
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, plain_name, tables, trimmed
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
+from virtuoso.venues.naming import is_other_exchange
 
 BARS = "bars"
 _OPEN = -1
@@ -127,9 +127,7 @@ def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> 
         yield _raw(table, named, shapes[-1], options, now_ms)
 
 
-def _raw(
-    table: Table, named: Mapping[str, str], shape: Shape, options: ImportOptions, now_ms: int
-) -> RawBars:
+def _raw(table: Table, named: Mapping[str, str], shape: Shape, options: ImportOptions, now_ms: int) -> RawBars:
     stamped_at_close = "open_time" not in named
 
     def times_of(meaning: str) -> FileTimes:
@@ -214,9 +212,7 @@ def _reject_other_venues(table: Table, named: Mapping[str, str], venues: set[str
         )
 
 
-def _symbols(
-    table: Table, named: Mapping[str, str], shape: Shape
-) -> tuple[tuple[str, ...] | None, NDArray[np.int64]]:
+def _symbols(table: Table, named: Mapping[str, str], shape: Shape) -> tuple[tuple[str, ...] | None, NDArray[np.int64]]:
     """Symbols of the rows: their names, and the position of each row's."""
     if "symbol" not in named:
         return (shape.symbol,) if shape.symbol else None, np.zeros(len(table), dtype=np.int64)

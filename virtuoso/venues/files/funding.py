@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,7 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     polls.reject_none(path)
 
 
-def _funding(
-    table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted, polls: _Polls
-) -> list[RawEvents]:
+def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted, polls: _Polls) -> list[RawEvents]:
     names = table.names
     hours = _hours(table, _first(HOURS, names))
     times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
