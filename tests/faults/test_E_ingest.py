@@ -202,16 +202,29 @@ class TestTimesThatCouldMeanAnything:
         assert report.stored == 100
         assert times_stored(lake) == minutes(100).tolist()
 
-    def test_E37_mixed_units_fail_the_file(self, lake, tmp_path):
+    def test_E37_mixed_units_are_read_row_by_row(self, lake, tmp_path):
         report = take(lake, tmp_path, [*ROWS[:3_000], *lines(minutes(N), bars(N), "us")[3_000:]])
-        assert report.status == "failed"
-        assert "2,000 x the time lies before 2009 or in the future" in report.error
-        assert not lake.instruments()
+        assert (report.status, report.stored) == ("imported", N)
+        assert "times: mixes milliseconds and microseconds, read row by row" in report.notes
+        assert times_stored(lake) == minutes(N).tolist()
 
-    def test_E37_mixed_text_fails_the_file(self, lake, tmp_path):
+    def test_E37_text_with_and_without_an_offset_is_read_where_the_zone_is_named(self, lake, tmp_path):
         stamps = np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s").tolist()
         stamps[50] += "Z"
         (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot", time_zone="UTC").files
+        assert report.stored == 100
+        assert times_stored(lake) == minutes(100).tolist()
+
+    def test_E37_a_text_that_lost_its_offset_is_the_fault_of_its_row(self, lake, tmp_path):
+        stamps = [f"{t}Z" for t in np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s")]
+        stamps[50] = stamps[50].removesuffix("Z")
+        (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot").files
+        assert (report.stored, report.refused) == (99, {"time_unreadable": 1})
+
+    def test_E37_text_of_which_half_lacks_an_offset_fails_the_file(self, lake, tmp_path):
+        stamps = np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s").tolist()
+        stamps[::2] = [f"{stamp}Z" for stamp in stamps[::2]]
+        (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot").files
         assert "Some times in 'date' carry an offset and some do not" in report.error
 
 

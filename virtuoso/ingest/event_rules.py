@@ -19,11 +19,12 @@ LONGEST_HOURS = 24.0
 SIDES = (-1, 0, 1)
 
 RULES = {
-    "broken_line": "the line has too few or too many fields",
+    "broken_line": "the line has too few or too many fields, or a stray quote",
     "not_json": "the line is no JSON",
     "field_missing": "a field that must be there is missing",
     "not_filled": "the order was not filled",
     "not_a_number": "a field is text where a number should be",
+    "id_unreadable": "the id is no whole number from 0 to 9223372036854775807",
     "time_unreadable": "the time is missing or cannot be read",
     "time_out_of_range": "the time lies before 2009 or in the future",
     "outage": "the open interest is zero or missing: an outage of the venue",

@@ -30,7 +30,7 @@ LARGEST_JUMP = 50.0
 NEIGHBOURS = 3
 
 RULES = {
-    "broken_line": "the line has too few or too many fields",
+    "broken_line": "the line has too few or too many fields, or a stray quote",
     "time_unreadable": "the time is missing or cannot be read",
     "not_a_number": "a field is text where a number should be",
     "not_finite": "a price or the volume is missing, NaN or infinite",

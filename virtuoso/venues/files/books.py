@@ -33,6 +33,7 @@ from virtuoso.venues.files.table import (
     in_whole_groups,
     of_first_lines,
     tables,
+    without_garbled,
 )
 from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, Counted, RawEvents
@@ -118,7 +119,7 @@ def _layout_of(fields: Fields) -> Layout | None:
 def _quotes(table: Table, sent: Times, venue: str) -> list[RawEvents]:
     columns = {"id": table.ids("id")}
     columns |= {name: table.numbers(name) for name in ("bid", "bid_size", "ask", "ask_size")}
-    garbled = garbled_rows(columns.values())
+    good, rejected = without_garbled(table, columns)
     return events_by_symbol(
         table,
         "ticker",
@@ -126,8 +127,8 @@ def _quotes(table: Table, sent: Times, venue: str) -> list[RawEvents]:
         sent,
         {name: column.values for name, column in columns.items()},
         ([symbol_of(table.path, venue)], np.zeros(len(table), dtype=np.int64)),
-        ~garbled,
-        rejected=table.rejected(garbled, "not_a_number"),
+        good,
+        rejected=rejected,
         venue=venue,
     )
 

@@ -167,16 +167,17 @@ class Table:
         return to_numbers(self.data[name])
 
     def ids(self, name: str) -> Column:
-        """Return a column of whole numbers; NO_ID throughout if some are something else, or there is no such column."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        """Return a column of whole numbers from 0 to 2^63 - 1, others garbled; NO_ID where nothing stands.
 
-        values = np.full(len(self), NO_ID, dtype=np.int64)
-        if name in self:
-            column = trimmed(self.data[name])
-            if pc.all(pc.match_substring_regex(column, INTEGER_TEXT)).as_py():
-                values = column.cast(pa.int64()).to_numpy()
-        return Column(values, np.zeros(len(self), dtype=bool))
+        It is NO_ID throughout where most of the first part are something else, such as words.
+        """
+        if name not in self:
+            return Column(np.full(len(self), NO_ID, dtype=np.int64), np.zeros(len(self), dtype=bool))
+        values, garbled = to_ids(self.data[name])
+        kind = self.known.setdefault(f"{name}: kind", "words" if 2 * garbled.sum() > len(self) else "numbers")
+        if kind == "words":
+            return Column(np.full(len(self), NO_ID, dtype=np.int64), np.zeros(len(self), dtype=bool))
+        return Column(values, garbled)
 
     def words(self, name: str, meaning: Mapping[str, int]) -> Column:
         """Return a column of words as numbers, whatever their case; 0 where nothing stands."""
@@ -191,7 +192,7 @@ class Table:
 
     def times(self, name: str, options: ImportOptions, now_ms: int, zone: str | None = None) -> FileTimes:
         """Return a column of times; those without an offset are in `zone` where the source is known to write it."""
-        return read_times(self.data[name], name, options.time_unit, zone or options.time_zone, now_ms)
+        return read_times(self.data[name], name, options.time_unit, zone or options.time_zone, now_ms, self.known)
 
     def symbols(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
         """Return the symbols of a column as the file writes them, and each row's position among them; -1 for none."""
@@ -480,7 +481,7 @@ def to_numbers(column: Any) -> Column:
             return Column(column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64), nothing)
         except pa.ArrowException:
             return Column(np.full(len(column), np.nan), ~nothing)
-    try:  # nearly always every value is a number
+    try:  # nearly always every value is a number; one that no float holds is infinite
         return Column(column.cast(pa.float64()).to_numpy().astype(np.float64), nothing)
     except pa.ArrowInvalid:
         text = trimmed(column)
@@ -488,6 +489,34 @@ def to_numbers(column: Any) -> Column:
     values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
     known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
     return Column(values.astype(np.float64), ~known.astype(bool))
+
+
+def to_ids(column: Any) -> Column:
+    """Return a column as whole numbers, NO_ID where nothing stands; what is none from 0 to 2^63 - 1 is garbled."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):  # whole numbers with gaps, as pandas writes them
+        floats = column.cast(pa.float64()).to_numpy()
+        whole = (floats >= 0) & (floats < 2.0**53) & (floats == np.floor(floats))
+        return Column(np.where(whole, floats, NO_ID).astype(np.int64), ~whole & ~np.isnan(floats))
+    text = trimmed(column)
+    fits = pc.match_substring_regex(text, INTEGER_TEXT)
+    values = pc.if_else(fits, text, "0").cast(pa.uint64()).to_numpy()
+    known = fits.to_numpy().astype(bool) & (values <= np.iinfo(np.int64).max)
+    nothing = pc.match_substring_regex(text, _NO_VALUE).to_numpy().astype(bool)
+    return Column(np.where(known, values, NO_ID).astype(np.int64), ~known & ~nothing)
+
+
+def without_garbled(table: Table, columns: Mapping[str, Column]) -> tuple[Mask, list[Rejected]]:
+    """Return which rows are good in all columns, and the others, each with the reason."""
+    answer = np.ones(len(table), dtype=bool)
+    rejected: list[Rejected] = []
+    for name, column in columns.items():
+        if column.garbled.any():
+            rejected += table.rejected(answer & column.garbled, "id_unreadable" if name == "id" else "not_a_number")
+            answer &= ~column.garbled
+    return answer, rejected
 
 
 def garbled_rows(columns: Iterable[Column]) -> Mask:

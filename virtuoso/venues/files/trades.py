@@ -45,10 +45,10 @@ from virtuoso.venues.files.table import (
     Table,
     events_by_symbol,
     first_lines,
-    garbled_rows,
     of_first_lines,
     tables,
     trimmed,
+    without_garbled,
 )
 from virtuoso.venues.files.timestamps import NUMBER_TEXT
 from virtuoso.venues.naming import symbol_of
@@ -149,7 +149,7 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
                 "them they would give wrong volumes. Pass --kind trades if that is what you want."
             )
         notes.append("a selection of trades: volumes, counts and bars made of it are too small")
-    garbled = garbled_rows(columns.values())
+    good, rejected = without_garbled(table, columns)
     return events_by_symbol(
         table,
         "trades",
@@ -157,8 +157,8 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
         times,
         {name: column.values for name, column in columns.items()},
         symbols,
-        ~garbled,
-        rejected=table.rejected(garbled, "not_a_number"),
+        good,
+        rejected=rejected,
         venue=options.venue,
         received_at=received,
         notes=notes,
