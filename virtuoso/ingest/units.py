@@ -1,7 +1,6 @@
-"""What volumes count, judged over a file: quote volume over volume is the mean price of a bar, so it lies within its
-low and high.
+"""What volumes count, judged over a file: quote volume over volume is the mean price of a bar.
 
-Where it does not, to the digits that are printed, in more than one bar in a hundred, the volume counts something else:
+So it lies within its low and high. Where it does not, to the digits that are printed, in more than one bar in a hundred, the volume counts something else:
 contracts, lots, quote currency. Bars without a trade say nothing.
 """
 
@@ -80,17 +79,20 @@ class Units:
     def _unit(self) -> str:
         """Name the unit that explains most of the bars."""
         ratio, close = (np.array(values) for values in zip(*self._examples, strict=True))
-        size, inverse = ratio / close, ratio * close
-        if _is_constant(ratio) and abs(np.median(ratio) - 1) < _SAME_RATIO:
+        unit, values = min(
+            (("size", ratio / close), ("quote", ratio), ("inverse", ratio * close)), key=lambda one: _spread(one[1])
+        )
+        middle = float(np.median(values))
+        if _spread(values) > 2 * _SAME_RATIO:
+            return f"bars cost {_round(float(np.median(ratio / close)))} times their close"
+        if unit == "quote" and abs(middle - 1) < _SAME_RATIO:
             return "the volume seems to be in quote currency"
-        if _is_constant(inverse) and abs(np.median(inverse) - 1) < _SAME_RATIO:
+        if unit == "inverse" and abs(middle - 1) < _SAME_RATIO:
             return "volume and quote volume seem to be exchanged"
-        if _is_constant(size):
-            what = "lots" if np.median(size) > 1 else "contracts"
-            return f"the volume seems to count {what} of {_round(np.median(size))} coins"
-        if _is_constant(inverse):
-            return f"the volume seems to count inverse contracts of {_round(np.median(inverse))} in quote currency"
-        return f"bars cost {_round(np.median(size))} times their close"
+        if unit == "inverse":
+            return f"the volume seems to count inverse contracts of {_round(middle)} in quote currency"
+        what = "lots" if middle > 1 else "contracts"
+        return f"the volume seems to count {what} of {_round(middle)} coins"
 
 
 def within(rows: Rows, volume: Array, quote: Array) -> Mask:
@@ -115,9 +117,10 @@ def _half_digit(values: Array) -> float:
     return float(0.5 * 10.0**-_MOST_DECIMALS)
 
 
-def _is_constant(values: Array) -> bool:
+def _spread(values: Array) -> float:
+    """Distance of the lower and the upper fifth of some ratios, in units of the middle one."""
     low, middle, high = np.percentile(values, (20, 50, 80))
-    return bool(high - low <= 2 * _SAME_RATIO * middle)
+    return float((high - low) / middle)
 
 
 def _round(value: float) -> str:

@@ -60,6 +60,7 @@ TICKS = ("ticks", "tickvol", "tick_volume")
 _OKX = {"vol": ("vol",), "ccy": ("volccy", "vol_ccy"), "quote": ("volccyquote", "vol_ccy_quote", "vol_quote")}
 _CURRENCIES = "|".join(sorted({*QUOTES.split("|"), "USDS", "DAI", "KRW", "AUD", "CAD", "CHF", "UST", "USDE"}, key=len))
 _VOLUME_OF = re.compile(r"(?i)(?:volume|vol)[ _(]+([a-z0-9]{2,12})\)?|([a-z0-9]{2,12})[ _](?:volume|vol)")
+_SHOWN = {"time": "the time"}
 _ALIASES = {"time": "open_time", "amount": "quote_volume", "count": "trades"}
 
 
@@ -186,14 +187,18 @@ def _of_contracts(plain: Mapping[str, str], found: Mapping[str, str], venue: str
 
 def why_no_bars(named: Mapping[str, str], names: Sequence[str], no_volume: bool = False) -> str:
     """Return why a table with these columns does not hold bars; empty if it may."""
-    missing = [name for name in PRICES if name not in named]
-    if "open_time" not in named and "close_time" not in named:
-        missing.append("the time")
+    missing = missing_columns(named, names, no_volume)
     listed = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:8])
-    there = f"among {listed}{', …' if len(names) > 8 else ''}"
-    if missing:
-        volume = ["volume"] if not any(name in named for name in VOLUMES) and len(missing) < len(PRICES) else []
-        return f"no column for {', '.join([*missing, *volume])} {there}"
-    if no_volume or any(name in named for name in VOLUMES) or any(plain_name(name) in TICKS for name in names):
-        return ""
-    return f"no column for volume {there}"
+    shown = ", ".join(_SHOWN.get(name, name) for name in missing)
+    return f"no column for {shown} among {listed}{', …' if len(names) > 8 else ''}" if missing else ""
+
+
+def missing_columns(named: Mapping[str, str], names: Sequence[str], no_volume: bool = False) -> list[str]:
+    """Return which columns a table of bars still needs, under our names."""
+    missing = [name for name in PRICES if name not in named]
+    counted = any(name in named for name in VOLUMES) or any(plain_name(name) in TICKS for name in names)
+    if not (no_volume or counted):
+        missing.append("volume")
+    if "open_time" not in named and "close_time" not in named:
+        missing.append("time")
+    return missing

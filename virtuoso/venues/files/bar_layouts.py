@@ -16,15 +16,25 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from virtuoso.account import markets
-from virtuoso.venues.files.bar_columns import CLOCK, PRICES, TICKS, recognise, why_no_bars
+from virtuoso.errors import AmbiguousError
+from virtuoso.venues.files.bar_columns import (
+    CLOCK,
+    PRICES,
+    SPELLINGS,
+    TICKS,
+    missing_columns,
+    recognise,
+    why_no_bars,
+)
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, is_header, plain_name, unique
-from virtuoso.venues.naming import symbol_of
+from virtuoso.venues.naming import stem_of, symbol_of
 
 KLINE_COLUMNS = (
     "open_time",
@@ -74,8 +84,21 @@ class Shape(NamedTuple):
     quote_alone: bool = False
 
 
+_OTHER_KIND = re.compile(r"(?i)-(funding_rate|mark|index|premiumindex)$|premiumIndexKlines|BVOLIndex")
+"""Names of files that look like bars of trades and are none: freqtrade's, and archives of Binance."""
+
+
 def layout_of(lines: Sequence[Fields], path: Path, options: ImportOptions) -> Layout | str:
-    """Return how the columns are named, or why it is no table of bars."""
+    """Return how the columns are named, or why it is no table of bars.
+
+    Raises
+    ------
+    AmbiguousError
+        It holds bars, and does not say what their volume is.
+    """
+    other = _OTHER_KIND.search(stem_of(path)) or _OTHER_KIND.search(str(path.parent))
+    if other:
+        return f"by its name it is about something else than trades ({other[0].strip('-')})"
     if _is_yfinance(lines):
         tickers = set(lines[1][1:]) - {""}
         if len(tickers) != 1:
@@ -116,7 +139,25 @@ def _checked(layout: Layout, path: Path, options: ImportOptions) -> Layout | str
     named = named_columns(layout.names, path, options)
     wanted = {*named.values(), *(name for name in layout.names if plain_name(name) in (CLOCK, *TICKS))}
     reason = why_no_bars(named, layout.names, options.no_volume)
-    return reason or layout._replace(wanted=tuple(name for name in layout.names if name in wanted))
+    if reason:
+        missing = missing_columns(named, layout.names, options.no_volume)
+        said = f"{reason}. {_remedy(missing, path, options)}"
+        if missing == ["volume"]:  # bars beyond doubt
+            raise AmbiguousError(f"{path.name}: {said}")
+        return said
+    return layout._replace(wanted=tuple(name for name in layout.names if name in wanted))
+
+
+def _remedy(missing: Sequence[str], path: Path, options: ImportOptions) -> str:
+    """The command that settles which columns are meant, as far as it was given, and completed."""
+    given = [("--venue", options.venue), ("--symbol", options.symbol), ("-i", options.timeframe)]
+    given += [("--time-zone", options.time_zone), ("--time-format", options.time_format)]
+    said = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given if value)
+    columns = [f"{name}={shlex.quote(column)}" for name, column in options.columns] + [f'{name}="…"' for name in missing]
+    command = f"virtuoso data import {shlex.quote(str(path))} {said} --columns {','.join(columns)}"
+    known = f"Names that are known: time, {', '.join(name for name in SPELLINGS if name != 'open_time')}"
+    alone = ", or --no-volume" if missing == ["volume"] else ""
+    return f"{known}. Say which column is which: {command}{alone}"
 
 
 def _is_yfinance(lines: Sequence[Fields]) -> bool:

@@ -26,7 +26,7 @@ from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, s
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, plain_name, tables, trimmed
-from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
+from virtuoso.venues.files.timestamps import NO_TIME, FileTimes
 from virtuoso.venues.naming import is_other_exchange
 
 BARS = "bars"
@@ -169,7 +169,7 @@ def _day_and_clock(
     if not pc.any(pc.match_substring_regex(said, r"^\d{1,2}:\d{2}")).as_py():
         return None
     both = pc.binary_join_element_wise(trimmed(table.data[day]), said, " ")
-    return read_times(both, f"{day} {clock}", options.time_unit, options.time_zone or shape.zone, now_ms)
+    return table.times_of(both, f"{day} {clock}", options, now_ms, options.time_zone or shape.zone)
 
 
 def _volumes(

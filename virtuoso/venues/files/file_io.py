@@ -6,9 +6,11 @@ of any size, however well it was packed, passes through in pieces.
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import hashlib
+import lzma
 import re
 import stat
 import zipfile
@@ -19,7 +21,15 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from virtuoso.errors import UnreadableFileError, VirtuosoError
 
-SUFFIXES = (".zip", ".csv", ".csv.gz", ".parquet", ".pq")
+TEXTS = (".csv", ".tsv", ".txt")
+PACKS = ("", ".gz", ".bz2", ".xz", ".zst")
+PARQUETS = (".parquet", ".pq")
+FEATHERS = (".feather", ".arrow")
+SUFFIXES = (
+    *(".zip", *PARQUETS, *FEATHERS),
+    *(kind + pack for kind in (*TEXTS, ".json") for pack in PACKS),
+)
+READABLE = ".csv, .tsv, .txt and .json, as they are or as .gz, .bz2, .xz and .zst; .zip, .parquet and .feather"
 CHECKSUM = ".CHECKSUM"
 LARGEST_BYTES = 4 << 30
 WHOLE_BYTES = 24 << 20
@@ -41,7 +51,17 @@ def is_table(path: Path) -> bool:
 
 def is_parquet(path: Path) -> bool:
     """Whether the file's name is that of a Parquet file."""
-    return path.name.lower().endswith((".parquet", ".pq"))
+    return path.name.lower().endswith(PARQUETS)
+
+
+def is_feather(path: Path) -> bool:
+    """Whether the file's name is that of a Feather file."""
+    return path.name.lower().endswith(FEATHERS)
+
+
+def is_json(path: Path) -> bool:
+    """Whether the file's name is that of a file of JSON."""
+    return path.name.lower().endswith(tuple(".json" + pack for pack in PACKS))
 
 
 class Bytes(Protocol):
@@ -60,7 +80,7 @@ class Head(NamedTuple):
     text : bytes
         First bytes, unpacked.
     columns : tuple of str
-        Of a Parquet file, as it names them.
+        Of a Parquet or Feather file, as it names them.
     """
 
     path: Path
@@ -82,6 +102,11 @@ def head_of(path: Path) -> Head:
             import pyarrow.parquet as pq
 
             return Head(path, columns=tuple(pq.read_schema(path).names))
+        if is_feather(path):
+            import pyarrow as pa
+
+            with pa.memory_map(str(path)) as source:
+                return Head(path, columns=tuple(pa.ipc.open_file(source).schema.names))
         with unpacked(path) as stream:
             return Head(path, _first_bytes(stream))
 
@@ -202,6 +227,13 @@ def unpacked(path: Path) -> Iterator[Bytes]:
             raw = opened.enter_context(path.open("rb"))
             _reject_plain(path, raw)
             stream = opened.enter_context(gzip.GzipFile(fileobj=raw))
+        elif name.endswith((".bz2", ".xz")):
+            opener: Any = bz2.BZ2File if name.endswith(".bz2") else lzma.LZMAFile
+            stream = opened.enter_context(opener(path))
+        elif name.endswith(".zst"):
+            import pyarrow as pa
+
+            stream = opened.enter_context(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
         else:
             stream = opened.enter_context(path.open("rb"))
         yield _Text(path, stream)
@@ -219,7 +251,7 @@ def _the_csv(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Return the one CSV of a zip; what a Mac adds beside it is not counted."""
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     members = [m for m in members if not PurePosixPath(m.filename).name.startswith(".")]
-    if len(members) != 1 or not members[0].filename.lower().endswith(".csv"):
+    if len(members) != 1 or not members[0].filename.lower().endswith(TEXTS):
         found = ", ".join(m.filename for m in members[:5]) or "nothing"
         raise UnreadableFileError(f"{path} should hold one CSV, holds {found}. Unpack it first.")
     if members[0].flag_bits & _ENCRYPTED:

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from virtuoso.account import markets
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.types import Times
+from virtuoso.venues.files.bar_columns import PRICES, recognise
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import AUTO, DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -166,6 +167,8 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
+    if set(PRICES) <= recognise(lines[0]).keys():
+        return "it holds bars"
     return of_first_lines(lines, _layout_of)
 
 
