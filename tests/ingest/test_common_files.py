@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tests.archives import JANUARY, MINUTE, bars, env, minutes
+from tests.archives import MINUTE, bars, env, minutes
 from virtuoso.ingest.importer import import_paths
 from virtuoso.lake.lake import Lake
 
@@ -78,8 +78,7 @@ class TestCryptoDataDownload:
         return found
 
     HEADER = (
-        "https://www.CryptoDataDownload.com\n"
-        "unix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount"
+        "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount"
     )
 
     @pytest.mark.parametrize("unit", [1, 1000], ids=["ms", "s"])
@@ -268,7 +267,9 @@ class TestTradingView:
     """Exports of charts, often without volume, and with indicators beside the prices."""
 
     def test_without_volume_says_so(self, lake, tmp_path):
-        path = write(tmp_path / "BINANCE_BTCUSDT, 60.csv", rows(*PRICES, times=HOURS // 1000), header="time,open,high,low,close")
+        path = write(
+            tmp_path / "BINANCE_BTCUSDT, 60.csv", rows(*PRICES, times=HOURS // 1000), header="time,open,high,low,close"
+        )
         report = take(lake, path)
         assert "no column for volume" in report.error
         assert report.error.endswith('--venue binance-spot --columns volume="…", or --no-volume')
@@ -277,15 +278,19 @@ class TestTradingView:
     def test_with_indicators(self, lake, tmp_path):
         header = "time,open,high,low,close,Volume,Volume MA,Plot"
         lines = [[*line, "1", "2"] for line in rows(*PRICES, "volume", times=HOURS // 1000)]
-        check(lake, take(lake, write(tmp_path / "BINANCE_BTCUSDT.P, 60.csv", lines, header=header), venue="binance-usdm"))
+        check(
+            lake, take(lake, write(tmp_path / "BINANCE_BTCUSDT.P, 60.csv", lines, header=header), venue="binance-usdm")
+        )
 
     def test_of_the_perpetual_is_not_spot(self, lake, tmp_path):
-        path = write(tmp_path / "BINANCE_BTCUSDT.P, 60.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,v")
+        path = write(
+            tmp_path / "BINANCE_BTCUSDT.P, 60.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,v"
+        )
         assert "is a linear perpetual contract by its name" in take(lake, path).error
 
 
 class TestOkx:
-    """Of a swap `vol` counts contracts and `volCcy` coins; of a pair `vol` counts coins. `confirm` tells closed bars."""
+    """Of a swap `vol` counts contracts and `volCcy` coins; of a pair `vol` does. `confirm` tells them apart."""
 
     HEADER = "ts,o,h,l,c,vol,volCcy,volCcyQuote,confirm"
 
@@ -318,7 +323,9 @@ class TestOkx:
 class TestUnclosedBars:
     """A row that says of itself that it had not closed is left out."""
 
-    @pytest.mark.parametrize(("name", "no"), [("confirm", "0"), ("is_closed", "false"), ("complete", "False"), ("x", "0")])
+    @pytest.mark.parametrize(
+        ("name", "no"), [("confirm", "0"), ("is_closed", "false"), ("complete", "False"), ("x", "0")]
+    )
     def test_is_forming(self, lake, tmp_path, name, no):
         yes = {"0": "1", "false": "true", "False": "True"}[no]
         lines = [[*line, yes if i != 4 else no] for i, line in enumerate(rows(*PRICES, "volume"))]
@@ -405,7 +412,9 @@ class TestParquetOfEveryKind:
 
     def test_of_an_index(self, lake, tmp_path):
         index = pd.to_datetime(HOURS, unit="ms", utc=True)
-        pd.DataFrame({name: MADE[name] for name in (*PRICES, "volume")}, index=index).to_parquet(tmp_path / "BTCUSDT.pq")
+        pd.DataFrame({name: MADE[name] for name in (*PRICES, "volume")}, index=index).to_parquet(
+            tmp_path / "BTCUSDT.pq"
+        )
         check(lake, take(lake, tmp_path / "BTCUSDT.pq"))
 
 

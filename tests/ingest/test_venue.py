@@ -9,13 +9,17 @@ from virtuoso.ingest.venue import venue_of
 class TestAVenueToken:
     """Names its market, or the caller does once; the lake remembers."""
 
-    @pytest.mark.parametrize("said", ["binance-usdm", "kraken-spot", "okx-swap", "simulated", "hyperliquid", "new-perp"])
+    @pytest.mark.parametrize(
+        "said", ["binance-usdm", "kraken-spot", "okx-swap", "simulated", "hyperliquid", "new-perp"]
+    )
     def test_with_a_market_is_taken_as_it_is(self, said):
         assert venue_of(said, None, ()) == (said, "")
 
     @pytest.mark.parametrize("said", ["kraken", "bitfinex", "binance", "newborn"])
     def test_without_one_needs_it(self, said):
-        with pytest.raises(AmbiguousError, match=f"'{said}' does not say its market.*Pass --market spot or --market lin"):
+        with pytest.raises(
+            AmbiguousError, match=f"'{said}' does not say its market.*Pass --market spot or --market lin"
+        ):
             venue_of(said, None, ())
 
     @pytest.mark.parametrize("market", ["spot", "linear"])

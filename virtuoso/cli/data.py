@@ -91,7 +91,7 @@ def _columns(said: Iterable[str]) -> dict[str, str]:
     for part in (part for one in said for part in one.split(",") if part.strip()):
         name, mark, column = part.partition("=")
         if not mark:
-            raise ConfigError(f"--columns {part} is no NAME=COLUMN. Try --columns time=unix,volume=\"Volume BTC\".")
+            raise ConfigError(f'--columns {part} is no NAME=COLUMN. Try --columns time=unix,volume="Volume BTC".')
         found[name.strip()] = column.strip().strip("\"'")
     return found
 

@@ -56,9 +56,9 @@ class Settlements:
         """
         if self._wrong > MOST_WRONG * self._seen:
             raise AmbiguousError(
-                f"{name}: {self._wrong:,} of {self._seen:,} rates, such as that of {iso(self._example)}, come less than "
-                "an hour after another or off the whole hour: they are polls of a coming rate, not settlements, and each "
-                "would be paid. Nothing was stored. Import the settled rates, such as Binance's fundingRate archives, or "
-                "a table whose column next_funding_time says which settlement each poll is about; if hours are right and "
-                "minutes are not, pass the right --time-zone."
+                f"{name}: {self._wrong:,} of {self._seen:,} rates, such as that of {iso(self._example)}, come less "
+                "than an hour after another or off the whole hour: they are polls of a coming rate, not settlements, "
+                "and each would be paid. Nothing was stored. Import the settled rates, such as Binance's fundingRate "
+                "archives, or a table whose column next_funding_time says which settlement each poll is about; if "
+                "hours are right and minutes are not, pass the right --time-zone."
             )

@@ -1,7 +1,7 @@
 """What volumes count, judged over a file: quote volume over volume is the mean price of a bar.
 
-So it lies within its low and high. Where it does not, to the digits that are printed, in more than one bar in a hundred, the volume counts something else:
-contracts, lots, quote currency. Bars without a trade say nothing.
+So it lies within its low and high. Where it does not, to the digits that are printed, in more than one bar in a
+hundred, the volume counts something else: contracts, lots, quote currency. Bars without a trade say nothing.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class Units:
         """
         if self.outside > MOST_OUTSIDE * self.judged:
             raise AmbiguousError(
-                f"{name}: in {self.outside:,} of {self.judged:,} bars quote volume over volume lies outside low and high, "
-                f"so one of them counts something else: {self._unit()}. Nothing was stored. Say which columns count "
-                'coins and quote currency, such as --columns volume="…",quote_volume="…"; --no-volume stores the prices '
-                "alone."
+                f"{name}: in {self.outside:,} of {self.judged:,} bars quote volume over volume lies outside low and "
+                f"high, so one of them counts something else: {self._unit()}. Nothing was stored. Say which columns "
+                'count coins and quote currency, such as --columns volume="…",quote_volume="…"; --no-volume stores the '
+                "prices alone."
             )
 
     def _unit(self) -> str:

@@ -40,7 +40,7 @@ def venue_of(said: str | None, market: str | None, stored: Collection[str]) -> t
     Instrument(said, "BTCUSDT")  # says now if it is no venue
     if refused := markets.why_refused(said):
         raise AmbiguousError(
-            f"{said} trades {refused}. Virtuoso trades spot and linear perpetual contracts; nothing of it can be stored."
+            f"{said} trades {refused}. Virtuoso trades spot and linear perpetual contracts; nothing of it is stored."
         )
     named = markets.named_market(said)
     if named and market and named != market:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from virtuoso.account import markets
@@ -137,7 +138,7 @@ def is_other_exchange(named: str, venue: str) -> bool:
 
 def _of_folders(path: Path) -> tuple[Market, str] | None:
     parts = [part.lower() for part in path.parts[:-1]]
-    pairs = zip(parts, parts[1:], strict=False)
+    pairs = pairwise(parts)
     return next((_FOLDERS[pair] for pair in pairs if pair in _FOLDERS), None)
 
 

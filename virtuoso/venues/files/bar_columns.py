@@ -1,7 +1,7 @@
 """Which column of a table of bars means what, and what it counts, in the spellings of exchanges and their users.
 
-A name is believed for what it says: `volCcy` of a swap is in the coin and its `vol` counts contracts; `Volume USD` is in
-dollars and never base volume, whether or not another column is; `confirm` says whether a bar had closed. What a name
+A name is believed for what it says: `volCcy` of a swap is in the coin and its `vol` counts contracts; `Volume USD` is
+in dollars and never base volume, whether or not another column is; `confirm` says whether a bar had closed. What a name
 does not say is settled by the caller (`--columns`), or judged over the file (ingest/units.py).
 """
 
@@ -179,8 +179,8 @@ def _of_contracts(plain: Mapping[str, str], found: Mapping[str, str], venue: str
         answer |= {"quote_volume": ccy} if spot else {"volume": ccy}
     elif is_okx and not spot and vol is not None and answer.get("volume") == vol and "open" in found:
         raise AmbiguousError(
-            f"The column {vol!r} of OKX counts contracts of a swap, not coins, and no column volCcy counts those. Get the "
-            'file with volCcy, or say which column counts coins: --columns volume="…".'
+            f"The column {vol!r} of OKX counts contracts of a swap, not coins, and no column volCcy counts those. Get "
+            'the file with volCcy, or say which column counts coins: --columns volume="…".'
         )
     return answer
 

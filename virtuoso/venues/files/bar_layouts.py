@@ -57,7 +57,9 @@ _KRAKEN_ANSWER = ("open_time", *PRICES, "vwap", "volume", "trades")
 _BYBIT = ("open_time", *PRICES, "volume", "quote_volume")
 _OKX = ("open_time", *PRICES, "vol", "volccy", "volccyquote", "confirm")
 _METATRADER = ("date", "time", *PRICES, "ticks")
-_ORDERS = {  # of the four prices behind the time, with where high and low stand among them
+_ORDERS: dict[
+    tuple[str, ...], tuple[int, int]
+] = {  # of the four prices behind the time, with where high and low stand among them
     PRICES: (1, 2),
     ("open", "close", "high", "low"): (2, 3),
     ("low", "high", "open", "close"): (1, 0),
@@ -153,7 +155,9 @@ def _remedy(missing: Sequence[str], path: Path, options: ImportOptions) -> str:
     given = [("--venue", options.venue), ("--symbol", options.symbol), ("-i", options.timeframe)]
     given += [("--time-zone", options.time_zone), ("--time-format", options.time_format)]
     said = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given if value)
-    columns = [f"{name}={shlex.quote(column)}" for name, column in options.columns] + [f'{name}="…"' for name in missing]
+    columns = [f"{name}={shlex.quote(column)}" for name, column in options.columns] + [
+        f'{name}="…"' for name in missing
+    ]
     command = f"virtuoso data import {shlex.quote(str(path))} {said} --columns {','.join(columns)}"
     known = f"Names that are known: time, {', '.join(name for name in SPELLINGS if name != 'open_time')}"
     alone = ", or --no-volume" if missing == ["volume"] else ""

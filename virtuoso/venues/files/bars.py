@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from virtuoso.account.markets import EXCHANGES
 from virtuoso.errors import AmbiguousError
 from virtuoso.types import Array, Mask
-from virtuoso.venues.files.bar_columns import CLOCK, NUMBERS, PRICES, TICKS
+from virtuoso.venues.files.bar_columns import CLOCK, NUMBERS, PRICES, TICKS, recognise
 from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, shape_of
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
-from virtuoso.venues.files.table import Fields, Layout, Table, garbled_rows, plain_name, tables, trimmed
+from virtuoso.venues.files.table import Fields, Layout, Table, first_lines, garbled_rows, plain_name, tables, trimmed
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes
 from virtuoso.venues.naming import is_other_exchange
 
@@ -88,6 +88,12 @@ class RawBars:
 def recognises(head: Head) -> bool:
     """Whether it is worth a try: what is no table of bars, `read_bars` says with the reason."""
     return True
+
+
+def names_prices(head: Head) -> bool:
+    """Whether the header of a file names the prices of bars."""
+    lines = first_lines(head)
+    return bool(lines) and set(PRICES) <= recognise(lines[0]).keys()
 
 
 def read_bars(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawBars]:

@@ -209,6 +209,42 @@ def decoding(path: Path) -> Iterator[None]:
         raise UnreadableFileError(f"{path} is damaged ({said}). Nothing was stored. Download it again.") from error
 
 
+_STRANGE: tuple[tuple[bytes, str], ...] = (
+    (
+        rb"\s*<(!doctype|html|head|\?xml)",
+        "is a page of HTML or XML, as a server sends instead of a file. Download it again",
+    ),
+    (rb"version https://git-lfs", "is a pointer of Git LFS, not the file itself. Fetch it with git lfs pull"),
+    (
+        rb"/annex/objects/|\.\./\.git/annex",
+        "is a pointer of git-annex, not the file itself. Fetch it with git annex get",
+    ),
+    (rb"PK\x03\x04.{22,60}(\[Content_Types\]|_rels/|xl/)", "is a spreadsheet. Save its table as CSV"),
+    (rb"PK\x03\x04", "is a zip. Name it .zip"),
+    (rb"\x1f\x8b", "is gzipped. Name it .gz"),
+    (rb"BZh\d", "is packed with bzip2. Name it .bz2"),
+    (rb"\xfd7zXZ\x00", "is packed with xz. Name it .xz"),
+    (rb"\x28\xb5\x2f\xfd", "is packed with zstd. Name it .zst"),
+    (rb"PAR1", "is a Parquet file. Name it .parquet"),
+    (rb"ARROW1|FEA1", "is a Feather file. Name it .feather"),
+    (rb"SQLite format 3", "is a database of SQLite. Write its table as CSV"),
+    (rb"\x89HDF", "is an HDF5 file. Write its table as Parquet"),
+    (rb"\xd0\xcf\x11\xe0", "is a spreadsheet. Save its table as CSV"),
+    (rb"\x80[\x02-\x05]", "is a pickle, which may run code when it is read. Write its table as Parquet"),
+    (rb"\x93NUMPY", "is an array of NumPy without names of columns. Write it as a table with a header"),
+    (rb"7z\xbc\xaf|Rar!", "is packed in a way that is not read. Unpack it first"),
+    (rb"-----BEGIN PGP|Salted__", "is encrypted. Decrypt it first"),
+)
+"""Beginnings of files that are no text, whatever their names say, with what they are and what to do."""
+
+
+def _reject_strange(path: Path, beginning: bytes) -> None:
+    """Reject what begins as no text does."""
+    for form, said in _STRANGE:
+        if re.match(form, beginning, re.IGNORECASE | re.DOTALL):
+            raise UnreadableFileError(f"{path} {said}. Nothing was stored.")
+
+
 @contextmanager
 def unpacked(path: Path) -> Iterator[Bytes]:
     """Open what is in a gzipped file, or in the one CSV of a zip, or any other file as it is; text as UTF-8.
@@ -272,6 +308,8 @@ class _Text:
         """Return up to so many bytes, or somewhat more of UTF-16; none at the end."""
         while True:
             piece = self._stream.read1(size)
+            if self._n_bytes == 0:
+                _reject_strange(self._path, piece[:200])
             if self._n_bytes == 0 and piece.startswith(_UTF_16):
                 self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
             self._n_bytes += len(piece)

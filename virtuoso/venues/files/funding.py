@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ class _Wanted:
         self._found = False
 
     def rows(self, table: Table) -> tuple[dict[str | None, Mask], list[str]]:
-        """Return the rows of each symbol, of the wanted venue, and what is left out; some symbol where there is none."""
+        """Return the rows of each symbol, of the wanted venue, and a note; some symbol where there is none."""
         wanted = np.ones(len(table), dtype=bool)
         if "venue" in table:
             wanted = self._of_venue(table)
@@ -239,7 +240,7 @@ class _Polls:
             seen = [self._last[symbol], *seen] if symbol in self._last else seen
             passed = [
                 one
-                for one, following in zip(seen, seen[1:], strict=False)
+                for one, following in pairwise(seen)
                 if one[0] != following[0] and one[1] <= one[0] <= following[1] and one[0] - one[1] <= MOST_EARLY_MS
             ]
             if seen:
@@ -284,8 +285,9 @@ class _Polls:
         """
         if len(self._due) < self._polled and not self._settled:
             raise AmbiguousError(
-                f"{path.name} holds polls of a coming rate, and none within {MOST_EARLY_MS // UNIT_MS['m']} minutes of a "
-                "settlement that later ones show to have passed. Nothing was stored. Import the settled rates, such as "
+                f"{path.name} holds polls of a coming rate, and none within {MOST_EARLY_MS // UNIT_MS['m']} minutes of "
+                "a settlement that later ones show to have passed. Nothing was stored. Import the settled rates, such "
+                "as "
                 "Binance's fundingRate archives."
             )
 

@@ -45,12 +45,10 @@ def json_rows(path: object, stream: Bytes) -> Iterator[list[Any]]:
     del data
     while piece := stream.read(_PIECE):
         rest += piece
-        last = None
-        for last in _BETWEEN.finditer(rest):
-            pass
-        if last is not None:
-            yield _loads(b"[" + rest[: last.end()] + b"]")
-            rest = rest[last.end() :].lstrip().removeprefix(b",")
+        ends = [found.end() for found in _BETWEEN.finditer(rest)]
+        if ends:
+            yield _loads(b"[" + rest[: ends[-1]] + b"]")
+            rest = rest[ends[-1] :].lstrip().removeprefix(b",")
     yield _loads(b"[" + rest)
 
 

@@ -51,7 +51,7 @@ Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 NO_ID = -1
 _AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
-DELIMITERS = ",;\t"
+DELIMITERS = ("\t", ";", "|", ",")
 MOST_ROWS = 200_000
 """Rows of Parquet that make a part."""
 MOST_BROKEN = 200_000
@@ -250,7 +250,7 @@ def _split(text: str) -> list[_Line]:
     """Return the first lines of a text in which something stands."""
     found = []
     for place, said in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")):
-        mark = next((mark for mark in DELIMITERS if mark in said), DELIMITERS[0])
+        mark = max(DELIMITERS, key=said.count)  # of as many ones a comma is the last to be one: it may be in numbers
         if said.strip(mark + " \t"):
             fields = [field.strip().strip('"') for field in said.strip().split(mark)]
             found.append(_Line(place, said.strip(), fields, mark))

@@ -223,9 +223,9 @@ def _reject_other_units(table: Table, columns: Mapping[str, Column], options: Im
     if name is None:
         if markets.split(options.venue)[0] in ("okx", "okex") and markets.named_market(options.venue) == "linear":
             raise AmbiguousError(
-                f"{table.path.name}: the size of a trade of OKX's swaps counts contracts, not coins. Nothing was stored. "
-                "Multiply sizes by the size of a contract, and add a column quote_qty of price times size, which shows "
-                "that they are coins."
+                f"{table.path.name}: the size of a trade of OKX's swaps counts contracts, not coins. Nothing was "
+                "stored. Multiply sizes by the size of a contract, and add a column quote_qty of price times size, "
+                "which shows that they are coins."
             )
         return
     said, price, size = table.numbers(name).values, columns["price"].values, columns["size"].values
@@ -233,7 +233,9 @@ def _reject_other_units(table: Table, columns: Mapping[str, Column], options: Im
     if known.sum() < _FEW:
         return
     share, value = (said / (price * size))[known], (said / size)[known]
-    unit = f"contracts of {np.median(share):.2g} coins" if _is_constant(share) and abs(np.median(share) - 1) > _OFF else ""
+    unit = (
+        f"contracts of {np.median(share):.2g} coins" if _is_constant(share) and abs(np.median(share) - 1) > _OFF else ""
+    )
     if _is_constant(value) and abs(np.median(value) - 1) <= _OFF and not _is_constant(share):
         unit = "quote currency"
     if unit:
