@@ -143,7 +143,7 @@ def _checked(layout: Layout, path: Path, options: ImportOptions) -> Layout | str
     reason = why_no_bars(named, layout.names, options.no_volume)
     if reason:
         missing = missing_columns(named, layout.names, options.no_volume)
-        said = f"{reason}. {_remedy(missing, path, options)}"
+        said = f"{reason}. {_remedy(missing, path, options)}" if len(layout.names) > len(PRICES) else reason
         if missing == ["volume"]:  # bars beyond doubt
             raise AmbiguousError(f"{path.name}: {said}")
         return said
@@ -158,10 +158,10 @@ def _remedy(missing: Sequence[str], path: Path, options: ImportOptions) -> str:
     columns = [f"{name}={shlex.quote(column)}" for name, column in options.columns] + [
         f'{name}="…"' for name in missing
     ]
-    command = f"virtuoso data import {shlex.quote(str(path))} {said} --columns {','.join(columns)}"
+    command = " ".join(filter(None, ("virtuoso data import", shlex.quote(str(path)), said, "--columns")))
     known = f"Names that are known: time, {', '.join(name for name in SPELLINGS if name != 'open_time')}"
     alone = ", or --no-volume" if missing == ["volume"] else ""
-    return f"{known}. Say which column is which: {command}{alone}"
+    return f"{known}. Say which column is which: {command} {','.join(columns)}{alone}"
 
 
 def _is_yfinance(lines: Sequence[Fields]) -> bool:

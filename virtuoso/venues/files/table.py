@@ -230,8 +230,8 @@ class Table:
 
 def first_lines(head: Head) -> list[Fields]:
     """Return the fields of a table's first lines; of a Parquet file its columns, of what is no table nothing."""
-    if head.columns:
-        return [head.columns]
+    if head.columns or is_parquet(head.path) or is_feather(head.path):
+        return [head.columns] if head.columns else []
     if not is_table(head.path) or is_json(head.path):  # answers in JSON have decoders of their own
         return []
     return [line.fields for line in _split(head.text.decode("utf-8-sig", "replace"))]
