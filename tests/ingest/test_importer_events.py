@@ -66,7 +66,7 @@ class TestAFileOfEvents:
         path = tmp_path / "BTCUSDT-metrics-2024-01-01.csv"
         path.write_text(f"{METRICS}\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,,1\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,2,1\n")
         (file,) = take(lake, path).files
-        assert (file.rows_read, file.stored, file.duplicates) == (4, 2, 1)  # two rows of each of two kinds
+        assert (file.rows_read, file.stored, file.duplicates) == (4, 2, 2)  # two rows of each of two kinds
         (series,) = lake.manifest("ratios").readable()
         assert [source.rows for source in series.sources] == [2]
 

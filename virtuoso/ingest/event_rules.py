@@ -24,6 +24,8 @@ RULES = {
     "field_missing": "a field that must be there is missing",
     "not_filled": "the order was not filled",
     "not_a_number": "a field is text where a number should be",
+    "no_symbol": "the row names no symbol",
+    "ids_reversed": "the last id comes before the first",
     "id_unreadable": "the id is no whole number from 0 to 9223372036854775807",
     "time_unreadable": "the time is missing or cannot be read",
     "time_out_of_range": "the time lies before 2009 or in the future",

@@ -4,6 +4,9 @@
 2. `conclude` refuses the file where too many of its rows are bad, where it contradicts itself or what is stored, or
    where its trades are stored under other ids. Its caller then takes back what was added of it.
 
+3. `count` and `account` see to it that each line of the file is counted once: as a row that was stored, was there, took
+   the place of another, contradicts one or was refused, a bar still forming, blank, a header, or left out.
+
 A file that is plainly another thing than it claims is refused before its end, so that its bad rows need not be kept.
 """
 
@@ -13,9 +16,12 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from virtuoso.account.instrument import Instrument
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest import event_rules, validate_bars
+from virtuoso.ingest.report import FileReport
 from virtuoso.ingest.settlements import Settlements
 from virtuoso.ingest.units import Units
 from virtuoso.ingest.validated import BadRows, Validated
@@ -25,12 +31,19 @@ from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, aggreg
 from virtuoso.lake.writing.transaction import Batch
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
+from virtuoso.types import Times
+from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.options import ImportOptions
+from virtuoso.venues.raw_events import NO_LINES, RawEvents
 
 FEW_REVISED = 10
 """Changed rows that do not make a file one of another market."""
 MOST_AGGREGATED_TWICE = 0.5
 """Share of trades with the time, price and side of stored ones of other ids, beyond which they are the same trades."""
+
+
+class UncountedLinesError(RuntimeError):
+    """A decoder has lost lines of a file, or told of some twice: an error of ours, not of the file."""
 
 
 class Verdict:
@@ -50,8 +63,47 @@ class Verdict:
         self._superseded_bars = 0
         self._units = Units()
         self._settlements = Settlements()
+        self._lines = NO_LINES
+        self._without_rows = 0
+        self._with_rows = 0
+        self._rows: list[Times] = []
         self._shared: Counter[tuple[str, Instrument]] = Counter()
         self._conflicts: Counter[tuple[str, Instrument]] = Counter()
+
+    def count(self, raw: RawBars | RawEvents) -> None:
+        """Take what a decoder has read, of the next part of the file or more of the same."""
+        if raw.lines.read:
+            self._close_part()
+        self._lines = self._lines.plus(raw.lines)
+        self._without_rows += raw.left_out
+        rejected = raw.table.broken if isinstance(raw, RawBars) else raw.rejected
+        rows = raw.table.rows if isinstance(raw, RawBars) else raw.rows
+        self._rows += [rows, np.array([row[0] for row in rejected], dtype=np.int64)]
+
+    def _close_part(self) -> None:
+        """Count the lines of which the part before told; several rows may come from one."""
+        if self._rows:
+            self._with_rows += len(np.unique(np.concatenate(self._rows)))
+            self._rows = []
+
+    def account(self, report: FileReport) -> None:
+        """Write the lines of the file into its report.
+
+        Raises
+        ------
+        UncountedLinesError
+            They do not add up.
+        """
+        self._close_part()
+        report.lines, report.blank, report.header = self._lines
+        with_rows = report.lines - report.blank - report.header - self._without_rows
+        report.unit = "lines" if with_rows + self._without_rows == report.rows_read else "events"
+        if with_rows != self._with_rows or report.uncounted:
+            raise UncountedLinesError(
+                f"{report.lines:,} lines of {self._path} are {self._with_rows:,} with rows, {self._without_rows:,} "
+                f"left out, {report.blank:,} blank and {report.header:,} of headers; {report.uncounted:,} of its "
+                f"{report.rows_read:,} rows are not counted"
+            )
 
     def see(self, kind: str, found: Validated[Rows] | Validated[Events]) -> None:
         """Take the rows of a part, of one kind and instrument.

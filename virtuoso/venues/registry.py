@@ -60,7 +60,9 @@ DECODERS = (
 """In the order in which they are asked; bars come last, since their decoder takes every table that no other takes."""
 
 
-def decode(path: Path, options: ImportOptions, now_ms: int) -> Iterator[RawBars | RawEvents]:
+def decode(
+    path: Path, options: ImportOptions, now_ms: int, seen: Callable[[RawBars | RawEvents], None] | None = None
+) -> Iterator[RawBars | RawEvents]:
     """Read a file, part by part, with the first decoder that recognises it and finds what is wanted.
 
     Parameters
@@ -68,6 +70,8 @@ def decode(path: Path, options: ImportOptions, now_ms: int) -> Iterator[RawBars 
     path : Path
     options : ImportOptions
     now_ms : int, ms
+    seen : callable, optional
+        Called with all that is read, before it is given or, being of another kind than the wanted one, is not.
 
     Yields
     ------
@@ -89,6 +93,8 @@ def decode(path: Path, options: ImportOptions, now_ms: int) -> Iterator[RawBars 
                 continue
             try:
                 for raw in decoder.read(path, options, now_ms=now_ms):
+                    if seen is not None:
+                        seen(raw)
                     if options.kind in (AUTO, raw.kind):
                         found = True
                         yield raw

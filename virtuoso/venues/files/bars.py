@@ -28,6 +28,7 @@ from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import Fields, Layout, Table, first_lines, garbled_rows, plain_name, tables, trimmed
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes
 from virtuoso.venues.naming import is_other_exchange
+from virtuoso.venues.raw_events import Lines
 
 BARS = "bars"
 _OPEN = -1
@@ -78,6 +79,16 @@ class RawBars:
     def kind(self) -> str:
         """Return 'bars', as events tell theirs."""
         return BARS
+
+    @property
+    def lines(self) -> Lines:
+        """Return what of the file was read for them."""
+        return self.table.lines
+
+    @property
+    def left_out(self) -> int:
+        """Return 0, as events tell how many lines make none: a line is a bar."""
+        return 0
 
     @property
     def path(self) -> Path:

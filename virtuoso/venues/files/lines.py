@@ -24,6 +24,10 @@ STRETCH_BYTES = 16 << 20
 LONGEST_LINE = 1 << 20
 SHOWN = 500
 """Bytes of a broken line that are kept."""
+MOST_BROKEN = 200_000
+"""Broken lines that are kept of a file in which they are the most."""
+_SHORT_LINE = 16
+_DENSE_BYTES = 1 << 20
 _BOM = "\ufeff"
 _LF, _QUOTE = 0x0A, 0x22
 
@@ -46,12 +50,12 @@ class Stretch(NamedTuple):
     cut: bool = False
 
 
-def stretches(stream: Bytes) -> Iterator[Stretch]:
-    """Yield the lines of a stream in stretches of about `STRETCH_BYTES`; what has no end ends with the stream."""
+def stretches(stream: Bytes, size: int = STRETCH_BYTES) -> Iterator[Stretch]:
+    """Yield the lines of a stream in stretches of about so many bytes; what has no end ends with the stream."""
     rest, number, cut, end = b"", 1, False, False
     while not end:
-        piece = _piece(stream, STRETCH_BYTES)
-        end = len(piece) < STRETCH_BYTES
+        piece = _piece(stream, size)
+        end = len(piece) < size
         if cut:  # of a line that is too long, nothing is kept but its beginning
             at = min((i for i in (piece.find(b"\n"), piece.find(b"\r")) if i >= 0), default=len(piece))
             piece = piece[at:]
@@ -66,11 +70,21 @@ def stretches(stream: Bytes) -> Iterator[Stretch]:
             data += b"\n"
         length = data.rfind(b"\n") + 1
         whole, rest = data[:length], data[length:] + b"\r" * half
-        if whole:
-            yield Stretch(_as_utf_8(whole), number, cut)
-            number, cut = number + whole.count(b"\n"), False
+        for part in _not_too_many(whole):
+            yield Stretch(_as_utf_8(part), number, cut)
+            number, cut = number + part.count(b"\n"), False
         if len(rest) > LONGEST_LINE:
             rest, cut = rest[:SHOWN], True
+
+
+def _not_too_many(whole: bytes) -> Iterator[bytes]:
+    """Yield whole lines as they are, or in smaller parts where they are so short that there are very many."""
+    size = len(whole) if whole.count(b"\n") * _SHORT_LINE < len(whole) else _DENSE_BYTES
+    at = 0
+    while at < len(whole):
+        end = whole.find(b"\n", min(at + size, len(whole)) - 1) + 1
+        yield whole[at:end] if end - at < len(whole) else whole
+        at = end
 
 
 def _piece(stream: Bytes, size: int) -> bytes:
@@ -136,7 +150,7 @@ def sorted_out(stretch: Stretch, n_fields: int, delimiter: str, headers: Collect
     surplus = (found == n_fields) & (ends > 0) & marks[ends - 1] & (lengths > 0)  # a delimiter at the end of each row
     quoted = _sort_quoted(stretch.text, array, starts, ends, good, surplus, n_fields, delimiter)
     blank = lengths == found
-    for i in np.flatnonzero(~good & ~blank & (lengths < SHOWN)):
+    for i in np.flatnonzero(~good & ~blank & (lengths < SHOWN))[: MOST_BROKEN + 1]:
         blank[i] = not _line(stretch.text, starts[i], ends[i]).replace(delimiter, "").strip()
     header = _headers(stretch.text, starts, ends, headers) & ~blank
     header[:above] = ~blank[:above]
@@ -145,7 +159,7 @@ def sorted_out(stretch: Stretch, n_fields: int, delimiter: str, headers: Collect
     rows = (good | surplus) & ~blank & ~header
     broken = [
         (int(stretch.first + i), _line(stretch.text, starts[i], min(ends[i], starts[i] + SHOWN)))
-        for i in np.flatnonzero(~rows & ~blank & ~header)
+        for i in np.flatnonzero(~rows & ~blank & ~header)[: MOST_BROKEN + 1]
     ]
     kept = np.repeat(rows, lengths + 1)
     kept[ends[surplus & rows] - 1] = False

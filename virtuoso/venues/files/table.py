@@ -39,7 +39,7 @@ from virtuoso.venues.files.file_io import (
     unpacked,
 )
 from virtuoso.venues.files.json_rows import as_text, json_rows
-from virtuoso.venues.files.lines import STRETCH_BYTES, SortedOut, sorted_out, stretches
+from virtuoso.venues.files.lines import MOST_BROKEN, STRETCH_BYTES, SortedOut, sorted_out, stretches
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, in_form, read_times
 from virtuoso.venues.raw_events import Lines, RawEvents, Rejected
@@ -54,8 +54,6 @@ HEAD_LINES = 5  # a recorder may have written garbage into the first line
 DELIMITERS = ("\t", ";", "|", ",")
 MOST_ROWS = 200_000
 """Rows of Parquet that make a part."""
-MOST_BROKEN = 200_000
-"""Lines without the right number of fields that are kept of a file in which they are the most."""
 MOST_HELD = 1_000_000
 """Rows that wait for the rest of their group."""
 _FEW_ROWS = 64

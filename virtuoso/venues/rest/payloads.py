@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -28,7 +28,7 @@ from virtuoso.clock import UNIT_MS, parse_time
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.venues.files.file_io import Head, checked_digest, decoding, unpacked, whole
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.raw_events import Lines, RawEvents
 from virtuoso.venues.rest.rules import RULES_COLUMNS, TIER_COLUMNS, rules_of, tiers_of
 
 MARKETS = {"binance-usdm": ("/fapi/", "/futures/data/"), "binance-spot": ("/api/",)}
@@ -113,12 +113,13 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
     events: list[_Event] = []
     rejected: list[tuple[int, str, str]] = []
     left_out: set[str] = set()
-    number = 0
+    number = passed_over = 0
     for answer in _answers(path, body, options):
         reader = _READERS.get(answer.route.rsplit("/", 1)[-1])
         of_periods = any("timestamp" in row for row in answer.rows if isinstance(row, dict))
         if reader is None or not _of_market(answer.route, options) or (of_periods and not _every_five_minutes(answer)):
             left_out.add(answer.route)
+            passed_over += len(answer.rows)
             continue
         for row in answer.rows:
             number += 1
@@ -131,7 +132,10 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
             f"{path} holds no funding, open interest, ratio, price, rule or tier of {options.venue or 'any market'}."
         )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
-    yield from _grouped(path, sha256, events, tuple(rejected), notes)
+    silent = number - len({event.row for event in events} | {row[0] for row in rejected})
+    first, *others = _grouped(path, sha256, events, tuple(rejected), notes)
+    yield replace(first, lines=Lines(read=number + passed_over), left_out=silent + passed_over)
+    yield from others
 
 
 def _of_market(route: str, options: ImportOptions) -> bool:
