@@ -105,10 +105,8 @@ def read_symbol(written: str, venue: str = "") -> Contract:
 def refusal(written: str, contract: Contract, venue: str) -> str:
     """Return why a symbol cannot be of a venue: of another kind of contract or another market; empty if it can."""
     if contract.refused:
-        return (
-            f"{written} is {contract.refused}. Virtuoso trades spot and linear perpetual contracts, and it never "
-            f"becomes {contract.symbol}."
-        )
+        never = "" if contract.symbol in written.upper().split() else f", and it never becomes {contract.symbol}"
+        return f"{written} is {contract.refused}. Virtuoso trades spot and linear perpetual contracts{never}."
     market = markets.named_market(venue)
     if contract.market and market and contract.market != market and not venue.startswith("simulated"):
         other = "spot" if contract.market == "spot" else "a linear perpetual contract"

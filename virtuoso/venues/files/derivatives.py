@@ -14,6 +14,7 @@ and its open interest a composite, up to 1.3 % off the venue's own (measured on 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,12 +119,14 @@ def _layout_of_prices(lines: Sequence[Fields]) -> Layout | str:
 def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     times = table.times("create_time", options, now_ms, zone="UTC").ms
     found: list[RawEvents] = []
-    groups, left_out = by_symbol(table, "symbol", options.venue)
+    groups, strange = by_symbol(table, "symbol", options.venue)
+    left_out = len(table) - int(np.any(list(groups.values()), axis=0).sum())
     for symbol, rows in groups.items():
-        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]), *left_out)
+        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]), *strange)
         for kind, names in METRICS.items():
             columns = {name: table.numbers(spelled) for name, spelled in names.items()}
-            found.append(raw_events(table, kind, symbol, times, columns, rows, notes, first=not found))
+            raw = raw_events(table, kind, symbol, times, columns, rows, notes, first=not found)
+            found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
 
