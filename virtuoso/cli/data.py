@@ -246,10 +246,57 @@ def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
         if len(longest) < c.gaps:
             rest = whole(c.gaps - len(longest))
             yield f"... and {rest} shorter ones: virtuoso data check {c.symbol} --venue {c.venue}"
+    for what, lines in (("break", _breaks(series)), ("misprint", _misprints(series))):
+        if lines:
+            yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(len(lines), what)}")
+            yield from lines[:shown]
+            if shown is not None and len(lines) > shown:
+                yield f"... and {whole(len(lines) - shown)} more: virtuoso data check {c.symbol} --venue {c.venue}"
     if series.refused:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
         yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
         yield listed
+
+
+def _breaks(series: SeriesCheck) -> list[str]:
+    from virtuoso.cli.terminal.console import moment
+
+    how = {"said": "as said with `virtuoso data break`", "found": "a gap, and another level of prices after it"}
+    return [f"from {moment(at)} on another instrument: {how[made]}" for at, made in series.breaks]
+
+
+def _misprints(series: SeriesCheck) -> list[str]:
+    from virtuoso.cli.terminal.console import moment
+
+    return [f"{moment(at)}, known at {moment(known)}: kept, not remembered" for at, known in series.misprints]
+
+
+@verb(app, "break")
+def break_(
+    call: Call,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="First moment of the new instrument, UTC.")],
+    venue: options.Venue = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+) -> Answer:
+    """Say that from a moment on a symbol means another instrument: relaunched, redenominated."""
+    from virtuoso.workflows import set_break
+
+    instrument, moment_ms, changed = set_break(symbol, at, remove=remove, venue=venue, settings=call.settings)
+    told = {"instrument": str(instrument), "at": moment_ms, "removed": remove, "changed": changed}
+    following = call.next("data check", instrument.symbol, venue=instrument.venue)
+    return Answer(told, lambda: _broken(str(instrument), moment_ms, remove, changed), following)
+
+
+def _broken(instrument: str, at: int, remove: bool, changed: bool) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import moment
+
+    if remove:
+        yield f"{instrument}: no break at {moment(at)} any more"
+    elif changed:
+        yield f"{instrument} is another instrument from {moment(at)} on: nothing is held or remembered over it"
+    else:
+        yield f"{instrument}: the break at {moment(at)} was said before"
 
 
 @verb(app, "verify")

@@ -86,9 +86,19 @@ def unmarked(bars: Bars) -> Bars:
     return replace(bars, state=np.where(marks, TRADED, bars.state).astype(np.int8)) if marks.any() else bars
 
 
-def breaks_of(bars: Bars) -> list[int]:
-    """Return open times of the bars that are breaks, ms."""
-    return [int(bars.open_times[i]) for i in np.flatnonzero(bars.state == BREAK)]
+def breaks_of(bars: Bars) -> list[tuple[int, int]]:
+    """Return of each break the close of the last bar before it and the open of its own, ms."""
+    published = np.flatnonzero(is_published(bars.state))
+    own = np.flatnonzero(bars.state == BREAK)
+    before = published[np.searchsorted(published, own) - 1]
+    return [(int(bars.close_times[a]), int(bars.open_times[b])) for a, b in zip(before, own, strict=True)]
+
+
+def still_broken(bars: Bars, breaks: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the breaks of finer series in whose gap no bar is known, by the open of their first bar, ms."""
+    published = is_published(bars.state)
+    opens, closes = bars.open_times[published], bars.close_times[published]
+    return [b for a, b in breaks if np.searchsorted(opens, a) >= np.searchsorted(closes, b, side="right")]
 
 
 def misprints_of(bars: Bars) -> list[tuple[int, int]]:
@@ -182,10 +192,11 @@ def _as_said(bars: Bars, said: Sequence[int]) -> Bars:
     traded = np.flatnonzero(bars.state == TRADED)
     state, share, nothing = bars.state.copy(), bars.share.copy(), np.zeros(len(bars), dtype=bool)
     for moment in said:
-        new = int(np.searchsorted(traded, -(-moment // bars.timeframe.ms) - bars.first))
-        if new > 0:
-            until = int(traded[new]) if new < len(traded) else len(bars)
-            nothing[max(moment // bars.timeframe.ms - bars.first, 0) : until] = True
+        inside = max(moment // bars.timeframe.ms - bars.first, 0)
+        old, new = np.searchsorted(traded, [inside, -(-moment // bars.timeframe.ms) - bars.first])
+        until = int(traded[new]) if new < len(traded) else len(bars)
+        nothing[inside:until] = True
+        if old > 0:
             state[until : until + 1] = BREAK
     if not nothing.any():
         return replace(bars, state=state)

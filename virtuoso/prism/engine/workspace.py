@@ -37,8 +37,8 @@ STRIDE = 8_192
 """Bars that a windowed node is asked for at once: enough to forget the price of a call, few enough for the cache."""
 
 
-HIDDEN = -(1 << 40)
-"""Number of no bar."""
+HIDDEN = -(1 << 36)
+"""Number of no bar; in days it is still a number of ms."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
