@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from virtuoso.account.instrument import Instrument
     from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 
-app = typer.Typer(help="The lake: import, list, check, verify, sql.")
+app = typer.Typer(help="The lake: import, list, check, break, verify, sql.")
 
 SHOWN_ROWS = 40
 SHOWN_GAPS = 10
@@ -130,18 +131,26 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
 @verb(app, "list")
 def list_(call: Call) -> Answer:
     """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
-    stored, events = call.lake.coverage(), call.lake.event_coverage()
+    stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
     first = stored[0] if stored else None
     following = (
         call.next("score", first.symbol, timeframe=first.timeframe, venue=first.venue)
         if first
         else call.next("data import", "PATH", venue="binance-spot")
     )
-    told = {"series": [series.to_dict() for series in stored], "events": [series.to_dict() for series in events]}
-    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events), following)
+    told: dict[str, Any] = {
+        "series": [series.to_dict() for series in stored],
+        "events": [series.to_dict() for series in events],
+    }
+    if breaks:
+        told["breaks"] = [{"instrument": str(instrument), "at": at} for instrument, at in breaks]
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks), following)
 
 
-def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[RenderableType]:
+def _listed(
+    stored: list[Coverage], events: list[EventCoverage], breaks: list[tuple[Instrument, int]]
+) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import moment
     from virtuoso.cli.terminal.event_tables import events_table
     from virtuoso.reports.format import whole
 
@@ -158,6 +167,8 @@ def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[Ren
     bars, rows = sum(s.bars for s in stored), sum(s.rows for s in events)
     counts = [f"{whole(n)} {what}" for n, what in ((bars, "bars"), (rows, "events")) if n]
     yield f"{' and '.join(counts)} of {len(instruments)} instruments"
+    for instrument, at in breaks:
+        yield f"{instrument} is another instrument from {moment(at)} on"
 
 
 def _bars_table(stored: list[Coverage]) -> RenderableType:

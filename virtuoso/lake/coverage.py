@@ -101,7 +101,7 @@ class SeriesCheck:
     misprints: tuple[tuple[int, int], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON; breaks and misprints where there are some."""
         gaps = [
             {"start": a, "end": b, "bars": n, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
             for a, b, n, status in self.gaps
@@ -111,8 +111,8 @@ class SeriesCheck:
             {"open_time": at, "known_at": known, "open_time_utc": iso(at), "known_at_utc": iso(known)}
             for at, known in self.misprints
         ]
-        more = {"gaps": gaps, "refused": self.refused, "breaks": breaks, "misprints": misprints}
-        return {**self.coverage.to_dict(), **more}
+        marks = {name: some for name, some in (("breaks", breaks), ("misprints", misprints)) if some}
+        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused, **marks}
 
 
 def coverage_of(series: Series) -> Coverage:

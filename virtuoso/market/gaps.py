@@ -52,12 +52,14 @@ class GapPolicy:
 
 def is_published(state: State) -> NDArray[np.bool_]:
     """Return which bars hold what somebody published, a bar without a trade among them."""
-    return (state <= NO_TRADE) | (state > UNKNOWN)
+    published: NDArray[np.bool_] = (state <= NO_TRADE) | (state > UNKNOWN)
+    return published
 
 
 def has_traded(state: State) -> NDArray[np.bool_]:
     """Return which bars hold trades, as published."""
-    return (state == TRADED) | (state > UNKNOWN)
+    traded: NDArray[np.bool_] = (state == TRADED) | (state > UNKNOWN)
+    return traded
 
 
 def begins_anew(state: State) -> NDArray[np.bool_]:

@@ -282,7 +282,7 @@ def _unbroken(frame: MarketFrame) -> list[tuple[int, int]]:
     state, ms = frame.base.state[_loaded(frame)], frame.timeframe.ms
     published = np.flatnonzero(is_published(state))
     begun = np.flatnonzero(state == BREAK)
-    ended = [int(published[max(np.searchsorted(published, at) - 1, 0)]) + 1 for at in begun]
+    ended = (published[np.maximum(np.searchsorted(published, begun) - 1, 0)] + 1).tolist()
     return [
         ((frame.start + int(a)) * ms, (frame.start + int(b)) * ms)
         for a, b in zip([0, *begun], [*ended, len(state)], strict=True)
