@@ -13,7 +13,9 @@ import numpy as np
 
 from tests.builders import columns as walk
 from virtuoso.clock import Env
+from virtuoso.ingest.validated import BadRows
 from virtuoso.types import Array
+from virtuoso.venues.files.options import MAX_BAD_SHARE
 
 MINUTE = 60_000
 JANUARY = 1_704_067_200_000  # 2024-01-01T00:00Z
@@ -90,3 +92,11 @@ def day(folder: Path, n: int = 1440, start: int = JANUARY, symbol: str = "BTCUSD
     return write(
         folder / f"{symbol}-1m-{date}.zip", lines(minutes(n, start), bars(n, seed)), header=False, checksum=True
     )
+
+
+def reject_bad_file(parts, rules, max_bad_share=MAX_BAD_SHARE):
+    """Reject a file of some validated parts, as an import does at its end."""
+    bad = BadRows(max_bad_share)
+    for part in parts:
+        bad.see(part, rules)
+    bad.conclude()

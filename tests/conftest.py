@@ -73,3 +73,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no page of a run where nobody reads it: that takes ten times as long as a backtest."""
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.html", lambda sheet: "not drawn")
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pdf", lambda sheet: b"not drawn")
+
+
+@pytest.fixture(autouse=True)
+def internal_errors_raise(monkeypatch):
+    """An error of ours while a file is imported does not pass for one of the file."""
+    monkeypatch.setattr("virtuoso.ingest.importer.INTERNAL_ERRORS_RAISE", True)

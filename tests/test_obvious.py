@@ -14,7 +14,7 @@ import pytest
 
 import virtuoso as vt
 from virtuoso.clock import Timeframe
-from virtuoso.errors import ConfigError, DataError, MissingColumnError
+from virtuoso.errors import ConfigError, DataError
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.venues.simulator import write_archive
 
@@ -151,7 +151,7 @@ class TestAFrame:
     def test_what_it_does_not_hold_is_a_key_error_with_the_nearest_name(self, frame: vt.MarketFrame):
         with pytest.raises(KeyError, match="Did you mean 'close'"):
             frame["closee"]
-        with pytest.raises(MissingColumnError, match="funding_rate"):
+        with pytest.raises(AttributeError, match="does not carry 'funding_rate'"):
             _ = frame.funding_rate
         with pytest.raises(AttributeError, match="Did you mean 'close'"):
             _ = frame.closee

@@ -2,6 +2,7 @@
 
     import virtuoso as vt
 
+    vt.import_files("raw/", venue="binance-usdm")
     frame = vt.load("BTCUSDT", "1m")
     scores = vt.score(frame)
     scores.explain("2025-10-10T21:15Z")

@@ -54,7 +54,7 @@ def test_decode(benchmark, hour, tmp_path):
                 "u": int(depth["last_id"][a]), "b": [r for s, r in rows if s > 0], "a": [r for s, r in rows if s < 0],
             }  # fmt: skip
             file.write(f"{int(depth.event_time[a])}000000 {json.dumps(message)}\n")
-    benchmark.pedantic(read_recording, args=(path,), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: list(read_recording(path)), rounds=5, warmup_rounds=1)
     per_second(benchmark, len(edges) - 1)
 
 

@@ -12,7 +12,7 @@ from virtuoso.errors import DataError
 from virtuoso.ingest.importer import FileReport, import_paths
 from virtuoso.lake.lake import Lake
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import GapPolicy
+from virtuoso.market.gaps import CUT, GapPolicy
 
 N = 5_000
 ROWS = lines(minutes(N), bars(N))
@@ -202,16 +202,29 @@ class TestTimesThatCouldMeanAnything:
         assert report.stored == 100
         assert times_stored(lake) == minutes(100).tolist()
 
-    def test_E37_mixed_units_fail_the_file(self, lake, tmp_path):
+    def test_E37_mixed_units_are_read_row_by_row(self, lake, tmp_path):
         report = take(lake, tmp_path, [*ROWS[:3_000], *lines(minutes(N), bars(N), "us")[3_000:]])
-        assert report.status == "failed"
-        assert "2,000 x the time lies before 2009 or in the future" in report.error
-        assert not lake.instruments()
+        assert (report.status, report.stored) == ("imported", N)
+        assert "times: mixes milliseconds and microseconds, read row by row" in report.notes
+        assert times_stored(lake) == minutes(N).tolist()
 
-    def test_E37_mixed_text_fails_the_file(self, lake, tmp_path):
+    def test_E37_text_with_and_without_an_offset_is_read_where_the_zone_is_named(self, lake, tmp_path):
         stamps = np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s").tolist()
         stamps[50] += "Z"
         (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot", time_zone="UTC").files
+        assert report.stored == 100
+        assert times_stored(lake) == minutes(100).tolist()
+
+    def test_E37_a_text_that_lost_its_offset_is_the_fault_of_its_row(self, lake, tmp_path):
+        stamps = [f"{t}Z" for t in np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s")]
+        stamps[50] = stamps[50].removesuffix("Z")
+        (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot").files
+        assert (report.stored, report.refused) == (99, {"time_unreadable": 1})
+
+    def test_E37_text_of_which_half_lacks_an_offset_fails_the_file(self, lake, tmp_path):
+        stamps = np.datetime_as_string(minutes(100).astype("M8[ms]"), unit="s").tolist()
+        stamps[::2] = [f"{stamp}Z" for stamp in stamps[::2]]
+        (report,) = import_paths(lake, self.table(tmp_path, stamps), venue="binance-spot").files
         assert "Some times in 'date' carry an offset and some do not" in report.error
 
 
@@ -231,21 +244,31 @@ class TestDuplicatesBehindTheBorder:
 
 
 class TestABadTick:
-    """A price that never was does not enter history."""
+    """A price that may never have been is kept as published; once later bars show it, nothing looks back at it."""
 
-    @pytest.mark.parametrize("field", ["open", "high", "low", "close"])
-    @pytest.mark.parametrize("price", ["1e12", "1e-9"])
-    def test_E40_is_quarantined(self, lake, tmp_path, field, price):
+    @pytest.mark.parametrize(
+        ("field", "price"),
+        [
+            *((field, "1e12") for field in ("open", "high", "close")),
+            *((field, "1e-9") for field in ("open", "low", "close")),
+        ],
+    )
+    def test_E40_is_kept_and_told(self, lake, tmp_path, field, price):
         rows = with_row(2_500, **({"high": price, field: price} if float(price) > 1 else {"low": price, field: price}))
         report = take(lake, tmp_path, rows)
-        assert (report.stored, report.quarantined) == (N - 1, 1)
+        assert (report.stored, report.quarantined) == (N, 0)
+        assert any("50 times off" in note for note in report.notes)
+        (check,) = lake.check()
+        at = [open_time for open_time, _ in check.misprints]
+        assert int(minutes(N)[2_500]) in at
 
     def test_E40_leaves_the_windows_after_it_as_they_were(self, lake, tmp_path):
-        """After the hole that the bad bar leaves is bridged, a window without it is the same to the last bit."""
+        """History begins anew where three closes have shown it; a window of what follows holds nothing of it."""
         take(lake, tmp_path, with_row(2_500, high="1e12", close="1e12"))
-        close = lake.frame("BTCUSDT", "1m").base.columns["close"]
-        clean = bars(N)["close"].copy()
-        clean[2_500] = clean[2_499]
-        assert (close == clean).all()
-        drift = np.abs(talib.SMA(close, 50) - talib.SMA(bars(N)["close"], 50))
-        assert drift[2_600:].max() < 1e-8
+        base = lake.frame("BTCUSDT", "1m").base
+        cuts = np.flatnonzero(base.state == CUT)
+        assert cuts.tolist() == [2_503]
+        close, clean = base.columns["close"], bars(N)["close"]
+        assert (np.delete(close, 2_500) == np.delete(clean, 2_500)).all()
+        drift = np.abs(talib.SMA(close[2_504:], 50) - talib.SMA(clean[2_504:], 50))
+        assert np.nanmax(drift) < 1e-8

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.archives import reject_bad_file
 from tests.derivatives import METRICS, written
 from virtuoso.clock import Timeframe
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.ingest.event_rules import RULES
 from virtuoso.ingest.validate_events import validate_events
-from virtuoso.ingest.validated import reject_bad_file
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.venues.files.derivatives import read_derivatives
 from virtuoso.venues.files.options import ImportOptions
@@ -26,7 +26,7 @@ def metrics(tmp_path, interests, start: str = "2024-01-01T00:05", ratio: str = "
     rows = [
         f"{str(t).replace('T', ' ')},BTCUSDT,{oi},{oi},1,1,{ratio},1" for t, oi in zip(times, interests, strict=True)
     ]
-    raws = read_derivatives(written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv", [METRICS, *rows]), now_ms=NOW)
+    raws = list(read_derivatives(written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv", [METRICS, *rows]), now_ms=NOW))
     return {raw.kind: validate_events(raw, NOW) for raw in raws}
 
 
@@ -62,10 +62,20 @@ class TestOpenInterest:
         assert judged["open_interest"].counts == {"negative": 1}
         assert column(judged, "open_interest", 4)[1:] == [100, 100, 101]
 
-    def test_E33_a_jump_by_a_thousand_is_refused(self, tmp_path):
+    def test_E33_a_jump_by_a_thousand_is_kept_and_not_known(self, tmp_path):
         judged = metrics(tmp_path, [100.0, 101.0, 102_000_000.0, 103.0, 104.0])
-        assert judged["open_interest"].counts == {"jump": 1}
-        assert max(v for v in column(judged, "open_interest", 6) if v == v) == 104
+        assert not judged["open_interest"].counts
+        known = column(judged, "open_interest", 7)
+        assert known[1:3] == [100, 101]
+        assert np.isnan(known[3])
+        assert known[4:] == [103, 104, 104]
+
+    def test_E33_a_level_that_stays_is_believed_from_its_third_row_on(self, tmp_path):
+        judged = metrics(tmp_path, [100.0, 101.0, 2e5, 2.1e5, 2.2e5, 2.3e5])
+        known = column(judged, "open_interest", 8)
+        assert known[1:3] == [100, 101]
+        assert np.isnan(known[3:5]).all()
+        assert known[5:7] == [2.2e5, 2.3e5]
 
 
 class TestRatios:
@@ -152,7 +162,7 @@ class TestAFileOfErrors:
         path = tmp_path / "BTCUSDT-metrics-2024-01-01.zip"
         path.write_text("<html>503</html>")
         with pytest.raises(UnreadableFileError, match="is damaged"):
-            read_derivatives(path, now_ms=NOW)
+            list(read_derivatives(path, now_ms=NOW))
 
     def test_of_negative_open_interest_is_refused(self, tmp_path):
         judged = metrics(tmp_path, [*[100.0] * 50, *[-1.0] * 50])

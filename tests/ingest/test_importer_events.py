@@ -66,7 +66,7 @@ class TestAFileOfEvents:
         path = tmp_path / "BTCUSDT-metrics-2024-01-01.csv"
         path.write_text(f"{METRICS}\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,,1\n2024-01-01 00:05:00,BTCUSDT,1,1,1,1,2,1\n")
         (file,) = take(lake, path).files
-        assert (file.rows_read, file.stored, file.duplicates) == (4, 2, 1)  # two rows of each of two kinds
+        assert (file.rows_read, file.stored, file.duplicates) == (4, 2, 2)  # two rows of each of two kinds
         (series,) = lake.manifest("ratios").readable()
         assert [source.rows for source in series.sources] == [2]
 
@@ -119,7 +119,8 @@ class TestAFileOfEvents:
         (file,) = take(lake, agg_trades(tmp_path), kind="funding").files
         assert (file.status, file.error) == (
             "skipped",
-            "BTCUSDT-aggTrades-2024-01-01.csv holds no funding in a shape that is known.",
+            "BTCUSDT-aggTrades-2024-01-01.csv holds no funding in a shape that is known. It seems to hold trades: pass "
+            "--kind trades, or leave it out.",
         )
 
     def test_of_another_symbol_is_left_out(self, lake, tmp_path):

@@ -256,7 +256,7 @@ class TestEveryKindOfTable:
         plain = saved(tmp_path, case, ".csv", lines)
         found = read(plain)
         assert found == read(saved(tmp_path, case, suffix, lines))
-        first = decode(plain, ImportOptions(time_zone="UTC"), NOW)[0]
+        first = next(decode(plain, ImportOptions(time_zone="UTC"), NOW))
         if isinstance(first, RawBars):
             assert np.flatnonzero(first.garbled).tolist() == [WRONG]
         else:
@@ -266,7 +266,7 @@ class TestEveryKindOfTable:
         lines = list(case.lines)
         lines[1 + WRONG] = lines[1 + WRONG].replace(*case.spoilt)
         plain, packed = (
-            decode(saved(tmp_path, case, suffix, lines), ImportOptions(time_zone="UTC"), NOW)[0]
+            next(decode(saved(tmp_path, case, suffix, lines), ImportOptions(time_zone="UTC"), NOW))
             for suffix in (".csv", ".parquet")
         )
         if isinstance(plain, RawBars) and isinstance(packed, RawBars):  # of Parquet only columns of bars are read
@@ -290,7 +290,7 @@ class TestEveryKindOfTable:
     def test_sets_a_broken_line_aside_and_keeps_counting(self, tmp_path, case, suffix):
         lines = [*case.lines[:3], "1704067200000", *case.lines[3:]]
         path = saved(tmp_path, case, suffix, lines)
-        first = decode(path, ImportOptions(time_zone="UTC"), NOW)[0]
+        first = next(decode(path, ImportOptions(time_zone="UTC"), NOW))
         if isinstance(first, RawBars):
             assert first.table.broken == ((4, "1704067200000"),)
         else:
@@ -307,7 +307,7 @@ class TestEveryKindOfTable:
         else:
             path.write_bytes(path.read_bytes()[:-30])
         with pytest.raises(UnreadableFileError, match=r"differs from its checksum|is damaged"):
-            decode(path, ImportOptions(time_zone="UTC"), NOW)
+            list(decode(path, ImportOptions(time_zone="UTC"), NOW))
 
 
 class TestTheRegistry:
@@ -331,7 +331,7 @@ class TestTheRegistry:
     def test_asks_only_decoders_of_the_kind_that_is_wanted(self, tmp_path, monkeypatch):
         path = saved(tmp_path, CASES["funding"], ".csv", CASES["funding"].lines)
         with pytest.raises(UnknownContentError, match="holds no depth in a shape that is known"):
-            decode(path, ImportOptions(kind="depth"), NOW)
+            list(decode(path, ImportOptions(kind="depth"), NOW))
         only = [decoder for decoder in DECODERS if decoder.kinds == ("funding",)]
         monkeypatch.setattr(registry, "DECODERS", only)
         assert [raw.kind for raw in decode(path, ImportOptions(kind="funding"), NOW)] == ["funding"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.ingest.validate_bars import LARGEST_JUMP
+from virtuoso.ingest.validated import LARGEST_AMOUNT
 from virtuoso.market.schema.kinds import NO_ID
 from virtuoso.types import Array, Mask
 
@@ -19,11 +19,14 @@ LONGEST_HOURS = 24.0
 SIDES = (-1, 0, 1)
 
 RULES = {
-    "broken_line": "the line has too few or too many fields",
+    "broken_line": "the line has too few or too many fields, or a stray quote",
     "not_json": "the line is no JSON",
     "field_missing": "a field that must be there is missing",
     "not_filled": "the order was not filled",
     "not_a_number": "a field is text where a number should be",
+    "no_symbol": "the row names no symbol",
+    "ids_reversed": "the last id comes before the first",
+    "id_unreadable": "the id is no whole number from 0 to 9223372036854775807",
     "time_unreadable": "the time is missing or cannot be read",
     "time_out_of_range": "the time lies before 2009 or in the future",
     "outage": "the open interest is zero or missing: an outage of the venue",
@@ -32,11 +35,9 @@ RULES = {
     "size_not_positive": "a size is zero or negative",
     "negative": "an amount is negative",
     "side_unknown": "the side is none of 1, -1 and 0",
-    "crossed": "the best bid is not below the best ask",
+    "impossible_amount": "a number is larger than any price or amount",
     "impossible_rate": "the rate is more than the whole notional",
     "impossible_hours": "the funding interval is no part of a day",
-    "jump": "the open interest is a thousand times off its neighbours",
-    "price_jump": f"the price is more than {LARGEST_JUMP:.0f} times off its neighbours",
 }
 
 
@@ -77,7 +78,14 @@ def broken_rules(kind: str, columns: Columns) -> dict[str, Mask]:
     dict of str to array of bool, shape (n_events,)
     """
     with np.errstate(invalid="ignore"):
-        return _RULES_OF[kind](columns)
+        return {**_RULES_OF[kind](columns), "impossible_amount": _too_large(columns)}
+
+
+def _too_large(columns: Columns) -> Mask:
+    answer: Mask = np.any(
+        [np.abs(values) > LARGEST_AMOUNT for values in columns.values() if values.dtype == np.float64], axis=0
+    )
+    return answer
 
 
 def _trades(columns: Columns) -> dict[str, Mask]:
@@ -105,7 +113,6 @@ def _ticker(columns: Columns) -> dict[str, Mask]:
         "not_finite": ~(np.isfinite(bid) & np.isfinite(ask)) | _infinite(columns, "bid_size", "ask_size"),
         "price_not_positive": (bid <= 0) | (ask <= 0),
         "negative": (columns["bid_size"] < 0) | (columns["ask_size"] < 0),
-        "crossed": bid >= ask,
     }
 
 

@@ -22,10 +22,18 @@ class FileReport:
         What it holds: bars, or kinds of events.
     timeframe : str
         Of bars.
+    lines, blank, header : int
+        Lines of the file, or of JSON its messages; those in which nothing stands, and those that are no rows by their
+        place, such as the names of the columns.
     rows_read : int
-    stored, duplicates, revisions, quarantined, forming, late, flat : int
-        Bars or events added; those that were there; those changed; rows rejected; bars that had not closed; rows that
-        count from now because they lie inside stored history; flat bars written for minutes without a trade.
+    unit : str
+        'lines' where each of the other lines is a row, else 'events': a line may be several of them.
+    stored, duplicates, revisions, conflicts, quarantined, forming, late, flat : int
+        Bars or events added; those that agree with what is stored; those that took the place of others; those that
+        contradict what holds, and were kept beside it; rows rejected; bars that had not closed; rows that count from
+        now because they lie inside stored history; flat bars written for minutes without a trade.
+    left_out : int
+        Rows of another symbol than the wanted one, and those in which nothing is known.
     refused : dict of str to int
         Refused rows, by rule.
     notes : list of str
@@ -39,17 +47,35 @@ class FileReport:
     instruments: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     timeframe: str = ""
+    lines: int = 0
+    blank: int = 0
+    header: int = 0
     rows_read: int = 0
+    unit: Literal["lines", "events"] = "lines"
     stored: int = 0
     duplicates: int = 0
     revisions: int = 0
+    conflicts: int = 0
     quarantined: int = 0
     forming: int = 0
     late: int = 0
     flat: int = 0
+    left_out: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str = ""
+
+    def refuse(self, status: Status, why: str) -> None:
+        """Say that nothing of the file was stored; what was read of it stays in the report."""
+        self.status, self.error = status, why
+        for name in ("stored", "duplicates", "revisions", "conflicts", "quarantined", "late", "flat"):
+            setattr(self, name, 0)
+
+    @property
+    def uncounted(self) -> int:
+        """Return how many of the rows read are not among those that were stored, refused or left out; 0 if all are."""
+        kept = self.stored + self.duplicates + self.revisions + self.conflicts
+        return self.rows_read - kept - self.quarantined - self.forming - self.left_out
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -92,7 +118,10 @@ class ImportReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
-        counts = ("rows_read", "stored", "duplicates", "revisions", "quarantined", "forming", "late", "flat")
+        counts = (
+            "lines", "blank", "header", "rows_read", "stored", "duplicates", "revisions", "conflicts", "quarantined",
+            "forming", "late", "flat", "left_out",
+        )  # fmt: skip
         return {
             "ok": self.ok,
             "generation": self.generation,

@@ -6,8 +6,8 @@
    the earlier ones become revisions.
 4. If too many rows are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
-Rules read one row at a time, except `price_jump`, which compares a row with its neighbours on both sides. It may: what
-is rejected was never true, and the rows around it are left as they are.
+Rules read one row at a time, and a row breaks one only if it is impossible by itself. A price far off its neighbours
+may be true: it is stored as published, and counted in a note. What it was, later bars show (market/breaks.py).
 """
 
 from __future__ import annotations
@@ -18,30 +18,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.clock import Timeframe
-from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
+from virtuoso.clock import Timeframe, iso
+from virtuoso.ingest.validated import EARLIEST_MS, LARGEST_AMOUNT, RejectedRow, Validated
+from virtuoso.market.breaks import FAR, suspects
 from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
 from virtuoso.types import Array, Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.timestamps import NO_TIME
 
-LARGEST_JUMP = 50.0
-NEIGHBOURS = 3
-
 RULES = {
-    "broken_line": "the line has too few or too many fields",
+    "broken_line": "the line has too few or too many fields, or a stray quote",
     "time_unreadable": "the time is missing or cannot be read",
     "not_a_number": "a field is text where a number should be",
     "not_finite": "a price or the volume is missing, NaN or infinite",
     "time_out_of_range": "the time lies before 2009 or in the future",
     "off_grid": "the bar does not open on the grid of its timeframe",
     "price_not_positive": "a price is zero or negative",
+    "impossible_amount": "a number is larger than any price or amount",
     "high_below_low": "the high is below the low",
     "outside_range": "open or close lies outside low to high",
     "negative_volume": "a volume or count is negative",
     "taker_above_volume": "takers bought more than was traded",
-    "price_jump": f"a price is more than {LARGEST_JUMP:.0f} times off its neighbours on both sides",
 }
 _CODES = {rule: code for code, rule in enumerate(RULES, start=1)}
 _FORMING = -1
@@ -98,7 +96,17 @@ def validate_bars(
     else:
         opens, off_grid = np.where(unread, 0, times), ~raw.times.exact[rows]
     columns = {name: values[rows] for name, values in raw.columns.items()}
-    found = inspect(opens, columns, timeframe, now_ms, no_time=unread, off_grid=off_grid, garbled=raw.garbled[rows])
+    found = inspect(
+        opens,
+        columns,
+        timeframe,
+        now_ms,
+        no_time=unread,
+        off_grid=off_grid,
+        garbled=raw.garbled[rows],
+        forming=raw.forming[rows],
+        no_volume=raw.no_volume[rows],
+    )
     broken = raw.table.broken if first else ()
     rejected = [RejectedRow(number, "broken_line", text, None) for number, text in broken]
     bad = np.flatnonzero(rows)[found.bad]
@@ -112,7 +120,11 @@ def validate_bars(
         left_out=found.forming,
         rejected=tuple(rejected),
         disordered=found.disordered,
-        notes=(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}",),
+        notes=(
+            f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}",
+            *raw.notes,
+            *_suspect(found.rows),
+        ),
     )
 
 
@@ -125,6 +137,8 @@ def inspect(
     no_time: Mask | None = None,
     off_grid: Mask | None = None,
     garbled: Mask | None = None,
+    forming: Mask | None = None,
+    no_volume: Mask | None = None,
 ) -> Inspected:
     """Check rows of bars.
 
@@ -138,6 +152,8 @@ def inspect(
         The present; bars that close after it are still forming.
     no_time, off_grid, garbled : array of bool, shape (n_rows,), optional
         Rows whose time could not be read, whose time is finer than a millisecond, and that hold text for a number.
+    forming, no_volume : array of bool, shape (n_rows,), optional
+        Rows that the source says had not closed, and those of which it is known that no volume is known.
     """
     n = len(open_time)
     none = np.zeros(n, dtype=bool)
@@ -149,12 +165,12 @@ def inspect(
         none if no_time is None else no_time,
         none if off_grid is None else off_grid,
         none if garbled is None else garbled,
+        none if no_volume is None else no_volume,
     )
+    if forming is not None:
+        code[(code == 0) & forming] = _FORMING
     good = np.flatnonzero(code == 0)
     order = good[np.argsort(open_time[good], kind="stable")]
-    code[order[_jumps(columns, order)]] = _CODES["price_jump"]
-    order = order[code[order] == 0]
-
     rows = traded_rows(open_time[order], {name: columns[name][order] for name in columns}, timeframe.ms)
     last = np.append(np.diff(rows.open_time) > 0, True)[: len(rows)]
     kept, earlier = rows.take(last), rows.take(~last)
@@ -181,11 +197,13 @@ def _row_codes(
     no_time: Mask,
     off_grid: Mask,
     garbled: Mask,
+    no_volume: Mask,
 ) -> NDArray[np.int8]:
     """First rule that each row breaks; 0 for none, -1 for a bar that is still forming."""
     opened, high, low, close = (columns[name] for name in PRICES)
     optional = [columns[name] for name in columns if name not in REQUIRED]
-    finite = np.isfinite(np.vstack([columns[name] for name in REQUIRED])).all(axis=0)
+    finite = np.isfinite(np.vstack([columns[name] for name in PRICES])).all(axis=0)
+    finite &= np.isfinite(columns["volume"]) | (no_volume & np.isnan(columns["volume"]))
     for values in optional:
         finite &= ~np.isinf(values)  # NaN in a further column means that the source does not say
     amounts = [columns[name] for name in columns if BAR_COLUMNS[name].in_gaps == "zero"]
@@ -197,6 +215,7 @@ def _row_codes(
             "time_out_of_range": (open_time < EARLIEST_MS) | (open_time > now_ms + timeframe.ms),
             "off_grid": off_grid | (open_time % timeframe.ms != 0),
             "price_not_positive": (np.minimum(np.minimum(opened, close), np.minimum(high, low)) <= 0),
+            "impossible_amount": np.any([np.abs(values) > LARGEST_AMOUNT for values in columns.values()], axis=0),
             "high_below_low": high < low,
             "outside_range": (np.maximum(opened, close) > high) | (np.minimum(opened, close) < low),
             "negative_volume": np.any([values < 0 for values in amounts], axis=0),
@@ -217,36 +236,14 @@ def _taker_above(columns: Mapping[str, Array], whole: str) -> Mask:
     return columns[part] > columns[whole] * (1 + 1e-6) + 1e-6
 
 
-def _jumps(columns: Mapping[str, Array], order: NDArray[np.int64]) -> Mask:
-    """Which rows, in order of time, hold a price that no neighbour on either side comes near.
-
-    Each side is the median of up to three closes. Where one side has no rows (the ends of a batch), the other decides
-    if it is complete; a batch too small to tell is left alone.
-    """
-    n = len(order)
-    close = columns["close"][order]
-    padded = np.concatenate([np.full(NEIGHBOURS, np.nan), close, np.full(NEIGHBOURS, np.nan)])
-    shifted = np.lib.stride_tricks.sliding_window_view(padded, n) if n else np.empty((2 * NEIGHBOURS + 1, 0))
-    sides = (shifted[:NEIGHBOURS], shifted[NEIGHBOURS + 1 :])
-    highest, lowest = columns["high"][order], columns["low"][order]
-    off, complete, empty = [], [], []
-    for side in sides:
-        known = np.isfinite(side).sum(axis=0)
-        middle = _median(side, known)
-        with np.errstate(invalid="ignore"):
-            off.append((highest > LARGEST_JUMP * middle) | (lowest < middle / LARGEST_JUMP))
-        complete.append(known == NEIGHBOURS)
-        empty.append(known == 0)
-    one_sided = (empty[0] & complete[1] & off[1]) | (empty[1] & complete[0] & off[0])
-    answer: Mask = (off[0] & off[1]) | one_sided
-    return answer
-
-
-def _median(side: NDArray[np.float64], known: NDArray[np.int64]) -> Array:
-    """Median of the known values of each column, the lower one of two; NaN where there is none."""
-    ordered = np.sort(side, axis=0)  # NaN sorts to the end
-    middle: Array = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None, :] // 2, axis=0)[0]
-    return middle
+def _suspect(rows: Rows) -> list[str]:
+    """A note on prices that the rows after them show to be misprints; they are stored as published."""
+    at = suspects(rows)
+    if len(at) == 0:
+        return []
+    first = f"{iso(int(rows.open_time[at[0]]))}, {rows.columns['low'][at[0]]:g} to {rows.columns['high'][at[0]]:g}"
+    many = f"{len(at):,} bars" if len(at) > 1 else "1 bar"
+    return [f"{many} more than {FAR:.0f} times off the closes around, kept as published; the first at {first}"]
 
 
 def opens_from_closes(close_time: Times, timeframe: Timeframe) -> tuple[Times, Mask]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from virtuoso.clock import iso
 from virtuoso.errors import UnreadableFileError
+from virtuoso.ingest.causes import Example, remedy_for
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.venues.files.options import MAX_BAD_SHARE
@@ -18,7 +19,11 @@ R = TypeVar("R", Rows, Events)
 
 EARLIEST_MS = EARLIEST_S * 1_000
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
+LARGEST_AMOUNT = 1e30
+"""No price, volume or ratio is larger: even counts of the smallest coins are not."""
 FEW = 3  # so many bad rows do not fail a small file
+MOST_BAD = 200_000
+"""Bad rows above which a file that holds little else is refused before its end."""
 NO_FAULT = ("outage",)
 """Reasons that show an outage of the venue, not a damaged file."""
 
@@ -82,43 +87,64 @@ class Validated(Generic[R]):
         return len(self.accepted) + len(self.superseded) + self.duplicates + self.left_out + len(self.rejected)
 
 
-def reject_bad_file(
-    parts: Sequence[Validated[Rows] | Validated[Events]],
-    rules: Mapping[str, str],
-    max_bad_share: float = MAX_BAD_SHARE,
-) -> None:
-    """Reject a file with too many bad rows.
+class BadRows:
+    """The bad rows of a file, counted part by part.
 
     Parameters
     ----------
-    parts : sequence of Validated
-        All that the file holds.
-    rules : mapping of str to str
-        What each rule says.
     max_bad_share : float
         Largest share of its rows that may be rejected; outages of the venue do not count.
-
-    Raises
-    ------
-    UnreadableFileError
-        More are bad, and more than a few, or not one is good.
     """
-    bad = [row for part in parts for row in part.rejected if row.reason not in NO_FAULT]
-    total = sum(part.total for part in parts)
-    good = total - len(bad)
-    if not bad or (good and (len(bad) <= FEW or len(bad) <= max_bad_share * total)):
-        return
-    counts = Counter(row.reason for row in bad)
-    listed = "; ".join(f"{count:,} x {rules.get(rule, rule)}" for rule, count in sorted(counts.items()))
-    what = "events" if isinstance(parts[0].accepted, Events) else "rows"
-    remedy = "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
-    if good:
-        share = len(bad) / total
-        remedy = f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {share:.3g}."
-    raise UnreadableFileError(
-        f"{len(bad):,} of {total:,} {what} are bad ({listed}), first {_described(bad[0], rules)}. Nothing was stored. "
-        f"{remedy}"
-    )
+
+    def __init__(self, max_bad_share: float = MAX_BAD_SHARE) -> None:
+        self._most = max_bad_share
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+        self._first = ""
+        self._rules: Counter[str] = Counter()
+        self._examples: dict[str, Example] = {}
+        self._what = "rows"
+
+    def see(self, found: Validated[Rows] | Validated[Events], rules: Mapping[str, str]) -> None:
+        """Take the rows of a part; `rules` says what each rule says.
+
+        Raises
+        ------
+        UnreadableFileError
+            More are bad than are kept of any file, and most of those that came so far.
+        """
+        self._total += found.total
+        self._what = "events" if isinstance(found.accepted, Events) else "rows"
+        bad = [row for row in found.rejected if row.reason not in NO_FAULT]
+        self._counts.update(rules.get(row.reason, row.reason) for row in bad)
+        self._rules.update(row.reason for row in bad)
+        for row in bad:
+            self._examples.setdefault(row.reason, Example(row.text, row.time))
+        self._first = self._first or (_described(bad[0], rules) if bad else "")
+        if self._counts.total() > MOST_BAD and 2 * self._counts.total() > self._total:
+            self._refuse()
+
+    def conclude(self) -> None:
+        """Reject a file with too many bad rows.
+
+        Raises
+        ------
+        UnreadableFileError
+            More are bad, and more than a few, or not one is good.
+        """
+        bad = self._counts.total()
+        good = self._total - bad
+        if bad and not (good and (bad <= FEW or bad <= self._most * self._total)):
+            self._refuse()
+
+    def _refuse(self) -> None:
+        bad = self._counts.total()
+        listed = "; ".join(f"{count:,} x {rule}" for rule, count in sorted(self._counts.items()))
+        remedy = remedy_for(self._rules, self._examples, bad, self._total)
+        raise UnreadableFileError(
+            f"{bad:,} of {self._total:,} {self._what} are bad ({listed}), first {self._first}. Nothing was stored. "
+            f"{remedy}"
+        )
 
 
 def _described(row: RejectedRow, rules: Mapping[str, str]) -> str:

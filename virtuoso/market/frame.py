@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -19,10 +20,11 @@ import numpy as np
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
-from virtuoso.errors import ConfigError, DataError, MissingColumnError, NotLoadedError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NotLoadedError, did_you_mean
 from virtuoso.labels import Moment, close_index, is_date, moment_ms, places, unknown_name
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import UNKNOWN, GapPolicy
+from virtuoso.market.breaks import marked
+from virtuoso.market.gaps import TRADED, UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.market.splice import Origin
@@ -54,6 +56,8 @@ class MarketFrame:
         Numbers of the base bars for which answers are wanted, from inclusive, to exclusive; all if None.
     origin : Origin, or None
         Which stored series answer at its bars; None if it is not of a lake.
+    breaks : tuple of int, ms
+        Moments from which on, as the user says, the name means another instrument.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class MarketFrame:
     window: tuple[int, int] | None = None
     _folded: dict[str, Bars] = field(default_factory=dict, repr=False, compare=False)
     origin: Origin | None = field(default=None, repr=False, compare=False)
+    breaks: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def timeframe(self) -> Timeframe:
@@ -115,7 +120,7 @@ class MarketFrame:
     def until(self, time_ms: int) -> MarketFrame:
         """Return what was known at a moment: bars closed by then, and nothing else."""
         base = self.base.until(time_ms // self.timeframe.ms)
-        return MarketFrame(self.instrument, base, self.window, origin=self.origin)
+        return MarketFrame(self.instrument, base, self.window, origin=self.origin, breaks=self.breaks)
 
     def within(self, start: Moment | None, end: Moment | None) -> MarketFrame:
         """Want answers only for bars that open in a time range, from inclusive, to exclusive.
@@ -128,7 +133,7 @@ class MarketFrame:
 
     def _wanted(self, first: int, stop: int) -> MarketFrame:
         window = (max(first, self.start), min(stop, self.stop))
-        return MarketFrame(self.instrument, self.base, window, self._folded, self.origin)
+        return MarketFrame(self.instrument, self.base, window, self._folded, self.origin, self.breaks)
 
     # --- as pandas has it ---
 
@@ -145,7 +150,9 @@ class MarketFrame:
     def __getitem__(self, key: Any) -> Any:
         """Return a column as a Series, several as a DataFrame, or the frame of a slice of dates or places."""
         if isinstance(key, str) and key in self.base.columns:
-            return self.to_pandas()[key] if key == "state" else self._series(key)
+            return self._series(key)
+        if isinstance(key, str) and key == "state":
+            return self.to_pandas()[key]
         if isinstance(key, list | tuple):
             return self.to_pandas()[list(key)] if set(key) <= {*self.columns, "state"} else self._lacks(key)
         if isinstance(key, slice) or is_date(key):
@@ -167,7 +174,7 @@ class MarketFrame:
         if name in self.base.columns:
             return self._series(name)
         if name in COLUMNS:
-            raise MissingColumnError(f"{self!r} does not carry {name!r}. It holds {', '.join(self.columns)}.")
+            raise AttributeError(f"{self!r} does not carry {name!r}. It holds {', '.join(self.columns)}.")
         remedy = f"Try {HINTS[name]}." if name in HINTS else did_you_mean(name, [*dir(type(self)), *self.columns])
         raise AttributeError(f"A MarketFrame has no {name!r}. {remedy}")
 
@@ -200,7 +207,7 @@ class MarketFrame:
         clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
         bars, ratio = self.bars(clock), clock.ratio(self.timeframe)
         window = None if self.window is None else (-(-self.start // ratio), self.stop // ratio)
-        return MarketFrame(self.instrument, bars, window)
+        return MarketFrame(self.instrument, bars, window, breaks=self.breaks)
 
     def _repr_html_(self) -> str:
         simulated = " <b>SIMULATED</b>" if self.instrument.is_simulated else ""
@@ -251,6 +258,7 @@ class MarketFrame:
         symbol: str = "DATA",
         venue: str = "notebook",
         policy: GapPolicy | None = None,
+        breaks: Sequence[int] = (),
         index: Literal["open", "close"] | None = None,
     ) -> MarketFrame:
         """Make a frame of a table with a DatetimeIndex and columns of the data dictionary, in any case.
@@ -267,6 +275,15 @@ class MarketFrame:
         index : str, optional
             Whether the index holds the bars' open or close times. If absent, its name says it (`open_time`,
             `close_time`), else they are open times, as exchanges and vectorbt write them.
+
+        Parameters
+        ----------
+        table : DataFrame
+        timeframe, symbol, venue : str
+        policy : GapPolicy, optional
+            What a missing row means; that nothing is known of it if absent.
+        breaks : sequence of int, ms
+            Moments from which on the rows are of another instrument, beside those that breaks.py finds.
 
         Raises
         ------
@@ -287,9 +304,9 @@ class MarketFrame:
         times = times - clock.ms if stamped == "close" else times
         columns = {str(name).lower(): table[name].to_numpy(dtype=np.float64, copy=True) for name in table.columns}
         state = columns.pop("state", None)
-        if state is not None:  # a table that a frame gave: what was missing is missing again
+        if state is not None:  # a table that a frame gave: what was missing is missing again, marks are found again
             there = state != UNKNOWN
-            times, state = times[there], state[there].astype(np.int8)
+            times, state = times[there], np.where(state > UNKNOWN, TRADED, state)[there].astype(np.int8)
             columns = {name: values[there] for name, values in columns.items()}
         bars = Bars.from_rows(clock, times, columns, policy or GapPolicy("cut", 0), state)
-        return cls(Instrument(venue, symbol), bars)
+        return cls(Instrument(venue, symbol), marked(bars, breaks), breaks=tuple(breaks))

@@ -293,7 +293,7 @@ class TestLiquidations:
 @pytest.fixture(scope="module")
 def recorded_metrics(real_data):
     path = real_data / "derivatives/binance_um_metrics_5m_4sym_20250704_20251031.parquet"
-    return read_derivatives(path, now_ms=NOW)
+    return list(read_derivatives(path, now_ms=NOW))
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Public archive files and other tables of bars, read as they are."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnknownContentError, UnreadableFileError
-from virtuoso.venues.files.bars import RawBars, read_bars, recognise
+from virtuoso.venues.files.bar_columns import recognise
+from virtuoso.venues.files.bars import RawBars, read_bars
 from virtuoso.venues.files.file_io import is_simulated
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME, read_times, time_zone
@@ -133,14 +132,15 @@ class TestATableOfSomethingElse:
                 "no column for open, high, low, close",
             ),
             ("trades.csv", "1,2.0,3.0,4,5,1704067200000,true,true\n", "no header row, and 8 columns"),
-            ("notes.txt", "hello", r"\.txt is none of \.zip"),
+            ("notes.md", "hello", r"\.md is none of \.csv, \.tsv, \.txt and \.json"),
+            ("notes.txt", "hello", "no column for open, high, low, close, volume, the time among hello"),
             ("prices.csv", "timestamp,close\n1704067200000,5\n", "no column for open, high, low, volume"),
         ],
     )
     def test_is_named_with_its_reason(self, tmp_path, name, text, why):
         (tmp_path / name).write_text(text)
         with pytest.raises(UnknownContentError, match=why):
-            read_bars(tmp_path / name, now_ms=NOW)
+            list(read_bars(tmp_path / name, now_ms=NOW))
 
     def test_of_several_venues_is_refused(self, tmp_path):
         table = pd.DataFrame({"timestamp": minutes(200), "venue": ["binance", "bybit"] * 100, **MADE})
@@ -311,12 +311,12 @@ class TestRecordedFiles:
     @pytest.mark.parametrize("name", ["default.csv", "bitcoin.csv", "intraday.csv"])
     def test_dates_without_a_zone(self, real_data, name):
         with pytest.raises(AmbiguousError, match="--time-zone"):
-            read_bars(real_data / "reference/quotes" / name, now_ms=1_780_000_000_000)
+            list(read_bars(real_data / "reference/quotes" / name, now_ms=1_780_000_000_000))
 
     @pytest.mark.parametrize("name", ["bad.csv", "zeros.csv"])
     def test_dates_with_the_month_first(self, real_data, name):
         with pytest.raises(AmbiguousError, match="either way round"):
-            read_bars(real_data / "reference/quotes" / name, now_ms=1_780_000_000_000)
+            list(read_bars(real_data / "reference/quotes" / name, now_ms=1_780_000_000_000))
 
 
 class TestASimulatedFile:
@@ -333,5 +333,7 @@ class TestASimulatedFile:
         ],
         ids=["comment", "name and comment", "another comment", "only a name", "cut short"],
     )
-    def test_is_told_by_the_comment_of_a_gzip(self, header, expected):
-        assert is_simulated(Path("book.csv.gz"), header) is expected
+    def test_is_told_by_the_comment_of_a_gzip(self, tmp_path, header, expected):
+        path = tmp_path / "book.csv.gz"
+        path.write_bytes(header)
+        assert is_simulated(path) is expected

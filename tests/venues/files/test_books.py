@@ -23,7 +23,7 @@ def read(tmp_path):
     def read_lines(*lines, name="binance-futures_incremental_book_L2_2020-02-22_BTCUSDT.csv"):
         path = tmp_path / name
         path.write_text("\n".join(lines) + "\n")
-        return read_books(path, now_ms=NOW)
+        return list(read_books(path, now_ms=NOW))
 
     return read_lines
 

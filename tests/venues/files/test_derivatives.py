@@ -153,24 +153,24 @@ class TestAnotherFile:
             UnreadableFileError,
             match=r"holds no metrics, depth bands, mark or index prices: its columns are open, time",
         ):
-            read_derivatives(path, now_ms=NOW)
+            list(read_derivatives(path, now_ms=NOW))
 
     def test_that_is_damaged_is_an_error(self, tmp_path):
         path = written(tmp_path / "BTCUSDT-metrics-2024-01-01.csv.gz", [METRICS, *ROWS * 500])
         path.write_bytes(path.read_bytes()[:80])
         with pytest.raises(UnreadableFileError, match=r"is damaged"):
-            read_derivatives(path, now_ms=NOW)
+            list(read_derivatives(path, now_ms=NOW))
 
     def test_that_differs_from_its_checksum_is_an_error(self, tmp_path):
         path = written(tmp_path / "BTCUSDT-metrics-2024-01-01.zip", [METRICS, *ROWS])
         path.with_name(path.name + ".CHECKSUM").write_text(f"{'0' * 64}  {path.name}")
         with pytest.raises(UnreadableFileError, match="differs from its checksum"):
-            read_derivatives(path, now_ms=NOW)
+            list(read_derivatives(path, now_ms=NOW))
 
     @pytest.mark.parametrize("lines", [[], [METRICS]])
     def test_without_a_row_is_an_error(self, tmp_path, lines):
         with pytest.raises(UnreadableFileError, match=r"is empty|holds no row"):
-            read_derivatives(written(tmp_path / "a.csv", lines), now_ms=NOW)
+            list(read_derivatives(written(tmp_path / "a.csv", lines), now_ms=NOW))
 
 
 @pytest.mark.real_data

@@ -28,7 +28,7 @@ def write(path, *lines):
 
 @pytest.fixture
 def read(tmp_path):
-    return lambda *lines: read_liquidations(write(tmp_path / "forced.csv", *lines), now_ms=NOW)
+    return lambda *lines: list(read_liquidations(write(tmp_path / "forced.csv", *lines), now_ms=NOW))
 
 
 class TestRecordedLines:
@@ -75,7 +75,7 @@ class TestDefects:
         assert btc.rejected == ((1, "broken_line", GARBAGE),)
 
     def test_garbage_in_the_first_line_of_the_recording(self, real_data):
-        parts = read_liquidations(real_data / "liquidations/ale_2024-06.csv.gz", now_ms=NOW)
+        parts = list(read_liquidations(real_data / "liquidations/ale_2024-06.csv.gz", now_ms=NOW))
         assert sum(len(raw) for raw in parts) == 101
         assert [refused[:2] for raw in parts for refused in raw.rejected] == [(1, "broken_line")]
 
@@ -93,7 +93,7 @@ class TestDefects:
 
     def test_the_recording_of_two_recorders(self, real_data):
         """1,673 of 3,510 events stand there twice, and the file is not in order."""
-        parts = read_liquidations(real_data / "liquidations/paul_2025-01.csv.gz", now_ms=NOW)
+        parts = list(read_liquidations(real_data / "liquidations/paul_2025-01.csv.gz", now_ms=NOW))
         rows, times = (np.concatenate([getattr(raw, name) for raw in parts]) for name in ("rows", "event_time"))
         assert (np.diff(times[np.argsort(rows)]) < 0).any()
         judged = [validate_events(raw, NOW) for raw in parts]
@@ -142,7 +142,7 @@ class TestOtherSources:
 
     def test_something_else_is_said_to_be(self, tmp_path):
         with pytest.raises(UnreadableFileError, match="holds no liquidations"):
-            read_liquidations(write(tmp_path / "x.csv", "1,2,3"), now_ms=NOW)
+            list(read_liquidations(write(tmp_path / "x.csv", "1,2,3"), now_ms=NOW))
 
 
 class TestRecognising:

@@ -103,22 +103,22 @@ class TestBinanceArchives:
 
     def test_bytes_that_differ_from_their_checksum_are_refused(self, tmp_path):
         path = write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.zip", *aggregated(3), checksum=True)
-        assert len(read_trades(path, now_ms=NOW)[0]) == 3
+        assert len(next(iter(read_trades(path, now_ms=NOW)))) == 3
         write(path, *aggregated(4))
         with pytest.raises(UnreadableFileError, match="differs from its checksum"):
-            read_trades(path, now_ms=NOW)
+            list(read_trades(path, now_ms=NOW))
 
     def test_a_file_that_was_cut_off_is_refused(self, tmp_path):
         path = write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.csv.gz", *aggregated(300))
         path.write_bytes(path.read_bytes()[:-40])
         with pytest.raises(UnreadableFileError, match="is damaged"):
-            read_trades(path, now_ms=NOW)
+            list(read_trades(path, now_ms=NOW))
 
     def test_a_zip_of_the_simulator_says_so(self, tmp_path):
         path = write(tmp_path / "BTCUSDT-aggTrades-2024-01-01.zip", *aggregated(3))
         with zipfile.ZipFile(path, "a") as archive:
             archive.comment = b"simulated"
-        assert read_trades(path, now_ms=NOW)[0].simulated
+        assert next(iter(read_trades(path, now_ms=NOW))).simulated
 
 
 class TestTheVendor:
@@ -154,8 +154,8 @@ class TestTheVendor:
     def test_liquidations_have_the_same_columns_so_a_name_that_says_neither_is_refused(self, tmp_path):
         path = write(tmp_path / "bybit.csv", VENDOR, *self.ROWS)
         with pytest.raises(AmbiguousError, match="trades or liquidations"):
-            read_trades(path, now_ms=NOW)
-        assert len(read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)) == 2
+            list(read_trades(path, now_ms=NOW))
+        assert len(list(read_trades(path, ImportOptions(kind="trades"), now_ms=NOW))) == 2
 
     def test_the_recording(self, real_data):
         path = real_data / "trades/tardis_binance-futures_trades_BTCUSDT_20200222_first9999.csv.gz"
@@ -175,7 +175,7 @@ class TestASelectionOfTrades:
 
     def test_it_is_refused(self, tmp_path):
         with pytest.raises(UnreadableFileError, match=r"a selection of trades.*--kind trades"):
-            read_trades(write(tmp_path / "large.csv", *self.LINES), now_ms=NOW)
+            list(read_trades(write(tmp_path / "large.csv", *self.LINES), now_ms=NOW))
 
     def test_it_is_read_and_says_what_it_is_if_the_user_insists(self, tmp_path):
         path = write(tmp_path / "large.csv", *self.LINES)
@@ -194,8 +194,8 @@ class TestASelectionOfTrades:
     def test_the_recording_of_trades_above_fifteen_thousand_dollars(self, real_data):
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
         with pytest.raises(UnreadableFileError, match="a selection of trades"):
-            read_trades(path, now_ms=NOW)
-        parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
+            list(read_trades(path, now_ms=NOW))
+        parts = list(read_trades(path, ImportOptions(kind="trades"), now_ms=NOW))
         assert {raw.symbol: len(raw) for raw in parts} == {
             "BTCUSDT": 12_222, "ETHUSDT": 8_165, "SOLUSDT": 1_418, "WIFUSDT": 216, "BNBUSDT": 160,
         }  # fmt: skip
@@ -203,7 +203,7 @@ class TestASelectionOfTrades:
     def test_wall_clocks_in_place_of_times_are_refused_each_and_never_guessed(self, real_data):
         """1,546 lines say 15:40:27 where the trade's time should be: neither the day nor the zone is known."""
         path = real_data / "trades/binance_um_aggtrades_over15kUSD_bands_2024-08.csv.gz"
-        parts = read_trades(path, ImportOptions(kind="trades"), now_ms=NOW)
+        parts = list(read_trades(path, ImportOptions(kind="trades"), now_ms=NOW))
         assert sum(int((raw.event_time == NO_TIME).sum()) for raw in parts) == 1_546
         judged = [validate_events(raw, NOW) for raw in parts]
         assert sum(part.counts["time_unreadable"] for part in judged) == 1_546
@@ -227,11 +227,11 @@ class TestRowsThatCannotBeRead:
 
     def test_a_table_of_something_else_is_said_to_be(self, tmp_path):
         with pytest.raises(UnreadableFileError, match="holds no trades: its first line is 'open_time,open'"):
-            read_trades(write(tmp_path / "x.csv", "open_time,open", "1,2"), now_ms=NOW)
+            list(read_trades(write(tmp_path / "x.csv", "open_time,open", "1,2"), now_ms=NOW))
         with pytest.raises(UnreadableFileError, match="is empty"):
-            read_trades(write(tmp_path / "y.csv", ""), now_ms=NOW)
+            list(read_trades(write(tmp_path / "y.csv", ""), now_ms=NOW))
         with pytest.raises(UnreadableFileError, match="holds no row"):
-            read_trades(write(tmp_path / "z.csv", AGGREGATED), now_ms=NOW)
+            list(read_trades(write(tmp_path / "z.csv", AGGREGATED), now_ms=NOW))
 
 
 class TestRecognising:

@@ -158,10 +158,10 @@ class TestABadLine:
             ("yesterday " + json.dumps(TRADE), "time_unreadable"),
             (line({**TRADE, "p": "much"}), "not_a_number"),
             (line({key: value for key, value in TRADE.items() if key != "q"}), "field_missing"),
-            (line({**TRADE, "m": "perhaps"}), "not_a_number"),
+            (line({**TRADE, "m": "perhaps"}), "side_unknown"),
             (line(usdm_depth(b=[["1", "2"], ["1", "x"]])), "not_a_number"),
             (line(usdm_depth(a=[["1"]])), "not_a_number"),
-            (line(usdm_depth(U="x")), "not_a_number"),
+            (line(usdm_depth(U="x")), "id_unreadable"),
         ],
     )
     def test_is_refused(self, read, bad, reason):
@@ -198,16 +198,16 @@ class TestADamagedFile:
         middle = len(self.PACKED) // 2
         path.write_bytes(self.PACKED[:middle] + bytes(64) + self.PACKED[middle + 64 :])
         with pytest.raises(UnreadableFileError, match="damaged after line"):
-            read_recording(path)
+            list(read_recording(path))
 
     def test_that_is_empty_or_half_a_list_is_refused(self, tmp_path):
         path = tmp_path / "btcusdt.json"
         path.write_bytes(b"")
         with pytest.raises(UnreadableFileError, match="is empty"):
-            read_recording(path)
+            list(read_recording(path))
         path.write_text(json.dumps([TRADE, TRADE])[:-40])
         with pytest.raises(UnreadableFileError, match="not whole JSON"):
-            read_recording(path)
+            list(read_recording(path))
 
 
 class TestTimes:
@@ -278,14 +278,14 @@ class TestRealRecordings:
         ],
     )
     def test_with_every_row(self, real_data, name, expected):
-        raws = read_recording(real_data / name)
-        assert {raw.kind: len(raw) for raw in raws} == expected
+        raws = list(read_recording(real_data / name))
+        assert {kind: sum(len(raw) for raw in raws if raw.kind == kind) for kind in expected} == expected
         assert all(raw.rejected == () for raw in raws)
         assert all("clock" in note for raw in raws for note in raw.notes)
 
     def test_of_cryptofeed_with_their_snapshots(self, real_data):
         folder = real_data / "payloads" / "cryptofeed"
-        streams = read_recording(folder / "BINANCE_FUTURES.ws.1.0.gz")
+        streams = list(read_recording(folder / "BINANCE_FUTURES.ws.1.0.gz"))
         assert {raw.symbol for raw in streams} == {"SUSHIUSDT", "AKROUSDT", "KEEPUSDT", "CTKUSDT"}
         assert streams[0].notes == ("left out: 67 kline",)
         snapshots = {raw.symbol: raw for raw in read_recording(folder / "BINANCE_FUTURES.http.0.0.gz")}

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -196,6 +197,16 @@ class Writer:
         self._staged |= touched
         self.pending_rows += sum(len(batch.rows) for batch in batches)
         return found
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Take back all that is added inside where an exception leaves the block."""
+        staged, rows = dict(self._staged), self.pending_rows
+        try:
+            yield
+        except BaseException:
+            self._staged, self.pending_rows = staged, rows
+            raise
 
     def commit(self) -> Manifest:
         """Make everything added so far visible, in one step a kind. Without a change, not one byte is written.

@@ -12,7 +12,7 @@ Times are microseconds or milliseconds; `local_timestamp` is when a row was rece
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ from virtuoso.venues.files.table import (
     events_by_symbol,
     first_lines,
     garbled_rows,
+    in_whole_groups,
     of_first_lines,
-    open_table,
-    symbol_in_name,
+    tables,
+    without_garbled,
 )
-from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, RawEvents
+from virtuoso.venues.naming import symbol_of
+from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, Counted, RawEvents
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
 QUOTES = ("id", "bid", "bid_size", "ask", "ask_size", "transacted", "time")
@@ -53,8 +55,8 @@ def recognises(head: Head) -> bool:
     return bool(lines) and isinstance(_layout(lines), Layout)
 
 
-def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a table of order books.
+def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a table of order books, part by part.
 
     Parameters
     ----------
@@ -63,10 +65,10 @@ def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) ->
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'depth' or 'ticker'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'depth' or 'ticker'.
 
     Raises
     ------
@@ -75,14 +77,27 @@ def read_books(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) ->
     AmbiguousError
         The unit of its times would have to be guessed.
     """
-    table = open_table(path, _layout, "order books")
+    for table in in_whole_groups(tables(path, _layout, "order books"), _last_book):
+        yield from _books(table, options, now_ms)
+
+
+def _last_book(table: Table) -> int:
+    """Position of the first row that was received with the last one: a book, or its next rows, may go on after it."""
+    if "id" in table:
+        return len(table)  # quotes are a row each
+    stamps = table.data["received" if "received" in table else "time"].to_numpy()
+    earlier = np.flatnonzero(stamps != stamps[-1])
+    return int(earlier[-1]) + 1 if len(earlier) else 0
+
+
+def _books(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     sent = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     if "id" in table:
-        return _quotes(table, sent)
+        return _quotes(table, sent, options.venue)
     if "is_snapshot" in table:
-        return _changes(table, sent, received)
-    return _snapshots(table, sent, received)
+        return _changes(table, sent, received, options.venue)
+    return _snapshots(table, sent, received, options.venue)
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
@@ -101,19 +116,20 @@ def _layout_of(fields: Fields) -> Layout | None:
     return None
 
 
-def _quotes(table: Table, sent: Times) -> list[RawEvents]:
+def _quotes(table: Table, sent: Times, venue: str) -> list[RawEvents]:
     columns = {"id": table.ids("id")}
     columns |= {name: table.numbers(name) for name in ("bid", "bid_size", "ask", "ask_size")}
-    garbled = garbled_rows(columns.values())
+    good, rejected = without_garbled(table, columns)
     return events_by_symbol(
         table,
         "ticker",
         table.rows,
         sent,
         {name: column.values for name, column in columns.items()},
-        ([symbol_in_name(table.path, "bookTicker")], np.zeros(len(table), dtype=np.int64)),
-        ~garbled,
-        rejected=table.rejected(garbled, "not_a_number"),
+        ([symbol_of(table.path, venue)], np.zeros(len(table), dtype=np.int64)),
+        good,
+        rejected=rejected,
+        venue=venue,
     )
 
 
@@ -125,7 +141,7 @@ def _depth(side: NDArray[np.int8], kind: NDArray[np.int8], price: Any, size: Any
     }  # fmt: skip
 
 
-def _changes(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
+def _changes(table: Table, sent: Times, received: Times | None, venue: str) -> list[RawEvents]:
     sides = table.words("side", {"bid": 1, "ask": -1})
     snapshot = table.words("is_snapshot", {"true": 1, "false": 0, "1": 1, "0": 0})
     price, size = table.numbers("price"), table.numbers("size")
@@ -150,11 +166,12 @@ def _changes(table: Table, sent: Times, received: Times | None) -> list[RawEvent
         (symbols, code),
         ~garbled,
         rejected=table.rejected(garbled, "not_a_number"),
+        venue=venue,
         received_at=received,
     )
 
 
-def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
+def _snapshots(table: Table, sent: Times, received: Times | None, venue: str) -> list[RawEvents]:
     """One row a book becomes one row a level, the best first, bids before asks."""
     found = [_LEVEL.fullmatch(name) for name in table.names]
     places = sorted({(m[1] == "ask", int(m[2]), m[1]) for m in found if m})
@@ -166,7 +183,8 @@ def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEve
     arrived = received if received is not None else sent
     again = np.zeros(len(table), dtype=bool)
     again[:-1] = (arrived[:-1] == arrived[1:]) & (sent[:-1] == sent[1:]) & (code[:-1] == code[1:])
-    notes = [f"left out: {int(again.sum()):,} books of the same millisecond as the next"] if again.any() else []
+    many = int(again.sum())
+    notes = [Counted("left out: {n} books of the same millisecond as the next", many)] if many else []
     kept = np.isfinite(price) & np.isfinite(size) & ~(again | garbled)[:, None]
     row, place = np.nonzero(kept)
     side = np.array([-1 if ask else 1 for ask, _, _ in places], dtype=np.int8)[place]
@@ -179,6 +197,7 @@ def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEve
         (symbols, code[row]),
         np.ones(len(row), dtype=bool),
         rejected=table.rejected(garbled, "not_a_number"),
+        venue=venue,
         received_at=None if received is None else received[row],
         notes=notes,
     )

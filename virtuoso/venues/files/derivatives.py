@@ -13,14 +13,15 @@ and its open interest a composite, up to 1.3 % off the venue's own (measured on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
-from virtuoso.venues.files.bars import KLINE_COLUMNS
+from virtuoso.venues.files.bar_layouts import KLINE_COLUMNS
 from virtuoso.venues.files.file_io import Head, is_table
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -28,13 +29,15 @@ from virtuoso.venues.files.table import (
     Layout,
     Table,
     by_symbol,
-    open_table,
+    in_whole_groups,
     plain_layout,
     plain_names,
     raw_events,
-    symbol_in_name,
+    tables,
+    trimmed,
 )
 from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import RawEvents
 
 METRICS = {
@@ -62,8 +65,8 @@ def recognises(head: Head) -> bool:
     return names >= _METRICS or names >= _BANDS
 
 
-def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a file of metrics, depth bands, mark or index prices.
+def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a file of metrics, depth bands, mark or index prices, part by part.
 
     Parameters
     ----------
@@ -72,10 +75,10 @@ def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: i
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One for each kind and symbol.
+    Yields
+    ------
+    RawEvents
+        One for each kind and symbol of each part.
 
     Raises
     ------
@@ -85,9 +88,21 @@ def read_derivatives(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: i
         The zone of its times or its symbol would have to be guessed.
     """
     if _price_of(path) is not None:
-        return _prices(open_table(path, _layout_of_prices, "mark or index prices"), options, now_ms)
-    table = open_table(path, _layout, "metrics, depth bands, mark or index prices")
-    return (_metrics if "sum_open_interest" in table else _bands)(table, options, now_ms)
+        for table in tables(path, _layout_of_prices, "mark or index prices"):
+            yield from _prices(table, options, now_ms)
+        return
+    parts = tables(path, _layout, "metrics, depth bands, mark or index prices")
+    for table in in_whole_groups(parts, _last_day):
+        yield from (_metrics if "sum_open_interest" in table else _bands)(table, options, now_ms)
+
+
+def _last_day(table: Table) -> int:
+    """Position of the first row of the last day, so that its rows are counted together."""
+    if "create_time" not in table:
+        return len(table)  # depth bands
+    stamps = trimmed(table.data["create_time"]).to_numpy()
+    today = stamps[-1][:10]
+    return next((at + 1 for at in range(len(stamps) - 1, -1, -1) if not stamps[at].startswith(today)), 0)
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
@@ -104,11 +119,14 @@ def _layout_of_prices(lines: Sequence[Fields]) -> Layout | str:
 def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     times = table.times("create_time", options, now_ms, zone="UTC").ms
     found: list[RawEvents] = []
-    for symbol, rows in by_symbol(table, "symbol").items():
-        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]))
+    groups, strange = by_symbol(table, "symbol", options.venue)
+    left_out = len(table) - int(np.any(list(groups.values()), axis=0).sum())
+    for symbol, rows in groups.items():
+        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]), *strange)
         for kind, names in METRICS.items():
             columns = {name: table.numbers(spelled) for name, spelled in names.items()}
-            found.append(raw_events(table, kind, symbol, times, columns, rows, notes, first=not found))
+            raw = raw_events(table, kind, symbol, times, columns, rows, notes, first=not found)
+            found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
 
@@ -127,7 +145,7 @@ def _short_days(times: NDArray[np.int64]) -> list[str]:
 def _bands(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     times = table.times("timestamp", options, now_ms, zone="UTC").ms
     columns = {name: table.numbers(name) for name in ("percentage", "depth", "notional")}
-    return [raw_events(table, "bands", symbol_in_name(table.path), times, columns)]
+    return [raw_events(table, "bands", symbol_of(table.path, options.venue), times, columns)]
 
 
 def _price_of(path: Path) -> str | None:
@@ -142,4 +160,4 @@ def _prices(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents
     price = _price_of(table.path)
     columns = {name: table.numbers("close" if name == price else "") for name in ("mark", "index")}
     notes = ("times are the ends of the intervals",)
-    return [raw_events(table, "prices", symbol_in_name(table.path), ends, columns, notes=notes)]
+    return [raw_events(table, "prices", symbol_of(table.path, options.venue), ends, columns, notes=notes)]

@@ -8,12 +8,18 @@
    when summer ends is settled by the interval: of 00:00 and 01:00 UTC only one is a multiple of eight hours.
 4. Binance, Bybit and OKX settle at multiples of the interval from midnight UTC. Times that do not are in another zone.
 5. A table of several venues gives the rows of the wanted one.
+6. Polls of a coming rate are no settlements. Where a column says when each comes (`funding_timestamp`,
+   `next_funding_time`), the last poll before it, if it was taken within MOST_EARLY_MS of it and later polls show that
+   it has passed, is the settlement; the other polls are left out. Where none says so, they are refused
+   (ingest/settlements.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +37,23 @@ from virtuoso.venues.files.table import (
     Layout,
     Table,
     by_symbol,
-    open_table,
     plain_layout,
     plain_names,
     raw_events,
-    symbol_in_name,
+    tables,
     to_numbers,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.naming import symbol_of
+from virtuoso.venues.raw_events import Lines, RawEvents
 
-RATES = ("last_funding_rate", "fundingrate", "funding_rate")
+RATES = ("last_funding_rate", "lastfundingrate", "fundingrate", "funding_rate")
+COMING = (
+    *("funding_timestamp", "next_funding_time", "nextfundingtime", "next_funding_timestamp", "nextfundingtimestamp"),
+    "next_funding_time_ms",
+)
+"""Columns of the settlement that comes next."""
+MOST_EARLY_MS = 10 * UNIT_MS["m"]
 TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")
 HOURS = ("funding_interval_hours", "funding_interval")
 SYMBOLS = ("symbol", "contracts")
@@ -56,8 +68,8 @@ def recognises(head: Head) -> bool:
     return _has_rates(plain_names(head))
 
 
-def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a table of funding rates.
+def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a table of funding rates, part by part.
 
     Parameters
     ----------
@@ -67,10 +79,10 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'funding'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'funding'.
 
     Raises
     ------
@@ -79,21 +91,33 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     AmbiguousError
         The zone of its times, its venue or its symbols would have to be guessed, or the zone cannot be right.
     """
-    table = open_table(path, _layout, "funding rates")
+    wanted, polls = _Wanted(options), _Polls()
+    for table in tables(path, _layout, "funding rates"):
+        yield from _funding(table, options, now_ms, wanted, polls)
+    wanted.reject_none(path)
+    polls.reject_none(path)
+
+
+def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted, polls: _Polls) -> list[RawEvents]:
     names = table.names
     hours = _hours(table, _first(HOURS, names))
     times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
-    mark = table.numbers(_first(MARKS, names) or "")
     columns = {
         "rate": _rates(table.data[str(_first(RATES, names))]),
         "hours": Column(hours, np.isinf(hours)),
-        "mark": mark,
+        "mark": table.numbers(_first(MARKS, names) or ""),
     }
+    coming = _first(COMING, names)
+    groups, notes = wanted.rows(table)
+    if coming is not None and polls.are_polls(table.times(coming, options, now_ms).ms):
+        due = table.times(coming, options, now_ms).ms
+        return polls.settlements(table, groups, times, due, columns["rate"], notes)
+    left_out = int((~np.any([np.zeros(len(table), dtype=bool), *groups.values()], axis=0)).sum())
     found: list[RawEvents] = []
-    for symbol, rows in _groups(table, options).items():
+    for symbol, rows in groups.items():
         _reject_wrong_zone(table, times[rows], hours[rows], options)
-        notes = (f"times: {meaning}",)
-        found.append(raw_events(table, "funding", symbol, times, columns, rows, notes, first=not found))
+        raw = raw_events(table, "funding", symbol, times, columns, rows, (f"times: {meaning}", *notes), first=not found)
+        found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
 
@@ -113,40 +137,164 @@ def _first(spellings: tuple[str, ...], names: Collection[str]) -> str | None:
     return next((name for name in spellings if name in names), None)
 
 
-def _groups(table: Table, options: ImportOptions) -> dict[str | None, Mask]:
-    """Rows of each symbol, of the wanted venue."""
-    wanted = np.ones(len(table), dtype=bool)
-    if "venue" in table:
-        wanted = _of_venue(table, options)
-    named = _first(SYMBOLS, table.names)
-    if named is not None:
-        return {symbol: rows & wanted for symbol, rows in by_symbol(table, named).items() if (rows & wanted).any()}
-    if "coin" in table:
-        return _of_coin(table, options, wanted)
-    return {symbol_in_name(table.path): wanted}
+class _Wanted:
+    """Which rows of a table are wanted, over all its parts."""
+
+    def __init__(self, options: ImportOptions) -> None:
+        self._options = options
+        self._venues: set[str] = set()
+        self._coins: set[str] = set()
+        self._found = False
+
+    def rows(self, table: Table) -> tuple[dict[str | None, Mask], list[str]]:
+        """Return the rows of each symbol, of the wanted venue, and a note; some symbol where there is none."""
+        wanted = np.ones(len(table), dtype=bool)
+        if "venue" in table:
+            wanted = self._of_venue(table)
+        named = _first(SYMBOLS, table.names)
+        groups: dict[str | None, Mask]
+        notes: list[str] = []
+        if named is not None:
+            of_symbols, notes = by_symbol(table, named, self._options.venue)
+            groups = {symbol: rows & wanted for symbol, rows in of_symbols.items()}
+        elif "coin" in table:
+            groups = {self._options.symbol: wanted & self._of_coin(table, wanted)}
+        else:
+            groups = {symbol_of(table.path, self._options.venue): wanted}
+        with_rows = {symbol: rows for symbol, rows in groups.items() if rows.any()}
+        self._found |= bool(with_rows)
+        return with_rows or dict(list(groups.items())[:1]), notes
+
+    def reject_none(self, path: Path) -> None:
+        """Reject a file of which no row was wanted.
+
+        Raises
+        ------
+        AmbiguousError
+            Its venues or its coins are others, or nobody says which of them is meant.
+        """
+        venue, symbol = self._options.venue, self._options.symbol
+        if self._found:
+            return
+        if self._venues and not self._venues & set(_spellings(venue)):
+            raise AmbiguousError(f"{path} holds no rates of {venue}. {did_you_mean(venue, sorted(self._venues))}")
+        if self._coins:
+            said = f"none of them is that of {symbol}" if symbol else "it does not say of which contract"
+            raise AmbiguousError(
+                f"{path} holds the coins {', '.join(sorted(self._coins))}; {said}. Pass --symbol, such as BTCUSDT."
+            )
+
+    def _of_venue(self, table: Table) -> Mask:
+        written = np.array([str(value).lower() for value in table.data["venue"].to_pylist()])
+        self._venues |= {str(name) for name in np.unique(written)}
+        if not self._options.venue:
+            known = ", ".join(sorted(self._venues))
+            raise AmbiguousError(f"{table.path} holds the rates of {known}. Pass --venue, such as binance-usdm.")
+        wanted = next((name for name in _spellings(self._options.venue) if name in self._venues), "")
+        rows: Mask = written == wanted
+        return rows
+
+    def _of_coin(self, table: Table, wanted: Mask) -> Mask:
+        """Rows of the coin of the wanted symbol; a table of coins does not say which contract it means."""
+        written = np.array([str(value).upper() for value in table.data["coin"].to_pylist()])
+        coins = {str(coin) for coin in np.unique(written[wanted])}
+        self._coins |= coins
+        symbol = self._options.symbol or ""
+        of_symbol = [coin for coin in coins if re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", symbol)]
+        rows: Mask = np.isin(written, of_symbol)
+        return rows
 
 
-def _of_venue(table: Table, options: ImportOptions) -> Mask:
-    written = np.array([str(value).lower() for value in table.data["venue"].to_pylist()])
-    known = sorted({str(name) for name in written})
-    if not options.venue:
-        raise AmbiguousError(f"{table.path} holds the rates of {', '.join(known)}. Pass --venue, such as binance-usdm.")
-    for name in (options.venue, options.venue.split("-")[0]):
-        if name in known:
-            rows: Mask = written == name
-            return rows
-    raise AmbiguousError(f"{table.path} holds no rates of {options.venue}. {did_you_mean(options.venue, known)}")
+class _Polls:
+    """Polls of coming rates, over all parts of a file, and the settlements that they prove."""
+
+    def __init__(self) -> None:
+        self._last: dict[str | None, tuple[int, int, float, int]] = {}  # due, polled at, rate, row
+        self._due: set[int] = set()
+        self._polled = 0
+        self._settled = 0
+
+    def are_polls(self, due: Times) -> bool:
+        """Whether several rows tell of the same settlement."""
+        known = due[due != NO_TIME]
+        self._polled += len(known)
+        self._due |= {int(moment) for moment in np.unique(known)}
+        return len(self._due) < self._polled
+
+    def settlements(
+        self,
+        table: Table,
+        groups: Mapping[str | None, Mask],
+        polled: Times,
+        due: Times,
+        rates: Column,
+        notes: Sequence[str],
+    ) -> list[RawEvents]:
+        """Return the settlements that have passed; of the last one it is not known."""
+        found: list[RawEvents] = []
+        settled = 0
+        for symbol, rows in groups.items():
+            at = np.flatnonzero(rows & (polled != NO_TIME) & (due != NO_TIME) & np.isfinite(rates.values))
+            at = at[np.argsort(polled[at], kind="stable")]
+            seen = [(int(due[i]), int(polled[i]), float(rates.values[i]), int(table.rows[i])) for i in at]
+            seen = [self._last[symbol], *seen] if symbol in self._last else seen
+            passed = [
+                one
+                for one, following in pairwise(seen)
+                if one[0] != following[0] and one[1] <= one[0] <= following[1] and one[0] - one[1] <= MOST_EARLY_MS
+            ]
+            if seen:
+                self._last[symbol] = seen[-1]
+            settled += len(passed)
+            found.append(self._events(table, symbol, passed, notes, first=not found))
+        self._settled += settled
+        n_rows = len(table) - len(found[0].rejected) + len(table.broken)
+        return [replace(found[0], left_out=n_rows - settled), *found[1:]]
+
+    def _events(
+        self,
+        table: Table,
+        symbol: str | None,
+        passed: Sequence[tuple[int, int, float, int]],
+        notes: Sequence[str],
+        *,
+        first: bool,
+    ) -> RawEvents:
+        nothing = np.full(len(passed), np.nan)
+        polled = ("polls of a coming rate: the last before each settlement is taken",)
+        return RawEvents(
+            path=table.path,
+            sha256=table.sha256,
+            kind="funding",
+            symbol=symbol,
+            rows=np.array([row for _, _, _, row in passed], dtype=np.int64),
+            event_time=np.array([due for due, _, _, _ in passed], dtype=np.int64),
+            columns={"rate": np.array([rate for _, _, rate, _ in passed]), "hours": nothing, "mark": nothing},
+            rejected=tuple((number, "broken_line", text) for number, text in table.broken) if first else (),
+            notes=(*polled, *notes) if first else (),
+            simulated=table.simulated,
+            lines=table.lines if first else Lines(),
+        )
+
+    def reject_none(self, path: Path) -> None:
+        """Reject polls that prove no settlement.
+
+        Raises
+        ------
+        AmbiguousError
+        """
+        if len(self._due) < self._polled and not self._settled:
+            raise AmbiguousError(
+                f"{path.name} holds polls of a coming rate, and none within {MOST_EARLY_MS // UNIT_MS['m']} minutes of "
+                "a settlement that later ones show to have passed. Nothing was stored. Import the settled rates, such "
+                "as "
+                "Binance's fundingRate archives."
+            )
 
 
-def _of_coin(table: Table, options: ImportOptions, wanted: Mask) -> dict[str | None, Mask]:
-    """Rows of the coin of the wanted symbol; a table of coins does not say which contract it means."""
-    written = np.array([str(value).upper() for value in table.data["coin"].to_pylist()])
-    coins = sorted({str(coin) for coin in written[wanted]})
-    for coin in coins:
-        if options.symbol is not None and re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", options.symbol):
-            return {options.symbol: wanted & (written == coin)}
-    said = f"none of them is that of {options.symbol}" if options.symbol else "it does not say of which contract"
-    raise AmbiguousError(f"{table.path} holds the coins {', '.join(coins)}; {said}. Pass --symbol, such as BTCUSDT.")
+def _spellings(venue: str) -> tuple[str, str]:
+    """Names under which a table may write a venue."""
+    return venue, venue.split("-")[0]
 
 
 def _rates(column: Any) -> Column:

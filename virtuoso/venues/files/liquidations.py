@@ -17,7 +17,7 @@ All of it is a sample: Binance publishes at most one liquidation a second and sy
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,9 @@ from virtuoso.venues.files.table import (
     first_lines,
     garbled_rows,
     of_first_lines,
-    open_table,
-    symbol_in_name,
+    tables,
 )
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import RawEvents
 
 RECORDED = (
@@ -66,8 +66,8 @@ def recognises(head: Head) -> bool:
     return isinstance(found, Layout) and (found.names != VENDOR or "liquidation" in head.path.name.lower())
 
 
-def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> list[RawEvents]:
-    """Read a file of liquidations.
+def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
+    """Read a file of liquidations, part by part.
 
     Parameters
     ----------
@@ -76,10 +76,10 @@ def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: 
     now_ms : int, ms
         The present, for the plausible range of times.
 
-    Returns
-    -------
-    list of RawEvents
-        One a symbol, of kind 'liquidations'.
+    Yields
+    ------
+    RawEvents
+        One a symbol of each part, of kind 'liquidations'.
 
     Raises
     ------
@@ -88,7 +88,11 @@ def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: 
     AmbiguousError
         The unit or the zone of its times would have to be guessed.
     """
-    table = open_table(path, _layout, "liquidations")
+    for table in tables(path, _layout, "liquidations"):
+        yield from _liquidations(table, options, now_ms)
+
+
+def _liquidations(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     columns = {
         "side": table.words("side", _SIDES),
@@ -96,7 +100,7 @@ def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: 
         "size": table.numbers("size"),
     }
     times = table.times("time", options, now_ms).ms
-    symbols, notes = _symbols(table)
+    symbols, notes = _symbols(table, options)
     garbled = garbled_rows(columns.values())
     rejected, good = table.rejected(garbled, "not_a_number"), ~garbled
     if "status" in table:
@@ -112,6 +116,7 @@ def read_liquidations(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: 
         symbols,
         good,
         rejected=rejected,
+        venue=options.venue,
         received_at=received,
         notes=notes,
     )
@@ -128,10 +133,10 @@ def _layout_of(fields: Fields) -> Layout | None:
     return Layout(RECORDED, header=False) if _LINE.fullmatch(",".join(fields)) else None
 
 
-def _symbols(table: Table) -> tuple[Symbols, list[str]]:
+def _symbols(table: Table, options: ImportOptions) -> tuple[Symbols, list[str]]:
     """Symbols of the rows with their quote currency, and a note where it was added."""
     if "symbol" not in table:
-        symbol = symbol_in_name(table.path, "liquidationSnapshot")
+        symbol = symbol_of(table.path, options.venue)
         return ([symbol], np.zeros(len(table), dtype=np.int64)), []
     written, code = table.symbols("symbol")
     if "notional" not in table:

@@ -1,7 +1,8 @@
 """The reader of tables: bytes in, named columns out, from CSV, gzip, zip and Parquet alike, whatever they hold.
 
-1. `open_table` checks the bytes, unpacks them and asks the decoder's layout how the columns are named, from the first
-   lines of a text, or from the column names of a Parquet file as the only line.
+1. `tables` checks the bytes, unpacks them and asks the decoder's layout how the columns are named, from the first lines
+   of a text, or from the column names of a Parquet file as the only line. It gives the rows part by part, so that a
+   file of any size fits; what spans parts is the decoders' work (`in_whole_groups`, and their own counters).
 2. A column stays as the file has it until a decoder asks for numbers, times, words, ids or symbols.
 3. What cannot be read is never guessed: lines with too few or too many fields are set aside as `broken`, and each
    column says which of its values are `garbled`.
@@ -13,30 +14,35 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.instrument import compact
+from virtuoso.account.symbols import read_symbol, refusal
 from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
 from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import (
     HEAD_BYTES,
-    SUFFIXES,
+    READABLE,
     Head,
-    checked_bytes,
+    checked_digest,
     decoding,
+    is_feather,
+    is_json,
     is_parquet,
     is_simulated,
     is_table,
     unpacked,
 )
+from virtuoso.venues.files.json_rows import as_text, json_rows
+from virtuoso.venues.files.lines import MOST_BROKEN, STRETCH_BYTES, SortedOut, sorted_out, stretches
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents, Rejected
+from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, in_form, read_times
+from virtuoso.venues.raw_events import Lines, RawEvents, Rejected
 
 Fields = Sequence[str]
 Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
@@ -45,6 +51,13 @@ Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 NO_ID = -1
 _AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
+DELIMITERS = ("\t", ";", "|", ",")
+MOST_ROWS = 200_000
+"""Rows of Parquet that make a part."""
+MOST_HELD = 1_000_000
+"""Rows that wait for the rest of their group."""
+_FEW_ROWS = 64
+_BUFFER_BYTES = 1 << 20
 _LEADING_NUMBER = re.compile(r"-?[\d.]+")
 _NAMES_NO_NUMBER = r"(?i)^[+-]?(nan|inf|infinity)$"
 _NO_VALUE = r"(?i)^(|null|none|na|n/a|-)$"
@@ -63,12 +76,16 @@ class Layout(NamedTuple):
         Whether these are our names. A row is then shown by its values alone, else as JSON under the file's names.
     wanted : tuple of str
         Those that are read of a Parquet file; all if empty.
+    above : int
+        How many of the first lines, blank ones not counted, say something else and are no rows, such as an address
+        above the header, or further lines of it. The header comes after them, or before them: all are passed over.
     """
 
     names: tuple[str, ...]
     header: bool
     renamed: bool = True
     wanted: tuple[str, ...] = ()
+    above: int = 0
 
 
 LayoutOf = Callable[[Sequence[Fields]], Layout | str]
@@ -84,7 +101,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a file, in its order.
+    """Rows of a file, in its order: some of them, or all of a small one.
 
     Attributes
     ----------
@@ -101,6 +118,10 @@ class Table:
         Whether the file says that the simulator made it.
     renamed : bool
         See `Layout`.
+    lines : Lines
+        What was read of the file for them, broken and blank lines included.
+    known : dict of str to str
+        What earlier parts have shown of a column, such as the unit of its times; shared by all parts of a file.
     """
 
     path: Path
@@ -110,12 +131,30 @@ class Table:
     broken: tuple[tuple[int, str], ...]
     simulated: bool
     renamed: bool
+    lines: Lines
+    known: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
+
+    def slice(self, start: int, end: int) -> Table:
+        """Return some of the rows, and all that was read with them."""
+        return replace(self, data=self.data.slice(start, end - start), rows=self.rows[start:end])
+
+    def then(self, following: Table) -> Table:
+        """Return the rows of two parts that follow each other."""
+        import pyarrow as pa
+
+        return replace(
+            self,
+            data=pa.concat_tables([self.data, following.data]),
+            rows=np.concatenate([self.rows, following.rows]),
+            broken=(*self.broken, *following.broken),
+            lines=self.lines.plus(following.lines),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -129,16 +168,17 @@ class Table:
         return to_numbers(self.data[name])
 
     def ids(self, name: str) -> Column:
-        """Return a column of whole numbers; NO_ID throughout if some are something else, or there is no such column."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        """Return a column of whole numbers from 0 to 2^63 - 1, others garbled; NO_ID where nothing stands.
 
-        values = np.full(len(self), NO_ID, dtype=np.int64)
-        if name in self:
-            column = trimmed(self.data[name])
-            if pc.all(pc.match_substring_regex(column, INTEGER_TEXT)).as_py():
-                values = column.cast(pa.int64()).to_numpy()
-        return Column(values, np.zeros(len(self), dtype=bool))
+        It is NO_ID throughout where most of the first part are something else, such as words.
+        """
+        if name not in self:
+            return Column(np.full(len(self), NO_ID, dtype=np.int64), np.zeros(len(self), dtype=bool))
+        values, garbled = to_ids(self.data[name])
+        kind = self.known.setdefault(f"{name}: kind", "words" if 2 * garbled.sum() > len(self) else "numbers")
+        if kind == "words":
+            return Column(np.full(len(self), NO_ID, dtype=np.int64), np.zeros(len(self), dtype=bool))
+        return Column(values, garbled)
 
     def words(self, name: str, meaning: Mapping[str, int]) -> Column:
         """Return a column of words as numbers, whatever their case; 0 where nothing stands."""
@@ -153,7 +193,14 @@ class Table:
 
     def times(self, name: str, options: ImportOptions, now_ms: int, zone: str | None = None) -> FileTimes:
         """Return a column of times; those without an offset are in `zone` where the source is known to write it."""
-        return read_times(self.data[name], name, options.time_unit, zone or options.time_zone, now_ms)
+        return self.times_of(self.data[name], name, options, now_ms, zone)
+
+    def times_of(
+        self, column: Any, name: str, options: ImportOptions, now_ms: int, zone: str | None = None
+    ) -> FileTimes:
+        """Return times of a column that was made of others, known under a name of its own."""
+        written = column if options.time_format is None else in_form(column, options.time_format)
+        return read_times(written, name, options.time_unit, zone or options.time_zone, now_ms, self.known)
 
     def symbols(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
         """Return the symbols of a column as the file writes them, and each row's position among them; -1 for none."""
@@ -181,22 +228,47 @@ class Table:
 
 def first_lines(head: Head) -> list[Fields]:
     """Return the fields of a table's first lines; of a Parquet file its columns, of what is no table nothing."""
-    if head.columns or is_parquet(head.path):
+    if head.columns or is_parquet(head.path) or is_feather(head.path):
         return [head.columns] if head.columns else []
-    return [fields for fields, _ in _split(head.text.decode("utf-8-sig", "replace"))] if is_table(head.path) else []
+    if not is_table(head.path) or is_json(head.path):  # answers in JSON have decoders of their own
+        return []
+    return [line.fields for line in _split(head.text.decode("utf-8-sig", "replace"))]
 
 
-def _split(text: str) -> list[tuple[list[str], str]]:
-    """Fields and delimiter of the first lines of a text."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()][:HEAD_LINES]
-    marks = [next((mark for mark in ",;\t" if mark in line), ",") for line in lines]
-    fields = [[field.strip().strip('"') for field in line.split(mark)] for line, mark in zip(lines, marks, strict=True)]
-    return list(zip(fields, marks, strict=True))
+class _Line(NamedTuple):
+    """A line that is not blank: its place among all lines, its text, its fields, and what is between them."""
+
+    place: int
+    text: str
+    fields: list[str]
+    mark: str
+
+
+def _split(text: str) -> list[_Line]:
+    """Return the first lines of a text in which something stands."""
+    found = []
+    for place, said in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")):
+        mark = max(DELIMITERS, key=said.count)  # of as many ones a comma is the last to be one: it may be in numbers
+        if said.strip(mark + " \t"):
+            fields = [field.strip().strip('"') for field in said.strip().split(mark)]
+            found.append(_Line(place, said.strip(), fields, mark))
+        if len(found) == HEAD_LINES:
+            break
+    widest = max((len(line.fields) for line in found), default=0)
+    longest = [line for line in found if len(line.fields) == widest]
+    if widest > 1 and not any(line.fields[-1] for line in longest):  # a delimiter at the end of each line
+        for line in longest:
+            line.fields.pop()
+    return found
 
 
 def of_first_lines(lines: Sequence[Fields], layout: Callable[[Fields], Layout | None]) -> Layout | str:
-    """Return the layout of the first line that it knows."""
-    return next((found for found in map(layout, lines) if found), f"its first line is {','.join(lines[0])[:80]!r}")
+    """Return the layout of the first line that it knows; of a header, what stands above it is no row."""
+    for place, line in enumerate(lines):
+        found = layout(line)
+        if found is not None:
+            return found._replace(above=place) if found.header else found
+    return f"its first line is {','.join(lines[0])[:80]!r}"
 
 
 def is_header(fields: Fields) -> bool:
@@ -229,8 +301,8 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if name not in names[:i] else f"{name}.{i}" for i, name in enumerate(names))
 
 
-def open_table(path: Path, layout: LayoutOf, what: str) -> Table:
-    """Open a CSV, a gzipped CSV, a zip with one CSV in it or a Parquet file.
+def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
+    """Read a CSV, a gzipped CSV, a zip with one CSV in it or a Parquet file, part by part.
 
     Parameters
     ----------
@@ -240,6 +312,11 @@ def open_table(path: Path, layout: LayoutOf, what: str) -> Table:
     what : str
         What it should hold, for messages.
 
+    Yields
+    ------
+    Table
+        Some 16 MiB of text, or as many rows of Parquet; each holds a row at least.
+
     Raises
     ------
     UnknownContentError
@@ -248,67 +325,214 @@ def open_table(path: Path, layout: LayoutOf, what: str) -> Table:
         The file is damaged, empty, differs from its checksum or is not what its name says.
     """
     if not is_table(path):
-        reason = f"{path.suffix or 'a file without a suffix'} is none of {', '.join(SUFFIXES)}"
-        raise UnknownContentError(f"{path.name} holds no {what}: {reason}.")
-    data, sha256 = checked_bytes(path)
+        raise UnknownContentError(
+            f"{path.name} holds no {what}: {path.suffix or 'a file without a suffix'} is none of {READABLE}."
+        )
+    sha256 = checked_digest(path)
+    waiting: Table | None = None
+    aside = _Part(None, np.empty(0, dtype=np.int64), (), Lines())
+    n_rows = 0
     with decoding(path):
-        read = _parquet if is_parquet(path) else _csv
-        table, found, broken = read(path, data, layout)
-        if isinstance(found, str):
-            raise UnknownContentError(f"{path.name} holds no {what}: {found}.")
-        simulated = is_simulated(path, data)
-    if len(table) == 0:
+        simulated = is_simulated(path)
+        parts = _read(path)(path, layout)
+        renamed, known = False, dict[str, str]()
+        for part in parts:
+            if isinstance(part, str):
+                raise UnknownContentError(f"{path.name} holds no {what}: {part}.")
+            if isinstance(part, Layout):
+                renamed = part.renamed
+                continue
+            n_rows += len(part.rows)
+            aside = part._replace(broken=(*aside.broken, *part.broken), lines=aside.lines.plus(part.lines))
+            if len(aside.broken) > MOST_BROKEN and len(aside.broken) > n_rows:
+                raise UnreadableFileError(_mostly_broken(path, aside.broken))
+            if len(part.rows) == 0:
+                continue
+            if waiting is not None:
+                yield waiting
+            waiting = Table(path, sha256, part.data, part.rows, aside.broken, simulated, renamed, aside.lines, known)
+            aside = aside._replace(broken=(), lines=Lines())
+    if waiting is None:
         raise UnreadableFileError(f"{path} holds no row.")
-    lines = np.arange(1 + found.header, 1 + found.header + len(table) + len(broken), dtype=np.int64)
-    rows = np.setdiff1d(lines, [number for number, _ in broken])
-    return Table(path, sha256, table, rows, broken, simulated, found.renamed)
+    yield replace(waiting, broken=(*waiting.broken, *aside.broken), lines=waiting.lines.plus(aside.lines))
 
 
-Read = tuple[Any, Layout | str, tuple[tuple[int, str], ...]]
-"""A pyarrow table, its layout or why it has none, and the lines that are no rows."""
+def _read(path: Path) -> Callable[[Path, LayoutOf], Parts]:
+    """How a file is read, as its name says."""
+    if is_parquet(path):
+        return _parquet
+    if is_feather(path):
+        return _feather
+    return _json if is_json(path) else _csv
 
 
-def _parquet(path: Path, data: bytes, layout: LayoutOf) -> Read:
+def _mostly_broken(path: Path, broken: Sequence[tuple[int, str]]) -> str:
+    number, text = broken[0]
+    return (
+        f"{path}: {len(broken):,} lines have too few or too many fields, the first is line {number}: {text[:80]!r}. "
+        "Nothing was stored. Is it the right file?"
+    )
+
+
+class _Part(NamedTuple):
+    """Some rows as a pyarrow table, their numbers, the lines that are no rows, and how many were read."""
+
+    data: Any
+    rows: Times
+    broken: tuple[tuple[int, str], ...]
+    lines: Lines
+
+
+Parts = Iterator[_Part | Layout | str]
+"""The parts of a file, its layout before them, or the reason why it has none."""
+
+
+def _parquet(path: Path, layout: LayoutOf) -> Parts:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.BufferReader(data))
-    found = layout([file.schema_arrow.names])
-    if isinstance(found, str) or not found.header:
-        return None, found if isinstance(found, str) else "its columns have no names that are known", ()
-    table = file.read(columns=list(found.wanted) or None)
-    if not found.wanted:
-        table = table.rename_columns(list(found.names))
-    return table, found._replace(header=False), ()  # the names stand in no row
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        names = unique(file.schema_arrow.names)
+        found = layout([names])
+        if isinstance(found, str) or not found.header:
+            yield found if isinstance(found, str) else "its columns have no names that are known"
+            return
+        yield found
+        once = list(names) == file.schema_arrow.names
+        wanted = list(found.wanted) or None if once else None
+        first = 1
+        for batch in file.iter_batches(_batch_rows(file, wanted), columns=wanted, use_threads=False):
+            data = pa.Table.from_batches([batch])
+            if wanted is None:
+                data = data.rename_columns(list(found.names))
+            rows = np.arange(first, first + len(data), dtype=np.int64)
+            first += len(data)
+            yield _Part(data, rows, (), Lines(read=len(data)))
 
 
-def _csv(path: Path, data: bytes, layout: LayoutOf) -> Read:
+def _batch_rows(file: Any, wanted: list[str] | None) -> int:
+    """How many rows make a part, by what the first of them take."""
+    few = next(file.iter_batches(_FEW_ROWS, columns=wanted, use_threads=False), None)
+    per_row = few.nbytes / len(few) if few is not None and len(few) else 1.0
+    return int(np.clip(STRETCH_BYTES / max(per_row, 1.0), 1, MOST_ROWS))
+
+
+def _feather(path: Path, layout: LayoutOf) -> Parts:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        names = unique(file.schema.names)
+        found = layout([names])
+        if isinstance(found, str) or not found.header:
+            yield found if isinstance(found, str) else "its columns have no names that are known"
+            return
+        yield found
+        first = 1
+        for i in range(file.num_record_batches):
+            data = pa.Table.from_batches([file.get_batch(i)]).rename_columns(list(found.names))
+            for start in range(0, len(data), MOST_ROWS):
+                part = data.slice(start, MOST_ROWS)
+                yield _Part(part, np.arange(first, first + len(part), dtype=np.int64), (), Lines(read=len(part)))
+                first += len(part)
+
+
+def _json(path: Path, layout: LayoutOf) -> Parts:
+    import pyarrow as pa
+
+    names: tuple[str, ...] = ()
+    first = 1
+    with unpacked(path) as stream:
+        for rows in json_rows(path, stream):
+            if not names:
+                lines = [[field or "" for field in _fields(row)] for row in rows[:HEAD_LINES]]
+                found = layout([list(rows[0])] if isinstance(rows[0], dict) else [line for line in lines if line])
+                yield found
+                if isinstance(found, str):
+                    return
+                names = found.names
+                above = 0 if isinstance(rows[0], dict) else found.above + found.header
+                yield _Part(None, np.empty(0, dtype=np.int64), (), Lines(above, 0, above))
+                rows, first = rows[above:], 1 + above
+            fields = [_fields(row, names) for row in rows]
+            good = [len(one) == len(names) for one in fields]
+            kept = [one for one, fits in zip(fields, good, strict=True) if fits]
+            columns = [pa.array(column, pa.string()) for column in zip(*kept, strict=True)]
+            numbers = np.arange(first, first + len(rows), dtype=np.int64)
+            broken = [(int(numbers[i]), json.dumps(rows[i])[:500]) for i in np.flatnonzero(~np.array(good, dtype=bool))]
+            data = pa.table(columns, names=list(names)) if kept else None
+            yield _Part(data, numbers[np.array(good, dtype=bool)], tuple(broken), Lines(read=len(rows)))
+            first += len(rows)
+
+
+def _fields(row: Any, names: Sequence[str] = ()) -> list[Any]:
+    """Fields of a row of JSON as text; none of what is neither a list nor an object."""
+    if isinstance(row, dict):
+        return [as_text(row.get(name)) for name in names or row]
+    return [as_text(value) for value in row] if isinstance(row, list) else []
+
+
+def _csv(path: Path, layout: LayoutOf) -> Parts:
+    with unpacked(path) as stream:
+        parts = stretches(stream)
+        first = next(parts, None)
+        lines = [] if first is None else _split(first.text[:HEAD_BYTES].decode("utf-8", "replace"))
+        if first is None or not lines:
+            raise UnreadableFileError(f"{path} is empty.")
+        found = layout([line.fields for line in lines])
+        yield found
+        if isinstance(found, str):
+            return
+        named = lines[: found.above + found.header]
+        above = named[-1].place + 1 if named else 0
+        headers = {line.text for line in named}
+        delimiter = next((line.mark for line in lines if len(line.fields) == len(found.names)), lines[-1].mark)
+        for stretch in chain([first], parts):
+            lined = sorted_out(stretch, len(found.names), delimiter, headers, above if stretch is first else 0)
+            data = _parsed(lined, found.names, delimiter)
+            n_lines = len(lined.rows) + len(lined.broken) + lined.blank + lined.header
+            yield _Part(data, lined.rows, lined.broken, Lines(n_lines, lined.blank, lined.header))
+
+
+def _parsed(lined: SortedOut, names: Sequence[str], delimiter: str) -> Any:
+    """Make columns of text of lines that are known to be rows."""
     import pyarrow as pa
     from pyarrow import csv
 
-    data = unpacked(path, data)
-    if not data.isascii():  # bytes that are no text spoil their row, not the file
-        data = data.decode("utf-8-sig", "replace").encode()
-    lines = _split(data[:HEAD_BYTES].decode("utf-8", "replace"))
-    if not lines:
-        raise UnreadableFileError(f"{path} is empty.")
-    found = layout([fields for fields, _ in lines])
-    if isinstance(found, str):
-        return None, found, ()
-    broken: list[tuple[int, str]] = []
-
-    def set_aside(row: Any) -> str:
-        broken.append((int(row.number or 0), str(row.text)))
-        return "skip"
-
-    delimiter = next(mark for fields, mark in lines if len(fields) == len(found.names))
-    table = csv.read_csv(
-        pa.BufferReader(data),
-        read_options=csv.ReadOptions(column_names=found.names, skip_rows=int(found.header), use_threads=False),
-        parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=set_aside),
-        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(found.names, pa.string())),
+    if len(lined.rows) == 0:
+        return None
+    return csv.read_csv(
+        pa.BufferReader(lined.text),
+        read_options=csv.ReadOptions(column_names=names, use_threads=False),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, quote_char='"' if lined.quoted else False, ignore_empty_lines=False
+        ),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
-    return table, found, tuple(broken)
+
+
+def in_whole_groups(parts: Iterable[Table], open_from: Callable[[Table], int]) -> Iterator[Table]:
+    """Yield parts of a file so that no group of rows lies in two of them.
+
+    Parameters
+    ----------
+    parts : iterable of Table
+    open_from : callable
+        Position in a table from which its rows may belong to a group that goes on; at least one row comes before it,
+        else the whole table is waited with.
+    """
+    held: Table | None = None
+    for part in parts:
+        if held is not None:
+            place = open_from(held)
+            if len(held) > MOST_HELD:  # no group is as large: it is not what it claims to be
+                place = len(held)
+            if place > 0:
+                yield held.slice(0, place)
+                held = replace(held.slice(place, len(held)), broken=(), lines=Lines())
+        held = part if held is None else held.then(part)
+    if held is not None:
+        yield held
 
 
 def trimmed(column: Any) -> Any:
@@ -330,7 +554,7 @@ def to_numbers(column: Any) -> Column:
             return Column(column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64), nothing)
         except pa.ArrowException:
             return Column(np.full(len(column), np.nan), ~nothing)
-    try:  # nearly always every value is a number
+    try:  # nearly always every value is a number; one that no float holds is infinite
         return Column(column.cast(pa.float64()).to_numpy().astype(np.float64), nothing)
     except pa.ArrowInvalid:
         text = trimmed(column)
@@ -338,6 +562,34 @@ def to_numbers(column: Any) -> Column:
     values = pc.if_else(number, text, None).cast(pa.float64()).to_numpy()
     known = pc.or_(number, pc.match_substring_regex(text, _NO_VALUE)).to_numpy(zero_copy_only=False)
     return Column(values.astype(np.float64), ~known.astype(bool))
+
+
+def to_ids(column: Any) -> Column:
+    """Return a column as whole numbers, NO_ID where nothing stands; what is none from 0 to 2^63 - 1 is garbled."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):  # whole numbers with gaps, as pandas writes them
+        floats = column.cast(pa.float64()).to_numpy()
+        whole = (floats >= 0) & (floats < 2.0**53) & (floats == np.floor(floats))
+        return Column(np.where(whole, floats, NO_ID).astype(np.int64), ~whole & ~np.isnan(floats))
+    text = trimmed(column)
+    fits = pc.match_substring_regex(text, INTEGER_TEXT)
+    values = pc.if_else(fits, text, "0").cast(pa.uint64()).to_numpy()
+    known = fits.to_numpy().astype(bool) & (values <= np.iinfo(np.int64).max)
+    nothing = pc.match_substring_regex(text, _NO_VALUE).to_numpy().astype(bool)
+    return Column(np.where(known, values, NO_ID).astype(np.int64), ~known & ~nothing)
+
+
+def without_garbled(table: Table, columns: Mapping[str, Column]) -> tuple[Mask, list[Rejected]]:
+    """Return which rows are good in all columns, and the others, each with the reason."""
+    answer = np.ones(len(table), dtype=bool)
+    rejected: list[Rejected] = []
+    for name, column in columns.items():
+        if column.garbled.any():
+            rejected += table.rejected(answer & column.garbled, "id_unreadable" if name == "id" else "not_a_number")
+            answer &= ~column.garbled
+    return answer, rejected
 
 
 def garbled_rows(columns: Iterable[Column]) -> Mask:
@@ -389,6 +641,7 @@ def raw_events(
         rejected=tuple(sorted(rejected)),
         notes=notes,
         simulated=table.simulated,
+        lines=table.lines if first else Lines(),
     )
 
 
@@ -402,6 +655,7 @@ def events_by_symbol(
     good: Mask,
     *,
     rejected: Sequence[Rejected],
+    venue: str = "",
     received_at: Times | None = None,
     notes: Sequence[str] = (),
 ) -> list[RawEvents]:
@@ -422,21 +676,22 @@ def events_by_symbol(
         Events to give; the others were rejected or left out.
     rejected : sequence of (int, str, str)
         Rows of the table; its broken lines are added.
+    venue : str
+        Where the symbols are traded: it tells what contracts they are.
     received_at : array of int64, ms, shape (n_events,), optional
     notes : sequence of str
+
+    Raises
+    ------
+    AmbiguousError
+        Not one symbol is of a spot or linear market.
     """
     names, code = symbols
-    of_name: dict[str | None, list[int]] = {}
-    unnamed: list[str] = [""] if (code < 0).any() else []
-    for i, name in enumerate(names):
-        try:
-            of_name.setdefault(None if name is None else compact(name), []).append(i)
-        except AmbiguousError:
-            unnamed.append(str(name))
-    said = list(notes)
-    if unnamed:
-        said.append(f"left out: {', '.join(sorted(unnamed)[:5])}, which are not symbols of a spot or linear market")
+    of_name, strange = _of_names(table.path, names, venue)
+    said = [*notes, *_left_out([*strange, ""] if (code < 0).any() else strange)]
     broken = [(number, "broken_line", line) for number, line in table.broken]
+    ours = good & np.isin(code, [one for codes in of_name.values() for one in codes])
+    left_out = _without_events(table, rows[ours], rejected)
     answer: list[RawEvents] = []
     for name, codes in of_name.items():
         at = np.flatnonzero(good & np.isin(code, codes))
@@ -455,38 +710,57 @@ def events_by_symbol(
                 rejected=() if answer else tuple(sorted([*broken, *rejected])),
                 notes=() if answer else tuple(said),
                 simulated=table.simulated,
+                lines=Lines() if answer else table.lines,
+                left_out=0 if answer else left_out,
             )
         )
     return answer
 
 
-def by_symbol(table: Table, name: str) -> dict[str, Mask]:
-    """Return which rows belong to which symbol, in order of their names: `BTC-USDT Perpetual` is BTCUSDT.
+def _without_events(table: Table, rows: Times, rejected: Sequence[Rejected]) -> int:
+    """Return of how many rows no event was made, though nothing is wrong with them."""
+    seen = np.zeros(len(table), dtype=bool)
+    seen[np.searchsorted(table.rows, rows)] = True
+    seen[np.searchsorted(table.rows, np.array([row[0] for row in rejected], dtype=np.int64))] = True
+    return int((~seen).sum())
+
+
+def _of_names(path: Path, names: Sequence[str | None], venue: str) -> tuple[dict[str | None, list[int]], list[str]]:
+    """Positions of the names of each symbol that can be stored, and the other names."""
+    found: dict[str | None, list[int]] = {}
+    strange: dict[str, str] = {}
+    for i, name in enumerate(names):
+        try:
+            contract = read_symbol(name, venue) if name is not None else None
+            reason = refusal(str(name), contract, venue) if contract else ""
+        except AmbiguousError as error:
+            contract, reason = None, str(error)
+        if reason:
+            strange[str(name)] = reason
+        else:
+            found.setdefault(contract and contract.symbol, []).append(i)
+    if strange and not found:
+        raise AmbiguousError(f"{path.name}: {next(iter(strange.values()))}")
+    return found, list(strange)
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"left out: {', '.join(sorted(names)[:5])}, which are not symbols of a spot or linear market"]
+
+
+def by_symbol(table: Table, name: str, venue: str) -> tuple[dict[str, Mask], list[str]]:
+    """Return which rows belong to which symbol, in order of their names, and a note on the symbols left out.
 
     Raises
     ------
     AmbiguousError
-        A row names none, or what it names is not a symbol.
+        A row names none, or not one symbol is of a spot or linear market.
     """
     written, codes = table.symbols(name)
     if (codes < 0).any():
         row = int(table.rows[int(np.argmax(codes < 0))])
         raise AmbiguousError(f"{table.path}: row {row} names no symbol. Remove such rows, or name them.")
-    found: dict[str, Mask] = {}
-    for code, one in enumerate(written):
-        symbol = compact(one.split(" ")[0].replace("-", "").replace("_", ""))
-        found[symbol] = found.get(symbol, False) | (codes == code)
-    return dict(sorted(found.items()))
-
-
-def symbol_in_name(path: Path, words: str = "") -> str | None:
-    """Return the symbol with which an archive's name begins, such as `BTCUSDT-metrics-2024-01-01.zip`, or None.
-
-    Parameters
-    ----------
-    path : Path
-    words : str
-        What the name must go on with, such as 'aggTrades|trades'; anything if empty.
-    """
-    found = re.match(rf"([A-Z0-9]{{4,30}})-(?:{words})-\d{{4}}" if words else r"([A-Z0-9]{2,30})-", path.name)
-    return found[1] if found else None
+    found, strange = _of_names(table.path, written, venue)
+    return {str(symbol): np.isin(codes, at) for symbol, at in sorted(found.items(), key=str)}, _left_out(strange)

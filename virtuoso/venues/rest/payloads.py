@@ -13,11 +13,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -27,9 +26,9 @@ import numpy as np
 from virtuoso.account.instrument import compact
 from virtuoso.clock import UNIT_MS, parse_time
 from virtuoso.errors import AmbiguousError, UnreadableFileError
-from virtuoso.venues.files.file_io import Head, checked_bytes, unpacked
+from virtuoso.venues.files.file_io import Head, checked_digest, decoding, unpacked, whole
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.raw_events import Lines, RawEvents
 from virtuoso.venues.rest.rules import RULES_COLUMNS, TIER_COLUMNS, rules_of, tiers_of
 
 MARKETS = {"binance-usdm": ("/fapi/", "/futures/data/"), "binance-spot": ("/api/",)}
@@ -86,8 +85,8 @@ def recognises(head: Head) -> bool:
     return any(key in head.text for key in keys) or (b'"markPrice"' in head.text and b'"indexPrice"' in head.text)
 
 
-def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> list[RawEvents]:
-    """Read recorded answers.
+def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int = 0) -> Iterator[RawEvents]:
+    """Read recorded answers, the file as a whole.
 
     Parameters
     ----------
@@ -104,11 +103,9 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
     AmbiguousError
         Its endpoint, market or symbol would have to be guessed.
     """
-    data, sha256 = checked_bytes(path)
-    try:
-        body = json.loads(unpacked(path, data))
-    except (ValueError, OSError, EOFError, gzip.BadGzipFile) as error:
-        raise UnreadableFileError(f"{path} is damaged ({error}). Nothing was stored. Download it again.") from error
+    sha256 = checked_digest(path)
+    with decoding(path), unpacked(path) as stream:
+        body = json.loads(whole(path, stream))
     if options.venue not in MARKETS and isinstance(body, dict) and "routes" in body:
         raise AmbiguousError(
             f"{path} holds answers of several markets. Pass --venue, one of {', '.join(sorted(MARKETS))}."
@@ -116,12 +113,13 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
     events: list[_Event] = []
     rejected: list[tuple[int, str, str]] = []
     left_out: set[str] = set()
-    number = 0
+    number = passed_over = 0
     for answer in _answers(path, body, options):
         reader = _READERS.get(answer.route.rsplit("/", 1)[-1])
         of_periods = any("timestamp" in row for row in answer.rows if isinstance(row, dict))
         if reader is None or not _of_market(answer.route, options) or (of_periods and not _every_five_minutes(answer)):
             left_out.add(answer.route)
+            passed_over += len(answer.rows)
             continue
         for row in answer.rows:
             number += 1
@@ -134,7 +132,10 @@ def read_payloads(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int 
             f"{path} holds no funding, open interest, ratio, price, rule or tier of {options.venue or 'any market'}."
         )
     notes = (f"left out {len(left_out)} routes of other things",) if left_out else ()
-    return _grouped(path, sha256, events, tuple(rejected), notes)
+    silent = number - len({event.row for event in events} | {row[0] for row in rejected})
+    first, *others = _grouped(path, sha256, events, tuple(rejected), notes)
+    yield replace(first, lines=Lines(read=number + passed_over), left_out=silent + passed_over)
+    yield from others
 
 
 def _of_market(route: str, options: ImportOptions) -> bool:

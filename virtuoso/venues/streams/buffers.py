@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -10,10 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.venues.files.timestamps import NO_TIME
-from virtuoso.venues.raw_events import CHANGE
+from virtuoso.venues.raw_events import CHANGE, Counted
 from virtuoso.venues.streams.recordings import Recording
 
+DIGITS = re.compile(r"[0-9.eE+-]*")
 _BATCH = 50_000
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MOST = 2**63 - 1
+
+
+class RefusedError(ValueError):
+    """A message cannot be taken; the reason is the name of a rule."""
+
+
+def number(value: Any) -> float:
+    """Return a number as JSON or a string in it writes one; no truth value, no other digits, nothing without end."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RefusedError("not_a_number")
+    if not math.isfinite(value):
+        raise RefusedError("not_finite")
+    return float(value)
+
+
+def whole(value: Any, reason: str) -> int:
+    """Return a whole number from 0 to 2^63 - 1, as JSON or a string in it writes one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise RefusedError(reason)
+    return value
 
 
 class Gathered(NamedTuple):
@@ -61,13 +90,15 @@ class Scalars:
         self.values.append(values)
 
     def gathered(self) -> Gathered:
-        """All rows so far."""
+        """Give all rows since they were last asked for."""
         by_column = list(zip(*self.values, strict=True)) or [()] * len(self.dtypes)
         columns: dict[str, NDArray[Any]] = {
             name: np.array(values, dtype=dtype)
             for (name, dtype), values in zip(self.dtypes.items(), by_column, strict=True)
         }
-        return Gathered(np.array(self.rows, dtype=np.int64), _times(self.sent), _times(self.received), columns)
+        made = Gathered(np.array(self.rows, dtype=np.int64), _times(self.sent), _times(self.received), columns)
+        self.rows, self.sent, self.received, self.values = [], [], [], []
+        return made
 
 
 class Levels:
@@ -75,6 +106,7 @@ class Levels:
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self.changes_seen = False
         self.heads: list[tuple[int, ...]] = []
         self.sent: list[int | None] = []
         self.received: list[int | None] = []
@@ -98,9 +130,10 @@ class Levels:
     def _convert(self) -> None:
         """Make numbers of the levels that wait; a message with one that is none is rejected."""
         try:
-            flat = np.fromiter(map(float, chain.from_iterable(self.pending)), dtype=np.float64)
-            if len(flat) != 2 * len(self.pending):
+            values = list(chain.from_iterable(self.pending))
+            if len(values) != 2 * len(self.pending) or not DIGITS.fullmatch("".join(values)):
                 raise ValueError("a level is a price and a size")  # noqa: TRY301
+            flat = np.fromiter(map(float, values), dtype=np.float64)
             self.numbers.append(flat.reshape(-1, 2))
         except (ValueError, TypeError):
             self._convert_one_by_one()
@@ -114,8 +147,8 @@ class Levels:
             levels = self.pending[start:end]
             start = end
             try:  # very old messages carry an empty list behind each size
-                made = [(float(level[0]), float(level[1])) for level in levels]
-            except (ValueError, TypeError, IndexError):
+                made = [(number(level[0]), number(level[1])) for level in levels]
+            except (ValueError, TypeError, LookupError):
                 self.recording.reject(self.heads[i][0], "not_a_number", repr(levels))
                 continue
             self.numbers.append(np.array(made, dtype=np.float64).reshape(-1, 2))
@@ -124,8 +157,13 @@ class Levels:
         self.sent, self.received = [self.sent[i] for i in kept], [self.received[i] for i in kept]
 
     def gathered(self) -> Gathered:
-        """All rows so far; a message without a level is a row of side 0."""
+        """Give all rows since they were last asked for; a message without a level is a row of side 0."""
         self._convert()
+        made = self._made()
+        self.heads, self.sent, self.received, self.numbers, self.done = [], [], [], [], 0
+        return made
+
+    def _made(self) -> Gathered:
         heads = np.array(self.heads, dtype=np.int64).reshape(-1, 8)
         bids, asks = heads[:, 6], heads[:, 7]
         repeats = np.maximum(bids + asks, 1)
@@ -145,14 +183,16 @@ class Levels:
         }  # fmt: skip
         sent, received = np.repeat(_times(self.sent), repeats), np.repeat(_times(self.received), repeats)
         made = Gathered(spread["row"], sent, received, columns)
+        self.changes_seen |= bool((made.columns["snapshot"] == CHANGE).any())
         return self._without_partial(made, partial)
 
     def _without_partial(self, made: Gathered, partial: NDArray[np.bool_]) -> Gathered:
         """Beside changes of the whole book, repeated best levels would only cut it."""
-        if not partial.any() or not (made.columns["snapshot"] == CHANGE).any():
+        if not partial.any() or not self.changes_seen:
             return made
         left_out = len(np.unique(made.rows[partial]))
-        self.recording.notes.append(f"left out: {left_out:,} partial books, since the changes are here too")
+        self.recording.left_out += left_out
+        self.recording.notes.append(Counted("left out: {n} partial books, since the changes are here too", left_out))
         return made.where(~partial)
 
 

@@ -3,31 +3,40 @@
 Lines are written as `<time> <JSON>`, `<time>: <JSON>` or `<address> -> <time>: <JSON>`, or without a time; a file may
 also be one JSON list. Times are of the machine that recorded, in s, ms, us or ns, and are rounded up to the
 millisecond: nothing is known before it came. A recorder that was killed leaves a gzip without an end: what is there is
-read, and said to end early, since a recording cannot be made again.
+read, and said to end early, since a recording cannot be made again. Messages come in stretches, so that a recording of
+any length fits into memory.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
+import json
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from virtuoso.errors import UnreadableFileError
-from virtuoso.venues.files.file_io import LARGEST_BYTES
+from virtuoso.venues.files.file_io import Bytes, checked_digest, unpacked
+from virtuoso.venues.files.lines import MOST_BROKEN, Stretch, stretches
+from virtuoso.venues.raw_events import NO_LINES, Lines
 
 _TIME = re.compile(rb"(\d{9,19})(?:\.(\d+))?:?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([A-Za-z0-9]+)")
 _NS = 1_000_000_000
+_NO_TEXT = "\ufffd".encode()
+_SPACES = re.compile(r"[ \t\n]*")
 SHOWN = 200
 """Characters of a rejected row that are kept."""
+STRETCH_BYTES = 8 << 20
+LISTED = 20_000
+"""Messages of a list that make a stretch."""
+LONGEST_LISTED = 16 << 20
+"""Characters of one message of a list."""
 
 
 @dataclass(slots=True)
@@ -41,17 +50,39 @@ class Recording:
     rejected : list of (int, str, str)
         Rows that could not be read: number from 1, reason, text.
     notes : list of str
+    lines : Lines
+        What was read since the last events were made of it.
+    left_out : int
+        How many of these lines make no event.
     """
 
     path: Path
     sha256: str
     rejected: list[tuple[int, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lines: Lines = NO_LINES
+    left_out: int = 0
 
     def reject(self, row: int, reason: str, text: bytes | str) -> None:
-        """Set a row aside."""
+        """Set a row aside.
+
+        Raises
+        ------
+        UnreadableFileError
+            There are so many that it cannot be what it should be.
+        """
+        if len(self.rejected) >= MOST_BROKEN:
+            number, why, shown = self.rejected[0]
+            raise UnreadableFileError(
+                f"{self.path}: over {MOST_BROKEN:,} rows are refused, the first is row {number} ({why}): "
+                f"{shown[:60]!r}. Nothing was stored. Is it the right file?"
+            )
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         self.rejected.append((row, reason, shown.strip()[:SHOWN]))
+
+    def read(self, lines: int = 0, blank: int = 0, header: int = 0) -> None:
+        """Count what was read."""
+        self.lines = self.lines.plus(Lines(lines, blank, header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +101,13 @@ def open_recording(path: Path) -> Recording:
     Raises
     ------
     UnreadableFileError
-        It cannot be opened.
+        It cannot be opened, or differs from the checksum beside it.
     """
-    try:
-        with path.open("rb") as file:
-            return Recording(path, hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise UnreadableFileError(f"{path} cannot be read: {error.strerror}.") from None
+    return Recording(path, checked_digest(path))
 
 
-def messages(recording: Recording) -> Iterator[Line]:
-    """Yield each message of a file in order; what is no JSON is rejected.
+def messages(recording: Recording) -> Iterator[Iterator[Line]]:
+    """Yield the messages of a file in order, a stretch at a time; what is no JSON is rejected.
 
     Raises
     ------
@@ -88,45 +115,90 @@ def messages(recording: Recording) -> Iterator[Line]:
         The file is damaged, empty, or one JSON list that does not end.
     """
     path = recording.path
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        lines = _lines(recording, gzip.GzipFile(fileobj=file) if packed else file)
-        row, text = next(lines, (0, b""))
-        if not text:
-            raise UnreadableFileError(f"{path} is empty.")
-        if text.lstrip().startswith(b"["):
-            yield from _listed(recording, text, lines)
+    with unpacked(path) as opened:
+        stream = _UntilCut(recording, opened)
+        parts = stretches(stream, STRETCH_BYTES)
+        first = next(parts, None)
+        while first is not None and first.text.isspace():
+            recording.read(first.text.count(b"\n"), first.text.count(b"\n"))
+            first = next(parts, None)
+        if first is None or (stream.cut and not stream.n_lines):
+            why = "ends before its first line. Record it again." if stream.cut else "is empty."
+            raise UnreadableFileError(f"{path} {why}")
+        if first.text.lstrip().startswith(b"["):
+            listed = _listed(recording, chain([first], parts))
+            while some := list(islice(listed, LISTED)):
+                yield iter(some)
             return
-        for number, one in chain([(row, text)], lines):
-            line = _line(recording, number, one)
+        for stretch in chain([first], parts):
+            yield _lines(recording, stretch, stream)
+
+
+class _UntilCut:
+    """A stream that ends where a packed file was cut."""
+
+    def __init__(self, recording: Recording, stream: Bytes) -> None:
+        self._recording = recording
+        self._stream = stream
+        self.n_lines = 0
+        self.cut = False
+
+    def read(self, size: int) -> bytes:
+        """Return up to so many bytes; none at the end, or where what follows was cut off.
+
+        Raises
+        ------
+        UnreadableFileError
+            What follows is damaged.
+        """
+        if self.cut:
+            return b""
+        try:
+            data = self._stream.read(size)
+        except EOFError:
+            self.cut = True
+            if self.n_lines:
+                many = f"{self.n_lines:,} lines were readable"
+                self._recording.notes.append(f"ends early, as a recorder that was killed leaves it: {many}")
+            return b""
+        except (OSError, zlib.error) as error:
+            raise UnreadableFileError(
+                f"{self._recording.path} is damaged after line {self.n_lines:,} ({error}). Nothing was stored. Copy "
+                "it again."
+            ) from None
+        self.n_lines += data.count(b"\n")
+        return data
+
+    def whole_lines(self, stretch: Stretch) -> int:
+        """Return how many lines of a stretch are whole: of a file that was cut the last one is not."""
+        n_lines = stretch.text.count(b"\n")
+        if self.cut and stretch.first + n_lines - 1 > self.n_lines:
+            return n_lines - 1
+        return n_lines
+
+
+def _lines(recording: Recording, stretch: Stretch, stream: _UntilCut) -> Iterator[Line]:
+    """Yield the messages of a stretch of lines."""
+    n_lines = stream.whole_lines(stretch)
+    for place, text in enumerate(islice(stretch.text.split(b"\n"), n_lines)):
+        row = stretch.first + place
+        blank = not text.strip()
+        recording.read(1, blank)
+        if stretch.cut and place == 0:
+            recording.reject(row, "not_json", text)
+        elif not blank:
+            line = _line(recording, row, text)
             if line is not None:
                 yield line
-
-
-def _lines(recording: Recording, stream: Any) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers, as far as they can be unpacked."""
-    row = 0
-    try:
-        for text in stream:
-            row += 1
-            if not text.isspace():
-                yield row, text
-    except EOFError:
-        if row == 0:
-            raise UnreadableFileError(f"{recording.path} ends before its first line. Record it again.") from None
-        recording.notes.append(f"ends early, as a recorder that was killed leaves it: {row:,} lines were readable")
-    except (OSError, zlib.error) as error:
-        raise UnreadableFileError(
-            f"{recording.path} is damaged after line {row:,} ({error}). Nothing was stored. Copy it again."
-        ) from None
 
 
 def _line(recording: Recording, row: int, text: bytes) -> Line | None:
     """Read `<time> <JSON>`; None where it is rejected or only names a connection."""
     start = text.find(b"{")
     if start < 0:
-        if b"://" not in text[:16]:
+        if b"://" in text[:16]:
+            recording.read(header=1)
+        else:
             recording.reject(row, "not_json", text)
         return None
     prefix = text[:start].rstrip()
@@ -138,7 +210,9 @@ def _line(recording: Recording, row: int, text: bytes) -> Line | None:
         return None
     try:
         message = orjson.loads(text[start:])
-    except orjson.JSONDecodeError:
+        if _NO_TEXT in text:
+            raise ValueError("bytes that are no text")  # noqa: TRY301
+    except ValueError:
         recording.reject(row, "not_json", text)
         return None
     asked = _SYMBOL.search(prefix) if b"symbol=" in prefix else None
@@ -156,17 +230,51 @@ def _received(prefix: bytes) -> int | None:
     return -(-ns // 1_000_000)
 
 
-def _listed(recording: Recording, first: bytes, lines: Iterator[tuple[int, bytes]]) -> Iterator[Line]:
-    """Read a file that is one JSON list of messages; they are numbered from 1."""
-    parts, size = [first], len(first)
-    for _, text in lines:
-        parts.append(text)
-        size += len(text)
-        if size > LARGEST_BYTES:
-            raise UnreadableFileError(f"{recording.path} is one JSON list of over {LARGEST_BYTES >> 30} GiB. Split it.")
-    try:
-        listed = orjson.loads(b"".join(parts))
-    except orjson.JSONDecodeError as error:
-        raise UnreadableFileError(f"{recording.path} is not whole JSON ({error}). Download it again.") from None
-    for row, message in enumerate(listed, 1):
+def _listed(recording: Recording, parts: Iterator[Stretch]) -> Iterator[Line]:
+    """Yield the messages of a file that is one JSON list; they are numbered from 1."""
+    decoder, text, at, row = json.JSONDecoder(), "", 0, 0
+    opened = False
+    while True:
+        at = _after_spaces(text, at)
+        try:
+            if not opened:
+                at, opened = _after(text, at, "["), True
+                continue
+            if text[at] == "]":
+                _reject_rest(recording, text[at + 1 :], parts)
+                return
+            start = _after_spaces(text, _after(text, at, ",")) if row else at
+            message, end = decoder.raw_decode(text, start)
+            text[_after_spaces(text, end)]  # a number may go on in what follows
+        except (ValueError, IndexError):
+            more = next(parts, None) if len(text) - at < LONGEST_LISTED else None
+            if more is None:
+                raise UnreadableFileError(
+                    f"{recording.path} is not whole JSON: message {row + 1:,} of its list cannot be read. Download it "
+                    "again."
+                ) from None
+            text, at = text[at:] + more.text.decode("utf-8", "replace"), 0
+            continue
+        at, row = end, row + 1
+        recording.read(1)
         yield Line(row, None, None, message)
+
+
+def _after_spaces(text: str, at: int) -> int:
+    found = _SPACES.match(text, at)
+    return found.end() if found else at
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    """Return the place after a mark that must stand there."""
+    if text[at] != mark:
+        raise ValueError(mark)
+    return at + 1
+
+
+def _reject_rest(recording: Recording, text: str, parts: Iterator[Stretch]) -> None:
+    """Reject a file that goes on after the end of its list."""
+    if text.strip() or any(part.text.strip() for part in parts):
+        raise UnreadableFileError(
+            f"{recording.path} goes on after the end of its JSON list. Write one message a line, or one list a file."
+        )
