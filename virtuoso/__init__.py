@@ -2,6 +2,7 @@
 
     import virtuoso as vt
 
+    vt.import_files("raw/", venue="binance-usdm")
     frame = vt.load("BTCUSDT", "1m")
     scores = vt.score(frame)
     scores.explain("2025-10-10T21:15Z")
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.result.scores import Scores
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
-    from virtuoso.workflows import backtest, issued, load, score, sweep, verify
+    from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _HOMES = {
     "Timeframe": "virtuoso.clock",
     "VirtuosoError": "virtuoso.errors",
     "backtest": "virtuoso.workflows",
+    "import_files": "virtuoso.workflows",
     "information": "virtuoso.research.validation.ic",
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
@@ -82,6 +84,7 @@ __all__ = [
     "Timeframe",
     "VirtuosoError",
     "backtest",
+    "import_files",
     "information",
     "issued",
     "load",

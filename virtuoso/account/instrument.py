@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from virtuoso.account import markets
+from virtuoso.account.symbols import read_symbol, refusal
 from virtuoso.errors import AmbiguousError
 
 _COMPACT = re.compile(r"[A-Z0-9]{2,30}")
-_UNIFIED = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{1,10})(?::[A-Z0-9]{1,10})?")
 _VENUE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def compact(symbol: str) -> str:
-    """Write a symbol as files and the API do: `BTC/USDT:USDT` and `btcusdt` become `BTCUSDT`.
+    """Write a symbol as files and the API do: `BTC/USDT:USDT`, `BTC-USDT-SWAP` and `btcusdt` become `BTCUSDT`.
 
     Raises
     ------
@@ -21,12 +22,12 @@ def compact(symbol: str) -> str:
         If the text is not a symbol of a spot or linear market.
     """
     text = symbol.strip().upper()
-    unified = _UNIFIED.fullmatch(text)
-    if unified:
-        return unified[1] + unified[2]
-    if _COMPACT.fullmatch(text):
+    if _COMPACT.fullmatch(text):  # as the lake names them
         return text
-    raise AmbiguousError(f"{symbol!r} is not a symbol. Try BTCUSDT or BTC/USDT:USDT.")
+    contract = read_symbol(symbol)
+    if contract.refused:
+        raise AmbiguousError(refusal(symbol, contract, ""))
+    return contract.symbol
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,7 +52,7 @@ class Instrument:
     @property
     def is_spot(self) -> bool:
         """Whether it is bought with cash alone: no short side, no funding."""
-        return self.venue.endswith("-spot")
+        return markets.is_spot(self.venue)
 
     @property
     def is_simulated(self) -> bool:

@@ -46,9 +46,13 @@ def import_(
     kind: options.Kind = "auto",
     symbol: options.SymbolOfFiles = None,
     venue: options.VenueOfFiles = None,
+    market: options.MarketOfFiles = None,
     timeframe: options.TimeframeOfFiles = None,
     time_unit: options.TimeUnit = "auto",
     time_zone: options.TimeZone = None,
+    time_format: options.TimeFormat = None,
+    columns: options.Columns = None,
+    no_volume: options.NoVolume = False,
     max_bad_share: options.MaxBadShare = None,
     max_revised_share: options.MaxRevisedShare = None,
 ) -> Answer:
@@ -64,22 +68,39 @@ def import_(
             kind=kind,
             symbol=symbol,
             venue=venue,
+            market=market,
             timeframe=timeframe,
             time_unit=time_unit,
             time_zone=time_zone,
+            time_format=time_format,
+            columns=_columns(columns or ()),
+            no_volume=no_volume,
             progress=lambda done, total, name: tick(name, done, total),
             **said,
         )
     return Answer(
-        report.to_dict(), lambda: _imported(report), _after_import(call, report, venue), 0 if report.ok else DATA_ERROR
+        report.to_dict(), lambda: _imported(report), _after_import(call, report), 0 if report.ok else DATA_ERROR
     )
 
 
-def _after_import(call: Call, report: ImportReport, venue: str | None) -> str:
+def _columns(said: Iterable[str]) -> dict[str, str]:
+    """Our names of columns and the file's, of `time=unix,volume=Volume BTC`."""
+    from virtuoso.errors import ConfigError
+
+    found: dict[str, str] = {}
+    for part in (part for one in said for part in one.split(",") if part.strip()):
+        name, mark, column = part.partition("=")
+        if not mark:
+            raise ConfigError(f'--columns {part} is no NAME=COLUMN. Try --columns time=unix,volume="Volume BTC".')
+        found[name.strip()] = column.strip().strip("\"'")
+    return found
+
+
+def _after_import(call: Call, report: ImportReport) -> str:
     held = [file for file in report.files if file.status in ("imported", "unchanged") and file.timeframe]
     if not held:
         return call.next("data list")
-    symbol = held[0].instruments[0].split()[0]
+    symbol, venue = held[0].instruments[0].split()
     return call.next("score", symbol, timeframe=held[0].timeframe, venue=venue)
 
 

@@ -18,19 +18,20 @@ One bad file never loses the others: each has its own line in the report.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virtuoso.account.instrument import Instrument, compact
+from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
-from virtuoso.errors import AmbiguousError, ConfigError, DataError, UnknownContentError, did_you_mean, failure
+from virtuoso.errors import ConfigError, DataError, UnknownContentError, did_you_mean, failure
 from virtuoso.ingest import validate_bars
-from virtuoso.ingest.detect import identify_bars, identify_events, timeframe_of
+from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
 from virtuoso.ingest.remembered import Remembered
-from virtuoso.ingest.report import FileReport, ImportReport
+from virtuoso.ingest.report import FileReport, ImportReport, Status
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import Validated
+from virtuoso.ingest.venue import venue_of
 from virtuoso.ingest.verdict import Verdict
 from virtuoso.ingest.walk import files_of
 from virtuoso.lake.lake import Lake
@@ -41,6 +42,7 @@ from virtuoso.lake.writing.transaction import Batch, Writer
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.market.schema.kinds import KINDS
+from virtuoso.venues.files.bar_columns import check_meanings
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.options import AUTO, MAX_BAD_SHARE, MAX_REVISED_SHARE, ImportOptions
 from virtuoso.venues.files.timestamps import TimeUnit
@@ -61,9 +63,13 @@ def import_paths(
     *,
     symbol: str | None = None,
     venue: str | None = None,
+    market: str | None = None,
     timeframe: str | Timeframe | None = None,
     time_unit: TimeUnit = "auto",
     time_zone: str | None = None,
+    time_format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    no_volume: bool = False,
     kind: str = AUTO,
     max_bad_share: float = MAX_BAD_SHARE,
     max_revised_share: float = MAX_REVISED_SHARE,
@@ -81,11 +87,19 @@ def import_paths(
         Of the rows; of a file with several symbols, only this one is taken.
     venue : str
         Such as 'binance-spot'; never guessed.
+    market : 'spot' or 'linear', optional
+        Where the venue does not say it, as 'kraken'; needed once, the lake then knows.
     timeframe : str or Timeframe, optional
     time_unit : 'auto', 's', 'ms', 'us' or 'ns'
-        Of numeric times; 'auto' decides once a file.
+        Of numeric times; 'auto' decides by their size.
     time_zone : str, optional
         Of times that carry none.
+    time_format : str, optional
+        Of times as text, such as '%d.%m.%Y %H:%M', where they are not ISO 8601.
+    columns : mapping of str to str, optional
+        Our name of a column of bars to the file's, such as `{"time": "unix", "volume": "Volume BTC"}`.
+    no_volume : bool
+        Store prices without volume, which is then not known, nor is what is computed from it.
     kind : str
         'auto' finds out what a file holds; 'bars' or a name of market/schema/kinds.py takes that alone.
     max_bad_share, max_revised_share : float
@@ -98,13 +112,28 @@ def import_paths(
     Raises
     ------
     AmbiguousError
-        No venue was given.
+        No venue was given, or one that does not say its market.
     NoDataError
         A path does not exist.
     LockedError, StoreError
         The lake cannot be written.
     """
-    options = _options(kind, venue, symbol, timeframe, time_unit, time_zone, max_bad_share, max_revised_share)
+    venue, note = venue_of(venue, market, _venues(lake))
+    options = _options(
+        ImportOptions(
+            venue=venue,
+            kind=kind,
+            time_unit=time_unit,
+            time_zone=time_zone,
+            time_format=time_format,
+            columns=tuple(sorted((columns or {}).items())),
+            no_volume=no_volume,
+            max_bad_share=max_bad_share,
+            max_revised_share=max_revised_share,
+        ),
+        symbol,
+        timeframe,
+    )
     files = list(files_of([Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]))
     if env is not None:
         lake = Lake(lake.path, env=env, disk=lake.disk)
@@ -123,35 +152,29 @@ def import_paths(
         if progress is not None:
             progress(len(files), len(files), "")
         generation, written = writer.manifest.generation, writer.bytes_written
+    for report in reports if note else ():
+        report.notes.insert(0, note)
     return ImportReport(tuple(reports), generation, written, lake.env.stopwatch() - started)
 
 
-def _options(
-    kind: str,
-    venue: str | None,
-    symbol: str | None,
-    timeframe: str | Timeframe | None,
-    time_unit: TimeUnit,
-    time_zone: str | None,
-    max_bad_share: float,
-    max_revised_share: float,
-) -> ImportOptions:
-    if kind not in (AUTO, BARS, *KINDS):
-        raise ConfigError(f"--kind {kind!r} cannot be imported. {did_you_mean(kind, [AUTO, BARS, *KINDS])}")
-    if time_unit not in ("auto", "s", "ms", "us", "ns"):
-        raise ConfigError(f"--time-unit {time_unit!r} is none of auto, s, ms, us, ns.")
-    if venue is None:
-        raise AmbiguousError(
-            "Files do not say which venue their rows are from, and spot and perpetual share their symbols. "
-            "Pass --venue, such as binance-spot, binance-usdm or bitfinex-spot."
-        )
-    Instrument(venue, "BTCUSDT")  # says now if it is no venue
-    if time_zone is not None:
-        named_zone(time_zone)
+def _venues(lake: Lake) -> set[str]:
+    """Tokens of venues that a lake holds."""
+    return {series.venue for kind in lake.kinds() for series in lake.manifest(kind).readable()}
+
+
+def _options(said: ImportOptions, symbol: str | None, timeframe: str | Timeframe | None) -> ImportOptions:
+    """Return what the caller says, checked, with the symbol as the lake writes it and the timeframe as it is stored."""
+    if said.kind not in (AUTO, BARS, *KINDS):
+        raise ConfigError(f"--kind {said.kind!r} cannot be imported. {did_you_mean(said.kind, [AUTO, BARS, *KINDS])}")
+    if said.time_unit not in ("auto", "s", "ms", "us", "ns"):
+        raise ConfigError(f"--time-unit {said.time_unit!r} is none of auto, s, ms, us, ns.")
+    if said.time_zone is not None:
+        named_zone(said.time_zone)
+    check_meanings(said.columns)
     clock = Timeframe(timeframe) if isinstance(timeframe, str) else timeframe
     clock = timeframe_of(clock.ms) if clock else None  # '60m' is stored as '1h'
-    name = None if symbol is None else compact(symbol)
-    return ImportOptions(venue, name, kind, clock, time_unit, time_zone, max_bad_share, max_revised_share)
+    name = None if symbol is None else wanted_symbol(symbol, said.venue)
+    return replace(said, symbol=name, timeframe=clock)
 
 
 def _import_file(writer: Writer, path: Path, options: ImportOptions, remembered: Remembered, env: Env) -> FileReport:
@@ -160,10 +183,9 @@ def _import_file(writer: Writer, path: Path, options: ImportOptions, remembered:
     try:
         with writer.savepoint():
             _import_parts(writer, path, options, now_ms, report)
-    except UnknownContentError as error:
-        report.refuse("skipped", str(error))
     except DataError as error:
-        report.refuse("failed", str(error))
+        status: Status = "skipped" if isinstance(error, UnknownContentError) else "failed"
+        report.refuse(status, str(error) if path.name in str(error) else f"{path.name}: {error}")
     except MemoryError:
         raise
     except Exception as error:  # of foreign bytes, nobody knows all that they may do
@@ -252,10 +274,12 @@ def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int) -> lis
 
 def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
     """Return the symbols that are not the wanted one."""
+    if isinstance(raw, RawBars):
+        kept = symbols_of(raw, options) if raw.symbols else {}
+        wanted = {written for written, name in kept.items() if options.symbol in (None, name)}
+        return set(raw.symbols or ()) - wanted
     if options.symbol is None:
         return set()
-    if isinstance(raw, RawBars):
-        return {written for written in raw.symbols or () if compact(written) != options.symbol}
     return set() if raw.symbol in (None, options.symbol) else {str(raw.symbol)}
 
 

@@ -99,7 +99,17 @@ def validate_bars(
     else:
         opens, off_grid = np.where(unread, 0, times), ~raw.times.exact[rows]
     columns = {name: values[rows] for name, values in raw.columns.items()}
-    found = inspect(opens, columns, timeframe, now_ms, no_time=unread, off_grid=off_grid, garbled=raw.garbled[rows])
+    found = inspect(
+        opens,
+        columns,
+        timeframe,
+        now_ms,
+        no_time=unread,
+        off_grid=off_grid,
+        garbled=raw.garbled[rows],
+        forming=raw.forming[rows],
+        no_volume=raw.no_volume[rows],
+    )
     broken = raw.table.broken if first else ()
     rejected = [RejectedRow(number, "broken_line", text, None) for number, text in broken]
     bad = np.flatnonzero(rows)[found.bad]
@@ -113,7 +123,7 @@ def validate_bars(
         left_out=found.forming,
         rejected=tuple(rejected),
         disordered=found.disordered,
-        notes=(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}",),
+        notes=(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}", *raw.notes),
     )
 
 
@@ -126,6 +136,8 @@ def inspect(
     no_time: Mask | None = None,
     off_grid: Mask | None = None,
     garbled: Mask | None = None,
+    forming: Mask | None = None,
+    no_volume: Mask | None = None,
 ) -> Inspected:
     """Check rows of bars.
 
@@ -139,6 +151,8 @@ def inspect(
         The present; bars that close after it are still forming.
     no_time, off_grid, garbled : array of bool, shape (n_rows,), optional
         Rows whose time could not be read, whose time is finer than a millisecond, and that hold text for a number.
+    forming, no_volume : array of bool, shape (n_rows,), optional
+        Rows that the source says had not closed, and those of which it is known that no volume is known.
     """
     n = len(open_time)
     none = np.zeros(n, dtype=bool)
@@ -150,7 +164,10 @@ def inspect(
         none if no_time is None else no_time,
         none if off_grid is None else off_grid,
         none if garbled is None else garbled,
+        none if no_volume is None else no_volume,
     )
+    if forming is not None:
+        code[(code == 0) & forming] = _FORMING
     good = np.flatnonzero(code == 0)
     order = good[np.argsort(open_time[good], kind="stable")]
     code[order[_jumps(columns, order)]] = _CODES["price_jump"]
@@ -182,11 +199,13 @@ def _row_codes(
     no_time: Mask,
     off_grid: Mask,
     garbled: Mask,
+    no_volume: Mask,
 ) -> NDArray[np.int8]:
     """First rule that each row breaks; 0 for none, -1 for a bar that is still forming."""
     opened, high, low, close = (columns[name] for name in PRICES)
     optional = [columns[name] for name in columns if name not in REQUIRED]
-    finite = np.isfinite(np.vstack([columns[name] for name in REQUIRED])).all(axis=0)
+    finite = np.isfinite(np.vstack([columns[name] for name in PRICES])).all(axis=0)
+    finite &= np.isfinite(columns["volume"]) | (no_volume & np.isnan(columns["volume"]))
     for values in optional:
         finite &= ~np.isinf(values)  # NaN in a further column means that the source does not say
     amounts = [columns[name] for name in columns if BAR_COLUMNS[name].in_gaps == "zero"]

@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from virtuoso.clock import iso
 from virtuoso.errors import UnreadableFileError
+from virtuoso.ingest.causes import Example, remedy_for
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.venues.files.options import MAX_BAD_SHARE
@@ -100,6 +101,8 @@ class BadRows:
         self._counts: Counter[str] = Counter()
         self._total = 0
         self._first = ""
+        self._rules: Counter[str] = Counter()
+        self._examples: dict[str, Example] = {}
         self._what = "rows"
 
     def see(self, found: Validated[Rows] | Validated[Events], rules: Mapping[str, str]) -> None:
@@ -114,6 +117,9 @@ class BadRows:
         self._what = "events" if isinstance(found.accepted, Events) else "rows"
         bad = [row for row in found.rejected if row.reason not in NO_FAULT]
         self._counts.update(rules.get(row.reason, row.reason) for row in bad)
+        self._rules.update(row.reason for row in bad)
+        for row in bad:
+            self._examples.setdefault(row.reason, Example(row.text, row.time))
         self._first = self._first or (_described(bad[0], rules) if bad else "")
         if self._counts.total() > MOST_BAD and 2 * self._counts.total() > self._total:
             self._refuse()
@@ -134,10 +140,7 @@ class BadRows:
     def _refuse(self) -> None:
         bad = self._counts.total()
         listed = "; ".join(f"{count:,} x {rule}" for rule, count in sorted(self._counts.items()))
-        remedy = "Not one is good: is it the right file, and does it need --kind, --time-unit or --time-zone?"
-        if bad < self._total:
-            share = bad / self._total
-            remedy = f"To keep the good ones and quarantine the bad ones, raise --max-bad-share above {share:.3g}."
+        remedy = remedy_for(self._rules, self._examples, bad, self._total)
         raise UnreadableFileError(
             f"{bad:,} of {self._total:,} {self._what} are bad ({listed}), first {self._first}. Nothing was stored. "
             f"{remedy}"

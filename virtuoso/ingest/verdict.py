@@ -22,6 +22,8 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.errors import AmbiguousError
 from virtuoso.ingest import event_rules, validate_bars
 from virtuoso.ingest.report import FileReport
+from virtuoso.ingest.settlements import Settlements
+from virtuoso.ingest.units import Units
 from virtuoso.ingest.validated import BadRows, Validated
 from virtuoso.lake.event_rows import by_partition, rows_of_events
 from virtuoso.lake.manifest import BARS
@@ -59,6 +61,8 @@ class Verdict:
         self._bad = BadRows(options.max_bad_share)
         self._bars = 0
         self._superseded_bars = 0
+        self._units = Units()
+        self._settlements = Settlements()
         self._lines = NO_LINES
         self._without_rows = 0
         self._with_rows = 0
@@ -113,6 +117,8 @@ class Verdict:
         if kind == BARS:
             self._bars += found.total
             self._superseded_bars += len(found.superseded)
+        if isinstance(found.accepted, Rows):
+            self._units.see(found.accepted)
 
     def take(self, batch: Batch, counts: MergedCounts, partitions: Mapping[str, MergedEvents]) -> None:
         """Take what becomes of a part in the lake.
@@ -122,6 +128,8 @@ class Verdict:
         AmbiguousError
             Its trades are stored under other ids.
         """
+        if isinstance(batch.rows, Events) and batch.rows.kind.name == "funding":
+            self._settlements.see(batch.instrument, batch.rows.event_time)
         key = (batch.series.kind, batch.instrument)
         self._shared[key] += counts.duplicates + counts.revised
         self._conflicts[key] += counts.conflicts
@@ -136,9 +144,12 @@ class Verdict:
         UnreadableFileError
             Too many of its rows are bad.
         AmbiguousError
-            It holds bars twice with different values, or contradicts what is stored, as one of another market does.
+            It holds bars twice with different values, or contradicts what is stored, as one of another market does; or
+            its volumes count something else than coins and quote currency.
         """
         self._bad.conclude()
+        self._units.conclude(self._path.name)
+        self._settlements.conclude(self._path.name)
         most = self._options.max_revised_share
         if self._superseded_bars > FEW_REVISED and self._superseded_bars > most * self._bars:
             raise AmbiguousError(

@@ -91,16 +91,32 @@ def decode(
         for decoder in DECODERS:
             if found or options.kind not in (AUTO, *decoder.kinds) or not decoder.recognises(head):
                 continue
-            for raw in decoder.read(path, options, now_ms=now_ms):
-                if seen is not None:
-                    seen(raw)
-                if options.kind in (AUTO, raw.kind):
-                    found = True
-                    yield raw
+            try:
+                for raw in decoder.read(path, options, now_ms=now_ms):
+                    if seen is not None:
+                        seen(raw)
+                    if options.kind in (AUTO, raw.kind):
+                        found = True
+                        yield raw
+            except UnknownContentError as error:
+                raise UnknownContentError(f"{error}{_holds(head, options)}") from None
     if not found:
-        raise UnknownContentError(f"{path.name} holds no {options.kind} in a shape that is known.")
+        raise UnknownContentError(
+            f"{path.name} holds no {options.kind} in a shape that is known.{_holds(head, options)}"
+        )
     if check_regular(path) != stamp:
         raise UnreadableFileError(f"{path} changed while it was read. Import it again when nobody writes to it.")
+
+
+def _holds(head: Head, options: ImportOptions) -> str:
+    """Say what a file seems to hold that is not wanted."""
+    if options.kind == AUTO:
+        return ""
+    others = [decoder.kinds[0] for decoder in DECODERS[:-1] if decoder.recognises(head)]
+    if bars.names_prices(head):
+        others.append(BARS)
+    others = [kind for kind in others if kind != options.kind]
+    return f" It seems to hold {others[0]}: pass --kind {others[0]}, or leave it out." if others else ""
 
 
 def _head_of(path: Path) -> Head:

@@ -40,7 +40,8 @@ def import_files(
         The data root; configuration says it if absent.
     settings : Settings, optional
     **said
-        venue, symbol, timeframe, time_unit, time_zone, kind: see `virtuoso.ingest.importer.import_paths`.
+        venue, market, symbol, timeframe, time_unit, time_zone, time_format, columns, no_volume, kind: see
+        `virtuoso.ingest.importer.import_paths`.
 
     Returns
     -------

@@ -6,7 +6,8 @@ import pytest
 
 from tests.archives import HEADER, JANUARY, NOW, bars, lines, minutes, write
 from virtuoso.errors import AmbiguousError, ConfigError, UnknownContentError, UnreadableFileError
-from virtuoso.venues.files.bars import RawBars, read_bars, recognise
+from virtuoso.venues.files.bar_columns import recognise
+from virtuoso.venues.files.bars import RawBars, read_bars
 from virtuoso.venues.files.file_io import is_simulated
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import NO_TIME, read_times, time_zone
@@ -131,7 +132,8 @@ class TestATableOfSomethingElse:
                 "no column for open, high, low, close",
             ),
             ("trades.csv", "1,2.0,3.0,4,5,1704067200000,true,true\n", "no header row, and 8 columns"),
-            ("notes.txt", "hello", r"\.txt is none of \.zip"),
+            ("notes.md", "hello", r"\.md is none of \.csv, \.tsv, \.txt and \.json"),
+            ("notes.txt", "hello", "no column for open, high, low, close, volume, the time among hello"),
             ("prices.csv", "timestamp,close\n1704067200000,5\n", "no column for open, high, low, volume"),
         ],
     )

@@ -55,7 +55,18 @@ VenueOfFiles = Annotated[
 TimeframeOfFiles = Annotated[
     str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Where files do not say it.")
 ]
-TimeUnit = Annotated[str, typer.Option(metavar="UNIT", help="s, ms, us or ns; auto decides once a file.")]
+MarketOfFiles = Annotated[
+    str | None, typer.Option("--market", metavar="MARKET", help="spot or linear, once, where --venue does not say it.")
+]
+TimeUnit = Annotated[str, typer.Option(metavar="UNIT", help="s, ms, us or ns; auto decides by their size.")]
+TimeFormat = Annotated[
+    str | None, typer.Option(metavar="FORMAT", help='Of times that are not ISO 8601, such as "%d.%m.%Y %H:%M".')
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=COLUMN,...", help='Of bars, such as time=unix,volume="Volume BTC"; repeatable.'),
+]
+NoVolume = Annotated[bool, typer.Option("--no-volume", help="Store prices of bars alone; volume is then not known.")]
 TimeZone = Annotated[str | None, typer.Option(metavar="ZONE", help="Of times without one, such as Europe/Berlin.")]
 MaxBadShare = Annotated[float | None, _share("Of rows that may be refused.")]
 MaxRevisedShare = Annotated[float | None, _share("Of stored bars that may change.")]

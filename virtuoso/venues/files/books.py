@@ -32,10 +32,10 @@ from virtuoso.venues.files.table import (
     garbled_rows,
     in_whole_groups,
     of_first_lines,
-    symbol_in_name,
     tables,
     without_garbled,
 )
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import CHANGE, CUT, WHOLE, Counted, RawEvents
 
 CHANGES = ("exchange", "symbol", "time", "received", "is_snapshot", "side", "price", "size")
@@ -94,10 +94,10 @@ def _books(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]
     sent = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     if "id" in table:
-        return _quotes(table, sent)
+        return _quotes(table, sent, options.venue)
     if "is_snapshot" in table:
-        return _changes(table, sent, received)
-    return _snapshots(table, sent, received)
+        return _changes(table, sent, received, options.venue)
+    return _snapshots(table, sent, received, options.venue)
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
@@ -116,7 +116,7 @@ def _layout_of(fields: Fields) -> Layout | None:
     return None
 
 
-def _quotes(table: Table, sent: Times) -> list[RawEvents]:
+def _quotes(table: Table, sent: Times, venue: str) -> list[RawEvents]:
     columns = {"id": table.ids("id")}
     columns |= {name: table.numbers(name) for name in ("bid", "bid_size", "ask", "ask_size")}
     good, rejected = without_garbled(table, columns)
@@ -126,9 +126,10 @@ def _quotes(table: Table, sent: Times) -> list[RawEvents]:
         table.rows,
         sent,
         {name: column.values for name, column in columns.items()},
-        ([symbol_in_name(table.path, "bookTicker")], np.zeros(len(table), dtype=np.int64)),
+        ([symbol_of(table.path, venue)], np.zeros(len(table), dtype=np.int64)),
         good,
         rejected=rejected,
+        venue=venue,
     )
 
 
@@ -140,7 +141,7 @@ def _depth(side: NDArray[np.int8], kind: NDArray[np.int8], price: Any, size: Any
     }  # fmt: skip
 
 
-def _changes(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
+def _changes(table: Table, sent: Times, received: Times | None, venue: str) -> list[RawEvents]:
     sides = table.words("side", {"bid": 1, "ask": -1})
     snapshot = table.words("is_snapshot", {"true": 1, "false": 0, "1": 1, "0": 0})
     price, size = table.numbers("price"), table.numbers("size")
@@ -165,11 +166,12 @@ def _changes(table: Table, sent: Times, received: Times | None) -> list[RawEvent
         (symbols, code),
         ~garbled,
         rejected=table.rejected(garbled, "not_a_number"),
+        venue=venue,
         received_at=received,
     )
 
 
-def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEvents]:
+def _snapshots(table: Table, sent: Times, received: Times | None, venue: str) -> list[RawEvents]:
     """One row a book becomes one row a level, the best first, bids before asks."""
     found = [_LEVEL.fullmatch(name) for name in table.names]
     places = sorted({(m[1] == "ask", int(m[2]), m[1]) for m in found if m})
@@ -195,6 +197,7 @@ def _snapshots(table: Table, sent: Times, received: Times | None) -> list[RawEve
         (symbols, code[row]),
         np.ones(len(row), dtype=bool),
         rejected=table.rejected(garbled, "not_a_number"),
+        venue=venue,
         received_at=None if received is None else received[row],
         notes=notes,
     )

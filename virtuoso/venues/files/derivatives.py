@@ -14,13 +14,14 @@ and its open interest a composite, up to 1.3 % off the venue's own (measured on 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
-from virtuoso.venues.files.bars import KLINE_COLUMNS
+from virtuoso.venues.files.bar_layouts import KLINE_COLUMNS
 from virtuoso.venues.files.file_io import Head, is_table
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -32,11 +33,11 @@ from virtuoso.venues.files.table import (
     plain_layout,
     plain_names,
     raw_events,
-    symbol_in_name,
     tables,
     trimmed,
 )
 from virtuoso.venues.files.timestamps import NO_TIME
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import RawEvents
 
 METRICS = {
@@ -118,11 +119,14 @@ def _layout_of_prices(lines: Sequence[Fields]) -> Layout | str:
 def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     times = table.times("create_time", options, now_ms, zone="UTC").ms
     found: list[RawEvents] = []
-    for symbol, rows in by_symbol(table, "symbol").items():
-        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]))
+    groups, strange = by_symbol(table, "symbol", options.venue)
+    left_out = len(table) - int(np.any(list(groups.values()), axis=0).sum())
+    for symbol, rows in groups.items():
+        notes = ("times are the ends of the intervals they describe", *_short_days(times[rows]), *strange)
         for kind, names in METRICS.items():
             columns = {name: table.numbers(spelled) for name, spelled in names.items()}
-            found.append(raw_events(table, kind, symbol, times, columns, rows, notes, first=not found))
+            raw = raw_events(table, kind, symbol, times, columns, rows, notes, first=not found)
+            found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
 
@@ -141,7 +145,7 @@ def _short_days(times: NDArray[np.int64]) -> list[str]:
 def _bands(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
     times = table.times("timestamp", options, now_ms, zone="UTC").ms
     columns = {name: table.numbers(name) for name in ("percentage", "depth", "notional")}
-    return [raw_events(table, "bands", symbol_in_name(table.path), times, columns)]
+    return [raw_events(table, "bands", symbol_of(table.path, options.venue), times, columns)]
 
 
 def _price_of(path: Path) -> str | None:
@@ -156,4 +160,4 @@ def _prices(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents
     price = _price_of(table.path)
     columns = {name: table.numbers("close" if name == price else "") for name in ("mark", "index")}
     notes = ("times are the ends of the intervals",)
-    return [raw_events(table, "prices", symbol_in_name(table.path), ends, columns, notes=notes)]
+    return [raw_events(table, "prices", symbol_of(table.path, options.venue), ends, columns, notes=notes)]

@@ -6,9 +6,11 @@ of any size, however well it was packed, passes through in pieces.
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import hashlib
+import lzma
 import re
 import stat
 import zipfile
@@ -19,7 +21,15 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from virtuoso.errors import UnreadableFileError, VirtuosoError
 
-SUFFIXES = (".zip", ".csv", ".csv.gz", ".parquet", ".pq")
+TEXTS = (".csv", ".tsv", ".txt")
+PACKS = ("", ".gz", ".bz2", ".xz", ".zst")
+PARQUETS = (".parquet", ".pq")
+FEATHERS = (".feather", ".arrow")
+SUFFIXES = (
+    *(".zip", *PARQUETS, *FEATHERS),
+    *(kind + pack for kind in (*TEXTS, ".json") for pack in PACKS),
+)
+READABLE = ".csv, .tsv, .txt and .json, as they are or as .gz, .bz2, .xz and .zst; .zip, .parquet and .feather"
 CHECKSUM = ".CHECKSUM"
 LARGEST_BYTES = 4 << 30
 WHOLE_BYTES = 24 << 20
@@ -41,7 +51,17 @@ def is_table(path: Path) -> bool:
 
 def is_parquet(path: Path) -> bool:
     """Whether the file's name is that of a Parquet file."""
-    return path.name.lower().endswith((".parquet", ".pq"))
+    return path.name.lower().endswith(PARQUETS)
+
+
+def is_feather(path: Path) -> bool:
+    """Whether the file's name is that of a Feather file."""
+    return path.name.lower().endswith(FEATHERS)
+
+
+def is_json(path: Path) -> bool:
+    """Whether the file's name is that of a file of JSON."""
+    return path.name.lower().endswith(tuple(".json" + pack for pack in PACKS))
 
 
 class Bytes(Protocol):
@@ -60,7 +80,7 @@ class Head(NamedTuple):
     text : bytes
         First bytes, unpacked.
     columns : tuple of str
-        Of a Parquet file, as it names them.
+        Of a Parquet or Feather file, as it names them.
     """
 
     path: Path
@@ -82,6 +102,11 @@ def head_of(path: Path) -> Head:
             import pyarrow.parquet as pq
 
             return Head(path, columns=tuple(pq.read_schema(path).names))
+        if is_feather(path):
+            import pyarrow as pa
+
+            with pa.memory_map(str(path)) as source:
+                return Head(path, columns=tuple(pa.ipc.open_file(source).schema.names))
         with unpacked(path) as stream:
             return Head(path, _first_bytes(stream))
 
@@ -184,6 +209,42 @@ def decoding(path: Path) -> Iterator[None]:
         raise UnreadableFileError(f"{path} is damaged ({said}). Nothing was stored. Download it again.") from error
 
 
+_STRANGE: tuple[tuple[bytes, str], ...] = (
+    (
+        rb"\s*<(!doctype|html|head|\?xml)",
+        "is a page of HTML or XML, as a server sends instead of a file. Download it again",
+    ),
+    (rb"version https://git-lfs", "is a pointer of Git LFS, not the file itself. Fetch it with git lfs pull"),
+    (
+        rb"/annex/objects/|\.\./\.git/annex",
+        "is a pointer of git-annex, not the file itself. Fetch it with git annex get",
+    ),
+    (rb"PK\x03\x04.{22,60}(\[Content_Types\]|_rels/|xl/)", "is a spreadsheet. Save its table as CSV"),
+    (rb"PK\x03\x04", "is a zip. Name it .zip"),
+    (rb"\x1f\x8b", "is gzipped. Name it .gz"),
+    (rb"BZh\d", "is packed with bzip2. Name it .bz2"),
+    (rb"\xfd7zXZ\x00", "is packed with xz. Name it .xz"),
+    (rb"\x28\xb5\x2f\xfd", "is packed with zstd. Name it .zst"),
+    (rb"PAR1", "is a Parquet file. Name it .parquet"),
+    (rb"ARROW1|FEA1", "is a Feather file. Name it .feather"),
+    (rb"SQLite format 3", "is a database of SQLite. Write its table as CSV"),
+    (rb"\x89HDF", "is an HDF5 file. Write its table as Parquet"),
+    (rb"\xd0\xcf\x11\xe0", "is a spreadsheet. Save its table as CSV"),
+    (rb"\x80[\x02-\x05]", "is a pickle, which may run code when it is read. Write its table as Parquet"),
+    (rb"\x93NUMPY", "is an array of NumPy without names of columns. Write it as a table with a header"),
+    (rb"7z\xbc\xaf|Rar!", "is packed in a way that is not read. Unpack it first"),
+    (rb"-----BEGIN PGP|Salted__", "is encrypted. Decrypt it first"),
+)
+"""Beginnings of files that are no text, whatever their names say, with what they are and what to do."""
+
+
+def _reject_strange(path: Path, beginning: bytes) -> None:
+    """Reject what begins as no text does."""
+    for form, said in _STRANGE:
+        if re.match(form, beginning, re.IGNORECASE | re.DOTALL):
+            raise UnreadableFileError(f"{path} {said}. Nothing was stored.")
+
+
 @contextmanager
 def unpacked(path: Path) -> Iterator[Bytes]:
     """Open what is in a gzipped file, or in the one CSV of a zip, or any other file as it is; text as UTF-8.
@@ -202,6 +263,13 @@ def unpacked(path: Path) -> Iterator[Bytes]:
             raw = opened.enter_context(path.open("rb"))
             _reject_plain(path, raw)
             stream = opened.enter_context(gzip.GzipFile(fileobj=raw))
+        elif name.endswith((".bz2", ".xz")):
+            opener: Any = bz2.BZ2File if name.endswith(".bz2") else lzma.LZMAFile
+            stream = opened.enter_context(opener(path))
+        elif name.endswith(".zst"):
+            import pyarrow as pa
+
+            stream = opened.enter_context(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
         else:
             stream = opened.enter_context(path.open("rb"))
         yield _Text(path, stream)
@@ -219,7 +287,7 @@ def _the_csv(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Return the one CSV of a zip; what a Mac adds beside it is not counted."""
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
     members = [m for m in members if not PurePosixPath(m.filename).name.startswith(".")]
-    if len(members) != 1 or not members[0].filename.lower().endswith(".csv"):
+    if len(members) != 1 or not members[0].filename.lower().endswith(TEXTS):
         found = ", ".join(m.filename for m in members[:5]) or "nothing"
         raise UnreadableFileError(f"{path} should hold one CSV, holds {found}. Unpack it first.")
     if members[0].flag_bits & _ENCRYPTED:
@@ -240,6 +308,8 @@ class _Text:
         """Return up to so many bytes, or somewhat more of UTF-16; none at the end."""
         while True:
             piece = self._stream.read1(size)
+            if self._n_bytes == 0:
+                _reject_strange(self._path, piece[:200])
             if self._n_bytes == 0 and piece.startswith(_UTF_16):
                 self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
             self._n_bytes += len(piece)

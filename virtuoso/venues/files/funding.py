@@ -8,13 +8,18 @@
    when summer ends is settled by the interval: of 00:00 and 01:00 UTC only one is a multiple of eight hours.
 4. Binance, Bybit and OKX settle at multiples of the interval from midnight UTC. Times that do not are in another zone.
 5. A table of several venues gives the rows of the wanted one.
+6. Polls of a coming rate are no settlements. Where a column says when each comes (`funding_timestamp`,
+   `next_funding_time`), the last poll before it, if it was taken within MOST_EARLY_MS of it and later polls show that
+   it has passed, is the settlement; the other polls are left out. Where none says so, they are refused
+   (ingest/settlements.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +40,20 @@ from virtuoso.venues.files.table import (
     plain_layout,
     plain_names,
     raw_events,
-    symbol_in_name,
     tables,
     to_numbers,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.raw_events import RawEvents
+from virtuoso.venues.naming import symbol_of
+from virtuoso.venues.raw_events import Lines, RawEvents
 
-RATES = ("last_funding_rate", "fundingrate", "funding_rate")
+RATES = ("last_funding_rate", "lastfundingrate", "fundingrate", "funding_rate")
+COMING = (
+    *("funding_timestamp", "next_funding_time", "nextfundingtime", "next_funding_timestamp", "nextfundingtimestamp"),
+    "next_funding_time_ms",
+)
+"""Columns of the settlement that comes next."""
+MOST_EARLY_MS = 10 * UNIT_MS["m"]
 TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")
 HOURS = ("funding_interval_hours", "funding_interval")
 SYMBOLS = ("symbol", "contracts")
@@ -80,13 +91,14 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
     AmbiguousError
         The zone of its times, its venue or its symbols would have to be guessed, or the zone cannot be right.
     """
-    wanted = _Wanted(options)
+    wanted, polls = _Wanted(options), _Polls()
     for table in tables(path, _layout, "funding rates"):
-        yield from _funding(table, options, now_ms, wanted)
+        yield from _funding(table, options, now_ms, wanted, polls)
     wanted.reject_none(path)
+    polls.reject_none(path)
 
 
-def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted) -> list[RawEvents]:
+def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted, polls: _Polls) -> list[RawEvents]:
     names = table.names
     hours = _hours(table, _first(HOURS, names))
     times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
@@ -95,12 +107,16 @@ def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted)
         "hours": Column(hours, np.isinf(hours)),
         "mark": table.numbers(_first(MARKS, names) or ""),
     }
-    groups = wanted.rows(table)
+    coming = _first(COMING, names)
+    groups, notes = wanted.rows(table)
+    if coming is not None and polls.are_polls(table.times(coming, options, now_ms).ms):
+        due = table.times(coming, options, now_ms).ms
+        return polls.settlements(table, groups, times, due, columns["rate"], notes)
     left_out = int((~np.any([np.zeros(len(table), dtype=bool), *groups.values()], axis=0)).sum())
     found: list[RawEvents] = []
     for symbol, rows in groups.items():
         _reject_wrong_zone(table, times[rows], hours[rows], options)
-        raw = raw_events(table, "funding", symbol, times, columns, rows, (f"times: {meaning}",), first=not found)
+        raw = raw_events(table, "funding", symbol, times, columns, rows, (f"times: {meaning}", *notes), first=not found)
         found.append(raw if found else replace(raw, left_out=left_out))
     return found
 
@@ -130,22 +146,24 @@ class _Wanted:
         self._coins: set[str] = set()
         self._found = False
 
-    def rows(self, table: Table) -> dict[str | None, Mask]:
-        """Return the rows of each symbol, of the wanted venue; some symbol without a row where there is none."""
+    def rows(self, table: Table) -> tuple[dict[str | None, Mask], list[str]]:
+        """Return the rows of each symbol, of the wanted venue, and a note; some symbol where there is none."""
         wanted = np.ones(len(table), dtype=bool)
         if "venue" in table:
             wanted = self._of_venue(table)
         named = _first(SYMBOLS, table.names)
         groups: dict[str | None, Mask]
+        notes: list[str] = []
         if named is not None:
-            groups = {symbol: rows & wanted for symbol, rows in by_symbol(table, named).items()}
+            of_symbols, notes = by_symbol(table, named, self._options.venue)
+            groups = {symbol: rows & wanted for symbol, rows in of_symbols.items()}
         elif "coin" in table:
             groups = {self._options.symbol: wanted & self._of_coin(table, wanted)}
         else:
-            groups = {symbol_in_name(table.path): wanted}
+            groups = {symbol_of(table.path, self._options.venue): wanted}
         with_rows = {symbol: rows for symbol, rows in groups.items() if rows.any()}
         self._found |= bool(with_rows)
-        return with_rows or dict(list(groups.items())[:1])
+        return with_rows or dict(list(groups.items())[:1]), notes
 
     def reject_none(self, path: Path) -> None:
         """Reject a file of which no row was wanted.
@@ -185,6 +203,93 @@ class _Wanted:
         of_symbol = [coin for coin in coins if re.fullmatch(rf"{re.escape(coin)}({_QUOTES})?", symbol)]
         rows: Mask = np.isin(written, of_symbol)
         return rows
+
+
+class _Polls:
+    """Polls of coming rates, over all parts of a file, and the settlements that they prove."""
+
+    def __init__(self) -> None:
+        self._last: dict[str | None, tuple[int, int, float, int]] = {}  # due, polled at, rate, row
+        self._due: set[int] = set()
+        self._polled = 0
+        self._settled = 0
+
+    def are_polls(self, due: Times) -> bool:
+        """Whether several rows tell of the same settlement."""
+        known = due[due != NO_TIME]
+        self._polled += len(known)
+        self._due |= {int(moment) for moment in np.unique(known)}
+        return len(self._due) < self._polled
+
+    def settlements(
+        self,
+        table: Table,
+        groups: Mapping[str | None, Mask],
+        polled: Times,
+        due: Times,
+        rates: Column,
+        notes: Sequence[str],
+    ) -> list[RawEvents]:
+        """Return the settlements that have passed; of the last one it is not known."""
+        found: list[RawEvents] = []
+        settled = 0
+        for symbol, rows in groups.items():
+            at = np.flatnonzero(rows & (polled != NO_TIME) & (due != NO_TIME) & np.isfinite(rates.values))
+            at = at[np.argsort(polled[at], kind="stable")]
+            seen = [(int(due[i]), int(polled[i]), float(rates.values[i]), int(table.rows[i])) for i in at]
+            seen = [self._last[symbol], *seen] if symbol in self._last else seen
+            passed = [
+                one
+                for one, following in pairwise(seen)
+                if one[0] != following[0] and one[1] <= one[0] <= following[1] and one[0] - one[1] <= MOST_EARLY_MS
+            ]
+            if seen:
+                self._last[symbol] = seen[-1]
+            settled += len(passed)
+            found.append(self._events(table, symbol, passed, notes, first=not found))
+        self._settled += settled
+        n_rows = len(table) - len(found[0].rejected) + len(table.broken)
+        return [replace(found[0], left_out=n_rows - settled), *found[1:]]
+
+    def _events(
+        self,
+        table: Table,
+        symbol: str | None,
+        passed: Sequence[tuple[int, int, float, int]],
+        notes: Sequence[str],
+        *,
+        first: bool,
+    ) -> RawEvents:
+        nothing = np.full(len(passed), np.nan)
+        polled = ("polls of a coming rate: the last before each settlement is taken",)
+        return RawEvents(
+            path=table.path,
+            sha256=table.sha256,
+            kind="funding",
+            symbol=symbol,
+            rows=np.array([row for _, _, _, row in passed], dtype=np.int64),
+            event_time=np.array([due for due, _, _, _ in passed], dtype=np.int64),
+            columns={"rate": np.array([rate for _, _, rate, _ in passed]), "hours": nothing, "mark": nothing},
+            rejected=tuple((number, "broken_line", text) for number, text in table.broken) if first else (),
+            notes=(*polled, *notes) if first else (),
+            simulated=table.simulated,
+            lines=table.lines if first else Lines(),
+        )
+
+    def reject_none(self, path: Path) -> None:
+        """Reject polls that prove no settlement.
+
+        Raises
+        ------
+        AmbiguousError
+        """
+        if len(self._due) < self._polled and not self._settled:
+            raise AmbiguousError(
+                f"{path.name} holds polls of a coming rate, and none within {MOST_EARLY_MS // UNIT_MS['m']} minutes of "
+                "a settlement that later ones show to have passed. Nothing was stored. Import the settled rates, such "
+                "as "
+                "Binance's fundingRate archives."
+            )
 
 
 def _spellings(venue: str) -> tuple[str, str]:

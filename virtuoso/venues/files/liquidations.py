@@ -33,9 +33,9 @@ from virtuoso.venues.files.table import (
     first_lines,
     garbled_rows,
     of_first_lines,
-    symbol_in_name,
     tables,
 )
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import RawEvents
 
 RECORDED = (
@@ -100,7 +100,7 @@ def _liquidations(table: Table, options: ImportOptions, now_ms: int) -> list[Raw
         "size": table.numbers("size"),
     }
     times = table.times("time", options, now_ms).ms
-    symbols, notes = _symbols(table)
+    symbols, notes = _symbols(table, options)
     garbled = garbled_rows(columns.values())
     rejected, good = table.rejected(garbled, "not_a_number"), ~garbled
     if "status" in table:
@@ -116,6 +116,7 @@ def _liquidations(table: Table, options: ImportOptions, now_ms: int) -> list[Raw
         symbols,
         good,
         rejected=rejected,
+        venue=options.venue,
         received_at=received,
         notes=notes,
     )
@@ -132,10 +133,10 @@ def _layout_of(fields: Fields) -> Layout | None:
     return Layout(RECORDED, header=False) if _LINE.fullmatch(",".join(fields)) else None
 
 
-def _symbols(table: Table) -> tuple[Symbols, list[str]]:
+def _symbols(table: Table, options: ImportOptions) -> tuple[Symbols, list[str]]:
     """Symbols of the rows with their quote currency, and a note where it was added."""
     if "symbol" not in table:
-        symbol = symbol_in_name(table.path, "liquidationSnapshot")
+        symbol = symbol_of(table.path, options.venue)
         return ([symbol], np.zeros(len(table), dtype=np.int64)), []
     written, code = table.symbols("symbol")
     if "notional" not in table:

@@ -28,9 +28,15 @@ class ImportOptions:
     timeframe : Timeframe or None
         Of bars.
     time_unit : str
-        Of numeric times; 'auto' decides once a file, from their size.
+        Of numeric times; 'auto' decides from their size.
     time_zone : str or None
         Of times that carry none.
+    time_format : str or None
+        Of times as text, in the codes of `strftime`.
+    columns : tuple of (str, str)
+        Our name of a column of bars, and the file's.
+    no_volume : bool
+        Bars are stored without volume.
     max_bad_share, max_revised_share : float
         Largest share of rows that may be rejected, and of stored rows that may be changed.
     """
@@ -41,6 +47,9 @@ class ImportOptions:
     timeframe: Timeframe | None = None
     time_unit: TimeUnit = "auto"
     time_zone: str | None = None
+    time_format: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    no_volume: bool = False
     max_bad_share: float = MAX_BAD_SHARE
     max_revised_share: float = MAX_REVISED_SHARE
 

@@ -22,24 +22,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.instrument import compact
+from virtuoso.account.symbols import read_symbol, refusal
 from virtuoso.errors import AmbiguousError, UnknownContentError, UnreadableFileError
 from virtuoso.types import Mask, Times
 from virtuoso.venues.files.file_io import (
     HEAD_BYTES,
-    SUFFIXES,
+    READABLE,
     Head,
     checked_digest,
     decoding,
+    is_feather,
+    is_json,
     is_parquet,
     is_simulated,
     is_table,
     unpacked,
 )
+from virtuoso.venues.files.json_rows import as_text, json_rows
 from virtuoso.venues.files.lines import MOST_BROKEN, STRETCH_BYTES, SortedOut, sorted_out, stretches
 from virtuoso.venues.files.options import ImportOptions
-from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, read_times
-from virtuoso.venues.raw_events import Lines, RawEvents, Rejected
+from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, in_form, read_times
+from virtuoso.venues.raw_events import Counted, Lines, RawEvents, Rejected
 
 Fields = Sequence[str]
 Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
@@ -48,7 +51,7 @@ Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
 NO_ID = -1
 _AT_ONCE = 4_096  # rows shown; a file of nothing but errors may be large
 HEAD_LINES = 5  # a recorder may have written garbage into the first line
-DELIMITERS = ",;\t"
+DELIMITERS = ("\t", ";", "|", ",")
 MOST_ROWS = 200_000
 """Rows of Parquet that make a part."""
 MOST_HELD = 1_000_000
@@ -190,7 +193,14 @@ class Table:
 
     def times(self, name: str, options: ImportOptions, now_ms: int, zone: str | None = None) -> FileTimes:
         """Return a column of times; those without an offset are in `zone` where the source is known to write it."""
-        return read_times(self.data[name], name, options.time_unit, zone or options.time_zone, now_ms, self.known)
+        return self.times_of(self.data[name], name, options, now_ms, zone)
+
+    def times_of(
+        self, column: Any, name: str, options: ImportOptions, now_ms: int, zone: str | None = None
+    ) -> FileTimes:
+        """Return times of a column that was made of others, known under a name of its own."""
+        written = column if options.time_format is None else in_form(column, options.time_format)
+        return read_times(written, name, options.time_unit, zone or options.time_zone, now_ms, self.known)
 
     def symbols(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
         """Return the symbols of a column as the file writes them, and each row's position among them; -1 for none."""
@@ -218,9 +228,9 @@ class Table:
 
 def first_lines(head: Head) -> list[Fields]:
     """Return the fields of a table's first lines; of a Parquet file its columns, of what is no table nothing."""
-    if head.columns or is_parquet(head.path):
+    if head.columns or is_parquet(head.path) or is_feather(head.path):
         return [head.columns] if head.columns else []
-    if not is_table(head.path):
+    if not is_table(head.path) or is_json(head.path):  # answers in JSON have decoders of their own
         return []
     return [line.fields for line in _split(head.text.decode("utf-8-sig", "replace"))]
 
@@ -238,7 +248,7 @@ def _split(text: str) -> list[_Line]:
     """Return the first lines of a text in which something stands."""
     found = []
     for place, said in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")):
-        mark = next((mark for mark in DELIMITERS if mark in said), DELIMITERS[0])
+        mark = max(DELIMITERS, key=said.count)  # of as many ones a comma is the last to be one: it may be in numbers
         if said.strip(mark + " \t"):
             fields = [field.strip().strip('"') for field in said.strip().split(mark)]
             found.append(_Line(place, said.strip(), fields, mark))
@@ -315,15 +325,16 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
         The file is damaged, empty, differs from its checksum or is not what its name says.
     """
     if not is_table(path):
-        reason = f"{path.suffix or 'a file without a suffix'} is none of {', '.join(SUFFIXES)}"
-        raise UnknownContentError(f"{path.name} holds no {what}: {reason}.")
+        raise UnknownContentError(
+            f"{path.name} holds no {what}: {path.suffix or 'a file without a suffix'} is none of {READABLE}."
+        )
     sha256 = checked_digest(path)
     waiting: Table | None = None
     aside = _Part(None, np.empty(0, dtype=np.int64), (), Lines())
     n_rows = 0
     with decoding(path):
         simulated = is_simulated(path)
-        parts = _parquet(path, layout) if is_parquet(path) else _csv(path, layout)
+        parts = _read(path)(path, layout)
         renamed, known = False, dict[str, str]()
         for part in parts:
             if isinstance(part, str):
@@ -344,6 +355,15 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
     if waiting is None:
         raise UnreadableFileError(f"{path} holds no row.")
     yield replace(waiting, broken=(*waiting.broken, *aside.broken), lines=waiting.lines.plus(aside.lines))
+
+
+def _read(path: Path) -> Callable[[Path, LayoutOf], Parts]:
+    """How a file is read, as its name says."""
+    if is_parquet(path):
+        return _parquet
+    if is_feather(path):
+        return _feather
+    return _json if is_json(path) else _csv
 
 
 def _mostly_broken(path: Path, broken: Sequence[tuple[int, str]]) -> str:
@@ -395,6 +415,61 @@ def _batch_rows(file: Any, wanted: list[str] | None) -> int:
     few = next(file.iter_batches(_FEW_ROWS, columns=wanted, use_threads=False), None)
     per_row = few.nbytes / len(few) if few is not None and len(few) else 1.0
     return int(np.clip(STRETCH_BYTES / max(per_row, 1.0), 1, MOST_ROWS))
+
+
+def _feather(path: Path, layout: LayoutOf) -> Parts:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        names = unique(file.schema.names)
+        found = layout([names])
+        if isinstance(found, str) or not found.header:
+            yield found if isinstance(found, str) else "its columns have no names that are known"
+            return
+        yield found
+        first = 1
+        for i in range(file.num_record_batches):
+            data = pa.Table.from_batches([file.get_batch(i)]).rename_columns(list(found.names))
+            for start in range(0, len(data), MOST_ROWS):
+                part = data.slice(start, MOST_ROWS)
+                yield _Part(part, np.arange(first, first + len(part), dtype=np.int64), (), Lines(read=len(part)))
+                first += len(part)
+
+
+def _json(path: Path, layout: LayoutOf) -> Parts:
+    import pyarrow as pa
+
+    names: tuple[str, ...] = ()
+    first = 1
+    with unpacked(path) as stream:
+        for rows in json_rows(path, stream):
+            if not names:
+                lines = [[field or "" for field in _fields(row)] for row in rows[:HEAD_LINES]]
+                found = layout([list(rows[0])] if isinstance(rows[0], dict) else [line for line in lines if line])
+                yield found
+                if isinstance(found, str):
+                    return
+                names = found.names
+                above = 0 if isinstance(rows[0], dict) else found.above + found.header
+                yield _Part(None, np.empty(0, dtype=np.int64), (), Lines(above, 0, above))
+                rows, first = rows[above:], 1 + above
+            fields = [_fields(row, names) for row in rows]
+            good = [len(one) == len(names) for one in fields]
+            kept = [one for one, fits in zip(fields, good, strict=True) if fits]
+            columns = [pa.array(column, pa.string()) for column in zip(*kept, strict=True)]
+            numbers = np.arange(first, first + len(rows), dtype=np.int64)
+            broken = [(int(numbers[i]), json.dumps(rows[i])[:500]) for i in np.flatnonzero(~np.array(good, dtype=bool))]
+            data = pa.table(columns, names=list(names)) if kept else None
+            yield _Part(data, numbers[np.array(good, dtype=bool)], tuple(broken), Lines(read=len(rows)))
+            first += len(rows)
+
+
+def _fields(row: Any, names: Sequence[str] = ()) -> list[Any]:
+    """Fields of a row of JSON as text; none of what is neither a list nor an object."""
+    if isinstance(row, dict):
+        return [as_text(row.get(name)) for name in names or row]
+    return [as_text(value) for value in row] if isinstance(row, list) else []
 
 
 def _csv(path: Path, layout: LayoutOf) -> Parts:
@@ -580,6 +655,7 @@ def events_by_symbol(
     good: Mask,
     *,
     rejected: Sequence[Rejected],
+    venue: str = "",
     received_at: Times | None = None,
     notes: Sequence[str] = (),
 ) -> list[RawEvents]:
@@ -600,20 +676,19 @@ def events_by_symbol(
         Events to give; the others were rejected or left out.
     rejected : sequence of (int, str, str)
         Rows of the table; its broken lines are added.
+    venue : str
+        Where the symbols are traded: it tells what contracts they are.
     received_at : array of int64, ms, shape (n_events,), optional
     notes : sequence of str
+
+    Raises
+    ------
+    AmbiguousError
+        Not one symbol is of a spot or linear market.
     """
     names, code = symbols
-    of_name: dict[str | None, list[int]] = {}
-    unnamed: list[str] = [""] if (code < 0).any() else []
-    for i, name in enumerate(names):
-        try:
-            of_name.setdefault(None if name is None else compact(name), []).append(i)
-        except AmbiguousError:
-            unnamed.append(str(name))
-    said = list(notes)
-    if unnamed:
-        said.append(f"left out: {', '.join(sorted(unnamed)[:5])}, which are not symbols of a spot or linear market")
+    of_name, strange = _of_names(table.path, names, venue)
+    said = [*notes, *_left_out([*strange, ""] if (code < 0).any() else strange)]
     broken = [(number, "broken_line", line) for number, line in table.broken]
     ours = good & np.isin(code, [one for codes in of_name.values() for one in codes])
     left_out = _without_events(table, rows[ours], rejected)
@@ -650,33 +725,55 @@ def _without_events(table: Table, rows: Times, rejected: Sequence[Rejected]) -> 
     return int((~seen).sum())
 
 
-def by_symbol(table: Table, name: str) -> dict[str, Mask]:
-    """Return which rows belong to which symbol, in order of their names: `BTC-USDT Perpetual` is BTCUSDT.
+def _of_names(path: Path, names: Sequence[str | None], venue: str) -> tuple[dict[str | None, list[int]], list[str]]:
+    """Positions of the names of each symbol that can be stored, and the other names."""
+    found: dict[str | None, list[int]] = {}
+    strange: dict[str, str] = {}
+    for i, name in enumerate(names):
+        try:
+            contract = read_symbol(name, venue) if name is not None else None
+            reason = refusal(str(name), contract, venue) if contract else ""
+        except AmbiguousError as error:
+            contract, reason = None, str(error)
+        if reason:
+            strange[str(name)] = reason
+        else:
+            found.setdefault(contract and contract.symbol, []).append(i)
+    if strange and not found:
+        raise AmbiguousError(f"{path.name}: {next(iter(strange.values()))}")
+    return found, list(strange)
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"left out: {', '.join(sorted(names)[:5])}, which are not symbols of a spot or linear market"]
+
+
+def by_symbol(table: Table, name: str, venue: str) -> tuple[dict[str, Mask], list[str]]:
+    """Return which rows belong to which symbol, in order of their names, and a note on the symbols left out.
 
     Raises
     ------
     AmbiguousError
-        A row names none, or what it names is not a symbol.
+        No row names one, or not one symbol is of a spot or linear market.
     """
     written, codes = table.symbols(name)
-    if (codes < 0).any():
-        row = int(table.rows[int(np.argmax(codes < 0))])
-        raise AmbiguousError(f"{table.path}: row {row} names no symbol. Remove such rows, or name them.")
-    found: dict[str, Mask] = {}
-    for code, one in enumerate(written):
-        symbol = compact(one.split(" ")[0].replace("-", "").replace("_", ""))
-        found[symbol] = found.get(symbol, False) | (codes == code)
-    return dict(sorted(found.items()))
+    found, strange = _of_names(table.path, written, venue)
+    notes = [*_left_out(strange), *without_symbol(table, codes)]
+    return {str(symbol): np.isin(codes, at) for symbol, at in sorted(found.items(), key=str)}, notes
 
 
-def symbol_in_name(path: Path, words: str = "") -> str | None:
-    """Return the symbol with which an archive's name begins, such as `BTCUSDT-metrics-2024-01-01.zip`, or None.
+def without_symbol(table: Table, codes: NDArray[np.int64]) -> list[str]:
+    """Return a note on the rows that name no symbol and are left out.
 
-    Parameters
-    ----------
-    path : Path
-    words : str
-        What the name must go on with, such as 'aggTrades|trades'; anything if empty.
+    Raises
+    ------
+    AmbiguousError
+        No row names one.
     """
-    found = re.match(rf"([A-Z0-9]{{4,30}})-(?:{words})-\d{{4}}" if words else r"([A-Z0-9]{2,30})-", path.name)
-    return found[1] if found else None
+    silent = int((codes < 0).sum())
+    if silent == len(codes):
+        row = int(table.rows[0])
+        raise AmbiguousError(f"{table.path}: row {row} names no symbol, and no other row does. Name them.")
+    return [Counted("left out: {n} row{s} without a symbol", silent)] if silent else []

@@ -5,10 +5,13 @@
    (ingest/validate_bars.py). Digits are taken as they stand, since a float holds no nanoseconds.
 2. Text and stamps with an offset say themselves what they mean.
 3. Text and stamps without one are rejected until the user names the zone: nobody can see whether 03:00 is UTC.
+4. Text is ISO 8601, or has the year first, as `2020.01.31 00:00`; any other form is said by the user: nobody can see
+   whether 03/04 is in March or in April.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -40,6 +43,8 @@ _MOST_SECONDS = 2**53
 _WORDS = "words"
 _WORD_OF = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
+_YEAR_FIRST = ((r"^(\d{4})[./](\d{2})[./](\d{2})", r"\1-\2-\3"), (r"^(\d{4}-.*\d) ?(?:UTC|GMT)$", r"\1Z"))
+"""Forms that are as plain as ISO 8601, and how it writes them."""
 _NAIVE, _ZONED = rf"{_ISO}$", rf"{_ISO}(Z|[+-]\d{{2}}(:?\d{{2}})?)$"
 
 
@@ -123,6 +128,8 @@ def read_times(
     if pa.types.is_decimal(kind):
         column = column.cast(pa.decimal128(38, 9)) if kind.scale < 0 else column
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")).combine_chunks()
+    for written, plain in _YEAR_FIRST:
+        text = pc.replace_substring_regex(text, written, plain)
     return _of_text(text, name, unit, zone, now_ms, known)
 
 
@@ -320,7 +327,7 @@ def _text(text: Any, name: str, zone: str | None, known: Mapping[str, str]) -> F
         example = next((value for value in text.slice(0, 100).to_pylist() if value), "")
         raise AmbiguousError(
             f"Times such as {example!r} in {name!r} are neither numbers nor ISO 8601; day and month could be either "
-            "way round. Write them as 2025-10-10T21:15:00Z or as milliseconds since the epoch."
+            f"way round. Pass their form, such as --time-format {_form_of(example)!r}."
         )
     if zone is None and naive.any():
         example = repr(text[int(naive.argmax())].as_py())
@@ -332,6 +339,41 @@ def _text(text: Any, name: str, zone: str | None, known: Mapping[str, str]) -> F
                 "one, or say with --time-zone where the others are from."
             )
     return _words(text, zone)
+
+
+def _form_of(example: str) -> str:
+    """Return a form to suggest for a time: with the clock of twelve hours where it shows one."""
+    if re.search(r"(?i)[ap]\.?m", example):
+        return "%Y-%m-%d %I-%p" if re.match(r"\d{4}-", example) else "%m/%d/%Y %I:%M:%S %p"
+    return "%m/%d/%Y %H:%M" if "/" in example else "%d.%m.%Y %H:%M"
+
+
+def in_form(column: Any, form: str) -> Any:
+    """Return times in a form of `strftime` as ISO 8601; what does not fit is left as it is.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+    form : str
+        Such as '%d.%m.%Y %H:%M'.
+
+    Raises
+    ------
+    ConfigError
+        It is no form of times.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+    zoned = "%z" in form
+    try:
+        read = pd.DatetimeIndex(pd.to_datetime(text.to_pandas(), format=form, errors="coerce", utc=zoned))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"--time-format {form!r} is none: {error}. Try '%d.%m.%Y %H:%M'.") from None
+    iso = pa.array(read.strftime("%Y-%m-%dT%H:%M:%S.%f" + ("Z" if zoned else "")), pa.string(), from_pandas=True)
+    return pa.chunked_array([pc.if_else(pc.is_valid(iso), iso, text.combine_chunks())])
 
 
 def _forms(text: Any) -> tuple[Mask, Mask]:

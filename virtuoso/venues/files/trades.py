@@ -4,7 +4,9 @@
    microseconds. Their symbol stands in the file's name. `is_buyer_maker` says that the taker sold.
 2. tardis.dev `trades`: microseconds, side is the taker's, `local_timestamp` is when the trade was received. Their
    `liquidations` have the same columns, so that the file's name decides.
-3. Tables with a header row that names price, size, time and side in the usual words.
+3. Tables with a header row that names price, size, time and side in the usual words, such as Bybit's. Further columns
+   are passed over only if their names are known to say nothing else about the trade: in a table of orders or of one's
+   own fills they would.
 4. Recordings of Binance's aggTrade stream as lines of `recv_ms, symbol, agg_trade_id, price, qty, trade_ms,
    is_buyer_maker`. Where a wall clock without a day stands for `trade_ms`, the row is rejected: when the trade happened
    is not known, and the moment of receipt is something else.
@@ -13,6 +15,10 @@ A file may hold a *selection* of a stream, such as trades above 15,000 USD. Read
 give wrong volumes, counts and bars, without a trace. Binance numbers its trades without gaps, so a selection shows:
 most steps between ids are longer than one. It is rejected unless the user says that it is to be taken for trades.
 
+A size is in coins. Where a column of the value says otherwise, and where OKX counts contracts of a swap, the file is
+refused. Ids that are no numbers, as Bybit's, are told apart by a digest of 62 bits, so that two equal trades in one
+millisecond stay two.
+
 An aggregated row says how many single trades it stands for through its first and last id (`count`); where a source says
 neither, `count` is NaN.
 """
@@ -20,14 +26,17 @@ neither, `count` is NaN.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import markets
 from virtuoso.errors import AmbiguousError, UnreadableFileError
 from virtuoso.types import Times
+from virtuoso.venues.files.bar_columns import PRICES, recognise
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import AUTO, DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
@@ -38,11 +47,12 @@ from virtuoso.venues.files.table import (
     events_by_symbol,
     first_lines,
     of_first_lines,
-    symbol_in_name,
     tables,
+    trimmed,
     without_garbled,
 )
 from virtuoso.venues.files.timestamps import NUMBER_TEXT
+from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import Counted, RawEvents
 
 AGGREGATED = ("id", "price", "size", "first", "last", "time", "maker", "best")
@@ -55,20 +65,30 @@ HEADERLESS: dict[str, tuple[str, ...]] = {
 """Columns by what the fields of a line look like: n a number, b a boolean, w a word."""
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
-    "id": ("id", "agg_trade_id", "aggtradeid", "trade_id", "tradeid", "a"),
+    "id": ("id", "agg_trade_id", "aggtradeid", "trade_id", "tradeid", "trdmatchid", "exec_id", "execid", "a"),
     "price": ("price", "p"),
-    "size": ("size", "qty", "quantity", "amount", "q"),
-    "time": ("time", "timestamp", "transact_time", "trade_time", "event_time", "t"),
+    "size": ("size", "qty", "quantity", "amount", "q", "volume", "vol"),
+    "time": ("time", "timestamp", "transact_time", "trade_time", "event_time", "created_time", "created_at", "t", "ts"),
     "maker": ("is_buyer_maker", "isbuyermaker", "m"),
     "side": ("side", "taker_side", "aggressor"),
     "first": ("first_trade_id", "firsttradeid", "f"),
     "last": ("last_trade_id", "lasttradeid", "l"),
     "quote": ("quote_qty", "quoteqty", "quote_quantity"),
+    "value": ("foreignnotional", "quote_volume", "cost"),
     "best": ("is_best_match", "isbestmatch", "was_the_trade_the_best_price_match"),
     "received": ("local_timestamp", "received_at", "recv_ms"),
-    "symbol": ("symbol",),
+    "symbol": ("symbol", "instrument_name", "instid", "inst_id", "pair", "product_id"),
     "exchange": ("exchange", "venue"),
 }
+PASSED_OVER = (
+    *("tickdirection", "tick_direction", "grossvalue", "homenotional", "rpi", "is_block_trade", "isblocktrade"),
+    *("date", "datetime", "iso_time", ""),
+)
+"""Columns that say nothing further about a trade."""
+_OFF = 0.01  # of price times size; sizes in contracts are off by far more
+_FEW = 3
+_ID_BITS = 62
+_UUID = r"^[0-9A-Fa-f]{8}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{4}-?[0-9A-Fa-f]{12}$"
 _MEANING = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
 _SIDES = {"buy": 1, "b": 1, "sell": -1, "s": -1, "unknown": 0}
 _MAKERS = {"true": -1, "false": 1, "1": -1, "0": 1}
@@ -117,7 +137,12 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
     times = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     columns, notes = _columns(table)
-    symbols = table.symbols("symbol") if "symbol" in table else ([_symbol(table.path)], np.zeros(len(table), np.int64))
+    _reject_other_units(table, columns, options)
+    symbols = (
+        table.symbols("symbol")
+        if "symbol" in table
+        else ([symbol_of(table.path, options.venue)], np.zeros(len(table), np.int64))
+    )
     if "maker" in table and selection.see(columns["id"].values, symbols[1]):
         if options.kind == AUTO:
             raise UnreadableFileError(
@@ -135,20 +160,23 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
         symbols,
         good,
         rejected=rejected,
+        venue=options.venue,
         received_at=received,
         notes=notes,
     )
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
+    if set(PRICES) <= recognise(lines[0]).keys():
+        return "it holds bars"
     return of_first_lines(lines, _layout_of)
 
 
 def _layout_of(fields: Fields) -> Layout | None:
-    names = [_MEANING.get(re.sub(r"[^a-z0-9]+", "_", name.lower())) for name in fields]
-    known = [name for name in names if name]
-    if len(known) == len(set(known)) == len(fields) and {"price", "size", "time"} <= set(known):
-        return Layout(tuple(known), header=True) if {"maker", "side"} & set(known) else None
+    plain = [re.sub(r"[^a-z0-9]+", "_", name.lower()) for name in fields]
+    names = [_MEANING.get(name, f"passed_over_{i}" if name in PASSED_OVER else "") for i, name in enumerate(plain)]
+    if all(names) and len(names) == len(set(names)) and {"price", "size", "time"} <= set(names):
+        return Layout(tuple(names), header=True) if {"maker", "side"} & set(names) else None
     looks = "".join(
         "b" if f.lower() in ("true", "false") else "n" if re.fullmatch(NUMBER_TEXT, f) else "w" for f in fields
     )
@@ -164,13 +192,62 @@ def _columns(table: Table) -> tuple[dict[str, Column], list[str]]:
     if (side.values == 0).any():
         notes.append(Counted("{n} trades without a side", int((side.values == 0).sum())))
     columns = {
-        "id": table.ids("id"),
+        "id": _ids(table),
         "price": table.numbers("price"),
         "size": table.numbers("size"),
         "side": side,
         "count": _counts(table),
     }
     return columns, notes
+
+
+def _ids(table: Table) -> Column:
+    """Ids of the trades; of ids that are text digests, which are the same whenever the file is read."""
+    import pyarrow.compute as pc
+
+    if "id" not in table or not pc.all(pc.match_substring_regex(trimmed(table.data["id"]), _UUID)).as_py():
+        return table.ids("id")
+    texts = trimmed(table.data["id"]).to_pylist()
+    digests = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> (64 - _ID_BITS) for text in texts]
+    return Column(np.array(digests, dtype=np.int64), np.zeros(len(table), dtype=bool))
+
+
+def _reject_other_units(table: Table, columns: Mapping[str, Column], options: ImportOptions) -> None:
+    """Reject trades whose sizes are not in coins.
+
+    Raises
+    ------
+    AmbiguousError
+    """
+    name = next((name for name in ("value", "quote") if name in table), None)
+    if name is None:
+        if markets.split(options.venue)[0] in ("okx", "okex") and markets.named_market(options.venue) == "linear":
+            raise AmbiguousError(
+                f"{table.path.name}: the size of a trade of OKX's swaps counts contracts, not coins. Nothing was "
+                "stored. Multiply sizes by the size of a contract, and add a column quote_qty of price times size, "
+                "which shows that they are coins."
+            )
+        return
+    said, price, size = table.numbers(name).values, columns["price"].values, columns["size"].values
+    known = (said > 0) & (price > 0) & (size > 0)
+    if known.sum() < _FEW:
+        return
+    share, value = (said / (price * size))[known], (said / size)[known]
+    unit = (
+        f"contracts of {np.median(share):.2g} coins" if _is_constant(share) and abs(np.median(share) - 1) > _OFF else ""
+    )
+    if _is_constant(value) and abs(np.median(value) - 1) <= _OFF and not _is_constant(share):
+        unit = "quote currency"
+    if unit:
+        raise AmbiguousError(
+            f"{table.path.name}: by its column of values the size of a trade counts {unit}, not coins. Nothing was "
+            "stored. Write sizes in coins."
+        )
+
+
+def _is_constant(ratios: NDArray[np.float64]) -> bool:
+    low, middle, high = np.percentile(ratios, (10, 50, 90))
+    return bool(high - low <= _OFF * middle)
 
 
 def _counts(table: Table) -> Column:
@@ -180,10 +257,6 @@ def _counts(table: Table) -> Column:
         return Column(np.full(len(table), 1.0 if "quote" in table else np.nan), np.zeros(len(table), dtype=bool))
     single = last.values - first.values + 1.0
     return Column(np.where((single >= 1.0) & (first.values >= 0.0), single, np.nan), first.garbled | last.garbled)
-
-
-def _symbol(path: Path) -> str | None:
-    return symbol_in_name(path, "aggTrades|trades")
 
 
 class _Selection:
