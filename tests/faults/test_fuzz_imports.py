@@ -35,7 +35,7 @@ N = 60
 T = JANUARY
 GOOD = [
     KLINES,
-    *(f"{T + i * MINUTE},9,12,8,1{i % 2}.25,{i + 5}.5,{T + (i + 1) * MINUTE - 1},50.5,9,1.5,20.5,0" for i in range(N)),
+    *(f"{T + i * MINUTE},9,12,8,1{i % 2}.25,{i + 5},{T + (i + 1) * MINUTE - 1},{i + 5}0,9,1.5,15,0" for i in range(N)),
 ]
 ODD = (
     "", "true", "null", "nan", "Infinity", "-1", "1e400", "9" * 30, "1_000", "\uff11\uff12", "1,5", "0x10", "9" * 400,
@@ -77,7 +77,11 @@ def messages() -> list[str]:
 RECORDED = [f"{(T + 100 * i) * 1_000_000} {message}" for i, message in enumerate(messages())]
 RATES = [said(symbol="BTCUSDT", fundingTime=T + i * 480 * MINUTE, fundingRate="0.0001") for i in range(N)]
 FORMATS = [
-    *(Format(case.name, case.lines) for case in CASES.values()),
+    *(Format(case.name, case.lines) for case in CASES.values() if case.held != {"bars"}),
+    Format("BTCUSDT-1m-2024-01-01", GOOD),
+    Format(
+        "mine", [f"{('symbol', 'BTCUSDT', 'ETHUSDT')[(i > 0) * (1 + i % 2)]},{line}" for i, line in enumerate(GOOD)]
+    ),
     Format("BTCUSDT-aggTrades-2024-02-01", [f"{i},100.5,1,{i},{i},{T + i},true" for i in range(N)], header=False),
     Format("btcusdt", RECORDED, header=False, text=".jsonl"),
     Format("btcusdt_list", ["[", *(f"{m}," for m in messages()[:-1]), messages()[-1], "]"], False, ".json"),
