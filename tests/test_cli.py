@@ -38,6 +38,7 @@ DAYS = 12
 FEW = "signals: {min_coverage: 0.05}\n"
 SAME = ("--timeframe", "5m", "--venue", "simulated")
 TRADED = ("backtest", "BTCUSDT", *SAME, "--assume-funding", "0.0001", "--mark", "last")
+NO_PAGE = (*TRADED, "--no-report")
 VERBS = ("demo", "score", "explain", "backtest", "verify", "doctor")
 GROUPED = tuple(f"data {name}" for name in ("import", "list", "check", "verify", "sql"))
 COMMANDS = (*VERBS, *GROUPED, "signals list", "signals show", "config show")
@@ -678,17 +679,28 @@ class TestBacktest:
         assert again["folder"] == first["folder"]
         assert first["metrics"] == again["metrics"]
 
-    @pytest.mark.usefixtures("undrawn")
     def test_other_terms_are_another_run(self, virtuoso: Virtuoso, stored: Path, few: Path, first: dict):
         range_ = ("--timerange", "20250104-20250112")
         terms = (("--taker", "0.001"), ("--leverage", "2"), range_, ("--seed", "1"), ("--margin", "cross"))
-        command = (*TRADED, "--data", stored, "-c", few, "--json")
+        command = (*NO_PAGE, "--data", stored, "-c", few, "--json")
         folders = {first["folder"], *(virtuoso(*command, *given).json["folder"] for given in terms)}
         assert len(folders) == 6
 
-    @pytest.mark.usefixtures("undrawn")
+    def test_the_tear_sheet_can_be_left_out_and_written_later(
+        self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
+    ):
+        command = (*TRADED, "--data", stored, "-c", few)
+        said, again = (virtuoso(*command, "--no-report") for _ in range(2))
+        assert "tear sheet:" not in said.out
+        assert "verdict:" in said.out
+        folder = next(line for line in said.out.splitlines() if line.startswith("run folder: "))[12:]
+        assert not list((tmp_path / folder).glob("tearsheet.*"))
+        assert "it was only judged anew" in again.err
+        assert virtuoso("report", tmp_path / folder).code == 0
+        assert {path.suffix for path in (tmp_path / folder).glob("tearsheet.*")} == {".html", ".pdf"}
+
     def test_another_run_is_never_overwritten(self, virtuoso: Virtuoso, stored: Path, few: Path):
-        command = (*TRADED, "--data", stored, "-c", few, "--out", "mine")
+        command = (*NO_PAGE, "--data", stored, "-c", few, "--out", "mine")
         assert virtuoso(*command).code == 0
         refused = virtuoso(*command, "--cash", "5000")
         assert refused.code == 2
@@ -711,9 +723,8 @@ class TestBacktest:
         page = next(line for line in done.out.splitlines() if line.startswith("tear sheet: "))
         assert "simulated" in (tmp_path / page.removeprefix("tear sheet: ")).read_text()
 
-    @pytest.mark.usefixtures("undrawn")
     def test_stored_finer_bars_tell_the_order_of_prices(self, virtuoso: Virtuoso, stored: Path, few: Path, first: dict):
-        command = (*TRADED, "--data", stored, "-c", few)
+        command = (*NO_PAGE, "--data", stored, "-c", few)
         told, plain = first, virtuoso(*command, "--inside", "none", "--json").json
         assert told["inside"]["timeframe"] == "1m"
         assert told["inside"]["share"] > 0.9
@@ -727,11 +738,10 @@ class TestBacktest:
         assert "No 15s bars" in refused.err
         assert "leave --inside out" in refused.err
 
-    @pytest.mark.usefixtures("undrawn")
     def test_maintenance_tiers_are_the_venues_where_they_were_imported(
         self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path, first: dict
     ):
-        command = (*TRADED, "-c", few, "--json")
+        command = (*NO_PAGE, "-c", few, "--json")
         assert "maintenance tiers: flat 0.5 %" in first["assumed"]
         brackets = [{"notionalFloor": 0, "maintMarginRatio": 0.004, "initialLeverage": 125},
                     {"notionalFloor": 50_000, "maintMarginRatio": 0.01, "initialLeverage": 50}]  # fmt: skip
@@ -744,9 +754,8 @@ class TestBacktest:
         terms = json.loads((tmp_path / found["folder"] / "config.json").read_text())["terms"]
         assert terms["tiers"] == {"BTCUSDT simulated": [[0.0, 50_000.0], [0.004, 0.01], [0.0, 300.0]]}
 
-    @pytest.mark.usefixtures("undrawn")
     def test_many_symbols_share_one_wallet(self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path):
-        both = (*TRADED[:1], "ETHUSDT", *TRADED[1:])
+        both = (*NO_PAGE[:1], "ETHUSDT", *NO_PAGE[1:])
         found = virtuoso(*both, "--data", stored, "-c", few, "--json").json
         assert [market["symbol"] for market in found["instruments"]] == ["ETHUSDT", "BTCUSDT"]
         assert "/simulated_BTCUSDT_and_1_more_5m_" in found["folder"]
@@ -764,18 +773,16 @@ class TestBacktest:
         assert refused.code == 3
         assert "--mark last" in refused.err
 
-    @pytest.mark.usefixtures("undrawn")
     def test_risk_is_what_configuration_says(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
         (tmp_path / "r.yaml").write_text("trading: {base_position_size: 0.03}\n")
-        folder = virtuoso(*TRADED, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
+        folder = virtuoso(*NO_PAGE, "--data", stored, "-c", "r.yaml", "--json").json["folder"]
         terms = json.loads((tmp_path / folder / "config.json").read_text())["terms"]
         assert terms["limits"]["base_size"] == 0.03
 
-    @pytest.mark.usefixtures("undrawn")
     def test_crosscheck_lists_trades_that_vectorbt_makes_otherwise(
         self, virtuoso: Virtuoso, stored: Path, few: Path, tmp_path: Path
     ):
-        command = (*TRADED, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
+        command = (*NO_PAGE, "--data", stored, "-c", few, "--trail", "0.2", "--crosscheck")
         said = virtuoso(*command).out
         assert "trades by the contract" in said
         listed = said[said.index("Cross-check") :]
@@ -801,10 +808,9 @@ class TestSweep:
 
     SWEPT = ("sweep", "BTCUSDT", *SAME, "--configurations", "40", "--assume-funding", "0.0001", "--mark", "last")
 
-    @pytest.mark.usefixtures("undrawn")
     def test_the_full_backtest_of_the_best_finds_the_same(self, virtuoso: Virtuoso, stored: Path, few: Path):
         swept = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--by", "net_return", "--json").json
-        full = virtuoso(*shlex.split(swept["next"])[1:], "--json").json["metrics"]
+        full = virtuoso(*shlex.split(swept["next"])[1:], "--no-report", "--json").json["metrics"]
         best = swept["best"][0]
         assert best["trades"] > 0
         assert (full["total_return"], full["max_drawdown"]) == (best["net_return"], best["max_drawdown"])

@@ -176,7 +176,7 @@ def test_growth_and_memory_with_configurations(benchmark, scored, configurations
     held = sum(array.nbytes for array in (matrix.points, matrix.singles, matrix.gates, matrix.coverage))
     held += sum(array.nbytes for array in swept.market.summaries) + swept.market.bars.nbytes
     benchmark.extra_info["mb_of_the_market"] = round(held / 1e6, 1)
-    benchmark.extra_info["mb_of_the_answer"] = round((result.found.nbytes + result.daily.nbytes) / 1e6, 2)
+    benchmark.extra_info["mb_of_the_answer"] = round((result.figures.nbytes + result.daily.nbytes) / 1e6, 2)
     seconds = cpu(lambda: swept.run(1), 2)
     benchmark.pedantic(swept.run, args=(1,), rounds=1)
     note(benchmark, len(scored), len(result), seconds, result.column("trades").mean())

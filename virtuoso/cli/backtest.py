@@ -56,6 +56,7 @@ def backtest(
     fills: Annotated[str, typer.Option(hidden=True)] = CONTRACT,
     seed: options.Seed = 0,
     no_record: options.NoRecord = False,
+    no_report: options.NoReport = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Trade the signals of one or many instruments with one wallet; write a run folder with a tear sheet."""
@@ -74,7 +75,7 @@ def backtest(
         scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
     summary = result.summary(bounds=bounds)
-    folder, fresh = workflows.save_run(result, out, settings=call.settings)
+    folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
     markets = [about(of_one.frame) for of_one in scores]
@@ -144,7 +145,7 @@ def _backtested(
     yield ""
     yield f"run folder: {folder}/"
     judged = _honesty(folder)
-    if judged:
+    if (folder / TEARSHEET_HTML).is_file():
         yield f"tear sheet: {folder / TEARSHEET_HTML}"
         yield f"            {folder / TEARSHEET_PDF}"
     if checked is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.ingest.validate_bars import LARGEST_JUMP
+from virtuoso.ingest.validated import LARGEST_AMOUNT
 from virtuoso.market.schema.kinds import NO_ID
 from virtuoso.types import Array, Mask
 
@@ -35,6 +36,7 @@ RULES = {
     "size_not_positive": "a size is zero or negative",
     "negative": "an amount is negative",
     "side_unknown": "the side is none of 1, -1 and 0",
+    "impossible_amount": "a number is larger than any price or amount",
     "crossed": "the best bid is not below the best ask",
     "impossible_rate": "the rate is more than the whole notional",
     "impossible_hours": "the funding interval is no part of a day",
@@ -80,7 +82,14 @@ def broken_rules(kind: str, columns: Columns) -> dict[str, Mask]:
     dict of str to array of bool, shape (n_events,)
     """
     with np.errstate(invalid="ignore"):
-        return _RULES_OF[kind](columns)
+        return {**_RULES_OF[kind](columns), "impossible_amount": _too_large(columns)}
+
+
+def _too_large(columns: Columns) -> Mask:
+    answer: Mask = np.any(
+        [np.abs(values) > LARGEST_AMOUNT for values in columns.values() if values.dtype == np.float64], axis=0
+    )
+    return answer
 
 
 def _trades(columns: Columns) -> dict[str, Mask]:

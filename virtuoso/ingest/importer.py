@@ -10,6 +10,8 @@
    a whole (verdict.py): with too many bad rows, or as one of another market, all of it is taken back.
 5. Commit: many small files at a time.
 
+A file that has not changed since it was imported is not read again (remembered.py).
+
 One bad file never loses the others: each has its own line in the report.
 """
 
@@ -25,6 +27,7 @@ from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import ConfigError, DataError, UnknownContentError, did_you_mean, failure
 from virtuoso.ingest import validate_bars
 from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
+from virtuoso.ingest.remembered import Remembered
 from virtuoso.ingest.report import FileReport, ImportReport
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import Validated
@@ -137,13 +140,15 @@ def import_paths(
     started = lake.env.stopwatch()
     reports: list[FileReport] = []
     with lake.writing() as writer:
+        remembered = Remembered(lake.path, options, lambda kind: writer.of_kind(kind).manifest.generation)
         for done, path in enumerate(files):
             if progress is not None:
                 progress(done, len(files), path.name)
-            reports.append(_import_file(writer, path, options, lake.env.now_ms()))
+            reports.append(remembered.report_of(path) or _import_file(writer, path, options, remembered, lake.env))
             if writer.pending_rows >= COMMIT_ROWS:
                 writer.commit()
         writer.commit()
+        remembered.write(lake.disk)
         if progress is not None:
             progress(len(files), len(files), "")
         generation, written = writer.manifest.generation, writer.bytes_written
@@ -172,9 +177,9 @@ def _options(said: ImportOptions, symbol: str | None, timeframe: str | Timeframe
     return replace(said, symbol=name, timeframe=clock)
 
 
-def _import_file(writer: Writer, path: Path, options: ImportOptions, now_ms: int) -> FileReport:
+def _import_file(writer: Writer, path: Path, options: ImportOptions, remembered: Remembered, env: Env) -> FileReport:
     """Import one file; whatever is wrong with it stays with it."""
-    report = FileReport(str(path))
+    report, now_ms = FileReport(str(path)), env.now_ms()
     try:
         with writer.savepoint():
             _import_parts(writer, path, options, now_ms, report)
@@ -189,6 +194,7 @@ def _import_file(writer: Writer, path: Path, options: ImportOptions, now_ms: int
             raise
         log.exception("%s could not be imported", path)
         report.refuse("failed", f"{path} could not be read ({failure(error)}). Nothing was stored. Report it, please.")
+    remembered.remember(path, report, now_ms)
     return report
 
 

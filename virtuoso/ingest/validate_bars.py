@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
-from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
+from virtuoso.ingest.validated import EARLIEST_MS, LARGEST_AMOUNT, RejectedRow, Validated
 from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
 from virtuoso.types import Array, Mask, Times
@@ -37,6 +37,7 @@ RULES = {
     "time_out_of_range": "the time lies before 2009 or in the future",
     "off_grid": "the bar does not open on the grid of its timeframe",
     "price_not_positive": "a price is zero or negative",
+    "impossible_amount": "a number is larger than any price or amount",
     "high_below_low": "the high is below the low",
     "outside_range": "open or close lies outside low to high",
     "negative_volume": "a volume or count is negative",
@@ -216,6 +217,7 @@ def _row_codes(
             "time_out_of_range": (open_time < EARLIEST_MS) | (open_time > now_ms + timeframe.ms),
             "off_grid": off_grid | (open_time % timeframe.ms != 0),
             "price_not_positive": (np.minimum(np.minimum(opened, close), np.minimum(high, low)) <= 0),
+            "impossible_amount": np.any([np.abs(values) > LARGEST_AMOUNT for values in columns.values()], axis=0),
             "high_below_low": high < low,
             "outside_range": (np.maximum(opened, close) > high) | (np.minimum(opened, close) < low),
             "negative_volume": np.any([values < 0 for values in amounts], axis=0),

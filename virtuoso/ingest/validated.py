@@ -19,6 +19,8 @@ R = TypeVar("R", Rows, Events)
 
 EARLIEST_MS = EARLIEST_S * 1_000
 LATEST_MS = 253_402_300_800_000  # the year 10000, which calendars do not write
+LARGEST_AMOUNT = 1e30
+"""No price, volume or ratio is larger: even counts of the smallest coins are not."""
 FEW = 3  # so many bad rows do not fail a small file
 MOST_BAD = 200_000
 """Bad rows above which a file that holds little else is refused before its end."""

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -95,9 +95,10 @@ def holds_run(folder: Path, run: Writable) -> bool:
     return all((folder / n).is_file() and (folder / n).read_bytes() == data for n, data in expected.items())
 
 
-def is_whole(folder: Path, run: Writable) -> bool:
-    """Whether no file of a run folder is missing or empty."""
-    return all((folder / name).is_file() and (folder / name).stat().st_size for name in run.names)
+def is_whole(folder: Path, run: Writable, without: Collection[str] = ()) -> bool:
+    """Whether no file of a run folder is missing or empty, but for some that are not wanted."""
+    wanted = run.names - set(without)
+    return all((folder / name).is_file() and (folder / name).stat().st_size for name in wanted)
 
 
 def _is_run(path: Path) -> bool:

@@ -69,6 +69,7 @@ def save_run(
     folder: str | Path | None = None,
     *,
     settings: Settings | None = None,
+    report: bool = True,
 ) -> tuple[Path, bool]:
     """Write the run folder of a backtest or a sweep, unless this very run is there already, whole.
 
@@ -82,6 +83,8 @@ def save_run(
     folder : str or Path, optional
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
+    report : bool
+        Whether a backtest gets its tear sheet now; `virtuoso report` writes it at any later time.
 
     Returns
     -------
@@ -97,13 +100,17 @@ def save_run(
         target = run_folder(result, settings) if folder is None else Path(folder)
     known = result.record()
     counted = "The try is in the ledger" if known.recorded else "The try is not recorded"
+
+    def finish(fresh: Path) -> None:
+        _judge(result, fresh, target.name, report)
+
     try:
         if not holds_run(target, result):
-            result.save(target, finish=lambda fresh: _judge(result, fresh, target.name))
-        elif not is_whole(target, result):
-            complete_run(result, target, finish=lambda fresh: _judge(result, fresh, target.name))
+            result.save(target, finish=finish)
+        elif not is_whole(target, result, without=() if report else TEARSHEET):
+            complete_run(result, target, finish=finish)
         else:
-            _judge_again(result, target)
+            _judge_again(result, target, report)
             return target, False
     except KeyboardInterrupt as stopped:
         there = "is there, whole" if holds_run(target, result) and is_whole(target, result) else "was not written"
@@ -112,17 +119,17 @@ def save_run(
     return target, True
 
 
-def _judge(result: Run, folder: Path, name: str) -> None:
-    """Write what a run is worth into its folder, and its tear sheet where it has one."""
+def _judge(result: Run, folder: Path, name: str, report: bool) -> None:
+    """Write what a run is worth into its folder, and its tear sheet where it has one and it is wanted."""
     result.judge(folder)
-    if result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
+    if report and result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
         write_tearsheet(folder, name=name)
 
 
-def _judge_again(result: Run, folder: Path) -> None:
+def _judge_again(result: Run, folder: Path, report: bool) -> None:
     """Bring what a whole run folder says of its worth up to date, if it may be written."""
     try:
-        _judge(result, folder, folder.name)
+        _judge(result, folder, folder.name, report)
     except OSError as refused:
         log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
 

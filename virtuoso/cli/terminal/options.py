@@ -96,6 +96,9 @@ Intrabar = Annotated[
     typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
 ]
 NoRecord = Annotated[bool, typer.Option("--no-record", help="Keep this out of the ledger of trials; it never ships.")]
+NoReport = Annotated[
+    bool, typer.Option("--no-report", help="Leave the tear sheet out; `virtuoso report` writes it at any later time.")
+]
 Explained = Annotated[
     str | None, typer.Option(metavar="WHY", help="Why a result that no market pays is right; kept with the run.")
 ]

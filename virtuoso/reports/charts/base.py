@@ -50,6 +50,7 @@ _STYLE: Any = {
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "axes.unicode_minus": True,
+    "axes.titley": 1.0,  # left to itself, matplotlib measures every label to place a title there
     "grid.color": LIGHT.line,
     "grid.linewidth": 0.6,
     "xtick.color": LIGHT.line,
@@ -264,12 +265,15 @@ def _bucket_panel(axes: Axes, rows: np.ndarray, horizon: str) -> None:
     axes.axvline(0.0, color=LIGHT.line, linewidth=1.0)
     if market == market:
         axes.axvline(market, color=LIGHT.quiet, linewidth=0.8, linestyle=(0, (4, 2)))
-    for k in np.flatnonzero(np.isfinite(rows["mean_bp"])):
-        mean = float(rows["mean_bp"][k])
-        colour = (LIGHT.bullish if mean > market else LIGHT.bearish) if apart[k] else LIGHT.neutral
-        if sure[k]:
-            axes.plot([rows["low_bp"][k], rows["high_bp"][k]], [place[k]] * 2, color=colour, linewidth=1.6)
-        axes.plot([mean], [place[k]], "o", color=colour, markersize=5, markerfacecolor=colour if sure[k] else "none")
+    there, better = np.isfinite(rows["mean_bp"]), rows["mean_bp"] > market
+    for colour, of in (
+        (LIGHT.neutral, there & ~apart),
+        (LIGHT.bullish, there & apart & better),
+        (LIGHT.bearish, there & apart & ~better),
+    ):
+        axes.hlines(place[of & sure], rows["low_bp"][of & sure], rows["high_bp"][of & sure], colour, linewidth=1.6)
+        for some, face in ((of & sure, colour), (of & ~sure, "none")):
+            axes.plot(rows["mean_bp"][some], place[some], "o", color=colour, markersize=5, markerfacecolor=face)
     reach = np.concatenate((rows["low_bp"][sure], rows["high_bp"][sure], rows["mean_bp"][sure], [market, 0.0]))
     reach = reach[np.isfinite(reach)]
     room = 0.08 * max(float(np.ptp(reach)), 1.0)

@@ -227,8 +227,15 @@ def _levels(axes: Axes, trade: np.void, wide: bool) -> None:
 
 def volume_panel(axes: Axes, shown: ChartBars) -> None:
     """Draw the volume of the bars that were in the data."""
+    from matplotlib.collections import PolyCollection
+
     at = np.flatnonzero(shown.drawn)
-    axes.bar(at, shown.bars.columns["volume"][at], width=BODY, color=LIGHT.neutral, alpha=0.45, linewidth=0)
+    left, right, top = at - BODY / 2, at + BODY / 2, shown.bars.columns["volume"][at]
+    corners = ((left, 0 * top), (left, top), (right, top), (right, 0 * top))
+    outlines = np.stack([np.column_stack(corner) for corner in corners], axis=1)
+    axes.add_collection(PolyCollection(list(outlines), facecolors=LIGHT.neutral, alpha=0.45, linewidths=0))
+    axes.autoscale_view()
+    axes.set_ylim(bottom=0.0)
     axes.set_yticks([])
     axes.text(0.0, 0.98, "volume", transform=axes.transAxes, fontsize=SMALL, color=LIGHT.quiet, va="top")
 
