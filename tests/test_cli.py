@@ -25,6 +25,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.markets import copy_market
 from virtuoso import workflows
 from virtuoso.cli import main
 from virtuoso.cli.app import ORDER, app
@@ -261,6 +262,42 @@ class TestTheNextCommand:
 
     def test_is_left_out_when_quiet(self, virtuoso: Virtuoso, stored: Path):
         assert "next:" not in virtuoso("data", "list", "--data", stored, "-q").out
+
+
+class TestABreak:
+    """`data break` says that a symbol means another instrument, and takes it back."""
+
+    def test_is_said_shown_and_taken_back(self, virtuoso: Virtuoso, stored: Path, tmp_path: Path):
+        copy_market(stored, tmp_path / "data")
+        there = ("--data", tmp_path / "data")
+        said = virtuoso("data", "break", "BTCUSDT", "--at", "2025-01-02T12:00Z", *there)
+        assert said.code == 0
+        assert "BTCUSDT simulated is another instrument from 2025-01-02 12:00Z on" in said.out
+        assert "next: virtuoso data check BTCUSDT --venue simulated" in said.out
+        assert "was said before" in virtuoso("data", "break", "BTCUSDT", "--at", "2025-01-02T12:00Z", *there).out
+        assert "BTCUSDT simulated is another instrument" in virtuoso("data", "list", *there).out
+        check = virtuoso("data", "check", "BTCUSDT", *there)
+        assert "from 2025-01-02 12:00Z on another instrument: as said" in check.out
+        told = virtuoso("data", "check", "BTCUSDT", *there, "--json").json
+        assert told["series"][0]["breaks"][0]["made"] == "said"
+        gone = virtuoso("data", "break", "BTCUSDT", "--at", "2025-01-02T12:00Z", "--remove", *there)
+        assert "no break at 2025-01-02 12:00Z any more" in gone.out
+        assert "another instrument" not in virtuoso("data", "list", *there).out
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "what"),
+        [
+            ("data break BTCUSDT", 2, "Missing option '--at'"),
+            ("data break BTCUSDT --at soon", 2, "is not a time"),
+            ("data break BTCUSDT --at 2019-01-01", 3, "does not divide it"),
+            ("data break BTCUSDT --at 2025-01-02 --remove", 3, "none was said"),
+            ("data break BTCUSTD --at 2025-01-02", 3, "BTCUSTD"),
+        ],
+    )
+    def test_that_cannot_be(self, virtuoso: Virtuoso, stored: Path, arguments: str, code: int, what: str):
+        done = virtuoso(*shlex.split(arguments), "--data", stored)
+        assert done.code == code
+        assert what in done.err
 
 
 class TestErrors:

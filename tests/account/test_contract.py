@@ -22,7 +22,7 @@ from tests.account.test_margin import BTC, ETH, WALLET, tier
 from virtuoso.account import state as s
 from virtuoso.account.engine import step
 from virtuoso.account.margin import Tiers, liquidation_price
-from virtuoso.account.records import KINDS, UNFILLED
+from virtuoso.account.records import BROKEN, KINDS, UNFILLED
 from virtuoso.account.state import Books
 from virtuoso.errors import DataError
 
@@ -53,6 +53,7 @@ class TestTheReference:
                 not one.isolated and len(one.terms) > 1 and bool((fast[:, 2] == KINDS.index("liquidation")).any())
             )
         least = np.where(np.array(KINDS) == "withdrawn", 0.01, 0.1) * LISTS
+        least[BROKEN] = -1.0  # that is before a bar, not of one
         assert (seen > least).all(), dict(zip(KINDS, seen, strict=True))
         assert doubted > 0.1 * LISTS
         assert crosses > 0.005 * LISTS

@@ -67,7 +67,7 @@ def test_E34_a_price_of_zero_and_a_size_below_it_never_reach_the_fold(tmp_path):
 
 
 def test_E40_one_absurd_trade_is_forgotten_after_a_thousand_orders():
-    """The border refuses it; of a few in a row, which it believes, or of one live, the fold keeps nothing either."""
+    """It is stored as published, and not believed."""
     made = tape(12, orders=4_000)
     at = 500
     price = made["price"].copy()

@@ -12,7 +12,7 @@ from virtuoso.errors import DataError
 from virtuoso.ingest.importer import FileReport, import_paths
 from virtuoso.lake.lake import Lake
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import GapPolicy
+from virtuoso.market.gaps import CUT, GapPolicy
 
 N = 5_000
 ROWS = lines(minutes(N), bars(N))
@@ -244,21 +244,31 @@ class TestDuplicatesBehindTheBorder:
 
 
 class TestABadTick:
-    """A price that never was does not enter history."""
+    """A price that may never have been is kept as published; once later bars show it, nothing looks back at it."""
 
-    @pytest.mark.parametrize("field", ["open", "high", "low", "close"])
-    @pytest.mark.parametrize("price", ["1e12", "1e-9"])
-    def test_E40_is_quarantined(self, lake, tmp_path, field, price):
+    @pytest.mark.parametrize(
+        ("field", "price"),
+        [
+            *((field, "1e12") for field in ("open", "high", "close")),
+            *((field, "1e-9") for field in ("open", "low", "close")),
+        ],
+    )
+    def test_E40_is_kept_and_told(self, lake, tmp_path, field, price):
         rows = with_row(2_500, **({"high": price, field: price} if float(price) > 1 else {"low": price, field: price}))
         report = take(lake, tmp_path, rows)
-        assert (report.stored, report.quarantined) == (N - 1, 1)
+        assert (report.stored, report.quarantined) == (N, 0)
+        assert any("50 times off" in note for note in report.notes)
+        (check,) = lake.check()
+        at = [open_time for open_time, _ in check.misprints]
+        assert int(minutes(N)[2_500]) in at
 
     def test_E40_leaves_the_windows_after_it_as_they_were(self, lake, tmp_path):
-        """After the hole that the bad bar leaves is bridged, a window without it is the same to the last bit."""
+        """History begins anew where three closes have shown it; a window of what follows holds nothing of it."""
         take(lake, tmp_path, with_row(2_500, high="1e12", close="1e12"))
-        close = lake.frame("BTCUSDT", "1m").base.columns["close"]
-        clean = bars(N)["close"].copy()
-        clean[2_500] = clean[2_499]
-        assert (close == clean).all()
-        drift = np.abs(talib.SMA(close, 50) - talib.SMA(bars(N)["close"], 50))
-        assert drift[2_600:].max() < 1e-8
+        base = lake.frame("BTCUSDT", "1m").base
+        cuts = np.flatnonzero(base.state == CUT)
+        assert cuts.tolist() == [2_503]
+        close, clean = base.columns["close"], bars(N)["close"]
+        assert (np.delete(close, 2_500) == np.delete(clean, 2_500)).all()
+        drift = np.abs(talib.SMA(close[2_504:], 50) - talib.SMA(clean[2_504:], 50))
+        assert np.nanmax(drift) < 1e-8

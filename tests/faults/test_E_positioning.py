@@ -62,10 +62,20 @@ class TestOpenInterest:
         assert judged["open_interest"].counts == {"negative": 1}
         assert column(judged, "open_interest", 4)[1:] == [100, 100, 101]
 
-    def test_E33_a_jump_by_a_thousand_is_refused(self, tmp_path):
+    def test_E33_a_jump_by_a_thousand_is_kept_and_not_known(self, tmp_path):
         judged = metrics(tmp_path, [100.0, 101.0, 102_000_000.0, 103.0, 104.0])
-        assert judged["open_interest"].counts == {"jump": 1}
-        assert max(v for v in column(judged, "open_interest", 6) if v == v) == 104
+        assert not judged["open_interest"].counts
+        known = column(judged, "open_interest", 7)
+        assert known[1:3] == [100, 101]
+        assert np.isnan(known[3])
+        assert known[4:] == [103, 104, 104]
+
+    def test_E33_a_level_that_stays_is_believed_from_its_third_row_on(self, tmp_path):
+        judged = metrics(tmp_path, [100.0, 101.0, 2e5, 2.1e5, 2.2e5, 2.3e5])
+        known = column(judged, "open_interest", 8)
+        assert known[1:3] == [100, 101]
+        assert np.isnan(known[3:5]).all()
+        assert known[5:7] == [2.2e5, 2.3e5]
 
 
 class TestRatios:

@@ -119,7 +119,8 @@ class TestAFileOfEvents:
         (file,) = take(lake, agg_trades(tmp_path), kind="funding").files
         assert (file.status, file.error) == (
             "skipped",
-            "BTCUSDT-aggTrades-2024-01-01.csv holds no funding in a shape that is known.",
+            "BTCUSDT-aggTrades-2024-01-01.csv holds no funding in a shape that is known. It seems to hold trades: pass "
+            "--kind trades, or leave it out.",
         )
 
     def test_of_another_symbol_is_left_out(self, lake, tmp_path):

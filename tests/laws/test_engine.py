@@ -23,6 +23,7 @@ from virtuoso.account.records import INTENT
 from virtuoso.account.risk import Limits, Rules
 from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
+from virtuoso.market.breaks import marked
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import GapPolicy
@@ -123,6 +124,8 @@ class World(NamedTuple):
         Which ones have recorded marks.
     finer : tuple of int
         Instruments of which finer bars are given.
+    breaks : tuple of (int, ...)
+        Bars from which on each name means another instrument.
     """
 
     names: tuple[Instrument, ...]
@@ -132,6 +135,7 @@ class World(NamedTuple):
     account: Account
     pessimistic: bool
     history: History
+    breaks: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, seed: int) -> World:
@@ -163,8 +167,12 @@ class World(NamedTuple):
         finer = tuple(np.flatnonzero(random.random(n) < 0.7)) if random.random() < 0.5 else ()
         return cls(
             names, published, random.random(n) < 0.7, finer, account, bool(random.random() < 0.7),
-            History.drawn(random, n),
+            History.drawn(random, n), cls.broken(np.random.default_rng([seed, 9]), n),
         )  # fmt: skip
+
+    @staticmethod
+    def broken(random: np.random.Generator, n: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(sorted(random.integers(30, BARS - 10, int(random.integers(0, 3))))) for _ in range(n))
 
     @property
     def gone(self) -> int:
@@ -185,7 +193,8 @@ class World(NamedTuple):
             at = np.flatnonzero(self.published[:, i])
             columns = {key: of[at, i] for key, of in made.items() if key != "mark" or self.marked[i]}
             times = (FIRST * EVERY + at) * QUARTER.ms
-            frames.append(MarketFrame(name, Bars.from_rows(QUARTER, times, columns, GapPolicy("cut", 0))))
+            bars = Bars.from_rows(QUARTER, times, columns, GapPolicy("cut", 0))
+            frames.append(MarketFrame(name, marked(bars, [(FIRST + bar) * HOUR.ms for bar in self.breaks[i]])))
         return frames
 
     def trade(self, history: History, bars: int = BARS) -> PortfolioRun:
@@ -288,6 +297,7 @@ OFTEN = {
     "filled at the recorded spread": 2_000, "marks apart from the last price": 20_000, "settlements at an open": 2_000,
     "settlements inside a bar": 2_000, "bars with several settlements": 300, "halts": 12, "enforced halts": 6,
     "cross margin": 12, "delisted while held": 4, "told bars": 7_000, "unknown bars": 2_000,
+    "break": 20,
 }  # fmt: skip
 """What the worlds must hold at least, all together."""
 

@@ -342,6 +342,16 @@ def leave(
 
 
 @inner
+def part_with(instant: int, i: int, price: float, taker: float, books: Books, isolated: bool) -> None:
+    """Settle what is held at its last mark and let what waits lapse: the next bar is another instrument's."""
+    if books.positions[i, s.SIZE] != 0.0:
+        leave(instant, i, float(r.BROKEN), books.positions[i, s.SIZE], price, 0.0, taker, books, isolated)
+    if books.orders[i, s.QUANTITY] != 0.0:
+        lapse(instant, i, books)
+    books.orders[i, s.CLOSE_FIRST] = 0.0
+
+
+@inner
 def _close(instant: int, i: int, bar: Array, books: Books) -> None:
     """Close the bar: trailing stops follow, to count from the next bar on; orders lapse or rest."""
     own, order = books.positions[i], books.orders[i]

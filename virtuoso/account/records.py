@@ -27,9 +27,9 @@ INTENT = np.dtype(
 )
 """One row an intent, in the order of `number`."""
 
-ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN = range(9)
-KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn")
-"""Kinds of events, by their code."""
+ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN, BROKEN = range(10)
+KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn", "break")
+"""Kinds of events, by their code; at a break a position is settled at its last mark."""
 UNFILLED = (LAPSED, REJECTED, WITHDRAWN)
 """Kinds of events in which nothing is filled or paid."""
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from virtuoso.account.instrument import Instrument
     from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 
-app = typer.Typer(help="The lake: import, list, check, verify, sql.")
+app = typer.Typer(help="The lake: import, list, check, break, verify, sql.")
 
 SHOWN_ROWS = 40
 SHOWN_GAPS = 10
@@ -151,18 +152,26 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
 @verb(app, "list")
 def list_(call: Call) -> Answer:
     """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
-    stored, events = call.lake.coverage(), call.lake.event_coverage()
+    stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
     first = stored[0] if stored else None
     following = (
         call.next("score", first.symbol, timeframe=first.timeframe, venue=first.venue)
         if first
         else call.next("data import", "PATH", venue="binance-spot")
     )
-    told = {"series": [series.to_dict() for series in stored], "events": [series.to_dict() for series in events]}
-    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events), following)
+    told: dict[str, Any] = {
+        "series": [series.to_dict() for series in stored],
+        "events": [series.to_dict() for series in events],
+    }
+    if breaks:
+        told["breaks"] = [{"instrument": str(instrument), "at": at} for instrument, at in breaks]
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks), following)
 
 
-def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[RenderableType]:
+def _listed(
+    stored: list[Coverage], events: list[EventCoverage], breaks: list[tuple[Instrument, int]]
+) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import moment
     from virtuoso.cli.terminal.event_tables import events_table
     from virtuoso.reports.format import whole
 
@@ -179,6 +188,8 @@ def _listed(stored: list[Coverage], events: list[EventCoverage]) -> Iterator[Ren
     bars, rows = sum(s.bars for s in stored), sum(s.rows for s in events)
     counts = [f"{whole(n)} {what}" for n, what in ((bars, "bars"), (rows, "events")) if n]
     yield f"{' and '.join(counts)} of {len(instruments)} instruments"
+    for instrument, at in breaks:
+        yield f"{instrument} is another instrument from {moment(at)} on"
 
 
 def _bars_table(stored: list[Coverage]) -> RenderableType:
@@ -267,10 +278,57 @@ def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
         if len(longest) < c.gaps:
             rest = whole(c.gaps - len(longest))
             yield f"... and {rest} shorter ones: virtuoso data check {c.symbol} --venue {c.venue}"
+    for what, lines in (("break", _breaks(series)), ("misprint", _misprints(series))):
+        if lines:
+            yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(len(lines), what)}")
+            yield from lines[:shown]
+            if shown is not None and len(lines) > shown:
+                yield f"... and {whole(len(lines) - shown)} more: virtuoso data check {c.symbol} --venue {c.venue}"
     if series.refused:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
         yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
         yield listed
+
+
+def _breaks(series: SeriesCheck) -> list[str]:
+    from virtuoso.cli.terminal.console import moment
+
+    how = {"said": "as said with `virtuoso data break`", "found": "a gap, and another level of prices after it"}
+    return [f"from {moment(at)} on another instrument: {how[made]}" for at, made in series.breaks]
+
+
+def _misprints(series: SeriesCheck) -> list[str]:
+    from virtuoso.cli.terminal.console import moment
+
+    return [f"{moment(at)}, known at {moment(known)}: kept, not remembered" for at, known in series.misprints]
+
+
+@verb(app, "break")
+def break_(
+    call: Call,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="First moment of the new instrument, UTC.")],
+    venue: options.Venue = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+) -> Answer:
+    """Say that from a moment on a symbol means another instrument: relaunched, redenominated."""
+    from virtuoso.workflows import set_break
+
+    instrument, moment_ms, changed = set_break(symbol, at, remove=remove, venue=venue, settings=call.settings)
+    told = {"instrument": str(instrument), "at": moment_ms, "removed": remove, "changed": changed}
+    following = call.next("data check", instrument.symbol, venue=instrument.venue)
+    return Answer(told, lambda: _broken(str(instrument), moment_ms, remove, changed), following)
+
+
+def _broken(instrument: str, at: int, remove: bool, changed: bool) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import moment
+
+    if remove:
+        yield f"{instrument}: no break at {moment(at)} any more"
+    elif changed:
+        yield f"{instrument} is another instrument from {moment(at)} on: nothing is held or remembered over it"
+    else:
+        yield f"{instrument}: the break at {moment(at)} was said before"
 
 
 @verb(app, "verify")

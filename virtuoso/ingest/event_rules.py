@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.ingest.validate_bars import LARGEST_JUMP
 from virtuoso.ingest.validated import LARGEST_AMOUNT
 from virtuoso.market.schema.kinds import NO_ID
 from virtuoso.types import Array, Mask
@@ -37,11 +36,8 @@ RULES = {
     "negative": "an amount is negative",
     "side_unknown": "the side is none of 1, -1 and 0",
     "impossible_amount": "a number is larger than any price or amount",
-    "crossed": "the best bid is not below the best ask",
     "impossible_rate": "the rate is more than the whole notional",
     "impossible_hours": "the funding interval is no part of a day",
-    "jump": "the open interest is a thousand times off its neighbours",
-    "price_jump": f"the price is more than {LARGEST_JUMP:.0f} times off its neighbours",
 }
 
 
@@ -117,7 +113,6 @@ def _ticker(columns: Columns) -> dict[str, Mask]:
         "not_finite": ~(np.isfinite(bid) & np.isfinite(ask)) | _infinite(columns, "bid_size", "ask_size"),
         "price_not_positive": (bid <= 0) | (ask <= 0),
         "negative": (columns["bid_size"] < 0) | (columns["ask_size"] < 0),
-        "crossed": bid >= ask,
     }
 
 

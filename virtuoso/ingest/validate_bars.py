@@ -6,8 +6,8 @@
    the earlier ones become revisions.
 4. If too many rows are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
-Rules read one row at a time, except `price_jump`, which compares a row with its neighbours on both sides. It may: what
-is rejected was never true, and the rows around it are left as they are.
+Rules read one row at a time, and a row breaks one only if it is impossible by itself. A price far off its neighbours
+may be true: it is stored as published, and counted in a note. What it was, later bars show (market/breaks.py).
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.clock import Timeframe
+from virtuoso.clock import Timeframe, iso
 from virtuoso.ingest.validated import EARLIEST_MS, LARGEST_AMOUNT, RejectedRow, Validated
+from virtuoso.market.breaks import FAR, suspects
 from virtuoso.market.rows import Rows, traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS, PRICES, REQUIRED
 from virtuoso.types import Array, Mask, Times
 from virtuoso.venues.files.bars import RawBars
 from virtuoso.venues.files.timestamps import NO_TIME
-
-LARGEST_JUMP = 50.0
-NEIGHBOURS = 3
 
 RULES = {
     "broken_line": "the line has too few or too many fields, or a stray quote",
@@ -42,7 +40,6 @@ RULES = {
     "outside_range": "open or close lies outside low to high",
     "negative_volume": "a volume or count is negative",
     "taker_above_volume": "takers bought more than was traded",
-    "price_jump": f"a price is more than {LARGEST_JUMP:.0f} times off its neighbours on both sides",
 }
 _CODES = {rule: code for code, rule in enumerate(RULES, start=1)}
 _FORMING = -1
@@ -123,7 +120,11 @@ def validate_bars(
         left_out=found.forming,
         rejected=tuple(rejected),
         disordered=found.disordered,
-        notes=(f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}", *raw.notes),
+        notes=(
+            f"times: {raw.times.meaning}{', stamped at the close' if raw.stamped_at_close else ''}",
+            *raw.notes,
+            *_suspect(found.rows),
+        ),
     )
 
 
@@ -170,9 +171,6 @@ def inspect(
         code[(code == 0) & forming] = _FORMING
     good = np.flatnonzero(code == 0)
     order = good[np.argsort(open_time[good], kind="stable")]
-    code[order[_jumps(columns, order)]] = _CODES["price_jump"]
-    order = order[code[order] == 0]
-
     rows = traded_rows(open_time[order], {name: columns[name][order] for name in columns}, timeframe.ms)
     last = np.append(np.diff(rows.open_time) > 0, True)[: len(rows)]
     kept, earlier = rows.take(last), rows.take(~last)
@@ -238,36 +236,14 @@ def _taker_above(columns: Mapping[str, Array], whole: str) -> Mask:
     return columns[part] > columns[whole] * (1 + 1e-6) + 1e-6
 
 
-def _jumps(columns: Mapping[str, Array], order: NDArray[np.int64]) -> Mask:
-    """Which rows, in order of time, hold a price that no neighbour on either side comes near.
-
-    Each side is the median of up to three closes. Where one side has no rows (the ends of a batch), the other decides
-    if it is complete; a batch too small to tell is left alone.
-    """
-    n = len(order)
-    close = columns["close"][order]
-    padded = np.concatenate([np.full(NEIGHBOURS, np.nan), close, np.full(NEIGHBOURS, np.nan)])
-    shifted = np.lib.stride_tricks.sliding_window_view(padded, n) if n else np.empty((2 * NEIGHBOURS + 1, 0))
-    sides = (shifted[:NEIGHBOURS], shifted[NEIGHBOURS + 1 :])
-    highest, lowest = columns["high"][order], columns["low"][order]
-    off, complete, empty = [], [], []
-    for side in sides:
-        known = np.isfinite(side).sum(axis=0)
-        middle = _median(side, known)
-        with np.errstate(invalid="ignore"):
-            off.append((highest > LARGEST_JUMP * middle) | (lowest < middle / LARGEST_JUMP))
-        complete.append(known == NEIGHBOURS)
-        empty.append(known == 0)
-    one_sided = (empty[0] & complete[1] & off[1]) | (empty[1] & complete[0] & off[0])
-    answer: Mask = (off[0] & off[1]) | one_sided
-    return answer
-
-
-def _median(side: NDArray[np.float64], known: NDArray[np.int64]) -> Array:
-    """Median of the known values of each column, the lower one of two; NaN where there is none."""
-    ordered = np.sort(side, axis=0)  # NaN sorts to the end
-    middle: Array = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None, :] // 2, axis=0)[0]
-    return middle
+def _suspect(rows: Rows) -> list[str]:
+    """A note on prices that the rows after them show to be misprints; they are stored as published."""
+    at = suspects(rows)
+    if len(at) == 0:
+        return []
+    first = f"{iso(int(rows.open_time[at[0]]))}, {rows.columns['low'][at[0]]:g} to {rows.columns['high'][at[0]]:g}"
+    many = f"{len(at):,} bars" if len(at) > 1 else "1 bar"
+    return [f"{many} more than {FAR:.0f} times off the closes around, kept as published; the first at {first}"]
 
 
 def opens_from_closes(close_time: Times, timeframe: Timeframe) -> tuple[Times, Mask]:

@@ -9,8 +9,9 @@
    later one in the source is kept and the earlier one is superseded.
 5. If too many events are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
-Rules read one event at a time, except the jumps of open interest and of a trade's price (reliability E33, E40), which
-compare it with its neighbours. They may: what is rejected was never true, and the events around it stay as they are.
+Rules read one event at a time, and an event breaks one only if it is impossible by itself. A price or an open interest
+far off the events around it is stored as published; the columns of bars do not believe it until it stays
+(market/features/belief.py).
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import UNIT_MS
 from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
-from virtuoso.ingest.validate_bars import LARGEST_JUMP
 from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
 from virtuoso.market.events import Events, events_of
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
-from virtuoso.types import Array, Mask, Times
+from virtuoso.types import Mask, Times
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
@@ -38,9 +38,6 @@ Codes = NDArray[np.int8]
 FUTURE_MS = UNIT_MS["m"]  # clocks of venues run ahead of ours by less
 SKEW_MS = 1_000  # an event that was received so long before it happened shows that a clock is off
 JITTER_MS = 2_000  # settlements are stamped up to 31 ms late in recordings of four years
-JUMPS = {"open_interest": ("open_interest", 1_000.0, "jump"), "trades": ("price", LARGEST_JUMP, "price_jump")}
-"""Column of a kind that goes on from event to event, how many times off its neighbours is an error, and its rule."""
-BELIEVED = 3  # so many events in a row at a new level are not an error
 _NAMES = tuple(RULES)
 _CODES = {rule: code for code, rule in enumerate(_NAMES, start=1)}
 
@@ -61,11 +58,6 @@ def validate_events(raw: RawEvents, now_ms: int) -> Validated[Events]:
     code = _first_broken(raw, columns, now_ms)
     empty = (code == 0) & _knows_nothing(kind, columns)
     good = np.flatnonzero((code == 0) & ~empty)
-    if raw.kind in JUMPS:
-        name, most, rule = JUMPS[raw.kind]
-        order = good[np.argsort(times[good], kind="stable")]
-        code[order[_jumps(columns[name][order], most)]] = _CODES[rule]
-        good = np.flatnonzero((code == 0) & ~empty)
     received = None if raw.received_at is None else raw.received_at[good]
     taken = {name: values[good] for name, values in columns.items()}
     arrived = received if received is not None else times[good]
@@ -115,34 +107,6 @@ def _knows_nothing(kind: Kind, columns: Mapping[str, NDArray[Any]]) -> Mask:
     if kind.key or any(kind.columns[name] is not np.float64 for name in kind.columns):
         return np.zeros(len(next(iter(columns.values()))), dtype=bool)
     answer: Mask = np.isnan(np.vstack([columns[name] for name in columns])).all(axis=0)
-    return answer
-
-
-def _jumps(values: Array, most: float) -> Mask:
-    """Which values, in order of time, are more than so many times off those before them.
-
-    A level that holds for three values is believed: the contract has changed, or an order has swept the book. Before
-    the first such level, the first value is believed if there is none at all.
-    """
-    bad = np.zeros(len(values), dtype=bool)
-    known = np.where(np.isnan(values), 0.0, values)
-    far = np.flatnonzero(_off(known[1:], known[:-1], most)) + 1
-    if len(far) == 0:
-        return bad
-    starts = [0, *far.tolist()]
-    runs = list(zip(starts, [*starts[1:], len(values)], strict=True))
-    believed = next((known[a] for a, b in runs if b - a >= BELIEVED), known[0])
-    for a, b in runs:
-        if b - a >= BELIEVED or not _off(known[a : a + 1], np.array([believed]), most)[0]:
-            believed = known[b - 1]
-        else:
-            bad[a:b] = True
-    return bad
-
-
-def _off(values: Array, others: Array, most: float) -> Mask:
-    """Which values are more than so many times off others; those that are not known are not."""
-    answer: Mask = (values > 0) & (others > 0) & ((values > most * others) | (others > most * values))
     return answer
 
 

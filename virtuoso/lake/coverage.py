@@ -88,19 +88,31 @@ class SeriesCheck:
         Open time of the first missing bar, of the next one that is there, how many are missing, and the status.
     refused : dict of str to int
         Rows in quarantine, by rule.
+    breaks : tuple of (int, str)
+        Moments, ms, from which on the name means another instrument; and whether that was 'said' or 'found'.
+    misprints : tuple of (int, int), ms
+        Open time of a misprint, which is kept as published; close time of the bar that shows it to be one.
     """
 
     coverage: Coverage
     gaps: tuple[tuple[int, int, int, str], ...]
     refused: dict[str, int]
+    breaks: tuple[tuple[int, str], ...] = ()
+    misprints: tuple[tuple[int, int], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON; breaks and misprints where there are some."""
         gaps = [
             {"start": a, "end": b, "bars": n, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
             for a, b, n, status in self.gaps
         ]
-        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused}
+        breaks = [{"at": at, "made": made, "at_utc": iso(at)} for at, made in self.breaks]
+        misprints = [
+            {"open_time": at, "known_at": known, "open_time_utc": iso(at), "known_at_utc": iso(known)}
+            for at, known in self.misprints
+        ]
+        marks = {name: some for name, some in (("breaks", breaks), ("misprints", misprints)) if some}
+        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused, **marks}
 
 
 def coverage_of(series: Series) -> Coverage:

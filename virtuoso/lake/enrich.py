@@ -2,7 +2,7 @@
 
 Which builders there are and which column of two wins stands in market/features/builders.py. The columns of those that
 begin anew every day are cached (cache.py). `LiveFrame` (market/live.py) does the same bar by bar, with the same
-builders: not one bit differs.
+builders: not one bit differs. At a break (market/breaks.py) every builder begins anew.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from virtuoso.lake import cache
 from virtuoso.lake.catalog import Catalog, EventReader, files_within
 from virtuoso.lake.manifest import Series
 from virtuoso.market.bars import Bars
+from virtuoso.market.events import Events
 from virtuoso.market.features.builders import BUILDERS, Builder, Columns, carried, first_known
 from virtuoso.market.features.daily_reset import DAY_MS, DailyReset
 from virtuoso.market.features.trades import bars_from_trades
-from virtuoso.market.gaps import UNKNOWN, GapPolicy
+from virtuoso.market.gaps import BREAK, UNKNOWN, GapPolicy
 from virtuoso.market.rows import Rows, concat_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
@@ -69,15 +70,23 @@ def attached(bars: Bars, instrument: Instrument, catalog: Catalog, as_of: int | 
 
 def _at_once(builder: Builder, reader: EventReader, bars: Bars) -> Columns:
     """Fold all events that arrived by the last close; a month of them is in memory at a time, older ones all."""
-    fold, step = builder.begin(bars.timeframe), 31 * DAY_MS // bars.timeframe.ms
-    edges = [bars.first, *range(bars.first + step, bars.end, step), bars.end]
+    fold, step, ms = builder.begin(bars.timeframe), 31 * DAY_MS // bars.timeframe.ms, bars.timeframe.ms
+    breaks = _breaks(bars)
+    edges = sorted({bars.first, *range(bars.first + step, bars.end, step), *breaks, bars.end})
     parts = []
-    after = None if builder.reach_ms is None else bars.first * bars.timeframe.ms - builder.reach_ms
+    after = None if builder.reach_ms is None else bars.first * ms - builder.reach_ms
     for first, end in pairwise(edges):
-        until = end * bars.timeframe.ms
+        if first in breaks:
+            fold, after = builder.begin(bars.timeframe), first * ms
+        until = end * ms
         parts.append(fold.bars(reader.between(after, until), first, end))
         after = until
     return {name: np.concatenate([part[name] for part in parts]) for name in fold.columns}
+
+
+def _breaks(bars: Bars) -> list[int]:
+    """Numbers of the bars at which another instrument begins: what came before is not of it."""
+    return (bars.first + np.flatnonzero(bars.state == BREAK)).tolist()
 
 
 def _by_the_day(builder: Builder, reader: EventReader, bars: Bars) -> Columns:
@@ -94,25 +103,38 @@ def _by_the_day(builder: Builder, reader: EventReader, bars: Bars) -> Columns:
 
 def _days(builder: Builder, reader: EventReader, bars: Bars) -> Iterator[tuple[int, Columns]]:
     """Columns of each day that events reach: number of its first bar, columns up to its last bar or that of `bars`."""
-    timeframe, day = bars.timeframe, DAY_MS // bars.timeframe.ms
+    timeframe, day, breaks = bars.timeframe, DAY_MS // bars.timeframe.ms, _breaks(bars)
     fold, done = DailyReset(builder.begin, timeframe), -1
     for start in range(bars.first - bars.first % day, bars.end, day):
         end = min(start + day, bars.end)
-        before, open_ms, close_ms = (start - day) * timeframe.ms, start * timeframe.ms, end * timeframe.ms
+        begun = max([start - day, *(number for number in breaks if number <= start)])
+        before, close_ms = begun * timeframe.ms, end * timeframe.ms
         if not reader.files(builder.needs, before, close_ms):
             continue
+        inside = [number for number in breaks if begun < number < end]
         files = reader.files(builder.kinds, before, close_ms)
-        cached = _cached(builder, reader, timeframe, start, cache.key_of(cache.columns_digest(), end, *files))
+        edges = [number for number in breaks if start - day < number < end]
+        key = cache.key_of(cache.columns_digest(), end, *files, *(f"break {number}" for number in edges))
+        cached = _cached(builder, reader, timeframe, start, key)
         columns = cached.read() if cached else None
         if columns is None:
-            if done != start:
+            if done != start or start in breaks:
                 fold = DailyReset(builder.begin, timeframe)
-                fold.bars(reader.between(before, open_ms), start - day, start)
-            folded, done = fold.bars(reader.between(open_ms, close_ms), start, end), end
-            columns = {name: values for name, values in folded.items() if name not in BAR_COLUMNS}
+                fold.bars(_within(reader, timeframe, begun, start), begun, start)
+            parts = []
+            for a, b in pairwise([start, *inside, end]):
+                fold = DailyReset(builder.begin, timeframe) if a in inside else fold
+                parts.append(fold.bars(_within(reader, timeframe, a, b), a, b))
+            done = end
+            columns = {n: np.concatenate([part[n] for part in parts]) for n in fold.columns if n not in BAR_COLUMNS}
             if cached:
                 cached.write(columns)
         yield start, columns
+
+
+def _within(reader: EventReader, timeframe: Timeframe, first: int, end: int) -> dict[str, Events]:
+    """Events that arrived in the bars [first, end)."""
+    return reader.between(first * timeframe.ms, end * timeframe.ms)
 
 
 def _cached(

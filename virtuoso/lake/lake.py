@@ -30,14 +30,13 @@ from typing import TYPE_CHECKING
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, parse_time
 from virtuoso.errors import NoDataError
-from virtuoso.lake import resolve
+from virtuoso.lake import marks, resolve
 from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import (
     Coverage,
     EventCheck,
     EventCoverage,
     SeriesCheck,
-    check_of,
     coverage_of,
     event_check_of,
     event_coverage_of,
@@ -122,8 +121,13 @@ class Lake(Catalog):
         return [coverage_of(series) for series in self.manifest().readable()]
 
     def check(self) -> list[SeriesCheck]:
-        """Return gaps, defects, revisions and quarantine of bars, series by series. Reads the ledger, not the bars."""
-        return [check_of(series) for series in self.manifest().readable()]
+        """Return gaps, defects, revisions, quarantine, breaks and misprints of bars, series by series."""
+        manifest = self.manifest()
+        return [marks.checked(self, manifest, series) for series in manifest.readable()]
+
+    def breaks(self) -> list[tuple[Instrument, int]]:
+        """Return the moments (ms) from which on, as a user said, a name means another instrument."""
+        return sorted((Instrument(one.venue, one.symbol), one.at) for one in self.manifest().breaks)
 
     def event_coverage(self) -> list[EventCoverage]:
         """Return what events are stored, one line a kind and instrument."""
@@ -232,6 +236,7 @@ class Lake(Catalog):
             for series in resolve.answering(manifest, instrument, clock):
                 rows = self.read(series, since, until, known)
                 digests += [f"{series.key} {rows.digest()}"] if len(rows) else []
+            digests += [f"break {at}" for at in manifest.breaks_of(instrument, known)]
             return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
         return self.consistently(read)
@@ -293,6 +298,44 @@ class Lake(Catalog):
         """
         with maintenance.opened_for_writing(self) as writer:
             yield writer
+
+    def add_break(self, symbol: str, at: int | str, venue: str | None = None) -> bool:
+        """Say that from a moment on a name means another instrument: nothing is remembered or held over it.
+
+        Parameters
+        ----------
+        symbol : str
+        at : int (ms) or str
+            The first moment of the new instrument.
+        venue : str, optional
+
+        Returns
+        -------
+        bool
+            Whether that is new.
+
+        Raises
+        ------
+        NoDataError, AmbiguousError
+            As `resolve`.
+        DataError
+            What is stored does not lie on both sides of the moment.
+        LockedError
+            Another process writes.
+        """
+        moment = parse_time(at) if isinstance(at, str) else at
+        return marks.add_break(self, self.resolve(symbol, None, venue), moment)
+
+    def remove_break(self, symbol: str, at: int | str, venue: str | None = None) -> None:
+        """Take back what `add_break` said.
+
+        Raises
+        ------
+        NoDataError
+            Nobody said it; or as `resolve`.
+        """
+        moment = parse_time(at) if isinstance(at, str) else at
+        marks.remove_break(self, self.resolve(symbol, None, venue), moment)
 
     def verify(self, *, quarantine: bool = True) -> Verified:
         """Compare every file with its checksum; damaged ones are moved to quarantine, so that reading goes on."""

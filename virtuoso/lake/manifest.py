@@ -192,6 +192,24 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """A moment from which on, as a user says, a name means another instrument.
+
+    Attributes
+    ----------
+    venue, symbol : str
+    at : int, ms
+    said_at : int, ms
+        When it was said: history as of an earlier moment does not know it.
+    """
+
+    venue: str
+    symbol: str
+    at: int
+    said_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retired:
     """A file that newer ones replaced; kept for readers of older generations, then deleted."""
 
@@ -209,6 +227,17 @@ class Manifest:
     written_at: int = 0
     series: Mapping[str, Series] = field(default_factory=dict)
     retired: tuple[Retired, ...] = ()
+    breaks: tuple[Break, ...] = ()
+    """Of instruments; in the manifest of bars, whatever else is stored of them."""
+
+    def breaks_of(self, instrument: Instrument, as_of: int | None = None) -> tuple[int, ...]:
+        """Return the moments at which a user says that an instrument became another one, as known at a moment, ms."""
+        return tuple(
+            one.at
+            for one in sorted(self.breaks, key=lambda one: one.at)
+            if (one.venue, one.symbol) == (instrument.venue, instrument.symbol)
+            and (as_of is None or one.said_at <= as_of)
+        )
 
     def with_series(self, series: Series) -> Manifest:
         """Return the manifest with one series changed; a series without any file disappears."""
@@ -277,8 +306,9 @@ def parse(data: bytes, name: str) -> Manifest:
             raise ManifestError(f"{name} differs from its checksum.")
         series = [_series(values) for values in body["series"]]
         retired = tuple(_entry(Retired, values) for values in body.get("retired", ()))
+        breaks = tuple(_entry(Break, values) for values in body.get("breaks", ()))
         kept = {s.key: s for s in series}
-        return Manifest(int(body["generation"]), str(body["kind"]), int(body["written_at"]), kept, retired)
+        return Manifest(int(body["generation"]), str(body["kind"]), int(body["written_at"]), kept, retired, breaks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"{name} is not a manifest ({type(error).__name__}: {error}).") from None
 

@@ -16,6 +16,7 @@ from virtuoso.lake.catalog import Catalog, EventReader
 from virtuoso.lake.enrich import attached, bars_of_trades, rows_of_trades
 from virtuoso.lake.manifest import Manifest, Series
 from virtuoso.market.bars import Bars
+from virtuoso.market.breaks import breaks_of, marked, still_broken, unmarked
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
@@ -53,7 +54,10 @@ def load_frame(
         raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
     bars, of = history.bars()
     origin = Origin(catalog.path, tuple(history.names), bars.first, of)
-    frame = MarketFrame(instrument, attached(bars, instrument, catalog, as_of), origin=origin).within(since, until)
+    said = catalog.manifest().breaks_of(instrument, as_of)
+    breaks = tuple(sorted({*said, *still_broken(bars, history.breaks)}))
+    bars = attached(marked(bars, breaks), instrument, catalog, as_of)
+    frame = MarketFrame(instrument, bars, origin=origin, breaks=breaks).within(since, until)
     window = slice(frame.start - bars.first, max(frame.stop, frame.start) - bars.first)
     if len(frame) == 0 or (until is not None and bool((bars.state[window] == UNKNOWN).all())):
         raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
@@ -90,6 +94,7 @@ def spliced(
         trades = None
 
     def read(manifest: Manifest) -> tuple[Splice, int | None]:
+        said = manifest.breaks_of(instrument, as_of)
         several = [s for s in resolve.answering(manifest, instrument, clock) if s.home not in without]
         every = [*several, *([] if trades is None else [trades])]
         start = resolve.memory_start(every, wanted[0]) if several else None
@@ -99,10 +104,12 @@ def spliced(
             stretch = _lacking(history, series, clock, (start, wanted[1]))
             if stretch is not None:
                 bars = _read(catalog, series, stretch, as_of)
+                if bars is not None and series.clock != clock:
+                    bars = marked(bars, said)
+                    history.breaks += breaks_of(bars)
+                    bars = unmarked(fold_bars(bars, clock))
                 if bars is not None:
-                    history.add(
-                        resolve.label_of(series, clock), bars if series.clock == clock else fold_bars(bars, clock)
-                    )
+                    history.add(resolve.label_of(series, clock), bars)
         return history, start
 
     history, start = catalog.consistently(read)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.bars import Bars
+from virtuoso.market.breaks import marked
 from virtuoso.market.gaps import UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.splice import Origin
@@ -38,6 +40,8 @@ class MarketFrame:
         Numbers of the base bars for which answers are wanted, from inclusive, to exclusive; all if None.
     origin : Origin, or None
         Which stored series answer at its bars; None if it is not of a lake.
+    breaks : tuple of int, ms
+        Moments from which on, as the user says, the name means another instrument.
 
     Examples
     --------
@@ -50,6 +54,7 @@ class MarketFrame:
     window: tuple[int, int] | None = None
     _folded: dict[str, Bars] = field(default_factory=dict, repr=False, compare=False)
     origin: Origin | None = field(default=None, repr=False, compare=False)
+    breaks: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def timeframe(self) -> Timeframe:
@@ -99,14 +104,14 @@ class MarketFrame:
     def until(self, time_ms: int) -> MarketFrame:
         """Return what was known at a moment: bars closed by then, and nothing else."""
         base = self.base.until(time_ms // self.timeframe.ms)
-        return MarketFrame(self.instrument, base, self.window, origin=self.origin)
+        return MarketFrame(self.instrument, base, self.window, origin=self.origin, breaks=self.breaks)
 
     def within(self, start_ms: int | None, end_ms: int | None) -> MarketFrame:
         """Want answers only for bars that open in a time range; what lies before is kept to be remembered."""
         first = self.base.first if start_ms is None else -(-start_ms // self.timeframe.ms)
         stop = self.base.end if end_ms is None else -(-end_ms // self.timeframe.ms)
         window = (max(first, self.start), min(stop, self.stop))
-        return MarketFrame(self.instrument, self.base, window, self._folded, self.origin)
+        return MarketFrame(self.instrument, self.base, window, self._folded, self.origin, self.breaks)
 
     def number_at(self, time_ms: int) -> int:
         """Return number of the last base bar that was closed at a moment.
@@ -151,8 +156,18 @@ class MarketFrame:
         symbol: str = "DATA",
         venue: str = "notebook",
         policy: GapPolicy | None = None,
+        breaks: Sequence[int] = (),
     ) -> MarketFrame:
         """Make a frame of a table with a UTC DatetimeIndex of open times and columns of the data dictionary.
+
+        Parameters
+        ----------
+        table : DataFrame
+        timeframe, symbol, venue : str
+        policy : GapPolicy, optional
+            What a missing row means; that nothing is known of it if absent.
+        breaks : sequence of int, ms
+            Moments from which on the rows are of another instrument, beside those that breaks.py finds.
 
         Raises
         ------
@@ -167,4 +182,4 @@ class MarketFrame:
         times = table.index.tz_convert("UTC").as_unit("ms").astype("int64").to_numpy()
         columns = {str(name): table[name].to_numpy(dtype=np.float64, copy=True) for name in table.columns}
         bars = Bars.from_rows(clock, times, columns, policy or GapPolicy("cut", 0))
-        return cls(Instrument(venue, symbol), bars)
+        return cls(Instrument(venue, symbol), marked(bars, breaks), breaks=tuple(breaks))

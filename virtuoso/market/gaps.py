@@ -9,6 +9,9 @@ look-ahead.
              A fact: flat at the last close, zero volume. Written to the store.
 - BRIDGED    the bar is missing elsewhere, one of the first of a gap: flat inside functions, its own score NaN.
 - UNKNOWN    the rest of the gap: it cuts the run, and nothing is known until the warm-up has passed.
+- CUT        a bar as published that shows that one shortly before it was a misprint (breaks.py): history begins anew
+             after it.
+- BREAK      the first bar, as published, of another instrument under the same name: nothing reaches over it.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-TRADED, NO_TRADE, BRIDGED, UNKNOWN = 0, 1, 2, 3
-STATE_NAMES = ("traded", "no_trade", "bridged", "unknown")
+TRADED, NO_TRADE, BRIDGED, UNKNOWN, CUT, BREAK = range(6)
+STATE_NAMES = ("traded", "no_trade", "bridged", "unknown", "cut", "break")
 
 State = NDArray[np.int8]
 
@@ -45,6 +48,24 @@ class GapPolicy:
 
     meaning: Literal["no_trade", "bridge", "cut"]
     bars: int
+
+
+def is_published(state: State) -> NDArray[np.bool_]:
+    """Return which bars hold what somebody published, a bar without a trade among them."""
+    published: NDArray[np.bool_] = (state <= NO_TRADE) | (state > UNKNOWN)
+    return published
+
+
+def has_traded(state: State) -> NDArray[np.bool_]:
+    """Return which bars hold trades, as published."""
+    traded: NDArray[np.bool_] = (state == TRADED) | (state > UNKNOWN)
+    return traded
+
+
+def begins_anew(state: State) -> NDArray[np.bool_]:
+    """Return which bars cut the run: nothing at or before them is remembered after them."""
+    cuts: NDArray[np.bool_] = state >= UNKNOWN
+    return cuts
 
 
 def policy_for(venue: str, timeframe_ms: int) -> GapPolicy:

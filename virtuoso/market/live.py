@@ -15,11 +15,12 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
+from virtuoso.market.breaks import state_of
 from virtuoso.market.events import Events
 from virtuoso.market.features.builders import Columns, builders_of, carried, first_known
 from virtuoso.market.features.daily_reset import DAY_MS
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NEVER, NO_TRADE, TRADED, UNKNOWN, GapPolicy, state_in_gap
+from virtuoso.market.gaps import BREAK, NEVER, NO_TRADE, UNKNOWN, GapPolicy, has_traded, state_in_gap
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.types import Array
@@ -38,6 +39,8 @@ class LiveFrame:
         What a missing bar means at this source.
     kinds : sequence of str
         Kinds of events that are recorded. Their columns that history lacks are not known in it.
+    breaks : sequence of int, ms
+        Moments from which on, as the user says, the name means another instrument; those in history are marked there.
 
     Examples
     --------
@@ -47,8 +50,9 @@ class LiveFrame:
     """
 
     def __init__(
-        self, frame: MarketFrame, timeframes: Sequence[Timeframe], policy: GapPolicy, kinds: Sequence[str] = ()
-    ) -> None:
+        self, frame: MarketFrame, timeframes: Sequence[Timeframe], policy: GapPolicy, kinds: Sequence[str] = (),
+        breaks: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         self.instrument = frame.instrument
         self.policy = policy
         self._kinds = tuple(kinds)
@@ -61,8 +65,10 @@ class LiveFrame:
             frame = MarketFrame(frame.instrument, base)
         self._base = _Growing(base)
         self._slow = [_Growing(frame.bars(tf)) for tf in timeframes if tf != frame.timeframe]
-        traded = np.flatnonzero(base.state[::-1] == TRADED)
+        traded = np.flatnonzero(has_traded(base.state[::-1]))
         self._gap = int(traded[0]) if len(traded) else None
+        last = base.end - 1 - self._gap if self._gap is not None else base.first - 1
+        self._breaks = sorted(moment for moment in breaks if moment > last * base.timeframe.ms)
 
     @property
     def frame(self) -> MarketFrame:
@@ -79,8 +85,15 @@ class LiveFrame:
             In order of arrival. The builders that begin anew every day need those since the midnight before the day of
             the next bar.
         """
-        end, day = self._base.bars.end, DAY_MS // self._base.bars.timeframe.ms
-        self._built(events, (end // day - 1) * day, end)
+        base, day = self._base.bars, DAY_MS // self._base.bars.timeframe.ms
+        first = (base.end // day - 1) * day
+        broken = np.flatnonzero(base.state == BREAK)
+        if len(broken):  # what came before another instrument began is not of it
+            begun = base.first + int(broken[-1])
+            first = max(first, begun)
+            opened, closed = begun * base.timeframe.ms, base.end * base.timeframe.ms
+            events = {kind: some.between(opened, closed) for kind, some in events.items()}
+        self._built(events, first, base.end)
 
     def close(
         self,
@@ -118,8 +131,11 @@ class LiveFrame:
                 f"The next {base.timeframe} bar of {self.instrument} is number {base.end}, was {number}. Hand in None "
                 "for bars that were not published."
             )
+        state = self._state(base, bar, no_trade)
+        if state == BREAK:
+            self._builders = builders_of(self._kinds, base.timeframe)
         built = {name: float(values[0]) for name, values in self._built(events or {}, number, number + 1).items()}
-        self._base.append(*self._completed(base, bar, {**built, **(event_columns or {})}, no_trade))
+        self._base.append(*self._completed(base, bar, {**built, **(event_columns or {})}, state))
         base = self._base.bars
         for slow in self._slow:
             timeframe = slow.bars.timeframe
@@ -139,21 +155,32 @@ class LiveFrame:
         ]
         return carried(first_known(built), self._kinds)
 
-    def _completed(
-        self, base: Bars, bar: Mapping[str, float] | None, beside: Mapping[str, float], no_trade: bool
-    ) -> tuple[Array, int, float]:
-        """Values, state and known share of a bar; of a missing one as `Bars.from_rows` has it."""
-        if bar is not None and not no_trade:
+    def _state(self, base: Bars, bar: Mapping[str, float] | None, no_trade: bool) -> int:
+        """State of the next bar; of a missing one as `Bars.from_rows` has it, of a published one as `marked` has."""
+        traded = bar is not None and not no_trade
+        if traded:
             self._gap = 0
         elif self._gap is not None:
             self._gap += 1
-        if bar is not None:
-            given = {**bar, **beside}
-            return np.array([given.get(name, np.nan) for name in base.columns]), NO_TRADE if no_trade else TRADED, 1.0
-        length = np.array(NEVER if self._gap is None else self._gap)
-        state = state_in_gap(length, self.policy).item()
+        opened, closed = base.end * base.timeframe.ms, (base.end + 1) * base.timeframe.ms
+        said = [moment for moment in self._breaks if moment < closed]
+        if said and not (traded and said[-1] <= opened):
+            return UNKNOWN  # it is neither of the one instrument nor of the other
+        self._breaks = self._breaks[len(said) :]
+        if bar is None:
+            length = np.array(NEVER if self._gap is None else self._gap)
+            return int(state_in_gap(length, self.policy).item())
+        return state_of(base, base.end, bar, bool(said)) if traded else NO_TRADE
+
+    def _completed(
+        self, base: Bars, bar: Mapping[str, float] | None, beside: Mapping[str, float], state: int
+    ) -> tuple[Array, int, float]:
+        """Values, state and known share of a bar; a missing one is filled as `Bars.from_rows` has it."""
         if state == UNKNOWN:
             return np.full(len(base.columns), np.nan), state, 0.0
+        if bar is not None:
+            given = {**bar, **beside}
+            return np.array([given.get(name, np.nan) for name in base.columns]), state, 1.0
         close = base.columns["close"][-1]
         filled = {name: COLUMNS[name].in_gap(values[-1], close) for name, values in base.columns.items()}
         filled |= {name: value for name, value in beside.items() if name in filled}

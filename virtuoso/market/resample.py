@@ -4,7 +4,8 @@ A slow bar is made of the base bars inside it, in order, by one sequential loop,
 else was loaded. It exists once it has closed. It is known if at least 90 % of its base bars are. Where less is known,
 but at least a fifth, it is bridged: made of what is known, so that an outage of two hours does not silence weeks of 4h
 bars, and its own score is not known. Each column is judged by itself, so a missing taker volume does not silence the
-prices.
+prices. A slow bar inside which history begins anew (breaks.py) mixes both sides and is not known; one that begins with
+such a bar is one itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State
+from virtuoso.market.gaps import BRIDGED, NO_TRADE, TRADED, UNKNOWN, State, is_published
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.types import Array, Mask
 
@@ -47,7 +48,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     first = base.first // ratio if base.complete else -(-base.first // ratio)
     count = max(base.end // ratio - first, 0)
     offset = first * ratio - base.first
-    usable = base.state <= NO_TRADE
+    usable = is_published(base.state)
     share = np.empty(count)
     state: State = np.empty(count, dtype=np.int8)
     _fold_state(base.state, offset, ratio, share, state)
@@ -58,6 +59,8 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     else:
         for values, rule, out in zip(base.columns.values(), rules, folded, strict=True):
             _fold(np.ascontiguousarray(values), usable, offset, ratio, rule, state, out)
+    if (base.state > UNKNOWN).any():
+        folded[:, state == UNKNOWN] = np.nan  # folded as whole, though it mixes both sides of a break
     return Bars(timeframe, first, dict(zip(base.columns, folded, strict=True)), state, share, base.complete)
 
 
@@ -169,11 +172,18 @@ def _fold_state(state: State, offset: int, ratio: int, share: Array, out: State)
                 continue
             known = 0
             traded = 0
-            for i in range(max(offset + bar * ratio, 0), offset + (bar + 1) * ratio):
-                known += state[i] <= NO_TRADE
-                traded += state[i] == TRADED
+            opens = max(offset + bar * ratio, 0)
+            mark = TRADED
+            for i in range(opens, offset + (bar + 1) * ratio):
+                published = state[i] <= NO_TRADE or state[i] > UNKNOWN
+                known += published
+                traded += published and state[i] != NO_TRADE
+                if state[i] > UNKNOWN:
+                    mark = state[i] if i == opens else UNKNOWN
             share[bar] = known / ratio
-            if known < KNOWN_SHARE * ratio:
+            if mark != TRADED:
+                out[bar] = mark if known >= KNOWN_SHARE * ratio else UNKNOWN
+            elif known < KNOWN_SHARE * ratio:
                 out[bar] = BRIDGED if known >= BRIDGED_SHARE * ratio else UNKNOWN
             else:
                 out[bar] = TRADED if traded else NO_TRADE

@@ -89,6 +89,8 @@ class Splice:
         self.clock = clock
         self.from_the_beginning, self.to_the_end = from_the_beginning, to_the_end
         self.names: list[str] = []
+        self.breaks: list[tuple[int, int]] = []
+        """Where finer series break: close of the last bar before and open of the first one after, ms."""
         self._parts: list[tuple[int, Bars]] = []
 
     def __len__(self) -> int:

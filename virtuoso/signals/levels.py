@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe
 from virtuoso.jit.kernel import kernel
-from virtuoso.prism.engine.workspace import Workspace, visible
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.swings import Pivots, Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
 from virtuoso.prism.prism import Prism
@@ -138,10 +138,11 @@ def level_snapshot(prism: Prism, workspace: Workspace, numbers: Numbers, setting
     price = base.columns["close"][numbers - base.first]
     atr, below, above = np.full(len(numbers), np.nan), *np.full((2, len(numbers), DEPTH), np.nan)
     bars = workspace.buffers(timeframe).bars
-    seen = visible(numbers, base.timeframe, timeframe)
+    seen = workspace.visible(numbers, base.timeframe, timeframe)
+    begun = workspace.begins(numbers, base.timeframe, timeframe)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end) & np.isfinite(price))
     if len(there):
-        seen = seen[there]
+        seen, begun = seen[there], begun[there]
         low, end = int(seen[0]) - settings.memory + 1, int(seen[-1]) + 1
         workspace.require_loaded(timeframe, low)
         low = max(low, bars.first)
@@ -150,7 +151,8 @@ def level_snapshot(prism: Prism, workspace: Workspace, numbers: Numbers, setting
         swings = Pivots(*workspace.values(swings_feature, timeframe, low, end))
         atr[there] = unit[seen - low]
         sides = np.empty((2, len(there), DEPTH))
-        _map(*swings, unit, seen - low, price[there], settings.memory, settings.weakest, settings.apart, sides)
+        first = np.maximum(np.maximum(seen - settings.memory + 1, begun) - low, 0)
+        _map(*swings, unit, first, seen - low, price[there], settings.memory, settings.weakest, settings.apart, sides)
         below[there], above[there] = sides[0], sides[1]
         further = extra_levels(workspace, numbers[there], settings)
         _join(further, price[there], settings.apart * atr[there], below, above, there)
@@ -161,9 +163,9 @@ def level_snapshot(prism: Prism, workspace: Workspace, numbers: Numbers, setting
 @kernel
 def _map(
     high: Array, high_weight: Array, high_height: Array, low: Array, low_weight: Array, low_height: Array,
-    unit: Array, at: Numbers, price: Array, memory: int, weakest: float, apart: float, out: Array,
+    unit: Array, first: Numbers, at: Numbers, price: Array, memory: int, weakest: float, apart: float, out: Array,
 ) -> None:  # fmt: skip
-    """Write the levels below and above each price, nearest first. Uses the bars up to `at` only."""
+    """Write the levels below and above each price, nearest first. Uses the bars from `first` up to `at` only."""
     mark, own, worth = np.empty(2 * memory), np.empty(2 * memory), np.empty(2 * memory)
     out[:] = np.nan
     for i in range(len(at)):
@@ -171,7 +173,7 @@ def _map(
         if np.isnan(width):
             continue
         n = 0
-        for j in range(max(0, at[i] - memory + 1), at[i] + 1):
+        for j in range(first[i], at[i] + 1):
             fresh = 1.0 - (at[i] - j) / memory
             if not np.isnan(high[j]):
                 mark[n], own[n] = high[j], fresh * standing(high_weight[j], high_height[j], unit[j])

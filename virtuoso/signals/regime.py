@@ -123,10 +123,10 @@ def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], r
     """
     base = workspace.frame.timeframe
     own, found = regime_timeframe(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
-    bars, seen = workspace.buffers(own).bars, visible(numbers, base, own)
+    bars, seen = workspace.buffers(own).bars, workspace.visible(numbers, base, own)
     there = np.flatnonzero((seen >= bars.first) & (seen < bars.end))
     if len(numbers):
-        workspace.require_loaded(own, int(seen[0]))
+        workspace.require_loaded(own, int(visible(numbers[0], base, own)))
     if len(there):
         low, end = int(seen[there[0]]), int(seen[there[-1]]) + 1
         code = workspace.values(regime or Regime(), own, low, end)[RegimeState._fields.index("code")]

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from virtuoso.workflows.data import checks, event_checks, find, import_files, load
+    from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
     from virtuoso.workflows.paths import block_cache, lake, scores_file
     from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
     from virtuoso.workflows.scoring import (
@@ -46,12 +46,13 @@ __all__ = [
     "save_run",
     "score",
     "scores_file",
+    "set_break",
     "signal_folder",
     "sweep",
     "verify",
 ]
 _MODULES = {
-    "data": ("checks", "event_checks", "find", "import_files", "load"),
+    "data": ("checks", "event_checks", "find", "import_files", "load", "set_break"),
     "paths": ("block_cache", "lake", "scores_file"),
     "runs": ("cross_check", "report", "run_folder", "save_run"),
     "scoring": (

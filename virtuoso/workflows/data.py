@@ -92,6 +92,48 @@ def event_checks(
     return [check for check in home.event_check() if _is_of(check, symbol, venue)]
 
 
+def set_break(
+    symbol: str,
+    at: int | str,
+    *,
+    remove: bool = False,
+    venue: str | None = None,
+    data: str | Path | None = None,
+    settings: Settings | None = None,
+) -> tuple[Instrument, int, bool]:
+    """Say that from a moment on a name means another instrument, or take it back.
+
+    Parameters
+    ----------
+    symbol : str
+    at : int (ms) or str
+        The first moment of the new instrument.
+    remove : bool
+        Take back what was said.
+    venue : str, optional
+    data : str or Path, optional
+    settings : Settings, optional
+
+    Returns
+    -------
+    tuple of (Instrument, int, bool)
+        Of what, at which moment (ms), and whether anything changed.
+
+    Raises
+    ------
+    NoDataError
+        Nothing is stored under that name, or what is to be taken back was never said.
+    DataError
+        What is stored does not lie on both sides of the moment.
+    """
+    home, moment = lake(data, settings), parse_time(at) if isinstance(at, str) else at
+    instrument = find(symbol, venue=venue, data=data, settings=settings)
+    if remove:
+        home.remove_break(instrument.symbol, moment, instrument.venue)
+        return instrument, moment, True
+    return instrument, moment, home.add_break(instrument.symbol, moment, instrument.venue)
+
+
 def _refuse_unknown(home: Lake, symbol: str | None, venue: str | None) -> None:
     """Refuse a symbol of which neither bars nor events are stored."""
     stored: list[Coverage | EventCoverage] = [*home.coverage(), *home.event_coverage()]

@@ -9,6 +9,8 @@
 3. Liquidations are sums over the bar in which they arrived, lower bounds, since venues publish a sample of them. No
    liquidation and no recording look the same, so a bar is known only if the last one was at no moment in it more than
    an hour old. The bar in which a recording begins is therefore not known; nor are quiet hours of small markets.
+4. Open interest, notional, mark and index price that leap are not believed until they stay (belief.py), and meanwhile
+   not known; a liquidation at such a price is left out of the sum.
 
 Every value of bar t uses what was available up to its close only. State is kept between calls, so that a history may
 be folded whole, in pieces or bar by bar, to the same bits.
@@ -25,9 +27,10 @@ from numpy.typing import NDArray
 from virtuoso.clock import UNIT_MS, Timeframe
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.events import Events, no_events
+from virtuoso.market.features.belief import FAR_INTEREST, FAR_PRICE, Belief
 from virtuoso.market.schema.columns import POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
-from virtuoso.types import Array, Times
+from virtuoso.types import Array, Mask, Times
 
 HOUR_MS = UNIT_MS["h"]
 QUIET_MS = HOUR_MS
@@ -58,6 +61,8 @@ class DerivativesFeatures:
         held = (*_STATES, "funding_rate")
         self._time = {name: np.array([_LONG_AGO, 0]) for name in held}  # event time and hold of the value, ms
         self._value = {name: np.array([np.nan]) for name in held}
+        self._beliefs = {name: Belief(FAR_INTEREST) for name in ("open_interest", "open_interest_value")}
+        self._beliefs |= {name: Belief(FAR_PRICE) for name in ("mark", "index", "liquidations")}
         self._funding = np.array([_LONG_AGO, 0, 0, 0])
         self._liquidated = np.array([_LONG_AGO])
 
@@ -92,13 +97,15 @@ class DerivativesFeatures:
     def _held(self, name: str, events: Events, values: Array, hold: Times, closes: Times) -> Array:
         out = np.empty(len(closes))
         when, known = _own(events.event_time), _own(events.available_at)
-        _as_of(when, known, values, hold, closes, self._time[name], self._value[name], out)
+        doubted = self._beliefs[name].doubted(values) if name in self._beliefs else np.zeros(len(values), dtype=bool)
+        _as_of(when, known, values, doubted, hold, closes, self._time[name], self._value[name], out)
         return out
 
     def _sums(self, events: Events, closes: Times) -> dict[str, Array]:
         long, short = np.empty(len(closes)), np.empty(len(closes))
         known, side = _own(events.available_at), _own(events["side"])
         price, size = _own(events["price"]), _own(events["size"])
+        size[self._beliefs["liquidations"].doubted(price)] = 0.0
         _sum_sides(known, side, price, size, closes, self._liquidated, long, short)
         return {"long_liquidations": long, "short_liquidations": short}
 
@@ -113,6 +120,7 @@ def _as_of(
     event_time: Times,
     available_at: Times,
     values: Array,
+    doubted: Mask,
     hold: Times,
     closes: Times,
     time_state: Times,
@@ -121,14 +129,15 @@ def _as_of(
 ) -> None:
     """Newest value available at each close, if it may still be used. Uses `available_at <= closes[t]` only.
 
-    A value replaces the one before it if it is of the same moment or a later one, so that a straggler does not.
+    A value replaces the one before it if it is of the same moment or a later one, so that a straggler does not. One
+    that is doubted replaces it by nothing.
     """
     i = 0
     for t in range(len(closes)):
         while i < len(values) and available_at[i] <= closes[t]:
             if not np.isnan(values[i]) and event_time[i] >= time_state[0]:
                 time_state[0], time_state[1] = event_time[i], hold[i]
-                value_state[0] = values[i]
+                value_state[0] = np.nan if doubted[i] else values[i]
             i += 1
         out[t] = value_state[0] if closes[t] - time_state[0] <= time_state[1] else np.nan
 

@@ -32,6 +32,7 @@ from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.jit.kernel import inner, kernel
 from virtuoso.market.events import Events, no_events
+from virtuoso.market.features.belief import FAR_PRICE, Belief
 from virtuoso.market.features.footprint import MOST_LEVELS, Sides, fill_levels, mark_stacks
 from virtuoso.market.gaps import NO_TRADE, TRADED
 from virtuoso.market.rows import Rows
@@ -89,6 +90,7 @@ class TradeFeatures:
     def __init__(self, timeframe: Timeframe) -> None:
         self.timeframe = timeframe
         self._state = _State()
+        self._belief = Belief(FAR_PRICE)
         self._end: int | None = None
 
     def bars(self, events: Mapping[str, Events], first: int, end: int) -> dict[str, Array]:
@@ -110,6 +112,8 @@ class TradeFeatures:
         trades = events.get("trades", no_events(KINDS["trades"]))
         self._check(trades, first, end)
         self._end = end
+        doubted = self._belief.doubted(trades["price"])
+        trades = trades.take(~doubted) if doubted.any() else trades  # flow is of prices that were paid
         out = _folded(trades, trades.available_at, self.timeframe, first, end, self._state)
         return {name: np.ascontiguousarray(out[:, _NAMES.index(name)]) for name in self.columns}
 

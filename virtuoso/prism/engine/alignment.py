@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.market.gaps import BRIDGED
 from virtuoso.prism.component import Component, Node
-from virtuoso.prism.engine.workspace import Workspace, visible
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.types import Array, Mask
 
 Index = NDArray[np.int64]
@@ -41,7 +41,7 @@ def positions(workspace: Workspace, timeframe: Timeframe, a: int, b: int, start:
     And where nothing is seen: no bar has closed yet, or its own score is not known since it was bridged.
     """
     bars = workspace.buffers(timeframe).bars
-    numbers = visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
+    numbers = workspace.visible(np.arange(a, b), workspace.frame.timeframe, timeframe)
     there = (numbers >= start) & (numbers < bars.end)
     if not there.any():
         return np.zeros(b - a, dtype=np.int64), ~there

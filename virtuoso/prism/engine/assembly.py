@@ -292,12 +292,13 @@ class Aggregator:
         aligned = self._last
         for k, timeframe in enumerate(self.timeframes):
             start, stop = span(workspace, timeframe, number, number + 1)
-            if start == self._last_numbers[k] and stop > start:
+            open_to_view = stop > start and not workspace.is_hidden(start, number, timeframe)
+            if start == self._last_numbers[k] and open_to_view:
                 continue
             bars = self._buffers[k].bars
-            there = stop > start and bars.state[start - bars.first] != BRIDGED
+            there = open_to_view and bars.state[start - bars.first] != BRIDGED
             aligned.at[k, 0] = k if there else len(self.timeframes)
-            self._last_numbers[k] = start if stop > start else -1
+            self._last_numbers[k] = start if open_to_view else -1
             if there:
                 points, strengths, kinds = aligned.points[:, k], aligned.strengths[:, k], aligned.kinds[:, k]
                 for row, (buffer, score) in enumerate(zip(self._buffers_of[k], self._scorers, strict=True)):

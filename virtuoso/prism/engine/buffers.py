@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.gaps import UNKNOWN, begins_anew
 from virtuoso.prism.component import RESERVED, Feature, Node
 from virtuoso.types import Array, Mask
 
@@ -51,7 +51,7 @@ class ValidityMask:
             self._clear = self._clear if known else n
         else:
             fresh = slice(self._n, n)
-            self._mask[fresh] = bars.state[fresh] != UNKNOWN
+            self._mask[fresh] = ~begins_anew(bars.state[fresh])
             for name in self._columns:
                 self._mask[fresh] &= np.isfinite(bars.columns[name][fresh])
             unknown = np.flatnonzero(~self._mask[fresh])
@@ -221,12 +221,18 @@ class TimeframeBuffers:
         self._silent: frozenset[str] | None = None
         self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
 
+    def forget_alignment(self) -> None:
+        """Look up once more what bars see of slower ones: history has begun anew."""
+        for buffer in self.by_node.values():
+            for slower in buffer.slower:
+                slower.kept = (-1, 0)
+
     @property
     def silent(self) -> frozenset[str]:
         """Columns that are not known at the last bar; found once a bar, asked by every node."""
         if self._silent is None:
             bars = self.bars
-            lost = bars.state[-1] == UNKNOWN
+            lost = bars.state[-1] >= UNKNOWN
             self._silent = frozenset(name for name, column in bars.columns.items() if lost or not isfinite(column[-1]))
         return self._silent
 

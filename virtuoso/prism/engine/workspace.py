@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError, PrivateCodeError, failure
 from virtuoso.market.frame import MarketFrame
+from virtuoso.market.gaps import UNKNOWN
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.buffers import CrossTimeframeInput, NodeBuffer, TimeframeBuffers
@@ -36,6 +37,8 @@ STRIDE = 8_192
 """Bars that a windowed node is asked for at once: enough to forget the price of a call, few enough for the cache."""
 
 
+HIDDEN = -(1 << 36)
+"""Number of no bar; in days it is still a number of ms."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 
 
@@ -63,6 +66,7 @@ class Workspace:
         self.block = block
         self._extra_memory = extra_memory
         self._buffers: dict[str, TimeframeBuffers] = {}
+        self._cuts = _cuts(frame, frame.base.first)
         self.aggregators: dict[str, Any] = {}
         """Aggregators of the prisms that were laid over this workspace, by fingerprint."""
         self.pending: Callable[[Workspace], object] | None = None
@@ -84,6 +88,10 @@ class Workspace:
 
     def grow(self, frame: MarketFrame) -> None:
         """Go on with a longer frame of the same history: the live step."""
+        if len(new := _cuts(frame, self.frame.base.end)):
+            self._cuts = np.concatenate((self._cuts, new))
+            for buffers in self._buffers.values():
+                buffers.forget_alignment()
         self.frame = frame
         for buffers in self._buffers.values():
             buffers.grow(frame.bars(buffers.bars.timeframe))
@@ -217,7 +225,16 @@ class Workspace:
             inputs[slower.place] = slower.values[0] if slower.outputs is None else slower.outputs(*slower.values)
             if slower.known is not None:
                 masks.append(slower.known)
-        return inputs, None if buffer.node.holes or not masks else _all(masks)
+        if buffer.node.holes:
+            masks = self._marks(buffers, a, b)
+        return inputs, _all(masks) if masks else None
+
+    def _marks(self, buffers: TimeframeBuffers, a: int, b: int) -> list[Mask]:
+        """Where history goes on, for nodes that look over holes: nobody looks over a cut."""
+        cut = self._cuts // buffers.bars.timeframe.ms - buffers.first - a
+        goes_on = np.ones(b - a, dtype=bool)
+        goes_on[cut[(cut >= 0) & (cut < b - a)]] = False
+        return [] if goes_on.all() else [goes_on]
 
     def _align_input(self, slower: CrossTimeframeInput, timeframe: Timeframe, low: int, end: int) -> None:
         """Align an input of another timeframe with the bars [low, end), unless they see what the last ones saw."""
@@ -228,6 +245,7 @@ class Workspace:
         slower.values, seen = self.aligned(slower.node, slower.own, timeframe, low, end)
         slower.known = None if seen.all() else seen
         closed = oldest == newest < self.buffers(slower.own).bars.end
+        closed = closed and (len(self._cuts) == 0 or low * ms >= int(self._cuts[-1]))
         slower.kept = (newest if closed else -1, end - low)
 
     def _require_columns(self, buffer: NodeBuffer, buffers: TimeframeBuffers) -> None:
@@ -248,6 +266,26 @@ class Workspace:
                 f"loaded only from {iso(timeframe.open_time(bars.first))}. Load an earlier start."
             )
 
+    def visible(self, numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
+        """Numbers of the last bars of `own` that have closed when bars of `timeframe` close; HIDDEN behind a cut.
+
+        Where history begins anew, the slow bar before is of what is not remembered any more.
+        """
+        seen = visible(numbers, timeframe, own)
+        return np.where(seen < self.begins(numbers, timeframe, own), HIDDEN, seen) if len(self._cuts) else seen
+
+    def begins(self, numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
+        """Numbers of the bar of `own` in which history begins anew for bars of `timeframe`, or HIDDEN."""
+        cuts = np.concatenate(([HIDDEN * own.ms], self._cuts))
+        begun: NDArray[np.int64] = cuts[np.searchsorted(cuts, (numbers + 1) * timeframe.ms) - 1] // own.ms
+        return begun
+
+    def is_hidden(self, seen: int, number: int, own: Timeframe) -> bool:
+        """Whether a bar of `own` lies behind the last cut before the close of a base bar, which does not see it."""
+        if len(self._cuts) == 0:
+            return False
+        return bool(seen < self.begins(np.array([number]), self.frame.timeframe, own)[0])
+
     def aligned(self, node: Node, own: Timeframe, timeframe: Timeframe, low: int, end: int) -> tuple[list[Array], Mask]:
         """Values of a node on its own clock, as seen from the bars [low, end) of another timeframe.
 
@@ -262,17 +300,23 @@ class Workspace:
         if a >= b:
             return [np.full(n, np.nan) for _ in buffer.outputs], np.zeros(n, dtype=bool)
         self.compute(buffer, buffers, a, b)
-        if oldest == newest:  # all of them see one bar: most single bars do
+        if oldest == newest and len(self._cuts) == 0:  # all of them see one bar: most single bars do
             at = oldest - buffer.first
             return [np.full(n, values[at]) for values in buffer.outputs], np.full(n, buffer.known[at])
-        seen = visible(np.arange(low, end), timeframe, own)
-        if oldest >= bars.first and newest < bars.end:
+        seen = self.visible(np.arange(low, end), timeframe, own)
+        if len(self._cuts) == 0 and oldest >= bars.first and newest < bars.end:
             positions = seen - buffer.first
             return [values[positions] for values in buffer.outputs], buffer.known[positions]
         there = (seen >= bars.first) & (seen < bars.end)
         positions = np.where(there, seen, a) - buffer.first
         arrays = [np.where(there, values[positions], np.nan) for values in buffer.outputs]
         return arrays, there & buffer.known[positions]
+
+
+def _cuts(frame: MarketFrame, first: int) -> NDArray[np.int64]:
+    """Open times of the base bars from a number on at which history begins anew though none is missing, ms."""
+    state = frame.base.state[first - frame.base.first :]
+    return (first + np.flatnonzero(state > UNKNOWN)) * frame.timeframe.ms
 
 
 def visible(numbers: Numbers, timeframe: Timeframe, own: Timeframe) -> Numbers:

@@ -17,7 +17,7 @@ import numpy as np
 
 from virtuoso.clock import Timeframe, iso
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, TRADED, policy_for
+from virtuoso.market.gaps import NO_TRADE, has_traded, policy_for
 from virtuoso.market.live import LiveFrame
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.prism.component import Component
@@ -291,7 +291,8 @@ def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, n
     nodes = [*(c for _, c, _ in prism), *(gate for face in prism.faces for gate in face.gates)]
     reason = next(filter(None, map(out_of_reach, nodes)), "")
     if not reason:
-        with FreshProcess(replayed, prism, MarketFrame(frame.instrument, frame.base, frame.window), bars) as process:
+        plain = MarketFrame(frame.instrument, frame.base, frame.window, breaks=frame.breaks)
+        with FreshProcess(replayed, prism, plain, bars) as process:
             try:
                 found: dict[str, np.ndarray[Any, Any]] = process.result()
             except LostError as lost:
@@ -307,7 +308,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    live = LiveFrame(history, timeframes(prism, frame.timeframe), policy)
+    live = LiveFrame(history, timeframes(prism, frame.timeframe), policy, breaks=frame.breaks)
     workspace = Workspace(live.frame)
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
@@ -316,7 +317,7 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
         event_columns = {name: value for name, value in row.items() if name not in BAR_COLUMNS}
         # where only bars with trades are published, a minute without one must be recognised from them alone
         no_trade = bool(base.state[i] == NO_TRADE and policy.meaning != "no_trade")
-        bar = row if base.state[i] == TRADED or no_trade else None
+        bar = row if has_traded(base.state[i]) or no_trade else None
         workspace.grow(live.close(number, bar, event_columns=event_columns, no_trade=no_trade))
         for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
             found.setdefault(name, []).append(array)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.gaps import begins_anew
 from virtuoso.prism.engine.workspace import block_length
 from virtuoso.types import Array
 
@@ -40,7 +40,7 @@ def telling(bars: Bars, block: int) -> Positions:
     """
     n = len(bars)
     found = [_around(_largest(size, LARGEST), (-1, 0, 1, 2)) for size in _sizes(bars)]
-    hole = bars.state == UNKNOWN
+    hole = begins_anew(bars.state)
     day, numbers = 86_400_000 // bars.timeframe.ms, np.arange(bars.first, bars.end)
     found += [
         _around(_spread(np.flatnonzero(bars.columns["volume"] == 0.0)), (0, 1)) if "volume" in bars.columns else [],
@@ -71,7 +71,7 @@ def cut_points(frame: MarketFrame, timeframe: Timeframe, block: int | None = Non
     if day:
         session = (bars.end - 1) // day * day
         cuts |= {session, session + 1}
-    holes = np.flatnonzero(np.diff((bars.state == UNKNOWN).astype(np.int8))) + bars.first + 1
+    holes = np.flatnonzero(np.diff(begins_anew(bars.state).astype(np.int8))) + bars.first + 1
     cuts |= {int(h) + d for h in holes[-2:] for d in (0, 1)}
     cuts |= {int(c) + bars.first for c in scattered(np.arange(1, len(bars)), count)}
     return sorted(c for c in cuts if bars.first + 1 < c < bars.end)
@@ -81,7 +81,7 @@ def answering_at(value: Array, bars: Bars) -> Positions:
     """Positions at which a node could answer: where there are bars, from its first answer on."""
     answered = np.isfinite(value)
     first = int(np.argmax(answered)) if answered.any() else len(value)
-    return np.flatnonzero((bars.state != UNKNOWN) & (np.arange(len(value)) >= first))
+    return np.flatnonzero(~begins_anew(bars.state) & (np.arange(len(value)) >= first))
 
 
 def singles(bars: Bars, length: int, at_random: Positions) -> Positions:

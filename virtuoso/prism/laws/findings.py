@@ -13,7 +13,7 @@ from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import UNKNOWN
+from virtuoso.market.gaps import begins_anew
 from virtuoso.prism.component import Component, Feature, Node
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.types import Array
@@ -164,7 +164,7 @@ def finding_of(
 
 def known_of_bars(values: Array, bars: Bars) -> NDArray[np.bool_]:
     """Where something is known, of the bars that are: a halt is no fault of what is examined."""
-    known: NDArray[np.bool_] = np.isfinite(values)[bars.state != UNKNOWN]
+    known: NDArray[np.bool_] = np.isfinite(values)[~begins_anew(bars.state)]
     return known
 
 

@@ -21,7 +21,7 @@ from virtuoso.market.gaps import BRIDGED, UNKNOWN
 from virtuoso.prism.component import Feature, Node
 from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.graph import columns_of
-from virtuoso.prism.engine.workspace import Workspace, visible
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.derivatives.interest import (
     AccountsLean,
     FundingLean,
@@ -197,19 +197,24 @@ class _Reading:
 
     def _seen(self, clock: Timeframe) -> int:
         """Number of the last bar of a clock that has closed."""
-        return int(visible(np.array([self.number]), self.base, clock)[0])
+        return int(self.workspace.visible(np.array([self.number]), self.base, clock)[0])
 
     def _window(self, clock: Timeframe, length: int) -> slice:
         """Positions of the last `length` bars of a clock, fewer where history begins."""
         bars, last = self.workspace.buffers(clock).bars, self._seen(clock)
         self.workspace.require_loaded(clock, last - length + 1)
-        return slice(max(last - length + 1 - bars.first, 0), max(last + 1 - bars.first, 0))
+        first = max(last - length + 1, self._begun(clock))
+        return slice(max(first - bars.first, 0), max(last + 1 - bars.first, 0))
+
+    def _begun(self, clock: Timeframe) -> int:
+        """Number of the bar of a clock in which history begins anew; far away where it never did."""
+        return int(self.workspace.begins(np.array([self.number]), self.base, clock)[0])
 
     def _column(self, name: str, clock: Timeframe, back: int = 0) -> float:
         """Value of a column `back` bars before the last one that has closed; NaN where it is not known."""
         bars, at = self.workspace.buffers(clock).bars, self._seen(clock) - back
         self.workspace.require_loaded(clock, at)
-        if name not in bars.columns or not bars.first <= at < bars.end:
+        if name not in bars.columns or not max(bars.first, self._begun(clock)) <= at < bars.end:
             return NAN
         return float(bars.columns[name][at - bars.first])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.market.gaps import BRIDGED, UNKNOWN
+from virtuoso.market.gaps import BREAK, BRIDGED, UNKNOWN, begins_anew
 from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
@@ -205,11 +205,13 @@ def _why_unknown(workspace: Workspace, part: ComponentScores, number: int) -> st
         return "gap"
     if base.state[at] == BRIDGED:
         return "bridged"
+    if base.state[at] > UNKNOWN:
+        return "history begins anew here: " + ("another instrument" if base.state[at] == BREAK else "after a misprint")
     needed = sorted(columns_of(part.component))
     silent = [name for name in needed if not np.isfinite(base.columns[name][at])]
     if silent:
         return f"not recorded here: {', '.join(silent)}"
-    broken = base.state[: at + 1] == UNKNOWN
+    broken = begins_anew(base.state[: at + 1])
     if not bears_holes(part.component):
         broken = broken | ~np.all([np.isfinite(base.columns[name][: at + 1]) for name in needed], axis=0)
     run = at - int(np.flatnonzero(broken)[-1]) if broken.any() else at + 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from virtuoso.account.records import OPEN, SIGNAL
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import TRADED, UNKNOWN
+from virtuoso.market.gaps import UNKNOWN, has_traded
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.base import DOTS, SMALL, instants
@@ -61,7 +61,7 @@ class ChartBars:
     def drawn(self) -> NDArray[np.bool_]:
         """Whether a bar was in the data: traded, and every price of it known."""
         prices = [self.bars.columns[name] for name in PRICES]
-        whole: NDArray[np.bool_] = (self.bars.state == TRADED) & np.isfinite(prices).all(axis=0)
+        whole: NDArray[np.bool_] = has_traded(self.bars.state) & np.isfinite(prices).all(axis=0)
         return whole
 
     def place(self, base_number: NDArray[np.int64]) -> Array:

@@ -1,7 +1,7 @@
 """What a portfolio is compared with: holding, chance, each face alone, and its own opposite.
 
-1. Buying and holding: equal shares of the cash in every instrument, at its second known open, unlevered, never sold;
-   a perpetual pays and receives funding all the while.
+1. Buying and holding: equal shares of the cash in every instrument, at its second known open, unlevered, never sold but
+   settled at a break (market/breaks.py); a perpetual pays and receives funding all the while.
 2. Random entries: the same trades (instrument, side, notional, holding time, costs) entered at moments drawn by lot.
    What is left of a result that most of them reach is not timing.
 3. A face alone: the same rule, levels and account, with that face as the whole confluence.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
@@ -37,6 +38,9 @@ LARGEST = 2_000_000
 def buy_and_hold(panel: SimulationPanel, account: Account, slippage: float) -> Array:
     """Equity of equal shares of the cash in every instrument, bought at its second known open and never sold.
 
+    Where another instrument begins under the same name, what is held is settled at its last mark, with the fee; the new
+    one is not bought: who held the old one held nothing of it.
+
     Parameters
     ----------
     panel : SimulationPanel
@@ -53,24 +57,27 @@ def buy_and_hold(panel: SimulationPanel, account: Account, slippage: float) -> A
     share = account.cash / len(panel.instruments)
     equity = np.full(len(panel), 0.0)
     for i in range(len(panel.instruments)):
-        equity += share + _held(panel.bars[:, i], share, account.taker, slippage)
+        ends = min((at for at, of in panel.breaks if of == i), default=len(panel))
+        equity += share + _held(panel.bars[:, i], ends, share, account.taker, slippage)
     return equity
 
 
-def _held(bars: Array, cash: float, fee: float, slippage: float) -> Array:
-    """Profit at each close of one instrument that is bought with some cash and held."""
+def _held(bars: Array, ends: int, cash: float, fee: float, slippage: float) -> Array:
+    """Profit at each close of one instrument that is bought with some cash and held; settled before the bar `ends`."""
     profit = np.zeros(len(bars))
-    known = np.flatnonzero(np.isfinite(bars[:, s.OPEN]))
+    known = np.flatnonzero(np.isfinite(bars[:ends, s.OPEN]))
     if len(known) < 2:
         return profit
     begin = int(known[1])
     paid = float(bars[begin, s.OPEN]) * (1.0 + slippage)
     units = cash / (paid * (1.0 + fee))
-    funding = np.nan_to_num(bars[begin:, s.FUNDING_OPEN]) + np.nan_to_num(bars[begin:, s.FUNDING_INSIDE])
+    mine = bars[begin:ends]
+    funding = np.nan_to_num(mine[:, s.FUNDING_OPEN]) + np.nan_to_num(mine[:, s.FUNDING_INSIDE])
     at_entry = float(np.nan_to_num(bars[begin, s.FUNDING_OPEN]))
     funding[0] += max(at_entry, 0.0) - at_entry  # who enters at a settlement pays it, and never receives it
-    marks = _carried(bars[begin:, s.MARK_CLOSE])
-    profit[begin:] = units * (marks - paid) - units * paid * fee - units * np.cumsum(funding)
+    marks = _carried(mine[:, s.MARK_CLOSE])
+    profit[begin:ends] = units * (marks - paid) - units * paid * fee - units * np.cumsum(funding)
+    profit[ends:] = profit[ends - 1] - units * marks[-1] * fee
     return profit
 
 
@@ -136,19 +143,23 @@ def random_entries(
         step = max(LARGEST // max(len(mine), 1), 1)
         for begin in range(0, draws if len(mine) else 0, step):
             n = min(step, draws - begin)
-            made[begin : begin + n] += _drawn(panel.bars[:, i], mine, rng.random((n, len(mine))))
+            breaks = np.array([at for at, of in panel.breaks if of == i], dtype=np.int64)
+            made[begin : begin + n] += _drawn(panel.bars[:, i], breaks, mine, rng.random((n, len(mine))))
     low, high = np.quantile(made, (0.025, 0.975))
     share = float((made < own).mean())
     return RandomEntries(draws, own, float(made.mean()), float(low), float(high), share)
 
 
-def _drawn(bars: Array, lives: np.ndarray, lots: Array) -> Array:
+def _drawn(bars: Array, breaks: NDArray[np.int64], lives: np.ndarray, lots: Array) -> Array:
     """What the trades of one instrument make together at the moments that were drawn, shape (n_draws,)."""
     known = np.flatnonzero(np.isfinite(bars[:, s.OPEN]))
     held = lives["exit_number"] - lives["entry_number"]
     choices = np.maximum(np.searchsorted(known, known[-1] - held, side="right"), 1)
     enter = known[(lots * choices).astype(np.int64)]
     leave = np.minimum(enter + held, known[-1])
+    if len(breaks):  # settled before another instrument begins
+        ends = np.append(known[np.searchsorted(known, breaks) - 1], known[-1])
+        leave = np.minimum(leave, ends[np.searchsorted(breaks, enter, "right")])
     opens, closes = bars[:, s.OPEN], np.empty(len(bars))
     closes[known[0] :] = _carried(bars[known[0] :, s.CLOSE])
     funding = np.nan_to_num(bars[:, s.FUNDING_OPEN]) + np.nan_to_num(bars[:, s.FUNDING_INSIDE])

@@ -165,7 +165,7 @@ def held(panel: SimulationPanel, account: Account) -> SanityCheck:
     for i, name in enumerate(panel.instruments):
         known = np.isfinite(panel.bars[:, i, s.OPEN])
         decided = int(np.argmax(known[:-1] & known[1:]))  # a market order lapses where the next bar is not known
-        last = int(panel.last[i])
+        last = panel.last_of_one(i)
         if last < decided + 2 or not known[decided + 1]:
             continue
         made = plain_intents(panel, i, np.array([decided, last - NEXT_OPEN]), np.array([1, 0]))
@@ -220,7 +220,11 @@ def renamed(panel: SimulationPanel, intents: Intents, account: Account) -> Sanit
     names = panel.instruments
     other = dict(zip(names, reversed(names), strict=True))
     turned = replace(
-        panel, bars=panel.bars[:, ::-1].copy(), repaired=panel.repaired[:, ::-1], last=panel.last[::-1].copy()
+        panel,
+        bars=panel.bars[:, ::-1].copy(),
+        repaired=panel.repaired[:, ::-1],
+        last=panel.last[::-1].copy(),
+        breaks=tuple((t, len(names) - 1 - i) for t, i in panel.breaks),
     )
     swapped = replace(
         account,

@@ -1,7 +1,8 @@
 """The portfolio backtest: many instruments, one wallet, the rules of risk, the contract bar by bar.
 
-1. At each instant the contract lets the bars act on orders and positions (account/contract.py): finer bars one after
-   another where they tell what happens inside one.
+1. Where another instrument begins under the same name (market/breaks.py), what is held of the one before is settled at
+   its last mark, and what waits lapses. Then, at each instant, the contract lets the bars act on orders and positions
+   (account/contract.py): finer bars one after another where they tell what happens inside one.
 2. At its close equity is marked, and the halt is latched where it has fallen too far from its peak. Research reports
    it and trades on; where the account enforces it, as paper and live trading do, all waiting entries lapse and none is
    admitted any more.
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.account.engine import lapse_entries, leave, step
+from virtuoso.account.engine import lapse_entries, leave, part_with, step
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.margin import Tiers
 from virtuoso.account.records import INTENT, NEXT_OPEN
@@ -181,10 +182,10 @@ def run(
     equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
     refused, cut, unknown = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64), np.zeros(1, np.int64)
     _run(
-        bars, panel.closes, first, (panel.last + 1) * every - 1, decided, owner, wishes, _orders(acts, account.trail),
-        spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan), account.isolated, pessimistic,
-        account.halt, account.reset_halt * 86_400_000 // panel.timeframe.ms * every, every, equity, exposure, refused,
-        cut, unknown, halts,
+        bars, panel.closes, first, (panel.last + 1) * every - 1, panel.begins(every), decided, owner, wishes,
+        _orders(acts, account.trail), spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan),
+        account.isolated, pessimistic, account.halt, account.reset_halt * 86_400_000 // panel.timeframe.ms * every,
+        every, equity, exposure, refused, cut, unknown, halts,
     )  # fmt: skip
     events = books.named()
     events["instant"] //= every
@@ -253,18 +254,23 @@ def _orders(intents: np.ndarray, trail: float) -> Array:
 
 @kernel
 def _run(
-    bars: Array, closes: Array, first: int, last: NDArray[np.int64], decided: NDArray[np.int64],
-    owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_], terms: Array, tiers: Array,
-    rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool, pessimistic: bool, enforced: bool,
-    reset: int, every: int, equity: Array, exposure: Array, refused: NDArray[np.int64], cut: NDArray[np.int64],
-    unknown: NDArray[np.int64], halts: NDArray[np.bool_],
+    bars: Array, closes: Array, first: int, last: NDArray[np.int64], begins: NDArray[np.bool_],
+    decided: NDArray[np.int64], owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_],
+    terms: Array, tiers: Array, rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool,
+    pessimistic: bool, enforced: bool, reset: int, every: int, equity: Array, exposure: Array,
+    refused: NDArray[np.int64], cut: NDArray[np.int64], unknown: NDArray[np.int64], halts: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Step through all bars; the intents decided at the close of bar t are the rows decided[t] to decided[t + 1].
+    """Step through all bars; before one that another instrument opens, what is held of the one before is settled.
+
+    The intents decided at the close of bar t are the rows decided[t] to decided[t + 1].
 
     `closes` are those of the stage, `every` bars apart.
     """
     positions, peak, halted_at = books.positions, books.wallet[0], -1
     for t in range(len(bars)):
+        for i in range(len(prices)):
+            if begins[t, i]:
+                part_with(first + t, i, prices[i], terms[i, s.TAKER], books, isolated)
         step(first + t, bars[t], terms, tiers, books, isolated, pessimistic)
         for i in range(len(prices)):
             if not np.isnan(bars[t, i, s.MARK_CLOSE]):

@@ -12,7 +12,7 @@ from virtuoso.account.records import KINDS
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import TRADED
+from virtuoso.market.gaps import has_traded
 from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines
@@ -303,7 +303,7 @@ def price_table(result: PortfolioFigures) -> dict[str, Any]:
 
 
 def _published(bars: Bars) -> np.ndarray:
-    whole: np.ndarray = (bars.state == TRADED) & np.isfinite([bars.columns[name] for name in PRICE_COLUMNS]).all(axis=0)
+    whole: np.ndarray = has_traded(bars.state) & np.isfinite([bars.columns[name] for name in PRICE_COLUMNS]).all(axis=0)
     return whole
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from virtuoso.account import state as s
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.gaps import is_published
 from virtuoso.types import Array
 
 
@@ -62,7 +62,7 @@ def prices_of(frame: MarketFrame, first: int, n: int) -> tuple[Array, NDArray[np
     for column, name in enumerate(("open", "high", "low", "close")):
         prices[rows, column] = base.columns[name][here]
     state = base.state[here]
-    known[rows] = ((state == TRADED) | (state == NO_TRADE)) & (prices[rows] > 0.0).all(axis=1)
+    known[rows] = is_published(state) & (prices[rows] > 0.0).all(axis=1)
     return prices, known
 
 

@@ -104,6 +104,7 @@ def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
         "halts": len(run.halts),
         "withdrawn": int((kinds == r.WITHDRAWN).sum()),
         "correlation_unknown": run.correlation_unknown,
+        **({"settled at a break": broken} if (broken := int((kinds == r.BROKEN).sum())) else {}),
     }
 
 

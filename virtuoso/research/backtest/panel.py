@@ -25,7 +25,7 @@ from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.gaps import BREAK, NO_TRADE, TRADED, is_published
 from virtuoso.research.backtest.intrabar import Intrabar, prices_of, spread
 from virtuoso.types import Array
 
@@ -71,6 +71,8 @@ class SimulationPanel:
         What was assumed, in words.
     inside : Inside or None
         Finer bars that tell the order of prices inside these; None where there are none.
+    breaks : tuple of (int, int)
+        Positions of the bars that another instrument of the same name opens, and of the instrument.
     """
 
     instruments: tuple[Instrument, ...]
@@ -81,6 +83,7 @@ class SimulationPanel:
     last: NDArray[np.int64]
     assumptions: tuple[str, ...] = ()
     inside: Intrabar | None = None
+    breaks: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -92,9 +95,22 @@ class SimulationPanel:
 
     @property
     def closes(self) -> Array:
-        """Closes, NaN where not known, shape (n_bars, n_instruments)."""
+        """Closes, NaN where not known or where another instrument begins, shape (n_bars, n_instruments)."""
         closes: Array = self.bars[:, :, s.CLOSE]
-        return closes
+        return np.where(self.begins(), np.nan, closes) if self.breaks else closes
+
+    def begins(self, every: int = 1) -> NDArray[np.bool_]:
+        """Return which bars, or first finer ones, another instrument opens, shape (n_bars * every, n_instruments)."""
+        begins = np.zeros((len(self.bars) * every, len(self.instruments)), dtype=bool)
+        for at, i in self.breaks:
+            begins[at * every, i] = True
+        return begins
+
+    def last_of_one(self, i: int, start: int = 0) -> int:
+        """Return the position of the last known bar of the instrument that is traded at a bar, or -1."""
+        following = [at for at, of in self.breaks if of == i and at > start]
+        known = np.flatnonzero(np.isfinite(self.bars[: min(following, default=len(self.bars)), i, s.OPEN]))
+        return int(known[-1]) if len(known) else -1
 
     @classmethod
     def of(
@@ -132,14 +148,18 @@ class SimulationPanel:
         bars = np.full((stop - first, len(order), s.BAR_COLUMNS), np.nan)
         repaired = np.zeros((stop - first, len(order)), dtype=bool)
         given, allowed, said = funding or {}, terms or FundingTerms(), []
-        settled = {}
+        settled: dict[int, Settlements] = {}
+        breaks: list[tuple[int, int]] = []
         for i, frame in enumerate(order):
             here = slice(frame.start - first, frame.stop - first)
             part = bars[here, i]
             part[:, : s.CLOSE + 1], known = prices_of(frame, frame.start, len(frame))
             part[:, s.SLIPPAGE] = _slippage(frame, slippage)
-            said += _mark(frame, part, allowed)
+            begun = np.flatnonzero(frame.base.state[_loaded(frame)] == BREAK)
+            breaks += [(frame.start - first + int(at), i) for at in begun]
+            said += _mark(frame, part, begun, allowed)
             settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
+            settled[i] = _not_across(settled[i], known, begun, frame)
             said += words
             part[:, s.FUNDING_OPEN], part[:, s.FUNDING_INSIDE] = 0.0, 0.0
             _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
@@ -148,7 +168,7 @@ class SimulationPanel:
         there = np.isfinite(bars[:, :, s.OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
-        panel = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)))
+        panel = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)), None, tuple(breaks))
         return panel if not inside else replace(panel, inside=_inside(panel, inside, settled))
 
     def dearer(self, factor: float) -> SimulationPanel:
@@ -185,9 +205,14 @@ def _slippage(frame: MarketFrame, least: float) -> Array:
     return here
 
 
-def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
+def _loaded(frame: MarketFrame) -> slice:
+    """Where the bars for which answers are wanted lie among those that are loaded."""
+    return slice(frame.start - frame.base.first, frame.stop - frame.base.first)
+
+
+def _mark(frame: MarketFrame, part: Array, begun: NDArray[np.int64], terms: FundingTerms) -> list[str]:
     """Write mark prices: recorded ones, or the last price where that may stand for them."""
-    columns, here = frame.base.columns, slice(frame.start - frame.base.first, frame.stop - frame.base.first)
+    columns, here = frame.base.columns, _loaded(frame)
     part[:, s.MARK_OPEN : s.MARK_CLOSE + 1] = part[:, s.OPEN : s.CLOSE + 1]
     if frame.instrument.is_spot:
         return []
@@ -200,6 +225,7 @@ def _mark(frame: MarketFrame, part: Array, terms: FundingTerms) -> list[str]:
         seen = np.isfinite(premium)
         latest = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), np.argmax(seen)))
         earlier = premium[np.append(latest[:1], latest[:-1])]  # after a gap, that of before it
+        earlier[begun] = premium[begun]
         part[:, s.MARK_OPEN] = part[:, s.OPEN] * earlier
         part[:, s.MARK_HIGH] = part[:, s.HIGH] * np.fmax(premium, earlier)
         part[:, s.MARK_LOW] = part[:, s.LOW] * np.fmin(premium, earlier)
@@ -231,10 +257,11 @@ def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms)
     recorded = np.empty(0, dtype=np.int64)
     found = Settlements(recorded, np.empty(0), np.empty(0))
     if events is not None and len(events):
+        stretches = _unbroken(frame)
         recorded = _on_the_hour(events.event_time)
         inside = (recorded >= start) & (recorded < stop)
         found = Settlements(recorded[inside], events["rate"][inside], events["mark"][inside])
-        hole = _hole(recorded, start, stop)
+        hole = next((hole for a, b in stretches if (hole := _hole(recorded, a, b)) is not None), None)
     if hole is None:
         return found, []
     if terms.assume is None:
@@ -248,6 +275,32 @@ def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms)
     assumed = Settlements(times, np.full(len(times), terms.assume), np.full(len(times), np.nan))
     both = Settlements(*(np.concatenate(parts) for parts in zip(found, assumed, strict=True)))
     return both, [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
+
+
+def _unbroken(frame: MarketFrame) -> list[tuple[int, int]]:
+    """Stretches of time, ms, in which a frame trades one instrument each: what lies between them settles nothing."""
+    state, ms = frame.base.state[_loaded(frame)], frame.timeframe.ms
+    published = np.flatnonzero(is_published(state))
+    begun = np.flatnonzero(state == BREAK)
+    ended = (published[np.maximum(np.searchsorted(published, begun) - 1, 0)] + 1).tolist()
+    return [
+        ((frame.start + int(a)) * ms, (frame.start + int(b)) * ms)
+        for a, b in zip([0, *begun], [*ended, len(state)], strict=True)
+        if a < b
+    ]
+
+
+def _not_across(
+    settled: Settlements, known: NDArray[np.bool_], begun: NDArray[np.int64], frame: MarketFrame
+) -> Settlements:
+    """Leave out what settles after the last bar of an instrument and before the first of the one that follows it."""
+    if len(begun) == 0 or len(settled.times) == 0:
+        return settled
+    start, ms = frame.start * frame.timeframe.ms, frame.timeframe.ms
+    bar, _ = _bars_of(settled, known, start, ms)
+    fell = (settled.times - start) // ms
+    kept = np.searchsorted(begun, fell, "right") == np.searchsorted(begun, bar, "right")
+    return Settlements(*(of[kept] for of in settled))
 
 
 def _on_the_hour(times: NDArray[np.int64]) -> NDArray[np.int64]:

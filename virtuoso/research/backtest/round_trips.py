@@ -13,7 +13,10 @@ from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.types import Array
 
 STILL_OPEN = -1
-REASONS = {STILL_OPEN: "open", r.CLOSED: "signal", r.STOPPED: "stop", r.TARGETED: "target", r.LIQUIDATED: "liquidation"}
+REASONS = {
+    STILL_OPEN: "open", r.CLOSED: "signal", r.STOPPED: "stop", r.TARGETED: "target", r.LIQUIDATED: "liquidation",
+    r.BROKEN: "break",
+}  # fmt: skip
 """Why a life ended, by the kind of its last event."""
 
 LIFE = np.dtype(

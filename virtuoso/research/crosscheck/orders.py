@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from virtuoso.account.records import NEXT_OPEN
 from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.gaps import has_traded, is_published
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.types import Array
 
@@ -111,12 +111,12 @@ class KnownBars:
         start, stop = max(start, bars.first), min(stop, bars.end)
         here = slice(start - bars.first, max(stop, start) - bars.first)
         state = bars.state[here]
-        known = (state == TRADED) | (state == NO_TRADE)
+        known = is_published(state)
         for name in PRICES:
             known &= bars.columns[name][here] > 0.0
         numbers = np.arange(start, start + len(state), dtype=np.int64)[known]
         open_, high, low, close = (bars.columns[name][here][known] for name in PRICES)
-        return cls(numbers, open_, high, low, close, state[known] == TRADED, stop)
+        return cls(numbers, open_, high, low, close, has_traded(state[known]), stop)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.account.engine import lapse, leave, step
+from virtuoso.account.engine import lapse, leave, part_with, step
 from virtuoso.account.records import NEXT_OPEN
 from virtuoso.account.risk import LIMITS, Limits, admitted
 from virtuoso.account.state import Books
@@ -255,6 +255,9 @@ def _step(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t: in
     """Let the engine step over a bar that is not ordinary."""
     books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
     own = books.positions[0]
+    if market.begins[t]:  # nothing was held over a break that no bar precedes
+        last = market.summaries.bars[max(t - 1, 0), LEAST]
+        part_with(market.first + t, ONLY, last, terms.rates[0, s.TAKER], books, True)
     step(market.first + t, market.bars[t], terms.rates, terms.tiers, books, True, terms.pessimistic)
     if t == market.last and t < len(market.bars) - 1 and own[s.SIZE] != 0.0:  # delisted: settled at its last mark
         price, taker = market.summaries.bars[t, LEAST], terms.rates[0, s.TAKER]
@@ -339,7 +342,7 @@ def _count(events: Array, seen: int, written: int, life: Array, figures: Array) 
         figures[FEES] += events[e, s.EVENT_FEE]
         figures[SLIPPED] += events[e, s.EVENT_SLIPPAGE]
         figures[FUNDING] += events[e, s.EVENT_FUNDING]
-        if kind > r.FUNDED:
+        if kind > r.FUNDED and kind != r.BROKEN:
             continue
         life[LIFE_SIZE] += events[e, s.EVENT_SIZE]
         life[LIFE_PNL] += events[e, s.EVENT_REALISED] - events[e, s.EVENT_FEE] + events[e, s.EVENT_FUNDING]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.jit.kernel import kernel, uncounted
 from virtuoso.research.sweep.decisions import Changes
@@ -44,6 +45,8 @@ class Market(NamedTuple):
         As the contract takes them.
     first, last : int
         Number of the first bar; position of the last known one.
+    begins : array of bool, shape (n_bars,)
+        Bars that another instrument of the same name opens.
     points, coverage, gates : Array
         Of the panel, over the same bars.
     run : array of int64, shape (n_bars,)
@@ -55,6 +58,7 @@ class Market(NamedTuple):
     bars: Array
     first: int
     last: int
+    begins: NDArray[np.bool_]
     points: Array
     coverage: Array
     gates: Array

@@ -18,12 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.account import state as s
 from virtuoso.account.metrics import DAY_MS
 from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
+from virtuoso.market.gaps import BREAK
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import SimulationPanel
@@ -121,13 +123,13 @@ class Sweep:
         self.matrix = ScoreMatrix.of(scores, self.settings)
         self.account = account or Account()
         self.cash = self.account.cash
-        bars = self._bars(panel)
+        bars, self._begins = self._bars(panel), self._broken(panel)
         self.terms = self._terms(pessimistic)
         self.days, summaries, last = self._summaries(bars)
         lead = self.matrix.lead
         run = np.repeat(np.arange(len(self.matrix.coverage)), np.diff(self.matrix.edges))[lead:]
         self.market = Market(
-            summaries, bars, scores.start, last, self.matrix.points[lead:], self.matrix.coverage,
+            summaries, bars, scores.start, last, self._begins, self.matrix.points[lead:], self.matrix.coverage,
             self.matrix.gates[lead:], run, self.matrix.face,
         )  # fmt: skip
         levels = self.settings.levels
@@ -243,6 +245,14 @@ class Sweep:
                 self._levels, self._charts = self._levels._replace(table=table), end
             return self._levels
 
+    def _broken(self, panel: SimulationPanel | None) -> NDArray[np.bool_]:
+        """Return which bars another instrument of the same name opens."""
+        if panel is not None:
+            return panel.begins()[:, 0]
+        base, start = self.scores.frame.base, self.scores.start
+        begins: NDArray[np.bool_] = base.state[start - base.first :][: len(self.scores)] == BREAK
+        return begins
+
     def _bars(self, panel: SimulationPanel | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
@@ -288,6 +298,7 @@ class Sweep:
             reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
             reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
         reach[np.flatnonzero(np.nan_to_num(one[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
+        reach[self._begins] = -nothing  # another instrument begins: what is held is settled
         if last < len(one) - 1:  # delisted: what is held is settled there
             reach[last] = -nothing
         return days, summarised(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last

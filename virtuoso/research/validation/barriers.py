@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from virtuoso.account.records import NEXT_OPEN
 from virtuoso.errors import DataError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.gaps import BREAK, is_published
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
@@ -112,11 +112,13 @@ def labels_of_decisions(decided: Decisions, instrument: int = 0) -> tuple[np.nda
     age, numbers = memory(decided.settings, timeframe), decided.levels.numbers
     prices = _prices(scores.frame)
     over = numbers + age < scores.frame.stop
-    asked = np.flatnonzero(plan.known & over)
+    whole = over & ~_broken(scores.frame, numbers, age)
+    asked = np.flatnonzero(plan.known & whole)
     touched, ambiguous, entry = _walk(prices, decided, asked, age)
-    why = {"its life is not over": int((plan.known & ~over).sum())} | {
-        reason: int((entry == code).sum()) for code, reason in NOT_ENTERED.items()
-    }
+    why = {
+        "its life is not over": int((plan.known & ~over).sum()),
+        "another instrument begins in its life": int((plan.known & over & ~whole).sum()),
+    } | {reason: int((entry == code).sum()) for code, reason in NOT_ENTERED.items()}
     there = entry == ENTERED
     at = asked[there]
     rows = np.zeros(len(at), dtype=OUTCOME)
@@ -137,10 +139,19 @@ NOT_ENTERED = {
 }
 
 
+def _broken(frame: MarketFrame, numbers: NDArray[np.int64], age: int) -> NDArray[np.bool_]:
+    """Whether a break lies among the bars that follow each number."""
+    breaks = frame.base.first + np.flatnonzero(frame.base.state == BREAK)
+    broken: NDArray[np.bool_] = np.searchsorted(breaks, numbers, "right") < np.searchsorted(
+        breaks, numbers + age, "right"
+    )
+    return broken
+
+
 def _prices(frame: MarketFrame) -> dict[str, Array]:
     """Prices that somebody published; NaN elsewhere."""
     state = frame.base.state
-    known = (state == TRADED) | (state == NO_TRADE)
+    known = is_published(state)
     return {name: np.where(known, frame.base.columns[name], np.nan) for name in PRICES}
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, Span, Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import NO_TRADE, TRADED
+from virtuoso.market.gaps import BREAK, is_published
 from virtuoso.prism.result.scores import Scores
 from virtuoso.types import Array
 
@@ -100,16 +100,20 @@ def forward_returns(bars: Bars, start: int, n: int, horizon: int) -> Array:
     Returns
     -------
     Array, shape (n,)
-        NaN where one of the two prices is not known or lies outside the stretch.
+        NaN where one of the two prices is not known or lies outside the stretch, or where another instrument begins
+        under the same name before the second.
     """
     here = slice(start - bars.first, start - bars.first + n)
     state = bars.state[here]
-    known = (state == TRADED) | (state == NO_TRADE)
+    known = is_published(state)
     bought = np.where(known, bars.columns["open"][here], np.nan)
     sold = np.where(known, bars.columns["close"][here], np.nan)
     gained = np.full(n, np.nan)
     if n > horizon:
-        gained[: n - horizon] = BP * (sold[horizon:] / bought[1 : n - horizon + 1] - 1.0)
+        breaks = np.cumsum(state == BREAK)
+        of_one = breaks[horizon:] == breaks[: n - horizon]
+        returned = BP * (sold[horizon:] / bought[1 : n - horizon + 1] - 1.0)
+        gained[: n - horizon] = np.where(of_one, returned, np.nan)
     return gained
 
 

@@ -23,7 +23,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.market.gaps import NO_TRADE, TRADED, UNKNOWN
+from virtuoso.market.gaps import BREAK, TRADED, UNKNOWN, is_published
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.reports.format import number, percent, whole
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
@@ -197,7 +197,7 @@ def resampled(frames: Sequence[MarketFrame], block: int, env: Env | None = None)
     known = np.ones(max(stop - first, 0), dtype=bool)
     for frame in frames:
         here = slice(first - frame.base.first, stop - frame.base.first)
-        known &= np.isin(frame.base.state[here], (TRADED, NO_TRADE)) & (frame.base.columns["close"][here] > 0.0)
+        known &= is_published(frame.base.state[here]) & (frame.base.columns["close"][here] > 0.0)
     rows = np.flatnonzero(known)
     if len(rows) < 2:
         raise DataError("There are not two bars that all instruments know, so that no history can be drawn from them.")
@@ -218,6 +218,8 @@ def _redrawn(frame: MarketFrame, rows: NDArray[np.int64], picks: NDArray[np.int6
     base = frame.base
     close = base.columns["close"][rows]
     before = np.concatenate((base.columns["open"][rows[:1]], close[:-1]))
+    begins = base.state[rows] == BREAK  # what happened between two instruments is no change of price
+    before[begins] = base.columns["open"][rows[begins]]
     path = before[0] * np.cumprod((close / before)[picks])
     factor = np.concatenate((before[:1], path[:-1])) / before[picks]
     columns = {}
@@ -226,7 +228,8 @@ def _redrawn(frame: MarketFrame, rows: NDArray[np.int64], picks: NDArray[np.int6
         columns[name] = np.full(len(base), np.nan)
         columns[name][rows] = values[rows[picks]] * factor ** (unit.price + unit.quote)
     state = np.full(len(base), UNKNOWN, dtype=np.int8)
-    state[rows] = base.state[rows[picks]]
+    drawn = base.state[rows[picks]]
+    state[rows] = np.where(drawn > UNKNOWN, TRADED, drawn)
     share = np.zeros(len(base))
     share[rows] = 1.0
     return MarketFrame(frame.instrument, replace(base, columns=columns, state=state, share=share), frame.window)

@@ -16,7 +16,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.component import Node
 from virtuoso.prism.engine.graph import columns_of
-from virtuoso.prism.engine.workspace import Workspace, visible
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.structure import CHOCH, Structure
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
@@ -300,7 +300,7 @@ def _back(
 ) -> tuple[int, list[Array]] | None:
     """The last bar of a timeframe seen at a base bar, and the values of a node from `bars` before it up to it."""
     own = workspace.buffers(timeframe).bars
-    seen = int(visible(np.array([number]), workspace.frame.timeframe, timeframe)[0])
+    seen = int(workspace.visible(np.array([number]), workspace.frame.timeframe, timeframe)[0])
     if not own.first <= seen < own.end or not columns_of(node) <= set(workspace.frame.base.columns):
         return None
     workspace.require_loaded(timeframe, seen - bars)

@@ -262,11 +262,14 @@ def fold_quotes(
             now = start + bar * length + k * step
             while i < len(arrived) and arrived[i] <= now:
                 bid, bids, ask, asks = quotes[0, i], quotes[1, i], quotes[2, i], quotes[3, i]
-                if arrived[i] <= last[4]:  # nothing is known of the flow since a quote that no longer held
+                crossed = bid >= ask  # it is no market, and tells nothing
+                # nothing is known of the flow since a quote that no longer held
+                if arrived[i] <= last[4] and not crossed:
                     gained = (bid * bids if bid >= last[0] else 0.0) - (last[0] * last[1] if bid <= last[0] else 0.0)
                     lost = (ask * asks if ask <= last[2] else 0.0) - (last[2] * last[3] if ask >= last[2] else 0.0)
                     flow += gained - lost
-                last[0], last[1], last[2], last[3], last[4] = bid, bids, ask, asks, holds[i]
+                last[0], last[1], last[2], last[3] = bid, bids, ask, asks
+                last[4] = arrived[i] - 1 if crossed else holds[i]
                 widest = max(widest, ask - bid)
                 i += 1
             known = last[0] < last[2] and now <= last[4]
