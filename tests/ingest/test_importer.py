@@ -138,9 +138,15 @@ class TestTheInstrument:
         path = table(tmp_path / "a.csv", minutes(60), bars(60), symbol=["BTC/USDT", "BTC/USDT:USDT"] * 30)
         assert "both stored as BTCUSDT. Write one file a market" in one(lake, path, timeframe="1m").error
 
-    def test_that_a_row_does_not_name_is_an_error(self, lake, tmp_path):
+    def test_that_a_row_does_not_name_leave_it_out(self, lake, tmp_path):
         path = table(tmp_path / "a.parquet", minutes(3), flat_bars([1, 1, 1]), symbol=["BTCUSDT", None, "BTCUSDT"])
-        assert "row 2 names no symbol" in one(lake, path, timeframe="1m").error
+        report = one(lake, path, timeframe="1m")
+        assert (report.stored, report.left_out, report.lines) == (2, 1, 3)
+        assert "left out: 1 row without a symbol" in report.notes
+
+    def test_that_no_row_names_are_an_error(self, lake, tmp_path):
+        path = table(tmp_path / "a.parquet", minutes(3), flat_bars([1, 1, 1]), symbol=[None, None, None])
+        assert "row 1 names no symbol, and no other row does" in one(lake, path, timeframe="1m").error
 
     def test_of_simulated_bars_is_the_simulator(self, lake, tmp_path):
         import zipfile

@@ -96,5 +96,5 @@ class TestVolumesInAnotherUnit:
         rows = made()
         rows.columns["taker_buy_volume"] = rows.columns["volume"] / 2
         rows.columns["taker_buy_quote_volume"] = rows.columns["quote_volume"] / 2 / 1000
-        with pytest.raises(AmbiguousError, match="in 200 of 400 bars"):
+        with pytest.raises(AmbiguousError, match="in 200 of 200 bars"):
             judged(rows).conclude("a.csv")

@@ -32,6 +32,11 @@ class TestAVenueToken:
             "stored as kraken-spot, which the lake holds",
         )
 
+    @pytest.mark.parametrize("said", ["binance-futures", "binance-perp", "binance-linear"])
+    def test_of_a_market_that_the_lake_calls_otherwise_is_that(self, said):
+        assert venue_of(said, None, {"binance-usdm", "binance-spot"})[0] == "binance-usdm"
+        assert venue_of(said, None, {"binance-spot"})[0] == said
+
     def test_that_the_lake_holds_twice_is_ambiguous(self):
         with pytest.raises(AmbiguousError, match="'kraken' may be kraken-perp or kraken-spot"):
             venue_of("kraken", None, {"kraken-spot", "kraken-perp"})

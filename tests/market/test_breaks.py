@@ -255,3 +255,22 @@ def test_a_frame_of_a_table_is_marked():
 def test_a_gap_of_minutes_bridged_is_a_gap():
     policy = policy_for("binance-usdm", MINUTE.ms)
     assert marks(bars_of([*CALM, *[None] * 1_440, *[0.01] * 5], policy=policy), BREAK) == [1_452]
+
+
+def test_no_real_series_holds_a_mark(real_data):
+    import pyarrow.parquet as pq
+
+    clocks = {"binance_um_5m": "5m", "binance_um_1h": "1h", "binance_um_4h": "4h", "bitfinex_1m": "1m"}
+    seen = 0
+    for name, clock in clocks.items():
+        for path in (real_data / "ohlcv").glob(f"{name}_*.parquet"):
+            table = pq.read_table(path).to_pandas()
+            opened = next(column for column in table.columns if "open_time" in column)
+            for _, part in table.groupby("symbol") if "symbol" in table.columns else [("", table)]:
+                part = part.sort_values(opened).drop_duplicates(opened)
+                columns = {key: part[key].to_numpy(dtype=float) for key in ("open", "high", "low", "close", "volume")}
+                times = part[opened].to_numpy(dtype=np.int64)
+                base = marked(Bars.from_rows(Timeframe(clock), times, columns, GapPolicy("cut", 0)))
+                assert not (base.state > UNKNOWN).any(), (path.name, clock)
+                seen += len(base)
+    assert seen > 800_000

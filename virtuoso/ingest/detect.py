@@ -146,9 +146,6 @@ def instruments(raw: RawBars, options: ImportOptions) -> dict[Instrument, Mask]:
     if raw.symbols is None:
         name = _symbol_in_name(raw.path, options)
         return {Instrument(options.venue, name): np.ones(len(raw), dtype=bool)}
-    if (raw.symbol_of_row < 0).any():
-        row = int(raw.table.rows[int(np.argmax(raw.symbol_of_row < 0))])
-        raise AmbiguousError(f"{raw.path}: row {row} names no symbol. Remove such rows, or name them.")
     found = {name: written for written, name in symbols_of(raw, options).items()}
     if options.symbol is not None and options.symbol not in found:
         raise AmbiguousError(f"{raw.path} holds no {options.symbol}. {did_you_mean(options.symbol, found)}")

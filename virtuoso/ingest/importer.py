@@ -28,7 +28,7 @@ from virtuoso.errors import ConfigError, DataError, UnknownContentError, did_you
 from virtuoso.ingest import validate_bars
 from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
 from virtuoso.ingest.remembered import Remembered
-from virtuoso.ingest.report import FileReport, ImportReport
+from virtuoso.ingest.report import FileReport, ImportReport, Status
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import Validated
 from virtuoso.ingest.venue import venue_of
@@ -183,10 +183,9 @@ def _import_file(writer: Writer, path: Path, options: ImportOptions, remembered:
     try:
         with writer.savepoint():
             _import_parts(writer, path, options, now_ms, report)
-    except UnknownContentError as error:
-        report.refuse("skipped", str(error))
     except DataError as error:
-        report.refuse("failed", str(error))
+        status: Status = "skipped" if isinstance(error, UnknownContentError) else "failed"
+        report.refuse(status, str(error) if path.name in str(error) else f"{path.name}: {error}")
     except MemoryError:
         raise
     except Exception as error:  # of foreign bytes, nobody knows all that they may do

@@ -44,17 +44,21 @@ class Units:
 
     def see(self, rows: Rows) -> None:
         """Take bars of one instrument."""
+        known, wrong = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
         for base, quote in _PAIRS:
             if base in rows.columns and quote in rows.columns:
-                self._see(rows, rows.columns[base], rows.columns[quote])
-
-    def _see(self, rows: Rows, volume: Array, quote: Array) -> None:
-        known = (volume > 0) & (quote > 0)
+                there, off = self._judge(rows, rows.columns[base], rows.columns[quote])
+                known, wrong = known | there, wrong | off
         self.judged += int(known.sum())
-        wrong = np.flatnonzero(known & ~within(rows, volume, quote))
-        self.outside += len(wrong)
-        for i in wrong[: max(0, 1_000 - len(self._examples))]:
+        self.outside += int(wrong.sum())
+
+    def _judge(self, rows: Rows, volume: Array, quote: Array) -> tuple[Mask, Mask]:
+        """Return which bars have both volumes, and in which of those they contradict the prices."""
+        known = (volume > 0) & (quote > 0)
+        wrong = known & ~within(rows, volume, quote)
+        for i in np.flatnonzero(wrong)[: max(0, 1_000 - len(self._examples))]:
             self._examples.append(_Outside(float(quote[i] / volume[i]), float(rows.columns["close"][i])))
+        return known, wrong
 
     def conclude(self, name: str) -> None:
         """Refuse the file if its volumes are in another unit.

@@ -47,10 +47,19 @@ def venue_of(said: str | None, market: str | None, stored: Collection[str]) -> t
         raise ConfigError(f"--venue {said} is {named}, --market says {market}. Leave out one of them.")
     if said in stored and market in (None, "spot" if markets.is_spot(said) else "linear"):
         return said, ""
+    if named and (other := _held_as(said, stored)):
+        return other, f"stored as {other}, as the lake calls that market"
     near = "" if market else markets.near_miss(said)
     if near:
         raise AmbiguousError(f"{said!r} is no venue that is known. {near} If it is right, pass --market as well.")
     return (said, "") if named else _with_market(said, market, stored)
+
+
+def _held_as(said: str, stored: Collection[str]) -> str:
+    """Return the one token under which a lake holds the market of another; empty if there is none, or several."""
+    exchange, market = markets.split(said)[0], markets.named_market(said)
+    held = [one for one in stored if (markets.split(one)[0], markets.named_market(one)) == (exchange, market)]
+    return held[0] if len(held) == 1 else ""
 
 
 def _with_market(said: str, market: str | None, stored: Collection[str]) -> tuple[str, str]:

@@ -60,24 +60,23 @@ def marked(bars: Bars, said: Sequence[int] = ()) -> Bars:
         then or later is the BREAK; those from the moment on before it, of which the first mixes both, are not known.
     """
     bars = _as_said(bars, said)
-    at = np.flatnonzero(is_published(bars.state))
-    if len(at) == 0:
-        return bars
-    opened, high, low, close = (bars.columns[name][at] for name in ("open", "high", "low", "close"))
-    traded = has_traded(bars.state[at])
-    broken = bars.state[at] == BREAK
-    broken[1:] |= traded[1:] & another_level(np.diff(at), close[:-1], opened[1:], bars.timeframe)
-    shown = np.zeros(len(at), dtype=bool)
-    edges = [0, *np.flatnonzero(broken).tolist(), len(at)]
-    for a, b in pairwise(edges):
-        of = a + np.flatnonzero(traded[a:b])
-        shown[of] = shows_misprint(high[of], low[of], close[of])
-    if not (shown.any() or broken.any()):
-        return bars
+    if not bars.state.any():  # most series: each bar has traded
+        shown = shows_misprint(*(bars.columns[name] for name in ("high", "low", "close")))
+        return replace(bars, state=np.where(shown, CUT, TRADED).astype(np.int8)) if shown.any() else bars
     state = bars.state.copy()
-    state[at[shown]] = CUT
-    state[at[broken]] = BREAK
-    return replace(bars, state=state)
+    published = np.flatnonzero(is_published(state))
+    close, opened = bars.columns["close"], bars.columns["open"]
+    holes = np.flatnonzero(np.diff(published) > LEAST_GAP_BARS)
+    before, after = published[holes], published[holes + 1]
+    other = another_level(after - before, close[before], opened[after], bars.timeframe) & has_traded(state[after])
+    state[after[other]] = BREAK
+    traded = np.flatnonzero(has_traded(state))
+    edges = np.searchsorted(traded, [0, *np.flatnonzero(state == BREAK), len(state)])
+    for a, b in pairwise(edges):
+        of = traded[a:b]
+        shown = shows_misprint(*(bars.columns[name][of] for name in ("high", "low", "close")))
+        state[of[shown]] = CUT
+    return replace(bars, state=state) if (state > UNKNOWN).any() else bars
 
 
 def unmarked(bars: Bars) -> Bars:

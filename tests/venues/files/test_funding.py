@@ -69,6 +69,12 @@ class TestTheSpellings:
         raw = read(written(tmp_path / "a.csv.gz", lines), time_zone="Etc/GMT-3")
         assert (raw.symbol, raw.event_time.tolist()) == ("BTCUSDT", [JANUARY + 1])
 
+    @pytest.mark.parametrize("name", ["Funding Rate (%)", "funding_rate_pct", "funding_rate_percent"])
+    @pytest.mark.parametrize("mark", ["", "%"])
+    def test_that_are_called_percent_are_fractions(self, tmp_path, name, mark):
+        lines = [f"symbol,time,{name}", f"BTCUSDT,{JANUARY},0.012359{mark}", f"BTCUSDT,{JANUARY + HOUR},-0.01{mark}"]
+        assert read(written(tmp_path / "a.csv", lines)).columns["rate"].tolist() == [0.00012359, -0.0001]
+
     def test_in_percent_lose_no_bit(self, tmp_path):
         """Dividing 0.000283 by 100 gives another number than writing 0.00000283."""
         lines = ["symbol,time,funding_rate", f"BTCUSDT,{JANUARY},0.000283%", f"BTCUSDT,{JANUARY + HOUR},0.00000283"]

@@ -19,7 +19,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {  # the first that a table carries is t
     "open_time": (
         *("open_time", "open_time_ms", "opentime", "kline_open_time", "unix", "unix_timestamp", "unix_time", "ts"),
         *("timestamp_ms", "epoch", "start_time", "starttime", "start_at", "timestamp", "open_datetime", "open_date"),
-        *("datetime", "date_time", "date_utc", "time_utc", "date", "time", "start", "t", "index_level_0", "index", ""),
+        *("datetime", "date_time", "date_utc", "time_utc", "date", "time", "start", "t", "ticks", "index_level_0"),
+        *("index", ""),
     ),
     "close_time": ("close_time", "close_time_ms", "closetime", "close_datetime", "close_date", "end_time"),
     "open": ("open", "o", "open_price", "opening_price"),
@@ -29,7 +30,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {  # the first that a table carries is t
     "volume": ("volume", "base_volume", "volume_base", "basevolume", "volumefrom", "base_vol", "vol", "v"),
     "quote_volume": (
         *("quote_volume", "quote_asset_volume", "quotevolume", "volume_quote", "quote_vol", "turnover", "volumeto"),
-        *("volume_currency", "volume_notional", "notional_volume", "notional", "q"),
+        *("volume_currency", "volume_notional", "notional_volume", "notional", "q", "cost"),
     ),
     "trades": (
         *("trades", "count", "number_of_trades", "num_trades", "n_trades", "trade_count", "tradecount", "nb_trades"),
@@ -55,13 +56,13 @@ VOLUMES = ("volume", "quote_volume")
 NUMBERS = (*PRICES, *VOLUMES, "trades", "taker_buy_volume", "taker_buy_quote_volume")
 CLOCK = "time"
 """Column of the time of day, beside one of the day."""
-TICKS = ("ticks", "tickvol", "tick_volume")
+TICKS = ("tickvol", "tick_volume")
 """Columns that count changes of the price: no trades, and no coins."""
 _OKX = {"vol": ("vol",), "ccy": ("volccy", "vol_ccy"), "quote": ("volccyquote", "vol_ccy_quote", "vol_quote")}
 _CURRENCIES = "|".join(sorted({*QUOTES.split("|"), "USDS", "DAI", "KRW", "AUD", "CAD", "CHF", "UST", "USDE"}, key=len))
 _VOLUME_OF = re.compile(r"(?i)(?:volume|vol)[ _(]+([a-z0-9]{2,12})\)?|([a-z0-9]{2,12})[ _](?:volume|vol)")
 _SHOWN = {"time": "the time"}
-_ALIASES = {"time": "open_time", "amount": "quote_volume", "count": "trades"}
+_ALIASES = {"time": "open_time"}
 
 
 def recognise(
@@ -167,6 +168,8 @@ def _rank_of_money(currency: str) -> int:
 
 def _of_contracts(plain: Mapping[str, str], found: Mapping[str, str], venue: str, symbol: str) -> dict[str, str]:
     """OKX's three volumes: `vol` counts contracts of a swap and coins of a pair, `volCcy` coins or quote currency."""
+    if markets.split(venue)[0] in ("htx", "huobi") and {"amount", "vol"} <= plain.keys():  # the other way round
+        return {**found, "volume": plain["amount"], "quote_volume": plain["vol"]}
     vol, ccy, quote = (next((plain[s] for s in spellings if s in plain), None) for spellings in _OKX.values())
     answer = dict(found)
     is_okx = markets.split(venue)[0] in ("okx", "okex")

@@ -9,6 +9,7 @@
 | Kraken answers | 8 columns, times in seconds, a mean price before the volume |
 | OKX answers | 9 columns: three volumes and `confirm` |
 | Bybit answers | 7 columns, times in milliseconds: the last is the turnover |
+| KuCoin answers | 7 columns, times in seconds, the close behind the open: the last is the turnover |
 | MetaTrader 4 | 7 columns, a date `2020.01.31` and a clock before the prices; the last counts ticks |
 | ccxt, Bitfinex, Coinbase | 6 columns: the prices in the order in which high and low bound them |
 """
@@ -56,7 +57,8 @@ _KRAKEN = ("open_time", *PRICES, "volume", "trades")
 _KRAKEN_ANSWER = ("open_time", *PRICES, "vwap", "volume", "trades")
 _BYBIT = ("open_time", *PRICES, "volume", "quote_volume")
 _OKX = ("open_time", *PRICES, "vol", "volccy", "volccyquote", "confirm")
-_METATRADER = ("date", "time", *PRICES, "ticks")
+_METATRADER = ("date", "time", *PRICES, "tick_volume")
+_KUCOIN = ("open_time", "open", "close", "high", "low", "volume", "quote_volume")
 _ORDERS: dict[
     tuple[str, ...], tuple[int, int]
 ] = {  # of the four prices behind the time, with where high and low stand among them
@@ -186,6 +188,8 @@ def _names_of(lines: Sequence[Fields], options: ImportOptions) -> tuple[str, ...
     names = by_form.get((n, seconds))
     if names is not None and _fits(lines, PRICES):
         return names
+    if n == 7 and seconds and _fits(lines, _KUCOIN[1:5]):
+        return _KUCOIN
     if n in (5, 6):
         order = _order_of(lines, options)
         if order:

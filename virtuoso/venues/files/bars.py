@@ -25,7 +25,17 @@ from virtuoso.venues.files.bar_columns import CLOCK, NUMBERS, PRICES, TICKS, rec
 from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, shape_of
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
-from virtuoso.venues.files.table import Fields, Layout, Table, first_lines, garbled_rows, plain_name, tables, trimmed
+from virtuoso.venues.files.table import (
+    Fields,
+    Layout,
+    Table,
+    first_lines,
+    garbled_rows,
+    plain_name,
+    tables,
+    trimmed,
+    without_symbol,
+)
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes
 from virtuoso.venues.naming import is_other_exchange
 from virtuoso.venues.raw_events import Lines
@@ -168,7 +178,7 @@ def _raw(table: Table, named: Mapping[str, str], shape: Shape, options: ImportOp
         no_volume=no_volume,
         symbols=symbols,
         symbol_of_row=symbol_of_row,
-        notes=notes,
+        notes=(*notes, *(without_symbol(table, symbol_of_row) if symbols is not None else ())),
     )
 
 

@@ -42,19 +42,32 @@ from virtuoso.venues.files.table import (
     raw_events,
     tables,
     to_numbers,
+    trimmed,
+    unique,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
 from virtuoso.venues.naming import symbol_of
 from virtuoso.venues.raw_events import Lines, RawEvents
 
-RATES = ("last_funding_rate", "lastfundingrate", "fundingrate", "funding_rate")
+IN_PERCENT = ("funding_rate_percent", "funding_rate_pct")
+"""Names of rates in percent; a `%` in a name makes it the first of them."""
+RATES = (*IN_PERCENT, "last_funding_rate", "lastfundingrate", "fundingrate", "funding_rate")
 COMING = (
     *("funding_timestamp", "next_funding_time", "nextfundingtime", "next_funding_timestamp", "nextfundingtimestamp"),
     "next_funding_time_ms",
 )
 """Columns of the settlement that comes next."""
 MOST_EARLY_MS = 10 * UNIT_MS["m"]
-TIMES = ("calc_time", "funding_time_ms", "funding_time", "fundingtime", "timestamp", "date", "time")
+TIMES = (
+    "calc_time",
+    "funding_time_ms",
+    "funding_time",
+    "fundingtime",
+    "timestamp",
+    "date",
+    "time",
+    "funding_timestamp",
+)
 HOURS = ("funding_interval_hours", "funding_interval")
 SYMBOLS = ("symbol", "contracts")
 MARKS = ("markprice", "mark_price")
@@ -101,15 +114,16 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
 def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted, polls: _Polls) -> list[RawEvents]:
     names = table.names
     hours = _hours(table, _first(HOURS, names))
-    times, meaning = _times(table, str(_first(TIMES, names)), hours, options, now_ms)
+    at = str(_first(TIMES, names))
+    times, meaning = _times(table, at, hours, options, now_ms)
     columns = {
-        "rate": _rates(table.data[str(_first(RATES, names))]),
+        "rate": _rates(table, str(_first(RATES, names))),
         "hours": Column(hours, np.isinf(hours)),
         "mark": table.numbers(_first(MARKS, names) or ""),
     }
     coming = _first(COMING, names)
     groups, notes = wanted.rows(table)
-    if coming is not None and polls.are_polls(table.times(coming, options, now_ms).ms):
+    if coming not in (None, at) and polls.are_polls(table.times(coming, options, now_ms).ms):
         due = table.times(coming, options, now_ms).ms
         return polls.settlements(table, groups, times, due, columns["rate"], notes)
     left_out = int((~np.any([np.zeros(len(table), dtype=bool), *groups.values()], axis=0)).sum())
@@ -125,6 +139,10 @@ def _layout(lines: Sequence[Fields]) -> Layout | str:
     found = plain_layout(lines)
     if isinstance(found, Layout) and not _has_rates(found.names):
         return f"its columns are {', '.join(sorted(found.names)[:8])}"
+    if isinstance(found, Layout) and found.header:
+        percent = [name in RATES and "%" in field for name, field in zip(found.names, lines[0], strict=True)]
+        names = [IN_PERCENT[0] if one else name for name, one in zip(found.names, percent, strict=True)]
+        return found._replace(names=unique(names))
     return found
 
 
@@ -297,11 +315,15 @@ def _spellings(venue: str) -> tuple[str, str]:
     return venue, venue.split("-")[0]
 
 
-def _rates(column: Any) -> Column:
+def _rates(table: Table, name: str) -> Column:
     """Rates as fractions; percent are shifted as text, so that no bit is lost."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    column = table.data[name]
+    if name in IN_PERCENT:
+        text = pc.utf8_rtrim(trimmed(column), "% ")
+        return to_numbers(pc.if_else(pc.equal(text, ""), "", pc.binary_join_element_wise(text, "e-2", "")))
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         return to_numbers(column)
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))

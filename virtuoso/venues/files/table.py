@@ -42,7 +42,7 @@ from virtuoso.venues.files.json_rows import as_text, json_rows
 from virtuoso.venues.files.lines import MOST_BROKEN, STRETCH_BYTES, SortedOut, sorted_out, stretches
 from virtuoso.venues.files.options import ImportOptions
 from virtuoso.venues.files.timestamps import INTEGER_TEXT, NUMBER_TEXT, FileTimes, in_form, read_times
-from virtuoso.venues.raw_events import Lines, RawEvents, Rejected
+from virtuoso.venues.raw_events import Counted, Lines, RawEvents, Rejected
 
 Fields = Sequence[str]
 Symbols = tuple[Sequence[str | None], NDArray[np.int64]]
@@ -756,11 +756,24 @@ def by_symbol(table: Table, name: str, venue: str) -> tuple[dict[str, Mask], lis
     Raises
     ------
     AmbiguousError
-        A row names none, or not one symbol is of a spot or linear market.
+        No row names one, or not one symbol is of a spot or linear market.
     """
     written, codes = table.symbols(name)
-    if (codes < 0).any():
-        row = int(table.rows[int(np.argmax(codes < 0))])
-        raise AmbiguousError(f"{table.path}: row {row} names no symbol. Remove such rows, or name them.")
     found, strange = _of_names(table.path, written, venue)
-    return {str(symbol): np.isin(codes, at) for symbol, at in sorted(found.items(), key=str)}, _left_out(strange)
+    notes = [*_left_out(strange), *without_symbol(table, codes)]
+    return {str(symbol): np.isin(codes, at) for symbol, at in sorted(found.items(), key=str)}, notes
+
+
+def without_symbol(table: Table, codes: NDArray[np.int64]) -> list[str]:
+    """Return a note on the rows that name no symbol and are left out.
+
+    Raises
+    ------
+    AmbiguousError
+        No row names one.
+    """
+    silent = int((codes < 0).sum())
+    if silent == len(codes):
+        row = int(table.rows[0])
+        raise AmbiguousError(f"{table.path}: row {row} names no symbol, and no other row does. Name them.")
+    return [Counted("left out: {n} row{s} without a symbol", silent)] if silent else []

@@ -43,6 +43,7 @@ _MOST_SECONDS = 2**53
 _WORDS = "words"
 _WORD_OF = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
+_TWELVE_HOURS = r"^\d{4}-\d{2}-\d{2} \d{1,2}-[AP]M$"  # of CryptoDataDownload, once
 _YEAR_FIRST = ((r"^(\d{4})[./](\d{2})[./](\d{2})", r"\1-\2-\3"), (r"^(\d{4}-.*\d) ?(?:UTC|GMT)$", r"\1Z"))
 """Forms that are as plain as ISO 8601, and how it writes them."""
 _NAIVE, _ZONED = rf"{_ISO}$", rf"{_ISO}(Z|[+-]\d{{2}}(:?\d{{2}})?)$"
@@ -128,9 +129,17 @@ def read_times(
     if pa.types.is_decimal(kind):
         column = column.cast(pa.decimal128(38, 9)) if kind.scale < 0 else column
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")).combine_chunks()
+    if _are_most(text, _TWELVE_HOURS):
+        text = in_form(text, "%Y-%m-%d %I-%p").combine_chunks()
     for written, plain in _YEAR_FIRST:
         text = pc.replace_substring_regex(text, written, plain)
     return _of_text(text, name, unit, zone, now_ms, known)
+
+
+def _are_most(text: Any, form: str) -> bool:
+    import pyarrow.compute as pc
+
+    return 2 * int(pc.sum(pc.match_substring_regex(text, form)).as_py() or 0) > len(text)
 
 
 class _Numbers(NamedTuple):
@@ -353,7 +362,7 @@ def in_form(column: Any, form: str) -> Any:
 
     Parameters
     ----------
-    column : pyarrow.ChunkedArray
+    column : pyarrow.ChunkedArray or pyarrow.Array
     form : str
         Such as '%d.%m.%Y %H:%M'.
 
@@ -367,13 +376,14 @@ def in_form(column: Any, form: str) -> Any:
     import pyarrow.compute as pc
 
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
     zoned = "%z" in form
     try:
         read = pd.DatetimeIndex(pd.to_datetime(text.to_pandas(), format=form, errors="coerce", utc=zoned))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"--time-format {form!r} is none: {error}. Try '%d.%m.%Y %H:%M'.") from None
     iso = pa.array(read.strftime("%Y-%m-%dT%H:%M:%S.%f" + ("Z" if zoned else "")), pa.string(), from_pandas=True)
-    return pa.chunked_array([pc.if_else(pc.is_valid(iso), iso, text.combine_chunks())])
+    return pa.chunked_array([pc.if_else(pc.is_valid(iso), iso, text)])
 
 
 def _forms(text: Any) -> tuple[Mask, Mask]:
