@@ -122,7 +122,9 @@ class TestOverlapsAndReversals:
         result = run(frame, whole(intents(frame, *made)))
         flips = 1 + int((np.diff(sides) != 0).sum())
         assert len(result.trade_records) == flips
-        np.testing.assert_array_equal(result.trade_records["exit_number"][:-1], result.trade_records["entry_number"][1:])
+        np.testing.assert_array_equal(
+            result.trade_records["exit_number"][:-1], result.trade_records["entry_number"][1:]
+        )
 
     def test_E49_random_signals_cost_what_they_cost(self):
         frame = walk(6, 3_000)

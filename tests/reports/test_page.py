@@ -187,7 +187,10 @@ class TestTheCandles:
         result = run(slower, intents(frame, (1_000, 1, 1.0, 1e6), (3_000, 0)))
         shown = chart_bars(slower, result.trade_records)
         assert shown.bars.timeframe == Timeframe("30m")
-        first, last = shown.place(result.trade_records["entry_number"])[0], shown.place(result.trade_records["exit_number"])[0]
+        first, last = (
+            shown.place(result.trade_records["entry_number"])[0],
+            shown.place(result.trade_records["exit_number"])[0],
+        )
         assert 0.0 <= first < last <= len(shown.bars)
 
     def test_a_base_bar_lies_where_its_slow_bar_is_drawn(self):
