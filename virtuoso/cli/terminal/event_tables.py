@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from virtuoso.cli.terminal.conflicts import disagreeing
 from virtuoso.cli.terminal.console import day, heading, moment, size, table
 from virtuoso.reports.format import plural, whole
 
@@ -46,14 +47,14 @@ def events_table(events: list[EventCoverage]) -> RenderableType:
 
 def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
     """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused."""
-    headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "LATE", "REFUSED")
+    headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "CONFLICT", "LATE", "REFUSED")
     listed = events if shown is None else events[:SHOWN_ROWS]
     rows = (
         (
             f"{c.symbol} {c.venue} {c.kind}",
             *(whole(count) for count in (c.rows, c.partitions)),
             *(whole(c.gaps.get(status, 0)) for status in ("silent", "sequence", "short day")),
-            *(whole(count) for count in (c.revisions, c.late, c.quarantined)),
+            *(whole(count) for count in (c.revisions, c.conflicts, c.late, c.quarantined)),
         )
         for c in (check.coverage for check in listed)
     )
@@ -73,3 +74,4 @@ def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[Rend
         if check.refused:
             yield heading(f"{c.symbol} {c.venue} {c.kind}: refused rows, kept in quarantine")
             yield ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
+        yield from disagreeing(f"{c.symbol} {c.venue} {c.kind}", c.venue, check.conflicts, shown)
