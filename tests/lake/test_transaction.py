@@ -202,6 +202,22 @@ class TestASavepoint:
         assert [gap.status for gap in lake.manifest("depth").readable()[0].gaps] == ["sequence"]
         assert lake.verify().ok
 
+    def test_keeps_the_order_of_events_of_one_millisecond(self, lake):
+        """Forced orders carry no number: their place in the file is all that orders them."""
+        n, kind = 40, KINDS["liquidations"]
+        prices = np.random.default_rng(1).permutation(n) + 1.0
+        times = minutes(1)[0] + np.arange(n) // 20
+        whole = Batch(
+            BTC,
+            events_of(kind, times, {"side": np.ones(n), "price": prices, "size": np.ones(n)}),
+            source=("l.csv", "6" * 64, n),
+        )
+        with lake.writing() as writer:
+            for chunk in chunks(whole, 7):
+                writer.add(chunk)
+            writer.commit()
+        assert lake.events("liquidations", BTC)["price"].tolist() == prices.tolist()
+
     @pytest.mark.parametrize("stored_before", [False, True])
     @pytest.mark.parametrize("held", [20, 10_000])
     def test_that_ends_in_an_error_leaves_no_trace(

@@ -261,13 +261,13 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
     from virtuoso.cli.terminal.console import table
     from virtuoso.reports.format import percent, whole
 
-    headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "CONFLICT", "LATE", "REFUSED")
+    headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
     rows = (
         (
             f"{c.symbol} {c.venue} {c.timeframe}",
             *(whole(count) for count in (c.bars, c.no_trade, c.missing)),
             percent(c.share, 2),
-            *(whole(count) for count in (c.gaps, c.revisions, c.conflicts, c.late, c.quarantined)),
+            *(whole(count) for count in (c.gaps, c.revisions, c.late, c.quarantined)),
         )
         for c in (series.coverage for series in found)
     )

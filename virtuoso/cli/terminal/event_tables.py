@@ -47,14 +47,14 @@ def events_table(events: list[EventCoverage]) -> RenderableType:
 
 def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
     """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused."""
-    headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "CONFLICT", "LATE", "REFUSED")
+    headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "LATE", "REFUSED")
     listed = events if shown is None else events[:SHOWN_ROWS]
     rows = (
         (
             f"{c.symbol} {c.venue} {c.kind}",
             *(whole(count) for count in (c.rows, c.partitions)),
             *(whole(c.gaps.get(status, 0)) for status in ("silent", "sequence", "short day")),
-            *(whole(count) for count in (c.revisions, c.conflicts, c.late, c.quarantined)),
+            *(whole(count) for count in (c.revisions, c.late, c.quarantined)),
         )
         for c in (check.coverage for check in listed)
     )

@@ -64,6 +64,8 @@ class Staged(ABC, Generic[R]):
         Those of the sources that told anything new.
     disputed : set of str
         Partitions of which versions disagree.
+    ends : dict of (str, str) to (int, int)
+        Last moment of arrival (ms) in the chunk of a source before, and how many of its events arrived in it so far.
     """
 
     rule: ClassVar[str]
@@ -79,6 +81,7 @@ class Staged(ABC, Generic[R]):
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
     telling: set[tuple[str, str]] = field(default_factory=set)
     disputed: set[str] = field(default_factory=set)
+    ends: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pieces = Pieces(self.series, self._read, self._joined([]))
@@ -92,6 +95,7 @@ class Staged(ABC, Generic[R]):
             sources=dict(self.sources),
             telling=set(self.telling),
             disputed=set(self.disputed),
+            ends=dict(self.ends),
         )
         other.pieces = self.pieces.copy()
         return other
@@ -302,6 +306,7 @@ class StagedEvents(Staged[EventRows]):
         self, incoming: EventRows, source: SourceOf, now_ms: int
     ) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
         """Merge new events into the pieces they touch."""
+        incoming = self._placed(incoming, source)
         versions = self._versions(incoming.event_time)
         merged: dict[str, list[MergedEvents]] = {}
         against: set[str] = set()
@@ -314,6 +319,16 @@ class StagedEvents(Staged[EventRows]):
         partitions = {name: MergedEvents.joined(parts) for name, parts in merged.items()}
         counts = sum((one.counts for one in partitions.values()), MergedCounts())
         return replace(counts, against=tuple(sorted(against))), partitions
+
+    def _placed(self, incoming: EventRows, source: SourceOf) -> EventRows:
+        """Count the places within a millisecond of arrival on, where the chunk of a source before ended in it."""
+        if not source[0] or len(incoming) == 0:
+            return incoming
+        moment, before = self.ends.get(source[:2], (_NEVER, 0))
+        goes_on, last = incoming.available_at == moment, int(incoming.available_at.max())
+        n_last = int((incoming.available_at == last).sum())
+        self.ends[source[:2]] = (last, n_last + (before if last == moment else 0))
+        return replace(incoming, rank=incoming.rank + np.where(goes_on, before, 0)) if before else incoming
 
     def _read(self, file: FileEntry) -> EventRows:
         return self.catalog.event_rows_of(file, self.kind)
