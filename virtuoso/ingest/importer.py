@@ -346,6 +346,6 @@ def _told_conflicts(counts: MergedCounts) -> list[str]:
     several = f" and {len(counts.against) - NAMED} more" if len(counts.against) > NAMED else ""
     others = ", ".join(counts.against[:NAMED]) + several if counts.against else "what is stored"
     return [
-        f"{contradicted:,} rows contradict {others}: this file holds in {counts.revised:,}, the other version in "
+        f"contradicts {others} in {contradicted:,} of its rows: it holds in {counts.revised:,}, the other version in "
         f"{counts.conflicts:,}. To make a file right for good, import it with --prefer."
     ]
