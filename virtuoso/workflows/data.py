@@ -41,7 +41,7 @@ def import_files(
         The data root; configuration says it if absent.
     settings : Settings, optional
     **said
-        venue, market, symbol, timeframe, time_unit, time_zone, time_format, columns, no_volume, kind: see
+        venue, market, symbol, timeframe, time_unit, time_zone, time_format, columns, no_volume, kind, prefer: see
         `virtuoso.ingest.importer.import_paths`.
 
     Returns
