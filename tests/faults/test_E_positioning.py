@@ -142,17 +142,17 @@ class TestTimes:
 
 
 class TestRepeatedRows:
-    """Are stored once, the newest version of each."""
+    """Are stored once; the lake decides which version holds."""
 
     def test_E06_the_same_settlement_twice_is_one(self, tmp_path):
         rows = [f"{JANUARY},8,0.0001", f"{JANUARY + 9},8,0.0001"]
         judged = funding(tmp_path, [TestFundingRates.HEADER, *rows])
         assert (len(judged.accepted), judged.duplicates) == (1, 1)
 
-    def test_E07_of_another_value_is_a_revision(self, tmp_path):
+    def test_E07_of_another_value_is_another_version(self, tmp_path):
         rows = [f"{JANUARY},8,0.0001", f"{JANUARY},8,0.0002"]
         judged = funding(tmp_path, [TestFundingRates.HEADER, *rows])
-        assert (judged.accepted["rate"].tolist(), judged.superseded["rate"].tolist()) == ([0.0002], [0.0001])
+        assert (judged.accepted["rate"].tolist(), judged.superseded["rate"].tolist()) == ([0.0001], [0.0002])
 
 
 class TestAFileOfErrors:

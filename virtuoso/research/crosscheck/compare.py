@@ -182,7 +182,7 @@ def compare(result: PortfolioFigures) -> Comparison:
     for i, instrument in enumerate(result.instruments):
         if instrument not in result.intents_of:
             continue
-        lives = result.trades[result.trades["instrument"] == i]
+        lives = result.trade_records[result.trade_records["instrument"] == i]
         ours = {int(life["number"]): _side(life, WORDS_OF_CONTRACT[int(life["reason"])]) for life in lives}
         made = simulate(
             result.scores[i],
@@ -253,8 +253,8 @@ def _cause_of_both(result: PortfolioFigures, i: int, intent: np.void, ours: Side
 
 def _parts(result: PortfolioFigures, i: int, number: int) -> bool:
     """Whether a trade of ours left in parts."""
-    mine = (result.trades["instrument"] == i) & (result.trades["number"] == number)
-    return bool((result.trades["targets"][mine] > 0).any())
+    mine = (result.trade_records["instrument"] == i) & (result.trade_records["number"] == number)
+    return bool((result.trade_records["targets"][mine] > 0).any())
 
 
 def _wide(result: PortfolioFigures, i: int, number: int) -> bool:
