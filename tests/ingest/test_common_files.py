@@ -264,6 +264,10 @@ class TestYfinance:
         path = write(tmp_path / "BTC-USD.csv", lines, header="Date,Close,High,Low,Open,Adj Close,Volume")
         check(lake, take(lake, path, venue="coinbase-spot"), volume=False, times=self.DAYS)
 
+    def test_with_one_line_and_adjusted_prices(self, lake, tmp_path):
+        path = write(tmp_path / "BTC-USD.csv", self.lines(), header="Date,Close,High,Low,Open,Volume")
+        check(lake, take(lake, path, venue="coinbase-spot"), volume=False, times=self.DAYS)
+
     def test_of_two_tickers_is_refused(self, lake, tmp_path):
         header = "Price" + ",Close,High,Low,Open,Volume\nTicker,A-USD,A-USD,B-USD,B-USD,B-USD\nDate,,,,,"
         assert "2 tickers side by side" in take(lake, write(tmp_path / "x.csv", self.lines(), header=header)).error
@@ -444,6 +448,12 @@ class TestParquetOfEveryKind:
         path = tmp_path / f"BTCUSDT.{suffix}"
         (parquet.write_table if suffix == "parquet" else feather.write_feather)(table, path)
         check(lake, take(lake, path))
+
+    def test_of_columns_that_are_about_something_else(self, lake, tmp_path):
+        made = {name: MADE[name] for name in (*PRICES, "volume")}
+        table = pd.DataFrame({"time": HOURS, **made, "x": [[1, 2]] * N, "final": ["what"] * N})
+        table.to_parquet(tmp_path / "BTCUSDT.parquet")
+        check(lake, take(lake, tmp_path / "BTCUSDT.parquet"))
 
     def test_of_an_index(self, lake, tmp_path):
         index = pd.to_datetime(HOURS, unit="ms", utc=True)
