@@ -94,7 +94,7 @@ class EventRows:
         return Events(self.kind, self.event_time, self.available_at, self.columns)
 
 
-def _ascending(keys: Sequence[Times]) -> bool:
+def _ascending(keys: Sequence[NDArray[Any]]) -> bool:
     """Whether rows ascend strictly by several keys, the last one first."""
     ascends = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
     for key in keys:
@@ -144,6 +144,8 @@ def same_event(rows: EventRows) -> tuple[Times, Mask]:
         event as the one that follows.
     """
     keys = [rows.event_time, *(rows.columns[name] for name in rows.kind.key)]
+    if _ascending(keys[::-1]):  # so are the chunks of an archive, and sorting them costs more than all else
+        return np.arange(len(rows)), np.zeros(max(len(rows) - 1, 0), dtype=bool)
     order = np.lexsort(keys[::-1])
     same = np.ones(max(len(rows) - 1, 0), dtype=bool)
     for key in keys:

@@ -241,6 +241,8 @@ def _held(stored: EventRows, incoming: EventRows, versions: EventRows) -> _Held:
 
 def _first_received(rows: EventRows, event: Places, incoming: EventRows, there: Mask, old: EventRows) -> EventRows:
     """Return events with the first recorded moment of receipt among all who told of them, and their place within it."""
+    if len(old) == 0 and len(incoming) == len(rows):
+        return rows  # one row of each
     every = concat_event_rows([old, incoming], rows.kind)
     of = np.concatenate([np.flatnonzero(there), event])
     declared = every.available_at == every.event_time + rows.kind.lag_ms
