@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.archives import MINUTE, bars, env, minutes
+from virtuoso.account.instrument import Instrument
 from virtuoso.ingest.importer import import_paths
 from virtuoso.lake.lake import Lake
 
@@ -149,6 +150,19 @@ class TestFreqtrade:
         self.table().to_feather(tmp_path / "BTC_USDT-1h.feather")
         report = take(lake, tmp_path / "BTC_USDT-1h.feather", venue="binance-usdm")
         assert "BTC/USDT is spot by its name, and binance-usdm is not" in report.error
+
+    def test_of_rates_of_funding(self, lake, tmp_path):
+        path = tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather"
+        rates, times = np.round(MADE["open"] / 1e6, 9), minutes(N, step=8 * HOUR)
+        dates = pd.to_datetime(times, unit="ms", utc=True)
+        pd.DataFrame({"date": dates, "open": rates, "high": 0.0, "low": 0.0, "close": 0.0, "volume": 0.0}).to_feather(
+            path
+        )
+        report = take(lake, path, venue="binance-usdm")
+        assert (report.kinds, report.stored) == (["funding"], N)
+        events = lake.events("funding", Instrument("binance-usdm", "BTCUSDT"))
+        assert events.event_time.tolist() == times.tolist()
+        assert events.columns["rate"].tolist() == rates.tolist()
 
     @pytest.mark.parametrize("kind", ["funding_rate", "mark", "index", "premiumIndex"])
     def test_of_other_things_never_become_bars(self, lake, tmp_path, kind):

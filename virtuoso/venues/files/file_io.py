@@ -64,6 +64,11 @@ def is_json(path: Path) -> bool:
     return path.name.lower().endswith(tuple(".json" + pack for pack in PACKS))
 
 
+def is_plain(path: Path) -> bool:
+    """Whether the file's name is that of a text that is not packed."""
+    return path.name.lower().endswith((*TEXTS, ".json"))
+
+
 class Bytes(Protocol):
     """A stream that is read in pieces."""
 
@@ -251,14 +256,16 @@ _PAGES = _STRANGE[:3]
 def _reject_pages(path: Path) -> None:
     """Reject a file that begins as what is given instead of it, whatever its name."""
     with path.open("rb") as file:
-        _reject_strange(path, file.read(200), _PAGES)
+        _reject_strange(path, file.read(200), _PAGES, "" if is_plain(path) else "is damaged: it ")
 
 
-def _reject_strange(path: Path, beginning: bytes, forms: tuple[tuple[bytes, str], ...] = _STRANGE) -> None:
-    """Reject what begins as no text does."""
+def _reject_strange(
+    path: Path, beginning: bytes, forms: tuple[tuple[bytes, str], ...] = _STRANGE, first: str = ""
+) -> None:
+    """Reject what begins as no text does; `first` is said of it first."""
     for form, said in forms:
         if re.match(form, beginning, re.IGNORECASE | re.DOTALL):
-            raise UnreadableFileError(f"{path} {said}. Nothing was stored.")
+            raise UnreadableFileError(f"{path} {first}{said}. Nothing was stored.")
 
 
 @contextmanager
