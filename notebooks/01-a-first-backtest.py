@@ -96,7 +96,7 @@ result
 # The answer lies in one subtraction: what the trades made before costs, and what is left of it.
 
 # %%
-trades = result.to_pandas().set_index("exit_bar_time")
+trades = result.trades.set_index("exit_bar_time")
 after = trades["pnl"].cumsum()
 before = after + (trades["fees"] + trades["slippage"]).cumsum()
 axes = before.plot(figsize=(10, 4.5), color="#6E7781", label="before costs")

@@ -116,8 +116,8 @@ for name, result in (("honest", honest), ("one bar ahead", dishonest)):
     print("{:14} {total_return:+7.1%}   Sharpe {sharpe:+6.1f}   {trades:.0f} trades".format(name, **result.metrics))
 
 # %%
-axes = honest.to_pandas().set_index("exit_bar_time")["pnl"].cumsum().plot(figsize=(10, 4.5), color="#1F2328", label="honest")
-dishonest.to_pandas().set_index("exit_bar_time")["pnl"].cumsum().plot(
+axes = honest.trades.set_index("exit_bar_time")["pnl"].cumsum().plot(figsize=(10, 4.5), color="#1F2328", label="honest")
+dishonest.trades.set_index("exit_bar_time")["pnl"].cumsum().plot(
     ax=axes, color="#D55E00", linestyle="--", label="one bar ahead")
 axes.axhline(0, color="#D8DEE4", linewidth=0.8)
 axes.set(ylabel="Profit of all trades so far (USDT)", xlabel="End of the trade (UTC)")

@@ -257,7 +257,7 @@ def of_backtest(result: PortfolioResult) -> Found:
     yield from parts({"intent_of": run.intent_of, "equity": run.equity, "exposure": run.exposure})
     yield "halts", [run.halts, run.halt_equity]
     yield "intents", dict(parts(run.intents))
-    yield from under("trades", result.trades)
+    yield from under("trades", result.trade_records)
     yield from under("metrics", result.metrics)
     yield "counts", sorted(result.counts.values())
     yield "limits", [sorted(run.refused.values()), sorted(run.cut.values()), run.correlation_unknown]

@@ -488,6 +488,23 @@ class TestDataImport:
         assert {file["status"] for file in done.json["files"]} == {"unchanged"}
         assert workflows.lake(stored).manifest().generation == before
 
+    def test_says_what_files_do_not(self, virtuoso: Virtuoso, tmp_path: Path):
+        rows = [f"0{i}.01.2024 0{i}:00,9,12,8,11,{i}" for i in range(1, 7)]
+        (tmp_path / "prices.csv").write_text("\n".join(["when,open,high,low,close,coins traded", *rows]))
+        said = ["data", "import", "prices.csv", "--symbol", "BTC/USD", "-i", "1h", "--data", "d"]
+        done = virtuoso(*said, "--venue", "kraken")
+        assert done.code == 3
+        assert "Pass --market spot or --market linear once" in done.err
+        said += ["--venue", "kraken", "--market", "spot"]
+        assert "no column for volume, the time among when" in virtuoso(*said).out.replace("\n  ", " ")
+        assert "Pass their form, such as --time-format" in virtuoso(*said, "--columns", "time=when", "--no-volume").out
+        said += ["--time-format", "%d.%m.%Y %H:%M", "--time-zone", "UTC", "--columns"]
+        done = virtuoso(*said, "time=when,volume=coins traded")
+        assert (done.code, "stored as kraken-spot" in done.out) == (0, True)
+        assert "virtuoso score BTCUSD --timeframe 1h --venue kraken-spot" in done.out
+        assert virtuoso(*said, "when").code == 2
+        assert virtuoso("data", "list", "--data", "d", "--json").json["series"][0]["venue"] == "kraken-spot"
+
     def test_simulated_files_are_refused_under_another_venue(self, virtuoso: Virtuoso, archives: Path):
         done = virtuoso("data", "import", archives, "--venue", "binance-usdm", "--data", "d")
         assert done.code == 3
@@ -922,8 +939,7 @@ class TestVerify:
         (tmp_path / "p.yaml").write_text(
             f"prism:\n  components: ['peeking:Peeking']\n  faces: {{technical: {{components: {{{weights}}}}}}}\n"
         )
-        monkeypatch.syspath_prepend(str(tmp_path))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(sys, "path", [*sys.path])  # the module lies beside the settings, and is found there
         done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, *self.RANGE, "-c", "p.yaml", "-q")
         assert done.code == 4
         lines = done.err.splitlines()

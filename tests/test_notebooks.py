@@ -33,7 +33,7 @@ CLAIMS = {
         "the bar at which it can be seen": "accusation.broken[0].at is not None",
         "loses half of the account": "-0.55 < honest.metrics['total_return'] < -0.45",
         "halted after a third of the time": "abs(honest.halted.share - 1 / 3) < 0.03",
-        "all of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -honest.to_pandas()['pnl'].sum()",
+        "all of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -honest.trades['pnl'].sum()",
         "seem to triple it": "dishonest.metrics['total_return'] > 2",
         "makes worse what was bad before": "together.metrics['total_return'] < without.metrics['total_return']",
         "what was bad before it came": "without.metrics['total_return'] < -0.05",

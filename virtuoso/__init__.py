@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from virtuoso.lake.lake import Lake
     from virtuoso.market.frame import MarketFrame
     from virtuoso.prism.component import Component, Feature, Float, Gate, Int
+    from virtuoso.prism.face import Face
     from virtuoso.prism.features.swings import Swings
     from virtuoso.prism.features.volatility import ATR
     from virtuoso.prism.prism import Prism
     from virtuoso.prism.result.scores import Scores
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
+    from virtuoso.venues.simulator import simulate
     from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ATR": "virtuoso.prism.features.volatility",
     "Component": "virtuoso.prism.component",
+    "Face": "virtuoso.prism.face",
     "Feature": "virtuoso.prism.component",
     "Float": "virtuoso.prism.component",
     "Gate": "virtuoso.prism.component",
@@ -61,6 +64,7 @@ _HOMES = {
     "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
     "score": "virtuoso.workflows",
+    "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
     "verify": "virtuoso.workflows",
 }
@@ -68,6 +72,7 @@ _HOMES = {
 __all__ = [
     "ATR",
     "Component",
+    "Face",
     "Feature",
     "Float",
     "Gate",
@@ -90,6 +95,7 @@ __all__ = [
     "load",
     "ratio",
     "score",
+    "simulate",
     "sweep",
     "verify",
 ]

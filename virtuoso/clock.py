@@ -25,6 +25,11 @@ UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 def _span_ms(text: str, what: str) -> int:
     match = re.fullmatch(r"([1-9]\d*)([smhd])", text)
     if match is None:
+        if re.fullmatch(r"[1-9]\d*(w|W|M|mo|wk)", text):
+            raise ConfigError(
+                f"{what} must divide a day so that bars have numbers; weeks and months, such as {text!r}, do not. "
+                "Try '1d', and pandas for slower tables: frame.df.resample('W')."
+            )
         raise ConfigError(f"{what} must be a number and one of s, m, h, d (such as '5m' or '4h'), was {text!r}.")
     return int(match[1]) * UNIT_MS[match[2]]
 
@@ -59,6 +64,8 @@ class Timeframe:
     ms: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if re.fullmatch(r"[1-9]\d*[HD]", self.name):  # as pandas and some exchanges write hours and days
+            object.__setattr__(self, "name", self.name.lower())
         ms = _span_ms(self.name, "A timeframe")
         if UNIT_MS["d"] % ms:
             raise ConfigError(f"A timeframe must divide a day so that bars have numbers, was {self.name!r}.")
@@ -123,13 +130,14 @@ def parse_time(text: str) -> int:
 
 
 def parse_timerange(text: str) -> tuple[int | None, int | None]:
-    """Read `20250704-20251031`, `20250704-` or `-20251031`: from inclusive, to exclusive.
+    """Read `20250704-20251031`, `20250704-`, `-20251031` or `2025-07-04:2025-10-31`: from inclusive, to exclusive.
 
     Returns
     -------
     tuple of int or None, milliseconds
     """
-    match = re.fullmatch(r"(\d{8}|\d{12,14})?-(\d{8}|\d{12,14})?", text)
+    dated = r"(\d{4}-\d{2}-\d{2})?"
+    match = re.fullmatch(r"(\d{8}|\d{12,14})?-(\d{8}|\d{12,14})?", text) or re.fullmatch(f"{dated}:{dated}", text)
     if match is None or not any(match.groups()):
         raise ConfigError(f"A timerange is FROM-TO, such as 20250704-20251031, was {text!r}.")
     start, end = (parse_time(part) if part else None for part in match.groups())

@@ -130,7 +130,7 @@ def _facts(work: Work, folder: Path) -> dict[str, Any]:
         "last_close_utc": iso(int(scores.close_times[-1])),
         "confluence": float(scores.confluence[-1]),
         "coverage": float(scores.coverage[-1]),
-        "trades": len(result.trades),
+        "trades": len(result.trade_records),
         "total_return": result.metrics["total_return"],
         "buy_and_hold": result.benchmark_metrics["total_return"],
         "signals": [signal.id for signal in work.signals],
@@ -279,7 +279,7 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
     with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
         results = [workflows.backtest(scores, settings=settings, data=root, record=False) for scores in scored]
         made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
-        trades = sum(len(result.trades) for result in results)
+        trades = sum(len(result.trade_records) for result in results)
         step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())
     with journal.step("signals", f"virtuoso signals list {SYMBOLS[0]} {here}") as step:
         issued = [workflows.issued(scores, settings=settings, last=SIGNALS_OF_EACH) for scores in scored]

@@ -7,7 +7,7 @@ VirtuosoError
     UnreadableFileError    a file is not what it should be
       UnknownContentError  it holds something that no decoder knows
     AmbiguousError         Virtuoso would have to guess (symbol, unit, zone, venue)
-    MissingColumnError     a component needs a column that the frame does not carry
+    MissingColumnError     a component or a subscript names a column that there is not
     NoDataError            nothing is stored for what was asked
     NotLoadedError         it exists in the store but was not loaded
     StoreError             the lake itself
@@ -105,8 +105,10 @@ class AmbiguousError(DataError):
     """Virtuoso would have to guess."""
 
 
-class MissingColumnError(DataError):
-    """A component needs a column that the frame does not carry."""
+class MissingColumnError(DataError, KeyError):
+    """A component needs a column that the frame does not carry, or a subscript names none; a `KeyError` as well."""
+
+    __str__ = Exception.__str__  # a KeyError would show its message in quotes
 
 
 class NoDataError(DataError):

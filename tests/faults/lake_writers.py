@@ -52,13 +52,14 @@ class KillingDisk(Disk):
 
 
 def put(lake: Lake, price: float, kind: str = BARS) -> None:
-    """Write all bars, or all events, with one price."""
-    times = minutes(N, START)
+    """Write all bars, or all events, with one price; a higher one holds."""
+    times, rank = minutes(N, START), int(price) % 30_000
     with lake.writing() as writer:
         if kind == BARS:
-            writer.add(Batch(BTC, traded_rows(times, flat_bars([price] * N), MINUTE), M1))
+            writer.add(Batch(BTC, traded_rows(times, flat_bars([price] * N), MINUTE), M1, rank=rank))
         else:
-            writer.add(Batch(BTC, events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N))))
+            made = events_of(KINDS[kind], times, dict.fromkeys(KINDS[kind].columns, [price] * N))
+            writer.add(Batch(BTC, made, rank=rank))
         writer.commit()
 
 

@@ -120,20 +120,30 @@ class TestTheSameBarAgain:
         assert (report.stored, report.duplicates, report.revisions) == (N, 3, 0)
         assert times_stored(lake) == minutes(N).tolist()
 
-    def test_E07_of_different_values_the_last_is_kept_and_the_earlier_remembered(self, lake, tmp_path):
+    def test_E07_of_different_values_one_holds_whatever_their_order_and_the_other_is_kept(self, lake, tmp_path):
+        """The catalogue says "newest closed kept, revision stored"; since 0.1.0 rank and digest decide, not order."""
         other = changed(ROWS[5], close=float(ROWS[5].split(",")[2]))
         report = take(lake, tmp_path, [*ROWS, other])
-        assert (report.stored, report.revisions) == (N, 1)
+        assert (report.stored, report.revisions, report.conflicts) == (N, 0, 1)
         (series,) = lake.manifest().readable()
-        assert lake.read(series).columns["close"][5] == float(other.split(",")[4])
-        ((old, _),) = lake.revisions(series)
-        assert (old.open_time.tolist(), old.columns["close"][0]) == ([JANUARY + 5 * MINUTE], bars(N)["close"][5])
+        ((kept, _),) = lake.revisions(series)
+        assert kept.open_time.tolist() == [JANUARY + 5 * MINUTE]
+        told = {float(row.split(",")[4]) for row in (ROWS[5], other)}
+        assert {lake.read(series).columns["close"][5], kept.columns["close"][0]} == told
+        turned = Lake(tmp_path / "turned", env=lake.env)
+        take(turned, tmp_path, [*ROWS[:5], other, *ROWS[5:]], name="BTCUSDT-1m-turned.csv")
+        assert turned.fingerprint("BTCUSDT", "1m") == lake.fingerprint("BTCUSDT", "1m")
 
-    def test_E07_a_file_with_another_value_is_a_revision(self, lake, tmp_path):
+    def test_E07_a_file_with_another_value_is_a_revision_or_a_conflict(self, lake, tmp_path):
+        other = with_row(5, close=float(ROWS[5].split(",")[2]))
         take(lake, tmp_path, ROWS)
-        report = take(lake, tmp_path, with_row(5, close=float(ROWS[5].split(",")[2])), name="BTCUSDT-1m-again.csv")
-        assert (report.revisions, report.duplicates, report.late) == (1, N - 1, 1)
-        assert lake.check()[0].coverage.revisions == 1
+        report = take(lake, tmp_path, other, name="BTCUSDT-1m-again.csv")
+        assert (report.revisions + report.conflicts, report.duplicates) == (1, N - 1)
+        assert report.late == lake.check()[0].coverage.revisions == report.revisions
+        turned = Lake(tmp_path / "turned", env=lake.env)
+        take(turned, tmp_path, other, name="BTCUSDT-1m-again.csv")
+        assert take(turned, tmp_path, ROWS).conflicts == report.revisions
+        assert turned.fingerprint("BTCUSDT", "1m") == lake.fingerprint("BTCUSDT", "1m")
 
     def test_E07_importing_everything_again_changes_nothing(self, lake, tmp_path):
         write(tmp_path / "in" / "BTCUSDT-1m-a.csv", [*ROWS, changed(ROWS[5], close=float(ROWS[5].split(",")[2]))])

@@ -52,7 +52,7 @@ class TestWhatIsNotKnownOfAPerpetual:
         assert "ASSUMED: the last price stands for the mark price" in result.summary()
         page = page_of(result, tmp_path)
         assert "ASSUMED: funding of 0.1000% every eight hours" in page
-        assert result.metrics["funding"] == pytest.approx(-2 * 0.001 * result.trades["size"][0] * 100.0)
+        assert result.metrics["funding"] == pytest.approx(-2 * 0.001 * result.trade_records["size"][0] * 100.0)
 
     def test_E45_spot_needs_neither(self):
         frame = flat(n=60, venue="binance-spot")
@@ -97,8 +97,8 @@ class TestOverlapsAndReversals:
 
     def test_E49_a_reversal_closes_and_opens_at_one_open(self):
         result = run(self.FRAME, (0, 1, 50.0, 200.0), (2, -1, 200.0, 50.0))
-        assert result.trades["side"].tolist() == [1, -1]
-        assert result.trades["exit_number"][0] == result.trades["entry_number"][1] == self.FRAME.start + 3
+        assert result.trade_records["side"].tolist() == [1, -1]
+        assert result.trade_records["exit_number"][0] == result.trade_records["entry_number"][1] == self.FRAME.start + 3
 
     @pytest.mark.parametrize("seed", range(3))
     def test_E49_what_happened_by_then_does_not_depend_on_what_followed(self, seed):
@@ -121,11 +121,13 @@ class TestOverlapsAndReversals:
         made = [(k, int(s), float(close[k] * (1 - 0.02 * s))) for k, s in enumerate(sides)]
         result = run(frame, whole(intents(frame, *made)))
         flips = 1 + int((np.diff(sides) != 0).sum())
-        assert len(result.trades) == flips
-        np.testing.assert_array_equal(result.trades["exit_number"][:-1], result.trades["entry_number"][1:])
+        assert len(result.trade_records) == flips
+        np.testing.assert_array_equal(
+            result.trade_records["exit_number"][:-1], result.trade_records["entry_number"][1:]
+        )
 
     def test_E49_random_signals_cost_what_they_cost(self):
         frame = walk(6, 3_000)
         result = run(frame, random_intents(frame, 6, 200), account=COSTLY, terms=NO_FUNDING)
-        gross = result.trades["gross"].sum()
-        assert result.trades["pnl"].sum() == pytest.approx(gross - result.metrics["fees"])
+        gross = result.trade_records["gross"].sum()
+        assert result.trade_records["pnl"].sum() == pytest.approx(gross - result.metrics["fees"])

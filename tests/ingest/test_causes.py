@@ -129,6 +129,22 @@ class TestAFileThatIsNone:
         (tmp_path / "BTCUSDT-1m.csv").write_bytes(data)
         assert said in error(lake, tmp_path / "BTCUSDT-1m.csv")
 
+    @pytest.mark.parametrize("name", ["a.zip", "a.csv.gz", "a.parquet", "a.feather", "a.json", "a.csv.xz"])
+    def test_is_named_under_any_name(self, lake, tmp_path, name):
+        (tmp_path / name).write_bytes(b"<html><body>503 Service Unavailable</body></html>")
+        assert "is a page of HTML or XML" in error(lake, tmp_path / name)
+        (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        assert "is a pointer of Git LFS" in error(lake, tmp_path / name)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [('{"code": -1121, "msg": "Invalid symbol."}', "holds an error of its source, no data: '{"),
+         ("[[1704067200000, 1, 2, 1, 2, 5]]", "holds JSON. Name it .json")],
+    )  # fmt: skip
+    def test_of_json_in_a_csv(self, lake, tmp_path, text, said):
+        (tmp_path / "BTCUSDT.csv").write_text(text)
+        assert said in error(lake, tmp_path / "BTCUSDT.csv")
+
     def test_of_an_error_in_json(self, lake, tmp_path):
         (tmp_path / "BTCUSDT.json").write_text(json.dumps({"retCode": 10001, "retMsg": "params error"}))
         assert "an error of its source, no data: 'params error'" in error(lake, tmp_path / "BTCUSDT.json")

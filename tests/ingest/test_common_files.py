@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.archives import MINUTE, bars, env, minutes
+from virtuoso.account.instrument import Instrument
 from virtuoso.ingest.importer import import_paths
 from virtuoso.lake.lake import Lake
 
@@ -150,6 +151,19 @@ class TestFreqtrade:
         report = take(lake, tmp_path / "BTC_USDT-1h.feather", venue="binance-usdm")
         assert "BTC/USDT is spot by its name, and binance-usdm is not" in report.error
 
+    def test_of_rates_of_funding(self, lake, tmp_path):
+        path = tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather"
+        rates, times = np.round(MADE["open"] / 1e6, 9), minutes(N, step=8 * HOUR)
+        dates = pd.to_datetime(times, unit="ms", utc=True)
+        pd.DataFrame({"date": dates, "open": rates, "high": 0.0, "low": 0.0, "close": 0.0, "volume": 0.0}).to_feather(
+            path
+        )
+        report = take(lake, path, venue="binance-usdm")
+        assert (report.kinds, report.stored) == (["funding"], N)
+        events = lake.events("funding", Instrument("binance-usdm", "BTCUSDT"))
+        assert events.event_time.tolist() == times.tolist()
+        assert events.columns["rate"].tolist() == rates.tolist()
+
     @pytest.mark.parametrize("kind", ["funding_rate", "mark", "index", "premiumIndex"])
     def test_of_other_things_never_become_bars(self, lake, tmp_path, kind):
         path = tmp_path / f"BTC_USDT_USDT-8h-{kind}.feather"
@@ -262,6 +276,10 @@ class TestYfinance:
     def test_with_one_line(self, lake, tmp_path):
         lines = [[*line[:5], line[1], line[5]] for line in self.lines()]
         path = write(tmp_path / "BTC-USD.csv", lines, header="Date,Close,High,Low,Open,Adj Close,Volume")
+        check(lake, take(lake, path, venue="coinbase-spot"), volume=False, times=self.DAYS)
+
+    def test_with_one_line_and_adjusted_prices(self, lake, tmp_path):
+        path = write(tmp_path / "BTC-USD.csv", self.lines(), header="Date,Close,High,Low,Open,Volume")
         check(lake, take(lake, path, venue="coinbase-spot"), volume=False, times=self.DAYS)
 
     def test_of_two_tickers_is_refused(self, lake, tmp_path):
@@ -444,6 +462,12 @@ class TestParquetOfEveryKind:
         path = tmp_path / f"BTCUSDT.{suffix}"
         (parquet.write_table if suffix == "parquet" else feather.write_feather)(table, path)
         check(lake, take(lake, path))
+
+    def test_of_columns_that_are_about_something_else(self, lake, tmp_path):
+        made = {name: MADE[name] for name in (*PRICES, "volume")}
+        table = pd.DataFrame({"time": HOURS, **made, "x": [[1, 2]] * N, "final": ["what"] * N})
+        table.to_parquet(tmp_path / "BTCUSDT.parquet")
+        check(lake, take(lake, tmp_path / "BTCUSDT.parquet"))
 
     def test_of_an_index(self, lake, tmp_path):
         index = pd.to_datetime(HOURS, unit="ms", utc=True)

@@ -250,8 +250,18 @@ class TestBarsThatContradictTheLake:
     def test_are_taken_if_the_user_says_so(self, lake, tmp_path):
         one(lake, day(tmp_path / "a"))
         report = one(lake, day(tmp_path / "b", seed=2), max_revised_share=1.0)
-        assert report.revisions == 1440
+        assert report.revisions + report.conflicts == 1440
+        assert min(report.revisions, report.conflicts) > 0  # of one rank, the values decide
+
+    def test_are_taken_for_right_if_the_user_prefers_them(self, lake, tmp_path):
+        one(lake, day(tmp_path / "a"))
+        refused = one(lake, day(tmp_path / "b", seed=2))
+        assert "If this file is right, import it with --prefer" in refused.error
+        report = one(lake, day(tmp_path / "b", seed=2), prefer=True)
+        assert (report.revisions, report.conflicts) == (1440, 0)
+        one(lake, day(tmp_path / "a"), max_revised_share=1.0)
         assert (lake.frame("BTCUSDT", "1m").base.columns["close"] == bars(1440, 2)["close"]).all()
+        assert lake.check()[0].coverage.conflicts == 0
 
     def test_in_one_file_are_refused_too(self, lake, tmp_path):
         path = write(tmp_path / "BTCUSDT-1m-x.csv", lines(minutes(100), bars(100)) + lines(minutes(100), bars(100, 2)))

@@ -76,12 +76,21 @@ class TestAFileOfEvents:
         rows = [f"2024-01-01 0{i}:05:00,BTCUSDT,{1 + v},1,1,1,{2 + v},1" for v in range(versions) for i in range(9)]
         path.write_text("\n".join([METRICS, *rows]))
         (file,) = take(lake, path, max_revised_share=1.0).files
-        assert (file.stored, file.revisions) == (18, 18 * (versions - 1))
+        assert (file.stored, file.revisions, file.conflicts) == (18, 0, 18 * (versions - 1))
         found = lake.events("open_interest", Instrument("binance-usdm", "BTCUSDT"))
-        assert found["open_interest"].tolist() == [float(versions)] * 9
+        assert len(set(found["open_interest"])) == 1
         (file,) = take(lake, path, max_revised_share=1.0).files
         assert (file.status, file.stored, file.revisions) == ("unchanged", 0, 0)
-        assert file.duplicates == file.rows_read == 18 * versions
+        assert (file.duplicates, file.conflicts) == (18, 18 * (versions - 1))
+
+    def test_of_some_rows_that_contradict_each_other_is_no_other_market(self, lake, tmp_path):
+        """What a file says twice is not compared with what others said."""
+        path = tmp_path / "BTCUSDT-metrics-2024-01-01.csv"
+        rows = [f"2024-01-01 {k // 12:02d}:{k % 12 * 5:02d}:00,BTCUSDT,{k + 1},1,1,1,2,1" for k in range(200)]
+        again = [row.replace(",1,1,1,2,1", ",7,1,1,2,1") for row in rows[:20]]
+        path.write_text("\n".join([METRICS, *rows, *again]))
+        (file,) = take(lake, path).files
+        assert (file.status, file.stored, file.conflicts, file.duplicates) == ("imported", 400, 20, 20)
 
     def test_imported_again_is_unchanged_and_writes_nothing(self, lake, tmp_path):
         path = agg_trades(tmp_path)
@@ -184,7 +193,7 @@ class TestEventsOfAnotherMarket:
     def test_unless_the_caller_says_they_are_right(self, lake, tmp_path):
         take(lake, self.metrics(tmp_path, 1.0))
         (file,) = take(lake, self.metrics(tmp_path, 1.5), max_revised_share=1.0).files
-        assert (file.status, file.revisions) == ("imported", 199)
+        assert (file.status, file.revisions + file.conflicts) == ("imported", 199)
 
 
 @pytest.mark.real_data

@@ -229,23 +229,27 @@ class TestAValueFarOff:
 
 
 class TestTheSameEventTwice:
-    """Is stored once; what contradicts is a revision, what adds is joined."""
+    """Is stored once; what a further row tells besides is another version for the lake."""
 
     def test_with_equal_values_is_counted(self):
         found = judged("ratios", {}, {}, {}, times=[JANUARY, JANUARY, JANUARY + 1])
         assert (len(found.accepted), found.duplicates, len(found.superseded)) == (2, 1, 0)
 
-    def test_with_other_values_keeps_the_later_one_in_the_source(self):
+    def test_with_other_values_is_another_version(self):
         found = judged("open_interest", {}, {"open_interest": 1_001.0}, times=[JANUARY, JANUARY])
-        assert found.accepted["open_interest"].tolist() == [1_001]
-        assert found.superseded["open_interest"].tolist() == [1_000]
+        assert found.accepted["open_interest"].tolist() == [1_000]
+        assert found.superseded["open_interest"].tolist() == [1_001]
         assert found.duplicates == 0
 
-    def test_joins_what_only_one_of_them_knows(self):
-        """Answers of two endpoints about one moment."""
-        found = judged("prices", {"index": np.nan}, {"mark": np.nan}, times=[JANUARY, JANUARY])
-        assert (found.accepted["mark"].tolist(), found.accepted["index"].tolist()) == ([100], [100.5])
-        assert (len(found.superseded), found.duplicates) == (0, 0)
+    def test_that_knows_something_else_is_another_version(self):
+        """Answers of two endpoints about one moment; the lake joins them."""
+        found = judged("prices", {"index": np.nan}, {"mark": np.nan}, {}, times=[JANUARY] * 3)
+        assert (found.accepted["mark"].tolist(), found.superseded["index"].tolist()) == ([100], [100.5, 100.5])
+        assert found.duplicates == 0
+
+    def test_that_knows_less_than_one_before_is_a_repetition(self):
+        found = judged("prices", {}, {"mark": np.nan}, {"index": 7.0}, {"index": np.nan}, times=[JANUARY] * 4)
+        assert (len(found.accepted), found.superseded["index"].tolist(), found.duplicates) == (1, [7.0], 2)
 
     def test_is_told_by_the_key_of_its_kind(self):
         assert len(judged("trades", {}, {"id": 2}, times=[JANUARY] * 2).accepted) == 2

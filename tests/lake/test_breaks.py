@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from virtuoso.market.schema.columns import BAR_COLUMNS
 JANUARY_END = 1_706_745_600_000  # 2024-02-01T00:00Z
 START = JANUARY_END - 300 * MINUTE
 N, MISPRINT = 600, 298
+CASES = Path(__file__).parents[3] / "shared" / "cases"
 PERP = Instrument("binance-usdm", "BTCUSDT")
 HOUR, DAY = Timeframe("1h"), Timeframe("1d")
 
@@ -130,6 +132,17 @@ def test_live_goes_on_as_the_lake_reads(tmp_path):
             live.close(number, {name: float(values[at]) for name, values in whole.base.columns.items()})
         assert live.frame.base.fingerprint() == whole.base.fingerprint()
         assert live.frame.bars(HOUR).fingerprint() == whole.bars(HOUR).fingerprint()
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not here")
+def test_the_days_in_which_luna_fell_are_all_there(tmp_path):
+    lake = Lake(tmp_path / "lake", env=env())
+    report = import_paths(lake, CASES / "LUNAUSDT-1d-crash.csv", venue="binance-spot")
+    assert (report.total("stored"), report.total("quarantined")) == (50, 0)
+    frame, (check,) = lake.frame("LUNAUSDT", "1d"), lake.check()
+    assert (frame.base.state == TRADED).all()
+    assert (check.breaks, check.misprints) == ((), ())
+    assert frame.base.columns["close"].min() == 0.00005
 
 
 class TestALaunch:

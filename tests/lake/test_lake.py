@@ -249,7 +249,7 @@ class TestARevision:
         put(lake, minutes(1000), made)
         made["close"][500] = made["high"][500]
         lake = Lake(lake.path, env=env(self.LATER))
-        merged = put(lake, minutes(1000), made)
+        merged = put(lake, minutes(1000), made, rank=1)
         assert (merged.revised, merged.duplicates, merged.stored, merged.late) == (1, 999, 0, 1)
         return lake
 
@@ -273,7 +273,7 @@ class TestARevision:
     def test_does_not_come_back_with_an_old_file(self, revised):
         before = files_of(revised)
         merged = put(revised, minutes(1000), bars(1000))
-        assert (merged.duplicates, merged.revised) == (1000, 0)
+        assert (merged.duplicates, merged.revised, merged.conflicts) == (999, 0, 1)
         assert files_of(revised) == before
 
     def test_is_later_than_what_it_revises_whatever_the_clock_says(self, lake):
@@ -281,7 +281,7 @@ class TestARevision:
         put(lake, minutes(10), made)
         for step in (1, 2, 3):
             made["close"][5] = made["low"][5] + step * 1e-6
-            put(lake, minutes(10), made)
+            put(lake, minutes(10), made, rank=step)
         assert stored(lake).available_at[5] == NOW + 2
         assert len({stored(lake, as_of=NOW + k).columns["close"][5] for k in (-1, 0, 1, 2)}) == 4
 
@@ -291,14 +291,16 @@ class TestARevision:
         other = only(bars(10, seed=1), np.arange(10))
         plain = {name: other[name] for name in ("open", "high", "low", "close", "volume")}
         plain["close"] = plain["low"].copy()
-        put(lake, minutes(10), plain)
+        put(lake, minutes(10), plain, rank=1)
         assert np.isnan(stored(lake).column("trades")).all()
 
     def test_may_add_columns_to_bars_that_agree(self, lake):
         made = bars(10)
         put(lake, minutes(10), {name: made[name] for name in ("open", "high", "low", "close", "volume")})
         merged = put(lake, minutes(10), made)
-        assert (merged.revised, merged.conflicts) == (10, 0)
+        assert (merged.filled, merged.duplicates, merged.revised, merged.conflicts, merged.late) == (10, 10, 0, 0, 0)
+        assert (lake.coverage()[0].revisions, lake.coverage()[0].late) == (0, 0)
+        assert (stored(lake).available_at == minutes(10) + MINUTE).all()
         assert (stored(lake).columns["trades"] == made["trades"]).all()
         assert (
             "trades" not in stored(lake, as_of=NOW - 1).columns

@@ -137,14 +137,15 @@ def laid_out(tree: dict[Path, bytes | None], at: Path) -> Lake:
 
 
 def put(lake: Lake, price: float) -> None:
-    """Write bars and open interest of two months at one price; one row is refused."""
+    """Write bars and open interest of two months at one price, of which a higher one holds; one row is refused."""
     times = minutes(100, START)
     bars = traded_rows(times, flat_bars([price] * 100), MINUTE)
     interest = events_of(KINDS[KINDS_WRITTEN[1]], times, dict.fromkeys(KINDS[KINDS_WRITTEN[1]].columns, [price] * 100))
     refused = RejectedRows(rows=[7], reasons=["not_finite"], open_times=[START], raw=[f"NaN at {price}"])
     with lake.writing() as writer:
-        writer.add(Batch(BTC, bars, M1, refused=refused, source=(f"{price}.csv", "0" * 64, 101)))
-        writer.add(Batch(BTC, interest))
+        source = (f"{price}.csv", "0" * 64, 101)
+        writer.add(Batch(BTC, bars, M1, refused=refused, source=source, rank=int(price)))
+        writer.add(Batch(BTC, interest, rank=int(price)))
         writer.commit()
 
 

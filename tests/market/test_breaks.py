@@ -90,6 +90,11 @@ class TestAMisprint:
         bars = marked(Bars.from_rows(MINUTE, times, columns, GapPolicy("no_trade", 5), state))
         assert marks(bars, CUT) == [12, 13]  # the bar that comes back opens at the misprint
 
+    def test_that_is_not_loaded_is_not_told(self):
+        bars = bars_of(CALM, wicks={5: (1e12, 100.0)})
+        assert misprints_of(bars.since(FIRST + 6)) == []
+        assert len(misprints_of(bars.since(FIRST + 5))) == 1
+
     def test_before_a_gap_is_judged_after_it(self):
         closes = [100.0] * 6 + [None] * 20 + [101.0] * 6
         assert marks(bars_of(closes, wicks={5: (1e9, 100.0)}), CUT) == [28]

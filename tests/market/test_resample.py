@@ -17,7 +17,9 @@ RULES = {"open": "first", "high": "max", "low": "min", "close": "last"}
 def test_equals_pandas_where_everything_is_known(name, pandas_name):
     frame = market(bars=4_800, gaps=False)
     table = frame.to_pandas().drop(columns="state")
-    expected = table.resample(pandas_name).agg({c: RULES.get(c, "sum") for c in table.columns})
+    expected = table.resample(pandas_name, closed="right", label="right").agg(
+        {c: RULES.get(c, "sum") for c in table.columns}
+    )
     folded = frame.bars(Timeframe(name))
     assert len(folded) == len(expected)
     for column in table.columns:

@@ -127,14 +127,14 @@ class TestWhatItSays:
 
     def test_the_last_trades_are_listed_newest_first(self, result, tree):
         text = " ".join(" ".join(tree.text).split())
-        last = iso(int(result.trades["entry_number"][-1]) * 60_000)
-        first = iso(int(result.trades["entry_number"][-12]) * 60_000)
+        last = iso(int(result.trade_records["entry_number"][-1]) * 60_000)
+        first = iso(int(result.trade_records["entry_number"][-12]) * 60_000)
         assert 0 < text.index(last) < text.index(first)
 
     def test_scores_of_the_last_signal_are_those_that_were_scored(self, result, tree):
         text = " ".join(" ".join(tree.text).split())
         scores = result.scores[0]
-        at = int(result.trades["number"][-1]) - scores.start
+        at = int(result.trade_records["number"][-1]) - scores.start
         assert f"FINAL SCORE {scores.confluence[at]:.1f}" in text
         assert f"{100.0 * np.isfinite(scores.confluence).mean():.2f} % scored" in text
 
@@ -185,9 +185,12 @@ class TestTheCandles:
         scores = unscored(frame)
         slower = replace(scores, prism=replace(PRISM, timeframes={"1m": 0.6, "30m": 0.4}))
         result = run(slower, intents(frame, (1_000, 1, 1.0, 1e6), (3_000, 0)))
-        shown = chart_bars(slower, result.trades)
+        shown = chart_bars(slower, result.trade_records)
         assert shown.bars.timeframe == Timeframe("30m")
-        first, last = shown.place(result.trades["entry_number"])[0], shown.place(result.trades["exit_number"])[0]
+        first, last = (
+            shown.place(result.trade_records["entry_number"])[0],
+            shown.place(result.trade_records["exit_number"])[0],
+        )
         assert 0.0 <= first < last <= len(shown.bars)
 
     def test_a_base_bar_lies_where_its_slow_bar_is_drawn(self):

@@ -110,6 +110,7 @@ class TestFunding:
         assert kinds(held) == ["entry", "funding", "break"]
         late = traded(frame, (15, 1, 1.0), funding=self.events(frame, 5, 12))
         assert kinds(late) == ["entry"]
+        assert late.panel.bars[14, 0, s.FUNDING_OPEN] == 0.0  # who enters by lot at that bar owes nothing either
 
     def test_at_the_open_of_the_new_one_is_not_paid_by_the_old_one(self):
         frame = launched()
@@ -127,6 +128,7 @@ class TestBenchmarks:
     def test_holding_ends_with_the_instrument(self, old, new):
         frame = launched(old=old, new=new, venue="binance-spot")
         panel = SimulationPanel.of([frame], slippage=0.0)
+        assert "BTCUSDT is another instrument from" in panel.assumptions[0]
         equity = benchmarks.buy_and_hold(panel, ACCOUNT, 0.0)
         assert equity[-1] == equity[10 + GAP]
         assert equity[-1] == pytest.approx(10_000.0 * (1.0 - 2.0 * ACCOUNT.taker), rel=1e-6)
@@ -151,6 +153,15 @@ class TestBenchmarks:
         made = {frame.instrument: intents(frame, (5, 1, 50.0), (12, -1, 150.0), (600, 1, 5.0))}
         for found in examine(panel, made, ACCOUNT):
             assert found.holds, str(found)
+
+
+def test_a_misprint_and_the_bar_that_shows_it_are_not_to_be_relied_on():
+    table = [(100.0, 100.0, 100.0, 100.0)] * 12
+    table[5] = (100.0, 1e6, 100.0, 100.0)
+    frame = bars(*table)
+    panel = SimulationPanel.of([MarketFrame(frame.instrument, marked(frame.base))], terms=FREE)
+    assert np.flatnonzero(panel.repaired[:, 0]).tolist() == [5, 6, 8, 9]
+    assert panel.bars[5, 0, s.HIGH] == 1e6  # whoever was there saw it
 
 
 class TestStatistics:

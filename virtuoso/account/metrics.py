@@ -293,6 +293,37 @@ def judged(metrics: dict[str, float]) -> dict[str, float]:
     return metrics | dict.fromkeys(("cagr", "volatility", "sharpe", "sortino", "calmar"), float("nan"))
 
 
+def drawdown_periods(close_times: Times, equity: Array, cash: float, start_ms: int) -> dict[str, list[float]]:
+    """Return each stretch under the peak so far: when it began, was deepest and ended, how deep and how long it was.
+
+    Parameters
+    ----------
+    close_times : array of int64, ms, shape (n_bars,)
+    equity : Array, quote currency, shape (n_bars,)
+        At the closes.
+    cash : float
+        Before the first bar, at `start_ms`.
+
+    Returns
+    -------
+    dict of str to list
+        start, trough, recovery (ms; -1 where it has not recovered), depth (negative share), length (ms, to the
+        recovery or the last bar).
+    """
+    times = np.concatenate(([start_ms], close_times))
+    fall = np.concatenate(([0.0], drawdown(equity, cash)))
+    under = np.diff(np.concatenate(([0], (fall < 0.0).astype(np.int8), [0])))
+    found: dict[str, list[float]] = {name: [] for name in ("start", "trough", "recovery", "depth", "length")}
+    for first, after in zip(np.flatnonzero(under == 1), np.flatnonzero(under == -1), strict=True):
+        deepest = int(first + np.argmin(fall[first:after]))
+        recovered = after < len(times)
+        end = int(times[after] if recovered else times[-1])
+        row = (times[first - 1], times[deepest], end if recovered else -1, fall[deepest], end - times[first - 1])
+        for name, value in zip(found, row, strict=True):
+            found[name].append(value)
+    return found
+
+
 def monthly_returns(close_times: Times, equity: Array, cash: float) -> dict[str, float]:
     """Return of each calendar month (UTC) in which equity was marked, as `{'2019-01': 0.03}`.
 

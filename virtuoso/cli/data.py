@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb
+from virtuoso.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
+    from virtuoso.lake.writing.trash import Removal
 
-app = typer.Typer(help="The lake: import, list, check, break, verify, sql.")
+app = typer.Typer(help="The lake: import, list, check, break, remove, verify, sql.")
 
 SHOWN_ROWS = 40
 SHOWN_GAPS = 10
@@ -32,6 +35,7 @@ COUNTS = {
     "FLAT": "flat",
     "SAME": "duplicates",
     "REVISED": "revisions",
+    "CONFLICT": "conflicts",
     "REFUSED": "quarantined",
     "FORMING": "forming",
     "LATE": "late",
@@ -58,6 +62,7 @@ def import_(
     no_volume: options.NoVolume = False,
     max_bad_share: options.MaxBadShare = None,
     max_revised_share: options.MaxRevisedShare = None,
+    prefer: options.Prefer = False,
 ) -> Answer:
     """Import bars and events from archives, tables and recordings."""
     from virtuoso.workflows import import_files
@@ -78,6 +83,7 @@ def import_(
             time_format=time_format,
             columns=_columns(columns or ()),
             no_volume=no_volume,
+            prefer=prefer,
             progress=lambda done, total, name: tick(name, done, total),
             **said,
         )
@@ -155,6 +161,7 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
 def list_(call: Call) -> Answer:
     """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
     stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
+    trash = call.lake.trash()
     first = stored[0] if stored else None
     following = (
         call.next("score", first.symbol, timeframe=first.timeframe, venue=first.venue)
@@ -165,21 +172,28 @@ def list_(call: Call) -> Answer:
         "series": [series.to_dict() for series in stored],
         "events": [series.to_dict() for series in events],
     }
+    if trash:
+        told["trash"] = [removal.to_dict() for removal in trash]
     if breaks:
         told["breaks"] = [{"instrument": str(instrument), "at": at} for instrument, at in breaks]
-    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks), following)
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks, trash), following)
 
 
 def _listed(
-    stored: list[Coverage], events: list[EventCoverage], breaks: list[tuple[Instrument, int]]
+    stored: list[Coverage],
+    events: list[EventCoverage],
+    breaks: list[tuple[Instrument, int]],
+    trash: list[Removal],
 ) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import moment
     from virtuoso.cli.terminal.event_tables import events_table
     from virtuoso.reports.format import whole
 
+    yield from (f"in the trash: {removal.id}, {_removed(removal)}" for removal in trash)
     if not stored and not events:
         yield EMPTY
         return
+    yield from ("",) if trash else ()
     if stored:
         yield _bars_table(stored)
     if events:
@@ -222,7 +236,7 @@ def check(
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="This one, with all its gaps.")] = None,
     venue: options.Venue = None,
 ) -> Answer:
-    """Show gaps, defects, quarantine and revisions."""
+    """Show gaps, defects, quarantine, revisions and files that disagree."""
     from virtuoso.workflows import checks, event_checks
 
     found = checks(symbol, venue=venue, settings=call.settings)
@@ -268,6 +282,7 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
 
 def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
     """The gaps of a series, the longest first, and what was refused."""
+    from virtuoso.cli.terminal.conflicts import disagreeing
     from virtuoso.cli.terminal.console import heading, moment, table
     from virtuoso.reports.format import plural, whole
 
@@ -290,6 +305,57 @@ def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
         yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
         yield listed
+    yield from disagreeing(f"{c.symbol} {c.venue} {c.timeframe}", c.venue, series.conflicts, shown)
+
+
+@verb(app, "remove")
+def remove(
+    call: Call,
+    symbol: Annotated[
+        str | None, typer.Argument(metavar="[SYMBOL]", help="What to remove; with --undo, the name of a removal.")
+    ] = None,
+    venue: options.Venue = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="bars, trades, depth ...; all if absent.")] = None,
+    timeframe: Annotated[
+        str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Of bars; all of them if absent.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From then on, UTC.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before then, UTC.")] = None,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Recordings too, which nobody can fetch again.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Bring the newest removal back, or the one that is named.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> Answer:
+    """Move stored rows to the trash of the lake, or bring them back."""
+    if undo:
+        back = call.lake.undo_remove(symbol)
+        return Answer({"restored": back.to_dict()}, lambda: [f"brought back {_removed(back)}"], call.next("data list"))
+    if symbol is None or venue is None:
+        raise ConfigError("Say what to remove: virtuoso data remove SYMBOL --venue VENUE. `data list` shows both.")
+    if not yes:
+        _ask(f"Move {kind or 'everything'} of {symbol} {venue} to the trash of {call.lake.path}?")
+    gone = call.lake.remove(
+        symbol, venue=venue, kind=kind, timeframe=timeframe, since=since, until=until, recorded=recorded
+    )
+    told = f"moved {_removed(gone)} to the trash as {gone.id}"
+    return Answer({"removed": gone.to_dict()}, lambda: [told], call.next("data remove --undo", gone.id))
+
+
+def _ask(question: str) -> None:
+    """Ask at a terminal; without one, nobody can answer."""
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody can be asked without a terminal. Pass --yes to remove it.")
+    if not typer.confirm(question, err=True):
+        raise typer.Abort
+
+
+def _removed(removal: Removal) -> str:
+    from virtuoso.cli.terminal.console import size
+    from virtuoso.reports.format import plural
+
+    what = ", ".join(removal.kinds)
+    return f"{plural(removal.rows, 'row')} of {removal.symbol} {removal.venue} ({what}; {size(removal.bytes)})"
 
 
 def _breaks(series: SeriesCheck) -> list[str]:
@@ -384,8 +450,6 @@ def sql(
 
 
 def _write(found: pd.DataFrame, out: Path, lake: Path) -> None:
-    from virtuoso.errors import ConfigError
-
     if out.resolve().is_relative_to(lake.resolve()):
         raise ConfigError(f"--out {out} lies in the lake, which only imports write. Name another folder.")
 

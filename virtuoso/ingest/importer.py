@@ -29,6 +29,7 @@ from virtuoso.ingest import validate_bars
 from virtuoso.ingest.detect import identify_bars, identify_events, symbols_of, timeframe_of, wanted_symbol
 from virtuoso.ingest.remembered import Remembered
 from virtuoso.ingest.report import FileReport, ImportReport, Status
+from virtuoso.ingest.source_rank import rank_of
 from virtuoso.ingest.validate_events import validate_events
 from virtuoso.ingest.validated import Validated
 from virtuoso.ingest.venue import venue_of
@@ -36,9 +37,9 @@ from virtuoso.ingest.verdict import Verdict
 from virtuoso.ingest.walk import files_of
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.writing.event_merge import MergedCounts
 from virtuoso.lake.writing.files import RejectedRows
 from virtuoso.lake.writing.transaction import Batch, Writer
+from virtuoso.lake.writing.versions import MergedCounts
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.market.schema.kinds import KINDS
@@ -52,6 +53,8 @@ from virtuoso.venues.registry import decode
 
 COMMIT_ROWS = 500_000  # what a killed import may have to read again
 INTERNAL_ERRORS_RAISE = False  # tests set it, so that an error of ours does not pass for one of a file
+NAMED = 3
+"""Files that a note names."""
 log = logging.getLogger(__name__)
 
 DISORDERED = "rows were out of order and have been sorted"
@@ -73,6 +76,7 @@ def import_paths(
     kind: str = AUTO,
     max_bad_share: float = MAX_BAD_SHARE,
     max_revised_share: float = MAX_REVISED_SHARE,
+    prefer: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
     env: Env | None = None,
 ) -> ImportReport:
@@ -103,7 +107,9 @@ def import_paths(
     kind : str
         'auto' finds out what a file holds; 'bars' or a name of market/schema/kinds.py takes that alone.
     max_bad_share, max_revised_share : float
-        Largest share of rows that may be rejected, and of stored rows that may be changed.
+        Largest share of rows that may be rejected, and of stored rows that may be contradicted.
+    prefer : bool
+        Take the files to be right where they contradict others, whatever is imported later.
     progress : callable, optional
         `callback(files_done, files, name_of_the_next)`.
     env : Env, optional
@@ -130,6 +136,7 @@ def import_paths(
             no_volume=no_volume,
             max_bad_share=max_bad_share,
             max_revised_share=max_revised_share,
+            prefer=prefer,
         ),
         symbol,
         timeframe,
@@ -201,18 +208,20 @@ def _import_parts(writer: Writer, path: Path, options: ImportOptions, now_ms: in
     """Import a file part by part; what it shows as a whole is judged at its end."""
     verdict = Verdict(path, options)
     others: set[str] = set()
+    counted = MergedCounts()
     for raw in decode(path, options, now_ms, verdict.count):
         others |= _others(raw, options)
         parts = _parts(raw, options, now_ms)
         for part in parts:
             verdict.see(part.kind, part.found)
         _describe(raw, parts, report)
-        _count(writer.add(*(part.batch() for part in parts), check=verdict.take), report)
+        counted = sum(writer.add(*(part.batch() for part in parts), check=verdict.take), counted)
         if parts and parts[0].timeframe is not None:  # a later part may be too short to tell
             options = replace(options, timeframe=parts[0].timeframe)
+    _count(counted, report)
     verdict.conclude()
     verdict.account(report)
-    report.notes = added_up(report.notes)
+    report.notes = [*added_up(report.notes), *_told_conflicts(counted)]
     if others:
         report.notes.append(f"left out {len(others)} other symbols")
 
@@ -230,6 +239,8 @@ class _Part:
         Name and sha256 of the file, and how many rows the part held.
     timeframe : Timeframe or None
         Of bars.
+    rank : int
+        How far the file is believed where others contradict it.
     """
 
     kind: str
@@ -237,6 +248,7 @@ class _Part:
     found: Validated[Rows] | Validated[Events]
     source: tuple[str, str, int]
     timeframe: Timeframe | None = None
+    rank: int = 0
 
     def batch(self) -> Batch:
         """Return what the lake is given of it."""
@@ -247,7 +259,7 @@ class _Part:
             open_times=[row.time for row in found.rejected],
             raw=[row.text for row in found.rejected],
         )
-        return Batch(self.instrument, found.accepted, self.timeframe, found.superseded, refused, self.source)
+        return Batch(self.instrument, found.accepted, self.timeframe, found.superseded, refused, self.source, self.rank)
 
 
 def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int) -> list[_Part]:
@@ -263,13 +275,16 @@ def _parts(raw: RawBars | RawEvents, options: ImportOptions, now_ms: int) -> lis
                 validate_bars.validate_bars(raw, group.rows, group.timeframe, now_ms, first=number == 0),
                 source,
                 group.timeframe,
+                rank_of(raw.path, prefer=options.prefer),
             )
             for number, group in enumerate(groups)
         ]
     if _others(raw, options):
         return []
     instrument, n_rows = identify_events(raw, options), len(raw) + len(raw.rejected)
-    return [_Part(raw.kind, instrument, validate_events(raw, now_ms), (raw.path.name, raw.sha256, n_rows))]
+    rank = rank_of(raw.path, received=raw.received_at is not None, prefer=options.prefer)
+    source = (raw.path.name, raw.sha256, n_rows)
+    return [_Part(raw.kind, instrument, validate_events(raw, now_ms), source, rank=rank)]
 
 
 def _others(raw: RawBars | RawEvents, options: ImportOptions) -> set[str]:
@@ -310,13 +325,26 @@ def _describe(raw: RawBars | RawEvents, parts: Sequence[_Part], report: FileRepo
     report.quarantined = sum(report.refused.values())
 
 
-def _count(counts: Sequence[MergedCounts], report: FileReport) -> None:
-    """Count what became of rows that were taken."""
-    for merged in counts:
-        report.stored += merged.stored
-        report.duplicates += merged.duplicates
-        report.revisions += merged.revised
-        report.late += merged.late
-        report.flat += merged.flat
-        if merged.changed:
-            report.status = "imported"
+def _count(counted: MergedCounts, report: FileReport) -> None:
+    """Count what became of the rows of a file in the lake."""
+    report.stored += counted.stored
+    report.duplicates += counted.duplicates
+    report.revisions += counted.revised
+    report.conflicts += counted.conflicts
+    report.late += counted.late
+    report.flat += counted.flat
+    if counted.changed:
+        report.status = "imported"
+
+
+def _told_conflicts(counts: MergedCounts) -> list[str]:
+    """What a file contradicts, and how it is settled for good."""
+    contradicted = counts.revised + counts.conflicts
+    if not contradicted:
+        return []
+    several = f" and {len(counts.against) - NAMED} more" if len(counts.against) > NAMED else ""
+    others = ", ".join(counts.against[:NAMED]) + several if counts.against else "what is stored"
+    return [
+        f"contradicts {others} in {contradicted:,} of its rows: it holds in {counts.revised:,}, the other version in "
+        f"{counts.conflicts:,}. To make a file right for good, import it with --prefer."
+    ]

@@ -6,7 +6,8 @@
    generation of its kinds that this import did not write itself. Whatever takes rows out of the lake (`data remove`,
    a rebuild, a quarantine) publishes such a generation.
 3. What may come out otherwise tomorrow is never remembered: bars that were still forming, rows of the future, and
-   snapshots, which other files date.
+   snapshots, which other files date. Nor is a file that contradicts others, and from then on none of its kinds that was
+   read before: what became of them may have changed with it.
 
 The file below `derived/` is disposable: without it everything is read once more.
 """
@@ -74,6 +75,10 @@ class Remembered:
         passing = report.forming or "time_out_of_range" in report.refused or "snapshot" in path.name.lower()
         identity = self._identity(path)
         if report.status not in ("imported", "unchanged") or passing or identity is None:
+            return
+        if report.revisions or report.conflicts:
+            kept = {name: one for name, one in self._files.items() if not {*one["report"]["kinds"]} & {*report.kinds}}
+            self._files = kept
             return
         if identity["changed_ns"] // 1_000_000 + DOUBT_MS > now_ms:
             return

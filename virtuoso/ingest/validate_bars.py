@@ -2,8 +2,8 @@
 
 1. A row that breaks a rule is rejected, with the first rule it breaks as the reason; it goes to quarantine as it came.
 2. A bar that has not closed yet is left out. It is nobody's fault, so it is not quarantined.
-3. The same bar twice with the same values is stored once. With different values the last one in the file is kept and
-   the earlier ones become revisions.
+3. The same bar twice with the same values is stored once. With different values each is a version of the bar, and the
+   lake decides which of them holds, whatever their order (lake/writing/versions.py).
 4. If too many rows are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
 Rules read one row at a time, and a row breaks one only if it is impossible by itself. A price far off its neighbours

@@ -5,8 +5,8 @@
 2. A ratio of zero or a NULL says nothing and is NaN. An event in which nothing is known is left out: nobody's fault.
 3. Settlements of funding are stamped some milliseconds after their minute, differently at every source; they are put
    on it, so that two sources of one settlement hold one event.
-4. The same event twice is stored once. What only one of the two knows is kept; where they contradict each other, the
-   later one in the source is kept and the earlier one is superseded.
+4. The same event twice is stored once. Whatever a further row tells besides goes to the lake as another version of
+   the event, where what only one of them knows is joined, and one of those that contradict each other holds.
 5. If too many events are rejected, the file is not what it claims to be, and nothing of it is stored (validated.py).
 
 Rules read one event at a time, and an event breaks one only if it is impossible by itself. A price or an open interest
@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from virtuoso.clock import UNIT_MS
 from virtuoso.ingest.event_rules import CLEANED, RULES, broken_rules
 from virtuoso.ingest.validated import EARLIEST_MS, RejectedRow, Validated
+from virtuoso.lake.event_rows import known
 from virtuoso.market.events import Events, events_of
-from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
+from virtuoso.market.schema.kinds import Kind, kind_of
 from virtuoso.types import Mask, Times
 from virtuoso.venues.files.timestamps import NO_TIME
 from virtuoso.venues.raw_events import RawEvents
 
-Index = NDArray[np.int64]
 Codes = NDArray[np.int8]
 
 FUTURE_MS = UNIT_MS["m"]  # clocks of venues run ahead of ours by less
@@ -111,7 +111,7 @@ def _knows_nothing(kind: Kind, columns: Mapping[str, NDArray[Any]]) -> Mask:
 
 
 def _once(events: Events) -> tuple[Events, Events, int]:
-    """Each event once; the superseded ones; the number of repetitions."""
+    """Each event once; further rows that tell something else of one; the number of repetitions."""
     keys = [events.event_time, *(events.columns[name] for name in events.kind.key)]
     order = np.lexsort(keys[::-1])  # stable: the same event in order of arrival
     again = np.ones(max(len(order) - 1, 0), dtype=bool)
@@ -119,40 +119,18 @@ def _once(events: Events) -> tuple[Events, Events, int]:
         again &= _same(values[order[1:]], values[order[:-1]])
     if not again.any():
         return events, events.take(slice(0)), 0
-    starts = np.flatnonzero(np.append(True, ~again))
-    ends = np.append(starts[1:], len(order))
-    repeated = np.flatnonzero(ends - starts > 1)
-    return _one_of_each(events, [order[starts[g] : ends[g]] for g in repeated])
-
-
-def _one_of_each(events: Events, groups: list[Index]) -> tuple[Events, Events, int]:
-    """Return one row of each group of rows about the same event; groups are in order of arrival."""
-    names = [name for name in events.kind.columns if name not in events.kind.key]
-    values = {name: events.columns[name].copy() for name in names}
-    dropped, superseded, duplicates = [], [], 0
-    for group in groups:
-        current = group[0]
-        for row in group[1:]:
-            known = [(name, _known(values[name][current]), _known(values[name][row])) for name in names]
-            if any(a and b and values[name][current] != values[name][row] for name, a, b in known):
-                superseded.append(current)
-                current = row
-            elif any(b and not a for _, a, b in known):
-                for name in (name for name, a, b in known if a and not b):
-                    values[name][row] = values[name][current]
-                dropped.append(current)
-                current = row
-            else:
-                duplicates += 1
-                dropped.append(row)
-    keep = np.ones(len(events), dtype=bool)
-    keep[[*dropped, *superseded]] = False
-    filled = Events(events.kind, events.event_time, events.available_at, {**events.columns, **values})
-    return filled.take(keep), filled.take(np.array(sorted(superseded), dtype=np.int64)), duplicates
-
-
-def _known(value: Any) -> bool:
-    return bool(value == value and (isinstance(value, np.floating) or value != NO_ID))
+    group = np.cumsum(np.append(True, ~again))
+    repeats = np.zeros(len(order), dtype=bool)
+    for lag in range(1, int(np.bincount(group).max())):
+        earlier, later = order[:-lag], order[lag:]
+        tells = np.zeros(len(later), dtype=bool)
+        for name in events.kind.columns:
+            values = events.columns[name]
+            tells |= known(values[later]) & (values[later] != values[earlier])
+        repeats[lag:] |= (group[lag:] == group[:-lag]) & ~tells
+    first = np.append(True, ~again)
+    further = np.sort(order[~first & ~repeats])
+    return events.take(np.sort(order[first])), events.take(further), int(repeats.sum())
 
 
 def _same(a: NDArray[Any], b: NDArray[Any]) -> Mask:

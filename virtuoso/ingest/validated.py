@@ -58,7 +58,7 @@ class Validated(Generic[R]):
     accepted : Rows or Events
         In order, each bar or event once.
     superseded : Rows or Events
-        Earlier versions of accepted rows in the same source.
+        What else the source tells of accepted rows; the lake decides which version holds.
     duplicates, left_out : int
         Repeated rows with equal values; bars that had not closed, or events in which nothing is known.
     rejected : tuple of RejectedRow

@@ -27,8 +27,9 @@ from virtuoso.ingest.units import Units
 from virtuoso.ingest.validated import BadRows, Validated
 from virtuoso.lake.event_rows import by_partition, rows_of_events
 from virtuoso.lake.manifest import BARS
-from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, aggregated_twice
+from virtuoso.lake.writing.event_merge import MergedEvents, aggregated_twice
 from virtuoso.lake.writing.transaction import Batch
+from virtuoso.lake.writing.versions import MergedCounts
 from virtuoso.market.events import Events
 from virtuoso.market.rows import Rows
 from virtuoso.types import Times
@@ -68,7 +69,7 @@ class Verdict:
         self._with_rows = 0
         self._rows: list[Times] = []
         self._shared: Counter[tuple[str, Instrument]] = Counter()
-        self._conflicts: Counter[tuple[str, Instrument]] = Counter()
+        self._contradicted: Counter[tuple[str, Instrument]] = Counter()
 
     def count(self, raw: RawBars | RawEvents) -> None:
         """Take what a decoder has read, of the next part of the file or more of the same."""
@@ -131,8 +132,8 @@ class Verdict:
         if isinstance(batch.rows, Events) and batch.rows.kind.name == "funding":
             self._settlements.see(batch.instrument, batch.rows.event_time)
         key = (batch.series.kind, batch.instrument)
-        self._shared[key] += counts.duplicates + counts.revised
-        self._conflicts[key] += counts.conflicts
+        self._shared[key] += counts.shared
+        self._contradicted[key] += counts.contradicted
         if isinstance(batch.rows, Events) and batch.rows.kind.name == "trades":
             _reject_aggregated_twice(self._path, batch.instrument, batch.rows, partitions)
 
@@ -156,12 +157,13 @@ class Verdict:
                 f"{self._path.name} holds {self._superseded_bars:,} bars twice with different values; does it mix "
                 "markets? Nothing was stored. Write one file a market, or raise --max-revised-share."
             )
-        for (kind, instrument), conflicts in self._conflicts.items():
+        for (kind, instrument), contradicted in self._contradicted.items():
             shared = self._shared[kind, instrument]
-            if conflicts > FEW_REVISED and conflicts > most * shared:
+            if not self._options.prefer and contradicted > FEW_REVISED and contradicted > most * shared:
                 raise AmbiguousError(
-                    f"{conflicts:,} of {shared:,} {kind} differ from those stored of {instrument}. Are they of another "
-                    "market or in another time zone? Nothing was stored. If they are right, raise --max-revised-share."
+                    f"{contradicted:,} of {shared:,} {kind} differ from those stored of {instrument}. Are they of "
+                    "another market or in another time zone? Nothing was stored. If this file is right, import it with "
+                    f"--prefer; to keep both, raise --max-revised-share above {contradicted / shared:.3g}."
                 )
 
 

@@ -34,7 +34,8 @@ class Catalog:
     Parameters
     ----------
     path : str or Path
-        The lake's folder, such as `data/lake`. Reading creates nothing but what `derived/` keeps.
+        The lake's folder, such as `data/lake`, or the data root that holds it. Reading creates nothing but what
+        `derived/` keeps.
     env : Env, optional
         Where the present comes from.
     disk : Disk, optional
@@ -42,7 +43,9 @@ class Catalog:
     """
 
     def __init__(self, path: str | Path, *, env: Env | None = None, disk: Disk | None = None) -> None:
-        self.path = Path(path)
+        inside = Path(path) / "lake"
+        is_root = (inside / "manifests").is_dir() and not (Path(path) / "manifests").is_dir()
+        self.path = inside if is_root else Path(path)
         self.env = env or Env()
         self.disk = disk or Disk()
         self._generations: dict[str, Generations] = {}
@@ -162,9 +165,10 @@ class Catalog:
             if (start is None or file.max_open_time >= start) and (end is None or file.min_open_time < end)
         ]
         parts = [self.rows_of(file, series.clock) for file in sorted(files, key=lambda f: f.min_open_time)]
+        rows = concat_rows(parts)
         if as_of is not None:
-            parts = _as_known(parts, self.revisions(series), as_of)
-        rows = concat_rows(parts).sorted()
+            rows = _as_known(rows, self.revisions(series), as_of, concat_rows)
+        rows = rows.sorted()
         inside = np.ones(len(rows), dtype=bool)
         if start is not None:
             inside &= rows.open_time >= start
@@ -183,15 +187,33 @@ class Catalog:
         kind = kind_of(series.kind)
         low, high = _FIRST if after is None else after, _LAST if until is None else until
         parts = [self.event_rows_of(file, kind) for file in files_within(series, low, high)]
-        if as_of is not None:
-            parts = _as_known(parts, self.event_revisions(series), as_of)
-        return concat_event_rows([_within(part, low, high) for part in parts], kind).sorted()
+        if as_of is None:
+            return concat_event_rows([_within(part, low, high) for part in parts], kind).sorted()
+
+        def joined(parts: Sequence[EventRows]) -> EventRows:
+            return concat_event_rows(parts, kind)
+
+        return _within(_as_known(joined(parts), self.event_revisions(series), as_of, joined), low, high).sorted()
 
 
-def _as_known(parts: Iterable[R], revisions: Iterable[tuple[R, Times]], moment: int) -> list[R]:
-    """Return the rows as they were known at a moment: newest and superseded ones that were valid then."""
-    newest = [rows.take(rows.known_by(moment)) for rows in parts]
-    return newest + [rows.take(rows.known_by(moment) & (until > moment)) for rows, until in revisions]
+def _as_known(newest: R, revisions: Iterable[tuple[R, Times]], moment: int, joined: Callable[[Sequence[R]], R]) -> R:
+    """Return the rows as they were known at a moment.
+
+    Of each row the version counts that was superseded first after the moment, the newest one where none was. Versions
+    that were superseded before they could be known were never read by anyone.
+    """
+    parts, ends = [newest], [np.full(len(newest), _LAST)]
+    for rows, until in revisions:
+        later = (until > moment) & (until > rows.read_from)
+        parts.append(rows.take(later))
+        ends.append(until[later])
+    rows, until = joined(parts), np.concatenate(ends)
+    if len(rows) > len(newest):
+        numbers = rows.numbers()
+        first = np.lexsort((until, numbers))
+        first = first[np.diff(numbers[first], prepend=-1) != 0]
+        rows = rows.take(np.sort(first))
+    return rows.take(rows.known_by(moment))
 
 
 def files_within(series: Series, after: int, until: int) -> list[FileEntry]:

@@ -13,7 +13,7 @@ The ledger informs people. Nothing is decided by it: feature builders find gaps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from virtuoso.clock import UNIT_MS, iso
-from virtuoso.lake.event_rows import EventRows, partition_of
-from virtuoso.lake.manifest import FileEntry, Gap, Series
+from virtuoso.lake.event_rows import EventRows, concat_event_rows, no_rows, partition_of
+from virtuoso.lake.manifest import Conflict, FileEntry, Gap, Series
 from virtuoso.market.schema.kinds import NO_ID, Kind, kind_of
 from virtuoso.types import Times
 
@@ -46,8 +46,9 @@ class Coverage:
         Open time of the first bar, close time of the last.
     bars, no_trade, missing : int
         Bars stored; flat ones among them; bars that are not there.
-    gaps, revisions, quarantined, late : int
-        Stretches of missing bars; superseded versions kept; rows rejected; bars known only after their close.
+    gaps, revisions, conflicts, quarantined, late : int
+        Stretches of missing bars; versions that others have replaced; bars of which versions disagree, while no source
+        is preferred; rows rejected; bars known only after their close.
     files, bytes : int
     """
 
@@ -61,6 +62,7 @@ class Coverage:
     missing: int
     gaps: int
     revisions: int
+    conflicts: int
     quarantined: int
     late: int
     files: int
@@ -73,8 +75,7 @@ class Coverage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {**values, "share": self.share, "start_utc": iso(self.start), "end_utc": iso(self.end)}
+        return {**_values(self), "share": self.share, "start_utc": iso(self.start), "end_utc": iso(self.end)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class SeriesCheck:
         Moments, ms, from which on the name means another instrument; and whether that was 'said' or 'found'.
     misprints : tuple of (int, int), ms
         Open time of a misprint, which is kept as published; close time of the bar that shows it to be one.
+    conflicts : tuple of Conflict
+        Months in which versions of bars disagree, with the files that tell of them.
     """
 
     coverage: Coverage
@@ -99,6 +102,7 @@ class SeriesCheck:
     refused: dict[str, int]
     breaks: tuple[tuple[int, str], ...] = ()
     misprints: tuple[tuple[int, int], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON; breaks and misprints where there are some."""
@@ -112,7 +116,19 @@ class SeriesCheck:
             for at, known in self.misprints
         ]
         marks = {name: some for name, some in (("breaks", breaks), ("misprints", misprints)) if some}
-        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused, **marks}
+        return {**self.coverage.to_dict(), "gaps": gaps, "refused": self.refused, **marks, **_disagreeing(self)}
+
+
+def _disagreeing(check: SeriesCheck | EventCheck) -> dict[str, Any]:
+    """The conflicts of a series, for JSON; nothing where there are none."""
+    found = [{"partition": one.partition, "rows": one.rows, "sources": list(one.sources)} for one in check.conflicts]
+    return {"disagreeing": found} if found else {}
+
+
+def _values(coverage: Coverage | EventCoverage) -> dict[str, Any]:
+    """What a line of coverage says; of conflicts only where there are some."""
+    values = {name: getattr(coverage, name) for name in coverage.__slots__}
+    return values if coverage.conflicts else {name: value for name, value in values.items() if name != "conflicts"}
 
 
 def coverage_of(series: Series) -> Coverage:
@@ -128,7 +144,8 @@ def coverage_of(series: Series) -> Coverage:
         no_trade=sum(file.no_trade for file in series.files),
         missing=sum((gap.end - gap.start) // step for gap in series.gaps),
         gaps=len(series.gaps),
-        revisions=sum(file.rows for file in series.revisions),
+        revisions=_revised(series),
+        conflicts=sum(conflict.rows for conflict in series.conflicts),
         quarantined=sum(entry.rows for entry in series.quarantine),
         late=sum(file.late for file in series.files),
         files=len(series.files),
@@ -140,7 +157,12 @@ def check_of(series: Series) -> SeriesCheck:
     """Return what is missing or wrong in a series of bars, from the ledger."""
     step = series.clock.ms
     gaps = tuple((gap.start, gap.end, (gap.end - gap.start) // step, gap.status) for gap in series.gaps)
-    return SeriesCheck(coverage_of(series), gaps, _refused(series))
+    return SeriesCheck(coverage_of(series), gaps, _refused(series), conflicts=series.conflicts)
+
+
+def _revised(series: Series) -> int:
+    """Versions that others have replaced which disagree."""
+    return sum(file.rows if file.revised < 0 else file.revised for file in series.revisions)
 
 
 def _refused(series: Series) -> dict[str, int]:
@@ -166,8 +188,9 @@ class EventCoverage:
         Days or months that hold some.
     gaps : dict of str to int
         Gaps by status: silent, sequence, short day, damaged.
-    revisions, quarantined, late : int
-        Superseded versions kept; rows rejected; rows that came into stored history later.
+    revisions, conflicts, quarantined, late : int
+        Versions that others have replaced; events of which versions disagree, while no source is preferred; rows
+        rejected; rows that came into stored history later.
     files, bytes : int
     """
 
@@ -180,6 +203,7 @@ class EventCoverage:
     partitions: int
     gaps: dict[str, int]
     revisions: int
+    conflicts: int
     quarantined: int
     late: int
     files: int
@@ -187,8 +211,7 @@ class EventCoverage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {**values, "start_utc": iso(self.start), "end_utc": iso(self.end)}
+        return {**_values(self), "start_utc": iso(self.start), "end_utc": iso(self.end)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +225,14 @@ class EventCheck:
         Time of the last event before and of the first one after, ms, and the status.
     refused : dict of str to int
         Rows in quarantine, by rule.
+    conflicts : tuple of Conflict
+        Days or months in which versions of events disagree, with the files that tell of them.
     """
 
     coverage: EventCoverage
     gaps: Defects
     refused: dict[str, int]
+    conflicts: tuple[Conflict, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
@@ -214,7 +240,7 @@ class EventCheck:
             {"start": a, "end": b, "status": status, "start_utc": iso(a), "end_utc": iso(b)}
             for a, b, status in self.gaps
         ]
-        return {**self.coverage.to_dict(), "ledger": ledger, "refused": self.refused}
+        return {**self.coverage.to_dict(), "ledger": ledger, "refused": self.refused, **_disagreeing(self)}
 
 
 def event_coverage_of(series: Series) -> EventCoverage:
@@ -231,7 +257,8 @@ def event_coverage_of(series: Series) -> EventCoverage:
         rows=series.rows,
         partitions=len({file.month for file in series.files}),
         gaps=gaps,
-        revisions=sum(file.rows for file in series.revisions),
+        revisions=_revised(series),
+        conflicts=sum(conflict.rows for conflict in series.conflicts),
         quarantined=sum(entry.rows for entry in series.quarantine),
         late=sum(file.late for file in series.files),
         files=len(series.files),
@@ -242,14 +269,14 @@ def event_coverage_of(series: Series) -> EventCoverage:
 def event_check_of(series: Series) -> EventCheck:
     """Return what is missing or wrong in a series of events, from the ledger."""
     gaps = tuple((gap.start, gap.end, gap.status) for gap in series.gaps)
-    return EventCheck(event_coverage_of(series), gaps, _refused(series))
+    return EventCheck(event_coverage_of(series), gaps, _refused(series), conflicts=series.conflicts)
 
 
-def ledger(series: Series, files: Sequence[FileEntry], changed: dict[str, EventRows]) -> tuple[Gap, ...]:
-    """Return gaps of a series whose changed partitions are given: those within them, and between all of them."""
+def ledger(series: Series, files: Sequence[FileEntry], changed: Mapping[str, Iterable[EventRows]]) -> tuple[Gap, ...]:
+    """Return gaps of a series whose changed partitions are given, in pieces: those within, and between all files."""
     kind = kind_of(series.kind)
     kept = [gap for gap in series.gaps if (inside := is_within(gap, kind)) and inside not in changed]
-    within = [gap for rows in changed.values() for gap in gaps_within(rows)]
+    within = [gap for pieces in changed.values() for gap in gaps_within(kind, pieces)]
     return tuple(sorted({*kept, *within, *gaps_between(kind, files)}, key=lambda gap: (gap.start, gap.end, gap.status)))
 
 
@@ -258,11 +285,24 @@ def longest_wait(kind: Kind) -> int:
     return LONGEST_WAIT_MS if kind.name in _STREAMS else kind.hold_ms
 
 
-def gaps_within(rows: EventRows) -> list[Gap]:
-    """Return gaps between the events of one partition."""
-    times = np.sort(rows.event_time)
-    waits = _waits(rows.kind, times)
-    found = [*waits, *_lost_messages(rows), *_short_days(rows.kind, times, waits)]
+def gaps_within(kind: Kind, pieces: Iterable[EventRows]) -> list[Gap]:
+    """Return gaps between the events of one partition, whose pieces follow each other in time; one is held at a time.
+
+    Silences between two pieces are those between two files (`gaps_between`).
+    """
+    found: list[Gap] = []
+    moments: list[Times] = []
+    before = no_rows(kind)
+    for rows in pieces:
+        times = np.sort(rows.event_time)
+        found += _waits(kind, times)
+        moments += [np.unique(times)] if kind.name in _REGULAR else []
+        if kind.name == "depth":
+            changes = rows.take((rows.columns["snapshot"] == 0) & (rows.columns["last_id"] != NO_ID))
+            found += _lost_messages(concat_event_rows([before, changes], kind))
+            before = changes.take(slice(-1, None)) if len(changes) else before
+    if moments:
+        found += _short_days(np.concatenate(moments), [gap for gap in found if gap.status == "silent"])
     return sorted(found, key=lambda gap: gap.start)
 
 
@@ -288,11 +328,8 @@ def _waits(kind: Kind, times: Times) -> list[Gap]:
     return [Gap(int(times[i]), int(times[i + 1]), "silent") for i in holes]
 
 
-def _lost_messages(rows: EventRows) -> list[Gap]:
+def _lost_messages(changes: EventRows) -> list[Gap]:
     """Where changes of the book do not follow each other by their numbers."""
-    if rows.kind.name != "depth":
-        return []
-    changes = rows.take((rows.columns["snapshot"] == 0) & (rows.columns["last_id"] != NO_ID))
     last, first, before = (changes.columns[name] for name in ("last_id", "first_id", "prev_id"))
     message = np.flatnonzero(np.diff(last, prepend=NO_ID) != 0)
     last, first, before, times = last[message], first[message], before[message], changes.event_time[message]
@@ -301,10 +338,9 @@ def _lost_messages(rows: EventRows) -> list[Gap]:
     return [Gap(int(times[i]), max(int(times[i + 1]), int(times[i]) + 1), "sequence") for i in np.flatnonzero(~follows)]
 
 
-def _short_days(kind: Kind, times: Times, waits: Sequence[Gap]) -> list[Gap]:
+def _short_days(moments: Times, waits: Sequence[Gap]) -> list[Gap]:
     """Days with too few rows, by the most common distance of two rows."""
-    moments = np.unique(times)
-    if kind.name not in _REGULAR or len(moments) <= ENOUGH_STEPS:
+    if len(moments) <= ENOUGH_STEPS:
         return []
     steps, counts = np.unique(np.diff(moments), return_counts=True)
     step, day = int(steps[counts.argmax()]), UNIT_MS["d"]

@@ -14,7 +14,7 @@ the rank. That order is the same in whatever order files were imported.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class EventRows:
         Place among the events of the same source and millisecond of arrival.
     stored_at : array of int64, ms, shape (n_events,)
         When a row came into stored history; 0 where it was the first to tell of its time.
+    source_rank : array of int16, shape (n_events,)
+        How far their source is believed where sources disagree.
     """
 
     kind: Kind
@@ -50,6 +52,7 @@ class EventRows:
     columns: Mapping[str, NDArray[Any]]
     rank: Times
     stored_at: Times
+    source_rank: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.event_time)
@@ -58,7 +61,8 @@ class EventRows:
         """Return some of the rows, by position, mask or slice."""
         columns = {name: values[index] for name, values in self.columns.items()}
         times = self.event_time[index], self.available_at[index]
-        return EventRows(self.kind, *times, columns, self.rank[index], self.stored_at[index])
+        stored = self.rank[index], self.stored_at[index]
+        return EventRows(self.kind, *times, columns, *stored, self.source_rank[index])
 
     def sorted(self) -> EventRows:
         """The rows in order of arrival; equal ones in the order of their columns, so that there is one order only."""
@@ -69,16 +73,28 @@ class EventRows:
         further = [self.columns[name] for name in reversed(self.kind.key)]
         return self.take(np.lexsort((*further, self.event_time, *keys)))
 
+    def numbers(self) -> NDArray[np.intp]:
+        """Return a number for each row, the same for versions of the same event."""
+        order, same = same_event(self)
+        numbers = np.zeros(len(self), dtype=np.intp)
+        numbers[order[1:]] = np.cumsum(~same)
+        return numbers
+
+    @property
+    def read_from(self) -> Times:
+        """Return since when a reader could see each row, ms: it had arrived and was stored."""
+        return np.maximum(self.available_at, self.stored_at)
+
     def known_by(self, moment: int) -> Mask:
-        """Return which rows a reader could have seen at a moment, ms: those that had arrived and were stored."""
-        return np.asarray((self.available_at <= moment) & (self.stored_at <= moment))
+        """Return which rows a reader could have seen at a moment, ms."""
+        return self.read_from <= moment
 
     def events(self) -> Events:
         """Return the events without rank and moment of storage; the rows must be in order."""
         return Events(self.kind, self.event_time, self.available_at, self.columns)
 
 
-def _ascending(keys: Sequence[Times]) -> bool:
+def _ascending(keys: Sequence[NDArray[Any]]) -> bool:
     """Whether rows ascend strictly by several keys, the last one first."""
     ascends = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
     for key in keys:
@@ -93,14 +109,15 @@ def rows_of_events(events: Events) -> EventRows:
     position = np.arange(len(events), dtype=np.int64)
     rank = position - np.maximum.accumulate(np.where(starts, position, 0))
     nothing = np.zeros(len(events), dtype=np.int64)
-    return EventRows(events.kind, events.event_time, events.available_at, events.columns, rank, nothing)
+    unranked = np.zeros(len(events), dtype=np.int16)
+    return EventRows(events.kind, events.event_time, events.available_at, events.columns, rank, nothing, unranked)
 
 
 def no_rows(kind: Kind) -> EventRows:
     """Return no rows."""
     nothing = np.empty(0, dtype=np.int64)
     columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in kind.columns.items()}
-    return EventRows(kind, nothing, nothing, columns, nothing, nothing)
+    return EventRows(kind, nothing, nothing, columns, nothing, nothing, np.empty(0, dtype=np.int16))
 
 
 def concat_event_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
@@ -113,7 +130,8 @@ def concat_event_rows(parts: Sequence[EventRows], kind: Kind) -> EventRows:
         return np.concatenate([getattr(part, name) for part in parts])
 
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in kind.columns}
-    return EventRows(kind, whole("event_time"), whole("available_at"), columns, whole("rank"), whole("stored_at"))
+    told = whole("rank"), whole("stored_at"), whole("source_rank")
+    return EventRows(kind, whole("event_time"), whole("available_at"), columns, *told)
 
 
 def same_event(rows: EventRows) -> tuple[Times, Mask]:
@@ -126,6 +144,8 @@ def same_event(rows: EventRows) -> tuple[Times, Mask]:
         event as the one that follows.
     """
     keys = [rows.event_time, *(rows.columns[name] for name in rows.kind.key)]
+    if _ascending(keys[::-1]):  # so are the chunks of an archive, and sorting them costs more than all else
+        return np.arange(len(rows)), np.zeros(max(len(rows) - 1, 0), dtype=bool)
     order = np.lexsort(keys[::-1])
     same = np.ones(max(len(rows) - 1, 0), dtype=bool)
     for key in keys:
@@ -157,9 +177,3 @@ def by_partition(rows: EventRows) -> Iterator[tuple[str, EventRows]]:
     for number in np.unique(numbers):
         part = rows if (inside := numbers == number).all() else rows.take(inside)
         yield str(partition_of(rows.kind, part.event_time[:1])[0]), part
-
-
-def filled(new: EventRows, old: EventRows, alone: Mask) -> EventRows:
-    """Return the version that follows: the new event alone where `alone`, else with what only the old one knew."""
-    columns = {name: np.where(known(values) | alone, values, old.columns[name]) for name, values in new.columns.items()}
-    return replace(new, columns=columns)

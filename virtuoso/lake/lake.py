@@ -6,6 +6,7 @@
       depth/ open_interest/ ...           every kind of event of market/schema/kinds.py, by day or by month
       manifests/bars/manifest-000012.json which of these files are the lake, a folder a kind (manifest.py)
       revisions/  quarantine/             earlier versions of rows, and rows that validation rejected
+      trash/                              what `remove` has taken out (writing/trash.py)
       retired/  damaged/                  files replaced a moment ago, and files that are not what was written
       derived/                            columns made of events and bars ready to be mapped (cache.py); deleting it
                                           loses nothing
@@ -27,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from virtuoso.account.instrument import Instrument
+from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import Timeframe, parse_time
 from virtuoso.errors import NoDataError
 from virtuoso.lake import marks, resolve
@@ -43,9 +44,10 @@ from virtuoso.lake.coverage import (
 )
 from virtuoso.lake.manifest import BARS, Manifest, Series
 from virtuoso.lake.sql import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
-from virtuoso.lake.writing import maintenance
+from virtuoso.lake.writing import maintenance, trash
 from virtuoso.lake.writing.maintenance import Rebuilt, Verified
 from virtuoso.lake.writing.transaction import Writer
+from virtuoso.lake.writing.trash import Removal
 from virtuoso.market.events import Events, no_events
 from virtuoso.market.schema.kinds import Kind, kind_of
 
@@ -336,6 +338,76 @@ class Lake(Catalog):
         """
         moment = parse_time(at) if isinstance(at, str) else at
         marks.remove_break(self, self.resolve(symbol, None, venue), moment)
+
+    def remove(
+        self,
+        symbol: str,
+        *,
+        venue: str,
+        kind: str | None = None,
+        timeframe: str | Timeframe | None = None,
+        since: int | str | None = None,
+        until: int | str | None = None,
+        recorded: bool = False,
+    ) -> Removal:
+        """Take rows out of the lake, into its trash.
+
+        Parameters
+        ----------
+        symbol, venue : str
+        kind : str, optional
+            'bars' or a name of market/schema/kinds.py; all that is stored if absent.
+        timeframe : str or Timeframe, optional
+            Of bars; all of them if absent.
+        since, until : int (ms) or str, optional
+            From inclusive, to exclusive.
+        recorded : bool
+            Recordings too, which nobody can fetch again.
+
+        Returns
+        -------
+        Removal
+            Its `id` brings the rows back: `undo_remove`.
+
+        Raises
+        ------
+        NoDataError
+            Nothing of it is stored.
+        DataError
+            It was recorded, and `recorded` is not said.
+        LockedError
+            Another process writes.
+        """
+        wanted = trash.Wanted(
+            venue=venue,
+            symbol=compact(symbol),
+            kind=None if kind is None else BARS if kind == BARS else kind_of(kind).name,
+            timeframe=None if timeframe is None else str(_timeframe(timeframe)),
+            since=_moment(since),
+            until=_moment(until),
+            recorded=recorded,
+        )
+        with self.writing() as writer:
+            return trash.remove(writer, wanted)
+
+    def undo_remove(self, name: str | None = None) -> Removal:
+        """Bring back what was removed; the newest removal if none is named.
+
+        Raises
+        ------
+        NoDataError
+            There is no such removal.
+        DataError
+            Something newer is stored where its rows belong.
+        LockedError
+            Another process writes.
+        """
+        with self.writing() as writer:
+            return trash.undo(writer, name)
+
+    def trash(self) -> list[Removal]:
+        """Return what was removed and can be brought back, the newest last."""
+        return trash.in_trash(self)
 
     def verify(self, *, quarantine: bool = True) -> Verified:
         """Compare every file with its checksum; damaged ones are moved to quarantine, so that reading goes on."""

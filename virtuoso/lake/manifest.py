@@ -54,6 +54,8 @@ class FileEntry:
         Of bars; of events, the first and last event time.
     min_available_at, max_available_at : int, ms
         When the first and the last event of the file could be known; 0 for bars.
+    revised : int
+        Of superseded versions, how many another one has replaced that disagrees; -1, so all, in files of old.
     bytes, sha256 : int, str
         Of the file.
     sources : tuple of str
@@ -75,6 +77,7 @@ class FileEntry:
     schema_version: int = SCHEMA_VERSION - 1
     min_available_at: int = 0
     max_available_at: int = 0
+    revised: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,10 @@ class Source:
     available_at : str
         The rule: 'close' (an archive's bar counts from its close), or 'close; late rows at import'.
     imported_at : int, ms
+    conflicts : int
+        Bars that contradict what holds.
+    first, last : int, ms
+        Times of its first and last row; 0 where an older Virtuoso stored it.
     """
 
     name: str
@@ -114,6 +121,27 @@ class Source:
     late: int
     available_at: str
     imported_at: int
+    conflicts: int = 0
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Rows of a partition of which versions disagree, while no source is preferred.
+
+    Attributes
+    ----------
+    partition : str
+        A month or a day.
+    rows : int
+    sources : tuple of str
+        Names of the files that tell of that time.
+    """
+
+    partition: str
+    rows: int
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +162,7 @@ class Series:
     venue, symbol : str
     timeframe : str
         Of bars; empty for events.
-    files, gaps, revisions, quarantine, sources : tuple
+    files, gaps, revisions, quarantine, sources, conflicts : tuple
     kind : str
         'bars', or a name of market/schema/kinds.py.
     """
@@ -148,6 +176,7 @@ class Series:
     quarantine: tuple[QuarantineEntry, ...] = ()
     sources: tuple[Source, ...] = ()
     kind: str = BARS
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def key(self) -> str:
@@ -270,7 +299,14 @@ def _entry(kind: type[E], values: Mapping[str, Any]) -> E:
 
 
 def _series(values: Mapping[str, Any]) -> Series:
-    kinds = {"files": FileEntry, "gaps": Gap, "revisions": FileEntry, "quarantine": QuarantineEntry, "sources": Source}
+    kinds = {
+        "files": FileEntry,
+        "gaps": Gap,
+        "revisions": FileEntry,
+        "quarantine": QuarantineEntry,
+        "sources": Source,
+        "conflicts": Conflict,
+    }
     inner: dict[str, list[Any]] = {
         name: [_entry(kind, v) for v in values.get(name, ())] for name, kind in kinds.items()
     }

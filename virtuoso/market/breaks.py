@@ -101,13 +101,15 @@ def still_broken(bars: Bars, breaks: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def misprints_of(bars: Bars) -> list[tuple[int, int]]:
-    """Return open times of misprints, and of the bars that show each, ms."""
+    """Return open times of misprints that are loaded, and of the bars that show each, ms."""
     shown = np.flatnonzero(bars.state == CUT)
     if len(shown) == 0:
         return []
     traded = np.flatnonzero(has_traded(bars.state))
-    which = traded[np.searchsorted(traded, shown) - NEIGHBOURS]
-    return [(int(bars.open_times[i]), int(bars.open_times[j])) for i, j in zip(which, shown, strict=True)]
+    place = np.searchsorted(traded, shown) - NEIGHBOURS
+    loaded = place >= 0
+    times = bars.open_times
+    return [(int(times[i]), int(times[j])) for i, j in zip(traded[place[loaded]], shown[loaded], strict=True)]
 
 
 def suspects(rows: Rows) -> Positions:

@@ -7,8 +7,8 @@ the dense grid that everything above computes on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,19 @@ class Rows:
     available_at : array of int64, ms, shape (n_rows,)
         When the row could be known: the bar's close; of repairs, revisions and late bars the later moment at which they
         were stored.
+    source_rank : array of int16, shape (n_rows,)
+        How far their source is believed where sources disagree; 0 if absent.
     """
 
     open_time: Times
     columns: Mapping[str, Array]
     state: State
     available_at: Times
+    source_rank: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, dtype=np.int16))
+
+    def __post_init__(self) -> None:
+        if len(self.source_rank) != len(self.open_time):
+            object.__setattr__(self, "source_rank", np.zeros(len(self.open_time), dtype=np.int16))
 
     def __len__(self) -> int:
         return len(self.open_time)
@@ -46,16 +53,27 @@ class Rows:
     def take(self, index: NDArray[Any] | slice) -> Rows:
         """Return some of the rows, by position, mask or slice."""
         columns = {name: values[index] for name, values in self.columns.items()}
-        return Rows(self.open_time[index], columns, self.state[index], self.available_at[index])
+        return Rows(
+            self.open_time[index], columns, self.state[index], self.available_at[index], self.source_rank[index]
+        )
 
     def sorted(self) -> Rows:
         """Return the rows in order of time; rows of the same time keep their order."""
         step = np.diff(self.open_time)
         return self if (step >= 0).all() else self.take(np.argsort(self.open_time, kind="stable"))
 
+    def numbers(self) -> NDArray[np.intp]:
+        """Return a number for each row, the same for versions of the same bar."""
+        return np.unique(self.open_time, return_inverse=True)[1]
+
+    @property
+    def read_from(self) -> Times:
+        """Return since when a reader could see each row, ms."""
+        return self.available_at
+
     def known_by(self, moment: int) -> Mask:
         """Return which rows a reader could have seen at a moment, ms."""
-        return self.available_at <= moment
+        return self.read_from <= moment
 
     def column(self, name: str) -> Array:
         """Return a column, NaN throughout where the source does not carry it."""
@@ -107,6 +125,7 @@ def concat_rows(parts: Sequence[Rows]) -> Rows:
         {name: np.concatenate([part.column(name) for part in parts]) for name in names},
         np.concatenate([part.state for part in parts]),
         np.concatenate([part.available_at for part in parts]),
+        np.concatenate([part.source_rank for part in parts]),
     )
 
 
@@ -140,16 +159,3 @@ def flat_rows(traded: Rows, policy: GapPolicy, timeframe_ms: int) -> Rows:
     }
     state = np.full(len(times), NO_TRADE, dtype=np.int8)
     return Rows(times, columns, state, times + timeframe_ms)
-
-
-def month_of(times: Times) -> NDArray[np.str_]:
-    """Name the month of each moment, UTC: `2019-03`."""
-    return times.astype("M8[ms]").astype("M8[M]").astype("U7")
-
-
-def by_month(rows: Rows) -> Iterator[tuple[str, Rows]]:
-    """Split rows in order of time into months."""
-    months = rows.open_time.astype("M8[ms]").astype("M8[M]").astype(np.int64)
-    starts = np.flatnonzero(np.diff(months, prepend=-1) != 0)
-    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-        yield str(month_of(rows.open_time[start : start + 1])[0]), rows.take(slice(start, stop))

@@ -28,6 +28,9 @@ DEFAULT_FACE_WEIGHTS = {
     "sentiment": 0.10,
 }
 
+ROUNDING = 1e-6
+"""How far weights may be off a sum of 1."""
+
 _MOVED = {
     "score": "virtuoso.score(frame, prism)",
     "assemble": "virtuoso.prism.engine.score.assemble(prism, workspace, start, stop)",
@@ -118,6 +121,11 @@ class Prism:
                 f"There is no component {name!r} to weight. {did_you_mean(name, [n for n, _, _ in self])}"
             )
         weights = dict(self.face_weights) | dict(face_weights or {})
+        if face_weights:
+            _check_sum(weights, "face weights")
+        for face in faces if components else ():
+            inside = {component.name: weight for component, weight in face.components.items()}
+            _check_sum(inside | dict(face.unavailable), f"weights of the components of {face.name!r}")
         return replace(self, faces=tuple(faces), face_weights=weights)
 
     def joined(self, face: str, components: Mapping[Component, float]) -> Prism:
@@ -166,3 +174,11 @@ class Prism:
             "timeframes": dict(self.timeframes),
         }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
+
+
+def _check_sum(weights: Mapping[str, float], what: str) -> None:
+    """Refuse weights that do not sum to 1, as configuration does."""
+    total = sum(weights.values())
+    if abs(total - 1.0) > ROUNDING:
+        listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        raise ConfigError(f"The {what} sum to {total:g} instead of 1: {listed}. Give the others as well.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from virtuoso.account.instrument import Instrument, compact
-from virtuoso.clock import UNIT_MS, Timeframe, parse_time, parse_timerange
+from virtuoso.clock import UNIT_MS, Timeframe, parse_timerange
 from virtuoso.config import Settings
-from virtuoso.errors import AmbiguousError, NoDataError, did_you_mean
+from virtuoso.errors import AmbiguousError, ConfigError, NoDataError, did_you_mean
 from virtuoso.ingest.importer import import_paths
 from virtuoso.ingest.report import ImportReport
+from virtuoso.labels import Moment, moment_ms
 from virtuoso.lake.coverage import Coverage, EventCheck, EventCoverage, SeriesCheck
 from virtuoso.lake.lake import Lake
 from virtuoso.market.frame import MarketFrame
@@ -40,7 +41,7 @@ def import_files(
         The data root; configuration says it if absent.
     settings : Settings, optional
     **said
-        venue, market, symbol, timeframe, time_unit, time_zone, time_format, columns, no_volume, kind: see
+        venue, market, symbol, timeframe, time_unit, time_zone, time_format, columns, no_volume, kind, prefer: see
         `virtuoso.ingest.importer.import_paths`.
 
     Returns
@@ -126,7 +127,7 @@ def set_break(
     DataError
         What is stored does not lie on both sides of the moment.
     """
-    home, moment = lake(data, settings), parse_time(at) if isinstance(at, str) else at
+    home, moment = lake(data, settings), moment_ms(at)
     instrument = find(symbol, venue=venue, data=data, settings=settings)
     if remove:
         home.remove_break(instrument.symbol, moment, instrument.venue)
@@ -179,57 +180,74 @@ def find(
         return home.resolve(symbol, timeframe, configured.pop())
 
 
-def load(
-    symbol: str,
+@overload
+def load(symbol: str, timeframe: str | None = None, **asked: Any) -> MarketFrame: ...
+@overload
+def load(symbol: Sequence[str], timeframe: str | None = None, **asked: Any) -> list[MarketFrame]: ...
+def load(  # type: ignore[misc]  # the overloads leave out what does not change with the symbol
+    symbol: str | Sequence[str],
     timeframe: str | None = None,
     *,
+    start: Moment | None = None,
+    end: Moment | None = None,
     timerange: str | None = None,
     venue: str | None = None,
     data: str | Path | None = None,
-    as_of: int | str | None = None,
+    as_of: Moment | None = None,
     settings: Settings | None = None,
-) -> MarketFrame:
+) -> MarketFrame | list[MarketFrame]:
     """Load an instrument from the lake: its bars, and the columns of all its events.
 
     Parameters
     ----------
-    symbol : str
-        `BTCUSDT` or `BTC/USDT:USDT`.
+    symbol : str or sequence of str
+        `BTCUSDT` or `BTC/USDT:USDT`; of several, a frame each.
     timeframe : str, optional
         The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
         of which more than a scrap is stored if absent.
+    start, end : int (ms), str or timestamp, optional
+        Answers are wanted for bars that open from `start` on and before `end`. Older ones are loaded to be remembered.
     timerange : str, optional
-        `20250704-20251031`: bars for which answers are wanted. Older ones are loaded to be remembered.
+        Both in one: `20250704-20251031` or `2025-07-04:2025-10-31`.
     venue : str, optional
         Needed where several venues have the symbol and configuration names none of them.
     data : str or Path, optional
         The data root; configuration says it if absent.
-    as_of : int (ms) or str, optional
+    as_of : int (ms), str or timestamp, optional
         History as it was known then.
     settings : Settings, optional
 
     Returns
     -------
-    MarketFrame
+    MarketFrame, or list of MarketFrame
     """
-    start, end = parse_timerange(timerange) if timerange else (None, None)
+    if not isinstance(symbol, str):
+        asked = {"start": start, "end": end, "timerange": timerange, "venue": venue, "as_of": as_of}
+        return [load(one, timeframe, data=data, settings=settings, **asked) for one in symbol]
+    if timerange and (start is not None or end is not None):
+        raise ConfigError("A range is said once: either timerange=, or start= and end=.")
+    low, high = parse_timerange(timerange) if timerange else (_moment(start), _moment(end))
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
     clock = timeframe or home.usual_timeframe(instrument).name
-    frame = home.frame(instrument.symbol, clock, start, end, instrument.venue, as_of)
+    frame = home.frame(instrument.symbol, clock, low, high, instrument.venue, _moment(as_of))
     log.info("loaded", extra={"instrument": str(instrument), "timeframe": clock, "bars": len(frame.base)})
     return frame
 
 
+def _moment(said: Moment | None) -> int | None:
+    return None if said is None else moment_ms(said)
+
+
 def frame_at(
-    symbol: str, timeframe: str | None, at: int | str | None, *, venue: str | None, data: str | Path | None,
+    symbol: str, timeframe: str | None, at: Moment | None, *, venue: str | None, data: str | Path | None,
     settings: Settings,
 ) -> tuple[MarketFrame, int]:  # fmt: skip
     """The frame in which a moment lies, with what is remembered at it, and the moment; the newest close if absent."""
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
     clock = Timeframe(timeframe) if timeframe else home.usual_timeframe(instrument)
-    moment = parse_time(at) if isinstance(at, str) else at
+    moment = _moment(at)
     if moment is None:
         frame = home.frame(instrument.symbol, clock, venue=instrument.venue)
         return frame, clock.close_time(frame.stop - 1)

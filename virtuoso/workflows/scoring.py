@@ -12,6 +12,7 @@ import numpy as np
 from virtuoso.config import Settings
 from virtuoso.errors import NoDataError
 from virtuoso.files.atomic import Disk
+from virtuoso.labels import Moment
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.law import examine
 from virtuoso.market.frame import MarketFrame
@@ -103,7 +104,7 @@ def known_shares(scores: Scores) -> dict[str, dict[str, float]]:
 def explain(
     symbol: str,
     timeframe: str | None = None,
-    at: int | str | None = None,
+    at: Moment | None = None,
     *,
     venue: str | None = None,
     data: str | Path | None = None,
@@ -115,7 +116,7 @@ def explain(
     ----------
     symbol, timeframe, venue, data, settings
         As for `load`.
-    at : int (ms) or str, optional
+    at : int (ms), str or timestamp, optional
         The newest bar if absent.
 
     Returns
@@ -132,7 +133,7 @@ def explain(
 def open_interest(
     symbol: str,
     timeframe: str | None = None,
-    at: int | str | None = None,
+    at: Moment | None = None,
     *,
     venue: str | None = None,
     data: str | Path | None = None,
@@ -144,7 +145,7 @@ def open_interest(
     ----------
     symbol, timeframe, venue, data, settings
         As for `load`.
-    at : int (ms) or str, optional
+    at : int (ms), str or timestamp, optional
         The newest bar if absent.
 
     Returns

@@ -7,15 +7,16 @@ see `virtuoso.research.tracking.recording`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
 from virtuoso.config import Settings
-from virtuoso.errors import ConfigError, NoDataError
+from virtuoso.errors import ConfigError, NoDataError, did_you_mean
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
 from virtuoso.market.frame import MarketFrame
@@ -56,7 +57,17 @@ def backtest(
     inside: str | None = None,
     explained: str = "",
     record: bool = True,
-    **terms: Any,
+    cash: float = 10_000.0,
+    risk: float | None = None,
+    fees: float | None = None,
+    maker: float | None = None,
+    taker: float | None = None,
+    leverage: float | None = None,
+    margin: str = "isolated",
+    trail: float = 0.0,
+    halt: bool = False,
+    reset_halt: int = 0,
+    **unknown: Any,
 ) -> PortfolioResult:
     """Trade what a strategy decides on one or many instruments with one wallet: filled at the next open, not before.
 
@@ -68,7 +79,8 @@ def backtest(
         What decides on their frames; the shipped rule and levels, as `settings` has them, if absent.
     settings : Settings, optional
     data : str or Path, optional
-        The data root whose lake holds funding and instrument rules; configuration says it if absent.
+        The data root whose lake holds funding and instrument rules. If absent, the lake that the frames are of;
+        configuration says it where they are of none.
     seed : int
         Of the bootstraps behind intervals, and of random entries.
     slippage : float
@@ -84,9 +96,9 @@ def backtest(
         Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     record : bool
         Whether it is counted among the tries of the project before it is given back. What is not can never ship.
-    **terms
-        cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt: see
-        `virtuoso.research.backtest.account.account_from`. A halt is reported, and enforced with `halt=True`.
+    cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt
+        Terms of the account: see `virtuoso.research.backtest.account.account_from`. A halt is reported, and enforced
+        with `halt=True`.
 
     Returns
     -------
@@ -97,13 +109,18 @@ def backtest(
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
     ConfigError
-        The root of the project belongs to another user.
+        The root of the project belongs to another user, or a term is not one.
     """
+    _reject_unknown("vt.backtest", backtest, unknown)
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
     many = [scores] if isinstance(scores, Scores) else list(scores)
-    home = lake(data, chosen)
+    home = _home(many, data, chosen)
+    terms: dict[str, Any] = {
+        "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage,
+        "margin": margin, "trail": trail, "halt": halt, "reset_halt": reset_halt,
+    }  # fmt: skip
     funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
@@ -121,8 +138,23 @@ def backtest(
         )
     _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
-    log.info("backtested", extra={"instrument": traded, "trades": len(result.trades)})
+    log.info("backtested", extra={"instrument": traded, "trades": len(result.trade_records)})
     return result
+
+
+def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:
+    """Refuse an argument that a function does not have, with the one that it may mean."""
+    if unknown:
+        name = next(iter(unknown))
+        known = [one.name for one in signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
+        raise TypeError(f"{said} has no argument {name!r}. {did_you_mean(name, known)}")
+
+
+def _home(many: Sequence[Scores], data: str | Path | None, settings: Settings) -> Lake:
+    """The lake that is named, else the one that all frames are of, else that of the configuration."""
+    origins = {None if one.frame.origin is None else one.frame.origin.lake for one in many}
+    origin = origins.pop() if len(origins) == 1 else None
+    return lake(data, settings) if data is not None or origin is None else Lake(origin)
 
 
 def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
@@ -179,7 +211,7 @@ def assumptions_needed(
 
 def sweep(
     scores: Scores,
-    configurations: int | Configurations = 1_000,
+    configurations: int | Configurations | Mapping[str, Any] = 1_000,
     *,
     settings: Settings | None = None,
     data: str | Path | None = None,
@@ -191,15 +223,24 @@ def sweep(
     mark: str | None = None,
     record: bool = True,
     progress: Progress | None = None,
-    **terms: Any,
+    cash: float = 10_000.0,
+    risk: float | None = None,
+    fees: float | None = None,
+    maker: float | None = None,
+    taker: float | None = None,
+    leverage: float | None = None,
+    halt: bool = False,
+    reset_halt: int = 0,
+    **unknown: Any,
 ) -> SweepResult:
     """Trade many weights, thresholds and levels on the component scores of one instrument.
 
     Parameters
     ----------
     scores : Scores
-    configurations : int or Configurations
-        How many to draw around what is in force, itself included; or the ones that are given.
+    configurations : int, Configurations or mapping
+        How many to draw around what is in force, itself included; or the ones that are given; or a grid,
+        `{"bull_enter": [60, 65, 70]}`: every combination of the values.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules; configuration says it if absent.
@@ -212,7 +253,7 @@ def sweep(
     slippage, assume_funding, mark, record
         As for `backtest`; every configuration is a try.
     progress : callable, optional
-    **terms
+    cash, risk, fees, maker, taker, leverage, halt, reset_halt
         As for `backtest`, without margin and trail, which a sweep cannot express.
         Whether a halt was reached is a column of the result; `halt=True` enforces it.
 
@@ -227,6 +268,7 @@ def sweep(
     ConfigError
         Other fills are asked for.
     """
+    _reject_unknown("vt.sweep", sweep, unknown)
     if fills != FILLS:
         raise ConfigError(
             f"A sweep fills orders by the {FILLS} alone, was asked for {fills!r}. Leave fills out; to check against "
@@ -238,14 +280,20 @@ def sweep(
     tried = configurations
     if isinstance(tried, int):
         tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
+    elif isinstance(tried, Mapping):
+        tried = Configurations.grid(scores.prism, chosen.signals, tried)
     told = None if progress is None else lambda done, total: progress("configurations", done, total)
-    home = lake(data, chosen)
+    home = _home([scores], data, chosen)
     panel = SimulationPanel.of(
         [scores.frame],
         slippage=slippage,
         funding={instrument: home.events("funding", instrument)},
         terms=funding_terms(assume_funding, mark),
     )
+    terms: dict[str, Any] = {
+        "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
+        "reset_halt": reset_halt,
+    }  # fmt: skip
     account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):

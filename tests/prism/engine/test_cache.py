@@ -397,7 +397,7 @@ class TestFacesAndConfluence:
         assert again.workspace.pending is None
 
     def test_are_blended_anew_from_the_same_components_with_other_weights(self, tmp_path):
-        other = PRISM.reweighted({"technical": 0.3, "volume": 0.0})
+        other = PRISM.reweighted({"technical": 0.29, "volume": 0.0})
         self.score(tmp_path)
         components = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.blocks")}
         assert same(score(other, FRAME, block=64).arrays(), self.score(tmp_path, prism=other).arrays())
@@ -406,7 +406,7 @@ class TestFacesAndConfluence:
     def test_are_kept_once_a_segment(self, tmp_path):
         self.score(tmp_path)
         count = len(self.files(tmp_path))
-        self.score(tmp_path, prism=PRISM.reweighted({"technical": 0.3, "volume": 0.0}))
+        self.score(tmp_path, prism=PRISM.reweighted({"technical": 0.29, "volume": 0.0}))
         assert len(self.files(tmp_path)) == count > 2
 
     def test_of_older_segments_stay_when_history_grows(self, tmp_path, fresh):

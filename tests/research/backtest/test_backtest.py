@@ -73,31 +73,31 @@ class TestTrades:
     def test_leaves_a_share_at_each_target_and_counts_them(self):
         made = intents(self.FRAME, (0, 1, 98.0, 102.0))
         made["target"][0], made["size"][0] = (102.0, 105.0, 120.0), (0.5, 0.3, 0.2)
-        found = run(self.FRAME, made).trades[0]
+        found = run(self.FRAME, made).trade_records[0]
         assert (found["targets"], found["reason"]) == (2, STILL_OPEN)
         assert found["gross"] == pytest.approx(found["size"] * (0.5 * 2.0 + 0.3 * 5.0 + 0.2 * 4.0))
 
     def test_the_stop_loses_the_risk(self):
         frame = bars((100, 100, 100, 100), (100, 100, 100, 100), (100, 100, 90, 90), (90, 90, 90, 90))
         result = run(frame, (0, 1, 95.0, 120.0))
-        assert result.trades[0]["pnl"] == pytest.approx(-100.0)
+        assert result.trade_records[0]["pnl"] == pytest.approx(-100.0)
         assert result.trades_table()["r"][0] == pytest.approx(-1.0)
         assert result.trades_table()["reason"][0] == "stop"
 
     @pytest.mark.parametrize("seed", range(3))
     def test_their_gains_are_the_change_of_the_equity(self, seed):
         result = trade(*two(seed))
-        assert len(result.trades) > 50
-        assert result.trades["pnl"].sum() == pytest.approx(result.equity[-1] - result.account.cash, abs=1e-7)
+        assert len(result.trade_records) > 50
+        assert result.trade_records["pnl"].sum() == pytest.approx(result.run.equity[-1] - result.account.cash, abs=1e-7)
 
     def test_a_life_through_unknown_bars_is_marked(self):
         frame = bars(*[(p, p, p, p) for p in (100, 100, 100, 1, 1, 90, 90)], missing=(3, 4))
         result = run(frame, (0, 1, 50.0, 200.0), (5, 0))
         assert result.across_gap.tolist() == [True]
-        assert result.trades["repaired"].tolist() == [True]
+        assert result.trade_records["repaired"].tolist() == [True]
         assert result.counts["trades across a gap"] == 1
         assert result.metrics["repaired_share"] == 1.0
-        assert result.metrics["repaired_pnl"] == pytest.approx(result.trades["pnl"][0])
+        assert result.metrics["repaired_pnl"] == pytest.approx(result.trade_records["pnl"][0])
 
     def test_a_life_on_published_bars_is_not(self):
         result = run(flat(n=8), (0, 1, 50.0, 200.0), (5, 0))
@@ -119,9 +119,9 @@ class TestOneWallet:
         both = trade(scores, made)
         alone = [trade([one], {one.frame.instrument: made[one.frame.instrument]}) for one in scores]
         assert both.account.cash == alone[0].account.cash
-        own = both.trades[both.trades["instrument"] == 0]["size"]
-        assert own[0] == alone[0].trades["size"][0]
-        assert (own[-1] != alone[0].trades["size"][-1]) or len(own) != len(alone[0].trades)
+        own = both.trade_records[both.trade_records["instrument"] == 0]["size"]
+        assert own[0] == alone[0].trade_records["size"][0]
+        assert (own[-1] != alone[0].trade_records["size"][-1]) or len(own) != len(alone[0].trade_records)
 
     def test_scores_of_two_prisms_are_refused(self):
         scores, made = two(n=500)
@@ -132,8 +132,8 @@ class TestOneWallet:
     def test_spot_is_long_only_and_says_so(self):
         frame = bars(*[(p, p, p, p) for p in (100, 100, 110, 121, 110, 100)], venue="binance-spot")
         result = run(frame, (0, 1, 50.0, 200.0), (2, -1, 300.0, 50.0), account=replace(FREE, leverage=1.0))
-        assert result.trades["side"].tolist() == [1]
-        assert result.trades["reason"].tolist() == [CLOSED]
+        assert result.trade_records["side"].tolist() == [1]
+        assert result.trade_records["reason"].tolist() == [CLOSED]
         assert result.counts["refused: short on spot"] == 1
         assert "Spot is long only" in result.summary()
         assert "liquidated" not in result.summary()
@@ -169,7 +169,7 @@ class TestFigures:
         made = intents(frame, (0, 1, 98.0, 105.0))
         made["size"][0] = (1.0, 0.0, 0.0)
         result = run(frame, made)
-        assert result.trades["reason"].tolist() == [STOPPED]
+        assert result.trade_records["reason"].tolist() == [STOPPED]
         assert result.counts["ambiguous trades"] == 1
         assert result.metrics["total_return"] < 0.0 < result.optimistic_metrics["total_return"]
         assert TARGETED in result.optimistic.events["kind"]
@@ -179,7 +179,7 @@ class TestFigures:
         frame = flat(n=20)
         frame.base.columns["ask_depth_10bp"] = np.full(20, 50_000.0)
         result = run(frame, (2, 1, 90.0, 200.0), (10, 0))
-        notional = result.trades["size"][0] * 100.0
+        notional = result.trade_records["size"][0] * 100.0
         assert result.metrics["capacity_multiple"] == pytest.approx(0.1 * 50_000.0 / notional)
         assert result.metrics["capacity_cash"] == pytest.approx(result.account.cash * 5_000.0 / notional)
         assert result.metrics["capacity_known"] == 1.0
@@ -210,8 +210,8 @@ class TestFigures:
         assert result.counts["refused: halted"] == 0
         told, at = result.halted, result.run.halts[0]
         close = int(np.flatnonzero(result.close_times == told.at)[0])
-        assert told.equity == result.equity[close] <= 0.98 * max(10_000.0, result.equity[:close].max())
-        assert told.return_after == pytest.approx(result.equity[-1] / told.equity - 1.0)
+        assert told.equity == result.run.equity[close] <= 0.98 * max(10_000.0, result.run.equity[:close].max())
+        assert told.return_after == pytest.approx(result.run.equity[-1] / told.equity - 1.0)
         assert told.signals_after == sum(row["side"] != 0 and row["number"] >= at for row in result.run.intents)
         words = " ".join(result.summary().split())
         assert "this run reports it and trades on" in words
@@ -311,9 +311,9 @@ class TestTheRunFolder:
         result = trade(*made)
         trades, events = pq.read_table(folder / "trades.parquet"), pq.read_table(folder / "events.parquet")
         equity, decided = pq.read_table(folder / "equity.parquet"), pq.read_table(folder / "intents.parquet")
-        np.testing.assert_array_equal(trades["pnl"].to_numpy(), result.trades["pnl"])
+        np.testing.assert_array_equal(trades["pnl"].to_numpy(), result.trade_records["pnl"])
         np.testing.assert_array_equal(events["wallet"].to_numpy(), result.run.events["wallet"])
-        np.testing.assert_array_equal(equity["equity"].to_numpy(), result.equity)
+        np.testing.assert_array_equal(equity["equity"].to_numpy(), result.run.equity)
         np.testing.assert_array_equal(decided["target1"].to_numpy(), result.run.intents["target"][:, 0])
         assert set(decided["symbol"].to_pylist()) == {"BTCUSDT", "ETHUSDT"}
 
@@ -351,7 +351,7 @@ class TestTheRunFolder:
     def test_trades_turn_into_pandas(self, made):
         result = trade(*made)
         table = result.to_pandas()
-        assert len(table) == len(result.trades) > 0
+        assert len(table) == len(result.trade_records) > 0
         assert str(table["entry_time"].dtype).endswith("UTC]")
         assert (table["entry_time"] >= table["decided_at"]).all()
 

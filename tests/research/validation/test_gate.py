@@ -33,7 +33,7 @@ class TestInABacktest:
     def test_trades_are_made_in_the_named_regimes_alone_and_the_rest_is_counted(self):
         settings = RULE.model_copy(update={"regimes": ("volatile range",)})
         result = traded(settings)
-        codes = regimes_at(HOURLY, SCORES.workspace, result.trades["number"])
+        codes = regimes_at(HOURLY, SCORES.workspace, result.trade_records["number"])
         assert {REGIMES[code] for code in codes} == {"volatile range"}
         counted = {name: n for name, n in result.counts.items() if " in a " in name or "regime" in name}
         assert set(counted) == {"refused: in a calm range", "refused: in a calm trend", "refused: regime not known"}

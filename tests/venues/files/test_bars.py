@@ -101,7 +101,7 @@ class TestADamagedFile:
 
     def test_that_is_an_error_page_is_refused(self, tmp_path):
         (tmp_path / "a.zip").write_text("<html><body>503 Service Unavailable</body></html>")
-        with pytest.raises(UnreadableFileError, match="is damaged"):
+        with pytest.raises(UnreadableFileError, match="is a page of HTML or XML"):
             read(tmp_path / "a.zip")
 
     def test_with_two_tables_in_its_zip_is_refused(self, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from virtuoso.cli.terminal.conflicts import disagreeing
 from virtuoso.cli.terminal.console import day, heading, moment, size, table
 from virtuoso.reports.format import plural, whole
 
@@ -73,3 +74,4 @@ def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[Rend
         if check.refused:
             yield heading(f"{c.symbol} {c.venue} {c.kind}: refused rows, kept in quarantine")
             yield ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
+        yield from disagreeing(f"{c.symbol} {c.venue} {c.kind}", c.venue, check.conflicts, shown)

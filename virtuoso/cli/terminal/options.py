@@ -69,7 +69,10 @@ Columns = Annotated[
 NoVolume = Annotated[bool, typer.Option("--no-volume", help="Store prices of bars alone; volume is then not known.")]
 TimeZone = Annotated[str | None, typer.Option(metavar="ZONE", help="Of times without one, such as Europe/Berlin.")]
 MaxBadShare = Annotated[float | None, _share("Of rows that may be refused.")]
-MaxRevisedShare = Annotated[float | None, _share("Of stored bars that may change.")]
+MaxRevisedShare = Annotated[float | None, _share("Of stored rows that may be contradicted.")]
+Prefer = Annotated[
+    bool, typer.Option("--prefer", help="These files are right where others contradict them, now and later.")
+]
 
 # of `backtest`
 Fees = Annotated[float | None, _share("Of the notional of each fill, maker and taker alike.")]

@@ -40,6 +40,15 @@ class RejectedRows:
     open_times: Sequence[int | None] = ()
     raw: Sequence[str] = ()
 
+    def followed_by(self, other: RejectedRows) -> RejectedRows:
+        """Return these rows and others after them."""
+        return RejectedRows(
+            [*self.rows, *other.rows],
+            [*self.reasons, *other.reasons],
+            [*self.open_times, *other.open_times],
+            [*self.raw, *other.raw],
+        )
+
 
 @dataclass(slots=True)
 class LakeFiles:
@@ -64,15 +73,19 @@ class LakeFiles:
 
     def part(self, series: Series, month: str, rows: Rows | EventRows, sources: Sequence[str]) -> FileEntry:
         """Write one partition of a series, a month or a day."""
-        return self._parquet(f"{series.home}/{series.partition}={month}/part", series, month, rows, None, sources)
+        stem = f"{series.home}/{series.partition}={month}/part"
+        return self._parquet(stem, series, rows, None, self._about(series, month, sources))
 
     def revisions(
-        self, series: Series, rows: Rows | EventRows, superseded_at: Times, sources: Sequence[str]
+        self, series: Series, rows: Rows | EventRows, superseded_at: Times, sources: Sequence[str], revised: int
     ) -> FileEntry:
-        """Write superseded versions, each with the moment (ms) it stopped being the truth."""
-        order = np.argsort(_times_of(rows), kind="stable")
-        stem = f"revisions/{series.home}/rev"
-        return self._parquet(stem, series, "", rows.take(order), superseded_at[order], sources)
+        """Write versions that do not hold, each with the moment (ms) it stopped being the truth; 0 if it never was.
+
+        `revised` of them have been replaced by others that disagree.
+        """
+        order = np.argsort(times_of(rows), kind="stable")
+        about = {**self._about(series, "", sources), "revised": revised}
+        return self._parquet(f"revisions/{series.home}/rev", series, rows.take(order), superseded_at[order], about)
 
     def quarantine(self, series: Series, source: str, refused: RejectedRows) -> QuarantineEntry:
         """Write rejected rows as lines of JSON; the same rows of the same source are written once."""
@@ -107,27 +120,26 @@ class LakeFiles:
         self,
         stem: str,
         series: Series,
-        month: str,
         rows: Rows | EventRows,
         superseded_at: Times | None,
-        sources: Sequence[str],
+        about: Mapping[str, Any],
     ) -> FileEntry:
         """Write rows, those that were superseded with the moment of it, and describe the file."""
         extra = None if superseded_at is None else {"superseded_at": superseded_at}
-        about = self._about(series, month, sources)
         data = encode(rows, about, extra)
         sha256 = hashlib.sha256(data).hexdigest()
-        times = _times_of(rows)
+        times = times_of(rows)
         path = f"{stem}-{times.min()}-{times.max()}-{sha256[:8]}.parquet"
         self._write(path, data)
-        return describe(path, series, month, rows, len(data), sha256, about)
+        return describe(path, series, str(about["month"]), rows, len(data), sha256, about)
 
     def _write(self, path: str, data: bytes) -> None:
         self.disk.write(self.root / path, data)
         self.written += len(data)
 
 
-def _times_of(rows: Rows | EventRows) -> Times:
+def times_of(rows: Rows | EventRows) -> Times:
+    """Return the open times of bars, or the times of events, ms."""
     return rows.open_time if isinstance(rows, Rows) else rows.event_time
 
 
@@ -151,6 +163,7 @@ def describe(
         sha256=sha256,
         sources=tuple(about.get("sources", ())),
         imported_at=int(about.get("imported_at", 0)),
+        revised=int(about.get("revised", -1)),
         schema_version=int(about.get("schema_version", SCHEMA_VERSION)),
     )
     if isinstance(rows, Rows):

@@ -12,13 +12,12 @@ from typing import Any
 from virtuoso.errors import CorruptFileError, LockedError, ManifestError, StoreError
 from virtuoso.files.atomic import TEMPORARY, writer_lock
 from virtuoso.lake.catalog import Catalog
-from virtuoso.lake.coverage import ledger
 from virtuoso.lake.manifest import BARS, FileEntry, Gap, Manifest, Series
 from virtuoso.lake.parquet import SCHEMA_VERSION, about, decode, decode_events, parse
+from virtuoso.lake.writing import trash
 from virtuoso.lake.writing.files import describe
-from virtuoso.lake.writing.merge import missing_stretches
+from virtuoso.lake.writing.staged import gaps_of
 from virtuoso.lake.writing.transaction import Writer
-from virtuoso.market.rows import concat_rows
 from virtuoso.market.schema.kinds import kind_of
 
 GRACE_MS = 15 * 60_000  # longer than the longest query
@@ -116,7 +115,12 @@ def opened_for_writing(catalog: Catalog) -> Iterator[Writer]:
             strays = {kind: sweep(catalog, manifest) for kind, manifest in manifests.items()}
         except OSError as error:
             raise StoreError(f"{catalog.path} cannot be written: {error.strerror or error}.") from error
-        yield Writer(catalog, strays)
+        writer = Writer(catalog, strays)
+        trash.recover(writer)
+        try:
+            yield writer
+        finally:
+            writer.forget()
 
 
 @contextmanager
@@ -226,7 +230,7 @@ def _without(catalog: Catalog, series: Series, damaged: set[str]) -> Series:
     """A series without some files; the ledger says what is missing now and why."""
     files = tuple(file for file in series.files if file.path not in damaged)
     kept = tuple(file for file in series.revisions if file.path not in damaged)
-    gaps = _gaps(catalog, replace(series, files=files))
+    gaps = gaps_of(catalog, replace(series, files=files))
     step = series.clock.ms if series.kind == BARS else 1
     lost = [file for file in series.files if file.path in damaged]
     inside = [replace(gap, status="damaged") if any(_overlap(gap, file) for file in lost) else gap for gap in gaps]
@@ -241,17 +245,6 @@ def _without(catalog: Catalog, series: Series, damaged: set[str]) -> Series:
 
 def _overlap(gap: Gap, file: FileEntry) -> bool:
     return gap.start <= file.max_open_time and gap.end > file.min_open_time
-
-
-def _gaps(catalog: Catalog, series: Series) -> tuple[Gap, ...]:
-    """The ledger of a series, from its rows; gaps of bars that are in it already keep their status."""
-    if series.kind != BARS:
-        kind = kind_of(series.kind)
-        parts = {file.month: catalog.event_rows_of(file, kind) for file in series.files}
-        return ledger(series, series.files, parts)
-    known = {(gap.start, gap.end): gap for gap in series.gaps}
-    rows = concat_rows([catalog.rows_of(file, series.clock) for file in series.files]).sorted()
-    return tuple(known.get((gap.start, gap.end), gap) for gap in missing_stretches(rows.open_time, series.clock))
 
 
 def rebuild(catalog: Catalog) -> Rebuilt:
@@ -290,7 +283,7 @@ def _rebuilt(catalog: Catalog, kind: str, unreadable: list[str]) -> tuple[Manife
             files=tuple(sorted(parts.get(key, ()), key=lambda file: file.min_open_time)),
             revisions=tuple(file for home, _, file in versions if home == key),
         )
-        manifest = manifest.with_series(replace(series, gaps=_gaps(catalog, series)))
+        manifest = manifest.with_series(replace(series, gaps=gaps_of(catalog, series)))
     for name in generations.damaged:
         catalog.disk.move(generations.folder / name, catalog.path / "damaged" / "manifests" / _named(kind, name))
     return base, generations.commit(manifest, catalog.disk, catalog.env.now_ms())
@@ -318,16 +311,20 @@ def _files_in(catalog: Catalog, kind: str, pattern: str, unreadable: list[str]) 
 
 
 def _newest_parts(found: list[tuple[str, int, FileEntry]]) -> dict[str, list[FileEntry]]:
-    """Of the parts of each partition, the one written for the latest generation."""
-    latest: dict[tuple[str, str], tuple[int, FileEntry]] = {}
-    for key, generation, entry in found:
-        before = latest.get((key, entry.month))
-        if before is None or generation >= before[0]:
-            latest[key, entry.month] = (generation, entry)
+    """Of the parts of each partition that share time, the ones written for the latest generation.
+
+    The files of one generation share none; one that replaces another holds all its rows, so that it reaches as far.
+    """
     parts: dict[str, list[FileEntry]] = {}
-    for (key, _), (_, entry) in latest.items():
-        parts.setdefault(key, []).append(entry)
+    for key, _, entry in sorted(found, key=lambda one: one[1], reverse=True):
+        kept = parts.setdefault(key, [])
+        if not any(file.month == entry.month and _share_time(file, entry) for file in kept):
+            kept.append(entry)
     return parts
+
+
+def _share_time(file: FileEntry, other: FileEntry) -> bool:
+    return file.min_open_time <= other.max_open_time and other.min_open_time <= file.max_open_time
 
 
 def _series_of(kind: str, key: str) -> Series:

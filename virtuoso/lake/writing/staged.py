@@ -1,37 +1,42 @@
 """Series of the lake while they are being changed: partitions in memory, and what is written of them.
 
 1. `put` merges new rows into the stored ones. A `copy` lets its caller see what becomes of them and think again.
-2. `take_superseded` keeps earlier versions that a source itself replaced.
-3. `written` writes the partitions that changed, the versions that were superseded and the rows that were rejected.
+2. `written` writes the partitions that changed, the versions that do not hold and the rows that were rejected.
 
-Events are merged a partition at a time (event_merge.py); bars stretch by stretch, since a gap may reach over the
-end of a month (merge.py).
+Events are merged a piece of a partition at a time (event_merge.py); bars stretch by stretch, since a gap may reach over
+the end of a month (merge.py). Pieces that are not needed any more are written early (pieces.py).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import ledger
-from virtuoso.lake.event_rows import EventRows, by_partition, concat_event_rows
-from virtuoso.lake.manifest import FileEntry, Gap, Series, Source
-from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents, equal_to_any, merge_events
-from virtuoso.lake.writing.files import LakeFiles, RejectedRows
-from virtuoso.lake.writing.merge import Merged, merge, missing_stretches, same_versions
-from virtuoso.market.gaps import policy_for
-from virtuoso.market.rows import Rows, by_month, concat_rows, empty_rows, month_of
+from virtuoso.lake.event_rows import EventRows, concat_event_rows
+from virtuoso.lake.manifest import BARS, Conflict, FileEntry, Gap, Series, Source
+from virtuoso.lake.writing.event_merge import MergedEvents, merge_events
+from virtuoso.lake.writing.files import LakeFiles, RejectedRows, times_of
+from virtuoso.lake.writing.merge import Merged, merge, missing_stretches
+from virtuoso.lake.writing.pieces import Pieces
+from virtuoso.lake.writing.versions import UNION, MergedCounts, Superseded, open_conflicts
+from virtuoso.market.gaps import TRADED, policy_for
+from virtuoso.market.rows import Rows, concat_rows, empty_rows
 from virtuoso.market.schema.kinds import Kind, kind_of
-from virtuoso.types import Mask, Times
+from virtuoso.types import Times
 
 REACH = 8  # rows beside new bars that may change with them: a gap is filled by at most five flat rows
 
+_NEVER = int(np.iinfo(np.int64).max)
+
+SourceOf = tuple[str, str, int]
+"""Name and sha256 of a file, and how many rows it or this chunk of it holds."""
 R = TypeVar("R", Rows, EventRows)
 
 
@@ -47,15 +52,20 @@ class Staged(ABC, Generic[R]):
         Its extent when writing began, since the files of one import may come in any order.
     known_versions : sequence of rows
         What was superseded before.
-    parts : dict of str to rows
-        Partitions that were read or changed, by name.
-    changed : set of str
-        Names of those that differ from what is stored.
-    versions : list of (rows, array of int64, ms)
-        What is superseded now, and when each row stopped being the truth.
-    refused : list of (str, RejectedRows)
-        Rows for the quarantine, with the name of their source.
-    sources : list of Source
+    pieces : Pieces
+        Its partitions, as they are by now.
+    superseded : list of Superseded
+        Versions that do not hold, or do not hold any more since now.
+    refused : dict of (str, str) to RejectedRows
+        Rows for the quarantine, by name and sha256 of their source.
+    sources : dict of (str, str) to Source
+        The same of what sources added and changed; they are listed once they did.
+    telling : set of (str, str)
+        Those of the sources that told anything new.
+    disputed : set of str
+        Partitions of which versions disagree.
+    ends : dict of (str, str) to (int, int)
+        Last moment of arrival (ms) in the chunk of a source before, and how many of its events arrived in it so far.
     """
 
     rule: ClassVar[str]
@@ -65,74 +75,149 @@ class Staged(ABC, Generic[R]):
     series: Series
     history: tuple[int, int] | None
     known_versions: Sequence[R]
-    parts: dict[str, R] = field(default_factory=dict)
-    changed: set[str] = field(default_factory=set)
-    versions: list[tuple[R, Times]] = field(default_factory=list)
-    refused: list[tuple[str, RejectedRows]] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
+    pieces: Pieces[R] = field(init=False)
+    superseded: list[Superseded[R]] = field(default_factory=list)
+    refused: dict[tuple[str, str], RejectedRows] = field(default_factory=dict)
+    sources: dict[tuple[str, str], Source] = field(default_factory=dict)
+    telling: set[tuple[str, str]] = field(default_factory=set)
+    disputed: set[str] = field(default_factory=set)
+    ends: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pieces = Pieces(self.series, self._read, self._joined([]))
 
     def copy(self) -> Self:
         """Return staged rows that go on from here, while this one stays as it is."""
-        return replace(
+        other = replace(
             self,
-            parts=dict(self.parts),
-            changed=set(self.changed),
-            versions=list(self.versions),
-            refused=list(self.refused),
-            sources=list(self.sources),
+            superseded=list(self.superseded),
+            refused=dict(self.refused),
+            sources=dict(self.sources),
+            telling=set(self.telling),
+            disputed=set(self.disputed),
+            ends=dict(self.ends),
+        )
+        other.pieces = self.pieces.copy()
+        return other
+
+    def note(self, source: SourceOf, rows: R, counts: MergedCounts, now_ms: int) -> None:
+        """Remember what became of rows of a source; what its chunks did adds up."""
+        name, sha256, n = source
+        times = times_of(rows)
+        before = self.sources.get((name, sha256))
+        if before is None:
+            before = Source(name, sha256, 0, 0, 0, 0, self.rule, now_ms, first=_NEVER, last=0)
+        if counts.changed:
+            self.telling.add((name, sha256))
+        late = before.late + counts.late
+        self.sources[name, sha256] = replace(
+            before,
+            rows=before.rows + n,
+            stored=before.stored + counts.stored,
+            revisions=before.revisions + counts.revised,
+            late=late,
+            available_at=self.rule + ("; late rows at import" if late else ""),
+            conflicts=before.conflicts + counts.conflicts,
+            first=int(times.min(initial=before.first)),
+            last=int(times.max(initial=before.last)),
         )
 
-    def part(self, name: str) -> R:
-        """One partition, as it is by now; empty if there is none."""
-        if name not in self.parts:
-            files = [file for file in self.series.files if file.month == name]
-            self.parts[name] = self._joined([self._read(file) for file in files]).sorted()
-        return self.parts[name]
+    def refuse(self, source: SourceOf, refused: RejectedRows) -> None:
+        """Keep rows for the quarantine; those of the chunks of a source follow each other."""
+        before = self.refused.get(source[:2], RejectedRows())
+        self.refused[source[:2]] = before.followed_by(refused)
 
-    def take_superseded(self, rows: R) -> int:
-        """Keep earlier versions that a source itself replaced, as of no time; say how many were not known yet."""
-        new = rows.take(~self._among(rows, self._all_versions()))
-        if len(new):
-            # replaced the moment it came: no reading as of any time shows it
-            self.versions.append((new, new.available_at))
-        return len(new)
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.pieces.changed or self.superseded or self.refused)
 
     def written(self, files: LakeFiles) -> Series:
         """Write what changed."""
         series = self.series
-        new = {source.name for source in self.sources}
-        parts = [file for file in series.files if file.month not in self.changed]
-        for name in sorted(self.changed):
-            before = {source for file in series.files if file.month == name for source in file.sources}
-            parts.append(files.part(series, name, self.parts[name], sorted(before | new)))
-        parts.sort(key=lambda file: file.min_open_time)
+        self.pieces.spill(files)
+        new = [source for key, source in self.sources.items() if key in self.telling]
         revisions = list(series.revisions)
-        if self.versions:
-            rows = self._joined([rows for rows, _ in self.versions])
-            superseded_at = np.concatenate([at for _, at in self.versions])
-            revisions.append(files.revisions(series, rows, superseded_at, sorted(new)))
+        if self.superseded:
+            rows = self._joined([one.rows for one in self.superseded])
+            until = np.concatenate([one.until for one in self.superseded])
+            revised = sum(one.revised for one in self.superseded)
+            names = sorted({name for name, _ in self.sources})
+            revisions.append(files.revisions(series, rows, until, names, revised))
         quarantine = {entry.path: entry for entry in series.quarantine}
-        for source, refused in self.refused:
+        for (source, _), refused in self.refused.items():
             entry = files.quarantine(series, source, refused)
             quarantine.setdefault(entry.path, entry)
+        parts = self.pieces.stored()
         return replace(
             series,
             files=tuple(parts),
             gaps=self._gaps(parts),
             revisions=tuple(revisions),
             quarantine=tuple(quarantine.values()),
-            sources=series.sources + tuple(self.sources),
+            sources=series.sources + tuple(new),
+            conflicts=self._conflicts(),
         )
 
-    def _all_versions(self) -> R:
-        """Every version that was superseded so far."""
+    def counted_again(self) -> Series:
+        """Return the series with its gaps and conflicts counted anew, after files were taken out or put back."""
+        self.disputed |= {file.month for file in self.series.files}
+        return replace(self.series, gaps=gaps_of(self.catalog, self.series), conflicts=self._conflicts())
+
+    def _all_versions(self) -> list[R]:
+        """All versions among the revisions, those of now included."""
         versions = list(self.known_versions)
-        versions.extend(rows for rows, _ in self.versions)
-        return self._joined(versions)
+        versions.extend(one.rows for one in self.superseded)
+        return versions
+
+    def _versions(self, times: Times) -> R:
+        """All versions among the revisions from the first of some moments to the last."""
+        parts = self._all_versions()
+        if len(times) == 0 or not parts:
+            return self._joined([])
+        low, high = times.min(), times.max()
+        return self._joined([rows.take((times_of(rows) >= low) & (times_of(rows) <= high)) for rows in parts])
+
+    def _supersede(self, superseded: Superseded[R], disputed: Times, source: SourceOf) -> tuple[str, ...]:
+        """Keep versions that do not hold, and who disagrees about them; name the other sources."""
+        if len(superseded.rows):
+            self.superseded.append(superseded)
+        if len(disputed) == 0:
+            return ()
+        partitions = {name for (name, _), _ in self.pieces.places(disputed)}
+        self.disputed |= partitions
+        others = {name for partition in partitions for name in self._telling(partition, disputed)}
+        return tuple(sorted(others - {source[0]}))
+
+    def _telling(self, partition: str, times: Times) -> set[str]:
+        """Names of the sources that tell of the stretch of some moments in a partition, as far as is known."""
+        stored = {name for file in self.series.files if file.month == partition for name in file.sources}
+        found = {one.name for one in self.series.sources if one.last == 0} & stored  # when they begin is not known
+        for one in (*self.series.sources, *self.sources.values()):
+            if one.first <= times.max() and one.last >= times.min():
+                found.add(one.name)
+        return found - {""}
+
+    def _conflicts(self) -> tuple[Conflict, ...]:
+        """The ledger of conflicts, once everything is written; it is counted again where anything changed."""
+        found = {one.partition: one for one in self.series.conflicts if one.partition not in self.disputed}
+        versions = self._told(self._joined(self._all_versions()))
+        of: dict[str, list[NDArray[np.intp]]] = {}
+        for (name, _), places in self.pieces.places(times_of(versions)):
+            of.setdefault(name, []).append(places)
+        for name in (self.pieces.changed | self.disputed) & of.keys():
+            found[name] = self._conflict(name, versions.take(np.concatenate(of[name])))
+        return tuple(found[name] for name in sorted(found) if found[name].rows)
+
+    def _conflict(self, name: str, versions: R) -> Conflict:
+        """Count the conflicts of a partition, some versions of whose rows are among the revisions."""
+        near = [rows.take(np.isin(times_of(rows), times_of(versions))) for rows in self.pieces.of(name)]
+        times = times_of(open_conflicts(self._joined(near), versions, self._joined))
+        return Conflict(name, len(times), tuple(sorted(self._telling(name, times))) if len(times) else ())
 
     @abstractmethod
-    def put(self, incoming: R, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
-        """Merge new rows; return what became of them and, of events, the partitions they are in."""
+    def put(self, incoming: R, source: SourceOf, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+        """Merge new rows of a source; return what became of them and, of events, the partitions they are in."""
 
     @abstractmethod
     def _read(self, file: FileEntry) -> R:
@@ -142,9 +227,9 @@ class Staged(ABC, Generic[R]):
     def _joined(self, parts: Sequence[R]) -> R:
         """Rows one after the other."""
 
-    @abstractmethod
-    def _among(self, rows: R, versions: R) -> Mask:
-        """Which rows equal one of some versions in all they carry."""
+    def _told(self, versions: R) -> R:
+        """Those of some versions that a source has told, and that were not put together or filled in."""
+        return versions.take(versions.source_rank != UNION)
 
     @abstractmethod
     def _gaps(self, files: Sequence[FileEntry]) -> tuple[Gap, ...]:
@@ -156,32 +241,25 @@ class StagedBars(Staged[Rows]):
 
     rule = "close"
 
-    def put(self, incoming: Rows, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+    def put(self, incoming: Rows, source: SourceOf, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
         """Merge new bars into the stretch they touch."""
-        series = self.series
+        series, incoming = self.series, incoming.sorted()
         stored, policy = self._around(incoming.open_time), policy_for(series.venue, series.clock.ms)
-        merged = merge(stored, incoming, self._all_versions(), self.history, series.clock, policy, now_ms)
-        self._take(merged)
-        changed = bool(merged.touched.any())
-        counts = MergedCounts(
-            merged.stored, merged.duplicates, merged.revised, merged.conflicts, merged.late, changed, merged.flat
-        )
-        return counts, {}
+        versions = self._versions(incoming.open_time)
+        merged = merge(stored, incoming, versions, self.history, series.clock, policy, now_ms)
+        against = self._supersede(merged.superseded, merged.disputed, source)
+        if merged.touched.any():
+            self._take(merged, source[0])
+        return replace(merged.counts, against=against), {}
 
-    def _take(self, merged: Merged) -> None:
+    def _take(self, merged: Merged, source: str) -> None:
         """Let merged rows take the place of those they were made of, and write their gaps into the ledger."""
-        if len(merged.superseded):
-            self.versions.append((merged.superseded, merged.superseded_at))
-        if not merged.touched.any():
-            return
         times, clock = merged.rows.open_time, self.series.clock
-        changed: NDArray[np.str_] = np.unique(month_of(times[merged.touched]))
-        self.changed |= set(changed.tolist())
-        for month, rows in by_month(merged.rows):
-            if month in self.changed:
-                old = self.part(month)
-                untouched = (old.take(old.open_time < times[0]), old.take(old.open_time > times[-1]))
-                self.parts[month] = concat_rows([untouched[0], rows, untouched[1]])
+        for key, places in list(self.pieces.places(times)):
+            if merged.touched[places].any():
+                old, rows = self.pieces.get(key), merged.rows.take(places)
+                before, after = (old.take(side) for side in (old.open_time < times[0], old.open_time > times[-1]))
+                self.pieces.put(key, concat_rows([before, rows, after]), source)
         known = {(gap.start, gap.end): gap for gap in self.series.gaps}  # a gap that stays as it was keeps its status
         outside = [gap for gap in self.series.gaps if gap.end <= times[0] or gap.start > times[-1]]
         inside = [known.get((gap.start, gap.end), gap) for gap in missing_stretches(times, clock)]
@@ -191,17 +269,14 @@ class StagedBars(Staged[Rows]):
         """Stored rows that new bars lie among, without a break, and a few on either side."""
         if len(times) == 0:
             return empty_rows()
-        first, last = month_of(times[[0, -1]])
-        months = sorted({file.month for file in self.series.files} | self.parts.keys())
-        inside = concat_rows([self.part(month) for month in months if first <= month <= last])
+        order, first, last = self.pieces.order(), self.pieces.place(int(times[0])), self.pieces.place(int(times[-1]))
+        inside = concat_rows([self.pieces.get(key) for key in order[max(first, 0) : last + 1]])
         start, stop = np.searchsorted(inside.open_time, times[[0, -1]])
         parts = [inside.take(slice(max(start - REACH, 0), stop + 1 + REACH))]
-        if start < REACH:  # the month before holds the rest
-            before = [month for month in months if month < first][-1:]
-            parts = [*(self.part(month).take(slice(-REACH, None)) for month in before), *parts]
+        if start < REACH and first > 0:  # the piece before holds the rest
+            parts = [self.pieces.get(order[first - 1]).take(slice(-REACH, None)), *parts]
         if len(inside) - stop <= REACH:
-            after = [month for month in months if month > last][:1]
-            parts = [*parts, *(self.part(month).take(slice(REACH)) for month in after)]
+            parts += [self.pieces.get(key).take(slice(REACH)) for key in order[last + 1 : last + 2]]
         return concat_rows(parts)
 
     def _read(self, file: FileEntry) -> Rows:
@@ -210,8 +285,8 @@ class StagedBars(Staged[Rows]):
     def _joined(self, parts: Sequence[Rows]) -> Rows:
         return concat_rows(parts)
 
-    def _among(self, rows: Rows, versions: Rows) -> Mask:
-        return same_versions(rows, versions)
+    def _told(self, versions: Rows) -> Rows:
+        return versions.take((versions.source_rank != UNION) & (versions.state == TRADED))
 
     def _gaps(self, files: Sequence[FileEntry]) -> tuple[Gap, ...]:
         return self.series.gaps  # `take` has kept them
@@ -227,20 +302,33 @@ class StagedEvents(Staged[EventRows]):
         """What it is of."""
         return kind_of(self.series.kind)
 
-    def put(self, incoming: EventRows, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
-        """Merge new events into the partitions they touch."""
-        versions = self._all_versions()
-        merged = {
-            name: merge_events(self.part(name), rows, versions, self.history, now_ms)
-            for name, rows in by_partition(incoming)
-        }
-        for name, result in merged.items():
-            if result.changed:
-                self.parts[name] = result.rows
-                self.changed.add(name)
-            if len(result.superseded):
-                self.versions.append((result.superseded, result.superseded_at))
-        return MergedCounts.of(merged.values()), merged
+    def put(
+        self, incoming: EventRows, source: SourceOf, now_ms: int
+    ) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
+        """Merge new events into the pieces they touch."""
+        incoming = self._placed(incoming, source)
+        versions = self._versions(incoming.event_time)
+        merged: dict[str, list[MergedEvents]] = {}
+        against: set[str] = set()
+        for key, places in list(self.pieces.places(incoming.event_time)):
+            result = merge_events(self.pieces.get(key), incoming.take(places), versions, self.history, now_ms)
+            merged.setdefault(key[0], []).append(result)
+            if result.touched:
+                self.pieces.put(key, result.rows, source[0])
+            against.update(self._supersede(result.superseded, result.disputed, source))
+        partitions = {name: MergedEvents.joined(parts) for name, parts in merged.items()}
+        counts = sum((one.counts for one in partitions.values()), MergedCounts())
+        return replace(counts, against=tuple(sorted(against))), partitions
+
+    def _placed(self, incoming: EventRows, source: SourceOf) -> EventRows:
+        """Count the places within a millisecond of arrival on, where the chunk of a source before ended in it."""
+        if not source[0] or len(incoming) == 0:
+            return incoming
+        moment, before = self.ends.get(source[:2], (_NEVER, 0))
+        goes_on, last = incoming.available_at == moment, int(incoming.available_at.max())
+        n_last = int((incoming.available_at == last).sum())
+        self.ends[source[:2]] = (last, n_last + (before if last == moment else 0))
+        return replace(incoming, rank=incoming.rank + np.where(goes_on, before, 0)) if before else incoming
 
     def _read(self, file: FileEntry) -> EventRows:
         return self.catalog.event_rows_of(file, self.kind)
@@ -248,8 +336,30 @@ class StagedEvents(Staged[EventRows]):
     def _joined(self, parts: Sequence[EventRows]) -> EventRows:
         return concat_event_rows(parts, self.kind)
 
-    def _among(self, rows: EventRows, versions: EventRows) -> Mask:
-        return equal_to_any(rows, versions)
-
     def _gaps(self, files: Sequence[FileEntry]) -> tuple[Gap, ...]:
-        return ledger(self.series, files, {name: self.parts[name] for name in self.changed})
+        return ledger(self.series, files, {name: self.pieces.of(name) for name in self.pieces.changed})
+
+
+def staged_series(catalog: Catalog, series: Series, history: tuple[int, int] | None = None) -> Staged[Any]:
+    """Return a series that is to be changed, as it is stored."""
+    if series.kind == BARS:
+        return StagedBars(catalog, series, history, [rows for rows, _ in catalog.revisions(series)])
+    return StagedEvents(catalog, series, history, [rows for rows, _ in catalog.event_revisions(series)])
+
+
+def gaps_of(catalog: Catalog, series: Series) -> tuple[Gap, ...]:
+    """Return the ledger of a series, from its rows; gaps of bars that are in it already keep their status."""
+    if series.kind != BARS:
+        names = {file.month for file in series.files}
+        read = {name: _pieces(catalog, series, name) for name in names}
+        return ledger(series, series.files, read)
+    known = {(gap.start, gap.end): gap for gap in series.gaps}
+    rows = concat_rows([catalog.rows_of(file, series.clock) for file in series.files]).sorted()
+    return tuple(known.get((gap.start, gap.end), gap) for gap in missing_stretches(rows.open_time, series.clock))
+
+
+def _pieces(catalog: Catalog, series: Series, partition: str) -> Iterator[EventRows]:
+    """Yield the rows of the files of a partition, in order of time."""
+    for file in sorted(series.files, key=lambda file: file.min_open_time):
+        if file.month == partition:
+            yield catalog.event_rows_of(file, kind_of(series.kind)).sorted()

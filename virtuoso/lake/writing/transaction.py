@@ -1,12 +1,14 @@
 """Writing to the lake: gather, merge, commit.
 
 1. `add` merges batches of new rows into the partitions they touch, in memory (staged.py): all of them, or none where
-   its caller refuses what would become of one.
-2. `commit` writes each changed partition as a new file, then the revisions, then the next manifest of their kind
+   its caller refuses what would become of one. `savepoint` does the same for all that a block adds, such as the chunks
+   of a file.
+2. What does not fit into memory is written early, under its final name (pieces.py); no manifest names it yet.
+3. `commit` writes what is left of the changed partitions, then the revisions, then the next manifest of their kind
    (`KindTransaction`). Only the manifest's rename makes any of it visible; a process killed before it leaves files that
    nobody names. Kinds are committed one after the other; importing the same files again completes what a kill cut
    short.
-3. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
+4. Replaced files are moved to `retired/`, where readers of older generations still find them, and deleted after a
    grace period (maintenance.py).
 """
 
@@ -14,21 +16,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe
 from virtuoso.errors import StoreError
 from virtuoso.lake.catalog import Catalog
-from virtuoso.lake.event_rows import EventRows, rows_of_events
-from virtuoso.lake.manifest import BARS, Manifest, Retired, Series, Source
-from virtuoso.lake.writing.event_merge import MergedCounts, MergedEvents
+from virtuoso.lake.event_rows import EventRows, concat_event_rows, rows_of_events
+from virtuoso.lake.manifest import BARS, Manifest, Retired, Series
+from virtuoso.lake.writing.event_merge import MergedEvents
 from virtuoso.lake.writing.files import LakeFiles, RejectedRows
-from virtuoso.lake.writing.staged import Staged, StagedBars, StagedEvents
+from virtuoso.lake.writing.staged import Staged, staged_series
+from virtuoso.lake.writing.versions import MergedCounts
 from virtuoso.market.events import Events
-from virtuoso.market.rows import Rows
+from virtuoso.market.rows import Rows, concat_rows
+
+HELD_ROWS = 250_000
+"""Rows that stay in memory between two calls of `add`."""
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +111,13 @@ class Batch:
     timeframe : Timeframe or None
         Of bars.
     superseded : Rows or Events, or None
-        Earlier versions of the same rows in the same source.
+        What else the same source tells of the same rows: versions like those in `rows`.
     refused : RejectedRows or None
         Rows for the quarantine.
     source : tuple of (str, str, int)
-        Name and sha256 of the file the rows come from, and how many it held.
+        Name and sha256 of the file the rows come from, and how many it held, or this chunk of it.
+    rank : int
+        How far the source is believed where sources disagree (ingest/source_rank.py).
     """
 
     instrument: Instrument
@@ -115,6 +126,7 @@ class Batch:
     superseded: Rows | Events | None = None
     refused: RejectedRows | None = None
     source: tuple[str, str, int] = ("", "", 0)
+    rank: int = 0
 
     @property
     def series(self) -> Series:
@@ -128,8 +140,21 @@ Check = Callable[[Batch, MergedCounts, Mapping[str, MergedEvents]], None]
 """Raises where a batch must not be taken, for what became of it and, of events, the partitions it is in."""
 
 
-def _stored_form(rows: Rows | Events) -> Rows | EventRows:
-    return rows_of_events(rows) if isinstance(rows, Events) else rows
+def _stored_form(batch: Batch) -> Rows | EventRows:
+    """All that a batch tells, as it is stored: one NaN, one zero."""
+    parts = [batch.rows] if batch.superseded is None else [batch.rows, batch.superseded]
+    rows: Rows | EventRows
+    if isinstance(batch.rows, Events):
+        rows = concat_event_rows([rows_of_events(part) for part in parts if isinstance(part, Events)], batch.rows.kind)
+    else:
+        rows = concat_rows([part for part in parts if isinstance(part, Rows)])
+    columns = {name: _plain(values) for name, values in rows.columns.items()}
+    return replace(rows, columns=columns, source_rank=np.full(len(rows), batch.rank, dtype=np.int16))
+
+
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values in one form: equal numbers are equal bits."""
+    return np.where(np.isnan(values), np.nan, values + 0.0) if values.dtype.kind == "f" else values
 
 
 class Writer:
@@ -150,6 +175,8 @@ class Writer:
         self._strays = strays or {}
         self._transactions: dict[str, KindTransaction] = {}
         self._staged: dict[str, Staged[Any]] = {}
+        self._before: list[dict[str, Staged[Any]]] = []
+        self._spilled: set[str] = set()
 
     @property
     def manifest(self) -> Manifest:
@@ -161,6 +188,24 @@ class Writer:
         if kind not in self._transactions:
             self._transactions[kind] = KindTransaction(self.catalog, kind, self._strays.get(kind, ()))
         return self._transactions[kind]
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Take everything that a block adds, or nothing of it where the block ends in an error.
+
+        Rows, superseded versions, rows for the quarantine, sources and gaps are as they were before the block then.
+        Savepoints may stand inside each other; nothing is committed inside one.
+        """
+        before, pending_rows = dict(self._staged), self.pending_rows
+        self._before.append(before)
+        try:
+            yield
+        except BaseException:
+            self._staged, self.pending_rows = before, pending_rows
+            raise
+        finally:
+            self._before.pop()
+            self._forget_spilled()
 
     def add(self, *batches: Batch, check: Check | None = None) -> list[MergedCounts]:
         """Merge batches of new rows, all or none; nothing is written before `commit`.
@@ -182,31 +227,59 @@ class Writer:
         for batch in batches:
             home = batch.series.home
             staged = touched[home] = touched.get(home) or self._staged_of(batch.series).copy()
-            counts, partitions = staged.put(_stored_form(batch.rows), now_ms)
+            rows = _stored_form(batch)
+            counts, partitions = staged.put(rows, batch.source, now_ms)
             if check is not None:
                 check(batch, counts, partitions)
-            if counts.changed:
-                rule = staged.rule + ("; late rows at import" if counts.late else "")
-                staged.sources.append(Source(*batch.source, counts.stored, counts.revised, counts.late, rule, now_ms))
-            if batch.superseded is not None and len(batch.superseded):
-                new, n = staged.take_superseded(_stored_form(batch.superseded)), len(batch.superseded)
-                counts = replace(counts, revised=counts.revised + new, duplicates=counts.duplicates + n - new)
+            staged.note(batch.source, rows, counts, now_ms)
             if batch.refused is not None and batch.refused.rows:
-                staged.refused.append((batch.source[0], batch.refused))
+                staged.refuse(batch.source, batch.refused)
             found.append(counts)
         self._staged |= touched
         self.pending_rows += sum(len(batch.rows) for batch in batches)
+        self._spill()
         return found
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Take back all that is added inside where an exception leaves the block."""
-        staged, rows = dict(self._staged), self.pending_rows
+    def _spill(self) -> None:
+        """Write early what does not fit into memory."""
+        if sum(staged.pieces.rows_in_memory for staged in self._staged.values()) <= HELD_ROWS:
+            return
         try:
-            yield
-        except BaseException:
-            self._staged, self.pending_rows = staged, rows
-            raise
+            for home, staged in self._staged.items():
+                if staged.pieces.rows_in_memory:
+                    self._staged[home] = self._spilled_copy(staged)
+        except OSError as error:
+            raise StoreError(
+                f"Writing to {self.catalog.path} failed ({error.strerror or error}); the lake is as it was. Free some "
+                "space or mend the disk, then run the same command again."
+            ) from error
+        self._forget_spilled()
+
+    def _spilled_copy(self, staged: Staged[Any]) -> Staged[Any]:
+        """The same series, all of it in files."""
+        files, after = self.files_of(staged.series.kind), staged.copy()
+        try:
+            after.pieces.spill(files)
+        finally:
+            self._spilled |= after.pieces.paths() - {file.path for file in staged.series.files}
+            self.bytes_written += files.written
+        return after
+
+    def _forget_spilled(self) -> None:
+        """Delete what was written early and is not needed any more."""
+        states = [*self._before, self._staged]
+        needed = {path for state in states for staged in state.values() for path in staged.pieces.paths()}
+        needed.update(*(transaction.manifest.paths() for transaction in self._transactions.values()))
+        for path in sorted(self._spilled - needed):
+            with suppress(OSError):  # the next writer sweeps what is left
+                self.catalog.disk.remove(self.catalog.path / path)
+        self._spilled &= needed
+
+    def forget(self) -> None:
+        """Drop everything that was added and not committed."""
+        self._staged.clear()
+        self.pending_rows = 0
+        self._forget_spilled()
 
     def commit(self) -> Manifest:
         """Make everything added so far visible, in one step a kind. Without a change, not one byte is written.
@@ -216,6 +289,8 @@ class Writer:
         StoreError
             The disk refused; the lake is as it was before, or holds some kinds of what was added, whole.
         """
+        if self._before:
+            raise ValueError("commit() was called inside a savepoint. Call it after the block.")
         kinds = sorted({staged.series.kind for staged in self._staged.values()})
         done = ""
         try:
@@ -224,6 +299,7 @@ class Writer:
                 self._commit(self.of_kind(kind))
         except OSError as error:
             transaction = self.of_kind(done)
+            self._spilled.clear()  # what a new generation may name is left to the next writer
             seen = self.catalog.generations_of(done).newest().generation > transaction.manifest.generation
             before = f"; {', '.join(kinds[: kinds.index(done)])} are stored" if kinds.index(done) else ""
             raise StoreError(
@@ -232,32 +308,31 @@ class Writer:
                 f"{before}. Free some space or mend the disk, then run the same command again."
             ) from error
         finally:
-            self._staged.clear()
-            self.pending_rows = 0
+            self.forget()
         return self.manifest
 
     def _commit(self, transaction: KindTransaction) -> None:
         """Write what changed of one kind."""
-        files = LakeFiles(
+        changes = [staged for staged in self._staged.values() if staged.series.kind == transaction.kind]
+        if any(staged.changes for staged in changes):
+            files = self.files_of(transaction.kind)
+            transaction.take([staged.written(files) for staged in changes])
+            self.bytes_written += files.written
+
+    def files_of(self, kind: str) -> LakeFiles:
+        """Return what writes the files of the next generation of a kind, whose first one there is by now."""
+        transaction = self.of_kind(kind)
+        transaction.begin()
+        return LakeFiles(
             self.catalog.path, self.catalog.disk, transaction.manifest.generation + 1, self.catalog.env.now_ms()
         )
-        changes = [staged for staged in self._staged.values() if staged.series.kind == transaction.kind]
-        if any(staged.changed or staged.refused or staged.versions for staged in changes):
-            transaction.begin()
-        transaction.take([staged.written(files) for staged in changes])
-        self.bytes_written += files.written
 
     def _staged_of(self, new: Series) -> Staged[Any]:
         """What is staged of a series so far; what is stored of it if nothing is."""
         found = self._staged.get(new.home)
         if found is None:
             series, history = self._stored(new)
-            if new.kind == BARS:
-                bars = [rows for rows, _ in self.catalog.revisions(series)]
-                found = StagedBars(self.catalog, series, history, bars)
-            else:
-                events = [rows for rows, _ in self.catalog.event_revisions(series)]
-                found = StagedEvents(self.catalog, series, history, events)
+            found = staged_series(self.catalog, series, history)
             self._staged[new.home] = found
         return found
 

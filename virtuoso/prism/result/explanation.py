@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.face_scores import ComponentScores, FaceScores, faces_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +89,51 @@ class Explanation:
     effective_inputs: float
     total: list[Row]
     faces: Mapping[str, list[Row]]
+    face: str | None = None
+    """The face whose components are shown; the faces themselves if None."""
 
     def __repr__(self) -> str:
         lines = [
             f"{self.symbol} {self.venue} {self.timeframe} at {iso(self.time)}: confluence {self.confluence:.1f}, "
             f"coverage {self.coverage:.0%}, reliability {self.reliability:.2f} (heuristic)"
         ]
-        for row in self.total:
+        for row in self.rows:
             shown = row.reason if row.score != row.score else f"{row.score:6.1f} x {row.weight:.3f} = {row.impact:5.1f}"
-            lines.append(f"  {row.name:<16} {shown}")
+            lines.append(f"  {row.name:<{16 if self.face is None else 24}} {shown}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        heading, *_ = repr(self).splitlines()
+        shown = self.to_pandas()[["title", "score", "weight", "impact", "words", "reason"]]
+        return f"<p>{escape(heading)}</p>{shown.to_html(float_format='{:.2f}'.format, na_rep='not known')}"
+
+    @property
+    def rows(self) -> list[Row]:
+        """The lines that are shown: the faces, or the components of one of them."""
+        return self.total if self.face is None else self.faces[self.face]
+
+    def of(self, face: str) -> Explanation:
+        """Return the same moment with the components of one face shown.
+
+        Raises
+        ------
+        ConfigError
+            There is no such face.
+        """
+        if face not in self.faces:
+            raise ConfigError(f"There is no face {face!r}. {did_you_mean(face, self.faces)}")
+        return replace(self, face=face)
+
+    def __getitem__(self, face: str) -> Explanation:
+        return self.of(face)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the lines that are shown as a table, indexed by name; what is not known is NaN, with the reason."""
+        import pandas as pd
+
+        names = ("title", "score", "raw_score", "weight", "impact", "bonus", "divergence", "words", "reason")
+        index = pd.Index([row.name for row in self.rows], name="name")
+        return pd.DataFrame({name: [getattr(row, name) for row in self.rows] for name in names}, index=index)
 
 
 def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int) -> Explanation:

@@ -1,4 +1,4 @@
-"""Scores: what the prism found, bar by bar, and why."""
+"""Scores: what the prism found, bar by bar, and why; subscripts, attributes and tables have the manners of pandas."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from virtuoso.clock import iso, parse_time
-from virtuoso.errors import NotLoadedError
+from virtuoso.clock import iso
+from virtuoso.errors import MissingColumnError, NotLoadedError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.labels import Moment, close_index, is_date, moment_ms, places, unknown_name
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.aggregate import Codes
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
@@ -30,6 +32,14 @@ from virtuoso.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
+HINTS = {
+    "loc": "scores['2025-08-01':'2025-09-01']",
+    "iloc": "scores[100:200]",
+    "values": "scores.confluence",
+    "index": "scores.to_pandas().index",
+}
+SERIES = ("confluence", "raw_confluence", "coverage", "agreement", "effective_inputs", "reliability")
+"""What is known of every bar, before the faces."""
 STRETCH = 65_536
 """Bars written at once: bounds the memory of a file that holds every component."""
 
@@ -106,9 +116,87 @@ class Scores:
         return (np.arange(self.start, self.start + len(self), dtype=np.int64) + 1) * ms
 
     def column(self, name: str) -> Array:
-        """A market column over the bars that were scored."""
+        """A market column over the bars that were scored.
+
+        Raises
+        ------
+        MissingColumnError
+            The market has none of that name; scores are subscripts, `scores["technical"]`.
+        """
+        if name not in self.frame.base.columns:
+            raise MissingColumnError(
+                f"The market has no column {name!r}. {did_you_mean(name, self.frame.columns)} Scores are subscripts, "
+                "such as scores['technical']."
+            )
         at = self.start - self.frame.base.first
         return self.frame.base.columns[name][at : at + len(self)]
+
+    # --- as pandas has it ---
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """What a subscript may name: confluence and what belongs to it, the faces, and `face.component`."""
+        parts = [f"{face.name}.{name}" for face in self.faces.values() for name in face.components]
+        return (*SERIES, *self.faces, *parts)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a score as a Series, several as a DataFrame, or the scores of a slice of dates or places."""
+        if isinstance(key, str) and not is_date(key):
+            return self._series(key)
+        if isinstance(key, list | tuple):
+            import pandas as pd
+
+            return pd.DataFrame({name: self._series(name) for name in key})
+        if isinstance(key, slice) or is_date(key):
+            first, stop = places(self.close_times, key)
+            found = self._aggregator.assemble(self.workspace, self.start + first, self.start + stop)
+            return Scores.of(self.prism, self.workspace, self.start + first, found, self._aggregator)
+        if isinstance(key, int | np.integer):
+            return self[range(len(self))[key] :][:1].to_pandas().iloc[0]
+        raise unknown_name(repr(self), key, self.columns)
+
+    def _series(self, name: str) -> pd.Series:
+        import pandas as pd
+
+        if name in SERIES:
+            values = getattr(self, name)
+        else:
+            face, _, part = name.partition(".")
+            if face not in self.faces or (part and part not in self.faces[face].components):
+                raise unknown_name(repr(self), name, self.columns)
+            values = self.faces[face].components[part].arrays().score if part else self.faces[face].score
+        return pd.Series(values, index=close_index(self.close_times), name=name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("workspace", "prism"):
+            raise AttributeError(name)
+        if name in self.faces:
+            return self._series(name)
+        remedy = f"Try {HINTS[name]}." if name in HINTS else did_you_mean(name, [*dir(type(self)), *self.faces])
+        raise AttributeError(f"Scores have no {name!r}. {remedy}")
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row a bar, as `to_pandas()` gives it."""
+        return self.to_pandas()
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Return the first bars as a table."""
+        return self[:n].to_pandas()  # type: ignore[no-any-return]
+
+    def tail(self, n: int = 5) -> pd.DataFrame:
+        """Return the last bars as a table."""
+        return self[max(len(self) - n, 0) :].to_pandas()  # type: ignore[no-any-return]
+
+    def describe(self) -> pd.DataFrame:
+        """Return count, mean, spread and quantiles of confluence and the faces."""
+        return self[["confluence", "coverage", *self.faces]].describe()  # type: ignore[no-any-return]
+
+    def _repr_html_(self) -> str:
+        simulated = " <b>SIMULATED</b>" if self.frame.instrument.is_simulated else ""
+        shown = self[max(len(self) - 5, 0) :][["confluence", "coverage", *self.faces]] if len(self) else None
+        table = "" if shown is None else shown.to_html(float_format="{:.1f}".format)
+        return f"<p>{escape(repr(self))}{simulated}</p>{table}"
 
     def arrays(self) -> dict[str, Array | Codes]:
         """Every array by a dotted name, in fixed order: what the laws compare."""
@@ -129,13 +217,15 @@ class Scores:
                     named[f"{dotted}.{what}" if what != "score" else dotted] = array
         return named
 
-    def explain(self, at: int | str | None = None) -> Explanation:
+    def explain(self, at: Moment | None = None, face: str | None = None) -> Explanation:
         """Explain one moment.
 
         Parameters
         ----------
-        at : int (ms) or str, optional
+        at : int (ms), str or timestamp, optional
             The last bar closed by then; the newest if absent.
+        face : str, optional
+            The face whose components are shown.
 
         Raises
         ------
@@ -146,23 +236,24 @@ class Scores:
             raise NotLoadedError("Nothing was scored, so there is nothing to explain.")
         number = self.start + len(self) - 1
         if at is not None:
-            number = self.frame.number_at(parse_time(at) if isinstance(at, str) else at)
+            number = self.frame.number_at(moment_ms(at))
         i = number - self.start
         if not 0 <= i < len(self):
             raise NotLoadedError(
                 f"The bar closing at {iso(self.frame.timeframe.close_time(number))} was not scored; scores go from "
                 f"{iso(int(self.close_times[0]))} to {iso(int(self.close_times[-1]))}."
             )
-        return explain(self.prism, self.workspace, self._aggregator, number)
+        found = explain(self.prism, self.workspace, self._aggregator, number)
+        return found if face is None else found.of(face)
 
     def reason(self, dotted: str, i: int) -> str:
         """Return why a component is not known at the i-th scored bar; empty where it is."""
         number = range(self.start, self.start + len(self))[i]
         return why_unknown(self.prism, self.workspace, self._aggregator, number, dotted)
 
-    def open_interest(self, at: int | str | None = None) -> OpenInterest:
+    def open_interest(self, at: Moment | None = None) -> OpenInterest:
         """Read the open-interest room at one moment; see `virtuoso.prism.open_interest.analysis.analyse`."""
-        return analyse(self.workspace, at)
+        return analyse(self.workspace, None if at is None else moment_ms(at))
 
     def to_table(self) -> dict[str, Any]:
         """Columns of the file that `score --out` writes, one row a bar."""
@@ -206,8 +297,7 @@ class Scores:
         import pandas as pd
 
         table = self.to_table()
-        index = pd.DatetimeIndex(table.pop("close_time").astype("M8[ms]"), name="close_time").tz_localize("UTC")
-        return pd.DataFrame(table, index=index)
+        return pd.DataFrame(table, index=close_index(table.pop("close_time")))
 
     def to_parquet(self, path: Path | str) -> Path:
         """Write one row a bar; the file appears whole or not at all. Its metadata says what was scored by what."""

@@ -75,6 +75,8 @@ def account_from(
     """
     if margin not in MARGINS:
         raise ConfigError(f"margin is isolated or cross, was {margin!r}. {did_you_mean(margin, MARGINS)}")
+    if fees is not None and not -0.1 < fees < 0.1:
+        raise ConfigError(f"fees is a share of each fill, such as 0.0005 for five basis points, was {fees!r}.")
     defaults = Account()
     chosen = trading.max_leverage if leverage is None else leverage
     if all(one.is_spot for one in instruments):

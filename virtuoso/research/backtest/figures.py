@@ -108,7 +108,7 @@ class PortfolioFigures:
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
-        """What was traded, in the order of `trades["instrument"]`."""
+        """What was traded, in the order of `trade_records["instrument"]`."""
         return self.panel.instruments
 
     @property
@@ -142,42 +142,39 @@ class PortfolioFigures:
         return close_times(self.run)
 
     @property
-    def equity(self) -> Array:
-        """At each close, quote currency; at the last known marks where a bar is not known."""
-        return self.run.equity
-
-    @property
     def daily_returns(self) -> Array:
         """Return of each whole day of 24 hours since the start."""
-        return metrics.daily_returns(self.close_times, self.equity, self.account.cash, self.start_ms)
+        return metrics.daily_returns(self.close_times, self.run.equity, self.account.cash, self.start_ms)
 
     @cached_property
     def drawdown(self) -> Array:
         """Fall of the equity from its peak so far, 0 or negative."""
-        return metrics.drawdown(self.equity, self.account.cash)
+        return metrics.drawdown(self.run.equity, self.account.cash)
 
     @cached_property
-    def trades(self) -> np.ndarray:
+    def trade_records(self) -> np.ndarray:
         """One row the life of a position, array of LIFE."""
         return lives(self.run)
 
     @cached_property
     def closed(self) -> np.ndarray:
         """The trades that have ended."""
-        ended: np.ndarray = self.trades[self.trades["reason"] != STILL_OPEN]
+        ended: np.ndarray = self.trade_records[self.trade_records["reason"] != STILL_OPEN]
         return ended
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Named figures; NaN is *not testable*."""
         return (
-            measure(self.run, self.trades) | repaired_share(self.trades) | capacity(self.run, self.trades, self.frames)
+            measure(self.run, self.trade_records)
+            | repaired_share(self.trade_records)
+            | capacity(self.run, self.trade_records, self.frames)
         )
 
     @cached_property
     def counts(self) -> dict[str, int]:
         """How often each thing happened that a reader should know of."""
-        return counts(self.run, self.trades) | self._stopped_by_regime()
+        return counts(self.run, self.trade_records) | self._stopped_by_regime()
 
     @cached_property
     def halted(self) -> Halted | None:
@@ -259,7 +256,7 @@ class PortfolioFigures:
     @cached_property
     def most_traded(self) -> int:
         """Position of the instrument that was traded most: that which a page draws."""
-        return int(np.bincount(self.trades["instrument"], minlength=len(self.scores)).argmax())
+        return int(np.bincount(self.trade_records["instrument"], minlength=len(self.scores)).argmax())
 
     @property
     def shown(self) -> Scores:
@@ -294,4 +291,4 @@ class PortfolioFigures:
     @cached_property
     def across_gap(self) -> NDArray[np.bool_]:
         """Whether bars of a trade's life are not known, shape (n_trades,)."""
-        return across_gap(self.run, self.trades)
+        return across_gap(self.run, self.trade_records)

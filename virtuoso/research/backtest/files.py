@@ -129,7 +129,7 @@ def figure_facts(result: PortfolioFigures) -> dict[str, Any]:
         "inverted": result.inverted_metrics,
         "faces_alone": result.faces_alone,
         "random_entries": asdict(result.random_entries),
-        "months": monthly_returns(result.close_times, result.equity, result.account.cash),
+        "months": monthly_returns(result.close_times, result.run.equity, result.account.cash),
         "counts": result.counts,
         "inside": _inside(result),
         "halt": {"enforced": result.account.halt, "reached": halted is not None, **told},
@@ -152,7 +152,7 @@ def trades_table(result: PortfolioFigures) -> dict[str, Any]:
     Moments are UTC milliseconds: `decided_at` is the close of the decision, `entry_time` and `exit_bar_time` the opens
     of the bars of the first and the last fill.
     """
-    trades, ms = result.trades, result.timeframe.ms
+    trades, ms = result.trade_records, result.timeframe.ms
     chosen = [result.instruments[i] for i in trades["instrument"]]
     columns: dict[str, Any] = {
         "symbol": np.array([one.symbol for one in chosen], dtype=object),
@@ -187,7 +187,7 @@ def equity_table(result: PortfolioFigures) -> dict[str, Any]:
     """RunTable of `equity.parquet`, one row a bar."""
     return {
         "close_time": result.close_times,
-        "equity": result.equity,
+        "equity": result.run.equity,
         "optimistic": result.optimistic.equity,
         "buy_and_hold": result.benchmark,
         "inverted": result.inverted.equity,
@@ -246,7 +246,7 @@ def _strips(scores: Scores, seen: ChartBars) -> dict[str, Any]:
 
 def _drawn(result: PortfolioFigures) -> np.ndarray:
     """Trades of the instrument that is drawn."""
-    mine: np.ndarray = result.trades[result.trades["instrument"] == result.most_traded]
+    mine: np.ndarray = result.trade_records[result.trade_records["instrument"] == result.most_traded]
     return mine
 
 

@@ -17,6 +17,7 @@ from virtuoso.account import state as s
 from virtuoso.market.frame import MarketFrame
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import STILL_OPEN
+from virtuoso.types import Array
 
 SAFE_QUANTILE = 0.10
 
@@ -151,6 +152,26 @@ def across_gap(run: PortfolioRun, lives: np.ndarray) -> NDArray[np.bool_]:
     begin, end = lives["entry_number"] - run.panel.first, lives["exit_number"] - run.panel.first
     missed: NDArray[np.bool_] = before[end + 1, lives["instrument"]] > before[begin, lives["instrument"]]
     return missed
+
+
+def excursions(run: PortfolioRun, lives: np.ndarray) -> tuple[Array, Array]:
+    """Return the worst and the best price of the bars of each life, from its entry, in its favour.
+
+    Returns
+    -------
+    tuple of Array, share of the entry price, shape (n_lives,)
+        0 where no price was worse, or better, than the entry; NaN where no bar of the life is known.
+    """
+    worst, best = np.full(len(lives), np.nan), np.full(len(lives), np.nan)
+    for k, life in enumerate(lives):
+        begin, end = int(life["entry_number"]) - run.panel.first, int(life["exit_number"]) - run.panel.first
+        bars = run.panel.bars[begin : end + 1, int(life["instrument"])]
+        known = bars[~np.isnan(bars[:, s.OPEN])]
+        if len(known):
+            reached = np.array([known[:, s.LOW].min(), known[:, s.HIGH].max()]) / life["entry_price"] - 1.0
+            low, high = sorted(reached * life["side"])
+            worst[k], best[k] = min(low, 0.0), max(high, 0.0)
+    return worst, best
 
 
 def repaired_share(lives: np.ndarray) -> dict[str, float]:

@@ -23,6 +23,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import UNIT_MS, Timeframe, iso
 from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.market.bars import Bars
+from virtuoso.market.breaks import misprints_of
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BREAK, NO_TRADE, TRADED, is_published
@@ -64,7 +65,7 @@ class SimulationPanel:
         Number of the first bar.
     bars : Array, shape (n_bars, n_instruments, BAR_COLUMNS)
     repaired : array of bool, shape (n_bars, n_instruments)
-        Bars that are not as published: bridged ones, and those that follow a gap.
+        Bars that are not to be relied on: bridged ones, misprints, and those that follow one of them or a gap.
     last : array of int64, shape (n_instruments,)
         Position of each instrument's last known bar; -1 where there is none.
     assumptions : tuple of str
@@ -157,6 +158,7 @@ class SimulationPanel:
             part[:, s.SLIPPAGE] = _slippage(frame, slippage)
             begun = np.flatnonzero(frame.base.state[_loaded(frame)] == BREAK)
             breaks += [(frame.start - first + int(at), i) for at in begun]
+            said += [_break(frame, int(at)) for at in begun]
             said += _mark(frame, part, begun, allowed)
             settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
             settled[i] = _not_across(settled[i], known, begun, frame)
@@ -203,6 +205,12 @@ def _slippage(frame: MarketFrame, least: float) -> Array:
     half = 0.5 * frame.base.columns["spread"][before[seen]] / frame.base.columns["close"][before[seen]]
     here[seen] = np.fmax(least, half)
     return here
+
+
+def _break(frame: MarketFrame, at: int) -> str:
+    """Say that another instrument begins at the bar at a position of a frame's window."""
+    moment = iso((frame.start + at) * frame.timeframe.ms)
+    return f"{frame.instrument.symbol} is another instrument from {moment} on: what is held is settled before it"
 
 
 def _loaded(frame: MarketFrame) -> slice:
@@ -371,9 +379,10 @@ def _inside(
 
 
 def _repaired(bars: Bars, start: int, stop: int) -> NDArray[np.bool_]:
-    """Bars that were bridged, or are the first known ones after bars that are not."""
-    state = bars.state[max(start - 1, bars.first) - bars.first : stop - bars.first]
-    unknown: NDArray[np.bool_] = (state != TRADED) & (state != NO_TRADE)
+    """Bars that were bridged or misprinted, or are the first known ones after bars that are not."""
+    odd: NDArray[np.bool_] = (bars.state != TRADED) & (bars.state != NO_TRADE)
+    odd[[at // bars.timeframe.ms - bars.first for at, _ in misprints_of(bars)]] = True
+    unknown = odd[max(start - 1, bars.first) - bars.first : stop - bars.first]
     if start > bars.first:
         return np.logical_or(unknown[1:], unknown[:-1])
     return np.logical_or(unknown, np.concatenate(([False], unknown[:-1])))

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from virtuoso.account import metrics
 from virtuoso.account.state import CLOSE
+from virtuoso.clock import iso
+from virtuoso.labels import close_index
+from virtuoso.reports.format import percent
+from virtuoso.reports.metrics import METRICS
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.files import configuration, run_data, run_files, trades_table
 from virtuoso.research.backtest.judgement import robustness_of, trial_of, write_honesty
+from virtuoso.research.backtest.metrics import excursions
 from virtuoso.research.crosscheck.vectorbt import portfolio_of
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
@@ -26,13 +33,53 @@ from virtuoso.runs.write import trades_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+FIRST = (
+    "total_return",
+    "cagr",
+    "max_drawdown",
+    "sharpe",
+    "trades",
+    "hit_rate",
+    "profit_factor",
+    "mean_r",
+    "exposure",
+    "fees",
+)
+"""Figures that are shown first."""
+
 
 @dataclass(frozen=True, repr=False)
 class PortfolioResult(PortfolioFigures, Run):
     """A portfolio backtest, all of it."""
 
     def __repr__(self) -> str:
+        """One screen: what was traded and the figures that everybody asks for."""
+        width = max(len(name) for name, _ in self._figures)
+        lines = [self._title, *(f"  {name:<{width}}  {value}" for name, value in self._figures), *self.recorded_lines()]
+        return "\n".join(
+            [*lines, "print(result) shows it all; .trades, .equity, .returns, .drawdowns, .monthly, .stats()"]
+        )
+
+    def __str__(self) -> str:
         return "\n".join((self.summary(), *self.recorded_lines()))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self._figures)
+        said = "".join(f"<p>{escape(line)}</p>" for line in self.recorded_lines())
+        return f"<p>{escape(self._title)}</p><table>{rows}</table>{said}"
+
+    @property
+    def _title(self) -> str:
+        traded = ", ".join(map(str, self.instruments[:3])) + (" and more" if len(self.instruments) > 3 else "")
+        made = "SIMULATED " if self.is_simulated else ""
+        return f"{made}Backtest of {traded} {self.timeframe}, {iso(self.start_ms)} to {iso(int(self.close_times[-1]))}"
+
+    @cached_property
+    def _figures(self) -> list[tuple[str, str]]:
+        """Names and values of the figures that fit a screen."""
+        shown = [(one.heading, one.text(self.metrics[one.name])) for one in METRICS if one.name in FIRST]
+        held = percent(self.benchmark_metrics["total_return"], signed=True)
+        return [*shown, ("Buy and hold", held)]
 
     @cached_property
     def data(self) -> RunData:
@@ -53,9 +100,67 @@ class PortfolioResult(PortfolioFigures, Run):
         """Return the columns of `trades.parquet`, one row the life of a position."""
         return trades_table(self)
 
+    # --- as pandas has it ---
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """One row a trade, those that are still open included; times in UTC.
+
+        `r` is the P&L over what was risked to the stop; `mae` and `mfe` are the worst and the best price on the way,
+        from the entry's, as a share of it and in the trade's favour: the extremes of the bars of its life, so that they
+        may lie before its entry or after its exit inside these.
+        """
+        worst, best = excursions(self.run, self.trade_records)
+        return trades_frame({**self.trades_table(), "mae": worst, "mfe": best})
+
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a trade; times in UTC."""
-        return trades_frame(self.trades_table())
+        """Return the trades, as `.trades`."""
+        return self.trades
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """Equity at each close, quote currency; at the last known marks where a bar is not known."""
+        import pandas as pd
+
+        return pd.Series(self.run.equity, index=close_index(self.close_times), name="equity")
+
+    @property
+    def returns(self) -> pd.Series:
+        """Return of each bar."""
+        before = self.equity.shift(fill_value=self.account.cash)
+        return (self.equity / before - 1.0).where(before > 0.0).rename("return")
+
+    @cached_property
+    def drawdowns(self) -> pd.DataFrame:
+        """Falls of the equity from a peak, the deepest first.
+
+        Columns are start (the close of the peak, or the open of the first bar), trough, recovery (NaT where it is still
+        under water), depth and length.
+        """
+        import pandas as pd
+
+        found = pd.DataFrame(
+            metrics.drawdown_periods(self.close_times, self.run.equity, self.account.cash, self.start_ms)
+        )
+        for name in ("start", "trough", "recovery"):
+            found[name] = pd.to_datetime(found[name].where(found[name] >= 0), unit="ms", utc=True)
+        found["length"] = pd.to_timedelta(found["length"], unit="ms")
+        return found.sort_values("depth", kind="stable").reset_index(drop=True)
+
+    @property
+    def monthly(self) -> pd.Series:
+        """Return of each calendar month (UTC)."""
+        import pandas as pd
+
+        found = metrics.monthly_returns(self.close_times, self.run.equity, self.account.cash)
+        return pd.Series(list(found.values()), index=pd.PeriodIndex(list(found), freq="M", name="month"), name="return")
+
+    def stats(self) -> pd.DataFrame:
+        """Return all figures, beside those of buying and holding; NaN is not testable."""
+        import pandas as pd
+
+        columns = {"strategy": self.metrics, "buy and hold": self.benchmark_metrics}
+        return pd.DataFrame(columns, index=list(self.metrics), dtype=float)
 
     def to_vectorbt(self) -> Any:
         """Return its fills as a portfolio of vectorbt, one column an instrument, with one cash.

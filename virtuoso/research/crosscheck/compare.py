@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from virtuoso.account.records import LAPSED, LIQUIDATED, REJECTED, TARGETED, WITHDRAWN
+from virtuoso.account.records import BROKEN, LAPSED, LIQUIDATED, REJECTED, TARGETED, WITHDRAWN
 from virtuoso.account.records import REASONS as WORDS_OF_VECTORBT
 from virtuoso.account.state import SLIPPAGE
 from virtuoso.clock import iso
@@ -34,6 +34,7 @@ TARGET = "target"
 SPREAD = "spread"
 INSIDE = "order inside a bar"
 LIQUIDATION = "liquidation"
+BREAK = "break"
 TRAILING = "trailing stop"
 LIMITS = "limits of risk"
 FOLLOWS = "follows"
@@ -45,6 +46,7 @@ CAUSES = {
     SPREAD: "the contract pays half the recorded spread where that is more than the slippage",
     INSIDE: "stop and target lie in one bar: finer bars or the worse case decide, vectorbt takes the stop",
     LIQUIDATION: "vectorbt knows no margin",
+    BREAK: "another instrument begins under the name: the contract settles what is held, vectorbt holds on",
     TRAILING: "vectorbt's stop stays where it was",
     LIMITS: "the account let the entry through not at all, or not whole",
     FOLLOWS: "another trade was open, since an earlier one differs",
@@ -182,7 +184,7 @@ def compare(result: PortfolioFigures) -> Comparison:
     for i, instrument in enumerate(result.instruments):
         if instrument not in result.intents_of:
             continue
-        lives = result.trades[result.trades["instrument"] == i]
+        lives = result.trade_records[result.trade_records["instrument"] == i]
         ours = {int(life["number"]): _side(life, WORDS_OF_CONTRACT[int(life["reason"])]) for life in lives}
         made = simulate(
             result.scores[i],
@@ -235,6 +237,8 @@ def _cause_of_both(result: PortfolioFigures, i: int, intent: np.void, ours: Side
         return SPREAD if _wide(result, i, ours.entry) else UNEXPLAINED
     if ours.reason == WORDS_OF_CONTRACT[LIQUIDATED]:
         return LIQUIDATION
+    if ours.reason == WORDS_OF_CONTRACT[BROKEN]:
+        return BREAK
     target = WORDS_OF_CONTRACT[TARGETED]
     if np.isfinite(intent["target"]).sum() > 1 and target in (ours.reason, theirs.reason):
         return SEVERAL_TARGETS
@@ -253,8 +257,8 @@ def _cause_of_both(result: PortfolioFigures, i: int, intent: np.void, ours: Side
 
 def _parts(result: PortfolioFigures, i: int, number: int) -> bool:
     """Whether a trade of ours left in parts."""
-    mine = (result.trades["instrument"] == i) & (result.trades["number"] == number)
-    return bool((result.trades["targets"][mine] > 0).any())
+    mine = (result.trade_records["instrument"] == i) & (result.trade_records["number"] == number)
+    return bool((result.trade_records["targets"][mine] > 0).any())
 
 
 def _wide(result: PortfolioFigures, i: int, number: int) -> bool:
@@ -281,6 +285,8 @@ def _cause_of_one(
         kinds = _kinds_of(result, i, number)
         if limit and LAPSED in kinds:
             return LIMIT_ENTRY
+        if LAPSED in kinds and any(of == i for _, of in result.panel.breaks):
+            return BREAK
         if kinds & {REJECTED, WITHDRAWN}:
             return LIMITS
     others = their_trades if ours is not None else our_trades

@@ -79,6 +79,21 @@ class Configurations:
         return made
 
     @classmethod
+    def grid(cls, prism: Prism, settings: SignalSettings, values: Mapping[str, ArrayLike]) -> Configurations:
+        """Take every combination of some values, in the order of the given columns, the last one fastest.
+
+        Raises
+        ------
+        ConfigError
+            As `of`.
+        """
+        axes = [np.atleast_1d(np.asarray(some, dtype=np.float64)) for some in values.values()]
+        if not axes or any(axis.size == 0 for axis in axes):
+            raise ConfigError("A grid needs values of at least one column, such as {'bull_enter': [60, 65]}.")
+        combined = np.meshgrid(*axes, indexing="ij")
+        return cls.of(prism, settings, {name: part.ravel() for name, part in zip(values, combined, strict=True)})
+
+    @classmethod
     def around(
         cls, prism: Prism, settings: SignalSettings, n: int, env: Env, *,
         concentration: float = 60.0, points: float = 6.0, stretch: float = 0.35,

@@ -68,6 +68,7 @@ _ORDERS: dict[
 }
 _OF_EXCHANGE = {"bitfinex": ("open", "close", "high", "low"), "coinbase": ("low", "high", "open", "close")}
 _YFINANCE = ("price", "ticker")
+_YFINANCE_NAMES = {"Date", "Open", "High", "Low", "Close", "Adj Close", "Volume", "Dividends", "Stock Splits"}
 
 
 class Shape(NamedTuple):
@@ -129,7 +130,7 @@ def shape_of(lines: Sequence[Fields], path: Path) -> Shape:
     plain = {plain_name(field) for fields in lines for field in fields}
     if any("cryptodatadownload" in name for name in plain):
         return Shape(zone="UTC")
-    yahoo = {"date", "adj_close", "volume"} <= plain
+    yahoo = _is_one_line_of_yfinance(lines)
     return Shape(zone="UTC" if yahoo else None, quote_alone=yahoo)
 
 
@@ -168,6 +169,19 @@ def _remedy(missing: Sequence[str], path: Path, options: ImportOptions) -> str:
 
 def _is_yfinance(lines: Sequence[Fields]) -> bool:
     return len(lines) > 2 and tuple(plain_name(fields[0]) for fields in lines[:2]) == _YFINANCE
+
+
+def _is_one_line_of_yfinance(lines: Sequence[Fields]) -> bool:
+    """Whether a table has yfinance's header of one line: days, and volumes of millions without a fraction."""
+    names = set(lines[0])
+    if "Adj Close" in names and {"Date", "Volume"} <= names:
+        return True
+    if not {"Date", "Volume"} <= names <= _YFINANCE_NAMES or len(lines) < 2:
+        return False
+    days, volumes = ([fields[lines[0].index(name)] for fields in lines[1:]] for name in ("Date", "Volume"))
+    return all(re.fullmatch(r"\d{4}-\d\d-\d\d", day) for day in days) and all(
+        re.fullmatch(r"\d{7,}(\.0)?", volume) for volume in volumes
+    )
 
 
 def _names_of(lines: Sequence[Fields], options: ImportOptions) -> tuple[str, ...] | str:

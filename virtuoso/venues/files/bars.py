@@ -26,6 +26,7 @@ from virtuoso.venues.files.bar_layouts import Shape, layout_of, named_columns, s
 from virtuoso.venues.files.file_io import Head
 from virtuoso.venues.files.options import DEFAULTS, ImportOptions
 from virtuoso.venues.files.table import (
+    Column,
     Fields,
     Layout,
     Table,
@@ -164,7 +165,7 @@ def _raw(table: Table, named: Mapping[str, str], shape: Shape, options: ImportOp
         "close_time" if stamped_at_close else "open_time"
     )
     numbers = {meaning: table.numbers(named[meaning]) for meaning in NUMBERS if meaning in named}
-    closed = table.words(named["closed"], _CLOSED) if "closed" in named else None
+    closed = _closed(table, named)
     columns, no_volume, notes = _volumes(table, {name: c.values for name, c in numbers.items()}, shape, options)
     symbols, symbol_of_row = _symbols(table, named, shape)
     return RawBars(
@@ -180,6 +181,17 @@ def _raw(table: Table, named: Mapping[str, str], shape: Shape, options: ImportOp
         symbol_of_row=symbol_of_row,
         notes=(*notes, *(without_symbol(table, symbol_of_row) if symbols is not None else ())),
     )
+
+
+def _closed(table: Table, named: Mapping[str, str]) -> Column | None:
+    """Which bars had closed, as far as a column of that name says so; None if it is about something else."""
+    import pyarrow as pa
+
+    name = named.get("closed")
+    if name is None or pa.types.is_nested(table.data[name].type):
+        return None
+    said = table.words(name, _CLOSED)
+    return None if 2 * said.garbled.sum() > len(table) else said
 
 
 def _day_and_clock(

@@ -64,6 +64,11 @@ def is_json(path: Path) -> bool:
     return path.name.lower().endswith(tuple(".json" + pack for pack in PACKS))
 
 
+def is_plain(path: Path) -> bool:
+    """Whether the file's name is that of a text that is not packed."""
+    return path.name.lower().endswith((*TEXTS, ".json"))
+
+
 class Bytes(Protocol):
     """A stream that is read in pieces."""
 
@@ -98,6 +103,7 @@ def head_of(path: Path) -> Head:
     """
     check_regular(path)
     with decoding(path):
+        _reject_pages(path)
         if is_parquet(path):
             import pyarrow.parquet as pq
 
@@ -201,10 +207,15 @@ def decoding(path: Path) -> Iterator[None]:
     except (VirtuosoError, MemoryError):
         raise
     except NotImplementedError as error:  # a method of packing, or an encryption, that zipfile does not know
+        if type(error).__name__.startswith("Arrow"):
+            raise UnreadableFileError(
+                f"{path} holds a column of a type that is not read ({error}). Write numbers and text."
+            ) from error
         raise UnreadableFileError(f"{path} is packed in a way that is not read ({error}). Unpack it first.") from error
     except PermissionError as error:
         raise UnreadableFileError(f"{path} cannot be read: {error.strerror}.") from None
     except Exception as error:  # decoders of foreign bytes raise whatever they like
+        _reject_pages(path)
         said = str(error) or type(error).__name__
         raise UnreadableFileError(f"{path} is damaged ({said}). Nothing was stored. Download it again.") from error
 
@@ -238,11 +249,23 @@ _STRANGE: tuple[tuple[bytes, str], ...] = (
 """Beginnings of files that are no text, whatever their names say, with what they are and what to do."""
 
 
-def _reject_strange(path: Path, beginning: bytes) -> None:
-    """Reject what begins as no text does."""
-    for form, said in _STRANGE:
+_PAGES = _STRANGE[:3]
+"""Those that lie under any name: what a server or a repository gives instead of the file."""
+
+
+def _reject_pages(path: Path) -> None:
+    """Reject a file that begins as what is given instead of it, whatever its name."""
+    with path.open("rb") as file:
+        _reject_strange(path, file.read(200), _PAGES, "" if is_plain(path) else "is damaged: it ")
+
+
+def _reject_strange(
+    path: Path, beginning: bytes, forms: tuple[tuple[bytes, str], ...] = _STRANGE, first: str = ""
+) -> None:
+    """Reject what begins as no text does; `first` is said of it first."""
+    for form, said in forms:
         if re.match(form, beginning, re.IGNORECASE | re.DOTALL):
-            raise UnreadableFileError(f"{path} {said}. Nothing was stored.")
+            raise UnreadableFileError(f"{path} {first}{said}. Nothing was stored.")
 
 
 @contextmanager

@@ -8,7 +8,8 @@
    when summer ends is settled by the interval: of 00:00 and 01:00 UTC only one is a multiple of eight hours.
 4. Binance, Bybit and OKX settle at multiples of the interval from midnight UTC. Times that do not are in another zone.
 5. A table of several venues gives the rows of the wanted one.
-6. Polls of a coming rate are no settlements. Where a column says when each comes (`funding_timestamp`,
+6. freqtrade keeps rates as if they were the opens of bars, in files named `-funding_rate`.
+7. Polls of a coming rate are no settlements. Where a column says when each comes (`funding_timestamp`,
    `next_funding_time`), the last poll before it, if it was taken within MOST_EARLY_MS of it and later polls show that
    it has passed, is the settlement; the other polls are left out. Where none says so, they are refused
    (ingest/settlements.py).
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ from virtuoso.venues.files.table import (
     unique,
 )
 from virtuoso.venues.files.timestamps import NO_TIME, FileTimes, read_times
-from virtuoso.venues.naming import symbol_of
+from virtuoso.venues.naming import stem_of, symbol_of
 from virtuoso.venues.raw_events import Lines, RawEvents
 
 IN_PERCENT = ("funding_rate_percent", "funding_rate_pct")
@@ -78,7 +80,8 @@ _NEAR_MS = UNIT_MS["m"]
 
 def recognises(head: Head) -> bool:
     """Whether a file looks like a table of funding rates."""
-    return _has_rates(plain_names(head))
+    names = plain_names(head)
+    return _has_rates(names) or (_is_of_freqtrade(head.path) and {"date", "open"} <= names)
 
 
 def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) -> Iterator[RawEvents]:
@@ -105,7 +108,7 @@ def read_funding(path: Path, options: ImportOptions = DEFAULTS, *, now_ms: int) 
         The zone of its times, its venue or its symbols would have to be guessed, or the zone cannot be right.
     """
     wanted, polls = _Wanted(options), _Polls()
-    for table in tables(path, _layout, "funding rates"):
+    for table in tables(path, partial(_layout, path=path), "funding rates"):
         yield from _funding(table, options, now_ms, wanted, polls)
     wanted.reject_none(path)
     polls.reject_none(path)
@@ -135,8 +138,15 @@ def _funding(table: Table, options: ImportOptions, now_ms: int, wanted: _Wanted,
     return found
 
 
-def _layout(lines: Sequence[Fields]) -> Layout | str:
+def _is_of_freqtrade(path: Path) -> bool:
+    """Whether it is a file of freqtrade, which keeps rates as if they were the opens of bars."""
+    return stem_of(path).endswith("-funding_rate")
+
+
+def _layout(lines: Sequence[Fields], path: Path) -> Layout | str:
     found = plain_layout(lines)
+    if isinstance(found, Layout) and _is_of_freqtrade(path):
+        found = found._replace(names=tuple("funding_rate" if name == "open" else name for name in found.names))
     if isinstance(found, Layout) and not _has_rates(found.names):
         return f"its columns are {', '.join(sorted(found.names)[:8])}"
     if isinstance(found, Layout) and found.header:

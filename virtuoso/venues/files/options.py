@@ -38,7 +38,9 @@ class ImportOptions:
     no_volume : bool
         Bars are stored without volume.
     max_bad_share, max_revised_share : float
-        Largest share of rows that may be rejected, and of stored rows that may be changed.
+        Largest share of rows that may be rejected, and of stored rows that may be contradicted.
+    prefer : bool
+        Whether the files are right where they contradict others, whatever is imported later.
     """
 
     venue: str = ""
@@ -52,6 +54,7 @@ class ImportOptions:
     no_volume: bool = False
     max_bad_share: float = MAX_BAD_SHARE
     max_revised_share: float = MAX_REVISED_SHARE
+    prefer: bool = False
 
 
 DEFAULTS = ImportOptions()

@@ -486,6 +486,7 @@ def _csv(path: Path, layout: LayoutOf) -> Parts:
         lines = [] if first is None else _split(first.text[:HEAD_BYTES].decode("utf-8", "replace"))
         if first is None or not lines:
             raise UnreadableFileError(f"{path} is empty.")
+        _reject_json(path, first.text[:HEAD_BYTES])
         found = layout([line.fields for line in lines])
         yield found
         if isinstance(found, str):
@@ -499,6 +500,17 @@ def _csv(path: Path, layout: LayoutOf) -> Parts:
             made = partial(_parsed, lined, found.names, delimiter)
             n_lines = len(lined.rows) + len(lined.broken) + lined.blank + lined.header
             yield _Part(made, lined.rows, lined.broken, Lines(n_lines, lined.blank, lined.header))
+
+
+def _reject_json(path: Path, beginning: bytes) -> None:
+    """Reject JSON under the name of a text: the error that a server gave instead of the file, or rows."""
+    start = beginning.lstrip(b"\xef\xbb\xbf \r\n\t")
+    if not start.startswith((b"{", b"[[", b"[{")):
+        return
+    if re.match(rb'\{\s*"(code|error|errors|msg|message|retCode|retMsg|detail)"', start):
+        said = start[:200].decode("utf-8", "replace")
+        raise UnreadableFileError(f"{path} holds an error of its source, no data: {said!r}. Download it again.")
+    raise UnreadableFileError(f"{path} holds JSON. Name it .json.")
 
 
 def _parsed(lined: SortedOut, names: Sequence[str], delimiter: str) -> Any:
