@@ -15,6 +15,9 @@ from virtuoso.errors import UnreadableFileError
 from virtuoso.venues.files.file_io import WHOLE_BYTES, Bytes
 
 _PIECE = 4 << 20
+_LIST = re.compile(rb"[\xef\xbb\xbf \t\r\n]*\[")
+_FLAT = re.compile(rb"[\xef\xbb\xbf \t\r\n]*\[\s*\[")
+"""How a list begins, and one of flat rows, which is read in pieces whatever its size."""
 _BETWEEN = re.compile(rb"[\]}](?=\s*,\s*[\[{])")
 _DEPTH = 3
 _ERRORS = ("msg", "message", "retMsg", "error", "errmsg", "errors")
@@ -30,26 +33,35 @@ def json_rows(path: object, stream: Bytes) -> Iterator[list[Any]]:
     ValueError
         It is no JSON.
     """
-    data = bytearray()
-    while len(data) <= WHOLE_BYTES and (piece := stream.read(_PIECE)):
+    data = bytearray(_piece(stream))
+    flat = _FLAT.match(data) is not None
+    while not flat and len(data) <= WHOLE_BYTES and (piece := _piece(stream)):
         data += piece
-    if len(data) <= WHOLE_BYTES:
+    if not flat and len(data) <= WHOLE_BYTES:
         yield _rows_in(path, _loads(bytes(data)))
         return
-    if not bytes(data[:100]).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    if not _LIST.match(data):
         raise UnreadableFileError(
             f"{path} holds more than {WHOLE_BYTES >> 20} MiB of JSON in one object. Split it, or write its rows as one "
             "list."
         )
     rest = bytes(data[data.index(b"[") + 1 :])
     del data
-    while piece := stream.read(_PIECE):
+    while piece := _piece(stream):
         rest += piece
         ends = [found.end() for found in _BETWEEN.finditer(rest)]
         if ends:
             yield _loads(b"[" + rest[: ends[-1]] + b"]")
             rest = rest[ends[-1] :].lstrip().removeprefix(b",")
     yield _loads(b"[" + rest)
+
+
+def _piece(stream: Bytes) -> bytes:
+    """Return so many bytes of a stream, fewer only at its end."""
+    found = bytearray()
+    while len(found) < _PIECE and (part := stream.read(_PIECE - len(found))):
+        found += part
+    return bytes(found)
 
 
 def _loads(data: bytes) -> Any:

@@ -338,7 +338,8 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
         renamed, known = False, dict[str, str]()
         for part in parts:
             if isinstance(part, str):
-                raise UnknownContentError(f"{path.name} holds no {what}: {part}.")
+                stop = "" if part.endswith('"…"') else "."  # a command is copied as it stands
+                raise UnknownContentError(f"{path.name} holds no {what}: {part}{stop}")
             if isinstance(part, Layout):
                 renamed = part.renamed
                 continue
