@@ -939,8 +939,7 @@ class TestVerify:
         (tmp_path / "p.yaml").write_text(
             f"prism:\n  components: ['peeking:Peeking']\n  faces: {{technical: {{components: {{{weights}}}}}}}\n"
         )
-        monkeypatch.syspath_prepend(str(tmp_path))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(sys, "path", [*sys.path])  # the module lies beside the settings, and is found there
         done = virtuoso("verify", "BTCUSDT", *SAME, "--data", stored, *self.RANGE, "-c", "p.yaml", "-q")
         assert done.code == 4
         lines = done.err.splitlines()

@@ -110,6 +110,7 @@ class TestFunding:
         assert kinds(held) == ["entry", "funding", "break"]
         late = traded(frame, (15, 1, 1.0), funding=self.events(frame, 5, 12))
         assert kinds(late) == ["entry"]
+        assert late.panel.bars[14, 0, s.FUNDING_OPEN] == 0.0  # who enters by lot at that bar owes nothing either
 
     def test_at_the_open_of_the_new_one_is_not_paid_by_the_old_one(self):
         frame = launched()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
 from virtuoso.prism.component import Component
@@ -58,7 +60,10 @@ def private_component(path: str) -> Component:
         It is no component.
     """
     module, _, name = path.partition(":")
-    project()  # refuses a root that another user owns: code of private components runs from it
+    root = project().root  # refuses one that another user owns: code of private components runs from it
+    for folder in map(str, (Path.cwd(), root)):
+        if folder not in sys.path:
+            sys.path.append(folder)  # at the end: a module beside the notebook hides none that is installed
     try:
         found = getattr(import_module(module), name, None)
         if isinstance(found, type) and issubclass(found, Component):
@@ -66,7 +71,10 @@ def private_component(path: str) -> Component:
     except (VirtuosoError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as missing:
-        raise ConfigError(f"prism.components names {path!r}, but {missing}. Is it on PYTHONPATH?") from None
+        raise ConfigError(
+            f"prism.components names {path!r}, but {missing}. It is looked for in the working folder, in the root of "
+            f"the project ({root}) and on PYTHONPATH."
+        ) from None
     except BaseException as fault:  # SystemExit too: a component does not end the program that asks for its scores
         raise PrivateCodeError(f"prism.components names {path!r}, whose code fails {failure(fault)}.") from fault
     raise DeclarationError(f"prism.components names {path!r}, which is not a subclass of virtuoso.Component.")
