@@ -434,6 +434,15 @@ class TestWhatTheCallerSays:
         assert "--time-format" in take(lake, path, time_zone="UTC").error
         check(lake, take(lake, path, time_zone="UTC", time_format=shown))
 
+    def test_of_dates_without_marks(self, lake, tmp_path):
+        days = minutes(N, step=DAY)
+        lines = rows(*PRICES, "volume", times=days)
+        for line, t in zip(lines, days, strict=True):
+            line[0] = pd.Timestamp(int(t), unit="ms").strftime("%Y%m%d")
+        path = write(tmp_path / "BTCUSDT.csv", lines, header="date,open,high,low,close,volume")
+        assert "If they are dates, pass --time-format '%Y%m%d'." in take(lake, path).error
+        check(lake, take(lake, path, time_zone="UTC", time_format="%Y%m%d"), times=days)
+
     def test_of_the_market_once(self, lake, tmp_path):
         path = write(tmp_path / "BTCUSD.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,volume")
         take(lake, path, venue="bitfinex", market="spot")
