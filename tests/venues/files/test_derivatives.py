@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.derivatives import METRICS, written
-from virtuoso.errors import UnreadableFileError
+from virtuoso.errors import UnknownContentError, UnreadableFileError
 from virtuoso.venues.files.derivatives import read_derivatives, recognises
 from virtuoso.venues.files.file_io import Head, head_of
 from virtuoso.venues.files.options import ImportOptions
@@ -118,6 +118,12 @@ class TestMarkAndIndexPrices:
             "index": known == "index",
         }
         assert prices.columns[known].tolist() == [40005.5]
+
+    def test_a_table_of_that_name_without_the_columns_is_something_else(self, tmp_path):
+        path = tmp_path / "BTCUSDT-markPriceKlines.csv"
+        path.write_text("GET\n/v5/market/mark-price-kline\n")
+        with pytest.raises(UnknownContentError, match="no columns close and close_time among get"):
+            list(read_derivatives(path, now_ms=NOW))
 
     def test_are_not_taken_from_klines_of_trades(self, tmp_path):
         path = written(tmp_path / "klines" / "BTCUSDT-1m-2024-01-01.zip", [self.HEADER, self.ROW])

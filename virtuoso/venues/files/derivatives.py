@@ -113,7 +113,10 @@ def _layout(lines: Sequence[Fields]) -> Layout | str:
 
 
 def _layout_of_prices(lines: Sequence[Fields]) -> Layout | str:
-    return plain_layout(lines, KLINE_COLUMNS)
+    found = plain_layout(lines, KLINE_COLUMNS)
+    if isinstance(found, Layout) and not set(found.names) >= {"close", "close_time"}:
+        return f"no columns close and close_time among {', '.join(found.names[:8])}"
+    return found
 
 
 def _metrics(table: Table, options: ImportOptions, now_ms: int) -> list[RawEvents]:
