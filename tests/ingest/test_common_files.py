@@ -57,6 +57,7 @@ def rows(*names, times=HOURS, made=MADE):
 
 
 def write(path, lines, mark=",", header=None):
+    path.parent.mkdir(exist_ok=True)
     text = "\n".join([*([header] if header else []), *(mark.join(line) for line in lines)]) + "\n"
     path.write_text(text)
     return path
@@ -494,3 +495,25 @@ def test_every_pack_holds_the_same(lake, tmp_path, name):
     pack = {"bz2": bz2.compress, "xz": lzma.compress, "zst": lambda d: pa.Codec("zstd").compress(d, asbytes=True)}
     (tmp_path / name).write_bytes(pack.get(name.rsplit(".", 1)[-1], bytes)(data))
     check(lake, take(lake, tmp_path / name))
+
+
+class TestVolumeThatIsNotKnown:
+    """Is NaN in frames, on slower clocks too, and is added once a file tells it."""
+
+    def test_is_not_zero(self, lake, tmp_path):
+        path = write(tmp_path / "BTCUSDT.csv", rows(*PRICES), header="time,open,high,low,close")
+        take(lake, path, no_volume=True)
+        for clock in ("1h", "2h"):
+            columns = lake.frame("BTCUSDT", clock).base.columns
+            assert np.isnan(columns["volume"]).all(), clock
+            assert np.isfinite(columns["close"]).all(), clock
+
+    def test_is_added_by_a_file_that_tells_it(self, lake, tmp_path):
+        bare = write(tmp_path / "a" / "BTCUSDT.csv", rows(*PRICES), header="time,open,high,low,close")
+        full = write(tmp_path / "b" / "BTCUSDT.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,volume")
+        take(lake, bare, no_volume=True)
+        report = take(lake, full)
+        assert (report.status, report.conflicts) == ("imported", 0)
+        assert stored(lake, report).columns["volume"].tolist() == MADE["volume"][:N].tolist()
+        take(lake, bare, no_volume=True)
+        assert stored(lake, report).columns["volume"].tolist() == MADE["volume"][:N].tolist()
