@@ -189,6 +189,24 @@ class TestCcxt:
         (tmp_path / "BTCUSDT.json").write_text(json.dumps(made))
         check(lake, take(lake, tmp_path / "BTCUSDT.json"))
 
+    def test_a_line_each(self, lake, tmp_path):
+        made = [{"timestamp": int(t), **{n: MADE[n][i] for n in (*PRICES, "volume")}} for i, t in enumerate(HOURS)]
+        (tmp_path / "BTCUSDT.json").write_text("\n".join(map(json.dumps, made)))
+        check(lake, take(lake, tmp_path / "BTCUSDT.json"))
+
+    @pytest.mark.parametrize("orient", ["columns", "records", "split"])
+    def test_as_pandas_writes_them(self, lake, tmp_path, orient):
+        table = pd.DataFrame({"time": HOURS, **{name: MADE[name] for name in (*PRICES, "volume")}})
+        table.to_json(tmp_path / "BTCUSDT.json", orient=orient, double_precision=15)
+        check(lake, take(lake, tmp_path / "BTCUSDT.json"))
+
+    @pytest.mark.parametrize("damage", ["", "null", "-5"])
+    def test_with_a_damaged_row_among_the_first(self, lake, tmp_path, damage):
+        lines = rows(*PRICES, "volume")
+        lines[1][3] = damage
+        report = take(lake, write(tmp_path / "BTCUSDT.csv", lines))
+        assert (report.stored, report.quarantined) == (N - 1, 1)
+
     def test_without_a_header_in_a_csv(self, lake, tmp_path):
         check(lake, take(lake, write(tmp_path / "BTCUSDT.csv", rows(*PRICES, "volume"))))
 

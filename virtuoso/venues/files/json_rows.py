@@ -20,6 +20,7 @@ _FLAT = re.compile(rb"[\xef\xbb\xbf \t\r\n]*\[\s*\[")
 """How a list begins, and one of flat rows, which is read in pieces whatever its size."""
 _BETWEEN = re.compile(rb"[\]}](?=\s*,\s*[\[{])")
 _DEPTH = 3
+_LEAST_COLUMNS = 5
 _ERRORS = ("msg", "message", "retMsg", "error", "errmsg", "errors")
 
 
@@ -38,7 +39,7 @@ def json_rows(path: object, stream: Bytes) -> Iterator[list[Any]]:
     while not flat and len(data) <= WHOLE_BYTES and (piece := _piece(stream)):
         data += piece
     if not flat and len(data) <= WHOLE_BYTES:
-        yield _rows_in(path, _loads(bytes(data)))
+        yield _rows_in(path, _values(bytes(data)))
         return
     if not _LIST.match(data):
         raise UnreadableFileError(
@@ -68,6 +69,17 @@ def _loads(data: bytes) -> Any:
     return json.loads(data.decode("utf-8-sig", "replace"), parse_float=str, parse_int=str, parse_constant=str)
 
 
+def _values(data: bytes) -> Any:
+    """Return a value of JSON, or those of lines that hold one each."""
+    try:
+        return _loads(data)
+    except ValueError:
+        lines = [line for line in data.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith((b"{", b"[")) for line in lines):
+            raise
+        return [_loads(line) for line in lines]
+
+
 def _rows_in(path: object, value: Any, depth: int = 0) -> list[Any]:
     """Rows of an answer: the first list of lists or objects in it."""
     found = _search(value, depth)
@@ -86,8 +98,11 @@ def _search(value: Any, depth: int = 0) -> list[Any]:
         return []
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):  # as pandas splits a table
         return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]]
+    tables = [column for column in value.values() if isinstance(column, dict)]
+    if len(tables) >= _LEAST_COLUMNS and len(tables) == len(value) and len({tuple(one) for one in tables}) == 1:
+        return [{"index": key, **{name: column[key] for name, column in value.items()}} for key in tables[0]]
     lists = {name: column for name, column in value.items() if isinstance(column, list)}
-    if len(lists) >= 5 and len({len(column) for column in lists.values()}) == 1 and not _is_nested(lists):
+    if len(lists) >= _LEAST_COLUMNS and len({len(column) for column in lists.values()}) == 1 and not _is_nested(lists):
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return next(filter(None, (_search(inner, depth + 1) for inner in value.values())), [])
 
