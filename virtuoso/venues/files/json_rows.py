@@ -46,15 +46,22 @@ def json_rows(path: object, stream: Bytes) -> Iterator[list[Any]]:
             f"{path} holds more than {WHOLE_BYTES >> 20} MiB of JSON in one object. Split it, or write its rows as one "
             "list."
         )
-    rest = bytes(data[data.index(b"[") + 1 :])
-    del data
-    while piece := _piece(stream):
+    rest = b""
+    for piece in _pieces(data[data.index(b"[") + 1 :], stream):
         rest += piece
         ends = [found.end() for found in _BETWEEN.finditer(rest)]
         if ends:
             yield _loads(b"[" + rest[: ends[-1]] + b"]")
             rest = rest[ends[-1] :].lstrip().removeprefix(b",")
     yield _loads(b"[" + rest)
+
+
+def _pieces(data: bytearray, stream: Bytes) -> Iterator[bytes]:
+    """Yield what was read of a stream, and what is left of it."""
+    for start in range(0, len(data), _PIECE):
+        yield bytes(data[start : start + _PIECE])
+    while piece := _piece(stream):
+        yield piece
 
 
 def _piece(stream: Bytes) -> bytes:
