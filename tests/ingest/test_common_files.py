@@ -57,6 +57,7 @@ def rows(*names, times=HOURS, made=MADE):
 
 
 def write(path, lines, mark=",", header=None):
+    path.parent.mkdir(exist_ok=True)
     text = "\n".join([*([header] if header else []), *(mark.join(line) for line in lines)]) + "\n"
     path.write_text(text)
     return path
@@ -187,6 +188,24 @@ class TestCcxt:
         made = [{"timestamp": int(t), **{n: MADE[n][i] for n in (*PRICES, "volume")}} for i, t in enumerate(HOURS)]
         (tmp_path / "BTCUSDT.json").write_text(json.dumps(made))
         check(lake, take(lake, tmp_path / "BTCUSDT.json"))
+
+    def test_a_line_each(self, lake, tmp_path):
+        made = [{"timestamp": int(t), **{n: MADE[n][i] for n in (*PRICES, "volume")}} for i, t in enumerate(HOURS)]
+        (tmp_path / "BTCUSDT.json").write_text("\n".join(map(json.dumps, made)))
+        check(lake, take(lake, tmp_path / "BTCUSDT.json"))
+
+    @pytest.mark.parametrize("orient", ["columns", "records", "split"])
+    def test_as_pandas_writes_them(self, lake, tmp_path, orient):
+        table = pd.DataFrame({"time": HOURS, **{name: MADE[name] for name in (*PRICES, "volume")}})
+        table.to_json(tmp_path / "BTCUSDT.json", orient=orient, double_precision=15)
+        check(lake, take(lake, tmp_path / "BTCUSDT.json"))
+
+    @pytest.mark.parametrize("damage", ["", "null", "-5"])
+    def test_with_a_damaged_row_among_the_first(self, lake, tmp_path, damage):
+        lines = rows(*PRICES, "volume")
+        lines[1][3] = damage
+        report = take(lake, write(tmp_path / "BTCUSDT.csv", lines))
+        assert (report.stored, report.quarantined) == (N - 1, 1)
 
     def test_without_a_header_in_a_csv(self, lake, tmp_path):
         check(lake, take(lake, write(tmp_path / "BTCUSDT.csv", rows(*PRICES, "volume"))))
@@ -434,6 +453,15 @@ class TestWhatTheCallerSays:
         assert "--time-format" in take(lake, path, time_zone="UTC").error
         check(lake, take(lake, path, time_zone="UTC", time_format=shown))
 
+    def test_of_dates_without_marks(self, lake, tmp_path):
+        days = minutes(N, step=DAY)
+        lines = rows(*PRICES, "volume", times=days)
+        for line, t in zip(lines, days, strict=True):
+            line[0] = pd.Timestamp(int(t), unit="ms").strftime("%Y%m%d")
+        path = write(tmp_path / "BTCUSDT.csv", lines, header="date,open,high,low,close,volume")
+        assert "If they are dates, pass --time-format '%Y%m%d'." in take(lake, path).error
+        check(lake, take(lake, path, time_zone="UTC", time_format="%Y%m%d"), times=days)
+
     def test_of_the_market_once(self, lake, tmp_path):
         path = write(tmp_path / "BTCUSD.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,volume")
         take(lake, path, venue="bitfinex", market="spot")
@@ -485,3 +513,25 @@ def test_every_pack_holds_the_same(lake, tmp_path, name):
     pack = {"bz2": bz2.compress, "xz": lzma.compress, "zst": lambda d: pa.Codec("zstd").compress(d, asbytes=True)}
     (tmp_path / name).write_bytes(pack.get(name.rsplit(".", 1)[-1], bytes)(data))
     check(lake, take(lake, tmp_path / name))
+
+
+class TestVolumeThatIsNotKnown:
+    """Is NaN in frames, on slower clocks too, and is added once a file tells it."""
+
+    def test_is_not_zero(self, lake, tmp_path):
+        path = write(tmp_path / "BTCUSDT.csv", rows(*PRICES), header="time,open,high,low,close")
+        take(lake, path, no_volume=True)
+        for clock in ("1h", "2h"):
+            columns = lake.frame("BTCUSDT", clock).base.columns
+            assert np.isnan(columns["volume"]).all(), clock
+            assert np.isfinite(columns["close"]).all(), clock
+
+    def test_is_added_by_a_file_that_tells_it(self, lake, tmp_path):
+        bare = write(tmp_path / "a" / "BTCUSDT.csv", rows(*PRICES), header="time,open,high,low,close")
+        full = write(tmp_path / "b" / "BTCUSDT.csv", rows(*PRICES, "volume"), header="time,open,high,low,close,volume")
+        take(lake, bare, no_volume=True)
+        report = take(lake, full)
+        assert (report.status, report.conflicts) == ("imported", 0)
+        assert stored(lake, report).columns["volume"].tolist() == MADE["volume"][:N].tolist()
+        take(lake, bare, no_volume=True)
+        assert stored(lake, report).columns["volume"].tolist() == MADE["volume"][:N].tolist()

@@ -78,6 +78,10 @@ class TestTheOwnSpan:
         report = take(lake, klines(tmp_path / "BTCUSDT.csv", minutes(N, MONDAY, step), step), timeframe=said)
         assert f"but --timeframe says {said}" in report.error
 
+    def test_of_few_bars_by_a_shorter_timeframe(self, lake, tmp_path):
+        path = table(tmp_path / "BTCUSDT.csv", minutes(N, MONDAY, HOUR))
+        assert "holds 1h bars, but --timeframe says 1m. Pass --timeframe 1h." in take(lake, path, timeframe="1m").error
+
     def test_of_few_bars_by_a_longer_timeframe(self, lake, tmp_path):
         path = table(tmp_path / "BTCUSDT.csv", minutes(N, MONDAY, HOUR))
         assert "holds 1h bars, but --timeframe says 1d. Pass --timeframe 1h." in take(lake, path, timeframe="1d").error

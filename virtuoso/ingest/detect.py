@@ -27,6 +27,8 @@ from virtuoso.venues.naming import is_other_exchange, lengths_in, read_name
 from virtuoso.venues.raw_events import RawEvents
 
 ENOUGH_SPACINGS = 20
+FEW_ALIKE = 4
+"""So many distances are enough where all are the same."""
 COMMON_SPACING = 0.5
 _MINUTE_MS = UNIT_MS["m"]
 _WEEK_MS = 7 * UNIT_MS["d"]
@@ -249,7 +251,8 @@ def _spacing(raw: RawBars, groups: dict[Instrument, Mask]) -> tuple[int, bool]:
         return int(distances[counts.argmax()]), True
     if len(distances) == 0 or counts.max() < COMMON_SPACING * counts.sum():
         return 0, False
-    return int(distances[counts.argmax()]), bool(counts.sum() >= ENOUGH_SPACINGS)
+    alike = len(distances) == 1 and counts.sum() >= FEW_ALIKE
+    return int(distances[counts.argmax()]), bool(alike or counts.sum() >= ENOUGH_SPACINGS)
 
 
 def _are_months(distances: Times) -> bool:

@@ -51,7 +51,7 @@ class TestTradesOfBybit:
         assert take(lake, path).duplicates == 20
 
     def test_of_an_inverse_contract_are_refused_by_name(self, lake, tmp_path):
-        path = bybit(tmp_path / "BTCUSD2023-01-01.csv", symbol="BTCUSD")
+        path = bybit(tmp_path / "BTCUSD2023-01-01.csv", contract=0.01, symbol="BTCUSD")
         assert "BTCUSD is an inverse contract" in take(lake, path).error
 
     def test_in_contracts_are_refused(self, lake, tmp_path):

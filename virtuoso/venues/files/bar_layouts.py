@@ -217,17 +217,25 @@ def _order_of(lines: Sequence[Fields], options: ImportOptions) -> tuple[str, ...
     fitting = [order for order in _ORDERS if _fits(lines, order)]
     if own in fitting and own is not None:
         return own
-    return fitting[0] if fitting else ()
+    return max(fitting, key=lambda order: _bounded(lines, order)[0], default=())
 
 
 def _fits(lines: Sequence[Fields], order: tuple[str, ...]) -> bool:
-    """Whether high and low bound the prices of the first lines in an order."""
+    """Whether high and low bound the prices of most of the first lines in an order; a damaged line decides nothing."""
+    bounded, n = _bounded(lines, order)
+    return 2 * bounded > n
+
+
+def _bounded(lines: Sequence[Fields], order: tuple[str, ...]) -> tuple[int, int]:
+    """In how many lines high and low bound the prices, and how many lines hold four prices."""
     high, low = _ORDERS[order]
+    bounded, n = 0, 0
     for fields in lines:
         try:
             prices = [float(field) for field in fields[1:5]]
         except ValueError:
-            return False
-        if len(prices) < 4 or prices[high] < max(prices) or prices[low] > min(prices) or min(prices) <= 0:
-            return False
-    return True
+            continue
+        if len(prices) == len(order):
+            n += 1
+            bounded += prices[high] >= max(prices) and prices[low] <= min(prices) and min(prices) > 0
+    return bounded, n

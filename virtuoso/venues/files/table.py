@@ -343,7 +343,8 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
 
         for part in parts:
             if isinstance(part, str):
-                raise UnknownContentError(f"{path.name} holds no {what}: {part}.")
+                stop = "" if part.endswith('"…"') else "."  # a command is copied as it stands
+                raise UnknownContentError(f"{path.name} holds no {what}: {part}{stop}")
             if isinstance(part, Layout):
                 renamed = part.renamed
                 continue

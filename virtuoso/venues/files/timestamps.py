@@ -288,7 +288,7 @@ def _usual_unit(counts: Mapping[str, int], values: Times, name: str, unit: TimeU
     if counts[fitting] == 0:
         raise AmbiguousError(
             f"Times such as {middle} in {name!r} lie between 2009 and tomorrow in none of s, ms, us, ns. "
-            "If they are right, pass --time-unit."
+            f"If they are {_written_together(middle) or 'right, pass --time-unit.'}"
         )
     return fitting
 
@@ -348,6 +348,12 @@ def _text(text: Any, name: str, zone: str | None, known: Mapping[str, str]) -> F
                 "one, or say with --time-zone where the others are from."
             )
     return _words(text, zone)
+
+
+def _written_together(value: int) -> str:
+    """Return what to do with dates without marks between year, month and day; empty for any other number."""
+    form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(str(value)), "")
+    return f"dates, pass --time-format '{form}'." if form and str(value).startswith("20") else ""
 
 
 def _form_of(example: str) -> str:

@@ -137,7 +137,6 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
     times = table.times("time", options, now_ms).ms
     received = table.times("received", options, now_ms).ms_up if "received" in table else None
     columns, notes = _columns(table)
-    _reject_other_units(table, columns, options)
     symbols = (
         table.symbols("symbol")
         if "symbol" in table
@@ -151,7 +150,7 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
             )
         notes.append("a selection of trades: volumes, counts and bars made of it are too small")
     good, rejected = without_garbled(table, columns)
-    return events_by_symbol(
+    found = events_by_symbol(
         table,
         "trades",
         table.rows,
@@ -164,6 +163,8 @@ def _trades(table: Table, options: ImportOptions, now_ms: int, selection: _Selec
         received_at=received,
         notes=notes,
     )
+    _reject_other_units(table, columns, options)  # a contract is refused by its name before its sizes are
+    return found
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
