@@ -116,6 +116,22 @@ class TestAnEditOfAnotherFile:
         assert told(room) == "125.0 kept"
         assert told(room, NUMBA_BOUNDSCHECK="1") == "125.0 compiled"
 
+    def test_is_told_to_somebody_who_waits_at_a_prompt(self, room):
+        edit(room / "prices.py", "FEE = 0.25", "FEE = 0.5")
+        at_a_prompt = "import sys, runpy; sys.ps1 = '>>> '; runpy.run_path('program.py', run_name='__main__')"
+        env = {
+            **os.environ,
+            "NUMBA_CACHE_DIR": str(room / "cache"),
+            "PYTHONPATH": f"{room}{os.pathsep}{Path(kept_kernels.__file__).parents[2]}",
+        }
+        said = [
+            subprocess.run(
+                (sys.executable, "-c", at_a_prompt), cwd=room, env=env, capture_output=True, text=True
+            ).stderr
+            for _ in range(2)
+        ]
+        assert said == ["Virtuoso compiles kernels for this machine, once: up to half a minute.\n", ""]
+
     def test_leaves_no_old_code_behind_for_long(self, room):
         (before,) = kernels(room)
         os.utime(before, (0, 0))

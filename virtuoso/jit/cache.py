@@ -89,6 +89,7 @@ class KeptKernels:
         path = self._path(sig, target_context.codegen())
         data = None if path is None else _read(path)
         if path is None or data is None:
+            _say_compiling()
             return None
         try:
             from numba.core.compiler import CompileResult
@@ -125,6 +126,13 @@ class KeptKernels:
         what = hashlib.sha256(repr((self._stamp, form, codegen.magic_tuple())).encode()).hexdigest()
         name = f"{self._function.__module__}.{self._function.__qualname__}".replace("<", "").replace(">", "")
         return place / f"{name[-80:]}.{what[:NAME_DIGITS]}.nbc"
+
+
+@cache
+def _say_compiling() -> None:
+    """Say once, to somebody who waits at a prompt or in a notebook, why nothing seems to happen."""
+    if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
+        print("Virtuoso compiles kernels for this machine, once: up to half a minute.", file=sys.stderr, flush=True)
 
 
 def _arguments(sig: Any) -> tuple[Any, ...]:
