@@ -5,16 +5,21 @@ One market for all: ten days of two simulated coins in a lake of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 import virtuoso as vt
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError, DataError
+from virtuoso.prism.laws.certificate import Certificate
+from virtuoso.prism.laws.findings import Finding
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.venues.simulator import write_archive
 
@@ -326,3 +331,72 @@ class TestTerms:
 def test_a_timeframe_in_capitals_is_the_same():
     assert Timeframe("4H") == Timeframe("4h")
     assert Timeframe("1D") == Timeframe("1d")
+
+
+class TestPictures:
+    """What is drawn is what the object holds."""
+
+    def test_a_frame_is_its_close(self, frame: vt.MarketFrame):
+        axes = frame["2025-01-04"].plot()
+        (line,) = axes.lines
+        assert line.get_ydata().tolist() == frame["2025-01-04"].close.tolist()
+        assert "simulated" in [text.get_text() for text in axes.texts]
+
+    def test_thousands_of_bars_are_thinned_and_keep_their_extremes(self, root: Path):
+        whole = vt.load("BTCUSDT", "1m", data=root)
+        axes = whole.plot()
+        (line,) = axes.lines
+        assert len(line.get_ydata()) == 1_200 < len(whole)
+        edge = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert (np.nanmin(edge), np.nanmax(edge)) == (whole.low.min(), whole.high.max())
+
+    def test_scores_are_areas_around_50(self, scores: vt.Scores):
+        axes = scores["2025-01-05"].plot(of="technical")
+        bullish = axes.collections[0].get_paths()
+        highest = max(path.vertices[:, 1].max() for path in bullish)
+        assert highest == pytest.approx(scores["2025-01-05"]["technical"].max())
+        with pytest.raises(KeyError, match="Did you mean 'technical'"):
+            scores.plot(of="technica")
+
+    def test_an_explanation_adds_up(self, scores: vt.Scores):
+        moment = scores.explain("2025-01-05 12:00")
+        pushed = sum(bar.get_width() for bar in moment.plot().patches)
+        assert 50.0 + pushed == pytest.approx(moment.confluence)
+
+    def test_a_result_is_drawn_on_axes_that_are_given(self, result: PortfolioResult):
+        axes = Figure().subplots()
+        assert result.plot(ax=axes) is axes
+        held, grown = axes.lines[:2]
+        assert grown.get_ydata()[-1] == pytest.approx(100.0 * result.metrics["total_return"])
+        assert held.get_ydata()[-1] == pytest.approx(100.0 * result.benchmark_metrics["total_return"])
+
+    def test_a_grid_of_two_columns_is_a_heat_map(self, scores: vt.Scores):
+        found = vt.sweep(scores, {"bull_enter": [60, 65, 70], "min_coverage": [0.05, 0.1]}, **TERMS)
+        axes = found.plot(by="net_return")
+        drawn = axes.images[0].get_array()
+        assert drawn.shape == (2, 3)
+        assert drawn[1, 2] == found.metrics["net_return"][5]
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("bull_enter", "min_coverage")
+        one = vt.sweep(scores, {"bull_enter": [60, 65, 70]}, **TERMS)
+        assert one.plot(by="net_return").lines[0].get_ydata().tolist() == sorted(one.metrics["net_return"].tolist())
+        with pytest.raises(ConfigError, match="Did you mean 'sharpe'"):
+            found.plot(by="sharp")
+
+    def test_certificates_and_information_are_drawn(self, scores: vt.Scores):
+        found = vt.information(scores["2025-01-05":])
+        axes = found.plot(horizon="1h")
+        rows = found.rows[(found.rows["horizon"] == "1h") & np.isfinite(found.rows["ic"])]
+        assert sorted(axes.lines[0].get_xdata()) == sorted(rows["ic"])[-40:] or len(rows) > 40
+        findings = [Finding("cut", "rsi", "5m", "holds", 1, 1.0), Finding("cut", "ao", "5m", "BROKEN", 1, 1.0)]
+        seen = Certificate("BTCUSDT", "5m", 0, 1, findings, [], 0, "", "", "", {}).plot()
+        assert [bar.get_width() for bar in seen.patches] == [1.0, 1.0]
+
+    def test_nothing_is_not_drawn(self, frame: vt.MarketFrame):
+        with pytest.raises(ConfigError, match="holds nothing"):
+            frame[:0].plot()
+
+
+@pytest.fixture(autouse=True)
+def closed_pictures() -> Iterator[None]:
+    yield
+    pyplot.close("all")

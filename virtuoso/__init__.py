@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from virtuoso.moved import Signpost
+from virtuoso.pictures import register
 
 if TYPE_CHECKING:
     from virtuoso.clock import Span, Timeframe
@@ -100,6 +101,17 @@ __all__ = [
     "verify",
 ]
 
+
+_PLOTS = {
+    "MarketFrame": "frame",
+    "Scores": "scores",
+    "Explanation": "explanation",
+    "PortfolioResult": "result",
+    "SweepResult": "sweep",
+    "Certificate": "certificate",
+    "Information": "information",
+}
+register({name: f"virtuoso.reports.plots:{function}" for name, function in _PLOTS.items()})
 
 if Signpost not in sys.meta_path:
     sys.meta_path.append(Signpost)

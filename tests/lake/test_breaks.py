@@ -297,6 +297,17 @@ class TestEvents:
                 known += int(np.isfinite(mine).sum()) if name not in bars else 0
             assert known > 1_000
 
+    def test_bars_of_trades_alone_break_where_the_user_says(self, tmp_path):
+        lake = Lake(tmp_path / "trades", env=env())
+        with_events(lake, trades(n=20_000))
+        moment = FIRST + 600 * MINUTE
+        assert lake.add_break("BTCUSDT", moment)
+        base = lake.frame("BTCUSDT", "1m").base
+        at = base.first + int(np.flatnonzero(base.state == BREAK)[0])
+        assert moment <= at * MINUTE < moment + HOUR.ms
+        assert np.isnan(base.columns["close"][moment // MINUTE - base.first : at - base.first]).all()
+        assert all(found.holds for found in examine(lake, PERP, Timeframe("1m")))
+
     def test_live_begins_anew_with_it(self, tmp_path):
         lake, at = Lake(tmp_path / "lake", env=env()), 700
         events = {

@@ -334,7 +334,8 @@ class TestTheLawOfTheDoor:
 
     def test_counts_where_they_contradict_each_other(self, lake):
         times, values = MARKET["5m"]
-        put(lake, times[200:203], {n: values[n][200:203] * 1.001 for n in REQUIRED}, timeframe=CLOCKS["5m"])
+        told = {n: values[n][200:203] * 1.001 for n in REQUIRED}
+        put(lake, times[200:203], told, timeframe=CLOCKS["5m"], rank=1)
         (said,) = [one for one in examine(lake, SPOT, CLOCKS["5m"]) if one.contradiction]
         assert said.offending == 3
         assert (

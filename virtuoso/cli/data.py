@@ -39,6 +39,8 @@ COUNTS = {
     "REFUSED": "quarantined",
     "FORMING": "forming",
     "LATE": "late",
+    "LEFT OUT": "left_out",
+    "BLANK": "blank",
 }
 """Columns of the import table; one that would be empty is left out."""
 EMPTY = "The lake is empty."

@@ -93,6 +93,10 @@ class Pieces(Generic[R]):
             key = name, start
             yield self._rows[key] if key in self._rows else self._read(self._files[key])
 
+    def files_of(self, name: str) -> list[FileEntry]:
+        """Return the files of a partition in order of time, once everything is spilled."""
+        return [self._files[name, start] for start in self._starts.get(name, ())]
+
     def get(self, key: Key) -> R:
         """Return the rows of a piece, as it is by now; none if there is no such piece."""
         rows = self._rows.pop(key, None)

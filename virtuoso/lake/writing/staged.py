@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.lake.catalog import Catalog
 from virtuoso.lake.coverage import ledger
@@ -50,12 +49,12 @@ class Staged(ABC, Generic[R]):
     series : Series
     history : tuple of int, ms, or None
         Its extent when writing began, since the files of one import may come in any order.
-    known_versions : sequence of rows
-        What was superseded before.
     pieces : Pieces
         Its partitions, as they are by now.
+    revisions : list of FileEntry
+        Files of versions that do not hold, those that were written early included.
     superseded : list of Superseded
-        Versions that do not hold, or do not hold any more since now.
+        Further versions that do not hold, in memory.
     refused : dict of (str, str) to RejectedRows
         Rows for the quarantine, by name and sha256 of their source.
     sources : dict of (str, str) to Source
@@ -74,8 +73,8 @@ class Staged(ABC, Generic[R]):
     catalog: Catalog
     series: Series
     history: tuple[int, int] | None
-    known_versions: Sequence[R]
     pieces: Pieces[R] = field(init=False)
+    revisions: list[FileEntry] = field(init=False)
     superseded: list[Superseded[R]] = field(default_factory=list)
     refused: dict[tuple[str, str], RejectedRows] = field(default_factory=dict)
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
@@ -85,6 +84,7 @@ class Staged(ABC, Generic[R]):
 
     def __post_init__(self) -> None:
         self.pieces = Pieces(self.series, self._read, self._joined([]))
+        self.revisions = list(self.series.revisions)
 
     def copy(self) -> Self:
         """Return staged rows that go on from here, while this one stays as it is."""
@@ -97,7 +97,7 @@ class Staged(ABC, Generic[R]):
             disputed=set(self.disputed),
             ends=dict(self.ends),
         )
-        other.pieces = self.pieces.copy()
+        other.pieces, other.revisions = self.pieces.copy(), list(self.revisions)
         return other
 
     def note(self, source: SourceOf, rows: R, counts: MergedCounts, now_ms: int) -> None:
@@ -130,20 +130,38 @@ class Staged(ABC, Generic[R]):
     @property
     def changes(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self.pieces.changed or self.superseded or self.refused)
+        early = len(self.revisions) > len(self.series.revisions)
+        return bool(self.pieces.changed or self.superseded or early or self.refused)
 
-    def written(self, files: LakeFiles) -> Series:
-        """Write what changed."""
-        series = self.series
+    @property
+    def rows_in_memory(self) -> int:
+        """Rows and versions that lie in memory."""
+        return self.pieces.rows_in_memory + self._versions_in_memory
+
+    @property
+    def _versions_in_memory(self) -> int:
+        return sum(len(one.rows) for one in self.superseded)
+
+    def paths(self) -> set[str]:
+        """Return the files of its rows and versions, those that were written early included."""
+        return self.pieces.paths() | {file.path for file in self.revisions}
+
+    def spill(self, files: LakeFiles, few: int = 0) -> None:
+        """Write what changed, and keep nothing in memory but a few versions."""
         self.pieces.spill(files)
-        new = [source for key, source in self.sources.items() if key in self.telling]
-        revisions = list(series.revisions)
-        if self.superseded:
+        if self._versions_in_memory > few:
             rows = self._joined([one.rows for one in self.superseded])
             until = np.concatenate([one.until for one in self.superseded])
             revised = sum(one.revised for one in self.superseded)
             names = sorted({name for name, _ in self.sources})
-            revisions.append(files.revisions(series, rows, until, names, revised))
+            self.revisions.append(files.revisions(self.series, rows, until, names, revised))
+            self.superseded.clear()
+
+    def written(self, files: LakeFiles) -> Series:
+        """Write what changed."""
+        series = self.series
+        self.spill(files)
+        new = [source for key, source in self.sources.items() if key in self.telling]
         quarantine = {entry.path: entry for entry in series.quarantine}
         for (source, _), refused in self.refused.items():
             entry = files.quarantine(series, source, refused)
@@ -153,7 +171,7 @@ class Staged(ABC, Generic[R]):
             series,
             files=tuple(parts),
             gaps=self._gaps(parts),
-            revisions=tuple(revisions),
+            revisions=tuple(self.revisions),
             quarantine=tuple(quarantine.values()),
             sources=series.sources + tuple(new),
             conflicts=self._conflicts(),
@@ -164,18 +182,15 @@ class Staged(ABC, Generic[R]):
         self.disputed |= {file.month for file in self.series.files}
         return replace(self.series, gaps=gaps_of(self.catalog, self.series), conflicts=self._conflicts())
 
-    def _all_versions(self) -> list[R]:
-        """All versions among the revisions, those of now included."""
-        versions = list(self.known_versions)
-        versions.extend(one.rows for one in self.superseded)
-        return versions
-
     def _versions(self, times: Times) -> R:
         """All versions among the revisions from the first of some moments to the last."""
-        parts = self._all_versions()
-        if len(times) == 0 or not parts:
+        if len(times) == 0:
             return self._joined([])
         low, high = times.min(), times.max()
+        parts = [
+            self._read(file) for file in self.revisions if file.min_open_time <= high and file.max_open_time >= low
+        ]
+        parts.extend(one.rows for one in self.superseded)
         return self._joined([rows.take((times_of(rows) >= low) & (times_of(rows) <= high)) for rows in parts])
 
     def _supersede(self, superseded: Superseded[R], disputed: Times, source: SourceOf) -> tuple[str, ...]:
@@ -201,19 +216,21 @@ class Staged(ABC, Generic[R]):
     def _conflicts(self) -> tuple[Conflict, ...]:
         """The ledger of conflicts, once everything is written; it is counted again where anything changed."""
         found = {one.partition: one for one in self.series.conflicts if one.partition not in self.disputed}
-        versions = self._told(self._joined(self._all_versions()))
-        of: dict[str, list[NDArray[np.intp]]] = {}
-        for (name, _), places in self.pieces.places(times_of(versions)):
-            of.setdefault(name, []).append(places)
-        for name in (self.pieces.changed | self.disputed) & of.keys():
-            found[name] = self._conflict(name, versions.take(np.concatenate(of[name])))
+        for name in self.pieces.changed | self.disputed:
+            times = self._disputed_times(name)
+            found[name] = Conflict(name, len(times), tuple(sorted(self._telling(name, times))) if len(times) else ())
         return tuple(found[name] for name in sorted(found) if found[name].rows)
 
-    def _conflict(self, name: str, versions: R) -> Conflict:
-        """Count the conflicts of a partition, some versions of whose rows are among the revisions."""
-        near = [rows.take(np.isin(times_of(rows), times_of(versions))) for rows in self.pieces.of(name)]
-        times = times_of(open_conflicts(self._joined(near), versions, self._joined))
-        return Conflict(name, len(times), tuple(sorted(self._telling(name, times))) if len(times) else ())
+    def _disputed_times(self, partition: str) -> Times:
+        """Times of the rows of a partition of which versions disagree; one of its files is held at a time."""
+        found: list[Times] = [np.empty(0, dtype=np.int64)]
+        for file in self.pieces.files_of(partition):
+            versions = self._told(self._versions(np.array([file.min_open_time, file.max_open_time])))
+            if len(versions):
+                rows = self._read(file)
+                near = rows.take(np.isin(times_of(rows), times_of(versions)))
+                found.append(times_of(open_conflicts(near, versions, self._joined)))
+        return np.concatenate(found)
 
     @abstractmethod
     def put(self, incoming: R, source: SourceOf, now_ms: int) -> tuple[MergedCounts, Mapping[str, MergedEvents]]:
@@ -343,8 +360,8 @@ class StagedEvents(Staged[EventRows]):
 def staged_series(catalog: Catalog, series: Series, history: tuple[int, int] | None = None) -> Staged[Any]:
     """Return a series that is to be changed, as it is stored."""
     if series.kind == BARS:
-        return StagedBars(catalog, series, history, [rows for rows, _ in catalog.revisions(series)])
-    return StagedEvents(catalog, series, history, [rows for rows, _ in catalog.event_revisions(series)])
+        return StagedBars(catalog, series, history)
+    return StagedEvents(catalog, series, history)
 
 
 def gaps_of(catalog: Catalog, series: Series) -> tuple[Gap, ...]:

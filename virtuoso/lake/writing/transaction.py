@@ -242,11 +242,11 @@ class Writer:
 
     def _spill(self) -> None:
         """Write early what does not fit into memory."""
-        if sum(staged.pieces.rows_in_memory for staged in self._staged.values()) <= HELD_ROWS:
+        if sum(staged.rows_in_memory for staged in self._staged.values()) <= HELD_ROWS:
             return
         try:
             for home, staged in self._staged.items():
-                if staged.pieces.rows_in_memory:
+                if staged.rows_in_memory:
                     self._staged[home] = self._spilled_copy(staged)
         except OSError as error:
             raise StoreError(
@@ -259,16 +259,16 @@ class Writer:
         """The same series, all of it in files."""
         files, after = self.files_of(staged.series.kind), staged.copy()
         try:
-            after.pieces.spill(files)
+            after.spill(files, HELD_ROWS // 2)
         finally:
-            self._spilled |= after.pieces.paths() - {file.path for file in staged.series.files}
+            self._spilled |= after.paths() - {file.path for file in (*staged.series.files, *staged.series.revisions)}
             self.bytes_written += files.written
         return after
 
     def _forget_spilled(self) -> None:
         """Delete what was written early and is not needed any more."""
         states = [*self._before, self._staged]
-        needed = {path for state in states for staged in state.values() for path in staged.pieces.paths()}
+        needed = {path for state in states for staged in state.values() for path in staged.paths()}
         needed.update(*(transaction.manifest.paths() for transaction in self._transactions.values()))
         for path in sorted(self._spilled - needed):
             with suppress(OSError):  # the next writer sweeps what is left

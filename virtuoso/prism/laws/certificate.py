@@ -20,6 +20,7 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import NO_TRADE, has_traded, policy_for
 from virtuoso.market.live import LiveFrame
 from virtuoso.market.schema.columns import BAR_COLUMNS
+from virtuoso.pictures import Plottable
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.fingerprint import environment, sources_digest
 from virtuoso.prism.engine.graph import columns_of, timeframes, total_warmup
@@ -36,7 +37,7 @@ from virtuoso.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Plottable):
     """What the laws found.
 
     Attributes

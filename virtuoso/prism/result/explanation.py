@@ -12,6 +12,7 @@ import numpy as np
 from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.gaps import BREAK, BRIDGED, UNKNOWN, begins_anew
+from virtuoso.pictures import Plottable
 from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
@@ -59,7 +60,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Plottable):
     """Everything about one moment: the contribution tables of the faces and of the confluence.
 
     Attributes

@@ -34,7 +34,7 @@ MOST_POINTS = 1_200
 DOTS = 72.0  # a unit of the drawing is a pixel
 TEXT, SMALL = 12.0, 11.0
 
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "virtuoso",
     "timezone": "UTC",
@@ -70,7 +70,7 @@ def drawing(width: int, height: int) -> Iterator[Figure]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width / DOTS, height / DOTS), dpi=DOTS)
         figure.patch.set_alpha(0.0)
         yield figure

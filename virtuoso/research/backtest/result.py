@@ -16,6 +16,7 @@ from virtuoso.account import metrics
 from virtuoso.account.state import CLOSE
 from virtuoso.clock import iso
 from virtuoso.labels import close_index
+from virtuoso.pictures import Plottable
 from virtuoso.reports.format import percent
 from virtuoso.reports.metrics import METRICS
 from virtuoso.reports.summary import Summary
@@ -49,7 +50,7 @@ FIRST = (
 
 
 @dataclass(frozen=True, repr=False)
-class PortfolioResult(PortfolioFigures, Run):
+class PortfolioResult(PortfolioFigures, Run, Plottable):
     """A portfolio backtest, all of it."""
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from virtuoso.account import metrics
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.pictures import Plottable
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FIGURES
@@ -45,7 +46,7 @@ NAMES = frozenset({
 
 
 @dataclass(frozen=True)
-class SweepResult(Run):
+class SweepResult(Run, Plottable):
     """A sweep, all of it: print it, rank it, turn it into pandas.
 
     Attributes

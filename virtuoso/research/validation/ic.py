@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Env
+from virtuoso.pictures import Plottable
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.format import DASH
 from virtuoso.research.validation.quantiles import (
@@ -53,7 +54,7 @@ COEFFICIENT = np.dtype(
 
 
 @dataclass(frozen=True, slots=True)
-class Information:
+class Information(Plottable):
     """Information coefficients of everything the prism scores.
 
     Attributes

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from virtuoso.types import Mask
 from virtuoso.venues.files.file_io import Bytes
 
-STRETCH_BYTES = 16 << 20
+STRETCH_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
 SHOWN = 500
 """Bytes of a broken line that are kept."""

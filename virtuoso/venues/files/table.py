@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -315,7 +316,7 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
     Yields
     ------
     Table
-        Some 16 MiB of text, or as many rows of Parquet; each holds a row at least.
+        Some 8 MiB of text, or as many rows of Parquet; each holds a row at least.
 
     Raises
     ------
@@ -329,13 +330,17 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
             f"{path.name} holds no {what}: {path.suffix or 'a file without a suffix'} is none of {READABLE}."
         )
     sha256 = checked_digest(path)
-    waiting: Table | None = None
-    aside = _Part(None, np.empty(0, dtype=np.int64), (), Lines())
+    waiting = aside = _Part(None, np.empty(0, dtype=np.int64), (), Lines())
     n_rows = 0
     with decoding(path):
         simulated = is_simulated(path)
         parts = _read(path)(path, layout)
         renamed, known = False, dict[str, str]()
+
+        def table(part: _Part) -> Table:
+            data = part.data() if callable(part.data) else part.data
+            return Table(path, sha256, data, part.rows, part.broken, simulated, renamed, part.lines, known)
+
         for part in parts:
             if isinstance(part, str):
                 stop = "" if part.endswith('"…"') else "."  # a command is copied as it stands
@@ -349,13 +354,12 @@ def tables(path: Path, layout: LayoutOf, what: str) -> Iterator[Table]:
                 raise UnreadableFileError(_mostly_broken(path, aside.broken))
             if len(part.rows) == 0:
                 continue
-            if waiting is not None:
-                yield waiting
-            waiting = Table(path, sha256, part.data, part.rows, aside.broken, simulated, renamed, aside.lines, known)
-            aside = aside._replace(broken=(), lines=Lines())
-    if waiting is None:
-        raise UnreadableFileError(f"{path} holds no row.")
-    yield replace(waiting, broken=(*waiting.broken, *aside.broken), lines=waiting.lines.plus(aside.lines))
+            if len(waiting.rows):
+                yield table(waiting)
+            waiting, aside = aside, aside._replace(broken=(), lines=Lines())
+        if len(waiting.rows) == 0:
+            raise UnreadableFileError(f"{path} holds no row.")
+        yield table(waiting._replace(broken=waiting.broken + aside.broken, lines=waiting.lines.plus(aside.lines)))
 
 
 def _read(path: Path) -> Callable[[Path, LayoutOf], Parts]:
@@ -376,7 +380,10 @@ def _mostly_broken(path: Path, broken: Sequence[tuple[int, str]]) -> str:
 
 
 class _Part(NamedTuple):
-    """Some rows as a pyarrow table, their numbers, the lines that are no rows, and how many were read."""
+    """Some rows as a pyarrow table, their numbers, the lines that are no rows, and how many were read.
+
+    Of text it is what makes the table, so that of the part that waits for the next one only the text is in memory.
+    """
 
     data: Any
     rows: Times
@@ -491,9 +498,9 @@ def _csv(path: Path, layout: LayoutOf) -> Parts:
         delimiter = next((line.mark for line in lines if len(line.fields) == len(found.names)), lines[-1].mark)
         for stretch in chain([first], parts):
             lined = sorted_out(stretch, len(found.names), delimiter, headers, above if stretch is first else 0)
-            data = _parsed(lined, found.names, delimiter)
+            made = partial(_parsed, lined, found.names, delimiter)
             n_lines = len(lined.rows) + len(lined.broken) + lined.blank + lined.header
-            yield _Part(data, lined.rows, lined.broken, Lines(n_lines, lined.blank, lined.header))
+            yield _Part(made, lined.rows, lined.broken, Lines(n_lines, lined.blank, lined.header))
 
 
 def _reject_json(path: Path, beginning: bytes) -> None:
@@ -512,8 +519,6 @@ def _parsed(lined: SortedOut, names: Sequence[str], delimiter: str) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
-    if len(lined.rows) == 0:
-        return None
     return csv.read_csv(
         pa.BufferReader(lined.text),
         read_options=csv.ReadOptions(column_names=names, use_threads=False),

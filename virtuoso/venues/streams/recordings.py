@@ -9,12 +9,13 @@ any length fits into memory.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ _TIME = re.compile(rb"(\d{9,19})(?:\.(\d+))?:?$")
 _SYMBOL = re.compile(rb"[?&]symbol=([A-Za-z0-9]+)")
 _NS = 1_000_000_000
 _NO_TEXT = "\ufffd".encode()
-_SPACES = re.compile(r"[ \t\n]*")
+_SPACES = re.compile(r"[\ufeff \t\n\r]*")
+_TEXT_BYTES = 1 << 20
 SHOWN = 200
 """Characters of a rejected row that are kept."""
 STRETCH_BYTES = 8 << 20
@@ -117,21 +119,27 @@ def messages(recording: Recording) -> Iterator[Iterator[Line]]:
     path = recording.path
     with unpacked(path) as opened:
         stream = _UntilCut(recording, opened)
-        parts = stretches(stream, STRETCH_BYTES)
-        first = next(parts, None)
-        while first is not None and first.text.isspace():
-            recording.read(first.text.count(b"\n"), first.text.count(b"\n"))
-            first = next(parts, None)
-        if first is None or (stream.cut and not stream.n_lines):
+        start = stream.read(STRETCH_BYTES)
+        while start.isspace():
+            start += stream.read(STRETCH_BYTES) or b"\0"
+        if not start or (stream.cut and not stream.n_lines):
             why = "ends before its first line. Record it again." if stream.cut else "is empty."
             raise UnreadableFileError(f"{path} {why}")
-        if first.text.lstrip().startswith(b"["):
-            listed = _listed(recording, chain([first], parts))
+        stream.give_back(start)
+        if start.lstrip().startswith(b"["):
+            listed = _listed(recording, _texts(stream))
             while some := list(islice(listed, LISTED)):
                 yield iter(some)
             return
-        for stretch in chain([first], parts):
+        for stretch in stretches(stream, STRETCH_BYTES):
             yield _lines(recording, stretch, stream)
+
+
+def _texts(stream: Bytes) -> Iterator[str]:
+    """Yield what a stream gives as text; bytes that are no text are replaced."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while data := stream.read(_TEXT_BYTES):
+        yield decoder.decode(data)
 
 
 class _UntilCut:
@@ -140,8 +148,13 @@ class _UntilCut:
     def __init__(self, recording: Recording, stream: Bytes) -> None:
         self._recording = recording
         self._stream = stream
+        self._given_back = b""
         self.n_lines = 0
         self.cut = False
+
+    def give_back(self, data: bytes) -> None:
+        """Take what was read, to be read again."""
+        self._given_back = data
 
     def read(self, size: int) -> bytes:
         """Return up to so many bytes; none at the end, or where what follows was cut off.
@@ -151,6 +164,9 @@ class _UntilCut:
         UnreadableFileError
             What follows is damaged.
         """
+        if self._given_back:
+            data, self._given_back = self._given_back[:size], self._given_back[size:]
+            return data
         if self.cut:
             return b""
         try:
@@ -230,7 +246,7 @@ def _received(prefix: bytes) -> int | None:
     return -(-ns // 1_000_000)
 
 
-def _listed(recording: Recording, parts: Iterator[Stretch]) -> Iterator[Line]:
+def _listed(recording: Recording, parts: Iterator[str]) -> Iterator[Line]:
     """Yield the messages of a file that is one JSON list; they are numbered from 1."""
     decoder, text, at, row = json.JSONDecoder(), "", 0, 0
     opened = False
@@ -253,7 +269,7 @@ def _listed(recording: Recording, parts: Iterator[Stretch]) -> Iterator[Line]:
                     f"{recording.path} is not whole JSON: message {row + 1:,} of its list cannot be read. Download it "
                     "again."
                 ) from None
-            text, at = text[at:] + more.text.decode("utf-8", "replace"), 0
+            text, at = text[at:] + more, 0
             continue
         at, row = end, row + 1
         recording.read(1)
@@ -272,9 +288,9 @@ def _after(text: str, at: int, mark: str) -> int:
     return at + 1
 
 
-def _reject_rest(recording: Recording, text: str, parts: Iterator[Stretch]) -> None:
+def _reject_rest(recording: Recording, text: str, parts: Iterator[str]) -> None:
     """Reject a file that goes on after the end of its list."""
-    if text.strip() or any(part.text.strip() for part in parts):
+    if text.strip() or any(part.strip() for part in parts):
         raise UnreadableFileError(
             f"{recording.path} goes on after the end of its JSON list. Write one message a line, or one list a file."
         )
