@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -310,11 +311,21 @@ def _what(message: Any) -> str:
 def _symbol(message: dict[str, Any]) -> str | None:
     order = message.get("o")
     named = order.get("s") if isinstance(order, dict) else message.get("s")
-    if named is not None and (not isinstance(named, str) or not _WRITTEN.fullmatch(named)):
+    if named is None:
+        return None
+    if not isinstance(named, str):
         raise RefusedError("no_symbol")
-    return named.upper() if named else None
+    return _in_capitals(named) or None
 
 
+@lru_cache(maxsize=4_096)
+def _in_capitals(symbol: str) -> str:
+    if not _WRITTEN.fullmatch(symbol):
+        raise RefusedError("no_symbol")
+    return symbol.upper()
+
+
+@lru_cache(maxsize=4_096)
 def _is_ours(symbol: str) -> bool:
     """Whether a symbol is one of a spot or linear perpetual market."""
     try:

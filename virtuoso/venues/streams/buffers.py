@@ -27,22 +27,22 @@ class RefusedError(ValueError):
 
 def number(value: Any) -> float:
     """Return a number as JSON or a string in it writes one; no truth value, no other digits, nothing without end."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if (type(value) is str and _NUMBER.fullmatch(value)) or type(value) in (int, float):
+        found = float(value)
+    else:
         raise RefusedError("not_a_number")
-    if not math.isfinite(value):
+    if not math.isfinite(found):
         raise RefusedError("not_finite")
-    return float(value)
+    return found
 
 
 def whole(value: Any, reason: str) -> int:
     """Return a whole number from 0 to 2^63 - 1, as JSON or a string in it writes one."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= 19:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
-        raise RefusedError(reason)
-    return value
+    if type(value) is int and 0 <= value <= _MOST:
+        return value
+    raise RefusedError(reason)
 
 
 class Gathered(NamedTuple):

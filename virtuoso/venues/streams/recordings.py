@@ -195,17 +195,18 @@ class _UntilCut:
 
 def _lines(recording: Recording, stretch: Stretch, stream: _UntilCut) -> Iterator[Line]:
     """Yield the messages of a stretch of lines."""
-    n_lines = stream.whole_lines(stretch)
+    n_lines, n_blank = stream.whole_lines(stretch), 0
     for place, text in enumerate(islice(stretch.text.split(b"\n"), n_lines)):
         row = stretch.first + place
-        blank = not text.strip()
-        recording.read(1, blank)
         if stretch.cut and place == 0:
             recording.reject(row, "not_json", text)
-        elif not blank:
+        elif not text or text.isspace():
+            n_blank += 1
+        else:
             line = _line(recording, row, text)
             if line is not None:
                 yield line
+    recording.read(n_lines, n_blank)
 
 
 def _line(recording: Recording, row: int, text: bytes) -> Line | None:
