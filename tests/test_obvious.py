@@ -296,6 +296,20 @@ class TestAResult:
 
 
 class TestTerms:
+    def test_what_is_no_score_is_named_with_the_call_that_works(self, frame: vt.MarketFrame):
+        with pytest.raises(TypeError, match=r"given a MarketFrame. Try vt.backtest\(vt.score\(frame\)\)"):
+            vt.backtest(frame, **TERMS)
+        with pytest.raises(TypeError, match=r"vt.backtest trades scores, was given a Series"):
+            vt.backtest(frame.close, **TERMS)
+        with pytest.raises(TypeError, match=r"vt.sweep trades scores, was given a MarketFrame"):
+            vt.sweep(frame, 3, **TERMS)
+        with pytest.raises(TypeError, match="at least one instrument"):
+            vt.backtest([], **TERMS)
+
+    def test_a_prism_fits_a_screen(self):
+        assert len(repr(vt.Prism.standard()).splitlines()) == 8
+        assert "technical 0.17: rsi 0.2" in repr(vt.Prism.standard())
+
     def test_an_argument_that_there_is_not_is_named_with_the_nearest(self, scores: vt.Scores):
         with pytest.raises(TypeError, match=r"vt.backtest has no argument 'fee'. Did you mean 'fees'"):
             vt.backtest(scores, fee=0.001, **TERMS)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from tests.builders import market
+from virtuoso import workflows
 from virtuoso.clock import Timeframe
 from virtuoso.market.breaks import marked
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BREAK, CUT
 from virtuoso.prism.engine.score import score
+from virtuoso.prism.face import Face
+from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.laws import laws
 from virtuoso.prism.laws.certificate import replayed
 from virtuoso.prism.prism import Prism
@@ -63,7 +66,6 @@ def test_what_lies_before_changes_no_bit_after(at):
     ours, theirs = (score(PRISM, one).arrays() for one in (frame, changed))
     stop = {MISPRINT + 3: GAP, LAUNCH: SAID, SAID: BARS}[at]
     known = 0
-    del ours["effective_inputs"]  # tells of the prism over the last whole block, not of the market
     for name, values in ours.items():
         a, b = values[..., at + 1 : stop], theirs[name][..., at + 1 : stop]
         same = (a == b) | ((a != a) & (b != b))
@@ -80,6 +82,12 @@ def test_live_is_batch(stop):
     for name, values in replayed(PRISM, part, 400).items():
         there = whole[name][-400:]
         assert ((values == there) | ((values != values) & (there != there))).all(), name
+
+
+def test_a_market_with_breaks_is_certified():
+    prism = Prism((Face("technical", "Technical", {RSI(): 1.0}),), {"technical": 1.0}, {"1m": 1.0})
+    certificate = workflows.verify(broken().within(None, None), prism, live_bars=3_000)
+    assert not certificate.broken
 
 
 @pytest.mark.parametrize("node", [component for _, component, _ in PRISM], ids=repr)

@@ -51,6 +51,8 @@ class TestTheContract:
             ("BTCUSDT_202412.csv", "BTCUSDT", None),
             ("BTCUSDT_20240628.csv", "BTCUSDT", None),
             ("BTCUSDT.parquet", "BTCUSDT", None),
+            ("BTC_USDT.csv", "BTCUSDT", None),
+            ("ETH_USDC_1m_2024.csv", "ETHUSDC", None),
             ("my BTCUSDTPERP bars.csv", "BTCUSDT", "linear"),
         ],
     )
@@ -68,6 +70,7 @@ class TestTheContract:
             ("BTCUSDT_240628.csv", "", DATED),
             ("prices BTCUSD_PERP.csv", "", INVERSE),
             ("BTCUSDT_QUARTER_1h.csv", "", DATED),
+            ("BTC_USDT_240628_1h.csv", "", DATED),
             ("data/futures/cm/daily/klines/BTCUSD/1m/BTCUSD-1m-2024-01-01.zip", "", INVERSE),
             ("BTCUSD2023-01-01.csv.gz", "", INVERSE),
             ("BTCUSD2023-01-01.csv.gz", "bybit-linear", INVERSE),
@@ -95,7 +98,16 @@ class TestTheContract:
         assert contract.refused == what
 
     @pytest.mark.parametrize(
-        "name", ["prices.csv", "a.csv", "notes.txt", "btcusdt.csv", "klines_6sym_20250704.parquet"]
+        "name",
+        [
+            "prices.csv",
+            "PRICES_USD.csv",
+            "BINANCE_USDT.csv",
+            "a.csv",
+            "notes.txt",
+            "btcusdt.csv",
+            "klines_6sym_20250704.parquet",
+        ],
     )
     def test_of_an_unknown_scheme_is_not_said(self, name):
         assert symbol_of(Path(name)) is None

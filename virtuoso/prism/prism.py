@@ -85,6 +85,16 @@ class Prism:
                 )
             raise AttributeError(f"'Prism' object has no attribute {name!r}", name=name, obj=self)
 
+    def __repr__(self) -> str:
+        """One line a face: its weight, and its components with theirs."""
+        lines = [f"<Prism of {len(self.faces)} faces, {sum(len(face.components) for face in self.faces)} components"]
+        for face in self.faces:
+            inside = [f"{component.name} {weight:g}" for component, weight in face.components.items()]
+            inside += [f"{name} {weight:g} (no data)" for name, weight in face.unavailable.items()]
+            lines.append(f"  {face.name} {self.face_weights[face.name]:g}: {', '.join(inside)}")
+        clocks = ", ".join(f"{name} {weight:g}" for name, weight in self.timeframes.items())
+        return "\n".join([*lines, f"  timeframes: {clocks}>"])
+
     def __iter__(self) -> Iterator[tuple[str, Component, float]]:
         """Dotted name, component and weight within its face, in fixed order."""
         for face in self.faces:

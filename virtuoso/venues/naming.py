@@ -6,6 +6,7 @@
 | Bybit archives | `BTCUSDT2023-01-01.csv.gz`, `BTC-27JUN252025-01-01.csv.gz` |
 | OKX, Coinbase, Deribit | `BTC-USDT-SWAP-1H.csv`, `BTC-USD.csv`, `BTC-PERPETUAL-1h.csv` |
 | Kraken, Bitfinex | `XBTUSD_1.csv`, `PF_XBTUSD_60.csv`, `tBTCUSD_1m.csv` |
+| Gate, MEXC, KuCoin | `BTC_USDT_1h.csv` |
 | freqtrade | `BTC_USDT-1h.feather`, `BTC_USDT_USDT-1h-futures.feather`, `BTC_USDT_USDT-8h-funding_rate.feather` |
 | TradingView | `BINANCE_BTCUSDT.P, 60.csv` |
 | CryptoDataDownload | `Binance_BTCUSDT_1h.csv` |
@@ -242,6 +243,15 @@ def _dashed(stem: str, venue: str) -> FileName | None:
     return _named(found[1], venue) if found else None
 
 
+def _underscored(stem: str, venue: str) -> FileName | None:
+    """`BTC_USDT`, `BTC_USDT_1h`: only of dollars that are nothing else, since `PRICES_USD` may be prices in USD."""
+    found = re.match(r"([A-Z0-9]{1,12})_(USDT|USDC|BUSD|FDUSD)(?![A-Za-z0-9])", stem)
+    if found is None or found[1].lower() in markets.EXCHANGES:
+        return None
+    behind = _BEHIND.match(stem, found.end())
+    return _named(f"{found[1]}{found[2]}{behind[0].upper() if behind else ''}", venue)
+
+
 def _metatrader(stem: str, venue: str) -> FileName | None:
     found = re.fullmatch(rf"([A-Z0-9]+(?:{QUOTES}))[-_, ]?(?:M1|M5|M15|M30|H1|H4|D1|W1|MN1?|Daily)(?:[-_ ].*)?", stem)
     return _named(found[1], venue) if found else None
@@ -282,6 +292,7 @@ _SCHEMES = (
     _unified,
     _crypto_data_download,
     _dashed,
+    _underscored,
     _metatrader,
     _any,
 )

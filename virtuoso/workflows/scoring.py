@@ -258,7 +258,7 @@ def _alone(frame: MarketFrame) -> MarketFrame:
     if frame.window is None:
         return frame
     base = frame.base.since(frame.start).until(frame.stop)
-    return MarketFrame(frame.instrument, replace(base, complete=True))
+    return MarketFrame(frame.instrument, replace(base, complete=True), breaks=frame.breaks)
 
 
 def save_certificate(certificate: Certificate, folder: str | Path) -> list[Path]:

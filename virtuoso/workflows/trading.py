@@ -115,7 +115,7 @@ def backtest(
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
-    many = [scores] if isinstance(scores, Scores) else list(scores)
+    many = _scores("vt.backtest", scores)
     home = _home(many, data, chosen)
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage,
@@ -148,6 +148,19 @@ def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[st
         name = next(iter(unknown))
         known = [one.name for one in signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
         raise TypeError(f"{said} has no argument {name!r}. {did_you_mean(name, known)}")
+
+
+def _scores(said: str, given: object) -> list[Scores]:
+    """Return the scores that are given, one or several; refuse anything else in the caller's words."""
+    many: list[Scores] = []
+    for one in given if isinstance(given, list | tuple) else [given]:
+        if not isinstance(one, Scores):
+            scored = "frame" if isinstance(one, MarketFrame) else "vt.load('BTCUSDT')"
+            raise TypeError(f"{said} trades scores, was given a {type(one).__name__}. Try {said}(vt.score({scored})).")
+        many.append(one)
+    if not many:
+        raise TypeError(f"{said} trades scores of at least one instrument, was given none.")
+    return many
 
 
 def _home(many: Sequence[Scores], data: str | Path | None, settings: Settings) -> Lake:
@@ -276,6 +289,7 @@ def sweep(
         )
     if record:
         project()  # of another user: rejected before anything is worked out
+    (scores,) = _scores("vt.sweep", [scores])
     chosen, instrument = settings_of(settings), scores.frame.instrument
     tried = configurations
     if isinstance(tried, int):

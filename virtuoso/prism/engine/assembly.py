@@ -321,6 +321,8 @@ class Aggregator:
             if b - 1 not in self._participation:
                 self._participate_before(workspace, (b - 1) * block, b * block)
             out[max(b * block, start) - start : min((b + 1) * block, stop) - start] = self._participation[b - 1]
+        for number in workspace.cuts_between((start // block - 1) * block, stop):  # no whole block since
+            out[max(number, start) - start : max(min((number // block + 2) * block, stop) - start, 0)] = np.nan
 
     def _participate_before(self, workspace: Workspace, a: int, b: int) -> None:
         """Find the participation of the block [a, b), which the stretch does not hold; NaN if history begins in it."""

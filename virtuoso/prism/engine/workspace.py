@@ -274,6 +274,11 @@ class Workspace:
         seen = visible(numbers, timeframe, own)
         return np.where(seen < self.begins(numbers, timeframe, own), HIDDEN, seen) if len(self._cuts) else seen
 
+    def cuts_between(self, start: int, stop: int) -> list[int]:
+        """Numbers of the base bars in [start, stop) at which history begins anew though none is missing."""
+        numbers = self._cuts // self.frame.timeframe.ms
+        return [int(number) for number in numbers if start <= number < stop]
+
     def begins(self, numbers: NDArray[np.int64], timeframe: Timeframe, own: Timeframe) -> NDArray[np.int64]:
         """Numbers of the bar of `own` in which history begins anew for bars of `timeframe`, or HIDDEN."""
         cuts = np.concatenate(([HIDDEN * own.ms], self._cuts))

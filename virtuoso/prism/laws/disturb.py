@@ -19,7 +19,7 @@ PRICE = Unit(price=1)
 def copied(frame: MarketFrame) -> MarketFrame:
     """The frame with columns of its own: what is examined may write to them."""
     columns = {name: values.copy() for name, values in frame.base.columns.items()}
-    return MarketFrame(frame.instrument, replace(frame.base, columns=columns), frame.window)
+    return MarketFrame(frame.instrument, replace(frame.base, columns=columns), frame.window, breaks=frame.breaks)
 
 
 def narrowed(frame: MarketFrame, node: Node) -> MarketFrame:
