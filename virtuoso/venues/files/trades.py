@@ -230,10 +230,12 @@ def _reject_other_units(table: Table, columns: Mapping[str, Column], options: Im
             )
         return
     said, price, size = table.numbers(name).values, columns["price"].values, columns["size"].values
-    known = (said > 0) & (price > 0) & (size > 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        known = (said > 0) & (price > 0) & (size > 0) & np.isfinite(price * size) & np.isfinite(said)
     if known.sum() < _FEW:
         return
-    share, value = (said / (price * size))[known], (said / size)[known]
+    said, price, size = said[known], price[known], size[known]
+    share, value = said / (price * size), said / size
     unit = (
         f"contracts of {np.median(share):.2g} coins" if _is_constant(share) and abs(np.median(share) - 1) > _OFF else ""
     )
