@@ -8,7 +8,7 @@ import pytest
 
 from virtuoso.clock import Timeframe
 from virtuoso.ingest.validate_events import validate_events
-from virtuoso.market.events import Events, events_of
+from virtuoso.market.events import Events, concat_events, events_of
 from virtuoso.market.features.derivatives import DerivativesFeatures
 from virtuoso.market.schema.columns import POSITIONING_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
@@ -312,7 +312,11 @@ class TestRecordedMetrics:
         """A row about the close T is published after T, so the bar that closes at T + 5m is the first to know it."""
         ours = recorded_bars[recorded_bars["symbol"] == symbol].sort_values("open_time_ms")
         close, first = ours["close"].to_numpy(), int(ours["open_time_ms"].iloc[0]) // M5.ms
-        events = {r.kind: validate_events(r, NOW).accepted for r in recorded_metrics if r.symbol == symbol}
+        parts = [
+            validate_events(r, NOW).accepted for r in recorded_metrics if r.symbol == symbol
+        ]  # a file comes in parts
+        kinds = {part.kind.name: part.kind for part in parts}
+        events = {name: concat_events([part for part in parts if part.kind == of], of) for name, of in kinds.items()}
         columns = DerivativesFeatures(M5).bars(events, first, first + len(close))
         price = columns["open_interest_value"] / columns["open_interest"]
         off = {lag: np.nanmedian(np.abs(price[5:-5] / np.roll(close, lag)[5:-5] - 1.0)) for lag in (-1, 0, 1, 2)}
