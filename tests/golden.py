@@ -356,6 +356,7 @@ def of_lake(market: Market) -> Found:
 def of_moment(scores: Scores, at: str) -> Found:
     """One moment explained, and what open interest says of it."""
     found = plain(scores.explain(at))
+    found.pop("face")  # which of its tables is shown: no value
     for table in ("total", "faces"):
         yield from under(f"explain.{table}", _rows(found.pop(table)))
     yield "explain", found
