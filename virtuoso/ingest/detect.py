@@ -251,8 +251,10 @@ def _spacing(raw: RawBars, groups: dict[Instrument, Mask]) -> tuple[int, bool]:
         return int(distances[counts.argmax()]), True
     if len(distances) == 0 or counts.max() < COMMON_SPACING * counts.sum():
         return 0, False
-    alike = len(distances) == 1 and counts.sum() >= FEW_ALIKE
-    return int(distances[counts.argmax()]), bool(alike or counts.sum() >= ENOUGH_SPACINGS)
+    usual = int(distances[counts.argmax()])
+    is_length = timeframe_of(usual) is not None or usual % UNIT_MS["d"] == 0  # 25 hours are the length of no bar
+    alike = len(distances) == 1 and counts.sum() >= FEW_ALIKE and is_length
+    return usual, bool(alike or counts.sum() >= ENOUGH_SPACINGS)
 
 
 def _are_months(distances: Times) -> bool:
