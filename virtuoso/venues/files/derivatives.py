@@ -55,6 +55,7 @@ _METRICS = {"create_time", "symbol", "sum_open_interest"}
 _BANDS = {"timestamp", "percentage", "depth", "notional"}
 _PRICES = {"markpriceklines": "mark", "indexpriceklines": "index"}
 _ROWS_A_DAY = 288  # one every five minutes
+_TAIL = 4_096
 
 
 def recognises(head: Head) -> bool:
@@ -100,9 +101,14 @@ def _last_day(table: Table) -> int:
     """Position of the first row of the last day, so that its rows are counted together."""
     if "create_time" not in table:
         return len(table)  # depth bands
-    stamps = trimmed(table.data["create_time"]).to_numpy()
-    today = stamps[-1][:10]
-    return next((at + 1 for at in range(len(stamps) - 1, -1, -1) if not stamps[at].startswith(today)), 0)
+    for size in (_TAIL, len(table)):  # a day is short: the text of all times is rarely needed
+        first = max(len(table) - size, 0)
+        stamps = trimmed(table.data["create_time"].slice(first)).to_numpy()
+        today = stamps[-1][:10]
+        at = next((at + 1 for at in range(len(stamps) - 1, -1, -1) if not stamps[at].startswith(today)), 0)
+        if at or not first:
+            return first + at
+    return 0
 
 
 def _layout(lines: Sequence[Fields]) -> Layout | str:
