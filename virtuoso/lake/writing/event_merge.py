@@ -289,7 +289,9 @@ def aggregated_twice(incoming: EventRows, merged: EventRows) -> tuple[int, float
     if len(merged) == len(incoming):
         return 0, 0.0
     _, own = _pairs(merged, incoming)
-    others = merged.take(np.setdiff1d(np.arange(len(merged)), own))
+    foreign = np.ones(len(merged), dtype=bool)
+    foreign[own] = False
+    others = merged.take(foreign)
     low = max(rows.event_time.min() for rows in (incoming, others))
     high = min(rows.event_time.max() for rows in (incoming, others))
     sides = [rows.take((rows.event_time >= low) & (rows.event_time <= high)) for rows in (incoming, others)]

@@ -129,10 +129,11 @@ def read_times(
     if pa.types.is_decimal(kind):
         column = column.cast(pa.decimal128(38, 9)) if kind.scale < 0 else column
     text = pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), "")).combine_chunks()
-    if _are_most(text, _TWELVE_HOURS):
-        text = in_form(text, "%Y-%m-%d %I-%p").combine_chunks()
-    for written, plain in _YEAR_FIRST:
-        text = pc.replace_substring_regex(text, written, plain)
+    if not pc.all(pc.match_substring_regex(text, _SHORT_INTEGER)).as_py():  # nearly always digits alone
+        if _are_most(text, _TWELVE_HOURS):
+            text = in_form(text, "%Y-%m-%d %I-%p").combine_chunks()
+        for written, plain in _YEAR_FIRST:
+            text = pc.replace_substring_regex(text, written, plain)
     return _of_text(text, name, unit, zone, now_ms, known)
 
 
