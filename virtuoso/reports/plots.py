@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SIZE = (10.0, 4.0)
 DASHED = (0, (4, 2))
-MOST_ROWS = 40
+MOST_ROWS = 20
 """Lines of an information table that are drawn, those with the largest coefficients."""
 
 Painter = Callable[..., None]
@@ -193,9 +193,9 @@ def information(found: Any, axes: Axes, *, horizon: str | None = None) -> None:
     axes.hlines(place, rows["low"], rows["high"], color=LIGHT.neutral, linewidth=1.4)
     axes.plot(rows["ic"], place, "o", color=LIGHT.ink, markersize=4)
     axes.axvline(0.0, color=LIGHT.quiet, linewidth=0.8)
-    axes.set_yticks(place, rows["name"].tolist())
+    axes.set_yticks(place, rows["name"].tolist(), fontsize=SMALL)
     axes.grid(axis="y", visible=False)
-    _title(axes, f"{found.market}: information coefficient after {chosen}, with 95 % interval")
+    _title(axes, f"Information coefficient after {chosen}, 95 % interval: the {len(rows)} largest")
 
 
 def _check(n: int, what: str) -> None:
