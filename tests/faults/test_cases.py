@@ -98,9 +98,10 @@ class TestBars:
         assert report.status == "imported"
         assert report.stored + report.duplicates == lines
 
-    def test_a_file_of_another_world_stays_refused(self, take: Take, cases: Path):
+    def test_bars_off_the_grid_stay_refused(self, take: Take):
         report = take("BTCUSDT-1m-2018-02.csv", "binance-spot")
-        assert report.status in ("failed", "imported")
+        assert (report.status, report.stored, report.refused) == ("failed", 0, {"off_grid": 400})
+        assert "off the grid" in report.error
 
 
 class TestEvents:
