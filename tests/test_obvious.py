@@ -97,6 +97,8 @@ class TestAFrame:
         assert list(frame.describe().columns) == list(frame.columns)
         assert frame.head().equals(frame.df.head())
         assert frame.tail(3).equals(frame.df.tail(3))
+        assert frame.tail(-1_720).equals(frame.df.tail(-1_720))
+        assert frame.head(-1_720).equals(frame.df.head(-1_720))
         assert frame[-1].equals(frame.df.iloc[-1])
 
     @pytest.mark.parametrize(
@@ -215,8 +217,9 @@ class TestScores:
         assert repr(scores.explain(np.datetime64("2025-01-05T12:00"))) == text
         with pytest.raises(ConfigError, match="is not a time"):
             scores.explain("10/10/2025")
-        with pytest.raises(ConfigError, match="is not a moment"):
-            scores.explain(True)
+        for wrong in (True, pd.NaT, np.datetime64("NaT")):
+            with pytest.raises(ConfigError, match="is not a moment"):
+                scores.explain(wrong)
 
     def test_an_explanation_is_a_table(self, scores: vt.Scores):
         moment = scores.explain("2025-01-05 12:00")

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def moment_ms(moment: Moment) -> int:
     """
     if isinstance(moment, str):
         return parse_time(moment)
+    if moment != moment:  # NaT, of NumPy and of pandas, which calls it a datetime
+        raise ConfigError("NaT is not a moment.")
     if isinstance(moment, np.datetime64):
         return int(moment.astype("M8[ms]").astype(np.int64))
     if isinstance(moment, datetime):  # a Timestamp of pandas is one
@@ -108,6 +111,35 @@ def _label(end: Any) -> Any:
         return end.removesuffix("Z") if len(end) <= len("2025-08-01Z") else end
     stamp = pd.Timestamp(end)
     return stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+
+
+class Tabular(ABC):
+    """Bars that can be taken apart by a slice and shown as a table: what `head`, `tail` and `df` need."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, key: Any) -> Any: ...
+
+    @abstractmethod
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a bar, indexed by close time (UTC)."""
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The table, as `to_pandas()` gives it."""
+        return self.to_pandas()
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Return the first bars as a table; all but the last `-n` where n is negative."""
+        table: pd.DataFrame = self[:n].to_pandas()
+        return table
+
+    def tail(self, n: int = 5) -> pd.DataFrame:
+        """Return the last bars as a table; all but the first `-n` where n is negative."""
+        table: pd.DataFrame = self[-n if n < 0 else max(len(self) - n, 0) :].to_pandas()
+        return table
 
 
 def unknown_name(owner: str, name: object, known: Iterable[str]) -> MissingColumnError:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from virtuoso.errors import ConfigError
-
 _PAINTERS: dict[str, str] = {}
 
 
@@ -37,6 +35,6 @@ class Plottable:
         """
         home = _PAINTERS.get(type(self).__name__)
         if home is None:
-            raise ConfigError(f"Nothing draws a {type(self).__name__} yet. Try .to_pandas().plot().")
+            raise TypeError(f"Nothing draws a {type(self).__name__} yet. Try .to_pandas().plot().")
         module, _, name = home.partition(":")
         return getattr(import_module(module), name)(self, ax, **how)

@@ -26,25 +26,12 @@ _REFUSED = {
 
 _LINEAR_ALONE = frozenset({"simulated", "notebook", "hyperliquid", "dydx", "binanceusdm", "krakenfutures", "aster"})
 _REFUSED_ALONE = {"binancecoinm": _REFUSED["inverse"]}
-EXCHANGES = frozenset(
-    {
-        *(
-            "binance",
-            "binanceus",
-            "bitfinex",
-            "bitflyer",
-            "bitget",
-            "bithumb",
-            "bitmart",
-            "bitmex",
-            "bitso",
-            "bitstamp",
-        ),
-        *("bitvavo", "bybit", "coinbase", "cryptocom", "deribit", "dydx", "gate", "gateio", "gemini", "htx", "huobi"),
-        *("hyperliquid", "kraken", "krakenfutures", "kucoin", "lighter", "mexc", "okx", "phemex", "poloniex"),
-        *("simulated", "upbit", "woo", "aster", "paradex", "bingx", "okex"),
-    }
-)
+EXCHANGES = frozenset({
+    "aster", "binance", "binanceus", "bingx", "bitfinex", "bitflyer", "bitget", "bithumb", "bitmart",
+    "bitmex", "bitso", "bitstamp", "bitvavo", "bybit", "coinbase", "cryptocom", "deribit", "dydx", "gate",
+    "gateio", "gemini", "htx", "huobi", "hyperliquid", "kraken", "krakenfutures", "kucoin", "lighter", "mexc",
+    "okex", "okx", "paradex", "phemex", "poloniex", "simulated", "upbit", "woo",
+})  # fmt: skip
 """Exchanges as their tokens begin; others are as welcome, but not taken for a slip of the pen."""
 KNOWN = (
     *("binance-spot", "binance-usdm", "bybit-spot", "bybit-linear", "okx-spot", "okx-linear", "kraken-spot"),

@@ -21,7 +21,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, DataError, NotLoadedError, did_you_mean
-from virtuoso.labels import Moment, close_index, is_date, moment_ms, places, unknown_name
+from virtuoso.labels import Moment, Tabular, close_index, is_date, moment_ms, places, unknown_name
 from virtuoso.market.bars import Bars
 from virtuoso.market.breaks import marked
 from virtuoso.market.gaps import TRADED, UNKNOWN, GapPolicy
@@ -46,7 +46,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class MarketFrame(Plottable):
+class MarketFrame(Tabular, Plottable):
     """The bars of one instrument on a base clock, and slower clocks folded from them.
 
     Attributes
@@ -185,19 +185,6 @@ class MarketFrame(Plottable):
         at = self.start - self.base.first
         values = self.base.columns[name][at : at + len(self)]
         return pd.Series(values, index=close_index(self.close_times), name=name)
-
-    @property
-    def df(self) -> pd.DataFrame:
-        """The bars as a table, as `to_pandas()` gives it."""
-        return self.to_pandas()
-
-    def head(self, n: int = 5) -> pd.DataFrame:
-        """Return the first bars as a table."""
-        return self[:n].to_pandas()  # type: ignore[no-any-return]
-
-    def tail(self, n: int = 5) -> pd.DataFrame:
-        """Return the last bars as a table."""
-        return self[max(len(self) - n, 0) :].to_pandas()  # type: ignore[no-any-return]
 
     def describe(self) -> pd.DataFrame:
         """Return count, mean, spread and quantiles of each column."""

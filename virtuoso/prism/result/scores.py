@@ -16,7 +16,7 @@ import numpy as np
 from virtuoso.clock import iso
 from virtuoso.errors import MissingColumnError, NotLoadedError, did_you_mean
 from virtuoso.files.atomic import Disk
-from virtuoso.labels import Moment, close_index, is_date, moment_ms, places, unknown_name
+from virtuoso.labels import Moment, Tabular, close_index, is_date, moment_ms, places, unknown_name
 from virtuoso.market.frame import MarketFrame
 from virtuoso.pictures import Plottable
 from virtuoso.prism.engine.aggregate import Codes
@@ -46,7 +46,7 @@ STRETCH = 65_536
 
 
 @dataclass(frozen=True)
-class Scores(Plottable):
+class Scores(Tabular, Plottable):
     """What the prism found over a stretch of base bars; every array has shape (n_bars,).
 
     Attributes
@@ -175,19 +175,6 @@ class Scores(Plottable):
             return self._series(name)
         remedy = f"Try {HINTS[name]}." if name in HINTS else did_you_mean(name, [*dir(type(self)), *self.faces])
         raise AttributeError(f"Scores have no {name!r}. {remedy}")
-
-    @property
-    def df(self) -> pd.DataFrame:
-        """One row a bar, as `to_pandas()` gives it."""
-        return self.to_pandas()
-
-    def head(self, n: int = 5) -> pd.DataFrame:
-        """Return the first bars as a table."""
-        return self[:n].to_pandas()  # type: ignore[no-any-return]
-
-    def tail(self, n: int = 5) -> pd.DataFrame:
-        """Return the last bars as a table."""
-        return self[max(len(self) - n, 0) :].to_pandas()  # type: ignore[no-any-return]
 
     def describe(self) -> pd.DataFrame:
         """Return count, mean, spread and quantiles of confluence and the faces."""
