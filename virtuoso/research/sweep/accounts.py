@@ -278,7 +278,7 @@ def _close(
     if terms.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
         lapse(market.first + t, ONLY, books)
     written, room = accounts.written[0], len(accounts.events)
-    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k])
+    accounts.counted[0] = count_events(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k])
     if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 
@@ -335,7 +335,7 @@ def _event_of(summaries: BarSummaries, own: Array, called: float, t: int, stop: 
 
 
 @uncounted
-def _count(events: Array, seen: int, written: int, life: Array, figures: Array) -> int:
+def count_events(events: Array, seen: int, written: int, life: Array, figures: Array) -> int:
     """Add up what new events cost, and what each position brought that ends with them; return the events so far."""
     for e in range(seen, written):
         kind = events[e, s.EVENT_KIND]
