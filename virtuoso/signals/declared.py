@@ -10,7 +10,7 @@
 1. `decide` names its inputs: columns of the bar, features and components of the class (of a component, its score), the
    faces and the confluence of its prism. They are checked when the class is created.
 2. It gives target weights, one a bar, or a dict with the names of `vt.backtest`: entries, exits, short_entries,
-   short_exits, stop, target, trail, size, risk. NaN is no decision.
+   short_exits, stop, target, trail, size. NaN is no decision.
 3. It is evaluated in anchored blocks like a component (prism/engine/workspace.py): fed `memory` bars before each block,
    and answering for nothing before `warmup`. So the last bar alone, live, says what the whole history says.
 4. What it gives becomes intents by the very functions that own signals go through (given.py): position state is the
@@ -36,19 +36,21 @@ from virtuoso.prism.component import Component, Node, snake
 from virtuoso.prism.engine.score_inputs import ComponentScore, PrismScores, ScoreOf, names_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
+from virtuoso.signals.given import MOST_TARGETS, Decided, intents_of_position, intents_of_signals
 from virtuoso.types import Array
 
 POSITION = "position"
 SIDES = ("entries", "exits", "short_entries", "short_exits")
-LEVELS = ("stop", "target", "trail", "size", "risk")
+SIZE = "size"
+LEVELS = ("stop", "target", "trail", SIZE)
 NAMES = (POSITION, *SIDES, *LEVELS)
 LEAST_MEMORY, LENGTHS = 1_000, 20
 """Bars that a strategy is fed before each block if it declares nothing: as many lengths of its longest parameter, after
 which an exponential average has forgotten where it began to the last digit of a float."""
-MOST_TARGETS = 3
 
 Shape = tuple[tuple[str, Any], ...]
-"""What a function gives: under each name the place of its array, or the number that stands for every bar."""
+"""What a function gives: under each name the place of its array, or the number that stands for every bar; None of a
+size that follows from what is risked to the stop."""
 
 
 class Strategy(Node):
@@ -92,7 +94,7 @@ class Strategy(Node):
             if given.kind is not given.POSITIONAL_OR_KEYWORD or given.default is not given.empty:
                 raise DeclarationError(
                     f"{cls.__name__}.decide names the input {str(given)!r}; inputs are plain names, such as `close`. A "
-                    f"parameter is declared in the class, {name} = vt.Int(14, low=2, high=100), and read as self.{name}."
+                    f"parameter is declared in the class, {name} = vt.Int(14, low=2, high=50), and read as self.{name}."
                 )
         super()._check_inputs()
         cls._nodes = dict(cls._made_inputs())
@@ -155,8 +157,8 @@ class Strategy(Node):
             return (np.full(len(arrays[0]), np.nan),)
         if shape != self._shape:
             raise DeclarationError(
-                f"{self!r}.decide gave {_words(shape)} for some bars, {_words(self._shape or ())} for others; it must give "
-                "the same names at every call, and numbers that do not change: an array may."
+                f"{self!r}.decide gave {_words(shape)} for some bars, {_words(self._shape or ())} for others; it must "
+                "give the same names at every call, and numbers that do not change: an array may."
             )
         return arrays
 
@@ -198,8 +200,8 @@ class Strategy(Node):
         arrays = workspace.values(self, workspace.frame.timeframe, start, stop)
         return {name: _filled(spec, arrays) for name, spec in self._shape or ()}
 
-    def intents(self, frame: MarketFrame, workspace: Workspace | None = None) -> np.ndarray[Any, Any]:
-        """What is to be traded on the window of a frame.
+    def decisions(self, frame: MarketFrame, workspace: Workspace | None = None) -> Decided:
+        """What is to be traded on the window of a frame, as INTENTs, and how often something decided nothing.
 
         Parameters
         ----------
@@ -209,19 +211,18 @@ class Strategy(Node):
 
         Returns
         -------
-        array of INTENT
-            Those of `vt.backtest(frame, position=...)` or `vt.backtest(frame, entries=...)` with what it decided.
+        Decided
+            That of `vt.backtest(frame, position=...)` or `vt.backtest(frame, entries=...)` with what it decides.
         """
-        from virtuoso.signals.given import intents_of_position, intents_of_signals
-
         given = self.decided(workspace or Workspace(frame), frame.start, frame.start + len(frame))
         if POSITION in given:
             return intents_of_position(frame, given[POSITION], self.rebalance)
-        return intents_of_signals(frame, **given)
+        sides = {name: given[name] == 1.0 for name in SIDES if name in given}  # not known is no decision
+        return intents_of_signals(frame, **sides, **{name: given[name] for name in LEVELS if name in given})
 
     def orders(self, frames: Mapping[Instrument, MarketFrame]) -> dict[Instrument, np.ndarray[Any, Any]]:
         """Decide on each instrument by itself."""
-        return {name: self.intents(frame) for name, frame in frames.items()}
+        return {name: self.decisions(frame).intents for name, frame in frames.items()}
 
 
 def _made(cls: type[Strategy], settings: Mapping[str, Any], shape: Shape | None) -> Strategy:
@@ -248,7 +249,10 @@ def _laid_out(strategy: Strategy, answer: Any, n: int) -> tuple[Shape, tuple[Arr
     for name in given:
         if name not in NAMES:
             raise DeclarationError(f"{strategy!r}.decide gave {name!r}. {did_you_mean(str(name), NAMES)}")
+    unsized = SIZE in given and given[SIZE] is None
     given = {name: given[name] for name in NAMES if given.get(name) is not None}
+    if unsized:
+        given[SIZE] = None
     if not {POSITION, *SIDES} & set(given):
         raise DeclarationError(f"{strategy!r}.decide gave neither a position nor entries.")
     if POSITION in given and len(given) > 1:
@@ -267,6 +271,8 @@ def _laid_out(strategy: Strategy, answer: Any, n: int) -> tuple[Shape, tuple[Arr
                 (spec(name, part[0]), float(part[1])) if isinstance(part, tuple) else (spec(name, part), None)
                 for part in one
             )
+        if one is None:
+            return None
         if np.ndim(one) == 0 and name in LEVELS:
             return _number(strategy, name, one)
         arrays.append(_array(strategy, name, one, n))
@@ -329,4 +335,4 @@ def _words(shape: Shape) -> str:
 
 @lru_cache(64)
 def _arrays(count: int) -> type[tuple[Any, ...]]:
-    return namedtuple("Arrays", [f"array_{k}" for k in range(count)])  # noqa: PYI024 - found out when it runs
+    return namedtuple("Arrays", [f"array_{k}" for k in range(count)])

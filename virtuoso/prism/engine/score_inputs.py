@@ -118,4 +118,4 @@ def _fix(node: Node, key: tuple[Any, ...], **attributes: Any) -> None:
 
 @lru_cache(64)
 def _arrays(faces: tuple[str, ...]) -> type[tuple[Any, ...]]:
-    return namedtuple("Arrays", (*WHOLE, *faces))  # noqa: PYI024 - its fields are known now only
+    return namedtuple("Arrays", (*WHOLE, *faces))
