@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account import state as s
-from virtuoso.account.engine import DUST, fitted
+from virtuoso.account.engine import DUST, affordable
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.margin import maintenance
 from virtuoso.account.risk import LIMITS, ROUNDING, Rules, as_the_venue_accepts
@@ -429,7 +429,7 @@ def _enter(
     """Enter or add as far as the account can pay: `account.engine._enter` with a market order that may be cut."""
     side, quoted, size, row = 1.0 if quantity > 0.0 else -1.0, bars.opened[t], lanes.size[lane], figures[lane]
     price, share = quoted * (1.0 + side * bars.slippage[t]), 1.0 / terms.leverage + terms.taker
-    wanted = fitted(abs(quantity), price, lanes.wallet[lane] - lanes.margin[lane], share, terms.order)
+    wanted = affordable(abs(quantity), price, lanes.wallet[lane] - lanes.margin[lane], share, terms.order)
     quantity = side * wanted
     margin, fee, whole = wanted * price / terms.leverage, wanted * price * terms.taker, size + quantity
     refused = wanted == 0.0 or size * quantity < 0.0

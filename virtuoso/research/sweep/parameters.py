@@ -103,7 +103,12 @@ class ParameterGrid:
 
     def __repr__(self) -> str:
         varied = [name for name, values in self.columns.items() if (values != values[0]).any()]
-        return f"<{len(self):,} configurations of {_name(self.strategy)}, {', '.join(varied) or 'nothing'} varied>"
+        return f"<{len(self):,} configurations of {self.name}, {', '.join(varied) or 'nothing'} varied>"
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy's class."""
+        return _name(self.strategy)
 
     @property
     def family(self) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ class ParameterGrid:
     def identity(self) -> dict[str, Any]:
         """What is not in the columns: the class, where it is written, and parameters that are no numbers."""
         other = {name: repr(value) for name, value in self.strategy.settings().items() if name not in self.columns}
-        return {"strategy": f"{type(self.strategy).__module__}:{_name(self.strategy)}", "other": other}
+        return {"strategy": f"{type(self.strategy).__module__}:{self.name}", "other": other}
 
     def __getitem__(self, row: int) -> Strategy:
         """Return the strategy of one configuration, for `vt.backtest`."""

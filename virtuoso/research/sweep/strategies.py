@@ -202,7 +202,7 @@ class LaneMarket:
 
 def _decided(frame: MarketFrame, workspace: Workspace, strategy: Strategy) -> np.ndarray:
     """Intents of one configuration; what it decided bar by bar is dropped, what it builds on stays."""
-    made = strategy.intents(frame, workspace)
+    made = strategy.decisions(frame, workspace).intents
     workspace.buffers(frame.timeframe).by_node.pop(strategy, None)
     return made
 

@@ -160,7 +160,10 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(self.scores, self.configurations, self.cash, figures, daily, halt=self.account.halt)
+        return SweepResult(
+            self.scores.frame, self.configurations, self.cash, figures, daily, halt=self.account.halt,
+            scores=self.scores,
+        )  # fmt: skip
 
     def events(self, row: int) -> np.ndarray:
         """Return the events of one configuration, array of EVENT: those of `backtest.engine.run`."""
