@@ -40,7 +40,7 @@ FIRST = (
     "max_drawdown",
     "sharpe",
     "trades",
-    "hit_rate",
+    "win_rate",
     "profit_factor",
     "mean_r",
     "exposure",
