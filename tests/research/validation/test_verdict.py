@@ -119,7 +119,8 @@ class TestDiscard:
         rivals = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(k, s)) for k, s in enumerate(np.linspace(-2, 1.4, 60))]
         found = reach_verdict(robustness(RunReturns(daily(sharpe=1.0), 300), TrialCount.of(rivals)), KIND)
         assert found.decision is DISCARD
-        assert found.reasons[0].startswith("deflated Sharpe ") and found.reasons[0].endswith(" after 60 tries")
+        assert found.reasons[0].startswith("deflated Sharpe ")
+        assert found.reasons[0].endswith(" after 60 tries")
 
     def test_an_overfitted_search(self):
         returns = 0.01 * np.random.default_rng(4).standard_normal((1_200, 12))

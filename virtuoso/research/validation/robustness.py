@@ -49,6 +49,8 @@ MOST_COLUMNS = 200
 """Configurations above which CSCV takes 252 splits instead of 12,870, so that its tables stay small."""
 WALKS = 5
 NOTHING_CHOSEN = "one configuration, or copies of one: nothing was chosen from anything"
+DEFLATED = "deflated Sharpe (DSR)"
+"""How the probability that is left after all tries is called in the box."""
 DAYS_A_WALK = 10
 """Least days of each stretch of a walk forward."""
 
@@ -182,7 +184,7 @@ class Robustness:
                       f"{self.independent:,.0f} independent ones"),
             self._row("PSR", "psr", percent(self.psr), "probability that the true Sharpe ratio is above 0, as "
                       f"if nothing else had been tried; {percent(self.plain)} were its days independent"),
-            self._row("deflated Sharpe (DSR)", "deflated", percent(self.deflated),
+            self._row(DEFLATED, "deflated", percent(self.deflated),
                       "the same probability, after all tries"),
             self._row("p-value, best of N", "luck", number(self.luck, 3),
                       "chance that the best of so many tries without skill is as good"),
