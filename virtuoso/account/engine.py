@@ -82,6 +82,12 @@ def step(
     pessimistic : bool
         Which order of prices is assumed inside the bar.
     """
+    idle = True
+    for i in range(len(bars)):
+        order = books.orders[i]
+        idle = idle and books.positions[i, s.SIZE] == 0.0 and order[s.QUANTITY] == 0.0 and order[s.CLOSE_FIRST] == 0.0
+    if idle:  # most bars of most runs: nothing can happen
+        return
     for phase in range(3):
         for i in range(len(bars)):
             if books.positions[i, s.SIZE] != 0.0 and not np.isnan(bars[i, s.OPEN]):

@@ -36,6 +36,7 @@ from virtuoso.prism.component import Component, Node, snake
 from virtuoso.prism.engine.score_inputs import ComponentScore, PrismScores, ScoreOf, names_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
+from virtuoso.prism.registry import private_class
 from virtuoso.signals.given import MOST_TARGETS, Decided, intents_of_position, intents_of_signals
 from virtuoso.types import Array
 
@@ -66,6 +67,7 @@ class Strategy(Node):
 
     function = "decide"
     sparse = True
+    decides = True
     rebalance: ClassVar[str] = "change"
     prism: ClassVar[Prism | None] = None
     decide: ClassVar[Any]
@@ -223,6 +225,33 @@ class Strategy(Node):
     def orders(self, frames: Mapping[Instrument, MarketFrame]) -> dict[Instrument, np.ndarray[Any, Any]]:
         """Decide on each instrument by itself."""
         return {name: self.decisions(frame).intents for name, frame in frames.items()}
+
+
+def strategy_of(given: Strategy | type[Strategy] | str, parameters: Mapping[str, Any] | None = None) -> Strategy:
+    """Return the strategy that is meant: an instance, a class with its defaults, or `module:Class`.
+
+    Parameters
+    ----------
+    given : Strategy, subclass of Strategy, or str
+    parameters : mapping of str to number, optional
+        Other values of its parameters.
+
+    Raises
+    ------
+    TypeError
+        It is none of these.
+    ConfigError, PrivateCodeError, DeclarationError, ParameterError
+        See `virtuoso.prism.registry.private_class`; or a parameter does not exist or lies outside its range.
+    """
+    if isinstance(given, str):
+        given = private_class(given, "strategy", Strategy)
+    if isinstance(given, type) and issubclass(given, Strategy):
+        return given(**(parameters or {}))
+    if isinstance(given, Strategy):
+        return given.replace(**parameters) if parameters else given
+    raise TypeError(
+        f"A strategy is a subclass of vt.Strategy, an instance of one, or 'module:Class'; was a {type(given).__name__}."
+    )
 
 
 def _made(cls: type[Strategy], settings: Mapping[str, Any], shape: Shape | None) -> Strategy:

@@ -79,6 +79,8 @@ class Workspace:
         """Aggregators of the prisms that were laid over this workspace, by fingerprint."""
         self.pending: Callable[[Workspace], object] | None = None
         """Loads what another run has cached; called once, before much is computed."""
+        self.evictions = 0
+        """How often values were dropped: whoever remembers what was computed asks whether it is still there."""
 
     def buffers(self, timeframe: Timeframe) -> TimeframeBuffers:
         """Return the bars of a timeframe and what was computed on them."""
@@ -109,6 +111,7 @@ class Workspace:
 
         What is asked for once more is computed once more.
         """
+        self.evictions += 1
         time, reach = number * self.frame.timeframe.ms, 0
         for buffers in sorted(self._buffers.values(), key=lambda buffers: buffers.bars.timeframe):
             ms, memory = (
