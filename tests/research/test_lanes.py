@@ -69,7 +69,7 @@ def in_lanes(market, orders):
     asked = []
     figures, daily = np.zeros((len(orders), len(FIGURES))), np.zeros((len(orders), len(market.days)))
     own = replace(market)
-    object.__setattr__(own, "trade", lambda row, *_: asked.append(row))
+    object.__setattr__(own, "simulate", lambda row, *_: asked.append(row))
     own.walk(orders, figures, daily)
     return figures, daily, asked
 
@@ -106,3 +106,35 @@ def test_every_lane_is_the_engine(world):
         assert np.delete(figures[row], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes(), row
         assert figures[row, DRAWDOWN] == pytest.approx(wanted[DRAWDOWN], abs=ULPS)
         assert daily[row].tobytes() == ends.tobytes()
+
+
+@pytest.mark.parametrize("world", range(60))
+def test_stops_and_targets_are_walked_as_the_engine_steps(world):
+    random = np.random.default_rng(1_000 + world)
+    spot = bool(world % 3 == 0)
+    stage, account = panel(random, spot=spot, spread=random.choice([0.002, 0.01, 0.03])), account_of(random)
+    market, instrument = LaneMarket.of(stage, account), stage.instruments[0]
+    for _ in range(5):
+        made = bracketed(random, orders_of(stage, 0, *decided(random, stage, "signals", account.leverage), False), stage)
+        figures, daily = np.zeros((1, len(FIGURES))), np.zeros((1, len(market.days)))
+        market.trade(0, made, figures, daily)
+        wanted, ends = measured(run(stage, {instrument: made}, account), market.days)
+        assert np.delete(figures[0], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes()
+        assert figures[0, DRAWDOWN] == pytest.approx(wanted[DRAWDOWN], abs=ULPS)
+        assert daily[0].tobytes() == ends.tobytes()
+
+
+def bracketed(random, orders, stage):
+    """Intents with stops and up to three targets, some sized by what they risk."""
+    made, n = orders.intents(stage.first), len(orders.at)
+    toward, price = made["side"].astype(np.float64), made["price"]
+    made["stop"] = np.where(random.random(n) < 0.8, price * (1.0 - toward * random.uniform(0.002, 0.05, n)), np.nan)
+    for k in range(random.integers(0, 4)):
+        made["target"][:, k] = price * (1.0 + toward * random.uniform(0.001, 0.05, n) * (k + 1))
+        made["size"][:, k] = random.choice([0.2, 1.0 / 3.0])
+    made["weight"][(random.random(n) < 0.3) & np.isfinite(made["stop"])] = np.nan
+    out = made["side"] == 0
+    for name in ("stop", "target", "weight"):
+        made[name][out] = np.nan
+    made["size"][out] = 0.0
+    return made

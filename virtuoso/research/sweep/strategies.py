@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,11 @@ from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import SimulationPanel
+from virtuoso.research.sweep.brackets import market_of, terms_of, walk
 from virtuoso.research.sweep.lanes import LANES, Decisions, LaneBars, Lanes, LaneTerms, walk_lanes
 from virtuoso.research.sweep.measured import measured
 from virtuoso.research.sweep.parameters import ParameterGrid
-from virtuoso.research.sweep.plans import FIGURES
+from virtuoso.research.sweep.plans import FIGURES, Market
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import Rows, Steps
 from virtuoso.research.sweep.sweep import THREADS, Progress
@@ -192,12 +194,31 @@ class LaneMarket:
         walk_lanes(self.bars, self.terms, decisions, lanes, found, ends)
         figures[rows], daily[rows] = found, ends
         for k in np.flatnonzero(lanes.doubtful[: len(part)]).tolist():
-            self.trade(rows[k], part[k].intents(self.panel.first), figures, daily)
+            self.simulate(rows[k], part[k].intents(self.panel.first), figures, daily)
 
     def trade(self, row: int, made: np.ndarray, figures: Array, daily: Array) -> None:
-        """Find what becomes of one configuration by the engine; writes its row."""
+        """Find what becomes of one configuration by itself; writes its row."""
+        instrument = self.panel.instruments[0]
+        if self._walks(made):
+            market, terms = self._bracket_market, terms_of(self.account, instrument)
+            figures[row] = walk(market, terms, self.account, instrument, made, daily[row])
+        else:
+            self.simulate(row, made, figures, daily)
+
+    def simulate(self, row: int, made: np.ndarray, figures: Array, daily: Array) -> None:
+        """Run one configuration by the engine, bar after bar; writes its row."""
         done = run(self.panel, {self.panel.instruments[0]: made}, self.account)
         figures[row], daily[row] = measured(done, self.days)
+
+    @cached_property
+    def _bracket_market(self) -> Market:
+        return market_of(self.panel, self.days)
+
+    def _walks(self, made: np.ndarray) -> bool:
+        """Whether intents may be walked from event to event: nothing trails, adds or reduces, or is enforced."""
+        account = self.account
+        enforced = account.limited or account.halt or account.trail > 0.0 or not account.isolated
+        return not (enforced or made["adjust"].any() or np.isfinite(made["trail"]).any())
 
 
 def _decided(frame: MarketFrame, workspace: Workspace, strategy: Strategy) -> np.ndarray:
