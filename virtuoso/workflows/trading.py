@@ -34,7 +34,7 @@ from virtuoso.research.sweep.strategies import sweep_strategy
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.signals.declared import Strategy, strategy_of
+from virtuoso.signals import declared
 from virtuoso.signals.strategy import RuleStrategy, Strategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
@@ -227,7 +227,7 @@ def assumptions_needed(
 
 def sweep(
     market: Scores | MarketFrame,
-    what: int | Configurations | Mapping[str, Any] | Strategy | type[Strategy] | str = 1_000,
+    what: int | Configurations | Mapping[str, Any] | declared.Strategy | type[declared.Strategy] | str = 1_000,
     grid: int | Mapping[str, Any] = 1_000,
     *,
     settings: Settings | None = None,
@@ -345,8 +345,8 @@ def _to_try(
     market: Scores | MarketFrame, what: object, grid: int | Mapping[str, Any], settings: Settings, seed: int
 ) -> Configurations | ParameterGrid:
     """Return the configurations that are meant; refuse what does not go together in the caller's words."""
-    if isinstance(what, str | Strategy) or (isinstance(what, type) and issubclass(what, Strategy)):
-        strategy = strategy_of(what)
+    if isinstance(what, str | declared.Strategy) or (isinstance(what, type) and issubclass(what, declared.Strategy)):
+        strategy = declared.strategy_of(what)
         if isinstance(grid, Mapping):
             return ParameterGrid.grid(strategy, grid)
         return ParameterGrid.draws(strategy, grid, Env(seed=seed))
