@@ -171,7 +171,7 @@ def calmar(yearly: float, deepest: float) -> float:
     return yearly / -deepest if deepest < -ROUNDING else float("nan")
 
 
-def hit_rate(pnl: Array) -> float:
+def win_rate(pnl: Array) -> float:
     """Share of the trades that ended with a gain."""
     return float((pnl > 0.0).mean()) if len(pnl) >= LEAST_TRADES else float("nan")
 
@@ -277,7 +277,7 @@ def trade_metrics(trades: np.ndarray, still_open: int = OPEN) -> dict[str, float
     return {
         "trades": float(len(closed)),
         "open_trades": float(len(trades) - len(closed)),
-        "hit_rate": hit_rate(closed["pnl"]),
+        "win_rate": win_rate(closed["pnl"]),
         "profit_factor": profit_factor(closed["pnl"]),
         "expectancy": expectancy(closed["pnl"]),
         "mean_r": expectancy(multiples),
