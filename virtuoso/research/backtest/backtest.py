@@ -190,8 +190,12 @@ def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
 def _check_terms(account: Account, slippage: float) -> None:
     shares = {"maker": account.maker, "taker": account.taker, "slippage": slippage}
     for name, value in shares.items():
-        if not 0.0 <= value < LARGEST_SHARE:
-            raise ConfigError(f"{name} is a share of a fill, from 0 to under 0.1 (0.0005 is 5 bp), was {value!r}.")
+        least = -LARGEST_SHARE if name == "maker" else 0.0
+        if not least <= value < LARGEST_SHARE:
+            lowest = "-0.1 (a rebate)" if name == "maker" else "0"
+            raise ConfigError(
+                f"{name} is a share of a fill, from {lowest} to under 0.1 (0.0005 is 5 bp), was {value!r}."
+            )
     risk = account.limits.base_size
     if not 0.0 < risk <= 1.0:
         raise ConfigError(f"risk is a share of the equity, above 0 and at most 1 (0.01 is 1 %), was {risk!r}.")
