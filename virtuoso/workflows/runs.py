@@ -35,12 +35,15 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
-    return {
+    of_prism = {} if prism is None else {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
         "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
+    }  # fmt: skip
+    return {
+        **of_prism,
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
