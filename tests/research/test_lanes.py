@@ -43,9 +43,8 @@ def panel(random, n=700, spot=False, spread=0.01, holes=True, funding=True):
             at = random.integers(1, n)
             bars[at : at + random.integers(1, 6)] = np.nan
         bars[n - random.integers(1, 40) :] = np.nan
-        breaks = tuple(
-            (int(at), 0) for at in np.flatnonzero(np.isfinite(bars[1:, 0, s.OPEN])) + 1 if random.random() < 0.004
-        )
+        known = np.flatnonzero(np.isfinite(bars[1:, 0, s.OPEN])) + 1
+        breaks = tuple((int(at), 0) for at in known[random.random(len(known)) < 0.004])
     last = np.array([np.flatnonzero(np.isfinite(bars[:, 0, s.OPEN]))[-1]])
     return SimulationPanel(
         (SPOT if spot else PERPETUAL,), HOURS, 400_000, bars, np.zeros((n, 1), bool), last, breaks=breaks

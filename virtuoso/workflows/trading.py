@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
@@ -442,9 +442,9 @@ def sweep(
             )  # fmt: skip
         else:
             result = run_sweep(
-                market, tried, panel=panel, account=account, progress=told,
+                cast(Scores, market), tried, panel=panel, account=account, progress=told,
                 config={"terms": in_force, "settings": config_of_run(chosen)},
-                provenance=provenance_of_run(market.prism, chosen, seed),
+                provenance=provenance_of_run(cast(Scores, market).prism, chosen, seed),
             )  # fmt: skip
     result = replace(result, ranked_by=by)
     _record(result, record)

@@ -91,7 +91,10 @@ class SweepResult(Run, Plottable):
         frame, density = self.frame, float(self.column("trades").mean())
         own = self.configurations
         of = f"configurations of {own.name}" if isinstance(own, ParameterGrid) else "configurations"
-        return f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
+        return (
+            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, "
+            f"{density:,.0f} trades each on average, {FILLS} fills>"
+        )
 
     @property
     def close_times(self) -> Times:
