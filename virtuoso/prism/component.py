@@ -108,7 +108,7 @@ class Node:
     """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
     for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""
     decides: ClassVar[bool] = False
-    """Whether its values are decisions: a difference in the last digit of a price turns one where it is a close call."""
+    """Whether its values are decisions: the last digit of a price turns one where it is a close call."""
     outputs: ClassVar[type[tuple[Any, ...]] | None] = None
     """NamedTuple class of the arrays that it gives; None where it gives one."""
     function: ClassVar[str] = "value"
