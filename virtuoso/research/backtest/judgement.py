@@ -97,7 +97,7 @@ def trial_of(result: PortfolioFigures) -> Trial:
     chosen = {
         "configuration": configuration(result),
         "account": account_facts(result.account),
-        "prism": result.provenance["prism"],
+        "prism": result.provenance.get("prism"),
         "intents": hashlib.sha256(result.run.intents.tobytes()).hexdigest(),
     }
     return Trial(

@@ -187,7 +187,7 @@ def compare(result: PortfolioFigures) -> Comparison:
         lives = result.trade_records[result.trade_records["instrument"] == i]
         ours = {int(life["number"]): _side(life, WORDS_OF_CONTRACT[int(life["reason"])]) for life in lives}
         made = simulate(
-            result.scores[i],
+            result.frames[i],
             result.intents_of[instrument],
             fees=result.account.taker,
             slippage=result.slippage,
