@@ -227,7 +227,9 @@ def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, n
     first, last = int(close_times[0]), int(close_times[-1])
     shift = f"{name}.index = {name}.index + pd.Timedelta({_span(ms)!r})"
     low, high = int(labels.min()), int(labels.max())
-    if index_name == OPEN or (index_name != CLOSE and (low == first - ms or high == last - ms) and len(close_times) > 1):
+    if index_name == OPEN or (
+        index_name != CLOSE and (low == first - ms or high == last - ms) and len(close_times) > 1
+    ):
         raise DataError(
             f"{name} is labelled by open times, from {_said(low)} to {_said(high)}; bars are labelled by their closes, "
             f"from {_said(first)} to {_said(last)}: what is known at the close of a bar cannot be known at its open. "
@@ -267,13 +269,17 @@ def _numbers(given: Any, name: str, flags: bool) -> Array:
     if values.dtype.kind not in "biuf" or values.ndim != 1:
         remedy = f"{name}.astype('boolean')" if flags else f"{name}.astype(float)"
         shown = f"{values.ndim} dimensions" if values.ndim != 1 else f"dtype {dtype or values.dtype}"
-        raise DataError(f"{name} is of {shown}; it must hold one {'boolean' if flags else 'number'} a bar. Try {remedy}.")
+        raise DataError(
+            f"{name} is of {shown}; it must hold one {'boolean' if flags else 'number'} a bar. Try {remedy}."
+        )
     return values.astype(np.float64)
 
 
 def _is_missing(value: object) -> bool:
     """Whether a value is None, NaN, NaT or pd.NA."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
 def _check_values(values: Array, times: Times, name: str, flags: bool) -> None:
@@ -286,7 +292,9 @@ def _check_values(values: Array, times: Times, name: str, flags: bool) -> None:
         return
     told = f"{name} is {values[at[0]]:g} at {_said(int(times[at[0]]))} and at {len(at) - 1:,} more bars"
     if flags:
-        raise DataError(f"{told}, neither true nor false. Compare, as in entries=signal == 1, short_entries=signal == -1.")
+        raise DataError(
+            f"{told}, neither true nor false. Compare, as in entries=signal == 1, short_entries=signal == -1."
+        )
     raise DataError(f"{told}. Where nothing is known it is NaN.")
 
 

@@ -32,7 +32,7 @@ from virtuoso.research.sweep.result import FILLS, SweepResult, ranking
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.paths import lake, settings_of
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 def backtest(
     scores: Scores | Sequence[Scores],
     *,
-    strategy: Strategy | None = None,
+    strategy: Decider | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
@@ -75,7 +75,7 @@ def backtest(
     ----------
     scores : Scores or sequence of Scores
         One an instrument, on one clock.
-    strategy : Strategy, optional
+    strategy : Decider, optional
         What decides on their frames; the shipped rule and levels, as `settings` has them, if absent.
     settings : Settings, optional
     data : str or Path, optional

@@ -24,7 +24,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, Intents, RuleStrategy
 
 LARGEST_SHARE = 0.1
 LEAST_BARS = 2
@@ -34,7 +34,7 @@ def backtest(
     markets: Sequence[Scores | MarketFrame],
     account: Account,
     *,
-    strategy: Strategy | None = None,
+    strategy: Decider | None = None,
     intents_of: Mapping[Instrument, Intents] | None = None,
     decided_by: Mapping[str, object] | None = None,
     given_counts: Mapping[str, int] | None = None,
@@ -56,7 +56,7 @@ def backtest(
         The shipped rule needs scores.
     account : Account
         Cash, fees, leverage, margin mode, limits.
-    strategy : Strategy, optional
+    strategy : Decider, optional
         The shipped rule and levels on these scores if absent. Of any other, faces alone are not compared; whether its
         intents know of later bars is tested, without which nothing is shipped.
     intents_of : mapping of Instrument to array of INTENT, optional
@@ -106,7 +106,7 @@ def backtest(
     if intents_of is None:
         strategy = strategy or RuleStrategy.of(scores)
         # a copy decides: what is judged afterwards is the strategy as it was handed in
-        made = pristine(strategy).decide({frame.instrument: frame for frame in frames})
+        made = pristine(strategy).orders({frame.instrument: frame for frame in frames})
     else:
         made = intents_of
     for market in scores or frames:
@@ -130,7 +130,7 @@ def backtest(
     )
 
 
-def _name(strategy: Strategy | None) -> str:
+def _name(strategy: Decider | None) -> str:
     """What decided, where nobody says it."""
     if strategy is None:
         return "intents"

@@ -89,7 +89,7 @@ def foresight_of(result: PortfolioFigures) -> Foresight | None:
     frames = {frame.instrument: frame for frame in result.frames}
     if result.rule is not None:
         return check_rule(result.scores[0].prism, result.rule, frames, result.intents_of)
-    return None if result.strategy is None else check(frames, result.strategy.decide, orders=result.intents_of)
+    return None if result.strategy is None else check(frames, result.strategy.orders, orders=result.intents_of)
 
 
 def trial_of(result: PortfolioFigures) -> Trial:

@@ -139,7 +139,7 @@ def check(
     ----------
     frames : mapping of Instrument to MarketFrame
     decide : callable
-        Everything from all frames to the intents of all instruments, such as `Strategy.decide`. It is never called
+        Everything from all frames to the intents of all instruments, such as `Decider.orders`. It is never called
         itself but in copies, so that what its object or its closure keeps from call to call is as it was handed in.
     orders : mapping of Instrument to array of INTENT, optional
         What was traded; what it decides now if absent.
