@@ -193,6 +193,11 @@ class Node:
         """Parameters and their values."""
         return {name: getattr(self, name) for name in self.parameters}
 
+    @property
+    def width(self) -> int:
+        """How many arrays it gives."""
+        return 1 if self.outputs is None else len(self.outputs._fields)  # type: ignore[attr-defined]
+
     def input_of(self, name: str) -> Node | None:
         """Return the node whose values are the input of a name; None where the input is a column or reserved."""
         given = None if name in RESERVED else getattr(self, name, None)

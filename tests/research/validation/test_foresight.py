@@ -355,7 +355,7 @@ class TestTheStandardRule:
     def test_a_private_component_that_peeks_at_one_bar_in_48(self):
         found = foresight.check_rule(*private(private_parts.Peeking()))
         assert (found.holds, found.damning) == (False, True), found.detail
-        assert "a private component of BTCUSDT" in found.detail
+        assert "a private component says otherwise of BTCUSDT" in found.detail
 
     def test_a_private_component_that_remembers(self):
         found = foresight.check_rule(*private(private_parts.Remembering()))
