@@ -257,7 +257,7 @@ def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, n
 def _numbers(given: Any, name: str, flags: bool) -> Array:
     """Return values as numbers, NaN where they are missing; refuse what is neither a number nor true or false."""
     dtype = getattr(given, "dtype", None)
-    if getattr(dtype, "na_value", None) is not None and hasattr(given, "to_numpy") and dtype.kind in "biuf":
+    if dtype is not None and hasattr(dtype, "na_value") and dtype.kind in "biuf":
         return np.asarray(given.to_numpy(dtype=np.float64, na_value=np.nan))
     values = np.asarray(given)
     if values.dtype == object and values.ndim == 1:  # what `shift` and `reindex` make of booleans

@@ -194,7 +194,7 @@ class Node:
         return {name: getattr(self, name) for name in self.parameters}
 
     @property
-    def width(self) -> int:
+    def n_outputs(self) -> int:
         """How many arrays it gives."""
         return 1 if self.outputs is None else len(self.outputs._fields)  # type: ignore[attr-defined]
 

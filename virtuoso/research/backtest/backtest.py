@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.strategy import Decider, Intents, RuleStrategy
 
 LARGEST_SHARE = 0.1
@@ -105,8 +107,8 @@ def backtest(
         raise ConfigError("Hand in either a strategy or intents_of, which it would make: both were given.")
     if intents_of is None:
         strategy = strategy or RuleStrategy.of(scores)
-        # a copy decides: what is judged afterwards is the strategy as it was handed in
-        made = pristine(strategy).orders({frame.instrument: frame for frame in frames})
+        made, given_counts = _decided(strategy, frames, scores)
+        decided_by = decided_by or _told(strategy)
     else:
         made = intents_of
     for market in scores or frames:
@@ -125,16 +127,38 @@ def backtest(
         given_provenance=dict(provenance or {}),
         env=env or Env(seed=0),
         explained=explained.strip(),
-        decided_by=dict(decided_by or {"name": _name(strategy)}),
+        decided_by=dict(decided_by or {"name": "intents"}),
         given_counts=dict(given_counts or {}),
     )
 
 
-def _name(strategy: Decider | None) -> str:
-    """What decided, where nobody says it."""
-    if strategy is None:
-        return "intents"
-    return "rule" if isinstance(strategy, RuleStrategy) else type(strategy).__name__
+def _decided(
+    strategy: Decider, frames: Sequence[MarketFrame], scores: Sequence[Scores]
+) -> tuple[Mapping[Instrument, Intents], Mapping[str, int]]:
+    """What a strategy decides on frames, and how often it decided nothing, by the reason.
+
+    A copy decides: what is judged afterwards is the strategy as it was handed in.
+    """
+    deciding = pristine(strategy)
+    if not isinstance(deciding, Strategy):
+        return deciding.orders({frame.instrument: frame for frame in frames}), {}
+    beside = {of_one.frame.instrument: of_one for of_one in scores}
+    made, counts = {}, Counter[str]()
+    for frame in frames:
+        of_one = beside.get(frame.instrument)
+        found = deciding.decisions(frame, None if of_one is None else of_one.workspace)
+        if of_one is not None:
+            found.intents["score"] = of_one.confluence[found.intents["number"] - of_one.start]
+        made[frame.instrument] = found.intents
+        counts.update(found.counts)
+    return made, counts
+
+
+def _told(strategy: Decider) -> Mapping[str, object]:
+    """What decided, in the words that a run folder keeps."""
+    if isinstance(strategy, RuleStrategy):
+        return {"name": "rule"}
+    return strategy.facts() if isinstance(strategy, Strategy) else {"name": type(strategy).__name__}
 
 
 def _ordered(markets: Sequence[Scores | MarketFrame]) -> tuple[tuple[MarketFrame, ...], tuple[Scores, ...]]:
@@ -190,8 +214,12 @@ def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
 def _check_terms(account: Account, slippage: float) -> None:
     shares = {"maker": account.maker, "taker": account.taker, "slippage": slippage}
     for name, value in shares.items():
-        if not 0.0 <= value < LARGEST_SHARE:
-            raise ConfigError(f"{name} is a share of a fill, from 0 to under 0.1 (0.0005 is 5 bp), was {value!r}.")
+        least = -LARGEST_SHARE if name == "maker" else 0.0
+        if not least <= value < LARGEST_SHARE:
+            lowest = "-0.1 (a rebate)" if name == "maker" else "0"
+            raise ConfigError(
+                f"{name} is a share of a fill, from {lowest} to under 0.1 (0.0005 is 5 bp), was {value!r}."
+            )
     risk = account.limits.base_size
     if not 0.0 < risk <= 1.0:
         raise ConfigError(f"risk is a share of the equity, above 0 and at most 1 (0.01 is 1 %), was {risk!r}.")

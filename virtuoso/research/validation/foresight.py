@@ -507,7 +507,7 @@ def _values_at(asked: Asked, frame: MarketFrame, moment: int, ahead: bool = Fals
         if number < bars.end and (bars.first <= number or not bars.complete):
             found += [_at(output, 0) for output in workspace.values(node, clock, number, stop)]
         else:
-            found += [float("nan")] * node.width
+            found += [float("nan")] * node.n_outputs
     return np.array(found)
 
 
