@@ -10,6 +10,7 @@ from typing import Any
 from virtuoso.config import Settings
 from virtuoso.errors import NoDataError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.tearsheet.write import write_tearsheet
@@ -20,6 +21,7 @@ from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
 from virtuoso.runs.schema import CROSSCHECK, TEARSHEET
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 from virtuoso.workflows.paths import NAME_DIGITS, settings_of
 
@@ -47,13 +49,22 @@ def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dic
     }
 
 
+def provenance_of_strategy(strategy: Strategy, seed: int) -> dict[str, str]:
+    """What a run of a strategy was made of: digests of its code and of ours, the seed, and versions."""
+    return {
+        "code": code_digest([type(strategy)], ["virtuoso.workflows.trading"]),
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
 def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None = None) -> Path:
     """Where a run is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.scores.frame.instrument,)
+    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.frame.instrument,)
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
     kind = "_sweep" if isinstance(result, SweepResult) else ""
     name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
