@@ -27,6 +27,11 @@ WIDTH = 100
 GROUP_HEADS = ("trades", "win rate", "P&L", "mean R", "95 % interval")
 MOST_ROWS = 12
 """Groups of a breakdown that a terminal shows: the rest is in the run folder."""
+BRIEF = (
+    "total_return", "cagr", "sharpe", "max_drawdown", "exposure", "trades", "win_rate", "profit_factor", "expectancy",
+    "mean_r", "fees", "slippage",
+)  # fmt: skip
+"""Figures of the one screen that a terminal shows first."""
 SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "exit reason")
 WORDS_OF_LIMITS = {
     "halted": "after the halt",
@@ -382,6 +387,38 @@ class Summary:
 
     # --- the report in plain text ---
 
+    def brief(self, *, bounds: bool = False) -> str:
+        """Return what fits a screen: verdict, the main figures, and what calls them into question.
+
+        Parameters
+        ----------
+        bounds : bool
+            Show the figures under optimistic fills beside them.
+        """
+        lines = [*self._head(), "", *self._figures(bounds, BRIEF)]
+        lines += _listed("", list(self._doubts()))
+        if self.assumed:
+            lines += textwrap.wrap(f"Assumed: {'; '.join(self.assumed)}.", WIDTH, subsequent_indent="  ")
+        return "\n".join(lines)
+
+    def _doubts(self) -> Iterator[Finding]:
+        """What a reader of the main figures has to know: a short record, the intrabar path, a halt, repaired data."""
+        own, counts, chance = self.own, self.counts, self.run.figures.get("random_entries") or {}
+        if own["trades"] < ENOUGH_TRADES:
+            yield self._closed_trades()
+        if counts["ambiguous trades"]:
+            yield Finding("Intrabar ambiguity", whole(counts["ambiguous trades"]), self._bounds_words())
+        if chance.get("draws"):
+            words = f"of {whole(chance['draws'])} runs with the same trades at random entries made less"
+            yield Finding("Random entries", percent(chance["percentile"], 0), words)
+        if counts["halts"]:
+            yield Finding("Drawdown halts", whole(counts["halts"]), self._halt_words())
+        if counts["liquidations"]:
+            yield Finding("Liquidations", whole(counts["liquidations"]), "positions were closed by the venue")
+        if own["repaired_share"] > 0.0:
+            words = "of all gains and losses came from trades held through repaired or missing bars"
+            yield Finding("P&L on repaired data", percent(own["repaired_share"]), words)
+
     def text(self, *, bounds: bool = False) -> str:
         """Return the report in plain text, at most 100 columns wide.
 
@@ -390,13 +427,7 @@ class Summary:
         bounds : bool
             Show the figures of the optimistic run beside them.
         """
-        made, told = "SIMULATED DATA  " if self.run.is_simulated else "", self.run.fact(PROVENANCE)
-        lines = [
-            *textwrap.wrap(f"{made}Backtest of {self.title}, {told['from']} to {told['to']}", WIDTH),
-            *textwrap.wrap(self.verdict, WIDTH),
-            "",
-            *self._figures(bounds),
-        ]
+        lines = [*self._head(), "", *self._figures(bounds)]
         lines += _listed("Diagnostics", self.honesty)
         lines += _listed("Account limits", self.limits)
         lines += ["", "Compared on the same terms", *self._compared()]
@@ -404,12 +435,20 @@ class Summary:
         lines += ["", "Assumptions", *(line for words in self.assumptions for line in _hanging("  - ", words))]
         return "\n".join(lines)
 
-    def _figures(self, bounds: bool) -> Iterator[str]:
-        """Lines of the table of figures."""
+    def _head(self) -> list[str]:
+        """Lines of what was run and what was found."""
+        made, ran = "SIMULATED DATA  " if self.run.is_simulated else "", self.run.fact(PROVENANCE)
+        span = f"{_day(ran['from'])} to {_day(ran['to'])}"
+        return [*textwrap.wrap(f"{made}Backtest of {self.title}, {span}", WIDTH), *textwrap.wrap(self.verdict, WIDTH)]
+
+    def _figures(self, bounds: bool, shown: Sequence[str] | None = None) -> Iterator[str]:
+        """Lines of the table of figures, or of some of them."""
         best = self.run.figures_of("optimistic") if bounds else {}
         heads = f"  {'':<34}{'strategy':>14}{'buy and hold':>16}"
         yield heads + (f"{'optimistic':>16}" if bounds else "")
         for metric in METRICS:
+            if shown is not None and metric.name not in shown:
+                continue
             beside = metric.text(self.held[metric.name]) if metric.name in self.held else ""
             bound = metric.text(best[metric.name]) if bounds else ""
             yield f"  {metric.heading:<34}{metric.text(self.own[metric.name]):>14}{beside:>16}{bound:>16}".rstrip()
@@ -423,6 +462,11 @@ class Summary:
         for name, of in found.items():
             cells = compared_cells(of)
             yield f"  {name:<24}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}{cells[3]:>10}".rstrip()
+
+
+def _day(moment: str) -> str:
+    """Write a moment at midnight as its day: `2025-01-01`."""
+    return moment.removesuffix(" 00:00:00Z")
 
 
 def _reason(name: str) -> str:
@@ -480,7 +524,7 @@ def _placed(name: str, trades: str, won: str, pnl: str, mean: str, sure: str) ->
 
 def _listed(heading: str, findings: Sequence[Finding]) -> list[str]:
     """Lines of a list of findings, their titles in a column."""
-    lines = ["", heading]
+    lines = ["", *([heading] if heading else [])]
     for finding in findings:
         lines += _hanging(f"  {finding.title:<24}{finding.value:>13}  ", finding.words)
     return lines

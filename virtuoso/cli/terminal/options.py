@@ -41,7 +41,14 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes, no next command.")]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; -vv says more.")
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="All of the answer instead of one screen, and a log on stderr; -vv logs more.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks instead of two-line errors.")]
 
