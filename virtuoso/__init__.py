@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
     from virtuoso.venues.simulator import simulate
-    from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
+    from virtuoso.workflows import backtest, import_files, issued, load, saved_runs, score, sweep, verify
 
 __version__ = "0.1.0"
 
@@ -64,6 +64,7 @@ _HOMES = {
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
+    "saved_runs": "virtuoso.workflows",
     "score": "virtuoso.workflows",
     "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
@@ -95,6 +96,7 @@ __all__ = [
     "issued",
     "load",
     "ratio",
+    "saved_runs",
     "score",
     "simulate",
     "sweep",

@@ -147,33 +147,36 @@ def _backtested(
     if checked is not None:
         yield from _cross_checked(checked)
     yield ""
-    yield from _judged(folder, None if call.wants_all else SHOWN_REASONS)
+    yield from judged_lines(folder, everything=call.wants_all)
     yield from result.recorded_lines()
-    yield from _where(folder, call.wants_all)
+    yield from where_lines(folder, everything=call.wants_all)
 
 
-def _judged(folder: Path, shown: int | None) -> Iterator[RenderableType]:
-    """The verdict and its reasons, or the first of them."""
+def judged_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say the verdict on a run and its reasons, or the first of them."""
     from virtuoso.cli.terminal.console import prose
 
     judged = _honesty(folder)
     if not judged:
         return
     yield f"verdict: {judged['decision']}"
-    yield from (prose(f"- {reason}", 2) for reason in judged["reasons"][:shown])
-    if shown is not None and len(judged["reasons"]) > shown:
-        yield f"  - and {len(judged['reasons']) - shown} more"
+    reasons = judged["reasons"] if everything else judged["reasons"][:SHOWN_REASONS]
+    yield from (prose(f"- {reason}", 2) for reason in reasons)
+    if len(reasons) < len(judged["reasons"]):
+        yield f"  - and {len(judged['reasons']) - len(reasons)} more"
 
 
-def _where(folder: Path, everything: bool) -> Iterator[RenderableType]:
-    """Where the run was written; the page holds what this screen leaves out."""
+def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say where a run was written; the page holds what one screen leaves out."""
     page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
     if page.is_file():
         yield f"page: {page}"
         yield from [f"PDF:  {pdf}"] if everything else []
     yield f"run folder: {folder}/"
     if not everything:
-        yield "all of it: -v, or the page" if page.is_file() else "all of it: -v; `virtuoso report last` writes the page"
+        yield (
+            "all of it: -v, or the page" if page.is_file() else "all of it: -v; `virtuoso report last` writes the page"
+        )
 
 
 def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:

@@ -12,6 +12,7 @@ import typer
 from virtuoso.cli.backtest import backtest
 from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.report import report
+from virtuoso.cli.runs import runs
 from virtuoso.cli.sweep import sweep
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
@@ -37,6 +38,7 @@ def add_research(app: typer.Typer) -> None:
     verb(app, "explain")(explain)
     verb(app, "backtest")(backtest)
     verb(app, "report")(report)
+    verb(app, "runs")(runs)
     verb(app, "sweep")(sweep)
     verb(app, "calibrate")(calibrate)
     verb(app, "verify")(verify)

@@ -16,10 +16,11 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import DEPTH_TAKEN, LEAST_DAYS, LEAST_TRADES
 from virtuoso.account.risk import LEAST_SHARED
+from virtuoso.clock import iso
 from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.metrics import METRICS, Finding
 from virtuoso.runs.read import Facts, RunData, RunTable
-from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES
+from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES, WORDS
 
 ENOUGH_TRADES = 30
 """Closed trades below which chance explains almost any result."""
@@ -81,7 +82,7 @@ class Summary:
     @property
     def counts(self) -> Mapping[str, int]:
         """How often each thing happened that a reader should know of."""
-        found: Mapping[str, int] = self.run.figures["counts"]
+        found: Mapping[str, int] = self.run.figures.get("counts", {})
         return found
 
     @property
@@ -93,8 +94,8 @@ class Summary:
     @property
     def halt(self) -> Facts | None:
         """When a halt was first reached and what followed; None where none was."""
-        found: Facts = self.run.figures["halt"]
-        return found if found["reached"] else None
+        found: Facts = self.run.figures.get("halt") or {}
+        return found if found.get("reached") else None
 
     # --- what it is, in a sentence ---
 
@@ -122,7 +123,7 @@ class Summary:
 
     def _found(self) -> str:
         n, gained, held = int(self.own["trades"]), self.own["total_return"], self.held["total_return"]
-        costs = " after costs" if self.own["fees"] or self.own["slippage"] else ""
+        costs = " after costs" if self.own.get("fees") or self.own.get("slippage") else ""
         made = f"{percent(gained, signed=True)}{costs}, buy and hold made {percent(held, signed=True)}"
         if n == 0:
             return f"Nothing was traded: there is nothing to judge. Buy and hold made {percent(held, signed=True)}."
@@ -333,7 +334,7 @@ class Summary:
     @property
     def assumed(self) -> Sequence[str]:
         """What was assumed since it is not known."""
-        found: Sequence[str] = self.run.fact(CONFIG)["assumed"]
+        found: Sequence[str] = self.run.fact(CONFIG).get("assumed", ())
         return found
 
     @property
@@ -390,6 +391,8 @@ class Summary:
     def brief(self, *, bounds: bool = False) -> str:
         """Return what fits a screen: verdict, the main figures, and what calls them into question.
 
+        It is made of whatever an older run folder still holds.
+
         Parameters
         ----------
         bounds : bool
@@ -404,18 +407,19 @@ class Summary:
     def _doubts(self) -> Iterator[Finding]:
         """What a reader of the main figures has to know: a short record, the intrabar path, a halt, repaired data."""
         own, counts, chance = self.own, self.counts, self.run.figures.get("random_entries") or {}
-        if own["trades"] < ENOUGH_TRADES:
+        if own.get("trades", ENOUGH_TRADES) < ENOUGH_TRADES:
             yield self._closed_trades()
-        if counts["ambiguous trades"]:
-            yield Finding("Intrabar ambiguity", whole(counts["ambiguous trades"]), self._bounds_words())
+        if counts.get("ambiguous trades"):
+            words = "depend on an intrabar path that nobody recorded; the figures are of pessimistic fills"
+            yield Finding("Ambiguous trades", whole(counts["ambiguous trades"]), words)
         if chance.get("draws"):
             words = f"of {whole(chance['draws'])} runs with the same trades at random entries made less"
             yield Finding("Random entries", percent(chance["percentile"], 0), words)
-        if counts["halts"]:
+        if counts.get("halts"):
             yield Finding("Drawdown halts", whole(counts["halts"]), self._halt_words())
-        if counts["liquidations"]:
+        if counts.get("liquidations"):
             yield Finding("Liquidations", whole(counts["liquidations"]), "positions were closed by the venue")
-        if own["repaired_share"] > 0.0:
+        if own.get("repaired_share", 0.0) > 0.0:
             words = "of all gains and losses came from trades held through repaired or missing bars"
             yield Finding("P&L on repaired data", percent(own["repaired_share"]), words)
 
@@ -437,9 +441,12 @@ class Summary:
 
     def _head(self) -> list[str]:
         """Lines of what was run and what was found."""
-        made, ran = "SIMULATED DATA  " if self.run.is_simulated else "", self.run.fact(PROVENANCE)
-        span = f"{_day(ran['from'])} to {_day(ran['to'])}"
-        return [*textwrap.wrap(f"{made}Backtest of {self.title}, {span}", WIDTH), *textwrap.wrap(self.verdict, WIDTH)]
+        told, source, times = self.run.fact(WORDS), self.run.fact(PROVENANCE), self.run.close_times
+        first, last = source.get("from") or iso(int(times[0])), source.get("to") or iso(int(times[-1]))
+        made = "SIMULATED DATA  " if self.run.is_simulated else ""
+        title, verdict = told.get("title") or self.run.name or self.title, told.get("verdict") or self.verdict
+        heading = f"{made}Backtest of {title}, {_day(first)} to {_day(last)}"
+        return [*textwrap.wrap(heading, WIDTH), *textwrap.wrap(verdict, WIDTH)]
 
     def _figures(self, bounds: bool, shown: Sequence[str] | None = None) -> Iterator[str]:
         """Lines of the table of figures, or of some of them."""
@@ -447,10 +454,10 @@ class Summary:
         heads = f"  {'':<34}{'strategy':>14}{'buy and hold':>16}"
         yield heads + (f"{'optimistic':>16}" if bounds else "")
         for metric in METRICS:
-            if shown is not None and metric.name not in shown:
+            if metric.name not in self.own or (shown is not None and metric.name not in shown):
                 continue
             beside = metric.text(self.held[metric.name]) if metric.name in self.held else ""
-            bound = metric.text(best[metric.name]) if bounds else ""
+            bound = metric.text(best[metric.name]) if metric.name in best else ""
             yield f"  {metric.heading:<34}{metric.text(self.own[metric.name]):>14}{beside:>16}{bound:>16}".rstrip()
 
     def _compared(self) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 OUT_FOLDER = "Write into this folder."
+RUN = "A run folder, its name or the beginning of it, or last: the newest."
 
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.")]
 Symbols = Annotated[
