@@ -458,7 +458,7 @@ def sweep(
                 config={"terms": in_force, "strategy": tried.identity},
                 provenance=provenance_of_strategy(tried.strategy, seed),
             )  # fmt: skip
-        else:
+        elif isinstance(market, Scores):
             result = run_sweep(
                 market, tried, panel=panel, account=account, progress=told,
                 config={"terms": in_force, "settings": config_of_run(chosen)},

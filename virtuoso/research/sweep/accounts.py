@@ -278,7 +278,9 @@ def close_bar(
     if terms.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
         lapse(market.first + t, ONLY, books)
     written, room = accounts.written[0], len(accounts.events)
-    accounts.counted[0] = count_events(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k])
+    accounts.counted[0] = count_events(
+        accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k]
+    )
     if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from virtuoso.account import state as s
 from virtuoso.account.engine import DUST, affordable
@@ -289,7 +288,9 @@ def walk_lanes(
             for k in range(due.begin[t - start], due.begin[t - start + 1]):
                 lane = due.lane[k]
                 row = due.row[k]
-                _decide(lanes, lane, decisions.price[row], marks[t], decisions.weight[row], decisions.adjust, terms, none)
+                _decide(
+                    lanes, lane, decisions.price[row], marks[t], decisions.weight[row], decisions.adjust, terms, none
+                )
                 if not lanes.waits[lane]:
                     lanes.waits[lane] = True
                     waiting[waiters] = lane
@@ -423,9 +424,7 @@ def _leave(
 
 
 @uncounted
-def _enter(
-    lanes: Lanes, lane: int, t: int, quantity: float, bars: LaneBars, terms: LaneTerms, figures: Array
-) -> None:
+def _enter(lanes: Lanes, lane: int, t: int, quantity: float, bars: LaneBars, terms: LaneTerms, figures: Array) -> None:
     """Enter or add as far as the account can pay: `account.engine._enter` with a market order that may be cut."""
     side, quoted, size, row = 1.0 if quantity > 0.0 else -1.0, bars.opened[t], lanes.size[lane], figures[lane]
     price, share = quoted * (1.0 + side * bars.slippage[t]), 1.0 / terms.leverage + terms.taker

@@ -51,5 +51,3 @@ def measured(run: PortfolioRun, days: Rows) -> tuple[Array, Array]:
 def _add_up(events: Array, figures: Array) -> None:
     """Add up what all events cost, and what each position brought that ends with them."""
     count_events(events, 0, len(events), np.zeros(3), figures)
-
-

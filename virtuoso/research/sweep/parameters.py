@@ -81,7 +81,9 @@ class ParameterGrid:
         if n < 1:
             raise ConfigError(f"A sweep needs at least one configuration, was asked for {n}.")
         if not declared:
-            raise ConfigError(f"{_name(strategy)} declares no parameter to draw. Declare one, such as fast = vt.Int(...).")
+            raise ConfigError(
+                f"{_name(strategy)} declares no parameter to draw. Declare one, such as fast = vt.Int(...)."
+            )
         check_memory(n, len(declared), strategy)
         random, rows = env.random(), {tuple(float(getattr(strategy, name)) for name in declared): None}
         for _ in range(DRAWS):

@@ -89,9 +89,7 @@ class SweepResult(Run, Plottable):
         frame, density = self.frame, float(self.column("trades").mean())
         own = self.configurations
         of = f"configurations of {own.name}" if isinstance(own, ParameterGrid) else "configurations"
-        return (
-            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
-        )
+        return f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
 
     @property
     def close_times(self) -> Times:
@@ -255,9 +253,7 @@ class SweepResult(Run, Plottable):
         files = {
             "config.json": as_json(self.configuration()),
             "provenance.json": as_json(self.provenance),
-            "best.json": as_json(
-                {"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}
-            ),
+            "best.json": as_json({"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}),
             "best.yaml": self.configurations.written(self.chosen).encode(),
             "trials.parquet": as_parquet(self.table()),
             "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n".encode(),

@@ -228,9 +228,7 @@ def _decided(frame: MarketFrame, workspace: Workspace, strategy: Strategy) -> np
     return made
 
 
-def _keep_up(
-    waiting: list[tuple[int, Future[None]]], most: int, done: int, n: int, progress: Progress | None
-) -> int:
+def _keep_up(waiting: list[tuple[int, Future[None]]], most: int, done: int, n: int, progress: Progress | None) -> int:
     """Wait until no more than so many parts are on their way; returns how many configurations are done."""
     while len(waiting) > most:
         count, future = waiting.pop(0)
