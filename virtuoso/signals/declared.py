@@ -33,6 +33,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, did_you_mean
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Node, snake
+from virtuoso.prism.engine.fingerprint import node_digest
 from virtuoso.prism.engine.score_inputs import ComponentScore, PrismScores, ScoreOf, names_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
@@ -128,6 +129,17 @@ class Strategy(Node):
     def name(self) -> str:
         """What runs call it: the class as the field writes names, `ema_cross`."""
         return snake(type(self).__name__)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a run folder keeps of it: name, class, parameters, and a digest of its code."""
+        cls = type(self)
+        return {
+            "name": cls.__name__,
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "parameters": self.settings(),
+            "rebalance": self.rebalance,
+            "code": node_digest(self),
+        }
 
     def input_of(self, name: str) -> Node | None:
         """Return the node behind an input; None of a column."""

@@ -35,9 +35,9 @@ from virtuoso.research.sweep.strategies import sweep_strategy
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.signals import declared
+from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.given import CHANGE
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.own_signals import own_signals
@@ -52,6 +52,7 @@ log = logging.getLogger(__name__)
 
 def backtest(
     market: Scores | MarketFrame | Sequence[Scores] | Sequence[MarketFrame],
+    strategy: Strategy | type[Strategy] | Decider | str | None = None,
     *,
     entries: Any = None,
     exits: Any = None,
@@ -65,7 +66,6 @@ def backtest(
     size: Any = None,
     risk: float | None = None,
     limits: bool | None = None,
-    strategy: Strategy | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
@@ -85,7 +85,7 @@ def backtest(
     reset_halt: int = 0,
     **unknown: Any,
 ) -> PortfolioResult:
-    """Trade scores by the shipped rule, or one's own signals or target weights: filled at the next open, not before.
+    """Trade scores by the shipped rule, a strategy, one's own signals or target weights: filled at the next open.
 
     Own signals are pandas objects with the index of `frame.df`, or arrays with one value a bar; of several frames a
     DataFrame with one column an instrument. docs/guides/own-signals.md tells what they mean, with an example of each.
@@ -94,6 +94,9 @@ def backtest(
     ----------
     market : Scores, MarketFrame or sequence of them
         One an instrument, on one clock. The shipped rule trades scores; beside own signals, scores are only shown.
+    strategy : vt.Strategy, its class, or `module:Class`, optional
+        What decides on each frame by itself; also any object with `orders(frames)`, which decides on all of them
+        together. The shipped rule and levels, as `settings` has them, if nothing else is given.
     entries, exits, short_entries, short_exits : booleans, optional
         Decided at the close of each bar. `exits` leave longs, `short_exits` shorts; an entry of the other side turns a
         position around.
@@ -114,8 +117,6 @@ def backtest(
     limits : bool, optional
         Whether the limits of `settings.risk` and `settings.trading` are enforced, the halt too. They are for the
         shipped rule; for own signals they are only reported.
-    strategy : Strategy, optional
-        What decides on the frames; the shipped rule and levels, as `settings` has them, if nothing else is given.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules. If absent, the lake that the frames are of;
@@ -157,6 +158,7 @@ def backtest(
     >>> fast, slow = (frame.close.ewm(span=n).mean() for n in (20, 50))        # doctest: +SKIP
     >>> vt.backtest(frame, entries=fast > slow, exits=fast < slow, stop=0.02)  # doctest: +SKIP
     >>> vt.backtest(frame, position=(fast > slow) * 1.0)                       # doctest: +SKIP
+    >>> vt.backtest(frame, EmaCross(fast=20))                                  # doctest: +SKIP
     """
     _reject_unknown("vt.backtest", backtest, unknown)
     signals = {
@@ -164,29 +166,31 @@ def backtest(
         "position": position, "stop": stop, "target": target, "size": size,
     }  # fmt: skip
     given = {name: one for name, one in signals.items() if one is not None}
-    many = _markets(market, given, strategy)
+    decider = _decider(strategy, trail, rebalance)
+    own_idea = bool(given) or isinstance(decider, Strategy)
+    many = _markets(market, given, decider)
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
     home = _home(many, data, chosen)
     funding = {_instrument(one): home.events("funding", _instrument(one)) for one in many}
-    limited = not given if limits is None else limits
+    limited = not own_idea if limits is None else limits
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage,
         "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
-        "halt": halt or (limits is True and bool(given)), "reset_halt": reset_halt,
+        "halt": halt or (limits is True and own_idea), "reset_halt": reset_halt,
     }  # fmt: skip
     account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
     own: dict[str, Any] = {}
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
-    elif strategy is None:
-        strategy = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
+    elif decider is None:
+        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
             account,
-            strategy=strategy,
+            strategy=decider,
             **own,
             slippage=slippage,
             funding=funding,
@@ -206,7 +210,21 @@ def backtest(
 Market = Scores | MarketFrame
 
 
-def _markets(given: object, signals: Mapping[str, Any], strategy: Strategy | None) -> list[Market]:
+def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
+    """Return what decides: a strategy that is declared, made of its class or its name, or any other decider."""
+    if given is None or (callable(getattr(given, "orders", None)) and not isinstance(given, type | Strategy)):
+        return given  # type: ignore[return-value]
+    strategy = strategy_of(given)  # type: ignore[arg-type]
+    if trail is not None:
+        raise ConfigError(
+            f"trail= was given beside {strategy!r}. Its decide gives it: {{'entries': ..., 'trail': ...}}."
+        )
+    if rebalance != CHANGE:
+        raise ConfigError(f"rebalance= was given beside {strategy!r}. It is an attribute of its class.")
+    return strategy
+
+
+def _markets(given: object, signals: Mapping[str, Any], strategy: Decider | None) -> list[Market]:
     """Return scores or frames that are to be traded; say what is missing where nothing says what to trade."""
     many: list[Market] = []
     for one in given if isinstance(given, list | tuple) else [given]:
@@ -220,7 +238,7 @@ def _markets(given: object, signals: Mapping[str, Any], strategy: Strategy | Non
             raise TypeError(
                 "vt.backtest trades scores or signals, was given a MarketFrame. Try vt.backtest(vt.score(frame)) for "
                 "the shipped rule, or one's own: vt.backtest(frame, entries=..., exits=...) with booleans, "
-                "vt.backtest(frame, position=...) with target weights."
+                "vt.backtest(frame, position=...) with target weights, vt.backtest(frame, EmaCross) with a vt.Strategy."
             )
         many.append(one)
     if not many:
@@ -338,7 +356,7 @@ def assumptions_needed(
 
 def sweep(
     market: Scores | MarketFrame,
-    what: int | Configurations | Mapping[str, Any] | declared.Strategy | type[declared.Strategy] | str = 1_000,
+    what: int | Configurations | Mapping[str, Any] | Strategy | type[Strategy] | str = 1_000,
     grid: int | Mapping[str, Any] = 1_000,
     *,
     settings: Settings | None = None,
@@ -440,7 +458,7 @@ def sweep(
                 config={"terms": in_force, "strategy": tried.identity},
                 provenance=provenance_of_strategy(tried.strategy, seed),
             )  # fmt: skip
-        else:
+        elif isinstance(market, Scores):
             result = run_sweep(
                 cast(Scores, market), tried, panel=panel, account=account, progress=told,
                 config={"terms": in_force, "settings": config_of_run(chosen)},
@@ -456,8 +474,8 @@ def _to_try(
     market: Scores | MarketFrame, what: object, grid: int | Mapping[str, Any], settings: Settings, seed: int
 ) -> Configurations | ParameterGrid:
     """Return the configurations that are meant; refuse what does not go together in the caller's words."""
-    if isinstance(what, str | declared.Strategy) or (isinstance(what, type) and issubclass(what, declared.Strategy)):
-        strategy = declared.strategy_of(what)
+    if isinstance(what, str | Strategy) or (isinstance(what, type) and issubclass(what, Strategy)):
+        strategy = strategy_of(what)
         if isinstance(grid, Mapping):
             return ParameterGrid.grid(strategy, grid)
         return ParameterGrid.draws(strategy, grid, Env(seed=seed))

@@ -100,7 +100,7 @@ def turning(values: Sequence[Array]) -> Positions:
     at = np.flatnonzero(changed)
     if len(at) > SELDOM * len(changed):
         return np.empty(0, dtype=np.int64)
-    places = np.unique(_around(scattered(at, TURNS), (-1, 0, 1)))
+    places = np.unique(np.array(_around(scattered(at, TURNS), (-1, 0, 1)), dtype=np.int64))
     return places[(places >= 0) & (places < len(changed))]
 
 
