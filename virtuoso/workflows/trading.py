@@ -29,7 +29,9 @@ from virtuoso.research.backtest.judgement import account_facts
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.parameters import ParameterGrid
 from virtuoso.research.sweep.result import FILLS, SweepResult, ranking
+from virtuoso.research.sweep.strategies import sweep_strategy
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
@@ -40,7 +42,7 @@ from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.own_signals import own_signals
 from virtuoso.workflows.paths import lake, settings_of
-from virtuoso.workflows.runs import config_of_run, provenance_of_run
+from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -353,8 +355,9 @@ def assumptions_needed(
 
 
 def sweep(
-    scores: Scores,
-    configurations: int | Configurations | Mapping[str, Any] = 1_000,
+    market: Scores | MarketFrame,
+    what: int | Configurations | Mapping[str, Any] | Strategy | type[Strategy] | str = 1_000,
+    grid: int | Mapping[str, Any] = 1_000,
     *,
     settings: Settings | None = None,
     data: str | Path | None = None,
@@ -376,14 +379,19 @@ def sweep(
     reset_halt: int = 0,
     **unknown: Any,
 ) -> SweepResult:
-    """Trade many weights, thresholds and levels on the component scores of one instrument.
+    """Trade many configurations on one instrument: of a strategy of your own, or of the shipped rule.
 
     Parameters
     ----------
-    scores : Scores
-    configurations : int, Configurations or mapping
-        How many to draw around what is in force, itself included; or the ones that are given; or a grid,
-        `{"bull_enter": [60, 65, 70]}`: every combination of the values.
+    market : MarketFrame or Scores
+        Bars for a strategy; scores for weights, thresholds and levels of the shipped rule.
+    what : Strategy class or instance, "module:Class", int, mapping or Configurations
+        A strategy, whose parameters `grid` varies; an instance keeps those that are not varied. Of scores: how many
+        configurations to draw around what is in force, itself included; a grid such as `{"bull_enter": [60, 65, 70]}`,
+        every combination of the values; or the ones that are given.
+    grid : int or mapping
+        Of a strategy: `{"fast": range(5, 50), "slow": range(20, 200, 5)}`, every combination of the values, or how many
+        to draw at random from the ranges that it declares; the first of these is the strategy as it is.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules; configuration says it if absent.
@@ -409,7 +417,14 @@ def sweep(
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
     ConfigError
-        Other fills are asked for.
+        Other fills are asked for, the strategy has no such parameter, or the grid is empty or larger than memory.
+    ParameterError
+        A value lies outside the range that the strategy declares.
+
+    Examples
+    --------
+    >>> found = vt.sweep(frame, EmaCross, {"fast": range(5, 50), "slow": range(20, 200, 5)})  # doctest: +SKIP
+    >>> vt.backtest(frame, found.strategy())                                                   # doctest: +SKIP
     """
     _reject_unknown("vt.sweep", sweep, unknown)
     if fills != FILLS:
@@ -419,38 +434,72 @@ def sweep(
         )
     if record:
         project()  # of another user: rejected before anything is worked out
-    (scores,) = _scores("vt.sweep", [scores])
-    chosen, instrument = settings_of(settings), scores.frame.instrument
-    tried = configurations
-    if isinstance(tried, int):
-        tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
-    elif isinstance(tried, Mapping):
-        tried = Configurations.grid(scores.prism, chosen.signals, tried)
-    told = None if progress is None else lambda done, total: progress("configurations", done, total)
-    home = _home([scores], data, chosen)
+    ranking(by)
+    chosen, told = settings_of(settings), None if progress is None else _configurations_done(progress)
+    tried = _to_try(market, what, grid, chosen, seed)
+    frame = market.frame if isinstance(market, Scores) else market
+    home = _home([market], data, chosen)
     panel = SimulationPanel.of(
-        [scores.frame],
+        [frame],
         slippage=slippage,
-        funding={instrument: home.events("funding", instrument)},
+        funding={frame.instrument: home.events("funding", frame.instrument)},
         terms=funding_terms(assume_funding, mark),
     )
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
         "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
+    account = account_from(chosen.trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):
-        result = run_sweep(
-            scores,
-            tried,
-            panel=panel,
-            account=account,
-            config={"terms": in_force, "settings": config_of_run(chosen)},
-            provenance=provenance_of_run(scores.prism, chosen, seed),
-            progress=told,
-        )
-    result = replace(result, ranked_by=ranking(by))
+        if isinstance(tried, ParameterGrid):
+            result = sweep_strategy(
+                frame, tried, panel=panel, account=replace(account, limited=False), progress=told,
+                config={"terms": in_force, "strategy": tried.identity},
+                provenance=provenance_of_strategy(tried.strategy, seed),
+            )  # fmt: skip
+        elif isinstance(market, Scores):
+            result = run_sweep(
+                market, tried, panel=panel, account=account, progress=told,
+                config={"terms": in_force, "settings": config_of_run(chosen)},
+                provenance=provenance_of_run(market.prism, chosen, seed),
+            )  # fmt: skip
+    result = replace(result, ranked_by=by)
     _record(result, record)
-    log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
+    log.info("swept", extra={"instrument": str(frame.instrument), "configurations": len(result)})
     return result
+
+
+def _to_try(
+    market: Scores | MarketFrame, what: object, grid: int | Mapping[str, Any], settings: Settings, seed: int
+) -> Configurations | ParameterGrid:
+    """Return the configurations that are meant; refuse what does not go together in the caller's words."""
+    if isinstance(what, str | Strategy) or (isinstance(what, type) and issubclass(what, Strategy)):
+        strategy = strategy_of(what)
+        if isinstance(grid, Mapping):
+            return ParameterGrid.grid(strategy, grid)
+        return ParameterGrid.draws(strategy, grid, Env(seed=seed))
+    if not isinstance(market, Scores):
+        if not isinstance(market, MarketFrame):
+            raise TypeError(
+                f"vt.sweep tries a strategy on a frame, or the shipped rule on scores; was given a "
+                f"{type(market).__name__}. Try vt.sweep(vt.load('BTCUSDT'), MyStrategy, {{'period': [10, 20]}})."
+            )
+        raise TypeError(
+            "vt.sweep of a frame needs a strategy: vt.sweep(frame, MyStrategy, {'period': [10, 20]}). To vary weights "
+            "and thresholds of the shipped rule, give its scores: vt.sweep(vt.score(frame), {'bull_enter': [60, 65]})."
+        )
+    if isinstance(what, int):
+        return Configurations.around(market.prism, settings.signals, what, Env(seed=seed))
+    if isinstance(what, Mapping):
+        return Configurations.grid(market.prism, settings.signals, what)
+    if isinstance(what, Configurations):
+        return what
+    raise TypeError(
+        f"vt.sweep tries a strategy, a number of draws, a grid or Configurations; was given a {type(what).__name__}. "
+        "A strategy is a class that derives from vt.Strategy: vt.sweep(frame, MyStrategy, {'period': [10, 20]})."
+    )
+
+
+def _configurations_done(progress: Progress) -> Callable[[int, int], None]:
+    return lambda done, total: progress("configurations", done, total)

@@ -103,7 +103,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
 def configuration(result: PortfolioFigures) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
-    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
+    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt", "limited")
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
