@@ -364,8 +364,9 @@ def swept(workload: Workload, markets: list[Bars]) -> tuple[Trade, Callable[[lis
             return self.slow + 1  # a plain window, and the bar before it
 
         def decide(self, close: np.ndarray) -> Any:
-            above = talib.SMA(close, self.fast) > talib.SMA(close, self.slow)
-            crossed = np.concatenate(([False], above[1:] != above[:-1]))
+            slow = talib.SMA(close, self.slow)
+            above, known = talib.SMA(close, self.fast) > slow, np.isfinite(slow)
+            crossed = np.concatenate(([False], (above[1:] != above[:-1]) & known[:-1]))
             if workload.name == "brackets":
                 return {"entries": above & crossed, "stop": STOP, "target": TARGET}
             return {"entries": above & crossed, "exits": ~above & crossed}

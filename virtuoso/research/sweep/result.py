@@ -181,6 +181,11 @@ class SweepResult(Run, Plottable):
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
 
+    @property
+    def varied(self) -> list[str]:
+        """Names of the columns of configurations that differ between rows."""
+        return [name for name, values in self.configurations.columns.items() if (values != values[0]).any()]
+
     def strategy(self, row: int | None = None) -> Strategy:
         """Return the strategy of a row, for `vt.backtest`; of the best one if absent.
 
