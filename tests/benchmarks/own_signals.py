@@ -475,6 +475,7 @@ def rows_of(workload: Workload, folder: Path) -> Iterator[dict[str, Any]]:
 # --- the page ---
 
 REASONS = {
+    ("brackets", "raptorbt"): "after a stop it takes no entry before an exit signal, and here there is none",
     ("both", "vectorbt-rust"): "where the exit signal fills at an open and the stop is touched later in that bar, it "
     "fills at the stop",
     ("both", "vectorbt-numba"): "the same",
