@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from virtuoso.account import records as r
 from virtuoso.account import state as s
 from virtuoso.research.backtest.engine import PortfolioRun
-from virtuoso.types import Array
 
 STILL_OPEN = -1
 REASONS = {
@@ -69,33 +68,36 @@ def _of_instrument(run: PortfolioRun, i: int) -> list[tuple[object, ...]]:
     """Lives of one instrument, oldest first."""
     mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], r.UNFILLED))
     held = np.cumsum(run.events["size"][mine])
-    ends = np.flatnonzero(_flat(run.events["size"][mine], held) & (run.events["kind"][mine] != r.FUNDED))
+    ends = np.flatnonzero((held == 0.0) & (run.events["kind"][mine] != r.FUNDED))  # summed as the account sums them
     bounds = [0, *(ends + 1).tolist()]
     if bounds[-1] < len(mine):
         bounds.append(len(mine))
     return [_life(run, i, mine[a:b]) for a, b in pairwise(bounds)]
 
 
-def _flat(changes: Array, held: Array) -> NDArray[np.bool_]:
-    """Where a position has come back to nothing; sums of fills leave dust."""
-    whole = np.maximum.accumulate(np.abs(changes)) if len(changes) else changes
-    flat: NDArray[np.bool_] = np.abs(held) <= 1e-9 * np.maximum(whole, 1e-300)
-    return flat
+def _held_at(events: np.ndarray) -> float:
+    """Mean price of what is held in the end: what was entered after a part had left counts with what was left."""
+    size = price = 0.0
+    for kind, change, at in events[["kind", "size", "price"]].tolist():
+        if kind == r.ENTERED:
+            price = (size * price + change * at) / (size + change)
+        size += change
+    return price
 
 
 def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, ...]:
     events, first = run.events[rows], run.panel.first
     entries = events["kind"] == r.ENTERED
     exits = ~entries & (events["kind"] != r.FUNDED)
-    size, left = float(events["size"][entries].sum()), float(events["size"].sum())
+    size, left = float(events["size"][entries].sum()), float(np.cumsum(events["size"])[-1])
     entry = float((events["size"] * events["price"])[entries].sum()) / size
-    open_ = abs(left) > 1e-9 * abs(size)
+    open_ = left != 0.0
     kind = STILL_OPEN if open_ else int(events["kind"][exits][-1])
     intent_row = int(run.intent_of[rows[entries][0]])
     intent = run.intents[intent_row]
     last = int(run.panel.last[i])
     mark = float(run.panel.bars[last, i, s.MARK_CLOSE]) if open_ else 0.0
-    gross = float(events["realised"].sum()) + (left * (mark - entry) if open_ else 0.0)
+    gross = float(events["realised"].sum()) + (left * (mark - _held_at(events)) if open_ else 0.0)
     sold = float((-events["size"] * np.nan_to_num(events["price"]))[exits].sum()) + left * mark
     fees, funding = float(events["fee"].sum()), float(events["funding"].sum())
     begin, end = int(events["instant"][0]), first + last if open_ else int(events["instant"][-1])
