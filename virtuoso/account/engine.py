@@ -58,6 +58,8 @@ DUST = 1e-12
 """Share of the whole position below which what is left is nothing."""
 ROUNDING = 1e-12
 """Share by which an order may exceed what the account can pay before it is cut: that much is rounding."""
+LEAST_CUT = 1e-6
+"""Share of an order below which what can be paid of it is nothing: rounding of what was spent, not cash."""
 HALVINGS = 60
 """Of the way from open to extreme, to find where equity meets maintenance."""
 
@@ -361,7 +363,7 @@ def affordable(size: float, price: float, free: float, share: float, order: Arra
     most = max(free, 0.0) / (price * share)
     if order[s.FITTED_STEP] > 0.0:
         most = np.floor(most / order[s.FITTED_STEP] * (1.0 + ROUNDING)) * order[s.FITTED_STEP]
-    if most < order[s.FITTED_SIZE] or most * price < order[s.FITTED_NOTIONAL]:
+    if most <= LEAST_CUT * size or most < order[s.FITTED_SIZE] or most * price < order[s.FITTED_NOTIONAL]:
         return 0.0
     return float(most)
 
