@@ -48,7 +48,7 @@ COUNTS = {
 EMPTY = "The lake is empty."
 
 
-@verb(app, "import")
+@verb(app, "import", "virtuoso data import raw/ --venue binance-usdm")
 def import_(
     call: Call,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders to be walked.")],
@@ -159,9 +159,9 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
         yield f"{note} ({len(names)} files)" if len(names) > 1 else f"{names[0]}: {note}"
 
 
-@verb(app, "list")
+@verb(app, "list", "virtuoso data list")
 def list_(call: Call) -> Answer:
-    """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
+    """Show what is stored: one line a series of bars, or a kind of event."""
     stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
     trash = call.lake.trash()
     first = stored[0] if stored else None
@@ -235,7 +235,7 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
     return table(headers, rows, left=5)
 
 
-@verb(app, "check")
+@verb(app, "check", "virtuoso data check BTCUSDT")
 def check(
     call: Call,
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Only this one.")] = None,
@@ -322,7 +322,7 @@ def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
     yield from disagreeing(f"{c.symbol} {c.venue} {c.timeframe}", c.venue, series.conflicts, shown)
 
 
-@verb(app, "remove")
+@verb(app, "remove", "virtuoso data remove ETHUSDT --venue simulated --yes")
 def remove(
     call: Call,
     symbol: Annotated[
@@ -385,7 +385,7 @@ def _misprints(series: SeriesCheck) -> list[str]:
     return [f"{moment(at)}, known at {moment(known)}: kept, not remembered" for at, known in series.misprints]
 
 
-@verb(app, "break")
+@verb(app, "break", "virtuoso data break BTCUSDT --at 2025-01-08")
 def break_(
     call: Call,
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
@@ -413,7 +413,7 @@ def _broken(instrument: str, at: int, remove: bool, changed: bool) -> Iterator[R
         yield f"{instrument}: the break at {moment(at)} was said before"
 
 
-@verb(app, "verify")
+@verb(app, "verify", "virtuoso data verify")
 def verify(
     call: Call,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make a new manifest from the files first.")] = False,
@@ -447,7 +447,7 @@ def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]
     yield from (f"  manifest damaged: {name}; run with --rebuild" for name in found.damaged_manifests)
 
 
-@verb(app, "sql")
+@verb(app, "sql", "virtuoso data sql 'select symbol, count(*) from bars group by symbol'")
 def sql(
     call: Call,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the views `bars`, `trades` ...")],

@@ -34,14 +34,14 @@ REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are
 
 def add_research(app: typer.Typer) -> None:
     """Register the research verbs."""
-    verb(app, "score")(score)
-    verb(app, "explain")(explain)
-    verb(app, "backtest")(backtest)
-    verb(app, "report")(report)
-    verb(app, "runs")(runs)
-    verb(app, "sweep")(sweep)
-    verb(app, "calibrate")(calibrate)
-    verb(app, "verify")(verify)
+    verb(app, "score", "virtuoso score BTCUSDT -i 5m --timerange 20250105-20250110")(score)
+    verb(app, "explain", "virtuoso explain BTCUSDT -i 5m --face technical")(explain)
+    verb(app, "backtest", "virtuoso backtest BTCUSDT ETHUSDT -i 5m --assume-funding 0.0001 --mark last")(backtest)
+    verb(app, "report", "virtuoso report last")(report)
+    verb(app, "runs", "virtuoso runs last")(runs)
+    verb(app, "sweep", "virtuoso sweep BTCUSDT -i 5m --configurations 200 --assume-funding 0.0001 --mark last")(sweep)
+    verb(app, "calibrate", "virtuoso calibrate BTCUSDT ETHUSDT -i 1m --set signals.bull_enter=60")(calibrate)
+    verb(app, "verify", "virtuoso verify BTCUSDT -i 5m --live-bars 500")(verify)
 
 
 # --- score ------------------------------------------------------------------------------------------------------

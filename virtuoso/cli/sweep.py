@@ -48,7 +48,7 @@ def sweep(
     no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
+    """Try many weights, thresholds and levels; say what the best of them is worth."""
     from virtuoso import workflows
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 

@@ -23,9 +23,9 @@ config = typer.Typer(help="Configuration: show.")
 
 def add_system(app: typer.Typer) -> None:
     """Register them."""
-    verb(app, "demo")(demo)
+    verb(app, "demo", "virtuoso demo --days 20")(demo)
     app.add_typer(config, name="config")
-    verb(app, "doctor")(doctor)
+    verb(app, "doctor", "virtuoso doctor")(doctor)
 
 
 def demo(
@@ -57,7 +57,7 @@ def _demonstrated(made: Demo) -> Iterator[RenderableType]:
     yield f"page: {made.page}"
 
 
-@verb(config, "show")
+@verb(config, "show", "virtuoso config show signals --set signals.bull_enter=60")
 def config_show(
     call: Call,
     section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="Only this one, such as signals.")] = None,
