@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from virtuoso.caller import at_the_door
+
 if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
     from virtuoso.workflows.paths import block_cache, lake, scores_file
@@ -78,7 +80,9 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            found = at_the_door(getattr(import_module(f"{__name__}.{module}"), name))
+            globals()[name] = found
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

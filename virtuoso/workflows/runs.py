@@ -6,15 +6,14 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from virtuoso.config import Settings
 from virtuoso.files.atomic import Disk
+from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.compare import Comparison, compare
@@ -23,6 +22,7 @@ from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
 from virtuoso.runs.schema import CONFIG, CROSSCHECK, TEARSHEET
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 from virtuoso.workflows.paths import NAME_DIGITS
 from virtuoso.workflows.saved import find_run, runs_home
@@ -37,12 +37,24 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
-    return {
+    of_prism = {} if prism is None else {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
         "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
+    }  # fmt: skip
+    return {
+        **of_prism,
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
+def provenance_of_strategy(strategy: Strategy, seed: int) -> dict[str, str]:
+    """What a run of a strategy was made of: digests of its code and of ours, the seed, and versions."""
+    return {
+        "code": code_digest([type(strategy)], ["virtuoso.workflows.trading"]),
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
@@ -54,16 +66,11 @@ def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.frame.instrument,)
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
     kind = "_sweep" if isinstance(result, SweepResult) else ""
     name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
     return runs_home(settings) / name
-
-
-def _scores_of(result: PortfolioResult | SweepResult) -> Sequence[Scores]:
-
-    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
 
 def save_run(
