@@ -183,12 +183,12 @@ def explain(
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
     from virtuoso import workflows
-    from virtuoso.cli.terminal.open_interest import open_interest_room
+    from virtuoso.cli.terminal.open_interest import open_interest_view
 
     found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
     following = call.next("explain", found.symbol, **same, at=written(found.time))
-    return Answer(found.to_dict(), lambda: open_interest_room(found), following)
+    return Answer(found.to_dict(), lambda: open_interest_view(found), following)
 
 
 def _explained(found: Explanation, face: str | None, words: bool, everything: bool) -> Iterator[RenderableType]:

@@ -119,8 +119,7 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     yield from (f"  {line}" for line in honesty.lines())
     yield ""
     yield prose(
-        "The best of many is lucky before it is good. Before it is believed, run it in full on data that it was not "
-        "chosen from."
+        "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
     )
     yield f"run folder: {folder}/"
     yield from result.recorded_lines()

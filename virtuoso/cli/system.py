@@ -32,7 +32,7 @@ def demo(
     call: Call,
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Length of the simulated history.")] = 60,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the simulated market.")] = 7,
-    timeframe: Annotated[str, typer.Option("-i", "--timeframe", metavar="TF", help="Base clock.")] = "5m",
+    timeframe: Annotated[str, typer.Option("-i", "--timeframe", metavar="TF", help="Base timeframe.")] = "5m",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; reports/demo if absent.")
     ] = None,
