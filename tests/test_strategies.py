@@ -101,6 +101,12 @@ def frame() -> vt.MarketFrame:
     return walk(3, 6_000, step=0.004)
 
 
+@pytest.fixture(scope="module")
+def bars() -> vt.MarketFrame:
+    """Few, for the laws."""
+    return walk(3, 4_000)
+
+
 def decided(strategy: vt.Strategy, frame: vt.MarketFrame) -> dict:
     return strategy.decided(Workspace(frame), frame.start, frame.start + len(frame))
 
@@ -268,10 +274,6 @@ class TestWhatIsGiven:
 
 
 class TestLaws:
-    @pytest.fixture(scope="class")
-    def bars(self) -> vt.MarketFrame:
-        return walk(3, 4_000)
-
     @pytest.mark.parametrize(("leak", "twin"), PAIRS.items(), ids=lambda one: one.__name__)
     def test_a_leak_is_named_with_its_first_bar_and_its_honest_twin_is_acquitted(self, bars, leak, twin):
         found = vt.verify(bars, leak, live_bars=60)

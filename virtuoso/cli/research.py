@@ -17,6 +17,7 @@ from virtuoso.cli.sweep import sweep
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -245,6 +246,8 @@ def verify(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
     live_bars: Annotated[
         int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
     ] = 3_000,
@@ -253,24 +256,26 @@ def verify(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Certify parity of batch and live and no look-ahead, on your own data and components."""
+    """Certify parity of batch and live and no look-ahead, on your own data, components and strategies."""
     from virtuoso import workflows
 
+    own = strategy_named(strategy, param)
     frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = workflows.verify(
-            frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
+            frame, own, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
         )
     if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
-            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
+            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine "
+            f"{'one component' if own is None else repr(own)} on: "
             f"{found.untested[0]}. Choose a longer --timerange."
         )
     folder = out or call.settings.signals.reports / "certificates"
     files = workflows.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
     needed = workflows.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
-    following = next_about(call, "backtest", frame, timerange=timerange, **needed)
+    following = next_about(call, "backtest", frame, timerange=timerange, strategy=strategy, param=param, **needed)
     if not found.holds:
         first = found.broken[0]
         at = written(first.at) if first.at is not None else None

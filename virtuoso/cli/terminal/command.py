@@ -129,9 +129,10 @@ class Call:
         """
         parts = ["virtuoso", *verb.split(), *(str(argument) for argument in arguments)]
         for name, value in {**given, "data": self.data, "profile": self.profile}.items():
-            if value is not None and value is not False:
-                option = f"--{name.replace('_', '-')}"
-                parts += [option] if value is True else [option, str(value)]
+            option = f"--{name.replace('_', '-')}"
+            for one in value if isinstance(value, list) else [value]:
+                if one is not None and one is not False:
+                    parts += [option] if one is True else [option, str(one)]
         for file in self.config:
             parts += ["--config", str(file)]
         for setting in self.set:

@@ -131,6 +131,14 @@ AssumeFunding = Annotated[
     float | None, typer.Option(metavar="RATE", help="Per eight hours, where funding is not known.")
 ]
 Trail = Annotated[float | None, typer.Option(metavar="R", help="Distance at which stops trail the best price.")]
+Strategy = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="MODULE:CLASS", help="A vt.Strategy of yours, such as my_module:EmaCross."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="One parameter of the strategy, such as fast=5; repeatable."),
+]
 Halt = Annotated[
     bool, typer.Option("--halt", help="Stop entering once equity has fallen by risk.max_drawdown; else it is reported.")
 ]
