@@ -20,7 +20,7 @@ def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN, autocompletion=complete.runs)],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Write the page of a run again, and its PDF; only the run folder is needed."""
+    """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""
     from virtuoso import workflows
 
     page, pdf = workflows.report(run, out, settings=call.settings)

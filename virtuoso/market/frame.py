@@ -47,7 +47,7 @@ HINTS = {
 
 @dataclass(frozen=True)
 class MarketFrame(Tabular, Plottable):
-    """The bars of one instrument on a base timeframe, and slower clocks folded from them.
+    """The bars of one instrument on a base clock, and slower clocks folded from them.
 
     Attributes
     ----------
