@@ -64,7 +64,7 @@ def backtest(
     no_report: options.NoReport = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Trade the signals, or a strategy of yours, on one or many instruments with one wallet; write a run folder."""
+    """Trade the signals, or a strategy of yours, on one or many instruments; write a run."""
     from virtuoso import workflows
     from virtuoso.reports.summary import Summary
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped

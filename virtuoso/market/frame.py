@@ -75,7 +75,7 @@ class MarketFrame(Tabular, Plottable):
 
     @property
     def timeframe(self) -> Timeframe:
-        """The base clock."""
+        """The base timeframe."""
         return self.base.timeframe
 
     @property
