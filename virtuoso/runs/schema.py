@@ -15,7 +15,8 @@
 | `scores.json` | why it signalled the last time, and how much of each component is known |
 | `reliability.json` | reliability that signals carried, and the share that was right |
 | `fans.json` | equity of the same trades in other orders, and of histories of its own days |
-| `prices.parquet` | bars of the most traded instrument: all of the run slowly, its last trades fast |
+| `prices.parquet` | bars to draw: each instrument's whole run, slowly where it is long, and those around each trade |
+| `panes.parquet` | scores, or the strategy's own columns, at the close of each of those bars, row by row |
 | `summary.txt` | the same for people |
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
 | `tearsheet.html`, `tearsheet.pdf` | all of it on a page and on paper |
@@ -44,6 +45,7 @@ SCORES: Final = "scores.json"
 RELIABILITY: Final = "reliability.json"
 FANS: Final = "fans.json"
 PRICES: Final = "prices.parquet"
+PANES: Final = "panes.parquet"
 SUMMARY: Final = "summary.txt"
 HONESTY: Final = "honesty.json"
 TEARSHEET_HTML: Final = "tearsheet.html"
@@ -69,7 +71,7 @@ PARTS = {
 REPEATED = frozenset(
     {
         CONFIG, PROVENANCE, FIGURES, INTENTS, EVENTS, TRADES, EQUITY, BREAKDOWNS, SCORE_BUCKETS, WORDS, SCORES,
-        RELIABILITY, FANS, PRICES, SUMMARY,
+        RELIABILITY, FANS, PRICES, PANES, SUMMARY,
     }
 )  # fmt: skip
 """Files of a backtest that the same inputs repeat byte by byte."""
@@ -99,6 +101,8 @@ COLUMNS = {
         "pnl",
         "risk",  # lost if the fill at the stop were exact
         "r",  # pnl over risk
+        "mae",  # worst price of its bars from the entry's, in the trade's favour, a share of it: 0 or negative
+        "mfe",  # best one, 0 or positive
         "reason",  # open, signal, stop, target or liquidation
         "targets",  # how many were reached
         "ambiguous",  # the order of prices inside a bar decided it
@@ -131,7 +135,7 @@ COLUMNS = {
         "exposure",
     ),
     PRICES: (
-        "view",  # whole or last
+        "view",  # whole: all of the run; near: around each trade; last: the last trades of the most traded one
         "venue",
         "symbol",
         "timeframe",

@@ -23,7 +23,6 @@ from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.files import configuration, run_data, run_files, trades_table
 from virtuoso.research.backtest.judgement import robustness_of, trial_of, write_honesty
-from virtuoso.research.backtest.metrics import excursions
 from virtuoso.research.crosscheck.vectorbt import portfolio_of
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
@@ -111,8 +110,7 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
         from the entry's, as a share of it and in the trade's favour: the extremes of the bars of its life, so that they
         may lie before its entry or after its exit inside these.
         """
-        worst, best = excursions(self.run, self.trade_records)
-        return trades_frame({**self.trades_table(), "mae": worst, "mfe": best})
+        return trades_frame(self.trades_table())
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the trades, as `.trades`."""
