@@ -784,7 +784,7 @@ class TestBacktest:
         assert told["inside"]["share"] > 0.9
         assert plain["inside"] is None
         assert told["folder"] != plain["folder"]
-        assert "1m bars tell it inside" in virtuoso(*command, "--inside", "1m").out
+        assert "1m bars resolve it in" in virtuoso(*command, "--inside", "1m").out
 
     def test_finer_bars_that_are_not_stored_are_named(self, virtuoso: Virtuoso, stored: Path, few: Path):
         refused = virtuoso(*TRADED, "--data", stored, "-c", few, "--inside", "15s")
@@ -1015,6 +1015,62 @@ class TestConfigShow:
             assert done.code == 0
             assert "hunter2" not in done.out + done.err
             assert "A_SECRET" in done.out
+
+
+class TestSet:
+    """`--set signals.bull_enter=60`: one setting, from the command line, above every file."""
+
+    def test_is_typed_wins_over_files_and_environment_and_is_carried_on(
+        self, virtuoso: Virtuoso, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "mine.yaml").write_text("signals: {bull_enter: 70}")
+        monkeypatch.setenv("VIRTUOSO_SIGNALS__BULL_ENTER", "71")
+        given = ("--set", "signals.bull_enter=60", "--set", "prism.timeframes={5m: 0.6, 1h: 0.4}")
+        done = virtuoso("config", "show", "-c", "mine.yaml", *given, "--json").json
+        assert done["settings"]["signals"]["bull_enter"] == 60
+        assert done["settings"]["prism"]["timeframes"] == {"5m": 0.6, "1h": 0.4}
+        assert done["origins"]["signals.bull_enter"] == "--set"
+        assert shlex.split(done["next"])[-4:] == list(given)
+
+    def test_the_later_one_wins_and_data_wins_over_both(self, virtuoso: Virtuoso):
+        given = (
+            "--set",
+            "signals.bull_enter=60",
+            "--set",
+            "signals.bull_enter=61",
+            "--set",
+            "data.root=a",
+            "--data",
+            "b",
+        )
+        found = virtuoso("config", "show", *given, "--json").json
+        assert found["settings"]["signals"]["bull_enter"] == 61
+        assert found["settings"]["data"]["root"] == "b"
+
+    @pytest.mark.parametrize(
+        ("given", "what", "remedy"),
+        [
+            ("signals.bull_entr=60", "signals.bull_entr in --set", "Did you mean 'bull_enter'?"),
+            ("bull_enter=60", "bull_enter in --set", "Did you mean 'signals.bull_enter'?"),
+            ("signal.bull_enter=60", "signal in --set", "Did you mean 'signals'?"),
+            ("signals.bull_enter", "not KEY=VALUE", "--set signals.bull_enter=60"),
+            ("signals.bull_enter=high", "must be a number, was 'high'", "default is 68"),
+            ("signals.bull_enter={", "not valid YAML", ""),
+            ("signals=60", "must hold keys of its own", ""),
+            ("exchanges[0].name=x", "not KEY=VALUE", ""),
+        ],
+    )
+    def test_what_is_wrong_is_said_of_it(self, virtuoso: Virtuoso, given: str, what: str, remedy: str):
+        done = virtuoso("config", "show", "--set", given)
+        assert (done.code, done.out) == (2, "")
+        first, second = done.err.splitlines()
+        assert what in first
+        assert "--set" in first
+        assert remedy in second
+
+    def test_every_verb_takes_it(self):
+        for command in COMMANDS:
+            assert "--set KEY=VALUE" in CliRunner().invoke(app, [*command.split(), "--help"]).output, command
 
 
 class TestDoctor:

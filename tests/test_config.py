@@ -493,7 +493,7 @@ class TestShow:
         assert {key: where for key, where in shown["origins"].items() if key != "system.environment"} == {
             "signals.bull_enter": "mine.yaml, line 3",
             "api.port": "the environment variable VIRTUOSO_API__PORT",
-            "data.root": "the arguments of the command line",
+            "data.root": "overrides",
         }
         assert re.search(r"profiles/paper\.yaml, line \d+$", shown["origins"]["system.environment"])
         assert shown["settings"]["signals"]["bull_enter"] == 70

@@ -111,7 +111,7 @@ class TestNotTestable:
     def test_E48_no_trade_and_one_trade(self, pnl):
         found = metrics.trade_metrics(trades(*pnl))
         assert found["trades"] == len(pnl)
-        for name in ("hit_rate", "profit_factor", "expectancy", "mean_r"):
+        for name in ("win_rate", "profit_factor", "expectancy", "mean_r"):
             assert np.isnan(found[name]), name
 
     @pytest.mark.parametrize("n", [0, 1])
@@ -135,9 +135,9 @@ class TestNotTestable:
 class TestTrades:
     """Closed trades are judged; an open one is only counted."""
 
-    def test_hit_rate_profit_factor_expectancy(self):
+    def test_win_rate_profit_factor_expectancy(self):
         found = metrics.trade_metrics(trades(30.0, -10.0, 20.0, -10.0))
-        assert found["hit_rate"] == 0.5
+        assert found["win_rate"] == 0.5
         assert found["profit_factor"] == 2.5
         assert found["expectancy"] == 7.5
         assert found["mean_r"] == 0.75

@@ -120,7 +120,7 @@ class TestThePerpetualContract:
 class TestTooLittleToJudge:
     """Without trades, or with one, nothing is claimed: no ratio is 0 or infinite."""
 
-    RATIOS = ("sharpe", "sortino", "calmar", "cagr", "hit_rate", "profit_factor", "expectancy")
+    RATIOS = ("sharpe", "sortino", "calmar", "cagr", "win_rate", "profit_factor", "expectancy")
 
     def test_E48_zero_trades_is_not_testable(self):
         result = run(walk(1, 60 * 24 * 40))

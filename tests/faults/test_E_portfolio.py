@@ -63,7 +63,7 @@ class TestWhatIsNotKnownOfAPerpetual:
 class TestTooLittleToJudge:
     """Without trades, or with one, nothing is claimed: no ratio is 0 or infinite."""
 
-    RATIOS = ("sharpe", "sortino", "calmar", "cagr", "volatility", "hit_rate", "profit_factor", "expectancy", "mean_r")
+    RATIOS = ("sharpe", "sortino", "calmar", "cagr", "volatility", "win_rate", "profit_factor", "expectancy", "mean_r")
 
     @pytest.mark.parametrize("made", [(), ((10, 1, 1.0, 1e6), (500, 0))], ids=["zero trades", "one trade"])
     def test_E48_is_not_testable(self, made):

@@ -90,7 +90,7 @@ def run_folder(home: Path, *, without: tuple[str, ...] = (), simulated: bool = F
     own, held, other = CASH * np.exp(np.cumsum(drawn, axis=1))
     price = 100.0 * np.exp(np.cumsum(drawn[1]))
     own[-1] = CASH * 1.05
-    figures = {"total_return": 0.05, "max_drawdown": -0.031, "sharpe": None, "trades": 40.0, "hit_rate": 0.45,
+    figures = {"total_return": 0.05, "max_drawdown": -0.031, "sharpe": None, "trades": 40.0, "win_rate": 0.45,
                "mean_r": 0.07, "fees": 120.0, "slippage": 33.0}  # fmt: skip
     files = {
         "metrics.json": {
@@ -113,7 +113,7 @@ def run_folder(home: Path, *, without: tuple[str, ...] = (), simulated: bool = F
         "trades.parquet": _trades(random, closes, price),
         "breakdowns.parquet": {
             "by": ["all", "side", "side"], "name": ["all trades", "long", "short"], "trades": [40, 25, 15],
-            "pnl": [500.0, 620.0, -120.0], "hit_rate": [0.45, 0.5, 0.4], "mean_r": [0.07, 0.12, -0.1],
+            "pnl": [500.0, 620.0, -120.0], "win_rate": [0.45, 0.5, 0.4], "mean_r": [0.07, 0.12, -0.1],
             "low_r": [-0.1, -0.05, np.nan], "high_r": [0.2, 0.3, np.nan],
         },
         "score_buckets.parquet": {

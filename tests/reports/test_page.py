@@ -83,7 +83,7 @@ class TestWhatItSays:
 
     def test_the_honesty_comes_before_the_figures(self, page):
         assert page.index("Before you believe it") < page.index("<h2>Figures</h2>")
-        for words in ("Closed trades", "Order within bars", "Costs paid", "Tuning", "Not tested here"):
+        for words in ("Closed trades", "Intrabar ambiguity", "Costs paid", "Tuning", "Not tested here"):
             assert words in page
 
     @pytest.mark.parametrize(

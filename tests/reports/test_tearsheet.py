@@ -126,7 +126,7 @@ class TestWhatItShows:
 
     def test_both_bounds_stand_beside_each_other(self, sheet):
         assert ("Total return", "+5.0 %", "+9.0 %") in sheet.bounds.rows
-        assert sheet.bounds_words.startswith("7 trades ended in a bar whose order of prices nobody recorded.")
+        assert sheet.bounds_words.startswith("7 trades ended in a bar whose intrabar path nobody recorded.")
 
     def test_random_entries_are_told_in_words(self, text):
         assert f"made {MINUS}310 to +280 in 95 % of 1,000 draws; these made +500, more than 98 % of them" in text
@@ -182,7 +182,7 @@ class TestPartsThatAreNotThere:
         made = sheet_of(run_folder(tmp_path / "run", without=tuple(PARTS)))
         text = text_of(html(made))
         assert pdf(made).startswith(b"%PDF")
-        assert "40 closed trades: +5.0 % after costs, holding made +12.0 %." in text
+        assert "40 closed trades: +5.0 % after costs, buy and hold made +12.0 %." in text
         assert "This run folder holds no trades." in text
         assert "as it was written then" in text
 

@@ -230,7 +230,7 @@ def longest_streak(won: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-def hit_rate(pnl: Array) -> float:
+def win_rate(pnl: Array) -> float:
     """Share of the trades that ended with a gain."""
     return float((pnl > 0.0).mean()) if len(pnl) >= LEAST_TRADES else float("nan")
 
@@ -339,7 +339,7 @@ def trade_metrics(trades: np.ndarray, still_open: int = OPEN) -> dict[str, float
     return {
         "trades": float(len(closed)),
         "open_trades": float(len(trades) - len(closed)),
-        "hit_rate": hit_rate(closed["pnl"]),
+        "win_rate": win_rate(closed["pnl"]),
         "profit_factor": profit_factor(closed["pnl"]),
         "payoff": payoff(closed["pnl"]),
         "expectancy": expectancy(closed["pnl"]),

@@ -79,6 +79,7 @@ def _why(call: Call, signal: Signal) -> str:
 def _listed(found: Sequence[Signal], where: str, *, mixed: bool) -> Iterator[RenderableType]:
     """One line a signal; of mixed instruments each line names its own, and leaves out what then has no room."""
     from virtuoso.cli.terminal.console import leaning, moment, table
+    from virtuoso.prism.words import reliability_rank
     from virtuoso.reports.format import number, plural, price
 
     simulated = any(signal.simulated for signal in found)
@@ -93,15 +94,17 @@ def _listed(found: Sequence[Signal], where: str, *, mixed: bool) -> Iterator[Ren
         yield leaning(s.signal, {"BULLISH": 100.0, "BEARISH": 0.0}.get(s.signal, 50.0))
         yield s.id[:SHORT_ID]
         yield number(_or_nan(s.score), 1)
-        yield number(_or_nan(s.reliability))
+        yield reliability_rank(_or_nan(s.reliability), s.reliability_basis)
         yield price(_or_nan(s.entry_price))
         yield price(_or_nan(s.stop_loss))
         if not mixed:
             yield price(s.targets["target1"].price if "target1" in s.targets else NAN)
 
-    headers = ["CLOSE", *(["INSTRUMENT"] if mixed else []), "SIGNAL", "ID", "SCORE", "REL", "ENTRY", "STOP"]
+    headers = ["CLOSE", *(["INSTRUMENT"] if mixed else []), "SIGNAL", "ID", "SCORE", "RELIABILITY", "ENTRY", "STOP"]
     headers += [] if mixed else ["TARGET 1"]
     yield table(headers, (tuple(row(s)) for s in found), left=4 if mixed else 3)
+    if any(signal.reliability_basis == "heuristic" for signal in found):
+        yield "RELIABILITY: low, medium or high is a rank that was never compared with outcomes (virtuoso calibrate)."
 
 
 def _or_nan(value: float | None) -> float:
@@ -128,6 +131,7 @@ def show(
 
 def _shown(signal: Signal) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, leaning, moment, pairs, prose, table
+    from virtuoso.prism.words import reliability_words
     from virtuoso.reports.format import number, percent, price
 
     score = _or_nan(signal.score)
@@ -137,7 +141,7 @@ def _shown(signal: Signal) -> Iterator[RenderableType]:
         [
             ("decided", f"close of {moment(signal.timestamp)}, lapses {moment(signal.expires_at)}"),
             ("score", f"{number(score, 1)} of 100: {signal.reason}"),
-            ("reliability", f"{number(_or_nan(signal.reliability))} ({signal.reliability_basis})"),
+            ("reliability", reliability_words(_or_nan(signal.reliability), signal.reliability_basis)),
             ("coverage", f"{percent(signal.coverage, 0)} of the weight is known"),
             ("price", price(_or_nan(signal.price))),
         ]

@@ -1,7 +1,7 @@
 """The settings of a run: composed from the rooms, read from YAML, silent about secrets.
 
-1. `Settings.load` lays the shipped base, the project's `configs/base.yaml`, a profile, the -c files and the
-   environment over each other; later wins.
+1. `Settings.load` lays the shipped base, the project's `configs/base.yaml`, a profile, the -c files, the environment
+   and what the caller sets over each other; later wins.
 2. `${NAME}` is filled in from the environment and `.env`; secrets keep the name and are asked for by
    `settings.secret` when a private call needs them.
 3. The result is checked as one tree of frozen models. What is wrong is a `ConfigError` that names the key, the
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -28,6 +28,7 @@ from virtuoso.config.reference import Key, explained, keys_of, table_of
 from virtuoso.config.sources import (
     calibration_layer,
     environment_layers,
+    layer_of,
     project_layers,
     read_environment,
     weight_layers,
@@ -165,6 +166,7 @@ class Settings(RoomSettings):
         root: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
+        layers: Iterable[Layer] = (),
     ) -> Settings:
         """Read the settings in force.
 
@@ -179,7 +181,9 @@ class Settings(RoomSettings):
         env : mapping, optional
             The environment; `os.environ` if not given.
         overrides : mapping, optional
-            Dotted keys given on the command line, such as `{"data.root": "/mnt/lake"}`; they win over everything.
+            Settings by dotted key, such as `{"signals.bull_enter": 60}`; they win over files and environment.
+        layers : iterable of Layer
+            What options of the command line say (`option_layers`); they win over everything.
 
         Raises
         ------
@@ -190,14 +194,13 @@ class Settings(RoomSettings):
         """
         folder = Path.cwd() if root is None else Path(root).absolute()
         variables, from_dotenv = read_environment(folder, env)
-        layers = [
+        laid = [
             *project_layers(folder, profile, files),
             *environment_layers(variables, from_dotenv, cls.model_fields),
+            *(layer_of("overrides", key, value) for key, value in (overrides or {}).items()),
+            *layers,
         ]
-        for key, value in (overrides or {}).items():
-            *sections, name = key.split(".")
-            layers.append(Layer("the arguments of the command line", {name: value}).under(*sections))
-        return _validated(_merged(layers, folder, variables), variables)
+        return _validated(_merged(laid, folder, variables), variables)
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Find a configured market by its venue (`binance-usdm`) or, where there is one, its exchange (`binance`).

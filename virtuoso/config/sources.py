@@ -5,6 +5,7 @@
 2. `project_layers` finds the files of a project, `weight_layers` and `calibration_layer` what they name: weights, and
    the table of reliability.
 3. `read_environment` joins `.env` and the environment; `environment_layers` turns VIRTUOSO_SECTION__KEY into layers.
+4. `option_layers` turns `--set KEY=VALUE` and `--data DIR` into layers.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml
 PREFIX = "VIRTUOSO_"
 OTHERS_MAY_READ = 0o077
 WEIGHT_KEYS = ("timeframes", "faces")
+SETTING = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_:]+)*")
+"""A key as an option names it: `signals.bull_enter`, `prism.timeframes.5m`."""
 
 
 class _Reader:
@@ -316,3 +319,32 @@ def environment_layers(
             value, _ = parse_yaml(value, source)
         keys = ["data", "root"] if name == "VIRTUOSO_DATA" else keys
         yield Layer(source, {keys[-1]: value}).under(*keys[:-1])
+
+
+def layer_of(source: str, key: str, value: Any) -> Layer:
+    """Return one setting, by its dotted key, as a layer."""
+    *sections, name = key.split(".")
+    return Layer(source, {name: value}).under(*sections)
+
+
+def option_layers(assignments: Iterable[str], data: Path | None = None) -> Iterator[Layer]:
+    """Turn options of the command line into layers: each `--set KEY=VALUE`, the later one wins, then `--data`.
+
+    A value is read as YAML: `60` is a number, `true` a yes, `{5m: 0.6, 1h: 0.4}` a table.
+
+    Raises
+    ------
+    ConfigError
+        If one is not KEY=VALUE, or its value is not YAML.
+    """
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        if not sign or not SETTING.fullmatch(key.strip()):
+            raise ConfigError(
+                f"--set {text}: that is not KEY=VALUE. Write a setting with its section, such as "
+                "--set signals.bull_enter=60; `virtuoso config show` lists them."
+            )
+        read, _ = parse_yaml(value, f"--set {key.strip()}")
+        yield layer_of("--set", key.strip(), read)
+    if data is not None:
+        yield layer_of("--data", "data.root", str(data))

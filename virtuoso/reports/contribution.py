@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from virtuoso.clock import iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.prism.words import BEARISH_TO, BULLISH_FROM, lean, reliability_words
 from virtuoso.reports.format import DASH, number, price
-from virtuoso.reports.palette import LIGHT, effect, effect_of_change
+from virtuoso.reports.palette import LIGHT, effect_of_change
 from virtuoso.reports.templates import render
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ DIV_NOTE = (
     "DIV: points that divergence (price against an oscillator, fast timeframes against slow ones) adds to a score, at "
     "most 10 each way; they are in SCORE and IMPACT already."
 )
-FOOTNOTE = f"{DIV_NOTE} GAUGE, from the middle of 50: ▓ bullish, ▒ neutral (45 to 55), ░ bearish."
+FOOTNOTE = (
+    f"{DIV_NOTE} GAUGE, from the middle of 50: ▓ bullish from {BULLISH_FROM:g}, ▒ neutral, ░ bearish to {BEARISH_TO:g}."
+)
 
 _COLUMNS = (26, 7, 8, 8, 7)
 _STYLES = {
@@ -96,7 +99,7 @@ def gauge(points: float, half: int = GAUGE_HALF) -> str:
     >>> gauge(75.0, half=4), gauge(25.0, half=4), gauge(50.0, half=4)
     ('    │▓▓  ', '  ░░│    ', '    │    ')
     """
-    texture = TEXTURES.get(effect(points), " ")
+    texture = TEXTURES.get(lean(points), " ")
     filled = min(int(abs(points - 50.0) / 50.0 * half + 0.5), half) if points == points else 0
     if abs(points - 50.0) > 0.0 and filled == 0:
         filled = 1
@@ -186,7 +189,7 @@ def contribution(explanation: Explanation, face: str | None = None) -> Contribut
     rows = explanation.total if face is None else explanation.faces[face]
     total = {row.name: row for row in explanation.total}
     title, score = (TOTAL, explanation.confluence) if face is None else (total[face].title, total[face].score)
-    sure = f"coverage {explanation.coverage:.0%}, reliability {number(explanation.reliability)} (heuristic)"
+    sure = f"coverage {explanation.coverage:.0%}, reliability {reliability_words(explanation.reliability)}"
     where = f"{explanation.venue} {explanation.timeframe}, close of {iso(explanation.time)}"
     return Contribution(
         title=f"{explanation.symbol} {title} Score Contribution Breakdown",
@@ -213,7 +216,7 @@ def _line(row: Row) -> ContributionLine:
         impact=number(row.impact, 2),
         div=number(bonus, 1, signed=True),
         points=row.score,
-        lean=effect(row.score),
+        lean=lean(row.score),
         div_effect=effect_of_change(bonus) if known else "unknown",
         note="" if known else row.reason or "not known",
         words=row.words if known else "",
@@ -232,7 +235,7 @@ def _final(rows: list[Row], score: float) -> ContributionLine:
         impact=number(sum(row.impact for row in known), 2) if known else DASH,
         div=number(bonus, 1, signed=True),
         points=score,
-        lean=effect(score),
+        lean=lean(score),
         div_effect=effect_of_change(bonus) if known else "unknown",
         note="" if score == score else "nothing is known",
         words="",

@@ -11,10 +11,11 @@ from markupsafe import Markup
 from virtuoso.clock import iso
 from virtuoso.prism.result.explanation import face_bias
 from virtuoso.prism.result.scores import Scores
+from virtuoso.prism.words import lean, reliability_rank
 from virtuoso.reports.charts.base import NARROW
 from virtuoso.reports.contribution import contribution
 from virtuoso.reports.format import DASH, number, percent, price, whole
-from virtuoso.reports.palette import DARK, LIGHT, effect, effect_of_change
+from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.templates import render
 from virtuoso.signals.message.signal import Signal
@@ -64,7 +65,7 @@ class CoinReport:
             "price": price(float(scores.column("close")[-1])),
             "points": f"{points:.1f}",
             "score": number(points, 1),
-            "lean": effect(points),
+            "lean": lean(points),
             "coverage": percent(float(scores.coverage[-1]), 0),
             "trades": whole(figures["trades"]),
             "made": percent(made, signed=True),
@@ -77,7 +78,7 @@ class CoinReport:
     def faces(self) -> list[dict[str, str]]:
         """What each face says at the last bar."""
         return [
-            {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": effect(float(face.score[-1])),
+            {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": lean(float(face.score[-1])),
              "words": face_bias(face.title, float(face.score[-1])).partition(" at ")[0]}
             for face in self.scores.faces.values()
         ]  # fmt: skip
@@ -118,7 +119,7 @@ class DemoPage:
 
     @property
     def period(self) -> str:
-        """From when to when, and on which clock."""
+        """From when to when, and on which timeframe."""
         scores = self.coins[0].scores
         first, last = scores.start * scores.frame.timeframe.ms, int(scores.close_times[-1])
         return f"{iso(first)[:10]} to {iso(last)[:10]}, scored and traded on {scores.frame.timeframe}"
@@ -173,7 +174,9 @@ def _signal_row(signal: Signal) -> dict[str, str]:
         "signal": f"{ARROWS.get(signal.signal, '·')} {signal.signal.lower()}",
         "lean": {"BULLISH": "bullish", "BEARISH": "bearish"}.get(signal.signal, "neutral"),
         "score": DASH if signal.score is None else number(signal.score, 1),
-        "reliability": DASH if signal.reliability is None else number(signal.reliability),
+        "reliability": reliability_rank(
+            float("nan") if signal.reliability is None else signal.reliability, signal.reliability_basis
+        ),
         "entry": shown(signal.entry_price),
         "stop": shown(signal.stop_loss),
         "target": shown(target.price if target else None),

@@ -1,4 +1,4 @@
-"""How the figures of a run are called and written, the same on every page and in the terminal."""
+"""How the figures of a run are called and written, the same on every page and in the terminal: the field's words."""
 
 from __future__ import annotations
 
@@ -56,19 +56,24 @@ class Metric:
 
 METRICS = (
     Metric("total_return", "Total return", "signed percent"),
-    Metric("cagr", "Growth a year", "signed percent"),
-    Metric("volatility", "Volatility a year", "percent"),
+    Metric("cagr", "CAGR", "signed percent"),
+    Metric("volatility", "Volatility (annual)", "percent"),
     Metric("sharpe", "Sharpe", "ratio"),
     Metric("sortino", "Sortino", "ratio"),
     Metric("max_drawdown", "Max drawdown", "percent"),
+    Metric("ulcer", "Ulcer index", "percent"),
     Metric("calmar", "Calmar", "ratio"),
-    Metric("exposure", "Time in the market", "percent"),
-    Metric("turnover", "Turnover", "ratio", "equities a day"),
+    Metric("omega", "Omega", "ratio", "days, threshold 0"),
+    Metric("value_at_risk", "Value at risk (95 %)", "percent", "a day"),
+    Metric("expected_shortfall", "Expected shortfall (95 %)", "percent", "a day"),
+    Metric("exposure", "Exposure", "percent"),
+    Metric("turnover", "Turnover", "ratio", "x equity per day"),
     Metric("trades", "Closed trades", "count"),
-    Metric("hit_rate", "Trades that gained", "percent"),
-    Metric("profit_factor", "Profit factor", "ratio", "gains over losses"),
-    Metric("expectancy", "Mean trade", "signed", "quote currency"),
-    Metric("mean_r", "Mean trade", "signed", "R"),
+    Metric("win_rate", "Win rate", "percent"),
+    Metric("profit_factor", "Profit factor", "ratio"),
+    Metric("payoff", "Payoff ratio", "ratio"),
+    Metric("expectancy", "Expectancy", "signed", "quote currency"),
+    Metric("mean_r", "Expectancy", "signed", "R"),
     Metric("fees", "Fees", "money", "quote currency"),
     Metric("slippage", "Slippage", "money", "quote currency"),
 )

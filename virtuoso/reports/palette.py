@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-BULLISH_FROM, BEARISH_TO = 55.0, 45.0
-"""Scores from which on, and up to which, something is called bullish or bearish; in between it is neutral."""
-
 SIMULATED_ALPHA = 0.14
 
 
@@ -49,13 +46,6 @@ DARK = Palette(
     simulated="#8A5CF6",
     bearish_ink="#F0883E",
 )
-
-
-def effect(score: float) -> str:
-    """Say which way a score leans: bullish, bearish, neutral, or unknown."""
-    if score != score:
-        return "unknown"
-    return "bullish" if score >= BULLISH_FROM else "bearish" if score <= BEARISH_TO else "neutral"
 
 
 def effect_of_change(change: float) -> str:

@@ -24,18 +24,18 @@ from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES
 ENOUGH_TRADES = 30
 """Closed trades below which chance explains almost any result."""
 WIDTH = 100
-GROUP_HEADS = ("trades", "gained", "P&L", "mean R", "95 % interval")
+GROUP_HEADS = ("trades", "win rate", "P&L", "mean R", "95 % interval")
 MOST_ROWS = 12
 """Groups of a breakdown that a terminal shows: the rest is in the run folder."""
 SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "exit reason")
 WORDS_OF_LIMITS = {
     "halted": "after the halt",
-    "positions": "too many positions",
-    "correlation": "too like a position that was open",
-    "leverage": "leverage spent",
-    "heat": "too much at risk already",
-    "size_step": "below the venue's least size",
-    "min_notional": "below the venue's least notional",
+    "positions": "max positions reached",
+    "correlation": "too correlated with an open position",
+    "leverage": "max leverage reached",
+    "heat": "max open risk (heat) reached",
+    "size_step": "below the venue's minimum size",
+    "min_notional": "below the venue's minimum notional",
     "no_stop": "no stop on the losing side",
 }
 
@@ -60,7 +60,7 @@ class Summary:
 
     @property
     def timeframe(self) -> str:
-        """The base clock."""
+        """The base timeframe."""
         return str(self.run.fact(PROVENANCE)["timeframe"])
 
     @cached_property
@@ -95,7 +95,7 @@ class Summary:
 
     @property
     def title(self) -> str:
-        """Instruments and clock."""
+        """Instruments and timeframe."""
         names = [str(one) for one in self.instruments]
         symbols = [one.symbol for one in self.instruments]
         some = ", ".join(symbols[:4]) + (", ..." if len(symbols) > 4 else "")
@@ -117,28 +117,29 @@ class Summary:
 
     def _found(self) -> str:
         n, gained, held = int(self.own["trades"]), self.own["total_return"], self.held["total_return"]
-        made = f"{percent(gained, signed=True)} after costs, holding made {percent(held, signed=True)}"
+        costs = " after costs" if self.own["fees"] or self.own["slippage"] else ""
+        made = f"{percent(gained, signed=True)}{costs}, buy and hold made {percent(held, signed=True)}"
         if n == 0:
-            return f"Nothing was traded: there is nothing to judge. Holding made {percent(held, signed=True)}."
+            return f"Nothing was traded: there is nothing to judge. Buy and hold made {percent(held, signed=True)}."
         if n < ENOUGH_TRADES:
             return f"{plural(n, 'closed trade')}, too few to tell skill from chance: {made}."
         if gained <= 0.0:
             return f"It lost money: {made}."
         if gained <= held:
-            return f"It made money, less than doing nothing would have: {made}."
-        return f"It made more than holding on these bars, and was tested on no others: {made}."
+            return f"It made money, less than buy and hold: {made}."
+        return f"It beat buy and hold on these bars, and was tested on no others: {made}."
 
     # --- what stands beside the returns ---
 
     @property
     def honesty(self) -> list[Finding]:
-        """What stands beside the returns, always."""
+        """The diagnostics that stand beside the returns, always."""
         own, counts = self.own, self.counts
         costs = own["fees"] + own["slippage"]
         before = float(self.run.table(TRADES)["pnl"].sum()) + costs - own["funding"]
         return [
             self._closed_trades(),
-            Finding("Order within bars", whole(counts["ambiguous trades"]), self._bounds_words()),
+            Finding("Intrabar ambiguity", whole(counts["ambiguous trades"]), self._bounds_words()),
             Finding(
                 "Costs paid",
                 number(costs, 0),
@@ -150,21 +151,21 @@ class Summary:
             Finding(
                 "Inverted signals",
                 percent(self.run.figures_of("inverted")["total_return"], signed=True),
-                "made the opposite trades on the same terms; direction earned something only if ours made clearly more",
+                "return of the opposite trades on the same terms; direction earned something only if ours made more",
             ),
-            Finding("Doubtful data", percent(own["repaired_share"]), self._repaired_words()),
+            Finding("P&L on repaired data", percent(own["repaired_share"]), self._repaired_words()),
             self._sharpe(),
             Finding(
                 "Tuning",
                 "none",
-                "this run searched nothing. Whoever changes weights or thresholds after looking at it is tuning, and "
-                "these bars are then in-sample",
+                "this run searched nothing. Changing weights or thresholds after looking at it is tuning, and these "
+                "bars are then in-sample",
             ),
             Finding(
                 "Not tested here",
                 DASH,
-                "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so they stand apart, in "
-                "the tear sheet; a run is counted when it is made",
+                "deflated Sharpe, cost stress, verdict: they depend on what else was tried, so they stand apart, on "
+                "the run page; a run is counted when it is made",
             ),
         ]
 
@@ -179,7 +180,7 @@ class Summary:
     def _sharpe(self) -> Finding:
         """The Sharpe ratio and what it is made of, or why there is none."""
         own = self.own
-        words = f"from {plural(int(own['days']), 'whole day')} of 24 h, a year of 365, risk-free rate 0"
+        words = f"from {plural(int(own['days']), 'daily return')}, a year of 365 days, risk-free rate 0"
         if own["sharpe"] == own["sharpe"]:
             return Finding("Sharpe", number(own["sharpe"], 2), words)
         if own["trades"] < LEAST_TRADES:
@@ -189,25 +190,25 @@ class Summary:
         return Finding("Sharpe", NOT_TESTABLE, f"{words}; {why}")
 
     def _finer(self) -> str:
-        """Which finer bars tell the order of prices inside how many bars; empty where none do."""
+        """Which finer bars resolve the intrabar path of how many bars; empty where none do."""
         inside = self.run.figures.get("inside")
         if not inside:
             return ""
         some, every = inside["instruments"], len(self.instruments)
         of = "" if some == every else f" ({some} of {every} instruments)"
         share = percent(inside["share"])
-        return f"{inside['timeframe']} bars tell it inside {share} of the {self.timeframe} bars{of}"
+        return f"{inside['timeframe']} bars resolve it in {share} of the {self.timeframe} bars{of}"
 
     def _order_words(self) -> str:
         finer = self._finer()
         if not finer:
             return (
-                "No finer bars tell the order of prices inside a bar: where one holds stop and target, the stop is "
-                "assumed."
+                "Fills are pessimistic: no finer bars resolve the intrabar path, so where one bar holds stop and "
+                "target the stop is assumed."
             )
         return (
-            f"Where the order of prices inside a bar matters, {finer}; inside the others, and inside a finer bar that "
-            "holds stop and target, the stop is assumed."
+            f"Where the intrabar path matters, {finer}. Fills are pessimistic in the others, and in a finer bar that "
+            "holds stop and target: the stop is assumed."
         )
 
     def _bounds_words(self) -> str:
@@ -215,16 +216,16 @@ class Summary:
         finer = self._finer()
         finer = f"; {finer}" if finer else ""
         if worst == best and not self.counts["ambiguous trades"]:
-            return f"no bar that decided a trade could have been passed through in another order{finer}"
+            return f"no trade depends on the intrabar path{finer}"
         return (
-            "trades were decided by an order of prices that nobody recorded. Shown is the worse order, "
-            f"{percent(worst, signed=True)}; the better one gives {percent(best, signed=True)}, and the truth lies "
+            "trades depend on an intrabar path that nobody recorded. Shown are pessimistic fills, "
+            f"{percent(worst, signed=True)}; optimistic fills give {percent(best, signed=True)}, and the truth lies "
             f"between{finer}"
         )
 
     def _funding_words(self) -> str:
         if all(one.is_spot for one in self.instruments):
-            return "spot knows none"
+            return "spot pays none"
         assumed = next((words for words in self.assumed if words.startswith("funding")), "as it was recorded")
         return f"received if positive, at its own settlements; {assumed}"
 
@@ -234,8 +235,8 @@ class Summary:
             return Finding("Random entries", NOT_TESTABLE, f"needs {LEAST_TRADES} closed trades")
         mean, low, high, own = (number(chance[name], 0, signed=True) for name in ("mean", "low", "high", "own"))
         words = (
-            f"of {whole(chance['draws'])} draws that entered the same trades by lot made less. They made {mean} in the "
-            f"mean, 95 % of them {low} to {high}; ours {own}"
+            f"of {whole(chance['draws'])} runs with the same trades at random entries made less. Their mean P&L is "
+            f"{mean}, 95 % of them {low} to {high}; ours {own}"
         )
         return Finding("Random entries", percent(chance["percentile"], 0), words)
 
@@ -259,9 +260,9 @@ class Summary:
         listed = "; ".join(f"{whole(n)} {reason}" for reason, n in refused.items())
         sometimes = [
             Finding(
-                "Not left in time",
+                "Exit not filled in time",
                 whole(counts["withdrawn"]),
-                "entries were left out, or cut, since what was to make room for them had no bar to leave at",
+                "entries were skipped or cut, since the position that was to make room had no bar to exit at",
             ),
             Finding(
                 "Correlation unknown",
@@ -272,8 +273,10 @@ class Summary:
         ]
         return [
             Finding("Refused", whole(sum(refused.values())), listed or "no signal to open was refused"),
-            Finding("Held smaller", whole(cut), "positions were cut to the leverage or the heat that was left"),
-            Finding("Halts", whole(counts["halts"]), self._halt_words()),
+            Finding(
+                "Size capped", whole(cut), "positions were cut to the leverage or the open risk (heat) that was left"
+            ),
+            Finding("Drawdown halts", whole(counts["halts"]), self._halt_words()),
             Finding(
                 "Liquidations",
                 whole(counts["liquidations"]),
@@ -335,7 +338,7 @@ class Summary:
         spot = [one for one in self.instruments if one.is_spot]
         words = [
             "A signal is decided at the close of its bar and filled at the open of the next one. All instruments "
-            "decide at the same instant, the most reliable first.",
+            "decide at the same instant, the highest reliability first.",
             f"Market fills and stops pay {percent(terms['taker'], 3)} of the notional, limits and targets "
             f"{percent(terms['maker'], 3)}. The price is {percent(terms['slippage'], 3)} worse than seen at market "
             "fills and stops, or half the recorded spread where that is more.",
@@ -359,7 +362,7 @@ class Summary:
             words.append(f"Stops trail the best price at {number(terms['trail'])} R.")
         words += [f"ASSUMED: {assumed}." for assumed in self.assumed]
         words += [
-            "Buying and holding spends equal shares of the cash at the second known open of each instrument, without "
+            "Buy and hold spends equal shares of the cash at the second known open of each instrument, without "
             "leverage, pays funding, and never sells.",
             "Annual figures use a year of 365 days and returns of whole days of 24 hours; with fewer than "
             f"{LEAST_DAYS} days or {LEAST_TRADES} closed trades they are {NOT_TESTABLE}.",
@@ -394,8 +397,8 @@ class Summary:
             "",
             *self._figures(bounds),
         ]
-        lines += _listed("Beside the returns", self.honesty)
-        lines += _listed("Limits of the account", self.limits)
+        lines += _listed("Diagnostics", self.honesty)
+        lines += _listed("Account limits", self.limits)
         lines += ["", "Compared on the same terms", *self._compared()]
         lines += [line for by in SHOWN_BREAKDOWNS for line in _broken_down(self.run.table(BREAKDOWNS), by)]
         lines += ["", "Assumptions", *(line for words in self.assumptions for line in _hanging("  - ", words))]
@@ -413,7 +416,7 @@ class Summary:
 
     def _compared(self) -> Iterator[str]:
         """Lines of the comparison: holding, the opposite, each face alone."""
-        yield f"  {'':<24}{'return':>14}{'drawdown':>14}{'Sharpe':>16}{'trades':>10}"
+        yield f"  {'':<24}{'return':>14}{'max drawdown':>14}{'Sharpe':>16}{'trades':>10}"
         figures = self.run.figures
         found = {"strategy": self.own, "buy and hold": self.held, "inverted": self.run.figures_of("inverted")}
         found |= {f"{name.replace('_', ' ')} alone": of for name, of in figures["faces_alone"].items()}
@@ -440,11 +443,11 @@ def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def group_cells(table: RunTable, row: int) -> tuple[str, str, str, str, str]:
-    """Trades, share that gained, P&L, mean R and its interval of a line of a breakdown, written."""
+    """Trades, win rate, P&L, mean R and its interval of a line of a breakdown, written."""
     low, mean, high = (float(table[name][row]) for name in ("low_r", "mean_r", "high_r"))
     return (
         whole(table["trades"][row]),
-        percent(float(table["hit_rate"][row]), 0),
+        percent(float(table["win_rate"][row]), 0),
         number(float(table["pnl"][row]), 0, signed=True),
         number(mean, signed=True),
         f"{number(low, signed=True)} to {number(high, signed=True)}" if low == low else NOT_TESTABLE,
@@ -471,15 +474,15 @@ def _broken_down(table: RunTable, by: str) -> Iterator[str]:
         yield f"  and {more} more, in {BREAKDOWNS}"
 
 
-def _placed(name: str, trades: str, gained: str, pnl: str, mean: str, sure: str) -> str:
-    return f"  {name[:23]:<24}{trades:>8}{gained:>10}{pnl:>12}{mean:>10}    {sure}"
+def _placed(name: str, trades: str, won: str, pnl: str, mean: str, sure: str) -> str:
+    return f"  {name[:23]:<24}{trades:>8}{won:>10}{pnl:>12}{mean:>10}    {sure}"
 
 
 def _listed(heading: str, findings: Sequence[Finding]) -> list[str]:
     """Lines of a list of findings, their titles in a column."""
     lines = ["", heading]
     for finding in findings:
-        lines += _hanging(f"  {finding.title:<20}{finding.value:>14}  ", finding.words)
+        lines += _hanging(f"  {finding.title:<24}{finding.value:>13}  ", finding.words)
     return lines
 
 

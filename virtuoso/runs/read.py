@@ -1,7 +1,8 @@
 """A run read back: the tear sheet and the summary are made from its facts and tables, and from nothing else.
 
 schema.py says what they are. Older runs lack some of them: what is not there is said to be absent and never made up; a
-file that is there and cannot be read is an error.
+file that is there and cannot be read is an error. A figure that was called otherwise in an older run is given its name
+of today.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
+from virtuoso.runs.schema import BREAKDOWNS, CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
 from virtuoso.types import Array
+
+RENAMED = {"hit_rate": "win_rate"}
+"""Figures of older run folders by the name that they have today."""
 
 Facts = Mapping[str, Any]
 RunTable = Mapping[str, NDArray[Any]]
@@ -129,9 +133,23 @@ def read_run(folder: Path | str) -> RunData:
         tables={name: _read_table(home / name) for name in names if name.endswith(".parquet")},
         summary=summary.read_text(encoding="utf-8").rstrip() if summary.is_file() else "",
     )
+    parts.facts[FIGURES] = _renamed(parts.facts[FIGURES])
+    if BREAKDOWNS in parts.tables:
+        parts.tables[BREAKDOWNS] = _renamed_once(parts.tables[BREAKDOWNS])
     if not {"close_time", "equity"} <= set(parts.table(EQUITY)) or not len(parts.close_times):
         raise UnreadableFileError(f"{home / EQUITY} holds no equity. Run the backtest again.")
     return parts
+
+
+def _renamed(figures: Facts) -> Facts:
+    """Figures of the strategy and of all it is compared with, under the names of today."""
+    return {
+        name: _renamed(_renamed_once(found)) if isinstance(found, dict) else found for name, found in figures.items()
+    }
+
+
+def _renamed_once(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(name, name): value for name, value in found.items()}
 
 
 def _read_json(file: Path) -> Facts:

@@ -78,8 +78,8 @@ class TestIterate:
             ({"costs_doubled": None}, "it was not tried with costs doubled"),
             ({"one_bar_late": LOSS}, "one bar late it nets \N{MINUS SIGN}10.0 %"),
             ({"one_bar_late": None}, "it was not tried one bar late"),
-            ({"bounds": None}, "only one order of prices"),
-            ({"bounds": (100.0, 130.0)}, "30.0 % of the profit hangs on"),
+            ({"bounds": None}, "only one intrabar path"),
+            ({"bounds": (100.0, 130.0)}, "30.0 % of the profit depends on"),
             ({"bounds": (-1.0, 130.0)}, "there is no profit"),
         ],
     )
@@ -104,7 +104,7 @@ class TestIterate:
     def test_a_short_record_may_be_luck(self):
         found = reach_verdict(honest(sharpe=3.0, days=200), KIND)
         assert found.decision is ITERATE
-        assert "luck finds as much in 1 try" in " ".join(found.reasons)
+        assert "of the best of 1 try" in " ".join(found.reasons)
 
 
 class TestDiscard:
@@ -119,14 +119,15 @@ class TestDiscard:
         rivals = [Trial("", ("x",), 0, 1, "", str(k)).seen(daily(k, s)) for k, s in enumerate(np.linspace(-2, 1.4, 60))]
         found = reach_verdict(robustness(RunReturns(daily(sharpe=1.0), 300), TrialCount.of(rivals)), KIND)
         assert found.decision is DISCARD
-        assert "after 60 tries its Sharpe ratio is real with" in found.reasons[0]
+        assert found.reasons[0].startswith("deflated Sharpe ")
+        assert found.reasons[0].endswith(" after 60 tries")
 
     def test_an_overfitted_search(self):
         returns = 0.01 * np.random.default_rng(4).standard_normal((1_200, 12))
         returns -= returns.mean(axis=0)  # what wins in one half must lose in the other
         found = reach_verdict(robustness(RunReturns(daily(sharpe=0.8), 300, returns)), KIND)
         assert found.decision is DISCARD
-        assert any("overfitted" in reason for reason in found.reasons)
+        assert any("overfitting (PBO)" in reason for reason in found.reasons)
 
 
 class TestNotTestable:

@@ -243,7 +243,7 @@ class TestActions:
     def test_of_a_long(self):
         said = actionable_insights(moment(**self.BULL))
         assert said == [
-            "Bias: bullish, confluence 70.0 reached 68; reliability 0.34 (heuristic).",
+            "Bias: bullish, confluence 70.0 reached 68; reliability medium (uncalibrated).",
             "Risk: 1 R is 2.0 (2.00%, 0.5 ATR of 30m), from 100.0 to the stop at 98.0.",
             "Key levels: support 98.5, 96.0; resistance 103.0.",
             "Timing: decided at the close of 1970-01-01 00:00:00Z, in force from the next open, "

@@ -73,6 +73,7 @@ class Call:
     data: Path | None = None
     config: list[Path] = field(default_factory=list)
     profile: str | None = None
+    set: list[str] = field(default_factory=list)
     as_json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -80,11 +81,11 @@ class Call:
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings in force, `--data` included."""
+        """Settings in force, `--set` and `--data` included."""
         from virtuoso.config import Settings
+        from virtuoso.config.sources import option_layers
 
-        overrides = {} if self.data is None else {"data.root": str(self.data)}
-        return Settings.load(*self.config, profile=self.profile, overrides=overrides)
+        return Settings.load(*self.config, profile=self.profile, layers=option_layers(self.set, self.data))
 
     @property
     def root(self) -> Path:
@@ -128,6 +129,8 @@ class Call:
                 parts += [option] if value is True else [option, str(value)]
         for file in self.config:
             parts += ["--config", str(file)]
+        for setting in self.set:
+            parts += ["--set", setting]
         return shlex.join(parts)
 
     def note(self, text: str) -> None:
@@ -212,7 +215,7 @@ def verb(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Call, P]
 
         def command(**given: Any) -> None:
             shared = {parameter.name: given.pop(parameter.name) for parameter in common}
-            call = Call(**shared | {"config": shared["config"] or []})
+            call = Call(**shared | {name: shared[name] or [] for name in ("config", "set")})
             code = _answered(call, lambda: body(call, **given))  # type: ignore[call-arg]
             if code:
                 raise typer.Exit(code)
@@ -232,6 +235,7 @@ def _common(
     data: options.Data = None,
     config: options.Config = None,
     profile: options.Profile = None,
+    set: options.Set = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,

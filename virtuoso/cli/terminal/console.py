@@ -135,9 +135,10 @@ def heading(text: str) -> RenderableType:
 
 def leaning(text: str, score: float) -> Text:
     """Write a score in the colour of its direction."""
-    from virtuoso.reports.palette import LIGHT, effect
+    from virtuoso.prism.words import lean
+    from virtuoso.reports.palette import LIGHT
 
-    colour = {"bullish": LIGHT.bullish, "bearish": LIGHT.bearish, "unknown": "dim"}.get(effect(score), "")
+    colour = {"bullish": LIGHT.bullish, "bearish": LIGHT.bearish, "unknown": "dim"}.get(lean(score), "")
     return Text(text, style=colour)
 
 

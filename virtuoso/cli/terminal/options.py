@@ -34,6 +34,10 @@ Config = Annotated[
 Profile = Annotated[
     str | None, typer.Option("-p", "--profile", metavar="NAME", help="Settings of configs/profiles/NAME.yaml.")
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as signals.bull_enter=60; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes, no next command.")]
 Verbose = Annotated[

@@ -20,6 +20,7 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.face_scores import ComponentScores, FaceScores, faces_of
+from virtuoso.prism.words import lean_words, reliability_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ class Explanation(Plottable):
     def __repr__(self) -> str:
         lines = [
             f"{self.symbol} {self.venue} {self.timeframe} at {iso(self.time)}: confluence {self.confluence:.1f}, "
-            f"coverage {self.coverage:.0%}, reliability {self.reliability:.2f} (heuristic)"
+            f"coverage {self.coverage:.0%}, reliability {reliability_words(self.reliability)}"
         ]
         for row in self.rows:
             shown = row.reason if row.score != row.score else f"{row.score:6.1f} x {row.weight:.3f} = {row.impact:5.1f}"
@@ -264,7 +265,4 @@ def face_bias(title: str, score: float) -> str:
     """Return a sentence that says which way a face leans."""
     if score != score:
         return f"{title} is not known"
-    words = "strongly bullish" if score >= 70 else "bullish" if score >= 56 else "balanced"
-    if score <= 44:
-        words = "strongly bearish" if score <= 30 else "bearish"
-    return f"{title} is {words} at {score:.0f}"
+    return f"{title} is {lean_words(score)} at {score:.1f}"

@@ -43,18 +43,18 @@ from virtuoso.runs.schema import (
     WORDS,
 )
 
-IN_THE_BOX = ("Closed trades", "Order within bars", "Ambiguous")
+IN_THE_BOX = ("Closed trades", "Intrabar ambiguity", "Order within bars", "Ambiguous")
 """What the box says of the run itself, after what is left of it."""
 SAID_BY_THE_BOX = ("Sharpe", "Not tested here", "Not tested yet")
 """What a run says of itself before it is judged."""
 COMPARED = {
     "strategy": "strategy",
-    "optimistic": "better order",
+    "optimistic": "optimistic fills",
     "buy_and_hold": "buy and hold",
     "inverted": "inverted",
 }
 """Columns of the table of figures: their name in `metrics.json`, and their heading."""
-BOUNDED = ("total_return", "max_drawdown", "sharpe", "trades", "hit_rate", "mean_r")
+BOUNDED = ("total_return", "max_drawdown", "sharpe", "trades", "win_rate", "mean_r")
 """Figures that are shown under both orders of prices inside bars."""
 MOST_GROUPS = 14
 """Groups of a breakdown that are shown, those with the most trades."""
@@ -175,8 +175,9 @@ class TearSheet:
             return str(told)
         own, held = self.run.figures_of("strategy"), self.run.figures_of("buy_and_hold")
         made = f"{plural(own.get('trades', 0.0), 'closed trade')}: {percent(own['total_return'], signed=True)}"
-        return f"{made} after costs" + (
-            f", holding made {percent(held['total_return'], signed=True)}." if held else "."
+        costs = " after costs" if own.get("fees") or own.get("slippage") else ""
+        return f"{made}{costs}" + (
+            f", buy and hold made {percent(held['total_return'], signed=True)}." if held else "."
         )
 
     # --- what it is worth ---
@@ -214,7 +215,7 @@ class TearSheet:
         costs = own.get("fees", float("nan")) + own.get("slippage", float("nan"))
         return [
             Finding("Closed trades", whole(own.get("trades", float("nan"))), ""),
-            Finding("Order within bars", whole(counts.get("ambiguous trades", float("nan"))), "ambiguous trades"),
+            Finding("Intrabar ambiguity", whole(counts.get("ambiguous trades", float("nan"))), "ambiguous trades"),
             Finding("Costs paid", number(costs, 0), "fees and slippage, quote currency"),
         ]
 
@@ -255,8 +256,8 @@ class TearSheet:
         chance = self.run.figures.get("random_entries") or {}
         if chance.get("draws"):
             made = chance["mean"] / self.run.cash
-            rows.append((f"entered by lot, mean of {whole(chance['draws'])}", percent(made, signed=True), "", "", ""))
-        return Figures(("", "return", "drawdown", "Sharpe", "trades"), rows)
+            rows.append((f"random entries, mean of {whole(chance['draws'])}", percent(made, signed=True), "", "", ""))
+        return Figures(("", "return", "max drawdown", "Sharpe", "trades"), rows)
 
     @property
     def chance(self) -> str:
@@ -266,13 +267,13 @@ class TearSheet:
             return ""
         low, high = (number(chance[name], 0, signed=True) for name in ("low", "high"))
         return (
-            f"The same trades entered by lot made {low} to {high} in 95 % of {whole(chance['draws'])} draws; "
+            f"The same trades at random entries made {low} to {high} in 95 % of {whole(chance['draws'])} draws; "
             f"these made {number(chance['own'], 0, signed=True)}, more than {percent(chance['percentile'], 0)} of them."
         )
 
     @property
     def bounds(self) -> Figures:
-        """Figures under the worse and the better order of prices inside bars; no rows where only one is known."""
+        """Figures under pessimistic and optimistic fills; no rows where only one is known."""
         worse, better = self.run.figures_of("strategy"), self.run.figures_of("optimistic")
         titles = {metric.name: metric for metric in METRICS}
         rows = [
@@ -280,20 +281,20 @@ class TearSheet:
             for name in BOUNDED
             if name in worse and name in better
         ]
-        return Figures(("", "worse order", "better order"), rows)
+        return Figures(("", "pessimistic fills", "optimistic fills"), rows)
 
     @property
     def bounds_words(self) -> str:
         """How many trades hang on the order of prices inside bars."""
         n = self.run.figures.get("counts", {}).get("ambiguous trades")
         if n is None:
-            return "How many trades hang on the order of prices inside bars was not recorded."
+            return "How many trades depend on the intrabar path was not recorded."
         words = (
-            f"{plural(n, 'trade')} ended in a bar whose order of prices nobody recorded. All figures assume the worse "
-            "one: the stop before the target."
+            f"{plural(n, 'trade')} ended in a bar whose intrabar path nobody recorded. All figures are of pessimistic "
+            "fills: the stop before the target."
         )
         if not self.bounds.rows:
-            return f"{words} The better order was not run, so only one bound is known."
+            return f"{words} Optimistic fills were not run, so only one bound is known."
         return f"{words} The truth lies between both."
 
     # --- tables ---
@@ -338,7 +339,7 @@ class TearSheet:
              if row["low_right"] is not None else NOT_TESTABLE)
             for row in bins
         ]  # fmt: skip
-        return Figures(("told", "signals", "told, mean", "right", "95 % interval"), rows)
+        return Figures(("predicted", "signals", "predicted, mean", "right", "95 % interval"), rows)
 
     @property
     def reliability_words(self) -> str:

@@ -32,7 +32,7 @@ BREAKDOWN = np.dtype(
         ("fees", np.float64),  # quote currency
         ("slippage", np.float64),  # quote currency
         ("funding", np.float64),  # quote currency, received if positive
-        ("hit_rate", np.float64),  # share that gained
+        ("win_rate", np.float64),  # share that gained
         ("mean_r", np.float64),
         ("low_r", np.float64),  # 95 % interval of the mean, NaN where there are too few blocks
         ("high_r", np.float64),
@@ -103,7 +103,7 @@ def _grouped(
     rows["trades"] = np.bincount(group, minlength=n)
     for name in ("pnl", "fees", "slippage", "funding"):
         rows[name] = np.bincount(group, weights=lives[name], minlength=n)
-    rows["hit_rate"] = np.bincount(group, weights=lives["pnl"] > 0.0, minlength=n) / rows["trades"]
+    rows["win_rate"] = np.bincount(group, weights=lives["pnl"] > 0.0, minlength=n) / rows["trades"]
     rows["mean_r"] = np.where(of_cell.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(of_cell.sum(axis=0), 1), np.nan)
     rows["low_r"], rows["high_r"] = intervals(sums, of_cell, rng)
     named: np.ndarray = rows[groups != ""]

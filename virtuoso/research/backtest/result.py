@@ -26,6 +26,7 @@ from virtuoso.research.backtest.judgement import robustness_of, trial_of, write_
 from virtuoso.research.crosscheck.vectorbt import portfolio_of
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
+from virtuoso.research.validation.robustness import DEFLATED
 from virtuoso.runs.read import RunData
 from virtuoso.runs.schema import WHOLE
 from virtuoso.runs.write import trades_frame
@@ -39,7 +40,7 @@ FIRST = (
     "max_drawdown",
     "sharpe",
     "trades",
-    "hit_rate",
+    "win_rate",
     "profit_factor",
     "mean_r",
     "exposure",
@@ -189,8 +190,8 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
         found = self.recording
         if found is None:
             return []
-        name, figure, note = next(row for row in robustness_of(self, found).rows() if row[0] == "deflated")
-        return [*super().recorded_lines(), f"{name} Sharpe ratio: {figure}, {note}"]
+        name, figure, note = next(row for row in robustness_of(self, found).rows() if row[0] == DEFLATED)
+        return [*super().recorded_lines(), f"{name}: {figure}, {note}"]
 
     def configuration(self) -> dict[str, Any]:
         """Return terms of trading and settings in force."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "hit_rate")
+RANKED = ("sharpe", "net_return", "profit_factor", "max_drawdown", "win_rate")
 """What configurations may be ranked by, the larger the better."""
 FILLS = "contract"
 """How orders fill: as in the account of a backtest."""
@@ -110,7 +110,7 @@ class SweepResult(Run, Plottable):
             "sharpe": np.where(few, np.nan, self._sharpes()),
             "max_drawdown": self.column("max_drawdown"),
             "profit_factor": _ratio(self.column("gained"), np.where(few, 0.0, lost)),
-            "hit_rate": _ratio(self.column("won"), np.where(few, 0.0, trades)),
+            "win_rate": _ratio(self.column("won"), np.where(few, 0.0, trades)),
             "exposure": self.column("held") / len(self.scores),
             "ambiguous": self.column("ambiguous"),
             "fees": self.column("fees"),

@@ -49,6 +49,8 @@ MOST_COLUMNS = 200
 """Configurations above which CSCV takes 252 splits instead of 12,870, so that its tables stay small."""
 WALKS = 5
 NOTHING_CHOSEN = "one configuration, or copies of one: nothing was chosen from anything"
+DEFLATED = "deflated Sharpe (DSR)"
+"""How the probability that is left after all tries is called in the box."""
 DAYS_A_WALK = 10
 """Least days of each stretch of a walk forward."""
 
@@ -180,20 +182,22 @@ class Robustness:
              f"independent tries{':' if tried.elsewhere else ''} {tried.where}"),
             self._row("Sharpe ratio", "sharpe", number(self.sharpe), f"a year, over {plural(self.days, 'day')} worth "
                       f"{self.independent:,.0f} independent ones"),
-            self._row("above 0", "psr", percent(self.psr), "probability, as if nothing else had been tried"
-                      f"; {percent(self.plain)} were its days independent"),
-            self._row("deflated", "deflated", percent(self.deflated), "probability, after all tries"),
-            self._row("luck", "luck", percent(self.luck), "chance that so many tries without skill find as much"),
-            self._row("track record needed", "days_needed", "never" if needed != needed else f"{needed:,.0f} days",
-                      "at 95 %"),
+            self._row("PSR", "psr", percent(self.psr), "probability that the true Sharpe ratio is above 0, as "
+                      f"if nothing else had been tried; {percent(self.plain)} were its days independent"),
+            self._row(DEFLATED, "deflated", percent(self.deflated),
+                      "the same probability, after all tries"),
+            self._row("p-value, best of N", "luck", number(self.luck, 3),
+                      "chance that the best of so many tries without skill is as good"),
+            self._row("minimum track record", "days_needed", "never" if needed != needed else f"{needed:,.0f} days",
+                      "for a PSR of 95 %"),
             self._row("overfitting (PBO)", "overfitting", percent(self.overfitting),
                       f"of splits; the winner loses out of sample in {percent(self.loss)}"),
             self._row("superior ability (SPA)", "superior", number(self.superior, 3),
                       f"p-value; {plural(self.better or 0, 'configuration')} better than the benchmark"),
             self._row("walk forward", "outside", number(self.outside),
                       f"Sharpe ratio out of sample, {number(self.inside)} in sample"),
-            self._row("halves", "halves", f"{number(self.halves[0])} / {number(self.halves[1])}",
-                      "Sharpe ratio of the first and the second half"),
+            self._row("Sharpe by halves", "halves", f"{number(self.halves[0])} / {number(self.halves[1])}",
+                      "of the first and of the second half of the days"),
         ]  # fmt: skip
 
     def _row(self, title: str, name: str, figure: str, note: str) -> tuple[str, str, str]:

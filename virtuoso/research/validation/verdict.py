@@ -226,10 +226,10 @@ def _chance(honesty: Robustness) -> Sequence[Hurdle]:
         _gate("gain", sharpe, sharpe > 0.0, f"Sharpe ratio {number(sharpe)} a year over {record}", "", damning=True),
         _gate(
             "deflated", deflated, deflated >= CONFIDENCE,
-            f"after {tries} its Sharpe ratio is real with {percent(deflated)}",
+            f"deflated Sharpe {percent(deflated)} after {tries}",
             f"cannot be deflated: {honesty.why.get('deflated', NOT_TESTABLE)}", damning=deflated < HOPELESS,
         ),
-        _gate("luck", luck, luck <= MOST_LUCK, f"luck finds as much in {tries} with {percent(luck)}", NOT_TESTABLE),
+        _gate("luck", luck, luck <= MOST_LUCK, f"p-value {number(luck, 3)} of the best of {tries}", NOT_TESTABLE),
     )  # fmt: skip
 
 
@@ -241,18 +241,18 @@ def _search(honesty: Robustness) -> Sequence[Hurdle]:
     doubted = not honesty.deflated >= CONFIDENCE  # a single PBO scatters too much to be read alone
     return (
         _gate(
-            "overfitting", pbo, pbo <= MOST_OVERFITTING, f"the winner of the search is overfitted in {percent(pbo)}",
+            "overfitting", pbo, pbo <= MOST_OVERFITTING, f"probability of backtest overfitting (PBO) {percent(pbo)}",
             missing.get("overfitting", ""), needed=searched["overfitting"],
             damning=pbo > HOPELESS_OVERFITTING and doubted,
         ),
         _gate(
             "superior", superior, superior <= MOST_SUPERIOR,
-            f"that nothing in the search is better than the benchmark has p = {number(superior, 3)}",
+            f"p-value {number(superior, 3)} that nothing in the search beats the benchmark (SPA)",
             missing.get("superior", ""), needed=searched["superior"],
         ),
         _gate(
             "walk forward", outside, outside > 0.0,
-            f"walking forward leaves a Sharpe ratio of {number(outside)} of {number(honesty.inside)}",
+            f"walk-forward Sharpe ratio {number(outside)} out of sample, {number(honesty.inside)} in sample",
             missing.get("outside", ""), needed=searched["outside"],
         ),
     )  # fmt: skip
@@ -283,14 +283,12 @@ def _survives(name: str, what: str, case: Case | None) -> Hurdle:
 
 def _ambiguity(bounds: tuple[float, float] | None) -> Hurdle:
     if bounds is None:
-        return Hurdle("ambiguity", None, "only one order of prices inside bars was tried")
+        return Hurdle("ambiguity", None, "only one intrabar path was tried")
     pessimistic, optimistic = bounds
     if not pessimistic > 0.0:
-        return Hurdle("ambiguity", False, "without luck in the order of prices inside bars there is no profit")
+        return Hurdle("ambiguity", False, "with pessimistic fills there is no profit")
     share = abs(optimistic - pessimistic) / pessimistic if pessimistic > ROUNDING * abs(optimistic) else float("inf")
-    return Hurdle(
-        "ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit hangs on the order inside bars"
-    )
+    return Hurdle("ambiguity", share <= MOST_AMBIGUOUS, f"{percent(share)} of the profit depends on the intrabar path")
 
 
 def _tail(tail: Tail | None) -> Hurdle:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from virtuoso.clock import iso
+from virtuoso.prism.words import BULLISH_FROM, reliability_words
 from virtuoso.signals.message.context import MOMENTUM, SignalContext
 from virtuoso.signals.rule import BULLISH, NEUTRAL, WORDS
 
 TAKES_SIDE = 10.0
 """Points from 50 at which a face is said to take a side."""
-FOLLOWS = 5.0
+FOLLOWS = BULLISH_FROM - 50.0
 """Points from 50 at which volume is said to follow a break, or a timeframe to lean."""
 TELLING_BONUS = 3.0
 """Points of divergence that are worth a sentence."""
@@ -303,7 +304,7 @@ def bias(m: SignalContext) -> str:
     if m.basis == "calibrated":
         sure = f"{m.reliability:.0%} of past signals like it reached their first target before their stop (calibrated)"
     else:
-        sure = f"reliability {m.reliability:.2f} (heuristic{f': {m.misfit}' if m.misfit else ''})"
+        sure = f"reliability {reliability_words(m.reliability, m.basis, m.misfit)}"
     return f"Bias: {_word(m.state)}, {m.reason}; {sure}."
 
 
