@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.runs.schema import BREAKDOWNS, CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
+from virtuoso.runs.schema import BESIDE, BREAKDOWNS, CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
 from virtuoso.types import Array
 
 RENAMED = {"hit_rate": "win_rate"}
@@ -125,7 +125,7 @@ def read_run(folder: Path | str) -> RunData:
         raise NoDataError(
             f"{home} is not a run folder: it holds no {lacking[0]}. Name one that `virtuoso backtest` wrote."
         )
-    names = [name for name in (*REQUIRED, *PARTS) if (home / name).is_file()]
+    names = [name for name in (*REQUIRED, *PARTS, *BESIDE) if (home / name).is_file()]
     summary = home / SUMMARY
     parts = RunData(
         name=home.resolve().name,

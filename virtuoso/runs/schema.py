@@ -68,6 +68,8 @@ PARTS = {
     PRICES: "bars to draw trades on",
 }
 """Files that the tear sheet shows and an older run folder may lack, and what they hold."""
+BESIDE = (PANES,)
+"""Files that it shows where they are there: a run without scores has nothing to put into them."""
 REPEATED = frozenset(
     {
         CONFIG, PROVENANCE, FIGURES, INTENTS, EVENTS, TRADES, EQUITY, BREAKDOWNS, SCORE_BUCKETS, WORDS, SCORES,

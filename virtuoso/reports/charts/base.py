@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FULL, WIDE, NARROW = 1_190, 790, 420
 """Widths in pixels for which charts are drawn: across a page, beside a column, on a phone."""
-MOST_POINTS = 1_200
+MOST_POINTS = 800
 """Points of a line: more than a screen shows would only make the page heavy."""
 
 DOTS = 72.0  # a unit of the drawing is a pixel
@@ -117,6 +117,7 @@ def themed(svg: str, name: str, label: str) -> str:
     body = re.sub(r" font-family: [^;\"]*;?", "", body)
     body = re.sub(r"#[0-9a-f]{6}\b", lambda match: _COLOURS.get(match[0], match[0]), body)
     body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", body)
+    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)  # a hundredth of a pixel is enough
     body = re.sub(r"\s*\n\s*", "\n", body[body.index(">") + 1 :])
     opening = f'<svg class="chart" {box[0] if box else ""} role="img" aria-label="{escape(label)}"'
     return f'{opening} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'

@@ -200,10 +200,11 @@ def traded(run: RunData) -> Traded | None:
     mine = names == symbol
     if not mine.any():
         return None
+    own = _instruments(prices) == symbol if prices else np.empty(0, dtype=bool)
     views = {
         view: {name: of[rows] for name, of in prices.items()}
         for view in ("whole", "last")
-        if prices and (rows := prices["view"] == view).any()
+        if prices and (rows := own & (prices["view"] == view)).any()
     }
     chosen = {name: of[mine] for name, of in trades.items()}
     return Traded(symbol, chosen, len(mine), views)
@@ -231,9 +232,11 @@ def _trades(figure: Figure, found: Traded) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1), gridspec_kw={"hspace": 0.12})
     if "whole" in found.bars:
         bars = found.bars["whole"]
-        at = instants(bars["open_time"])
-        above.fill_between(at, bars["low"], bars["high"], color=LIGHT.neutral, alpha=0.28, linewidth=0, step="post")
-        above.plot(at, bars["close"], color=LIGHT.quiet, linewidth=0.7)
+        bins = thinned(len(bars["open_time"]))
+        at = instants(bars["open_time"][bins])
+        low, high = np.minimum.reduceat(bars["low"], bins), np.maximum.reduceat(bars["high"], bins)
+        above.fill_between(at, low, high, color=LIGHT.neutral, alpha=0.28, linewidth=0, step="post")
+        above.plot(at, bars["close"][bins], color=LIGHT.quiet, linewidth=0.7)
     _lives(above, found)
     above.spines["bottom"].set_visible(False)
     above.tick_params(axis="x", length=0)

@@ -103,10 +103,11 @@ def _bars(prices: RunTable, rows: NDArray[np.int64], digits: int) -> dict[str, A
 def _panes(panes: RunTable, rows: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
     """Scores, around their middle of 50, at the closes of bars: those that are known anywhere."""
     found = {name: values[rows].astype(np.float64) for name, values in panes.items()}
+    known = {name: of for name, of in found.items() if np.isfinite(of).any()}
+    digits = {name: 0 if k else SCORE_DIGITS for k, name in enumerate(known)}  # whole points of what stands behind
     return {
-        name: {"digits": SCORE_DIGITS, "middle": MIDDLE, "values": packed(scaled(of, SCORE_DIGITS))}
-        for name, of in found.items()
-        if np.isfinite(of).any()
+        name: {"digits": digits[name], "middle": MIDDLE, "values": packed(scaled(of, digits[name]))}
+        for name, of in known.items()
     }
 
 

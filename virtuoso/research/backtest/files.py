@@ -47,7 +47,7 @@ from virtuoso.runs.write import encoded, fields_of
 
 MOST_BARS, ALL_BARS = 10_000, 24_000
 """Bars of the whole run that are kept of an instrument and of all, on the fastest clock that has no more."""
-NEAR_BARS = 60_000
+NEAR_BARS = 40_000
 """Bars around trades that are kept of all instruments."""
 AROUND = ((90, 600), (60, 400), (40, 250), (24, 150), (16, 90), (8, 40), (4, 16))
 """Bars on either side of a trade, and how long one is kept whole: the first of these that keeps no more than that."""

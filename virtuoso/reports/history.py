@@ -86,13 +86,9 @@ def rolling(run: RunData) -> Rolling | None:
     if len(gained) < 2 * days:
         return None
     windows = np.lib.stride_tricks.sliding_window_view(gained, days)
+    ratios = np.array([(sharpe(window, DAYS_A_YEAR), volatility(window, DAYS_A_YEAR)) for window in windows])
     ends = first + DAY_MS * np.arange(days, len(gained) + 1, dtype=np.int64)
-    return Rolling(
-        days, ends,
-        np.array([sharpe(window, DAYS_A_YEAR) for window in windows]),
-        np.array([volatility(window, DAYS_A_YEAR) for window in windows]),
-        _exposed(run, ends, days),
-    )  # fmt: skip
+    return Rolling(days, ends, ratios[:, 0], ratios[:, 1], _exposed(run, ends, days))
 
 
 def _exposed(run: RunData, ends: NDArray[np.int64], days: int) -> Array:
