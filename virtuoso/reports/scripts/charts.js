@@ -207,6 +207,16 @@ const Virtuoso = (() => {
       if (this.requestUpdate) this.requestUpdate();
     }
 
+    // The range of prices on the screen, with the stop and the target of the chosen trade while it is there.
+    widened(range) {
+      const trade = this.trades.find((one) => one.index === this.chosen);
+      const seen = this.chart && this.chart.timeScale().getVisibleLogicalRange();
+      if (!range || !range.priceRange || !trade || !seen || trade.to < seen.from || trade.from > seen.to) return range;
+      const levels = [trade.stop, trade.target].filter((price) => !Number.isNaN(price));
+      const { minValue, maxValue } = range.priceRange;
+      return { ...range, priceRange: { minValue: Math.min(minValue, ...levels), maxValue: Math.max(maxValue, ...levels) } };
+    }
+
     x(place) {
       return this.chart.timeScale().logicalToCoordinate(place);
     }
@@ -315,6 +325,7 @@ const Virtuoso = (() => {
       });
       this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
       this.marks = new Marks();
+      this.candles.applyOptions({ autoscaleInfoProvider: (plain) => this.marks.widened(plain()) });
       this.candles.attachPrimitive(this.marks);
       this.panes = [];
       this.rows = [];
@@ -338,7 +349,9 @@ const Virtuoso = (() => {
       this.rows = cut(bars, most, at);
       this.times = this.rows.map((row) => row.time);
       this.candles.applyOptions({
-        priceFormat: { type: 'price', precision: bars.digits, minMove: 10 ** -bars.digits },
+        priceFormat: {
+          type: 'custom', minMove: 10 ** -bars.digits, formatter: (price) => number(price, bars.digits),
+        },
       });
       this.candles.setData(this.rows);
       this.volume.setData(this.rows.map((row) => (row.at === undefined ? row : { time: row.time, value: row.volume })));

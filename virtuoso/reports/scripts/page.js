@@ -27,7 +27,7 @@
       const [entry, exit] = [plain.get('entry')[k] * told.bar, plain.get('exit')[k] * told.bar];
       const reason = from.reasons[plain.get('reason')[k]];
       return {
-        index: k, instrument, side: plain.get('side')[k], entry, exit, held: exit - entry,
+        index: k, instrument, side: plain.get('side')[k], entry, exit, held: exit - entry + told.bar,
         entryPrice: of(prices, 'entry_price', k) / step, exitPrice: of(prices, 'exit_price', k) / step,
         stop: of(prices, 'stop', k) / step, target: of(prices, 'target', k) / step, r: r[k],
         size: of(money, 'size', k), pnl: of(money, 'pnl', k), fees: of(money, 'fees', k), gain: of(shares, 'gain', k),
@@ -125,22 +125,23 @@
   // --- the list -------------------------------------------------------------------------------------------------
 
   const percentage = (digits) => (value) => (Number.isNaN(value) ? '–' : `${number(100 * value, digits, true)} %`);
+  const minute = (seconds) => moment(seconds).slice(0, -1);
   const COLUMNS = [
     { name: 'instrument', head: 'Instrument', text: nameOf, word: true },
     { name: 'side', head: 'Side', text: (side) => (side > 0 ? '▲ long' : '▼ short'), word: true, lean: true },
-    { name: 'entry', head: 'Entry, UTC', text: moment, word: true },
-    { name: 'exit', head: 'Exit, UTC', text: moment, word: true },
+    { name: 'entry', head: 'Entry, UTC', text: minute, word: true },
+    { name: 'exit', head: 'Exit, UTC', text: minute, word: true },
     { name: 'held', head: 'Held', text: lasted },
-    { name: 'entryPrice', head: 'Entry price', priced: true },
-    { name: 'exitPrice', head: 'Exit price', priced: true },
-    { name: 'size', head: 'Size', text: (size) => number(size, size < 1 ? 5 : size < 1000 ? 3 : 0) },
+    { name: 'reason', head: 'Exit reason', text: (reason) => reason, word: true },
     { name: 'pnl', head: 'P&L', text: (pnl) => number(pnl, 2, true), lean: true },
     { name: 'gain', head: 'Return', text: percentage(2) },
     { name: 'r', head: 'R', text: (r) => number(r, 2, true) },
+    { name: 'entryPrice', head: 'Entry price', priced: true },
+    { name: 'exitPrice', head: 'Exit price', priced: true },
+    { name: 'size', head: 'Size', text: (size) => number(size, size < 1 ? 5 : size < 1000 ? 3 : 0) },
     { name: 'mae', head: 'MAE', text: percentage(2) },
     { name: 'mfe', head: 'MFE', text: percentage(2) },
     { name: 'fees', head: 'Fees', text: (fees) => number(fees, 2) },
-    { name: 'reason', head: 'Exit reason', text: (reason) => reason, word: true },
   ].filter(({ name }) => trades.some((trade) => typeof trade[name] !== 'number' || !Number.isNaN(trade[name])));
 
   function cellOf({ name, text, priced }, trade) {
@@ -192,7 +193,7 @@
     // Wide enough for the longest text of a column: rows are grids of their own and must agree.
     width(column) {
       const longest = trades.reduce((most, trade) => Math.max(most, cellOf(column, trade).length), column.head.length + 2);
-      return `calc(${longest} * 0.6em + 14px)`;
+      return `calc(${longest} * ${column.name === 'instrument' ? 0.74 : 0.6}em + 16px)`;
     }
 
     filter() {
