@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.result.scores import Scores
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
+    from virtuoso.signals.declared import Strategy
     from virtuoso.venues.simulator import simulate
     from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
 
@@ -55,6 +56,7 @@ _HOMES = {
     "Settings": "virtuoso.config",
     "Span": "virtuoso.clock",
     "Squash": "virtuoso.prism.scale",
+    "Strategy": "virtuoso.signals.declared",
     "Swings": "virtuoso.prism.features.swings",
     "Timeframe": "virtuoso.clock",
     "VirtuosoError": "virtuoso.errors",
@@ -86,6 +88,7 @@ __all__ = [
     "Settings",
     "Span",
     "Squash",
+    "Strategy",
     "Swings",
     "Timeframe",
     "VirtuosoError",

@@ -56,15 +56,17 @@ def printable(text: str, longest: int = LONGEST_MESSAGE) -> str:
     return text.translate(_ESCAPED)
 
 
-def failure(fault: BaseException) -> str:
+def failure(fault: BaseException, file: str | None = None) -> str:
     """Say where code failed and how: `in ema.py, line 7: NameError: name 'pd' is not defined`.
 
-    Of a syntax error the place is that of the text that cannot be read, else that of the innermost call.
+    Of a syntax error the place is that of the text that cannot be read, else that of the innermost call, or of the
+    innermost one in a file that is named: what a library raises is met in the line that called it.
     """
     if isinstance(fault, SyntaxError) and fault.filename:
         return f"in {fault.filename}, line {fault.lineno}: {type(fault).__name__}: {fault.msg}"
     said = f"{type(fault).__name__}: {printable(str(fault), LONGEST_SAID)}".removesuffix(": ")
     calls = extract_tb(fault.__traceback__)
+    calls = [call for call in calls if call.filename == file] or calls  # type: ignore[assignment]
     return f"in {calls[-1].filename}, line {calls[-1].lineno}: {said}" if calls else said
 
 

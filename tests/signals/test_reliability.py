@@ -151,7 +151,7 @@ class TestWhatItFits:
         at = int(scenes.scores().close_times[decided.at[np.flatnonzero(decided.plans.known)[-1]]])
         made = signal_at(scenes.scores(), calibrated(table(timeframe="5m")), iso(at))
         assert made.reliability_basis == "heuristic"
-        assert "(heuristic: the calibration was learned on 5m, not 1m)" in made.actionable_insights[0]
+        assert "(uncalibrated: the calibration was learned on 5m, not 1m)" in made.actionable_insights[0]
 
 
 @cache
@@ -195,7 +195,7 @@ class TestSignals:
         said = made.actionable_insights[0]
         assert f"{made.reliability:.0%} of past signals like it reached their first target before their stop" in said
         early = next(s for s in told_signals() if s.targets and s.timestamp < SINCE)
-        assert "(heuristic: the calibration had learned nothing by then)" in early.actionable_insights[0]
+        assert "(uncalibrated: the calibration had learned nothing by then)" in early.actionable_insights[0]
 
     def test_another_table_is_another_signal(self):
         other = signals(scenes.scores(), calibrated(table(step(probability=(0.1, 0.1, 0.1)))))

@@ -5,7 +5,8 @@ this order:
 
 1. Funding that settles at the open is paid by what was held before it.
 2. A mark at or beyond the liquidation price at the open liquidates at that mark, even where a stop existed.
-3. A stop that the open is at or beyond fills at the open, not at the stop. Then exits decided at the close before.
+3. A stop that the open is at or beyond fills at the open, not at the stop. Then exits decided at the close before, of
+   all that is held or of a share of it: of all instruments before anything enters.
 4. An entry that counts on the place of something that was to leave at this open, and does not since its own bar is not
    known, is cut to what fits beside it, or withdrawn where nothing does.
 5. Entries decided at the close before act at the open, by rank: market orders, and limits that the open is at or
@@ -26,7 +27,8 @@ Where a halt is latched at a close, whatever waits to enter lapses (`lapse_entri
 Stops and market orders pay the taker fee and slippage, against us always; limits and targets pay the maker fee and
 fill at their price, even where the open is beyond it. An entry is rejected where the account cannot set its margin and
 fee aside, where the margin would not exceed maintenance, where price is already beyond its stop or a target, or where
-the other side is held. An add takes its own stop and targets along, and they then stand for the whole position.
+the other side is held; one that may be cut enters as far as the account can pay, and is rejected where that is less
+than the venue accepts. An add takes its own stop and targets along, and they then stand for the whole position.
 
 With isolated margin a position is liquidated by its own margin. With cross margin the account is liquidated as a
 whole: all marks are taken to move together from open to adverse extreme, each position leaving at its stop on the way,
@@ -54,6 +56,8 @@ AT_OPEN, INSIDE, AFTERWARDS = range(3)
 """Phases of a bar."""
 DUST = 1e-12
 """Share of the whole position below which what is left is nothing."""
+ROUNDING = 1e-12
+"""Share by which an order may exceed what the account can pay before it is cut: that much is rounding."""
 HALVINGS = 60
 """Of the way from open to extreme, to find where equity meets maintenance."""
 
@@ -78,6 +82,12 @@ def step(
     pessimistic : bool
         Which order of prices is assumed inside the bar.
     """
+    idle = True
+    for i in range(len(bars)):
+        order = books.orders[i]
+        idle = idle and books.positions[i, s.SIZE] == 0.0 and order[s.QUANTITY] == 0.0 and order[s.CLOSE_FIRST] == 0.0
+    if idle:  # most bars of most runs: nothing can happen
+        return
     for phase in range(3):
         for i in range(len(bars)):
             if books.positions[i, s.SIZE] != 0.0 and not np.isnan(bars[i, s.OPEN]):
@@ -202,7 +212,8 @@ def _hold(
         elif not stopped and books.orders[i, s.CLOSE_FIRST] != 0.0:
             kind, price = float(r.CLOSED), bar[s.OPEN]
         if called or stopped or kind == r.CLOSED:
-            leave(instant, i, kind, own[s.SIZE], price, slippage, fee, books, isolated)
+            part = own[s.SIZE] * (books.orders[i, s.CLOSE_FIRST] if kind == r.CLOSED else 1.0)
+            leave(instant, i, kind, part, price, slippage, fee, books, isolated)
     books.orders[i, s.CLOSE_FIRST] = 0.0
 
 
@@ -275,23 +286,45 @@ def _enter(
             return
     elif inside:
         return
-    margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * fee_rate
     free = books.wallet[0] if isolated else books.wallet[0] + unrealised(books.positions)
     for k in range(len(books.positions)):
         free -= books.positions[k, s.MARGIN]
+    fitted = order[s.FITTED] == 1.0
+    if fitted:
+        quantity = side * _fitted(abs(quantity), price, free, 1.0 / term[s.LEVERAGE] + fee_rate, order)
+    margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * fee_rate
     size = own[s.SIZE] + quantity
-    refused = own[s.SIZE] * quantity < 0.0 or side * (quoted - order[s.ORDER_STOP]) <= 0.0 or margin + fee > free
+    refused = quantity == 0.0 or (not fitted and margin + fee > free)
+    refused = refused or own[s.SIZE] * quantity < 0.0 or side * (quoted - order[s.ORDER_STOP]) <= 0.0
     for k in range(3):
         refused = refused or (order[s.ORDER_SHARE + k] > 0.0 and side * (order[s.ORDER_TARGET + k] - price) <= 0.0)
     if refused or own[s.MARGIN] + margin <= maintenance(tiers, abs(size) * price):
-        note(books, instant, i, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        missing = order[s.QUANTITY]
+        note(books, instant, i, float(r.REJECTED), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
         take_entry_out(order)
         return
+    if quantity != order[s.QUANTITY]:
+        missing = order[s.QUANTITY] - quantity
+        note(books, instant, i, float(r.WITHDRAWN), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        order[s.QUANTITY] = quantity
     fill(instant, i, price, abs(price - quoted), margin, fee, books)
     own[s.FILLED_INTRABAR] = 1.0 if inside else 0.0
     own[s.MARK] = price if inside else bar[s.MARK_OPEN]
     if not inside and quantity * bar[s.FUNDING_OPEN] > 0.0:
         _fund(instant, i, -quantity * bar[s.FUNDING_OPEN], books, isolated)
+
+
+@inner
+def _fitted(size: float, price: float, free: float, share: float, order: Array) -> float:
+    """Size of an order, cut to what the account can pay of it; 0 where the venue accepts no order as small."""
+    if size * price * share <= free * (1.0 + ROUNDING):
+        return size
+    most = max(free, 0.0) / (price * share)
+    if order[s.FITTED_STEP] > 0.0:
+        most = np.floor(most / order[s.FITTED_STEP] * (1.0 + ROUNDING)) * order[s.FITTED_STEP]
+    if most < order[s.FITTED_SIZE] or most * price < order[s.FITTED_NOTIONAL]:
+        return 0.0
+    return float(most)
 
 
 @uncounted

@@ -23,13 +23,31 @@ INTENT = np.dtype(
         ("size", np.float64, (3,)),  # share of the position taken off at each target
         ("score", np.float64),  # confluence 0..100
         ("reliability", np.float64),  # 0..1
+        ("weight", np.float64),  # share of the equity at the decision; NaN is sized by what it risks to its stop
+        ("trail", np.float64),  # distance in price at which its stop trails, NaN for the account's
+        ("adjust", np.bool_),  # bring what is held to the weight; else one of the side that is held changes nothing
     ]
 )
 """One row an intent, in the order of `number`."""
 
+
+def blank_intents(n: int) -> np.ndarray:
+    """Return intents to be out that know nothing: market orders without levels, NaN where a value is not known.
+
+    Returns
+    -------
+    array of INTENT, shape (n,)
+    """
+    made = np.zeros(n, dtype=INTENT)
+    for name in ("price", "entry", "stop", "target", "score", "reliability", "weight", "trail"):
+        made[name] = np.nan
+    return made
+
+
 ENTERED, CLOSED, STOPPED, TARGETED, LIQUIDATED, FUNDED, LAPSED, REJECTED, WITHDRAWN, BROKEN = range(10)
 KINDS = ("entry", "signal", "stop", "target", "liquidation", "funding", "lapsed", "rejected", "withdrawn", "break")
-"""Kinds of events, by their code; at a break a position is settled at its last mark."""
+"""Kinds of events, by their code; at a break a position is settled at its last mark. What is withdrawn of an order is
+what has no place beside what did not leave, at the price of its limit; or what cannot be paid, at that of its fill."""
 UNFILLED = (LAPSED, REJECTED, WITHDRAWN)
 """Kinds of events in which nothing is filled or paid."""
 

@@ -1,6 +1,7 @@
 """Risk: how large an order may be, and whether there may be one at all. The same rules in backtest, paper and live.
 
-1. Size: the equity times the base size, scaled by reliability within limits, over the distance to the stop.
+1. Size: the equity times the base size, scaled by reliability within limits, over the distance to the stop; or the
+   share of the equity that the order asks for, over the price.
 2. Limits cut it or stop it, in this order: halt, number of positions, correlation, leverage, heat, the instrument's
    steps and least sizes. Each refusal and each cut is counted under its name.
 3. The halt is latched: once equity has fallen by `max_drawdown` from its peak no position is entered any more, until
@@ -8,7 +9,9 @@
 4. What is to leave at the next open takes no place, so that another can enter at that open. Whether it does leave is
    not known at the decision: its next bar may be missing. So an order is sized twice (`ordered`), with and without
    that place, and the contract takes the smaller size if the place is not free when the order could first act.
-5. Where two instruments share too few bars, or one does not move, their correlation is not known. It then refuses
+5. Limits are enforced for the shipped rule. For a user's own signals they are only reported: the order goes through
+   as it is, and the first limit that would have refused or cut it is counted.
+6. Where two instruments share too few bars, or one does not move, their correlation is not known. It then refuses
    nothing, and each such entry is counted.
 
 Heat is what all positions would lose at their stops, as a share of equity; without a stop, all of it.
@@ -41,6 +44,8 @@ LIMITS = (
 HALTED, POSITIONS, CORRELATION, LEVERAGE_LIMIT, HEAT, SIZE_STEP, MIN_NOTIONAL, NO_STOP = range(8)
 LEAST_CUT = 1e-6
 """Share of the wanted size below which what a limit leaves is nothing: rounding of what is spent, not room."""
+ROUNDING = 1e-9
+"""Share of a position below which a change of it is rounding."""
 LEAST_SHARED = 30
 """Bars that two instruments must share before their correlation counts."""
 LEAST_SPREAD = 1e-12
@@ -136,7 +141,7 @@ def admitted(
     prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, stays: bool, refused: Counts,
     cut: Counts, unknown: Counts,
 ) -> float:  # fmt: skip
-    """Size an order may have, signed, in base currency; 0 if it is refused.
+    """Size an order may have that is sized by what it risks to its stop, signed, in base currency; 0 if it is refused.
 
     Parameters
     ----------
@@ -147,6 +152,7 @@ def admitted(
     price, stop : float
         Where it would be entered: the limit, or the close of the decision; what proves it wrong.
     reliability : float, 0..1
+        Full scale where it is not known.
     equity : float, quote currency
     halted : bool
     closes : Array, shape (n_bars, n_instruments)
@@ -166,47 +172,90 @@ def admitted(
     unknown : array of int64, shape (1,)
         Orders that were let through beside one whose correlation is not known, added to.
     """
+    size = risked(limits, equity, reliability, price, stop)
+    return _allowed(
+        i, side, price, stop, size, 0.0, equity, halted, False, True, closes, prices, orders, positions, limits, rules,
+        stays, refused, cut, refused, cut, unknown,
+    )  # fmt: skip
+
+
+@inner
+def risked(limits: Limits, equity: float, reliability: float, price: float, stop: float) -> float:
+    """Size that loses its share of the equity at its stop, base currency; NaN without a stop."""
+    trusted = 1.0 if np.isnan(reliability) else min(max(reliability, 0.0), 1.0)
+    scale = limits.least_scale + (1.0 - limits.least_scale) * trusted
+    return limits.base_size * scale * equity / abs(price - stop)
+
+
+@inner
+def _allowed(
+    i: int, side: float, price: float, stop: float, size: float, held: float, equity: float, halted: bool,
+    latched: bool, enforced: bool, closes: Array, prices: Array, orders: Array, positions: Array, limits: Limits,
+    rules: Array, stays: bool, refused: Counts, cut: Counts, limit_refused: Counts, limit_cut: Counts, unknown: Counts,
+) -> float:  # fmt: skip
+    """What of a size may be entered beside what is `held` of it, signed, in base currency; 0 if it is refused.
+
+    A limit that is not enforced changes nothing; the first that would have is counted among `limit_refused` or
+    `limit_cut`. `latched` is a halt that is only reported. What adds to a position takes no place of its own.
+    """
     if halted or not equity > 0.0:
         refused[HALTED] += 1
         return 0.0
-    if not side * (price - stop) > 0.0:
+    if (np.isnan(size) or not np.isnan(stop)) and not side * (price - stop) > 0.0:
         refused[NO_STOP] += 1
         return 0.0
+    told = latched and not enforced
+    if told:
+        limit_refused[HALTED] += 1
     taken, notional, heat, doubtful = 0, 0.0, 0.0, False
     for k in range(len(positions)):
         if k == i:  # what is held here is closed first: neither happens before this instrument's own next bar
             continue
-        held, waits, leaves = positions[k, s.SIZE], orders[k, s.QUANTITY], orders[k, s.CLOSE_FIRST] != 0.0
-        if leaves and not stays:
-            held = 0.0  # it leaves at the next open, before anything enters
-        if held == 0.0 and waits == 0.0:
+        own, waits, leaves = positions[k, s.SIZE], orders[k, s.QUANTITY], orders[k, s.CLOSE_FIRST]
+        if leaves != 0.0 and not stays:
+            own *= 1.0 - leaves  # it leaves at the next open, before anything enters
+        if own == 0.0 and waits == 0.0:
             continue
         taken += 1
-        most, risked, known = 0.0, 0.0, np.nan
+        most, risk, known = 0.0, 0.0, np.nan
         for entering in (False, True):
-            size = waits if entering else held
-            if size == 0.0 or (entering and held != 0.0 and not leaves):
+            together = own if entering and own * waits > 0.0 and leaves == 0.0 else 0.0  # an add, with what it adds to
+            size_there = waits + together if entering else own
+            if size_there == 0.0 or (entering and own != 0.0 and leaves == 0.0 and together == 0.0):
                 continue
             at = orders[k, s.LIMIT] if entering and not np.isnan(orders[k, s.LIMIT]) else prices[k]
             mark = at if not np.isnan(at) else positions[k, s.ENTRY]
-            most = max(most, abs(size) * mark)
-            risked = max(risked, risk_of(size, mark, orders[k, s.ORDER_STOP] if entering else positions[k, s.STOP]))
-            if np.isnan(known):
-                known = correlation(closes, i, k)
-            if side * size * known > limits.correlation * abs(size):
-                refused[CORRELATION] += 1
-                return 0.0
+            most = max(most, abs(size_there) * mark)
+            stop_there = orders[k, s.ORDER_STOP] if entering else positions[k, s.STOP]
+            risk = max(risk, risk_of(size_there, mark, stop_there))
+            if held == 0.0 and not told:
+                if np.isnan(known):
+                    known = correlation(closes, i, k)
+                if side * size_there * known > limits.correlation * abs(size_there):
+                    limit_refused[CORRELATION] += 1
+                    told = True
+                    if enforced:
+                        return 0.0
         notional += most
-        heat += risked
-        doubtful = doubtful or np.isnan(known)
-    if taken >= limits.max_positions:
-        refused[POSITIONS] += 1
-        return 0.0
-    scale = limits.least_scale + (1.0 - limits.least_scale) * min(max(reliability, 0.0), 1.0)
-    size = limits.base_size * scale * equity / abs(price - stop)
-    size = _cut(size, (limits.max_leverage * equity - notional) / price, LEVERAGE_LIMIT, refused, cut)
-    size = _cut(size, (limits.heat * equity - heat) / abs(price - stop), HEAT, refused, cut)
-    if size <= 0.0:
+        heat += risk
+        doubtful = doubtful or (held == 0.0 and not told and np.isnan(known))
+    if taken >= limits.max_positions and held == 0.0 and not told:
+        limit_refused[POSITIONS] += 1
+        told = True
+        if enforced:
+            return 0.0
+    apart = abs(price - stop) if not np.isnan(stop) else price
+    room = (limits.max_leverage * equity - notional) / price
+    for limit in (LEVERAGE_LIMIT, HEAT):
+        if limit == HEAT:
+            room = (limits.heat * equity - heat) / apart
+        if enforced:
+            size = _cut(size, room, limit, refused, cut)
+        elif not told and size > room * (1.0 + ROUNDING):
+            _cut(size, room, limit, limit_refused, limit_cut)
+            told = True
+    size -= abs(held)
+    if size <= ROUNDING * abs(held):
         return 0.0
     size = _as_the_venue_accepts(size, price, rules[i], refused)
     if doubtful and size > 0.0:
@@ -216,29 +265,38 @@ def admitted(
 
 @inner
 def ordered(
-    i: int, side: float, price: float, stop: float, reliability: float, equity: float, halted: bool, closes: Array,
-    prices: Array, orders: Array, positions: Array, limits: Limits, rules: Array, refused: Counts, cut: Counts,
-    unknown: Counts, order: Array,
+    i: int, side: float, price: float, stop: float, size: float, held: float, equity: float, halted: bool,
+    latched: bool, enforced: bool, closes: Array, prices: Array, orders: Array, positions: Array, limits: Limits,
+    rules: Array, refused: Counts, cut: Counts, limit_refused: Counts, limit_cut: Counts, unknown: Counts, order: Array,
 ) -> None:  # fmt: skip
-    """Write the size of an order, and what of it does not count on something that is to leave; see `admitted`.
+    """Write the size of an order, and what of it does not count on something that is to leave; see `_allowed`.
 
     `order` is not yet among `orders`.
     """
-    size = admitted(
-        i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, False,
-        refused, cut, unknown,
+    wanted = _allowed(
+        i, side, price, stop, size, held, equity, halted, latched, enforced, closes, prices, orders, positions, limits,
+        rules, False, refused, cut, limit_refused, limit_cut, unknown,
     )  # fmt: skip
-    order[s.QUANTITY], order[s.FIRM_QUANTITY], order[s.CONDITIONAL] = size, size, 0.0
+    order[s.QUANTITY], order[s.FIRM_QUANTITY], order[s.CONDITIONAL] = wanted, wanted, 0.0
     leaves = False
     for k in range(len(positions)):
         leaves = leaves or (k != i and orders[k, s.CLOSE_FIRST] != 0.0 and positions[k, s.SIZE] != 0.0)
-    if leaves and size != 0.0:
+    if leaves and wanted != 0.0 and enforced:
         aside = np.zeros_like(refused)  # an order is counted once
         order[s.CONDITIONAL] = 1.0
-        order[s.FIRM_QUANTITY] = admitted(
-            i, side, price, stop, reliability, equity, halted, closes, prices, orders, positions, limits, rules, True,
-            aside, aside, aside,
+        order[s.FIRM_QUANTITY] = _allowed(
+            i, side, price, stop, size, held, equity, halted, latched, enforced, closes, prices, orders, positions,
+            limits, rules, True, aside, aside, aside, aside, aside,
         )  # fmt: skip
+
+
+@inner
+def aim(order: Array, held: float, size: float, step: float) -> None:
+    """Write what leaves of what is held for no more than a size to be left; nothing where the two are the same."""
+    if step > 0.0:
+        size = np.floor(size / step * (1.0 + 1e-12)) * step
+    share = 1.0 - size / abs(held)
+    order[s.CLOSE_FIRST] = share if share > ROUNDING else 0.0
 
 
 @inner

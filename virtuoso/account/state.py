@@ -28,13 +28,16 @@ POSITION_COLUMNS = 17
 
 # columns of an order, one row an instrument; all zero or NaN is no order
 CLOSE_FIRST, QUANTITY, LIMIT, EXPIRES, ORDER_STOP, ORDER_TRAIL, RANK, RESTED = range(8)
-"""Whether to close first; signed size to enter; limit price or NaN for market; last instant of a limit; bracket; which
-order comes first, smallest first, then by row; whether it has rested for a bar."""
+"""Share of what is held that leaves first, 1 for all of it; signed size to enter; limit price or NaN for market; last
+instant of a limit; bracket; which order comes first, smallest first, then by row; whether it has rested for a bar."""
 ORDER_TARGET, ORDER_SHARE = 8, 11
 CONDITIONAL, FIRM_QUANTITY = 14, 15
 """Whether its size counts on the place of something that is to leave at the next open; what is left of the size if that
 does not leave then."""
-ORDER_COLUMNS = 16
+FITTED, FITTED_STEP, FITTED_SIZE, FITTED_NOTIONAL = 16, 17, 18, 19
+"""Whether it is cut to what the account can pay rather than rejected as a whole; step, least size and least notional of
+what is then left, 0 for none."""
+ORDER_COLUMNS = 20
 
 # columns of a bar, one row an instrument
 OPEN, HIGH, LOW, CLOSE, MARK_OPEN, MARK_HIGH, MARK_LOW, MARK_CLOSE, SLIPPAGE, FUNDING_OPEN, FUNDING_INSIDE = range(11)
@@ -52,7 +55,7 @@ EVENT_KIND, EVENT_SIZE, EVENT_FEE, EVENT_SLIPPAGE, EVENT_REALISED, EVENT_FUNDING
 EVENTS_A_BAR = 12
 """Events that one bar can bring to one instrument, at most."""
 EVENTS_AN_ORDER = 8
-"""Events that one order can bring, at most: withdrawn in part, entered, three targets, an exit; and two to spare."""
+"""Events that one order can bring, at most: withdrawn in part twice, entered, three targets, an exit; one to spare."""
 EVENTS_A_SETTLEMENT = 3
 """Events that one settlement of funding can bring: of what is held, and of what enters at its instant."""
 

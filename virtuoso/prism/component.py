@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
@@ -107,28 +107,41 @@ class Node:
     holes: ClassVar[bool] = False
     """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
     for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""
+    outputs: ClassVar[type[tuple[Any, ...]] | None] = None
+    """NamedTuple class of the arrays that it gives; None where it gives one."""
+    function: ClassVar[str] = "value"
+    """Name of the function that a class body writes, whose arguments name the inputs."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         declared = {k: v for k, v in vars(cls).items() if isinstance(v, (Parameter, NodeInput))}
         cls.parameters = {**cls.parameters, **declared}
-        if "value" in vars(cls):
-            cls.arguments = tuple(inspect.signature(cls.value).parameters)[1:]
+        if cls.function in vars(cls):
+            cls.arguments = tuple(inspect.signature(getattr(cls, cls.function)).parameters)[1:]
             cls._check_inputs()
 
     @classmethod
-    def _check_inputs(cls) -> None:
+    def _inputs(cls) -> set[str]:
+        """Names that an argument of the function may have."""
         features = {k for k in dir(cls) if isinstance(getattr(cls, k, None), Node)}
         nodes = {k for k, p in cls.parameters.items() if isinstance(p, NodeInput)}
-        known = {*COLUMNS, *features, *nodes, *RESERVED}
+        return {*COLUMNS, *features, *nodes, *RESERVED}
+
+    @classmethod
+    def _check_inputs(cls) -> None:
+        said, known = f"{cls.__name__}.{cls.function}", cls._inputs()
         for name in cls.arguments:
+            if isinstance(cls.parameters.get(name), Parameter):
+                raise DeclarationError(
+                    f"{said} names the input {name!r}, which is a parameter: read it as self.{name}."
+                )
             if name not in known:
                 raise DeclarationError(
-                    f"{cls.__name__}.value names the input {name!r}, which is neither a column nor a feature "
+                    f"{said} names the input {name!r}, which is neither a column nor a feature "
                     f"of the class. {did_you_mean(name, known)}"
                 )
         if not set(cls.arguments) - set(RESERVED):
-            raise DeclarationError(f"{cls.__name__}.value names no input. Name a column, such as `close`.")
+            raise DeclarationError(f"{said} names no input. Name a column, such as `close`.")
 
     def __init__(self, **parameters: Any) -> None:
         cls = type(self)
@@ -178,18 +191,27 @@ class Node:
         """Parameters and their values."""
         return {name: getattr(self, name) for name in self.parameters}
 
+    def input_of(self, name: str) -> Node | None:
+        """Return the node whose values are the input of a name; None where the input is a column or reserved."""
+        given = None if name in RESERVED else getattr(self, name, None)
+        return given if isinstance(given, Node) else None
+
+    def longest(self) -> int:
+        """Return the longest of the parameters in bars, 0 if there is none."""
+        lengths = (
+            getattr(self, name)
+            for name, declared in self.parameters.items()
+            if isinstance(declared, Parameter) and declared.kind is int and declared.unit == "bars"
+        )
+        return max(lengths, default=0)
+
     def memory(self, timeframe: Timeframe) -> int:
         """How many bars before a block the function is fed, so that its start is forgotten to 1e-6 points.
 
         The default is right for plain windows: the longest of the parameters in bars, and the bar before it. What looks
         further back, or does not forget, declares its own; the law of memory finds out what did not.
         """
-        lengths = (
-            getattr(self, name)
-            for name, declared in self.parameters.items()
-            if isinstance(declared, Parameter) and declared.kind is int and declared.unit == "bars"
-        )
-        return max(lengths, default=0) + 1
+        return self.longest() + 1
 
     def warmup(self, timeframe: Timeframe) -> int:
         """How many bars of an unbroken run must have passed, this one included, before a value counts."""
@@ -214,7 +236,17 @@ class Feature(Node):
     `outputs` is a NamedTuple class of arrays, or None where `value` returns one array.
     """
 
-    outputs: ClassVar[type[tuple[Any, ...]] | None] = None
+
+class Assembled(Feature):
+    """A feature of which the engine asks stretches of bars, for what no function of arrays computes: scores."""
+
+    def assembled(self, workspace: Any, start: int, stop: int) -> tuple[Array, ...]:
+        """Return its outputs over the base bars numbered [start, stop) of a workspace; the past of each bar alone."""
+        raise NotImplementedError
+
+    def parts(self, timeframe: Timeframe) -> Iterator[tuple[Node, Timeframe]]:
+        """Yield the nodes that it is made of, each with the timeframes it is asked for on; all where columns allow."""
+        raise NotImplementedError
 
 
 class Component(Node):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.records import INTENT, NEXT_OPEN
+from virtuoso.account.records import NEXT_OPEN, blank_intents
 from virtuoso.clock import iso, parse_time
 from virtuoso.errors import NotLoadedError
 from virtuoso.market.frame import MarketFrame
@@ -121,7 +121,7 @@ def intents_of(decided: Decisions) -> Intents:
     """Write decisions as intents."""
     scores, plan, at = decided.scores, decided.plans, decided.at
     trades = plan.known
-    made = np.zeros(len(at), dtype=INTENT)
+    made = blank_intents(len(at))
     made["number"] = decided.levels.numbers
     made["side"] = np.where(trades, plan.side, 0)
     made["price"] = decided.levels.price

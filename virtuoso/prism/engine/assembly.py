@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from virtuoso.prism.engine.aggregate import (
     participation_of,
 )
 from virtuoso.prism.engine.alignment import positions, span
+from virtuoso.prism.engine.buffers import NodeBuffer
 from virtuoso.prism.engine.cache import AggregateCache
 from virtuoso.prism.engine.graph import rows_of
 from virtuoso.prism.engine.workspace import THREADS, Workspace
@@ -126,8 +127,10 @@ class Aggregator:
         self._divergences = [
             [buffers.of(divergence) for divergence in divergences.values()] for buffers in self._buffers
         ]
-        self._own = frozenset(s for buffers in (*self._buffers_of, *self._divergences) for s in buffers)
-        self._computed = [(0, 0)] * len(ladder)
+        self._own = frozenset(buffer for buffers in self._buffers_of for buffer in buffers)
+        self._cached = self._own.union(*self._divergences)
+        self._everything = [[*own, *found] for own, found in zip(self._buffers_of, self._divergences, strict=True)]
+        self._computed = [(0, 0, 0)] * len(ladder)
         self._scorers = [_scorer(component) for component in self.rows]
         self._last = self._room(len(ladder) + 1, 1)
         self._last_numbers = [-1] * len(ladder)
@@ -137,10 +140,10 @@ class Aggregator:
         """Evaluate everything that the base bars [a, b) see."""
         for k, timeframe in enumerate(self.timeframes):
             seen = span(workspace, timeframe, a, b)
-            if seen != self._computed[k]:
-                for buffer in (*self._buffers_of[k], *self._divergences[k]):
+            if (*seen, workspace.evictions) != self._computed[k]:
+                for buffer in self._everything[k]:
                     workspace.compute(buffer, self._buffers[k], *seen)
-                self._computed[k] = seen
+                self._computed[k] = (*seen, workspace.evictions)
 
     def assemble(
         self,
@@ -195,53 +198,80 @@ class Aggregator:
         for a, b in kept.files if kept is not None else [(start, stop)]:
             rows = found.rows[:, a - start : b - start]
             if kept is None or not kept.read(a, b, rows):
-                self._aggregate_chunks(workspace, a, b, rows, report)
+                self._aggregate_chunks(workspace, a, b, rows, report, self._cached if kept is not None else self._own)
                 if kept is not None:
                     kept.write(a, b, rows)
             report(b)
         return found
 
     def _aggregate_chunks(
-        self, workspace: Workspace, start: int, stop: int, rows: Array, report: Callable[[int], None]
+        self,
+        workspace: Workspace,
+        start: int,
+        stop: int,
+        rows: Array,
+        report: Callable[[int], None],
+        spared: frozenset[NodeBuffer],
     ) -> None:
         """Write faces and confluence of the base bars [start, stop), chunk by chunk.
 
         Each chunk is made of its own bars, so a thread may aggregate one while the next is computed.
         """
 
-        def aggregate(a: int, b: int) -> None:
-            chunk = self._aggregate(self._align(workspace, a, b, self._all), a, b)
+        def aggregate(a: int, b: int, aligned: AlignedScores) -> None:
+            self._align_scores(workspace, a, b, self._all, aligned)
+            chunk = self._aggregate(aligned, a, b)
             rows[:-1, a - start : b - start] = chunk.rows[:-1]
 
         with ThreadPoolExecutor(THREADS) as pool:
             aggregating = []
-            for a, b in self._computed_chunks(workspace, start, stop):
-                aggregating.append(pool.submit(aggregate, a, b))
+            for a, b in self._computed_chunks(workspace, start, stop, self._everything, spared):
+                aligned = self._align_divergences(workspace, a, b, self._all)  # now: they may be evicted with the chunk
+                aggregating.append(pool.submit(aggregate, a, b, aligned))
                 report(a)
             for waiting in aggregating:
                 waiting.result()
         self._independence(workspace, start, stop, rows[-1])
 
-    def component(self, workspace: Workspace, row: int, start: int, stop: int) -> ComponentArrays:
-        """One component over the base bars [start, stop)."""
+    def component(
+        self, workspace: Workspace, row: int, start: int, stop: int, *, divergence: bool = True
+    ) -> ComponentArrays:
+        """One component over the base bars [start, stop); without its divergence, where that is not looked at."""
         out = ComponentArrays.empty(stop - start)
-        for a, b in self._computed_chunks(workspace, start, stop):
-            divergence = np.array([min(self.divergence[row], 0)])
-            part = self._aggregate_timeframes(self._align(workspace, a, b, [row]), divergence, 1)
+        own, found = [[buffers[row]] for buffers in self._buffers_of], np.array([-1])
+        if divergence and self.divergence[row] >= 0:
+            own = [[*mine, both[self.divergence[row]]] for mine, both in zip(own, self._divergences, strict=True)]
+            found[0] = 0
+        for a, b in self._computed_chunks(workspace, start, stop, own, self._own):
+            part = self._aggregate_timeframes(self._align(workspace, a, b, [row], divergence), found, 1)
             for name, values in part._asdict().items():
                 getattr(out, name)[a - start : b - start] = values[0]
         return out
 
-    def _computed_chunks(self, workspace: Workspace, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """The base bars [start, stop) in chunks, each computed; of what features found, the last ones see the end."""
+    def _computed_chunks(
+        self,
+        workspace: Workspace,
+        start: int,
+        stop: int,
+        wanted: Sequence[Sequence[NodeBuffer]],
+        spared: frozenset[NodeBuffer],
+    ) -> Iterator[tuple[int, int]]:
+        """The base bars [start, stop) in chunks, some buffers of each timeframe computed on each.
+
+        What is not spared is evicted as they go; of that the last bars alone see the end.
+        """
         workspace.load_cache()
         for k, timeframe in enumerate(self.timeframes):
-            for buffer in (*self._buffers_of[k], *self._divergences[k]):
-                buffer.make_room(self._buffers[k], *span(workspace, timeframe, start, stop))
+            whole = span(workspace, timeframe, start, stop)
+            for buffer in wanted[k]:
+                buffer.make_room(self._buffers[k], *(whole if buffer in spared else (whole[0], whole[0] + 1)))
         for a, b in _chunks(start, stop):
-            self.compute(workspace, a, b)
+            for k, timeframe in enumerate(self.timeframes):
+                seen = span(workspace, timeframe, a, b)
+                for buffer in wanted[k]:
+                    workspace.compute(buffer, self._buffers[k], *seen)
             yield a, b
-            workspace.evict(b, self._own)
+            workspace.evict(b, spared)
 
     def _aggregate(self, aligned: AlignedScores, a: int, b: int) -> Aggregated:
         """Everything but the effective inputs of the base bars [a, b), as they see it."""
@@ -267,25 +297,42 @@ class Aggregator:
         )  # fmt: skip
         return out
 
-    def _align(self, workspace: Workspace, a: int, b: int, rows: range | list[int]) -> AlignedScores:
+    def _align(
+        self, workspace: Workspace, a: int, b: int, rows: range | list[int], divergence: bool = True
+    ) -> AlignedScores:
         """Scores and divergences of some rows as the base bars [a, b) see them."""
+        aligned = self._align_divergences(workspace, a, b, rows, divergence)
+        self._align_scores(workspace, a, b, rows, aligned)
+        return aligned
+
+    def _align_divergences(
+        self, workspace: Workspace, a: int, b: int, rows: range | list[int], divergence: bool = True
+    ) -> AlignedScores:
+        """Room for what the base bars [a, b) see of some rows, with their divergences in it where they are wanted."""
         spans = [span(workspace, timeframe, a, b) for timeframe in self.timeframes]
         width = sum(stop - start for start, stop in spans) + 1
-        oscillators = [row for row in rows if self.divergence[row] >= 0]
-        aligned = self._room(width, b - a, len(rows), len(oscillators))
-        begin = 0
-        for k, (timeframe, (start, stop)) in enumerate(zip(self.timeframes, spans, strict=True)):
-            position, silent = positions(workspace, timeframe, a, b, start)
-            aligned.at[k] = np.where(silent, width - 1, position + begin)
-            there = slice(begin, begin + stop - start)
-            for place, row in enumerate(rows):
-                (values,) = self._buffers_of[k][row].between(start, stop)
-                aligned.points[place, there] = self.rows[row].score(values)
+        oscillators = [row for row in rows if divergence and self.divergence[row] >= 0]
+        aligned, begin = self._room(width, b - a, len(rows), len(oscillators)), 0
+        for k, (start, stop) in enumerate(spans):
+            there = slice(begin, begin := begin + stop - start)
             for place, row in enumerate(oscillators):
                 found = self._divergences[k][self.divergence[row]].between(start, stop)
                 aligned.strengths[place, there], aligned.kinds[place, there] = found
-            begin += stop - start
         return aligned
+
+    def _align_scores(
+        self, workspace: Workspace, a: int, b: int, rows: range | list[int], aligned: AlignedScores
+    ) -> None:
+        """Write which bars of each timeframe the base bars [a, b) see, and the scores of some rows there."""
+        width, begin = aligned.points.shape[1], 0
+        for k, timeframe in enumerate(self.timeframes):
+            start, stop = span(workspace, timeframe, a, b)
+            position, silent = positions(workspace, timeframe, a, b, start)
+            aligned.at[k] = np.where(silent, width - 1, position + begin)
+            there = slice(begin, begin := begin + stop - start)
+            for place, row in enumerate(rows):
+                (values,) = self._buffers_of[k][row].between(start, stop)
+                aligned.points[place, there] = self.rows[row].score(values)
 
     def _align_one(self, workspace: Workspace, number: int) -> AlignedScores:
         """Scores and divergences as one base bar sees them: a column a timeframe, written when its bar is another."""

@@ -17,7 +17,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import UNKNOWN, begins_anew
-from virtuoso.prism.component import RESERVED, Feature, Node
+from virtuoso.prism.component import RESERVED, Assembled, Node
 from virtuoso.types import Array, Mask
 
 
@@ -136,11 +136,12 @@ class NodeBuffer:
     def __init__(self, node: Node, buffers: TimeframeBuffers) -> None:
         timeframe = buffers.bars.timeframe
         self.node = node
-        self.value, self.windowed = node.value, node.windowed
+        self.value: Any = None if isinstance(node, Assembled) else node.value
+        self.windowed = node.windowed
         self.memory, self.warmup = node.memory(timeframe), node.warmup(timeframe)
         if self.warmup > self.memory:
             raise DeclarationError(f"{node!r} on {timeframe} has memory {self.memory} below its warm-up {self.warmup}.")
-        kind = _outputs(node)
+        kind = node.outputs
         self.outputs = [np.empty(0) for _ in range(len(kind._fields) if kind is not None else 1)]  # type: ignore[attr-defined]
         self.first = self.end = buffers.bars.first
         self.known: Mask = np.empty(0, dtype=bool)
@@ -154,13 +155,13 @@ class NodeBuffer:
         self.slower: list[CrossTimeframeInput] = []
         self.reserved: list[tuple[int, str]] = []
         for place, name in enumerate(node.arguments):
-            given = None if name in RESERVED else getattr(node, name, None)
-            if not isinstance(given, Node):
+            given = node.input_of(name)
+            if given is None:
                 (self.reserved if name in RESERVED else self.columns).append((place, name))
             elif given.clock(timeframe) == timeframe:
-                self.inner.append((place, buffers.of(given), _outputs(given)))
+                self.inner.append((place, buffers.of(given), given.outputs))
             else:
-                self.slower.append(CrossTimeframeInput(place, given, given.clock(timeframe), _outputs(given)))
+                self.slower.append(CrossTimeframeInput(place, given, given.clock(timeframe), given.outputs))
 
     def between(self, start: int, stop: int) -> list[Array]:
         """Values of the bars numbered [start, stop), one array an output; views."""
@@ -246,11 +247,6 @@ class TimeframeBuffers:
     def validity(self, columns: frozenset[str]) -> ValidityMask:
         """Return the mask of where some columns are known; opened when it is first asked for."""
         return self._validity.setdefault(columns, ValidityMask(columns))
-
-
-def _outputs(node: Node) -> type[tuple[Any, ...]] | None:
-    """The named arrays a node gives, None where it gives one."""
-    return node.outputs if isinstance(node, Feature) else None
 
 
 def _moved(values: NDArray[Any], skip: int, room: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from virtuoso.clock import Timeframe
 from virtuoso.market.schema.columns import COLUMNS
-from virtuoso.prism.component import Component, Node
+from virtuoso.prism.component import Assembled, Component, Node
 from virtuoso.prism.engine.workspace import visible
 from virtuoso.prism.features.divergence import ClassicDivergence
 from virtuoso.prism.prism import Prism
@@ -19,20 +19,32 @@ from virtuoso.prism.prism import Prism
 
 def sources(node: Node) -> Iterator[Node]:
     """Nodes whose values are inputs of a node."""
-    given = (getattr(node, name, None) for name in node.arguments)
-    return (source for source in given if isinstance(source, Node))
+    given = (node.input_of(name) for name in node.arguments)
+    return (source for source in given if source is not None)
+
+
+def parts(node: Node) -> set[Node]:
+    """Nodes that a node is assembled from, which the columns that are there may leave out."""
+    return {part for part, _ in node.parts(Timeframe("1d"))} if isinstance(node, Assembled) else set()
 
 
 @cache
 def columns_of(node: Node) -> frozenset[str]:
-    """Columns a node needs, its features' included."""
-    own = {name for name in node.arguments if name in COLUMNS and not isinstance(getattr(node, name, None), Node)}
-    return frozenset(own.union(*map(columns_of, sources(node))))
+    """Columns a node looks at, its features' included."""
+    within = [*sources(node), *parts(node)]
+    return frozenset(_needed(node).union(*map(columns_of, within)))
+
+
+@cache
+def _needed(node: Node) -> frozenset[str]:
+    """Columns a node cannot do without, its features' included."""
+    own = {name for name in node.arguments if name in COLUMNS and node.input_of(name) is None}
+    return frozenset(own.union(*map(_needed, sources(node))))
 
 
 def missing_columns(node: Node, columns: Collection[str]) -> tuple[str, ...]:
     """Columns a node needs that are not there, in the order of their names."""
-    return tuple(sorted(columns_of(node).difference(columns)))
+    return tuple(sorted(_needed(node).difference(columns)))
 
 
 @cache
@@ -49,7 +61,9 @@ def divergence_of(component: Component) -> ClassicDivergence:
 
 def timeframes_of(node: Node, timeframe: Timeframe) -> set[Timeframe]:
     """Timeframes on which a node and its features run when it is asked for on one."""
-    return {timeframe}.union(*(timeframes_of(source, source.clock(timeframe)) for source in sources(node)))
+    asked = [(source, source.clock(timeframe)) for source in sources(node)]
+    asked += node.parts(timeframe) if isinstance(node, Assembled) else ()
+    return {timeframe}.union(*(timeframes_of(source, clock) for source, clock in asked))
 
 
 def timeframes(prism: Prism, base: Timeframe) -> list[Timeframe]:

@@ -23,12 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.clock import Timeframe, iso
-from virtuoso.errors import DeclarationError, MissingColumnError, NotLoadedError, PrivateCodeError, failure
+from virtuoso.errors import (
+    DeclarationError,
+    MissingColumnError,
+    NotLoadedError,
+    PrivateCodeError,
+    VirtuosoError,
+    failure,
+)
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN
 from virtuoso.market.schema.columns import COLUMNS
-from virtuoso.prism.component import Node
+from virtuoso.prism.component import Assembled, Node
 from virtuoso.prism.engine.buffers import CrossTimeframeInput, NodeBuffer, TimeframeBuffers
+from virtuoso.prism.engine.faults import failure_of
 from virtuoso.types import Array, Mask
 
 THREADS = 2
@@ -71,6 +79,8 @@ class Workspace:
         """Aggregators of the prisms that were laid over this workspace, by fingerprint."""
         self.pending: Callable[[Workspace], object] | None = None
         """Loads what another run has cached; called once, before much is computed."""
+        self.evictions = 0
+        """How often values were dropped: whoever remembers what was computed asks whether it is still there."""
 
     def buffers(self, timeframe: Timeframe) -> TimeframeBuffers:
         """Return the bars of a timeframe and what was computed on them."""
@@ -101,6 +111,7 @@ class Workspace:
 
         What is asked for once more is computed once more.
         """
+        self.evictions += 1
         time, reach = number * self.frame.timeframe.ms, 0
         for buffers in sorted(self._buffers.values(), key=lambda buffers: buffers.bars.timeframe):
             ms, memory = (
@@ -158,6 +169,8 @@ class Workspace:
 
     def _extend_block(self, buffer: NodeBuffer, buffers: TimeframeBuffers, block: int, end: int) -> None:
         """Compute the bars of a block that are not there yet, up to number `end`."""
+        if isinstance(buffer.node, Assembled):
+            return self._extend_assembled(buffer, buffers, buffer.node, block, end)
         first, held, done = buffers.first, buffer.first, buffer.done
         wanted = done[block - buffers.first_block]
         anchor = wanted + 1 if buffer.windowed else block * buffers.block
@@ -189,6 +202,21 @@ class Workspace:
                 buffer.clear = max(buffer.clear, end)
         elif np.count_nonzero(known := buffer.known[wanted - held : end - held]) < end - wanted:
             buffer.clear = max(buffer.clear, wanted + int(np.flatnonzero(~known)[-1]) + 1)
+        return None
+
+    def _extend_assembled(
+        self, buffer: NodeBuffer, buffers: TimeframeBuffers, node: Assembled, block: int, end: int
+    ) -> None:
+        """Do the same for what is assembled on the base timeframe."""
+        if buffers.bars.timeframe != self.frame.timeframe:
+            raise DeclarationError(f"{node!r} is assembled on {self.frame.timeframe} alone, not on its own timeframe.")
+        wanted = buffer.done[block - buffers.first_block]
+        here = slice(wanted - buffer.first, end - buffer.first)
+        for output, array in zip(buffer.outputs, node.assembled(self, wanted, end), strict=True):
+            output[here] = array
+        buffer.known[here] = True  # NaN is an answer
+        buffer.done[block - buffers.first_block] = end
+        buffer.end = max(buffer.end, end)
 
     def _inputs(
         self, buffer: NodeBuffer, buffers: TimeframeBuffers, low: int, end: int
@@ -350,23 +378,28 @@ def _run(
         return
     for place, name in buffer.reserved:
         inputs[place] = start if name == "first" else valid - start if name == "wanted" else buffers.bars.timeframe
+    node = buffer.node
     try:
         result = buffer.value(*inputs)
-    except Exception as fault:
-        fault.add_note(f"This happened in {buffer.node!r} on {buffers.bars.timeframe}.")
+    except VirtuosoError as fault:
+        fault.add_note(f"This happened in {node!r} on {buffers.bars.timeframe}.")
         raise
+    except Exception as fault:
+        raise PrivateCodeError(
+            f"{node!r}.{node.function} on {buffers.bars.timeframe} fails {failure_of(fault, node)}"
+        ) from fault
     except SystemExit as end:  # a component does not end the program that asks for its scores
-        raise PrivateCodeError(f"{buffer.node!r}.value ends the program {failure(end)}. Let it return NaN.") from end
+        raise PrivateCodeError(f"{node!r}.{node.function} ends the program {failure(end)}. Let it return NaN.") from end
     answers = result if isinstance(result, tuple) else (result,)
     for array in answers:
         if not isinstance(array, np.ndarray):
             raise DeclarationError(
-                f"{buffer.node!r}.value gave a {type(array).__name__}; it must give a NumPy array, as long as its "
+                f"{node!r}.{node.function} gave a {type(array).__name__}; it must give a NumPy array, as long as its "
                 "inputs."
             )
         if array.ndim != 1 or len(array) != stop - start:
             raise DeclarationError(
-                f"{buffer.node!r}.value gave an array of shape {array.shape} for {stop - start} bars; it must be as "
+                f"{node!r}.{node.function} gave an array of shape {array.shape} for {stop - start} bars; it must be as "
                 "long as its inputs."
             )
     first = buffer.first

@@ -155,7 +155,7 @@ def _with_sources(component: Node, timeframe: Timeframe) -> Iterable[Node]:
     if isinstance(component, Component) and component.oscillator:
         yield divergence_of(component)
     for name in component.arguments:
-        source = getattr(component, name, None)
+        source = component.input_of(name)
         if isinstance(source, Node) and source.clock(timeframe) == timeframe:
             yield from _with_sources(source, timeframe)
 

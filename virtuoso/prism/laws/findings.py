@@ -14,7 +14,7 @@ from virtuoso.errors import LawBrokenError
 from virtuoso.market.bars import Bars
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import begins_anew
-from virtuoso.prism.component import Component, Feature, Node
+from virtuoso.prism.component import Component, Node
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.types import Array
 
@@ -148,8 +148,7 @@ def finding_of(
     """
     compared, count = len(offending) if seen is None else int(seen.sum()), int(offending.sum())
     share = float(known.mean()) if len(known) else 0.0
-    sparse = isinstance(node, Feature) and node.sparse
-    vacuous = compared == 0 or (share < KNOWN_SHARE and not sparse)
+    vacuous = compared == 0 or (share < KNOWN_SHARE and not node.sparse)
     at = bars.timeframe.close_time(start + int(np.argmax(offending))) if count else None
     text = f"{count} of {compared} values differ; {detail}" if count else f"{compared} values compared; {detail}"
     verdict: Verdict = "holds"

@@ -19,7 +19,7 @@ import numpy as np
 from virtuoso.clock import Timeframe
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Node
-from virtuoso.prism.engine.graph import sources
+from virtuoso.prism.engine.graph import parts, sources
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.cuts import stretches
 from virtuoso.prism.laws.disturb import copied, narrowed, others
@@ -201,7 +201,7 @@ def out_of_reach(node: Node) -> str:
         found = getattr(found, part, None)
     if cls.__module__ == "__main__" or found is not cls or not getattr(module, "__file__", None):
         return f"it could not import {cls.__name__}: write it into a module of its own"
-    return next(filter(None, map(out_of_reach, sources(node))), "")
+    return next(filter(None, map(out_of_reach, [*sources(node), *parts(node)])), "")
 
 
 def _move_libraries() -> None:

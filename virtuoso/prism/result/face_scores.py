@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from virtuoso.prism.component import Component
 from virtuoso.prism.engine.aggregate import Codes, ComponentArrays
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.graph import missing_columns
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 
 @dataclass(slots=True)
@@ -35,6 +37,14 @@ class ComponentScores:
     weight: float
     missing: tuple[str, ...]
     arrays: Callable[[], ComponentArrays]
+    plain: Callable[[], ComponentArrays]
+    """The same without divergence: quicker, where only the raw score or what is known is looked at."""
+
+    @property
+    def known(self) -> Mask:
+        """Where the component is known on at least one timeframe, shape (n_bars,)."""
+        known: Mask = np.isfinite(self.plain().raw_score)
+        return known
 
     @property
     def raw_score(self) -> Array:
@@ -65,7 +75,7 @@ class ComponentScores:
 class _Asked:
     """Components by their rows: all of a short stretch, else aggregated when asked for; the last one is kept."""
 
-    def __init__(self, parts: ComponentArrays | None, make: Callable[[int], ComponentArrays]) -> None:
+    def __init__(self, parts: ComponentArrays | None, make: Callable[..., ComponentArrays]) -> None:
         self._parts, self._make = parts, make
         self._row, self._last = -1, ComponentArrays.unknown(0)
 
@@ -76,6 +86,10 @@ class _Asked:
             self._row, self._last = -1, ComponentArrays.unknown(0)  # let go of the one before first
             self._last, self._row = self._make(row), row
         return self._last
+
+    def plain(self, row: int) -> ComponentArrays:
+        at_hand = self._parts is not None or row == self._row
+        return self.row(row) if at_hand else self._make(row, divergence=False)
 
 
 @dataclass(slots=True)
@@ -98,7 +112,7 @@ def faces_of(
 ) -> dict[str, FaceScores]:
     """Faces and their components by name, of what was assembled from base bar `start` on."""
     n, rows = len(found.confluence), aggregator.row_of
-    asked = _Asked(found.parts, lambda row: aggregator.component(workspace, row, start, start + n))
+    asked = _Asked(found.parts, partial(aggregator.component, workspace, start=start, stop=start + n))
     unknown = partial(ComponentArrays.unknown, n)
     carried = workspace.frame.base.columns
     faces = {}
@@ -109,6 +123,7 @@ def faces_of(
                 weight,
                 () if component in rows else missing_columns(component, carried),
                 partial(asked.row, rows[component]) if component in rows else unknown,
+                partial(asked.plain, rows[component]) if component in rows else unknown,
             )
             for component, weight in face.components.items()
         }

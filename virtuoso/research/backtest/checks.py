@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from virtuoso.account import records as r
 from virtuoso.account import state as s
 from virtuoso.account.instrument import Instrument
-from virtuoso.account.records import INTENT, NEXT_OPEN
+from virtuoso.account.records import NEXT_OPEN, blank_intents
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Env
 from virtuoso.errors import LawBrokenError
@@ -272,10 +272,10 @@ def plain_intents(panel: SimulationPanel, i: int, decided: NDArray[np.int64], si
         Positions of the bars at whose close they are decided, increasing.
     side : array of int
     """
-    made = np.zeros(len(decided), dtype=INTENT)
+    made = blank_intents(len(decided))
     made["number"], made["side"] = panel.first + decided, side
     made["price"] = panel.bars[decided, i, s.CLOSE]
-    made["entry"], made["target"], made["expires"] = np.nan, np.nan, made["number"] + NEXT_OPEN
+    made["expires"] = made["number"] + NEXT_OPEN
     made["stop"] = _far(made["price"], made["side"])
     return made
 
@@ -295,14 +295,16 @@ def random_intents(
 
 def _small(account: Account) -> Account:
     """The same fees at sizes that change nothing: nothing is refused, cut, halted or liquidated."""
-    return replace(account, limits=FREE, rules={}, isolated=False, trail=0.0)
+    return replace(account, limits=FREE, limited=True, rules={}, isolated=False, trail=0.0)
 
 
 def _bare(made: np.ndarray, sign: int) -> np.ndarray:
-    """The same or opposite sides, at the market and without levels."""
+    """The same or opposite sides, at the market and without levels, all sized alike."""
     plain = made.copy()
     plain["side"] *= sign
-    plain["entry"], plain["target"] = np.nan, np.nan
+    plain["adjust"] = False
+    for name in ("entry", "target", "weight", "trail"):
+        plain[name] = np.nan
     plain["stop"] = _far(plain["price"], plain["side"])
     return plain
 

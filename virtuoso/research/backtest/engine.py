@@ -27,7 +27,7 @@ from virtuoso.account.engine import lapse_entries, leave, part_with, step
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.margin import Tiers
 from virtuoso.account.records import INTENT, NEXT_OPEN
-from virtuoso.account.risk import LIMITS, Limits, Rules, ordered
+from virtuoso.account.risk import LIMITS, Limits, Rules, aim, ordered, risked
 from virtuoso.account.state import Books, room_for, unrealised
 from virtuoso.errors import ConfigError, DataError
 from virtuoso.jit.kernel import kernel
@@ -66,6 +66,9 @@ class Account:
         Whether a halt is enforced, as in paper and live trading; else it is only reported.
     reset_halt : int
         Days after which a halt that is enforced is lifted; 0 never.
+    limited : bool
+        Whether `limits` refuse and cut orders; else it is only counted what they would have refused or cut, and an
+        order that the account cannot pay in full is cut to what it can.
 
     Raises
     ------
@@ -85,6 +88,7 @@ class Account:
     trail: float = 0.0
     halt: bool = False
     reset_halt: int = 0
+    limited: bool = True
 
     def __post_init__(self) -> None:
         if self.reset_halt > 0 and not self.halt:
@@ -114,6 +118,8 @@ class PortfolioRun:
         Notional of all positions at each close.
     refused, cut : dict of str to int
         How often each limit refused or cut an order.
+    would_refuse, would_cut : dict of str to int
+        How often each limit that is not enforced would have, as the first one.
     halts : array of int64
         Numbers of the bars at whose close the halt was latched. One that is not enforced is latched once.
     halt_equity : Array, quote currency, shape (n_halts,)
@@ -132,6 +138,8 @@ class PortfolioRun:
     exposure: Array
     refused: dict[str, int]
     cut: dict[str, int]
+    would_refuse: dict[str, int]
+    would_cut: dict[str, int]
     halts: NDArray[np.int64]
     halt_equity: Array
     correlation_unknown: int
@@ -177,22 +185,26 @@ def run(
     terms[spot, s.LEVERAGE] = 1.0
     books = Books.opened(n, account.cash, room_for(len(gathered), bars))
     price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
-    wishes = np.column_stack((gathered["side"].astype(np.float64), price, gathered["reliability"]))
+    wishes = np.column_stack((
+        gathered["side"].astype(np.float64), price, gathered["reliability"], gathered["weight"], gathered["adjust"],
+    ))  # fmt: skip
     decided = np.searchsorted(acts["number"], first + np.arange(len(bars) + 1))
     equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
-    refused, cut, unknown = np.zeros(len(LIMITS), np.int64), np.zeros(len(LIMITS), np.int64), np.zeros(1, np.int64)
+    refused, cut, would_refuse, would_cut = np.zeros((4, len(LIMITS)), np.int64)
+    unknown = np.zeros(1, np.int64)
     _run(
         bars, panel.closes, first, (panel.last + 1) * every - 1, panel.begins(every), decided, owner, wishes,
-        _orders(acts, account.trail), spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan),
+        _orders(acts, account, rules[owner]), spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan),
         account.isolated, pessimistic, account.halt, account.reset_halt * 86_400_000 // panel.timeframe.ms * every,
-        every, equity, exposure, refused, cut, unknown, halts,
+        account.limited, every, equity, exposure, refused, cut, would_refuse, would_cut, unknown, halts,
     )  # fmt: skip
     events = books.named()
     events["instant"] //= every
+    refusals = [dict(zip(LIMITS, of.tolist(), strict=True)) for of in (refused, cut, would_refuse, would_cut)]
     return PortfolioRun(
         panel, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
         exposure[every - 1 :: every],
-        dict(zip(LIMITS, refused.tolist(), strict=True)), dict(zip(LIMITS, cut.tolist(), strict=True)),
+        refusals[0], refusals[1], refusals[2], refusals[3],
         panel.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
     )  # fmt: skip
 
@@ -237,14 +249,17 @@ def _tier_tables(tiers: list[Tiers]) -> Array:
     return tables
 
 
-def _orders(intents: np.ndarray, trail: float) -> Array:
-    """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS)."""
+def _orders(intents: np.ndarray, account: Account, rules: Array) -> Array:
+    """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS); `rules` of its instrument."""
     orders = np.zeros((len(intents), s.ORDER_COLUMNS))
     market = np.isnan(intents["entry"])
     orders[:, s.LIMIT], orders[:, s.ORDER_STOP] = intents["entry"], intents["stop"]
     orders[:, s.EXPIRES] = np.where(market, intents["number"] + NEXT_OPEN, intents["expires"])
     price = np.where(market, intents["price"], intents["entry"])
-    orders[:, s.ORDER_TRAIL] = trail * np.abs(price - intents["stop"]) if trail > 0.0 else np.nan
+    trail = account.trail * np.abs(price - intents["stop"]) if account.trail > 0.0 else np.nan
+    orders[:, s.ORDER_TRAIL] = np.where(intents["trail"] > 0.0, intents["trail"], trail)
+    orders[:, s.FITTED] = (intents["weight"] > 0.0) | (not account.limited)
+    orders[:, s.FITTED_STEP : s.FITTED_NOTIONAL + 1] = rules
     orders[:, s.RANK] = np.arange(len(intents))
     orders[:, s.ORDER_TARGET : s.ORDER_TARGET + 3], orders[:, s.ORDER_SHARE : s.ORDER_SHARE + 3] = (
         intents["target"], intents["size"],
@@ -257,8 +272,9 @@ def _run(
     bars: Array, closes: Array, first: int, last: NDArray[np.int64], begins: NDArray[np.bool_],
     decided: NDArray[np.int64], owner: NDArray[np.int64], wishes: Array, wanted: Array, spot: NDArray[np.bool_],
     terms: Array, tiers: Array, rules: Array, limits: Limits, books: Books, prices: Array, isolated: bool,
-    pessimistic: bool, enforced: bool, reset: int, every: int, equity: Array, exposure: Array,
-    refused: NDArray[np.int64], cut: NDArray[np.int64], unknown: NDArray[np.int64], halts: NDArray[np.bool_],
+    pessimistic: bool, enforced: bool, reset: int, limited: bool, every: int, equity: Array, exposure: Array,
+    refused: NDArray[np.int64], cut: NDArray[np.int64], would_refuse: NDArray[np.int64],
+    would_cut: NDArray[np.int64], unknown: NDArray[np.int64], halts: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Step through all bars; before one that another instrument opens, what is held of the one before is settled.
 
@@ -267,6 +283,7 @@ def _run(
     `closes` are those of the stage, `every` bars apart.
     """
     positions, peak, halted_at = books.positions, books.wallet[0], -1
+    limit_refused, limit_cut = (refused, cut) if limited else (would_refuse, would_cut)
     for t in range(len(bars)):
         for i in range(len(prices)):
             if begins[t, i]:
@@ -293,17 +310,25 @@ def _run(
             if wishes[row, 0] * positions[i, s.SIZE] > 0.0:  # it is there already: what still waited is called off
                 books.orders[i, s.CLOSE_FIRST], books.orders[i, s.QUANTITY], books.orders[i, s.LIMIT] = 0.0, 0.0, np.nan
         for row in range(decided[t], decided[t + 1]):
-            i, side, order = owner[row], wishes[row, 0], wanted[row]
-            if side * positions[i, s.SIZE] > 0.0:
+            i, side, order, held = owner[row], wishes[row, 0], wanted[row], positions[owner[row], s.SIZE]
+            beside = held if side * held > 0.0 else 0.0
+            if beside != 0.0 and wishes[row, 4] == 0.0:
                 continue
             books.orders[i, s.QUANTITY] = 0.0
+            order[s.CLOSE_FIRST] = 1.0 if held != 0.0 else 0.0
             if side != 0.0 and not (spot[i] and side < 0.0):
+                price, stop = wishes[row, 1], order[s.ORDER_STOP]
+                size = wishes[row, 3] * equity[t] / price
+                if not wishes[row, 3] > 0.0:
+                    size = risked(limits, equity[t], wishes[row, 2], price, stop)
+                if beside != 0.0:
+                    aim(order, held, max(size, 0.0), rules[i, 0])
                 seen = closes[max(t // every - CORRELATION_BARS + 1, 0) : t // every + 1]
-                ordered(
-                    i, side, wishes[row, 1], order[s.ORDER_STOP], wishes[row, 2], equity[t],
-                    enforced and halted_at >= 0, seen, prices, books.orders, positions, limits, rules, refused, cut,
-                    unknown, order,
-                )  # fmt: skip
-            order[s.CLOSE_FIRST] = 1.0 if positions[i, s.SIZE] != 0.0 else 0.0
+                if beside == 0.0 or size > abs(held):
+                    ordered(
+                        i, side, price, stop, size, beside, equity[t], enforced and halted_at >= 0,
+                        not enforced and halted_at >= 0, limited, seen, prices, books.orders, positions, limits,
+                        rules, refused, cut, limit_refused, limit_cut, unknown, order,
+                    )  # fmt: skip
             for k in range(s.ORDER_COLUMNS):
                 books.orders[i, k] = order[k]

@@ -239,7 +239,7 @@ def _coverage(scores: Scores) -> list[dict[str, Any]]:
             "components": [
                 {
                     "title": part.component.title,
-                    "share": float(np.isfinite(part.score).mean()),
+                    "share": float(part.known.mean()),
                     "missing": list(part.missing),
                 }
                 for part in face.components.values()
