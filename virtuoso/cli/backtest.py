@@ -12,7 +12,7 @@ from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.errors import ConfigError
-from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML, TEARSHEET_PDF
+from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -147,7 +147,7 @@ def _backtested(
     judged = _honesty(folder)
     if (folder / TEARSHEET_HTML).is_file():
         yield f"tear sheet: {folder / TEARSHEET_HTML}"
-        yield f"            {folder / TEARSHEET_PDF}"
+        yield f"            for its PDF: virtuoso report {folder}"
     if checked is not None:
         yield from _cross_checked(checked)
     yield from result.recorded_lines()

@@ -101,7 +101,8 @@ def _exposed(run: RunData, ends: NDArray[np.int64], days: int) -> Array:
     sums = np.concatenate(([0.0], np.cumsum(share)))
     last = np.searchsorted(run.close_times, ends, side="right")
     before = np.searchsorted(run.close_times, ends - DAY_MS * days, side="right")
-    return (sums[last] - sums[before]) / np.maximum(last - before, 1)
+    mean: Array = (sums[last] - sums[before]) / np.maximum(last - before, 1)
+    return mean
 
 
 def closed_trades(run: RunData) -> RunTable:

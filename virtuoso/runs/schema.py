@@ -19,7 +19,7 @@
 | `panes.parquet` | scores, or the strategy's own columns, at the close of each of those bars, row by row |
 | `summary.txt` | the same for people |
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
-| `tearsheet.html`, `tearsheet.pdf` | all of it on a page and on paper |
+| `tearsheet.html` | all of it on a page; `tearsheet.pdf`, where it was asked for, on paper |
 | `crosscheck.json` | trades that vectorbt makes of the same intents, where that was asked for |
 
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. Honesty
@@ -78,8 +78,8 @@ REPEATED = frozenset(
 )  # fmt: skip
 """Files of a backtest that the same inputs repeat byte by byte."""
 TEARSHEET = (TEARSHEET_HTML, TEARSHEET_PDF)
-WHOLE = REPEATED | {HONESTY, *TEARSHEET}
-"""Files of a whole run folder of a backtest."""
+WHOLE = REPEATED | {HONESTY, TEARSHEET_HTML}
+"""Files of a whole run folder of a backtest; the PDF is written on request (`virtuoso report`)."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""
 

@@ -20,7 +20,7 @@ from virtuoso.research.crosscheck.compare import Comparison, compare
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.runs.schema import CROSSCHECK, TEARSHEET
+from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
 from virtuoso.workflows.paths import NAME_DIGITS, settings_of
@@ -84,7 +84,7 @@ def save_run(
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
     report : bool
-        Whether a backtest gets its tear sheet now; `virtuoso report` writes it at any later time.
+        Whether a backtest gets its tear sheet as a page now; `virtuoso report` writes it at any later time, with a PDF.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def save_run(
     try:
         if not holds_run(target, result):
             result.save(target, finish=finish)
-        elif not is_whole(target, result, without=() if report else TEARSHEET):
+        elif not is_whole(target, result, without=() if report else (TEARSHEET_HTML,)):
             complete_run(result, target, finish=finish)
         else:
             _judge_again(result, target, report)
@@ -122,8 +122,8 @@ def save_run(
 def _judge(result: Run, folder: Path, name: str, report: bool) -> None:
     """Write what a run is worth into its folder, and its tear sheet where it has one and it is wanted."""
     result.judge(folder)
-    if report and result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
-        write_tearsheet(folder, name=name)
+    if report and TEARSHEET_HTML in result.names and not (folder / TEARSHEET_HTML).is_file():
+        write_tearsheet(folder, name=name, paper=False)
 
 
 def _judge_again(result: Run, folder: Path, report: bool) -> None:

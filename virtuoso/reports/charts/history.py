@@ -181,9 +181,10 @@ def _clock(figure: Figure, trades: RunTable) -> None:
     width, height = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
     wide = width >= WIDE
     found, (_, unit) = by_clock(trades), returns_of_trades(trades)
-    panels = figure.subplots(
-        *((1, 2) if wide else (2, 1)), squeeze=False, **({"width_ratios": (24, 9)} if wide else {})
-    ).ravel()
+    if wide:
+        panels = figure.subplots(1, 2, squeeze=False, width_ratios=(24, 9)).ravel()
+    else:
+        panels = figure.subplots(2, 1, squeeze=False).ravel()
     names = {"hour": [f"{hour:02d}" for hour in range(24)], "weekday": list(WEEKDAYS)}
     for axes, (by, (mean, count)) in zip(panels, found.items(), strict=True):
         place, thick = np.arange(len(mean)), (20.0 if by == "weekday" or wide else 8.0)

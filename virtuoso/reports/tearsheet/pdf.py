@@ -34,6 +34,7 @@ from virtuoso.reports.contribution import DIV_NOTE, HEADERS
 from virtuoso.reports.format import DASH
 from virtuoso.reports.metrics import Finding
 from virtuoso.reports.palette import LIGHT, SIMULATED_ALPHA
+from virtuoso.reports.rows import MONTHS
 from virtuoso.reports.tearsheet.model import Figures, Group, TearSheet
 from virtuoso.reports.tearsheet.mpl_canvas import BOLD, MONO, PLAIN, fonts, paint
 
@@ -44,8 +45,6 @@ ASIDE = 172.0
 """Width of the honesty box, points."""
 COLUMN = (BREADTH - GAP) / 2.0
 SIZE = 7.5
-MONTHS_ASIDE = 6
-"""Months up to which their table stands beside the drawdowns."""
 
 INK, QUIET, LINE, PANEL = (HexColor(c) for c in (LIGHT.ink, LIGHT.quiet, LIGHT.line, LIGHT.panel))
 LEAN = {"bullish": HexColor(LIGHT.bullish), "bearish": HexColor(LIGHT.bearish_ink)}
@@ -94,7 +93,6 @@ def _story(sheet: TearSheet) -> list[Flowable]:
         *_first(sheet),
         *_figures(sheet),
         *_trades(sheet),
-        *_extremes(sheet),
         *_spread(sheet),
         *_months(sheet),
         *_rolling(sheet),
@@ -280,18 +278,21 @@ def _months(sheet: TearSheet) -> list[Flowable]:
             more.append(("TEXTCOLOR", (0, len(rows)), (-1, len(rows)), QUIET))
     note = "Return in %, calendar months in UTC" + ("; buying and holding below in grey." if more else ".")
     look = [*more, _padding("RIGHT", 3), ("FONTSIZE", (0, 0), (-1, -1), 7)]
-    few = len(names) <= MONTHS_ASIDE
-    width = COLUMN if few else BREADTH
+    width = BREADTH * min(1.0, (len(names) + 2) / len(MONTHS))
     widths = [34, *[(width - 34) / (len(names) + 1)] * (len(names) + 1)]
-    months = [_words("Months and years", HEAD), _words(note, NOTE), _table(("", *names, "Year"), rows, widths, look)]
-    drawdowns = [
-        _words("Worst drawdowns", HEAD),
-        _words("Of the equity at the closes, from its peak to its recovery.", NOTE),
-        _figures_table(sheet.drawdowns, width),
+    return [
+        CondPageBreak(90),
+        _words("Months and years", HEAD),
+        _words(note, NOTE),
+        _table(("", *names, "Year"), rows, widths, look),
+        KeepTogether(
+            [
+                _words("Worst drawdowns", HEAD),
+                _words("Of the equity at the closes, from its peak to its recovery.", NOTE),
+                _figures_table(sheet.drawdowns, BREADTH),
+            ]
+        ),
     ]
-    if few:
-        return [CondPageBreak(110), _beside(months, drawdowns, (COLUMN, COLUMN))]
-    return [CondPageBreak(90), *months, CondPageBreak(90), *drawdowns]
 
 
 def _rolling(sheet: TearSheet) -> list[Flowable]:
@@ -342,9 +343,8 @@ def _trades(sheet: TearSheet) -> list[Flowable]:
         _words(sheet.price_words, NOTE),
         Painted(chart, BREADTH),
     ]
-    if last is not None:
-        parts += [Spacer(0, 6), Painted(last, BREADTH)]
-    return parts
+    parts += _extremes(sheet)
+    return parts if last is None else [*parts, Spacer(0, 8), Painted(last, BREADTH)]
 
 
 def _extremes(sheet: TearSheet) -> list[Flowable]:

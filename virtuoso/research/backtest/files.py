@@ -320,8 +320,9 @@ def views(result: PortfolioFigures) -> list[View]:
     whole = [_view("whole", i, _whole(result, i)) for i in order]
     slower = [view.instrument for view in whole if view.bars.timeframe > result.timeframe]
     near = _near(result, slower)
-    last = _view("last", result.most_traded, chart_bars(result.shown, _drawn(result)).bars)
-    return [*whole, *near, last]
+    if not result.scores:  # the last trades are drawn with their scores below
+        return [*whole, *near]
+    return [*whole, *near, _view("last", result.most_traded, chart_bars(result.shown, _drawn(result)).bars)]
 
 
 def _view(name: str, instrument: int, bars: Bars, wanted: NDArray[np.bool_] | None = None) -> View:
@@ -349,8 +350,8 @@ def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, An
 
 def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
     """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
-    parts = []
-    for view in found:
+    parts: list[dict[str, NDArray[np.float32]]] = []
+    for view in found if result.scores else ():
         scores = result.scores[view.instrument]
         lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
         parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
