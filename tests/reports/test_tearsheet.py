@@ -115,9 +115,11 @@ class TestWhatItShows:
 
     @pytest.mark.parametrize(
         "heading",
-        ["Figures", "Optimistic and pessimistic fills", "Compared on the same terms", "Months and years", "Worst drawdowns", "Rolling figures", "Trades on price",
+        ["Figures", "Optimistic and pessimistic fills", "Compared on the same terms", "Months and years",
+         "Worst drawdowns", "Rolling figures", "Trades on price", "What the trades were like",
          "What prices did after each score", "Breakdowns", "Calibration of the reliability", "Diagnostics",
-         "What was asked before the verdict", "Assumptions", "Provenance", "Monte-Carlo: what else it might have come to"],
+         "What was asked before the verdict", "Assumptions", "Provenance",
+         "Monte-Carlo: what else it might have come to"],
     )  # fmt: skip
     def test_it_has_every_section(self, text, heading):
         assert heading in text

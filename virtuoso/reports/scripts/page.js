@@ -38,7 +38,7 @@
   }
 
   const trades = await tradesOf(told.trades);
-  const nameOf = (instrument) => told.instruments[instrument].name.split(' ')[0];
+  const nameOf = (instrument) => told.instruments[instrument].symbol;
   const state = { instrument: 0, view: 'whole', chosen: -1, panes: null };
 
   // --- the market -----------------------------------------------------------------------------------------------

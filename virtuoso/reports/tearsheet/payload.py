@@ -18,6 +18,7 @@ from virtuoso.runs.schema import EQUITY, PANES, PRICES, TRADES
 from virtuoso.types import Array
 
 SCRIPTS = ("early.js", "vendor/lightweight-charts.standalone.production.js", "charts.js", "page.js")
+Name = tuple[str, str]
 VIEWS = ("whole", "near")
 MOST_IN_VIEW = 10_000
 """Bars that a view shows at once."""
@@ -33,50 +34,38 @@ def payload(run: RunData) -> dict[str, Any]:
     ----------
     run : RunData
     """
-    names = list(dict.fromkeys([*_names(run.table(PRICES)), *_names(run.table(TRADES))]))
-    markets = [_market(run, name) for name in names]
+    prices, trades = _places(run.table(PRICES)), _places(run.table(TRADES))
+    names = list(dict.fromkeys([*prices, *trades]))
+    markets = [_market(run, name, prices.get(name)) for name in names]
     return {
         "most": MOST_IN_VIEW,
         "bar": run.bar_ms // 1_000,
         "instruments": markets,
-        "trades": _trades(run, names, [market["digits"] for market in markets]),
+        "trades": _trades(run, trades, [market["digits"] for market in markets], names),
         "equity": _equity(run),
     }
 
 
-def names_of(table: RunTable) -> NDArray[Any]:
-    """Return symbol and venue of each row; empty where the table says neither."""
+def _places(table: RunTable) -> dict[Name, NDArray[np.int64]]:
+    """Rows of each instrument, in the order of their first ones; one without a name where the table says none."""
     n = len(next(iter(table.values()), ()))
     if "symbol" not in table:
-        return np.full(n, "", dtype=object)
-    return np.array([f"{a} {b}" for a, b in zip(table["symbol"], table["venue"], strict=True)], dtype=object)
+        return {("", ""): np.arange(n)} if n else {}
+    pairs = list(zip(table["symbol"].tolist(), table["venue"].tolist(), strict=True))
+    names = {name: k for k, name in enumerate(dict.fromkeys(pairs))}
+    of = np.fromiter((names[pair] for pair in pairs), np.int64, n)
+    return {name: np.flatnonzero(of == k) for name, k in names.items()}
 
 
-def _names(table: RunTable) -> list[str]:
-    """Instruments of a table, in the order of their first rows."""
-    if "symbol" not in table:
-        return ["Price"] if table and len(next(iter(table.values()))) else []
-    pairs = dict.fromkeys(zip(table["symbol"].tolist(), table["venue"].tolist(), strict=True))
-    return [f"{symbol} {venue}" for symbol, venue in pairs]
-
-
-def _market(run: RunData, name: str) -> dict[str, Any]:
+def _market(run: RunData, name: Name, mine: NDArray[np.int64] | None) -> dict[str, Any]:
     """Bars of an instrument, by view."""
     prices, panes = run.table(PRICES), run.table(PANES)
-    mine = _mine(prices, name)
-    rows = {view: np.flatnonzero(mine & (prices["view"] == view)) for view in VIEWS} if prices else {}
-    rows = {view: of for view, of in rows.items() if len(of)}
+    rows: dict[str, NDArray[np.int64]] = {}
+    if mine is not None:
+        rows = {view: of for view in VIEWS if len(of := mine[prices["view"][mine] == view])}
     digits = decimals(*(prices[column][of] for of in rows.values() for column in PRICE_COLUMNS))
     views = {view: _bars(prices, of, digits) | {"panes": _panes(panes, of)} for view, of in rows.items()}
-    return {"name": name, "digits": digits, "views": views}
-
-
-def _mine(table: RunTable, name: str) -> NDArray[np.bool_]:
-    if "symbol" not in table:
-        return np.ones(len(next(iter(table.values()), ())), dtype=bool)
-    symbol, _, venue = name.partition(" ")
-    mine: NDArray[np.bool_] = (table["symbol"] == symbol) & (table["venue"] == venue)
-    return mine
+    return {"symbol": name[0] or "Price", "venue": name[1], "digits": digits, "views": views}
 
 
 def _bars(prices: RunTable, rows: NDArray[np.int64], digits: int) -> dict[str, Any]:
@@ -111,15 +100,17 @@ def _panes(panes: RunTable, rows: NDArray[np.int64]) -> dict[str, dict[str, Any]
     }
 
 
-def _trades(run: RunData, names: list[str], digits: list[int]) -> dict[str, Any]:
+def _trades(
+    run: RunData, places: Mapping[Name, NDArray[np.int64]], digits: list[int], names: list[Name]
+) -> dict[str, Any]:
     """Columns of the trades, in the order of the folder."""
     table = run.table(TRADES)
     n = len(table.get("entry_time", ()))
     if not n:
         return {"n": 0}
     of = np.zeros(n, dtype=np.int64)
-    for k, name in enumerate(names):
-        of[_mine(table, name)] = k
+    for name, rows in places.items():
+        of[rows] = names.index(name)
     steps = 10.0 ** np.array(digits, dtype=np.float64)[of]
     priced = {
         name: packed(scaled(table[name] * steps, 0))
