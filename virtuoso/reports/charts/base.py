@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FULL, WIDE, NARROW = 1_190, 790, 420
 """Widths in pixels for which charts are drawn: across a page, beside a column, on a phone."""
-MOST_POINTS = 800
+MOST_POINTS = 1_200
 """Points of a line: more than a screen shows would only make the page heavy."""
 
 DOTS = 72.0  # a unit of the drawing is a pixel
@@ -137,9 +137,9 @@ def calendar(axes: Axes, *, ticks: int) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def thinned(n: int) -> NDArray[np.int64]:
-    """Where each bin of a long series begins, at most MOST_POINTS bins."""
-    return np.unique(np.linspace(0, n, min(n, MOST_POINTS) + 1).astype(np.int64))[:-1] if n else np.empty(0, np.int64)
+def thinned(n: int, most: int = MOST_POINTS) -> NDArray[np.int64]:
+    """Where each bin of a long series begins, at most so many bins."""
+    return np.unique(np.linspace(0, n, min(n, most) + 1).astype(np.int64))[:-1] if n else np.empty(0, np.int64)
 
 
 def growth_axis(axes: Axes, low: float, high: float) -> None:
