@@ -304,7 +304,7 @@ class TestTerms:
             vt.backtest(frame, **TERMS)
         with pytest.raises(TypeError, match=r"vt.backtest trades scores, was given a Series"):
             vt.backtest(frame.close, **TERMS)
-        with pytest.raises(TypeError, match=r"vt.sweep trades scores, was given a MarketFrame"):
+        with pytest.raises(TypeError, match=r"vt.sweep of a frame needs a strategy: .* vt.sweep\(vt.score\(frame\)"):
             vt.sweep(frame, 3, **TERMS)
         with pytest.raises(TypeError, match="at least one instrument"):
             vt.backtest([], **TERMS)

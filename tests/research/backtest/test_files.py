@@ -96,9 +96,9 @@ class TestPrices:
         assert table["high"][kept].max() == np.nanmax(frame.base.columns["high"])
         assert set(table["timeframe"][near]) == {"1m"}
         opens = set(table["open_time"][near].tolist())
-        for trade in long.trade_records:
-            known = np.isfinite(frame.base.columns["open"][trade["entry_number"] - frame.base.first])
-            assert not known or int(trade["entry_number"]) * 60_000 in opens
+        for life in long.trade_records:
+            known = np.isfinite(frame.base.columns["open"][life["entry_number"] - frame.base.first])
+            assert not known or int(life["entry_number"]) * 60_000 in opens
 
     def test_scores_stand_at_the_closes_of_the_bars(self, long):
         found = views(long)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.account.records import KINDS
-from virtuoso.clock import Timeframe, iso
+from virtuoso.clock import iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import has_traded
 from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.prism.result.scores import Scores
-from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines
+from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines, slower_clocks
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.metrics import excursions
@@ -51,7 +51,6 @@ NEAR_BARS = 40_000
 """Bars around trades that are kept of all instruments."""
 AROUND = ((90, 600), (60, 400), (40, 250), (24, 150), (16, 90), (8, 40), (4, 16))
 """Bars on either side of a trade, and how long one is kept whole: the first of these that keeps no more than that."""
-CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d")))
 
 
 def run_data(result: PortfolioFigures) -> RunData:
@@ -70,7 +69,7 @@ def run_data(result: PortfolioFigures) -> RunData:
         TRADES: trades_table(result),
         EQUITY: equity_table(result),
         BREAKDOWNS: fields_of(result.breakdowns),
-        SCORE_BUCKETS: fields_of(result.buckets),
+        **({SCORE_BUCKETS: fields_of(result.buckets)} if result.scores else {}),
     }
     return RunData("", facts, tables)
 
@@ -87,8 +86,15 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
         The report in plain text.
     """
     simulated = {"simulated": result.is_simulated}
-    symbols = _symbols(result, result.run.instrument_of)
+    symbols, shown = _symbols(result, result.run.instrument_of), result.shown
     drawn = views(result)
+    of_scores: dict[str, Any] = {}
+    if shown is not None:
+        of_scores = {
+            SCORES: simulated | scores_facts(result, shown),
+            RELIABILITY: simulated | reliability_facts(result),
+            PANES: pane_table(drawn, result),
+        }
     return encoded(
         {
             **data.facts,
@@ -96,11 +102,9 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
             INTENTS: {"symbol": symbols, **fields_of(result.run.intents)},
             EVENTS: events_table(result),
             WORDS: Summary(data).words(),
-            SCORES: simulated | scores_facts(result),
-            RELIABILITY: simulated | reliability_facts(result),
+            **of_scores,
             FANS: simulated | fan_facts(result),
             PRICES: price_table(drawn, result),
-            PANES: pane_table(drawn, result),
             SUMMARY: summary + "\n",
         }
     )
@@ -109,7 +113,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
 def configuration(result: PortfolioFigures) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
-    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
+    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt", "limited")
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
@@ -122,6 +126,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
         },
         "assumed": list(result.assumed),
+        "decided_by": dict(result.decided_by),
         **({"explained": result.explained} if result.explained else {}),
         "settings": result.config,
     }
@@ -212,12 +217,12 @@ def _symbols(result: PortfolioFigures, instruments: np.ndarray) -> np.ndarray:
     return names
 
 
-def scores_facts(result: PortfolioFigures) -> dict[str, Any]:
+def scores_facts(result: PortfolioFigures, shown: Scores) -> dict[str, Any]:
     """Return why it signalled the last time, and how much is known of the instrument that was traded most."""
-    shown, trades = result.shown, _drawn(result)
+    trades = _drawn(result)
     of_trade = len(trades) > 0
     when = (int(trades["number"][-1]) + 1) * shown.frame.timeframe.ms if of_trade else None
-    seen = chart_bars(shown, trades)
+    seen = last_bars(result)
     return {
         "instrument": str(shown.frame.instrument),
         "known": float(np.isfinite(shown.column("close")).mean()),
@@ -319,10 +324,7 @@ def views(result: PortfolioFigures) -> list[View]:
     order = [result.most_traded, *(i for i in range(n) if i != result.most_traded)]
     whole = [_view("whole", i, _whole(result, i)) for i in order]
     slower = [view.instrument for view in whole if view.bars.timeframe > result.timeframe]
-    near = _near(result, slower)
-    if not result.scores:  # the last trades are drawn with their scores below
-        return [*whole, *near]
-    return [*whole, *near, _view("last", result.most_traded, chart_bars(result.shown, _drawn(result)).bars)]
+    return [*whole, *_near(result, slower), _view("last", result.most_traded, last_bars(result).bars)]
 
 
 def _view(name: str, instrument: int, bars: Bars, wanted: NDArray[np.bool_] | None = None) -> View:
@@ -349,9 +351,9 @@ def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, An
 
 
 def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
-    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
+    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`."""
     parts: list[dict[str, NDArray[np.float32]]] = []
-    for view in found if result.scores else ():
+    for view in found:
         scores = result.scores[view.instrument]
         lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
         parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
@@ -363,11 +365,16 @@ def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any
     }
 
 
+def last_bars(result: PortfolioFigures) -> ChartBars:
+    """Bars on which the last trades of the instrument that is drawn can be seen, on a clock of the scores if any."""
+    return chart_bars(result.shown or result.frames[result.most_traded], _drawn(result))
+
+
 def _whole(result: PortfolioFigures, instrument: int) -> Bars:
     """Bars of the whole run on the fastest clock that does not need too many."""
     base, start, n = result.timeframe, result.panel.first, len(result.panel)
     most = min(MOST_BARS, ALL_BARS // len(result.instruments))
-    clocks = [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
+    clocks = slower_clocks(base)
     clock = next((clock for clock in clocks if n <= most * clock.ratio(base)), clocks[-1])
     ratio = clock.ratio(base)
     return result.frames[instrument].bars(clock).since(-(-start // ratio)).until((start + n) // ratio)
