@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.runs.schema import BESIDE, BREAKDOWNS, CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
+from virtuoso.runs.schema import BESIDE, BREAKDOWNS, CONFIG, EQUITY, FIGURES, OF_SCORES, PARTS, REQUIRED, SUMMARY
 from virtuoso.types import Array
 
 RENAMED = {"hit_rate": "win_rate"}
@@ -58,8 +58,14 @@ class RunData:
 
     @property
     def absent(self) -> list[str]:
-        """Files that are not there."""
-        return [name for name in PARTS if name not in self.facts and name not in self.tables]
+        """Files that are not there, of those that such a run has."""
+        wanted = [name for name in PARTS if self.has_scores or name not in OF_SCORES]
+        return [name for name in wanted if name not in self.facts and name not in self.tables]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether anything is known of scores; signals of one's own need none."""
+        return any(name in self.facts or name in self.tables for name in OF_SCORES)
 
     @property
     def is_simulated(self) -> bool:

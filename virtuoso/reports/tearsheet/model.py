@@ -249,7 +249,7 @@ class TearSheet:
             told.pop("optimistic", None)
         rows = []
         for metric in METRICS:
-            if metric.name not in told["strategy"]:
+            if metric.name not in told["strategy"] or (metric.name == "mean_r" and not self.has_r):
                 continue
             rows.append(
                 (metric.heading, *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values()))
@@ -280,15 +280,28 @@ class TearSheet:
             f"these made {number(chance['own'], 0, signed=True)}, more than {percent(chance['percentile'], 0)} of them."
         )
 
+    @cached_property
+    def has_r(self) -> bool:
+        """Whether any trade had a stop, so that its P&L can be told in R; so taken where the folder does not say."""
+        r = self.run.table(TRADES).get("r")
+        return r is None or not len(r) or bool(np.isfinite(r).any())
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether scores decided, or stood beside the signals: a run without them says nothing of scores."""
+        return self.run.has_scores
+
     @property
     def bounds(self) -> Figures:
-        """Figures under pessimistic and optimistic fills; no rows where only one is known."""
+        """Figures under pessimistic and optimistic fills; no rows where only one is known, or where none differs."""
         worse, better = self.run.figures_of("strategy"), self.run.figures_of("optimistic")
+        if all(_same(worse[name], better[name]) for name in BOUNDED if name in worse and name in better):
+            return Figures(("", "", ""), [])
         titles = {metric.name: metric for metric in METRICS}
         rows = [
             (titles[name].heading, titles[name].text(worse[name]), titles[name].text(better[name]))
             for name in BOUNDED
-            if name in worse and name in better
+            if name in worse and name in better and (name != "mean_r" or self.has_r)
         ]
         return Figures(("", "pessimistic fills", "optimistic fills"), rows)
 
@@ -302,8 +315,12 @@ class TearSheet:
             f"{plural(n, 'trade')} ended in a bar whose intrabar path nobody recorded. All figures are of pessimistic "
             "fills: the stop before the target."
         )
-        if not self.bounds.rows:
+        if not self.run.figures_of("optimistic"):
             return f"{words} Optimistic fills were not run, so only one bound is known."
+        if not self.bounds.rows:
+            return (
+                "No figure depends on the intrabar path." if not n else f"{words} Optimistic fills make no difference."
+            )
         return f"{words} The truth lies between both."
 
     # --- tables ---

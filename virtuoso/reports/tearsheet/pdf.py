@@ -45,6 +45,8 @@ ASIDE = 172.0
 """Width of the honesty box, points."""
 COLUMN = (BREADTH - GAP) / 2.0
 SIZE = 7.5
+PLAIN_COLUMNS = 4
+"""Columns of a breakdown that need no R: name, trades, win rate, P&L."""
 
 INK, QUIET, LINE, PANEL = (HexColor(c) for c in (LIGHT.ink, LIGHT.quiet, LIGHT.line, LIGHT.panel))
 LEAN = {"bullish": HexColor(LIGHT.bullish), "bearish": HexColor(LIGHT.bearish_ink)}
@@ -388,6 +390,9 @@ def _scores(sheet: TearSheet) -> list[Flowable]:
 
 
 def _buckets(sheet: TearSheet) -> list[Flowable]:
+    """Forward returns by score; nothing of a run without scores."""
+    if not sheet.has_scores:
+        return []
     chart = sheet.bucket_chart(FULL)
     if chart is None:
         return [
@@ -430,20 +435,28 @@ def _breakdowns(sheet: TearSheet) -> list[Flowable]:
         "R is what a trade risked to its stop. Strips: mean R and its 95 % interval (bootstrap over whole blocks of "
         "time) around nothing; hollow where it is not testable."
     )
-    parts: list[Flowable] = [CondPageBreak(120), _words("Breakdowns", HEAD), _words(note, NOTE)]
+    parts: list[Flowable] = [
+        CondPageBreak(120),
+        _words("Breakdowns", HEAD),
+        *([_words(note, NOTE)] if sheet.has_r else []),
+    ]
     widths = [140.0, 50.0, 50.0, 60.0, 50.0, 80.0, BREADTH - 430.0]
+    some = len(widths) if sheet.has_r else PLAIN_COLUMNS
     for one in found:
-        rows = [[group.name, *group.cells, Strip(group, one.reach, widths[-1] - 14.0)] for group in one.groups]
-        heads = (f"by {one.by}", "trades", "win rate", "P&L", "mean R", "95 % interval", f"±{one.reach:.2g} R")
+        rows = [[group.name, *group.cells, Strip(group, one.reach, widths[-1] - 14.0)][:some] for group in one.groups]
+        heads = (f"by {one.by}", "trades", "win rate", "P&L", "mean R", "95 % interval", f"±{one.reach:.2g} R")[:some]
         look = [("FONT", (0, 0), (0, 0), BOLD, SIZE), ("TEXTCOLOR", (0, 0), (0, 0), INK), _padding("TOP", 1.0),
                 _padding("BOTTOM", 1.6)]  # fmt: skip
-        parts += [CondPageBreak(44), _table(heads, rows, widths, look), Spacer(0, 6)]
+        parts += [CondPageBreak(44), _table(heads, rows, widths[:some], look), Spacer(0, 6)]
         if one.more:
             parts.append(_words(f"and {one.more} more with fewer trades, in breakdowns.parquet", FINE))
     return parts
 
 
 def _reliability(sheet: TearSheet) -> list[Flowable]:
+    """What reliability told against what was right; nothing of a run without scores."""
+    if not sheet.has_scores:
+        return []
     heading = [
         CondPageBreak(220),
         _words("Calibration of the reliability", HEAD),

@@ -93,7 +93,6 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
         of_scores = {
             SCORES: simulated | scores_facts(result, shown),
             RELIABILITY: simulated | reliability_facts(result),
-            PANES: pane_table(drawn, result),
         }
     return encoded(
         {
@@ -105,6 +104,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
             **of_scores,
             FANS: simulated | fan_facts(result),
             PRICES: price_table(drawn, result),
+            PANES: pane_table(drawn, result),
             SUMMARY: summary + "\n",
         }
     )
@@ -351,9 +351,9 @@ def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, An
 
 
 def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
-    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`."""
+    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
     parts: list[dict[str, NDArray[np.float32]]] = []
-    for view in found:
+    for view in found if result.scores else ():
         scores = result.scores[view.instrument]
         lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
         parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
