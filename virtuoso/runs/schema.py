@@ -80,7 +80,7 @@ REPEATED = frozenset(
 TEARSHEET = (TEARSHEET_HTML, TEARSHEET_PDF)
 WHOLE = REPEATED | {HONESTY, TEARSHEET_HTML}
 """Files of a whole run folder of a backtest; the PDF is written on request (`virtuoso report`)."""
-OF_SCORES = frozenset({SCORE_BUCKETS, SCORES, RELIABILITY, PANES})
+OF_SCORES = frozenset({SCORE_BUCKETS, SCORES, RELIABILITY})
 """Files that a run without scores does not have: signals of one's own decided."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""

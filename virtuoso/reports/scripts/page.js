@@ -1,4 +1,4 @@
-// The page of a run: its market, its trades and its equity, from the data that the page holds.
+// The page of a run: its market, its trades and its equity, from the data that the page holds; each where it has room.
 'use strict';
 (async () => {
   const { NARROW, Market, barsOf, decimal, each, element, equity, floats, lasted, moment, number, placeOf, whole } = Virtuoso;
@@ -71,7 +71,7 @@
     chips(of);
     market.show(of, told.most, chosen && chosen.instrument === instrument ? chosen.entry : null, state.panes);
     market.setTrades(trades.filter((trade) => trade.instrument === instrument), state.chosen);
-    byId('clock').textContent = view === 'near' ? `${of.clock} bars around the trades; the rest is left out`
+    byId('clock').textContent = view === 'near' ? `${of.clock} bars ${told.near || 'around the trades; the rest is left out'}`
       : of.seconds === told.bar ? `all ${of.clock} bars` : `overview in ${of.clock} bars`;
     document.querySelectorAll('[data-view]').forEach((button) => {
       button.setAttribute('aria-pressed', String(button.dataset.view === view));
@@ -316,10 +316,12 @@
   }
 
   const instruments = told.instruments.map((_, k) => [String(k), nameOf(k)]);
-  options(byId('of-instrument'), instruments);
-  options(byId('of-side'), [['1', 'long'], ['-1', 'short']]);
-  options(byId('of-reason'), (told.trades.reasons || []).map((reason) => [reason, reason]));
-  const list = trades.length ? new List(byId('trades')) : { mark() {}, reveal() {} };
+  if (byId('trades')) {
+    options(byId('of-instrument'), instruments);
+    options(byId('of-side'), [['1', 'long'], ['-1', 'short']]);
+    options(byId('of-reason'), told.trades.reasons.map((reason) => [reason, reason]));
+  }
+  const list = trades.length && byId('trades') ? new List(byId('trades')) : { rows: trades, mark() {}, reveal() {} };
 
   if (market) {
     options(byId('instrument'), instruments);
@@ -347,6 +349,6 @@
     }));
     await draw();
   }
-  await equity(byId('equity'), byId('equity-legend'), told.equity, told.bar);
+  if (byId('equity')) await equity(byId('equity'), byId('equity-legend'), told.equity, told.bar);
   document.documentElement.dataset.ready = 'yes';
 })();

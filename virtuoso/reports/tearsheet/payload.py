@@ -34,6 +34,11 @@ def payload(run: RunData) -> dict[str, Any]:
     ----------
     run : RunData
     """
+    return market_payload(run) | {"equity": _equity(run)}
+
+
+def market_payload(run: RunData) -> dict[str, Any]:
+    """Return what of it is drawn on prices: of a run, only these tables and the moments of its equity are needed."""
     prices, trades = _places(run.table(PRICES)), _places(run.table(TRADES))
     names = list(dict.fromkeys([*prices, *trades]))
     markets = [_market(run, name, prices.get(name)) for name in names]
@@ -42,7 +47,6 @@ def payload(run: RunData) -> dict[str, Any]:
         "bar": run.bar_ms // 1_000,
         "instruments": markets,
         "trades": _trades(run, trades, [market["digits"] for market in markets], names),
-        "equity": _equity(run),
     }
 
 

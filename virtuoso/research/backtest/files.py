@@ -74,6 +74,18 @@ def run_data(result: PortfolioFigures) -> RunData:
     return RunData("", facts, tables)
 
 
+def drawn_data(result: PortfolioFigures) -> RunData:
+    """Return bars, scores and trades alone: what a chart of a run is made from."""
+    found = views(result)
+    tables: dict[str, RunTable] = {
+        EQUITY: {"close_time": result.close_times},
+        TRADES: trades_table(result),
+        PRICES: price_table(found, result),
+        PANES: pane_table(found, result),
+    }
+    return RunData("", {}, tables)
+
+
 def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str, bytes]:
     """Return the contents of the files of a run that the same inputs repeat, by name.
 
