@@ -1,4 +1,4 @@
-"""`.plot()` and `.chart()`: what draws an object, named by the front door: no package below the reports knows of them."""
+"""`.plot()` and `.chart()`: what draws an object, named by the front door: no package below the reports knows it."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN)],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Write the tear sheet of a run as one HTML page and as PDF; only its run folder is needed."""
+    """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""
     from virtuoso import workflows
 
-    page, pdf = workflows.report(run, out, settings=call.settings)
-    data = {"run": run, "html": page, "pdf": pdf}
-    return Answer(data, lambda: _reported([page, pdf]), call.next("runs"))
+    files = workflows.report(run, out, settings=call.settings)
+    data = {"run": run, **{file.suffix[1:]: file for file in files}}
+    return Answer(data, lambda: _reported(files), call.next("runs"))
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:

@@ -24,7 +24,7 @@
 
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. Honesty
 and tear sheet stand apart: they are made anew when more was tried. A sweep shares `config.json`, `provenance.json`,
-`honesty.json` and `summary.txt`; research/sweep/result.py says what else it writes.
+`honesty.json` and `summary.txt`, and has `trials.parquet` and `sweep.html`; research/sweep/result.py says what else.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ SUMMARY: Final = "summary.txt"
 HONESTY: Final = "honesty.json"
 TEARSHEET_HTML: Final = "tearsheet.html"
 TEARSHEET_PDF: Final = "tearsheet.pdf"
+TRIALS: Final = "trials.parquet"
+SWEEP_HTML: Final = "sweep.html"
 CROSSCHECK: Final = "crosscheck.json"
 
 REQUIRED = (FIGURES, EQUITY)
@@ -82,6 +84,10 @@ WHOLE = REPEATED | {HONESTY, TEARSHEET_HTML}
 """Files of a whole run folder of a backtest; the PDF is written on request (`virtuoso report`)."""
 OF_SCORES = frozenset({SCORE_BUCKETS, SCORES, RELIABILITY})
 """Files that a run without scores does not have: signals of one's own decided."""
+PAGES = (TEARSHEET_HTML, SWEEP_HTML)
+"""Pages of a run and of a sweep: written with it where they are wanted."""
+OF_SWEEP = (CONFIG, PROVENANCE, HONESTY, TRIALS)
+"""Files that the page of a sweep is made from."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""
 
