@@ -30,7 +30,7 @@ SHOWN = ("net_return", "sharpe", "max_drawdown", "profit_factor", "win_rate", "t
 """Figures of the ranking, in its order."""
 FIGURE_NAMES = {"net_return": "total_return"}
 """Figures of a sweep that have another name among those of a run."""
-MOST_ROWS, MOST_CELLS = 100, 40
+MOST_ROWS, MOST_CELLS = 50, 40
 """Configurations of the ranking, and values on either axis of the heat map."""
 TINT = 55.0
 """Per cent of the colour in the cell that is farthest from nothing."""
@@ -96,16 +96,16 @@ class SweepPage:
     def period(self) -> str:
         """From, to, and how many configurations."""
         told = self.run.fact(PROVENANCE)
-        return f"{told.get('from', '')} to {told.get('to', '')}, {plural(len(self._values), 'configuration')}"
+        first, last = (str(told.get(name, "")).replace(":00Z", "Z") for name in ("from", "to"))
+        return f"{first} to {last}, {plural(len(self._values), 'configuration')}"
 
     @property
     def verdict(self) -> str:
         """The best one's figure beside the first one's."""
         named = self._metric(self.by)
         best, first = (named.text(float(self._values[row])) for row in (self.chosen, 0))
-        return (
-            f"The best of {whole(len(self._values))} has a {named.title.lower()} of {best}, the first one of {first}."
-        )
+        many = whole(len(self._values))
+        return f"{named.title} of the best of {many} configurations: {best}; of the first one: {first}."
 
     @property
     def by(self) -> str:
@@ -201,7 +201,7 @@ class SweepPage:
         """How many are shown, and by what they are ranked."""
         n, shown = len(self._values), min(len(self.order), MOST_ROWS)
         untested = n - len(self.order)
-        words = f"The best {whole(shown)} of {whole(n)} by {self.ranked.lower()}; a head sorts them. Tinted: the first."
+        words = f"The best {whole(shown)} of {whole(n)} by {self.ranked}; a head sorts them. Tinted: the first."
         return words + (f" {whole(untested)} could not be tested." if untested else "")
 
     @property
