@@ -574,7 +574,7 @@ def main() -> None:
             found[name] = list(rows_of(by_name[name], Path(folder)))
             for row in found[name]:
                 print(name, row, flush=True)
-    given.out.write_text(page(found))
+            given.out.write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
