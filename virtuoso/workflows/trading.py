@@ -20,6 +20,7 @@ from virtuoso.errors import ConfigError, NoDataError, did_you_mean
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
@@ -167,8 +168,10 @@ def backtest(
     }  # fmt: skip
     given = {name: one for name, one in signals.items() if one is not None}
     decider = _decider(strategy, trail, rebalance)
-    own_idea = bool(given) or isinstance(decider, Strategy)
+    own_idea = bool(given) or (isinstance(decider, Strategy) and not isinstance(decider, RuleStrategy))
     many = _markets(market, given, decider)
+    if isinstance(decider, RuleStrategy):  # it decides on scores, and they are shown
+        many = [one if isinstance(one, Scores) else score(decider.prism, one) for one in many]
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
@@ -197,7 +200,7 @@ def backtest(
             funding_terms=funding_terms(assume_funding, mark),
             inside=_inside(home, many, inside),
             config=config_of_run(chosen),
-            provenance=provenance_of_run(_prism(many), chosen, seed),
+            provenance=_provenance(many, decider, chosen, seed),
             env=Env(seed=seed),
             explained=explained,
         )
@@ -215,6 +218,8 @@ def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
     if given is None or (callable(getattr(given, "orders", None)) and not isinstance(given, type | Strategy)):
         return given  # type: ignore[return-value]
     strategy = strategy_of(given)  # type: ignore[arg-type]
+    if isinstance(strategy, RuleStrategy):
+        return strategy  # whose trail is that of the account
     if trail is not None:
         raise ConfigError(
             f"trail= was given beside {strategy!r}. Its decide gives it: {{'entries': ..., 'trail': ...}}."
@@ -262,6 +267,14 @@ def _instrument(market: Market) -> Instrument:
 
 def _prism(many: Sequence[Market]) -> Prism | None:
     return many[0].prism if isinstance(many[0], Scores) else None
+
+
+def _provenance(many: Sequence[Market], decider: Decider | None, settings: Settings, seed: int) -> dict[str, str]:
+    """What a run was made of, the code of the user's own strategy among it."""
+    made = provenance_of_run(_prism(many), settings, seed)
+    if isinstance(decider, RuleStrategy) or not isinstance(decider, Strategy):
+        return made
+    return made | provenance_of_strategy(decider, seed)
 
 
 def _own(many: Sequence[Market], given: Mapping[str, Any], rebalance: str, risk: float | None) -> dict[str, Any]:
