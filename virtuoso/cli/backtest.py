@@ -64,7 +64,7 @@ def backtest(
     no_report: options.NoReport = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Trade the signals, or a strategy of yours, on one or many instruments with one wallet; write a run folder."""
+    """Trade the signals, or a strategy of yours, on one or many instruments; write a run."""
     from virtuoso import workflows
     from virtuoso.reports.summary import Summary
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
@@ -185,7 +185,7 @@ def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
     page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
     if page.is_file():
         yield f"page: {page}"
-        yield from [f"PDF:  {pdf}"] if everything else []
+        yield from [f"PDF:  {pdf}" if pdf.is_file() else f"PDF:  virtuoso report {folder}"] if everything else []
     yield f"run folder: {folder}/"
     if not everything:
         yield (

@@ -35,14 +35,14 @@ REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are
 
 def add_research(app: typer.Typer) -> None:
     """Register the research verbs."""
-    verb(app, "score")(score)
-    verb(app, "explain")(explain)
-    verb(app, "backtest")(backtest)
-    verb(app, "report")(report)
-    verb(app, "runs")(runs)
-    verb(app, "sweep")(sweep)
-    verb(app, "calibrate")(calibrate)
-    verb(app, "verify")(verify)
+    verb(app, "score", "virtuoso score BTCUSDT -i 5m --timerange 20250105-20250110")(score)
+    verb(app, "explain", "virtuoso explain BTCUSDT -i 5m --face technical")(explain)
+    verb(app, "backtest", "virtuoso backtest BTCUSDT ETHUSDT -i 5m --assume-funding 0.0001 --mark last")(backtest)
+    verb(app, "report", "virtuoso report last")(report)
+    verb(app, "runs", "virtuoso runs last")(runs)
+    verb(app, "sweep", "virtuoso sweep BTCUSDT -i 5m --configurations 200 --assume-funding 0.0001 --mark last")(sweep)
+    verb(app, "calibrate", "virtuoso calibrate BTCUSDT ETHUSDT -i 1m --set signals.bull_enter=60")(calibrate)
+    verb(app, "verify", "virtuoso verify BTCUSDT -i 5m --live-bars 500")(verify)
 
 
 # --- score ------------------------------------------------------------------------------------------------------
@@ -184,12 +184,12 @@ def explain(
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
     from virtuoso import workflows
-    from virtuoso.cli.terminal.open_interest import open_interest_room
+    from virtuoso.cli.terminal.open_interest import open_interest_view
 
     found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
     following = call.next("explain", found.symbol, **same, at=written(found.time))
-    return Answer(found.to_dict(), lambda: open_interest_room(found), following)
+    return Answer(found.to_dict(), lambda: open_interest_view(found), following)
 
 
 def _explained(found: Explanation, face: str | None, words: bool, everything: bool) -> Iterator[RenderableType]:
