@@ -162,11 +162,12 @@ class TestDeclaring:
             (("*close",), "plain names"),
             (("close", "length"), "a parameter: read it as self.length"),
             (("first",), "names no input"),
+            (("close", "atr"), r"Made.atr is a class. Make one of it: atr = ATR\(\)"),
         ],
     )
     def test_an_input_that_there_is_not_is_refused_when_the_class_is_made(self, arguments, said):
         with pytest.raises(DeclarationError, match=said):
-            declare(*arguments, length=vt.Int(14, low=2, high=100))
+            declare(*arguments, length=vt.Int(14, low=2, high=100), atr=vt.ATR)
 
     def test_what_is_missing_or_misnamed_says_so(self):
         with pytest.raises(DeclarationError, match="strategy's is decide"):
@@ -391,6 +392,10 @@ class TestTrading:
             vt.backtest(frame, EmaCross, **given, **HOW)
 
     def test_anything_else_is_refused(self, frame):
+        with pytest.raises(TypeError, match=r"vt.backtest\(frame, EmaCross\(fast=5\)\)"):
+            vt.backtest(frame, EmaCross, fast=5, **HOW)
+        with pytest.raises(ConfigError, match="one thing"):
+            vt.verify(frame, EmaCross, strategy=EmaCross)
         with pytest.raises(TypeError, match=r"subclass of vt.Strategy, an instance of one, or 'module:Class'"):
             vt.backtest(frame, 5, **HOW)
 

@@ -161,6 +161,7 @@ def backtest(
     >>> vt.backtest(frame, position=(fast > slow) * 1.0)                       # doctest: +SKIP
     >>> vt.backtest(frame, EmaCross(fast=20))                                  # doctest: +SKIP
     """
+    _reject_parameters(strategy, unknown)
     _reject_unknown("vt.backtest", backtest, unknown)
     signals = {
         "entries": entries, "exits": exits, "short_entries": short_entries, "short_exits": short_exits,
@@ -285,6 +286,15 @@ def _own(many: Sequence[Market], given: Mapping[str, Any], rebalance: str, risk:
             made = found.intents[one.frame.instrument]
             made["score"] = one.confluence[made["number"] - one.start]
     return {"intents_of": found.intents, "given_counts": found.counts, "decided_by": found.decided_by}
+
+
+def _reject_parameters(strategy: object, unknown: Mapping[str, Any]) -> None:
+    """Refuse a parameter of a strategy that is given beside it."""
+    name, cls = next(iter(unknown), ""), strategy if isinstance(strategy, type) else type(strategy)
+    if issubclass(cls, Strategy) and name in cls.parameters:
+        raise TypeError(
+            f"{name}= is a parameter of {cls.__name__}: vt.backtest(frame, {cls.__name__}({name}={unknown[name]!r}))."
+        )
 
 
 def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:
