@@ -936,6 +936,21 @@ class TestBacktest:
         assert "--crosscheck" in refused.err
 
 
+SWEPT_STRATEGY = """
+import numpy as np
+import virtuoso as vt
+
+
+class Cross(vt.Strategy):
+    fast = vt.Int(5, low=2, high=50)
+    slow = vt.Int(30, low=10, high=100)
+
+    def decide(self, close):
+        mean = lambda n: np.convolve(close, np.ones(n) / n)[: len(close)]
+        return np.where(mean(self.fast) > mean(self.slow), 1.0, 0.0)
+"""
+
+
 class TestSweep:
     """Many configurations at once; what the best of so many is worth; and the best one run in full."""
 
@@ -954,6 +969,26 @@ class TestSweep:
         assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_sweep_")
         assert (first["fresh"], again["fresh"]) == (True, False)
         assert (first["folder"], first["best"]) == (again["folder"], again["best"])
+
+    def test_a_strategy_is_swept_over_a_grid_and_its_best_run_in_full(
+        self, virtuoso: Virtuoso, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "swept_by_me.py").write_text(SWEPT_STRATEGY)
+        monkeypatch.syspath_prepend(tmp_path)
+        asked = ("--strategy", "swept_by_me:Cross", "--grid", "fast=5:20:5", "--grid", "slow=30,60")
+        terms = ("--assume-funding", "0.0001", "--mark", "last", "--data", stored)
+        swept = virtuoso("sweep", "BTCUSDT", *SAME, *asked, *terms, "--by", "net_return", "--json").json
+        assert swept["configurations"] == 6
+        full = virtuoso(*shlex.split(swept["next"])[1:], "--no-report", "--json").json["metrics"]
+        assert full["total_return"] == swept["best"][0]["net_return"]
+        shown = virtuoso("sweep", "BTCUSDT", *SAME, *asked, *terms).out
+        for words in ("configurations of Cross", "FAST", "SLOW", "lateau around the best"):
+            assert words in shown
+
+    @pytest.mark.parametrize("said", ["fast", "fast=", "fast=a,b", "fast=9:5", "fast=1:2:0", "=5"])
+    def test_a_grid_that_gives_no_values_is_refused_with_the_form(self, virtuoso: Virtuoso, stored: Path, said: str):
+        done = virtuoso("sweep", "BTCUSDT", *SAME, "--grid", said, "--data", stored)
+        assert "Write --grid NAME=VALUES" in done.err
 
     def test_says_how_many_were_tried_and_what_luck_explains(self, virtuoso: Virtuoso, stored: Path, few: Path):
         shown = virtuoso(*self.SWEPT, "--data", stored, "-c", few).out
