@@ -185,7 +185,7 @@ def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
     page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
     if page.is_file():
         yield f"page: {page}"
-        yield from [f"PDF:  {pdf}"] if everything else []
+        yield from [f"PDF:  {pdf}" if pdf.is_file() else f"PDF:  virtuoso report {folder}"] if everything else []
     yield f"run folder: {folder}/"
     if not everything:
         yield (

@@ -23,9 +23,9 @@ def report(
     """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""
     from virtuoso import workflows
 
-    page, pdf = workflows.report(run, out, settings=call.settings)
-    data = {"run": run, "html": page, "pdf": pdf}
-    return Answer(data, lambda: _reported([page, pdf]), call.next("runs"))
+    files = workflows.report(run, out, settings=call.settings)
+    data = {"run": run, **{file.suffix[1:]: file for file in files}}
+    return Answer(data, lambda: _reported(files), call.next("runs"))
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:
