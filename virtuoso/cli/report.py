@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal import complete, options
 from virtuoso.cli.terminal.command import Answer, Call
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     call: Call,
-    run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN)],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN, autocompletion=complete.runs)],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""

@@ -75,7 +75,7 @@ class MarketFrame(Tabular, Chartable):
 
     @property
     def timeframe(self) -> Timeframe:
-        """The base clock."""
+        """The base timeframe."""
         return self.base.timeframe
 
     @property
