@@ -242,7 +242,7 @@ def _trades(figure: Figure, found: Traded) -> None:
     _lives(above, found)
     above.spines["bottom"].set_visible(False)
     above.tick_params(axis="x", length=0)
-    above.yaxis.set_major_locator(MaxNLocator(6))
+    above.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     above.yaxis.set_major_formatter(FuncFormatter(lambda x, _: price(x)))
     share = "" if found.n == found.of else f", {whole(found.n)} of {plural(found.of, 'trade')}"
     above.set_title(f"{found.symbol or 'Price'}{share}", loc="left", fontsize=SMALL, color=LIGHT.quiet)
@@ -390,7 +390,7 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     names = ("right", "low_right", "high_right")
     axes.set_ylim(*_stretch([base, *(row[name] for row in told["bins"] for name in names)]))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda x, _: percent(x, 0)))
     axes.set_title("share that was right", loc="left", fontsize=SMALL, color=LIGHT.quiet)
     axes.set_xlabel(f"reliability that was told ({told['basis']})", fontsize=SMALL)
