@@ -257,6 +257,10 @@ class Summary:
         counts = self.counts
         refused = {_reason(name): n for name, n in counts.items() if name.startswith("refused: ") and n}
         cut = sum(n for name, n in counts.items() if name.startswith("cut: "))
+        would = {_reason(name): n for name, n in counts.items() if name.startswith("would have been ")}
+        unlimited = "; ".join(f"{whole(n)} {reason}" for reason, n in would.items())
+        reported = [Finding("Not limited", whole(sum(would.values())), f"would have been {unlimited}")] if would else []
+        paid = " or to what the account could pay" if counts.get("cut: cash") else ""
         listed = "; ".join(f"{whole(n)} {reason}" for reason, n in refused.items())
         sometimes = [
             Finding(
@@ -274,8 +278,11 @@ class Summary:
         return [
             Finding("Refused", whole(sum(refused.values())), listed or "no signal to open was refused"),
             Finding(
-                "Size capped", whole(cut), "positions were cut to the leverage or the open risk (heat) that was left"
+                "Size capped",
+                whole(cut),
+                f"positions were cut to the leverage or the open risk (heat) that was left{paid}",
             ),
+            *reported,
             Finding("Drawdown halts", whole(counts["halts"]), self._halt_words()),
             Finding(
                 "Liquidations",
@@ -334,7 +341,7 @@ class Summary:
     @property
     def assumptions(self) -> list[str]:
         """How trades were simulated, in plain words."""
-        terms, limits = self.terms, self.terms["limits"]
+        terms = self.terms
         spot = [one for one in self.instruments if one.is_spot]
         words = [
             "A signal is decided at the close of its bar and filled at the open of the next one. All instruments "
@@ -342,10 +349,7 @@ class Summary:
             f"Market fills and stops pay {percent(terms['taker'], 3)} of the notional, limits and targets "
             f"{percent(terms['maker'], 3)}. The price is {percent(terms['slippage'], 3)} worse than seen at market "
             "fills and stops, or half the recorded spread where that is more.",
-            f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "
-            f"{percent(limits['base_size'] * limits['least_scale'])} at none; at most "
-            f"{limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
-            f"{percent(limits['heat'], 0)} of it at risk in all.",
+            self._size_words(),
             f"{self._order_words()} What opens beyond a stop fills at that open.",
             "A second signal in the direction of an open position changes nothing; one against it closes the position "
             "and opens the other at the same open.",
@@ -368,6 +372,23 @@ class Summary:
             f"{LEAST_DAYS} days or {LEAST_TRADES} closed trades they are {NOT_TESTABLE}.",
         ]
         return words
+
+    def _size_words(self) -> str:
+        """How positions are sized, and what limits them."""
+        limits = self.terms["limits"]
+        bounds = (
+            f"at most {limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
+            f"{percent(limits['heat'], 0)} of it at risk in all"
+        )
+        if self.terms.get("limited", True):
+            return (
+                f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "
+                f"{percent(limits['base_size'] * limits['least_scale'])} at none; {bounds}."
+            )
+        return (
+            "A position holds the share of the equity that was asked for at the close of its decision, as far as the "
+            f"account can pay for it at the open. Risk limits are reported, not enforced (limits=True): {bounds}."
+        )
 
     def words(self) -> dict[str, Any]:
         """Return the content of `words.json`."""
@@ -426,8 +447,9 @@ class Summary:
 
 
 def _reason(name: str) -> str:
-    limit = name.removeprefix("refused: ")
-    return WORDS_OF_LIMITS.get(limit, limit)
+    how, _, limit = name.partition(": ")
+    words = WORDS_OF_LIMITS.get(limit, limit)
+    return f"{how.removeprefix('would have been ')}: {words}" if how.startswith("would") else words
 
 
 def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:

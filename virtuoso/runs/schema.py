@@ -76,6 +76,8 @@ REPEATED = frozenset(
 TEARSHEET = (TEARSHEET_HTML, TEARSHEET_PDF)
 WHOLE = REPEATED | {HONESTY, *TEARSHEET}
 """Files of a whole run folder of a backtest."""
+OF_SCORES = frozenset({SCORE_BUCKETS, SCORES, RELIABILITY})
+"""Files that a run without scores does not have: signals of one's own decided."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""
 

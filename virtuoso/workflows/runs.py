@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from virtuoso.errors import NoDataError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.compare import Comparison, compare
@@ -35,12 +33,15 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
-    return {
+    of_prism = {} if prism is None else {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
         "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
+    }  # fmt: skip
+    return {
+        **of_prism,
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
@@ -52,16 +53,11 @@ def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.scores.frame.instrument,)
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
     kind = "_sweep" if isinstance(result, SweepResult) else ""
     name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
     return settings_of(settings).signals.reports / "runs" / name
-
-
-def _scores_of(result: PortfolioResult | SweepResult) -> Sequence[Scores]:
-
-    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
 
 
 def save_run(

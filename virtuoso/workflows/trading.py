@@ -20,6 +20,7 @@ from virtuoso.errors import ConfigError, NoDataError, did_you_mean
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
 from virtuoso.research.backtest.account import account_from, funding_terms, rules_at, tiers_at
@@ -32,9 +33,11 @@ from virtuoso.research.sweep.result import FILLS, SweepResult, ranking
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
+from virtuoso.signals.given import CHANGE
 from virtuoso.signals.strategy import RuleStrategy, Strategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
+from virtuoso.workflows.own_signals import own_signals
 from virtuoso.workflows.paths import lake, settings_of
 from virtuoso.workflows.runs import config_of_run, provenance_of_run
 
@@ -45,8 +48,20 @@ log = logging.getLogger(__name__)
 
 
 def backtest(
-    scores: Scores | Sequence[Scores],
+    market: Scores | MarketFrame | Sequence[Scores] | Sequence[MarketFrame],
     *,
+    entries: Any = None,
+    exits: Any = None,
+    short_entries: Any = None,
+    short_exits: Any = None,
+    position: Any = None,
+    rebalance: str = CHANGE,
+    stop: Any = None,
+    target: Any = None,
+    trail: Any = None,
+    size: Any = None,
+    risk: float | None = None,
+    limits: bool | None = None,
     strategy: Strategy | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
@@ -58,25 +73,46 @@ def backtest(
     explained: str = "",
     record: bool = True,
     cash: float = 10_000.0,
-    risk: float | None = None,
     fees: float | None = None,
     maker: float | None = None,
     taker: float | None = None,
     leverage: float | None = None,
     margin: str = "isolated",
-    trail: float = 0.0,
     halt: bool = False,
     reset_halt: int = 0,
     **unknown: Any,
 ) -> PortfolioResult:
-    """Trade what a strategy decides on one or many instruments with one wallet: filled at the next open, not before.
+    """Trade scores by the shipped rule, or one's own signals or target weights: filled at the next open, not before.
+
+    Own signals are pandas objects with the index of `frame.df`, or arrays with one value a bar; of several frames a
+    DataFrame with one column an instrument. docs/guides/own-signals.md tells what they mean, with an example of each.
 
     Parameters
     ----------
-    scores : Scores or sequence of Scores
-        One an instrument, on one clock.
+    market : Scores, MarketFrame or sequence of them
+        One an instrument, on one clock. The shipped rule trades scores; beside own signals, scores are only shown.
+    entries, exits, short_entries, short_exits : booleans, optional
+        Decided at the close of each bar. `exits` leave longs, `short_exits` shorts; an entry of the other side turns a
+        position around.
+    position : numbers, optional
+        Target weights from -leverage to leverage, as shares of the equity; NaN leaves what is held as it is.
+    rebalance : str
+        When weights are traded: `change` of the given value, every `bar`, or a period such as `1d`, at its first close.
+    stop, target : float or prices, optional
+        A number is a distance as a share of the close (0.02 is 2 %), a Series one price a bar. Up to three targets in a
+        list leave in equal parts; `[(0.02, 0.5), (0.04, 0.5)]` says the parts.
+    trail : float or distances, optional
+        How far the stop trails the best price: a share of the close, or a Series of distances in price. Of the shipped
+        rule: in R, from entry to stop.
+    size : float or Series, optional
+        Share of the equity that an entry holds; all of it (1.0) if absent.
+    risk : float, optional
+        Share of the equity that a position risks to its stop, instead of a size; of the shipped rule the base size.
+    limits : bool, optional
+        Whether the limits of `settings.risk` and `settings.trading` are enforced, the halt too. They are for the
+        shipped rule; for own signals they are only reported.
     strategy : Strategy, optional
-        What decides on their frames; the shipped rule and levels, as `settings` has them, if absent.
+        What decides on the frames; the shipped rule and levels, as `settings` has them, if nothing else is given.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules. If absent, the lake that the frames are of;
@@ -96,9 +132,9 @@ def backtest(
         Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     record : bool
         Whether it is counted among the tries of the project before it is given back. What is not can never ship.
-    cash, risk, fees, maker, taker, leverage, margin, trail, halt, reset_halt
-        Terms of the account: see `virtuoso.research.backtest.account.account_from`. A halt is reported, and enforced
-        with `halt=True`.
+    cash, fees, maker, taker, leverage, margin, halt, reset_halt
+        Terms of the account: see `virtuoso.research.backtest.account.account_from`. A negative maker fee is a rebate.
+        A halt is reported, and enforced with `halt=True`.
 
     Returns
     -------
@@ -109,30 +145,52 @@ def backtest(
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
     ConfigError
-        The root of the project belongs to another user, or a term is not one.
+        The root of the project belongs to another user, or an argument is none of its kind.
+    DataError
+        Labels, columns or values that are not those of the frames.
+
+    Examples
+    --------
+    >>> fast, slow = (frame.close.ewm(span=n).mean() for n in (20, 50))        # doctest: +SKIP
+    >>> vt.backtest(frame, entries=fast > slow, exits=fast < slow, stop=0.02)  # doctest: +SKIP
+    >>> vt.backtest(frame, position=(fast > slow) * 1.0)                       # doctest: +SKIP
     """
     _reject_unknown("vt.backtest", backtest, unknown)
+    signals = {
+        "entries": entries, "exits": exits, "short_entries": short_entries, "short_exits": short_exits,
+        "position": position, "stop": stop, "target": target, "size": size,
+    }  # fmt: skip
+    given = {name: one for name, one in signals.items() if one is not None}
+    many = _markets(market, given, strategy)
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
-    many = _scores("vt.backtest", scores)
     home = _home(many, data, chosen)
+    funding = {_instrument(one): home.events("funding", _instrument(one)) for one in many}
+    limited = not given if limits is None else limits
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage,
-        "margin": margin, "trail": trail, "halt": halt, "reset_halt": reset_halt,
+        "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
+        "halt": halt or (limits is True and bool(given)), "reset_halt": reset_halt,
     }  # fmt: skip
-    funding = {one.frame.instrument: home.events("funding", one.frame.instrument) for one in many}
+    account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
+    own: dict[str, Any] = {}
+    if given:
+        own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
+    elif strategy is None:
+        strategy = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
-            account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms),
-            strategy=strategy or RuleStrategy.of(many, chosen.signals),
+            account,
+            strategy=strategy,
+            **own,
             slippage=slippage,
             funding=funding,
             funding_terms=funding_terms(assume_funding, mark),
             inside=_inside(home, many, inside),
             config=config_of_run(chosen),
-            provenance=provenance_of_run(many[0].prism, chosen, seed),
+            provenance=provenance_of_run(_prism(many), chosen, seed),
             env=Env(seed=seed),
             explained=explained,
         )
@@ -140,6 +198,59 @@ def backtest(
     traded = ", ".join(str(one) for one in result.instruments)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trade_records)})
     return result
+
+
+Market = Scores | MarketFrame
+
+
+def _markets(given: object, signals: Mapping[str, Any], strategy: Strategy | None) -> list[Market]:
+    """Return scores or frames that are to be traded; say what is missing where nothing says what to trade."""
+    many: list[Market] = []
+    for one in given if isinstance(given, list | tuple) else [given]:
+        if not isinstance(one, Scores | MarketFrame):
+            beside = "A signal goes beside its frame: vt.backtest(frame, entries=..., exits=...)."
+            raise TypeError(
+                f"vt.backtest trades scores, was given a {type(one).__name__}. Try "
+                f"vt.backtest(vt.score(vt.load('BTCUSDT'))). {beside}"
+            )
+        if isinstance(one, MarketFrame) and not signals and strategy is None:
+            raise TypeError(
+                "vt.backtest trades scores or signals, was given a MarketFrame. Try vt.backtest(vt.score(frame)) for "
+                "the shipped rule, or one's own: vt.backtest(frame, entries=..., exits=...) with booleans, "
+                "vt.backtest(frame, position=...) with target weights."
+            )
+        many.append(one)
+    if not many:
+        raise TypeError("vt.backtest trades scores or frames of at least one instrument, was given none.")
+    if signals and strategy is not None:
+        raise ConfigError(f"{next(iter(signals))}= and strategy= were both given: only one of them can decide.")
+    return many
+
+
+def _frame(market: Market) -> MarketFrame:
+    """Return the bars that are traded: of scores, those that were scored."""
+    if isinstance(market, MarketFrame):
+        return market
+    ms = market.frame.timeframe.ms
+    return market.frame.within(market.start * ms, (market.start + len(market)) * ms)
+
+
+def _instrument(market: Market) -> Instrument:
+    return (market if isinstance(market, MarketFrame) else market.frame).instrument
+
+
+def _prism(many: Sequence[Market]) -> Prism | None:
+    return many[0].prism if isinstance(many[0], Scores) else None
+
+
+def _own(many: Sequence[Market], given: Mapping[str, Any], rebalance: str, risk: float | None) -> dict[str, Any]:
+    """What own signals decide, as arguments of the backtest; each decision shows the score of its bar, if there is."""
+    found = own_signals([_frame(one) for one in many], given, rebalance=rebalance, risk=risk)
+    for one in many:
+        if isinstance(one, Scores):
+            made = found.intents[one.frame.instrument]
+            made["score"] = one.confluence[made["number"] - one.start]
+    return {"intents_of": found.intents, "given_counts": found.counts, "decided_by": found.decided_by}
 
 
 def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:
@@ -163,18 +274,18 @@ def _scores(said: str, given: object) -> list[Scores]:
     return many
 
 
-def _home(many: Sequence[Scores], data: str | Path | None, settings: Settings) -> Lake:
+def _home(many: Sequence[Market], data: str | Path | None, settings: Settings) -> Lake:
     """The lake that is named, else the one that all frames are of, else that of the configuration."""
-    origins = {None if one.frame.origin is None else one.frame.origin.lake for one in many}
+    origins = {None if origin is None else origin.lake for origin in (_frame(one).origin for one in many)}
     origin = origins.pop() if len(origins) == 1 else None
     return lake(data, settings) if data is not None or origin is None else Lake(origin)
 
 
-def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
-    """Rules and maintenance tiers of instruments at the start of their scores, where they are known."""
+def _of_venue(home: Lake, many: Sequence[Market]) -> dict[str, Any]:
+    """Rules and maintenance tiers of instruments at the first bar that is traded, where they are known."""
     found: dict[str, dict[Instrument, Any]] = {"rules": {}, "tiers": {}}
     for one in many:
-        instrument, start = one.frame.instrument, one.start * one.frame.timeframe.ms
+        instrument, start = _instrument(one), one.start * _frame(one).timeframe.ms
         for name, kind, read in (("rules", "instruments", rules_at), ("tiers", "tiers", tiers_at)):
             known = read(home.events(kind, instrument), start)
             if known is not None:
@@ -182,12 +293,12 @@ def _of_venue(home: Lake, many: Sequence[Scores]) -> dict[str, Any]:
     return found
 
 
-def _inside(home: Lake, many: Sequence[Scores], wanted: str | None) -> dict[Instrument, MarketFrame]:
-    """Finer bars of what was scored, as far as they are stored."""
+def _inside(home: Lake, many: Sequence[Market], wanted: str | None) -> dict[Instrument, MarketFrame]:
+    """Finer bars of what is traded, as far as they are stored."""
     if wanted == "none":
         return {}
-    clock = many[0].frame.timeframe
-    spans = {one.frame.instrument: (one.start * clock.ms, (one.start + len(one)) * clock.ms) for one in many}
+    clock = _frame(many[0]).timeframe
+    spans = {_instrument(one): (one.start * clock.ms, (one.start + len(one)) * clock.ms) for one in many}
     found = finer_frames(home, spans, clock, None if wanted is None else Timeframe(wanted))
     if wanted is not None and not found:
         raise NoDataError(

@@ -9,13 +9,13 @@ import numpy as np
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.account.records import KINDS
-from virtuoso.clock import Timeframe, iso
+from virtuoso.clock import iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import has_traded
 from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.prism.result.scores import Scores
-from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines
+from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines, slower_clocks
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS
@@ -43,7 +43,6 @@ from virtuoso.runs.write import encoded, fields_of
 
 MOST_BARS = 2_000
 """Bars of the whole run that are kept, on the fastest clock that has no more."""
-CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
 
 
 def run_data(result: PortfolioFigures) -> RunData:
@@ -62,7 +61,7 @@ def run_data(result: PortfolioFigures) -> RunData:
         TRADES: trades_table(result),
         EQUITY: equity_table(result),
         BREAKDOWNS: fields_of(result.breakdowns),
-        SCORE_BUCKETS: fields_of(result.buckets),
+        **({SCORE_BUCKETS: fields_of(result.buckets)} if result.scores else {}),
     }
     return RunData("", facts, tables)
 
@@ -79,7 +78,13 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
         The report in plain text.
     """
     simulated = {"simulated": result.is_simulated}
-    symbols = _symbols(result, result.run.instrument_of)
+    symbols, shown = _symbols(result, result.run.instrument_of), result.shown
+    of_scores: dict[str, Any] = {}
+    if shown is not None:
+        of_scores = {
+            SCORES: simulated | scores_facts(result, shown),
+            RELIABILITY: simulated | reliability_facts(result),
+        }
     return encoded(
         {
             **data.facts,
@@ -87,8 +92,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
             INTENTS: {"symbol": symbols, **fields_of(result.run.intents)},
             EVENTS: events_table(result),
             WORDS: Summary(data).words(),
-            SCORES: simulated | scores_facts(result),
-            RELIABILITY: simulated | reliability_facts(result),
+            **of_scores,
             FANS: simulated | fan_facts(result),
             PRICES: price_table(result),
             SUMMARY: summary + "\n",
@@ -99,7 +103,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
 def configuration(result: PortfolioFigures) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
-    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
+    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt", "limited")
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
@@ -112,6 +116,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
         },
         "assumed": list(result.assumed),
+        "decided_by": dict(result.decided_by),
         **({"explained": result.explained} if result.explained else {}),
         "settings": result.config,
     }
@@ -201,12 +206,12 @@ def _symbols(result: PortfolioFigures, instruments: np.ndarray) -> np.ndarray:
     return names
 
 
-def scores_facts(result: PortfolioFigures) -> dict[str, Any]:
+def scores_facts(result: PortfolioFigures, shown: Scores) -> dict[str, Any]:
     """Return why it signalled the last time, and how much is known of the instrument that was traded most."""
-    shown, trades = result.shown, _drawn(result)
+    trades = _drawn(result)
     of_trade = len(trades) > 0
     when = (int(trades["number"][-1]) + 1) * shown.frame.timeframe.ms if of_trade else None
-    seen = chart_bars(shown, trades)
+    seen = last_bars(result)
     return {
         "instrument": str(shown.frame.instrument),
         "known": float(np.isfinite(shown.column("close")).mean()),
@@ -285,7 +290,7 @@ def fan_facts(result: PortfolioFigures) -> dict[str, Any]:
 def price_table(result: PortfolioFigures) -> dict[str, Any]:
     """RunTable of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
     i = result.most_traded
-    parts = {"whole": _whole(result), "last": chart_bars(result.shown, _drawn(result)).bars}
+    parts = {"whole": _whole(result), "last": last_bars(result).bars}
     kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
     columns: dict[str, Any] = {
         "view": [view for view, rows in kept.items() for _ in rows],
@@ -307,11 +312,16 @@ def _published(bars: Bars) -> np.ndarray:
     return whole
 
 
+def last_bars(result: PortfolioFigures) -> ChartBars:
+    """Bars on which the last trades of the instrument that is drawn can be seen, on a clock of the scores if any."""
+    return chart_bars(result.shown or result.frames[result.most_traded], _drawn(result))
+
+
 def _whole(result: PortfolioFigures) -> Bars:
     """Bars of the whole run on the fastest clock that does not need too many."""
-    shown, base = result.shown, result.timeframe
-    clocks = [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
+    shown, base = result.frames[result.most_traded], result.timeframe
+    clocks = slower_clocks(base)
     clock = next((clock for clock in clocks if len(shown) <= MOST_BARS * clock.ratio(base)), clocks[-1])
     ratio = clock.ratio(base)
-    bars = result.frames[result.most_traded].bars(clock)
+    bars = shown.bars(clock)
     return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)

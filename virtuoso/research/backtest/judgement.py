@@ -94,10 +94,11 @@ def foresight_of(result: PortfolioFigures) -> Foresight | None:
 
 def trial_of(result: PortfolioFigures) -> Trial:
     """A run as the trial ledger counts it: one configuration on the data of its stage."""
+    terms = {name: told for name, told in configuration(result).items() if name != "decided_by"}  # its intents say it
     chosen = {
-        "configuration": configuration(result),
+        "configuration": terms,
         "account": account_facts(result.account),
-        "prism": result.provenance["prism"],
+        "prism": result.provenance.get("prism"),
         "intents": hashlib.sha256(result.run.intents.tobytes()).hexdigest(),
     }
     return Trial(

@@ -29,7 +29,7 @@ from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import DEFLATED
 from virtuoso.runs.read import RunData
-from virtuoso.runs.schema import WHOLE
+from virtuoso.runs.schema import OF_SCORES, WHOLE
 from virtuoso.runs.write import trades_frame
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
     @property
     def names(self) -> frozenset[str]:
         """Names of all files of a whole run folder, honesty and tear sheet included."""
-        return WHOLE
+        return WHOLE if self.scores else WHOLE - OF_SCORES
 
     def trial(self) -> Trial:
         """Return its entry in the ledger of trials: one configuration."""
