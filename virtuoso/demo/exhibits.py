@@ -28,9 +28,9 @@ from virtuoso.research.validation.quantiles import score_buckets
 from virtuoso.types import Array
 
 HORIZON, HOUR_MS = "1h", 3_600_000
-PLANTED_BP = 10.0
+PLANTED_BP = 20.0
 """Drift an hour at a score of 100, in hundredths of a percent; its opposite at 0, none at 50."""
-EDGES = (0.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 100.0)
+EDGES = (0.0, 35.0, 45.0, 55.0, 65.0, 100.0)
 LIVE_BARS = 300
 
 
@@ -39,10 +39,13 @@ def code_of(*shown: type) -> str:
     return "\n\n".join(inspect.getsource(one).rstrip() for one in shown)
 
 
-def alone(*components: Component) -> Prism:
-    """Return a prism of these components in equal parts, and nothing else."""
+def alone(*components: Component, clock: str | None = None) -> Prism:
+    """Return a prism of these components in equal parts, and nothing else; on one timeframe, or on the usual ones."""
     weights = {one: 1.0 / len(components) for one in components}
-    return Prism((Face("idea", "Idea", weights),), {"idea": 1.0})
+    face = Face("idea", "Idea", weights)
+    if clock is None:
+        return Prism((face,), {"idea": 1.0})
+    return Prism((face,), {"idea": 1.0}, {clock: 1.0})
 
 
 # --- a leak -----------------------------------------------------------------------------------------------------
@@ -53,9 +56,7 @@ def leak(frame: MarketFrame, settings: Settings) -> Leak:
     honest, ahead = ideas.Tilt(), ideas.PeekingTilt()
     certificate = workflows.verify(frame, alone(honest, ahead), settings=settings, live_bars=LIVE_BARS)
     told = [
-        Accused(one.law, one.timeframe, one.at, one.detail)
-        for one in certificate.broken
-        if one.node == repr(ahead)
+        Accused(one.law, one.timeframe, one.at, one.detail) for one in certificate.broken if one.node == repr(ahead)
     ]
     return Leak(
         believed=(_believed("honest", honest, frame, settings), _believed("one bar ahead", ahead, frame, settings)),
@@ -79,14 +80,15 @@ def _believed(name: str, component: Component, frame: MarketFrame, settings: Set
 def planted(frame: MarketFrame, settings: Settings) -> Planted:
     """Put an effect into a market, and measure it there and in the market as it was."""
     idea, coin = ideas.TradeSize(), ideas.Coin()
-    known = workflows.score(frame, alone(idea), settings=settings)
-    markets = {"planted": plant(frame, known), "absent": frame}
+    clock = frame.timeframe.name
+    known = workflows.score(frame, alone(idea, clock=clock), settings=settings)
+    markets = {"planted": (there := plant(frame, known)), "absent": frame}
+    alike = {"planted": workflows.score(there, known.prism, settings=settings), "absent": known}
     found, buckets = {}, {}
     for name, market in markets.items():
-        scores = workflows.score(market, alone(idea, coin), settings=settings)
-        rows = information(scores, [HORIZON]).rows
+        rows = information(workflows.score(market, alone(idea, coin, clock=clock), settings=settings), [HORIZON]).rows
         found[name] = {row["name"]: (float(row["ic"]), float(row["low"]), float(row["high"])) for row in rows}
-        buckets[name] = score_buckets(workflows.score(market, alone(idea), settings=settings), [HORIZON], EDGES)
+        buckets[name] = score_buckets(alike[name], [HORIZON], EDGES)
     measured = [
         Measured(one.title, found["planted"].get(f"idea.{one.name}"), found["absent"].get(f"idea.{one.name}"))
         for one in (idea, coin)
@@ -130,4 +132,6 @@ def _moved(of: dict[str, Array], before: Array, after: Array) -> dict[str, Array
 
 def own(frame: MarketFrame, settings: Settings) -> PortfolioResult:
     """Backtest the strategy of ten lines."""
-    return workflows.backtest(frame, ideas.EmaCross(), settings=settings, record=False)
+    from virtuoso.prism.engine.workspace import Workspace
+    w = ideas.EmaCross().decided(Workspace(frame), frame.start, frame.start + len(frame))["position"]
+    return workflows.backtest(frame, position=w, settings=settings, record=False)

@@ -1,35 +1,39 @@
-"""The demo: the main job from end to end, offline, on a simulated market, by the road that real data takes.
+"""The main job from end to end, offline, on a simulated market, by the road that real data takes.
 
 1. `simulate` makes the market of a seed and writes it as archive files: bars, prices, open interest, ratios, funding
    and liquidations of all days, trades and the order book of the last ones.
 2. `collect` imports them into a lake of their own, under `simulated/` of the data root: simulated and recorded data
    never share one.
-3. `work` scores, explains, backtests and signals each coin with the same verbs that `virtuoso score` and so on call.
-4. `publish` writes the pages, the run folders and the signals, whole or not at all.
+3. `work` scores, explains, backtests and signals the coins with the same verbs that `virtuoso score` and so on call.
+4. `show` makes the exhibits: what the tool catches, finds and judges.
+5. `publish` writes the page, the run folders and the signals, whole or not at all.
 
 What Virtuoso cannot do yet is named on the page instead of faked.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from virtuoso import workflows
-from virtuoso.clock import UNIT_MS, Env, Timeframe, iso, parse_time
+from virtuoso.clock import UNIT_MS, Timeframe, iso, parse_time
 from virtuoso.config import Settings
+from virtuoso.demo import exhibits, ideas
+from virtuoso.demo.journal import Journal, Say, Step
+from virtuoso.demo.market import DAYS, MARKET, SEED, SYMBOLS, collect, simulate
 from virtuoso.errors import ConfigError
 from virtuoso.files.atomic import Disk
-from virtuoso.files.digest import code_digest
 from virtuoso.files.json import to_json
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.demo_page import CoinReport, DemoPage
-from virtuoso.reports.format import percent
+from virtuoso.reports.exhibits import Leak, OwnIdea, Planted
+from virtuoso.reports.format import percent, plural
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
@@ -38,40 +42,43 @@ from virtuoso.runs.schema import TEARSHEET_HTML
 from virtuoso.runs.write import holds_run
 from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.message.store import SignalFolder
-from virtuoso.venues.simulator import START, record, write_recordings
+from virtuoso.venues.simulator import START
 
-SIMULATOR = "virtuoso.venues.simulator"
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-DAYS, SEED = 60, 7
-TRADE_DAYS, BOOK_DAYS = 14, 3
-"""How many of the last days have every trade and every change of the book: what is large is recorded for a while."""
 TIMEFRAME = "5m"
 """The base clock: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
 SIGNALS_OF_EACH = 10
-MARKET, SUMMARY, PAGE = "market.json", "demo.json", "index.html"
-"""What marks a folder as the demo's own, so that it may be made anew."""
-
-Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Step:
-    """One thing that was done: its name, what came of it, how long it took, and the command that does it alone."""
-
-    name: str
-    command: str
-    found: str = ""
-    seconds: float = 0.0
+SUMMARY, PAGE = "demo.json", "index.html"
+"""The first marks a folder of pages as the demo's own, so that it may be made anew."""
+SHIPPED, OWN = "shipped-weights", "own-idea"
+"""Run folders of the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was found out about one coin."""
+    """What the shipped weights came to.
 
-    symbol: str
-    scores: Scores
+    Attributes
+    ----------
+    scores : sequence of Scores
+        One a coin.
+    result : PortfolioResult
+        Of all coins in one account.
+    signals : sequence of sequence of Signal
+        The last ones of each coin, oldest first.
+    """
+
+    scores: Sequence[Scores]
     result: PortfolioResult
-    signals: Sequence[Signal]
+    signals: Sequence[Sequence[Signal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The exhibits, on the first coin."""
+
+    leak: Leak
+    planted: Planted
+    own: PortfolioResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ class Demo:
         Data root of the simulated market.
     folder, page : Path
         Where the pages are, and the first of them.
-    works : tuple of Work
+    work : Work
+    shown : Shown
     steps : sequence of Step
     timeframe : str
     days, seed : int
@@ -92,7 +100,8 @@ class Demo:
 
     root: Path
     folder: Path
-    works: tuple[Work, ...]
+    work: Work
+    shown: Shown
     steps: Sequence[Step]
     timeframe: str
     days: int
@@ -104,12 +113,18 @@ class Demo:
         return self.folder / PAGE
 
     @property
+    def symbols(self) -> list[str]:
+        """The coins."""
+        return [scores.frame.instrument.symbol for scores in self.work.scores]
+
+    @property
     def seconds(self) -> float:
         """How long it all took."""
         return sum(step.seconds for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
+        result, own = self.work.result, self.shown.own
         return {
             "simulated": True,
             "seed": self.seed,
@@ -119,41 +134,33 @@ class Demo:
             "page": self.page,
             "seconds": self.seconds,
             "steps": [{"name": s.name, "found": s.found, "seconds": s.seconds} for s in self.steps],
-            "symbols": {work.symbol: _facts(work, self.folder) for work in self.works},
+            "leak": self.shown.leak.to_dict(),
+            "planted": self.shown.planted.to_dict(),
+            "own_idea": {**_figures(own), "page": self.folder / OWN / TEARSHEET_HTML},
+            "shipped_weights": {**_figures(result), "page": self.folder / SHIPPED / TEARSHEET_HTML},
+            "symbols": {s.frame.instrument.symbol: _facts(s, of) for s, of in self._by_coin()},
         }
 
+    def _by_coin(self) -> list[tuple[Scores, Sequence[Signal]]]:
+        return list(zip(self.work.scores, self.work.signals, strict=True))
 
-def _facts(work: Work, folder: Path) -> dict[str, Any]:
-    scores, result = work.scores, work.result
+
+def _figures(result: PortfolioResult) -> dict[str, Any]:
+    return {
+        "trades": len(result.trade_records),
+        "total_return": result.metrics["total_return"],
+        "buy_and_hold": result.benchmark_metrics["total_return"],
+    }
+
+
+def _facts(scores: Scores, signals: Sequence[Signal]) -> dict[str, Any]:
     return {
         "bars": len(scores),
         "last_close_utc": iso(int(scores.close_times[-1])),
         "confluence": float(scores.confluence[-1]),
         "coverage": float(scores.coverage[-1]),
-        "trades": len(result.trade_records),
-        "total_return": result.metrics["total_return"],
-        "buy_and_hold": result.benchmark_metrics["total_return"],
-        "signals": [signal.id for signal in work.signals],
-        "page": folder / work.symbol / TEARSHEET_HTML,
+        "signals": [signal.id for signal in signals],
     }
-
-
-@dataclass
-class Journal:
-    """Steps as they happen, told while they do."""
-
-    say: Say
-    clock: Env = field(default_factory=Env)
-    steps: list[Step] = field(default_factory=list)
-
-    @contextmanager
-    def step(self, name: str, command: str) -> Iterator[Step]:
-        """Time a step and tell what came of it."""
-        step, before = Step(name, command), self.clock.stopwatch()
-        yield step
-        step.seconds = self.clock.stopwatch() - before
-        self.steps.append(step)
-        self.say(f"  {len(self.steps)}. {name:<10} {step.seconds:5.1f} s   {step.found}")
 
 
 def run(
@@ -199,7 +206,8 @@ def run(
     simulate(root, days, seed, journal)
     collect(root, settings, journal)
     works = work(root, timeframe, days, settings, journal)
-    made = Demo(root, folder, works, journal.steps, timeframe, days, seed)
+    shown = show(works, settings, journal)
+    made = Demo(root, folder, works, shown, journal.steps, timeframe, days, seed)
     publish(made, settings, journal)
     return made
 
@@ -212,60 +220,11 @@ def _insist_on_ours(folder: Path, marker: str) -> None:
         )
 
 
-# --- 1 the market -----------------------------------------------------------------------------------------------
+# --- the work -------------------------------------------------------------------------------------------------
 
 
-def simulate(root: Path, days: int, seed: int, journal: Journal) -> None:
-    """Make the market and write its archive files, unless they are there already."""
-    with journal.step("simulate", f"virtuoso demo --days {days} --seed {seed}") as step:
-        streams = {"trade_days": TRADE_DAYS, "book_days": BOOK_DAYS}
-        market = {
-            "simulated": True,
-            "seed": seed,
-            "code": code_digest(modules=[SIMULATOR]),
-            "symbols": list(SYMBOLS),
-            **streams,
-        }
-        known = _read_market(root)
-        if {**known, "days": 0} == {**market, "days": 0} and known["days"] >= days:
-            step.found = f"{known['days']} days are there already, in {root / 'raw'}"
-            return
-        if known:
-            shutil.rmtree(root)  # of another seed, or of a simulator that has changed: it can be made again
-        recorded = record(SYMBOLS, days, seed, trade_days=TRADE_DAYS, book_days=BOOK_DAYS)
-        files = write_recordings(root / "raw", recorded)
-        bars = sum(len(each.bars["open_time"]) for each in recorded.values())
-        trades, changes = (sum(len(getattr(each, rows)) for each in recorded.values()) for rows in ("trades", "book"))
-        (root / MARKET).write_text(json.dumps({**market, "days": days}, indent=2) + "\n", encoding="utf-8")
-        step.found = (
-            f"{bars:,} bars, {trades:,} trades, {changes:,} changes of the book of {len(recorded)} coins, "
-            f"in {len(files)} files in {files[0].parent}"
-        )
-
-
-def _read_market(root: Path) -> dict[str, Any]:
-    path = root / MARKET
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-# --- 2 the lake -------------------------------------------------------------------------------------------------
-
-
-def collect(root: Path, settings: Settings, journal: Journal) -> None:
-    """Import the archive files: checksums, units, gaps, quarantine, as with any others."""
-    command = f"virtuoso data import {root / 'raw'} --venue simulated --data {root}"
-    with journal.step("import", command) as step:
-        report = workflows.import_files(root / "raw", venue="simulated", data=root, settings=settings)
-        stored = workflows.lake(root).coverage()
-        bars, missing = sum(c.bars for c in stored), sum(c.missing for c in stored)
-        step.found = f"{report.total('stored'):,} rows stored; the lake holds {bars:,} bars, {missing} are missing"
-
-
-# --- 3 the work -------------------------------------------------------------------------------------------------
-
-
-def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Journal) -> tuple[Work, ...]:
-    """Score, backtest and signal each coin."""
+def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Journal) -> Work:
+    """Score and signal each coin, and backtest all of them in one account."""
     start = parse_time(START)
     timerange = f"{start}-{start + days * UNIT_MS['d']}"
     here = f"-i {timeframe} --venue simulated --data {root}"
@@ -276,15 +235,14 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
             f"{sum(map(len, scored)):,} bars, {components} components on {len(_ladder(scored[0]))} timeframes; "
             + ", ".join(f"{s.frame.instrument.symbol} {s.confluence[-1]:.1f}" for s in scored)
         )
-    with journal.step("backtest", f"virtuoso backtest {SYMBOLS[0]} {here}") as step:
-        results = [workflows.backtest(scores, settings=settings, data=root, record=False) for scores in scored]
-        made = {r.frame.instrument.symbol: percent(r.metrics["total_return"], signed=True) for r in results}
-        trades = sum(len(result.trade_records) for result in results)
-        step.found = f"{trades} trades; " + ", ".join(f"{symbol} {gained}" for symbol, gained in made.items())
+    with journal.step("backtest", f"virtuoso backtest {' '.join(SYMBOLS)} {here}") as step:
+        result = workflows.backtest(scored, settings=settings, data=root, record=False)
+        made = percent(result.metrics["total_return"], signed=True)
+        step.found = f"{plural(len(result.trade_records), 'trade')} of {len(scored)} coins in one account: {made}"
     with journal.step("signals", f"virtuoso signals list {SYMBOLS[0]} {here}") as step:
         issued = [workflows.issued(scores, settings=settings, last=SIGNALS_OF_EACH) for scores in scored]
         step.found = f"the last {sum(map(len, issued))} of them, with levels, insights and provenance"
-    return tuple(map(Work, SYMBOLS, scored, results, issued))
+    return Work(scored, result, issued)
 
 
 def _score(symbol: str, timeframe: str, timerange: str, root: Path, settings: Settings) -> Scores:
@@ -298,7 +256,29 @@ def _ladder(scores: Scores) -> list[Timeframe]:
     return [timeframe for timeframe, _ in scores.prism.ladder(scores.frame.timeframe)]
 
 
-# --- 4 the pages ------------------------------------------------------------------------------------------------
+# --- the exhibits -----------------------------------------------------------------------------------------------
+
+
+def show(works: Work, settings: Settings, journal: Journal) -> Shown:
+    """Make the exhibits on the first coin."""
+    frame = works.scores[0].frame
+    here = f"{frame.instrument.symbol} -i {frame.timeframe} --venue simulated"
+    with journal.step("leak", "vt.verify(frame, prism)") as step:
+        leak = exhibits.leak(frame, settings)
+        step.found = (
+            leak.heading + ": " + ", ".join(f"{one.name} {percent(one.made, signed=True)}" for one in leak.believed)
+        )
+    with journal.step("planted", 'vt.information(scores, ["1h"])') as step:
+        planted = exhibits.planted(frame, settings)
+        step.found = planted.verdict
+    with journal.step("own idea", f"virtuoso backtest {here} --strategy virtuoso.demo.ideas:EmaCross") as step:
+        own = exhibits.own(frame, settings)
+        made = percent(own.metrics["total_return"], signed=True)
+        step.found = f"EmaCross: {plural(len(own.trade_records), 'trade')}, {made}"
+    return Shown(leak, planted, own)
+
+
+# --- the pages --------------------------------------------------------------------------------------------------
 
 
 def publish(made: Demo, settings: Settings, journal: Journal) -> None:
@@ -306,19 +286,37 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
     with journal.step("pages", "virtuoso demo") as step:
         disk = Disk()
         with disk.beside(made.folder, lambda path: path.name.startswith(f".{made.folder.name}.")) as fresh:
-            coins = []
-            for each in made.works:
-                folder = fresh / each.symbol
-                _keep_or_save(each.result, made.folder / each.symbol, folder)
-                written = [SignalFolder(fresh).save(signal) for signal in each.signals]
-                href = f"{each.symbol}/{TEARSHEET_HTML}"
-                coins.append(CoinReport(each.scores, TearSheet(read_run(folder)), href, written[::-1]))
-            steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
-            page = DemoPage(coins, steps, made.days, made.seed, settings.signals.min_coverage)
+            runs = {SHIPPED: made.work.result, OWN: made.shown.own}
+            for name, result in runs.items():
+                _keep_or_save(result, made.folder / name, fresh / name)
+            page = _page(made, fresh, settings)
             (fresh / PAGE).write_text(page.html(), encoding="utf-8")
             (fresh / SUMMARY).write_text(to_json(made.to_dict()), encoding="utf-8")
             disk.put_in_place(fresh, made.folder)
         step.found = f"{made.page}"
+
+
+def _page(made: Demo, fresh: Path, settings: Settings) -> DemoPage:
+    """Put the page together; signals are written on the way."""
+    trades = made.work.result.trade_records
+    gained = trades["pnl"].astype(np.float64)
+    coins = []
+    for k, (scores, signals) in enumerate(zip(made.work.scores, made.work.signals, strict=True)):
+        written = [SignalFolder(fresh).save(signal) for signal in signals]
+        mine = gained[trades["instrument"] == k]
+        coins.append(CoinReport(scores, len(mine), float(mine.sum()), written[::-1]))
+    own = OwnIdea(
+        made.work.scores[0].frame.instrument.symbol,
+        exhibits.code_of(ideas.EmaCross),
+        TearSheet(read_run(fresh / OWN)),
+        f"{OWN}/{TEARSHEET_HTML}",
+    )
+    steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
+    shipped = TearSheet(read_run(fresh / SHIPPED))
+    return DemoPage(
+        coins, shipped, f"{SHIPPED}/{TEARSHEET_HTML}", made.shown.leak, made.shown.planted, own, steps, made.days,
+        made.seed, settings.signals.min_coverage,
+    )  # fmt: skip
 
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:

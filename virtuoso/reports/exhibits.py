@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from virtuoso.clock import iso
 from virtuoso.reports.charts.base import (
     NARROW,
-    SMALL,
     WIDE,
     bucket_panel,
     calendar,
@@ -156,7 +155,7 @@ class Leak:
         honest, ahead = (percent(one.made, signed=True) for one in self.believed)
         return (
             f"One idea twice, traded on the same terms after the same costs. As it is, it comes to {honest}. Read one "
-            f"bar too early, it comes to {ahead}: the better curve is the wrong one, and nothing in its figures says so."
+            f"bar too early, it comes to {ahead}: the better curve is the lie, and nothing in its figures says so."
         )
 
     @property
@@ -169,6 +168,19 @@ class Leak:
         told += "" if first.at is None else f", first at the close of {iso(first.at)}"
         honest = f"The honest twin holds every law that could be tested ({', '.join(self.laws)})."
         return f"{told}. {honest if self.acquitted else 'It accuses the honest twin too, which should not be.'}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Its facts as plain values, for JSON."""
+        return {
+            "caught": self.caught,
+            "honest_return": self.believed[0].made,
+            "one_bar_ahead_return": self.believed[1].made,
+            "acquitted": self.acquitted,
+            "broken": [
+                {"law": one.law, "timeframe": one.timeframe, "first_utc": None if one.at is None else iso(one.at)}
+                for one in self.broken
+            ],
+        }
 
     @property
     def charts(self) -> list[Markup]:
@@ -209,6 +221,10 @@ class Measured:
     def cells(self) -> list[dict[str, str]]:
         """Coefficient, interval and word for each of the two markets."""
         return [_coefficient(one) for one in (self.planted, self.absent)]
+
+
+def _plain(one: Interval | None) -> dict[str, float] | None:
+    return None if one is None else dict(zip(("ic", "low", "high"), one, strict=True))
 
 
 def stands_out(one: Interval | None) -> bool:
@@ -264,9 +280,9 @@ class Planted:
     def words(self) -> str:
         """What was planted."""
         return (
-            f"Into a copy of the market an effect was planted: after an hour of unusually large trades the price drifts "
+            "Into a copy of the market an effect was planted: after an hour of unusually large trades the price drifts "
             f"up, after one of small trades down, by at most {number(self.strength, 0)} hundredths of a percent an "
-            "hour. Nothing else was changed. No chart shows it: an hour's noise is many times as large."
+            "hour. Nothing else was changed."
         )
 
     @property
@@ -276,10 +292,26 @@ class Planted:
         if self.found:
             told = f"{title} is found where the effect is, and nothing where it is not."
         elif stands_out(here.planted):
-            told = f"{title} is found where the effect is. Where it is not, its interval excludes 0 too: one in 20 does."
+            told = (
+                f"{title} is found where the effect is. Where it is not, its interval excludes 0 too: one in 20 does."
+            )
         else:
             told = f"{title} is not found: too few bars for an effect of this size."
-        return f"{told} Information coefficient: rank correlation of a score with the return of the next {self.horizon}."
+        return (
+            f"{told} Information coefficient: rank correlation of a score with the return of the next {self.horizon}."
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Its facts as plain values, for JSON."""
+        return {
+            "found": self.found,
+            "strength_bp_an_hour": self.strength,
+            "horizon": self.horizon,
+            "information": {
+                one.title: {name: _plain(of) for name, of in (("planted", one.planted), ("not_planted", one.absent))}
+                for one in self.measured
+            },
+        }
 
     @property
     def charts(self) -> list[Markup]:
