@@ -291,7 +291,7 @@ def _enter(
         free -= books.positions[k, s.MARGIN]
     fitted = order[s.FITTED] == 1.0
     if fitted:
-        quantity = side * _fitted(abs(quantity), price, free, 1.0 / term[s.LEVERAGE] + fee_rate, order)
+        quantity = side * affordable(abs(quantity), price, free, 1.0 / term[s.LEVERAGE] + fee_rate, order)
     margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * fee_rate
     size = own[s.SIZE] + quantity
     refused = quantity == 0.0 or (not fitted and margin + fee > free)
@@ -315,7 +315,7 @@ def _enter(
 
 
 @inner
-def _fitted(size: float, price: float, free: float, share: float, order: Array) -> float:
+def affordable(size: float, price: float, free: float, share: float, order: Array) -> float:
     """Size of an order, cut to what the account can pay of it; 0 where the venue accepts no order as small."""
     if size * price * share <= free * (1.0 + ROUNDING):
         return size

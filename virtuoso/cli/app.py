@@ -23,6 +23,7 @@ ORDER = (
     "backtest",
     "sweep",
     "report",
+    "runs",
     "calibrate",
     "verify",
     "signals",

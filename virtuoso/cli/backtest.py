@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CONTRACT = "contract"
 BESIDE = ("optimistic", "inverted", "faces_alone", "random_entries", "halt", "halted_at", "inside")
 """Figures of `metrics.json` that --json gives as they are."""
+SHOWN_REASONS = 3
+"""Reasons of a verdict on the first screen."""
 MADE_BY = ("contract", "vectorbt")
 MOST_DIFFERENCES = 12
 """Trades that a cross-check lists in the terminal: all of them are in the run folder."""
@@ -61,6 +63,7 @@ def backtest(
 ) -> Answer:
     """Trade the signals of one or many instruments with one wallet; write a run folder with a tear sheet."""
     from virtuoso import workflows
+    from virtuoso.reports.summary import Summary
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
     told = {
@@ -74,7 +77,7 @@ def backtest(
     with said_if_stopped(NOTHING_YET):
         scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
     result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
-    summary = result.summary(bounds=bounds)
+    summary = result.summary(bounds=bounds) if call.wants_all else Summary(result.data).brief(bounds=bounds)
     folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
@@ -86,7 +89,7 @@ def backtest(
     if checked is not None:
         data["crosscheck"] = checked.to_dict()
     following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
-    return Answer(data, lambda: _backtested(result, summary, folder, checked), following)
+    return Answer(data, lambda: _backtested(call, result, summary, folder, checked), following)
 
 
 def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
@@ -136,25 +139,44 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _backtested(
-    result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
+    call: Call, result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
 ) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.console import prose
-
     yield summary
-    yield from _buckets(result)
-    yield ""
-    yield f"run folder: {folder}/"
-    judged = _honesty(folder)
-    if (folder / TEARSHEET_HTML).is_file():
-        yield f"tear sheet: {folder / TEARSHEET_HTML}"
-        yield f"            {folder / TEARSHEET_PDF}"
+    if call.wants_all:
+        yield from _buckets(result)
     if checked is not None:
         yield from _cross_checked(checked)
+    yield ""
+    yield from judged_lines(folder, everything=call.wants_all)
     yield from result.recorded_lines()
-    if judged:
-        yield ""
-        yield f"verdict: {judged['decision']}"
-        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"])
+    yield from where_lines(folder, everything=call.wants_all)
+
+
+def judged_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say the verdict on a run and its reasons, or the first of them."""
+    from virtuoso.cli.terminal.console import prose
+
+    judged = _honesty(folder)
+    if not judged:
+        return
+    yield f"verdict: {judged['decision']}"
+    reasons = judged["reasons"] if everything else judged["reasons"][:SHOWN_REASONS]
+    yield from (prose(f"- {reason}", 2) for reason in reasons)
+    if len(reasons) < len(judged["reasons"]):
+        yield f"  - and {len(judged['reasons']) - len(reasons)} more"
+
+
+def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say where a run was written; the page holds what one screen leaves out."""
+    page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
+    if page.is_file():
+        yield f"page: {page}"
+        yield from [f"PDF:  {pdf}"] if everything else []
+    yield f"run folder: {folder}/"
+    if not everything:
+        yield (
+            "all of it: -v, or the page" if page.is_file() else "all of it: -v; `virtuoso report last` writes the page"
+        )
 
 
 def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:

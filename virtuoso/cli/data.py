@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
     from virtuoso.lake.writing.trash import Removal
 
-app = typer.Typer(help="The lake: import, list, check, break, remove, verify, sql.")
+app = typer.Typer(help="Stored market data (the lake): import, list, check, break, remove, verify, sql.")
 
-SHOWN_ROWS = 40
-SHOWN_GAPS = 10
+SHOWN_ROWS, BRIEF_ROWS = 40, 20
+SHOWN_GAPS, BRIEF_GAPS = 10, 3
+BRIEF_SERIES = 3
+"""Series whose gaps are listed one by one on the first screen, those with the most bars missing first."""
 DATA_ERROR = 3
 COUNTS = {
     "ROWS": "rows_read",
@@ -117,7 +119,7 @@ def _imported(report: ImportReport) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, seconds, size, table
     from virtuoso.reports.format import plural, whole
 
-    many = len(report.files) > SHOWN_ROWS
+    many = len(report.files) > BRIEF_ROWS
     shown = [file for file in report.files if not many or file.status in ("failed", "skipped")]
     if shown:
         counts = {name: what for name, what in COUNTS.items() if any(getattr(file, what) for file in shown)}
@@ -176,34 +178,37 @@ def list_(call: Call) -> Answer:
         told["trash"] = [removal.to_dict() for removal in trash]
     if breaks:
         told["breaks"] = [{"instrument": str(instrument), "at": at} for instrument, at in breaks]
-    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks, trash), following)
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(call, stored, events, breaks, trash), following)
 
 
 def _listed(
+    call: Call,
     stored: list[Coverage],
     events: list[EventCoverage],
     breaks: list[tuple[Instrument, int]],
     trash: list[Removal],
 ) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import moment
-    from virtuoso.cli.terminal.event_tables import events_table
-    from virtuoso.reports.format import whole
+    from virtuoso.cli.terminal.event_tables import events_table, more
+    from virtuoso.reports.format import plural, whole
 
     yield from (f"in the trash: {removal.id}, {_removed(removal)}" for removal in trash)
     if not stored and not events:
         yield EMPTY
         return
     yield from ("",) if trash else ()
+    most = None if call.wants_all else BRIEF_ROWS
     if stored:
-        yield _bars_table(stored)
+        yield _bars_table(stored[:most])
+        yield from more(len(stored), most)
     if events:
         yield from ("",) if stored else ()
-        yield events_table(events)
+        yield from events_table(events, most)
     yield ""
     instruments = {(s.venue, s.symbol) for s in stored} | {(s.venue, s.symbol) for s in events}
     bars, rows = sum(s.bars for s in stored), sum(s.rows for s in events)
     counts = [f"{whole(n)} {what}" for n, what in ((bars, "bars"), (rows, "events")) if n]
-    yield f"{' and '.join(counts)} of {len(instruments)} instruments"
+    yield f"{' and '.join(counts)} of {plural(len(instruments), 'instrument')}"
     for instrument, at in breaks:
         yield f"{instrument} is another instrument from {moment(at)} on"
 
@@ -212,7 +217,7 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
     from virtuoso.cli.terminal.console import day, size, table
     from virtuoso.reports.format import percent, whole
 
-    headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
+    headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "COVERAGE", "GAPS", "SIZE")
     rows = (
         (
             series.symbol,
@@ -233,7 +238,7 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
 @verb(app, "check")
 def check(
     call: Call,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="This one, with all its gaps.")] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Only this one.")] = None,
     venue: options.Venue = None,
 ) -> Answer:
     """Show gaps, defects, quarantine, revisions and files that disagree."""
@@ -242,28 +247,33 @@ def check(
     found = checks(symbol, venue=venue, settings=call.settings)
     events = event_checks(symbol, venue=venue, settings=call.settings)
     told = {"series": [series.to_dict() for series in found], "events": [series.to_dict() for series in events]}
-    shown = SHOWN_GAPS if symbol is None else None
-    return Answer({"lake": call.lake.path, **told}, lambda: _checked(found, events, shown), call.next("data verify"))
+    following = call.next("data verify")
+    return Answer({"lake": call.lake.path, **told}, lambda: _checked(call, found, events, symbol), following)
 
 
-def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
+def _checked(
+    call: Call, found: list[SeriesCheck], events: list[EventCheck], symbol: str | None
+) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.event_tables import checked_events
 
+    brief = not call.wants_all
+    shown = (BRIEF_GAPS if symbol is None else SHOWN_GAPS) if brief else None
     if not found and not events:
         yield EMPTY
         return
     if found:
-        yield from _checked_bars(found, shown)
+        yield from _checked_bars(found, shown, brief)
     if events:
         yield from ("",) if found else ()
-        yield from checked_events(events, shown)
+        yield from checked_events(events, shown, *((BRIEF_ROWS, BRIEF_SERIES) if brief else (None, None)))
 
 
-def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
+def _checked_bars(found: list[SeriesCheck], shown: int | None, brief: bool) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import table
+    from virtuoso.cli.terminal.event_tables import more
     from virtuoso.reports.format import percent, whole
 
-    headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
+    headers = ("SERIES", "BARS", "FLAT", "MISSING", "COVERAGE", "GAPS", "REVISED", "LATE", "REFUSED")
     rows = (
         (
             f"{c.symbol} {c.venue} {c.timeframe}",
@@ -271,19 +281,25 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
             percent(c.share, 2),
             *(whole(count) for count in (c.gaps, c.revisions, c.late, c.quarantined)),
         )
-        for c in (series.coverage for series in found)
+        for c in (series.coverage for series in found[: BRIEF_ROWS if brief else None])
     )
     yield table(headers, rows)
+    yield from more(len(found), BRIEF_ROWS if brief else None)
     yield ""
-    yield "FLAT: minutes without a trade that the source leaves out. LATE: known only after their close."
-    for series in found:
+    yield "FLAT: bars without a trade that the source leaves out. LATE: known only after their close."
+    worst = sorted(found, key=lambda series: -series.coverage.missing)[:BRIEF_SERIES] if brief else found
+    for series in worst:
         yield from _ledger(series, shown)
+    if len(worst) < len(found):
+        yield ""
+        yield f"Gaps of the {len(worst)} series with the most bars missing; of all: -v."
 
 
 def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
     """The gaps of a series, the longest first, and what was refused."""
     from virtuoso.cli.terminal.conflicts import disagreeing
     from virtuoso.cli.terminal.console import heading, moment, table
+    from virtuoso.cli.terminal.event_tables import more
     from virtuoso.reports.format import plural, whole
 
     c = series.coverage
@@ -293,14 +309,12 @@ def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
         headers = ("FROM", "TO", "STATUS", "BARS")
         yield table(headers, ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest), left=3)
         if len(longest) < c.gaps:
-            rest = whole(c.gaps - len(longest))
-            yield f"... and {rest} shorter ones: virtuoso data check {c.symbol} --venue {c.venue}"
+            yield f"... and {whole(c.gaps - len(longest))} shorter ones: -v"
     for what, lines in (("break", _breaks(series)), ("misprint", _misprints(series))):
         if lines:
             yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(len(lines), what)}")
             yield from lines[:shown]
-            if shown is not None and len(lines) > shown:
-                yield f"... and {whole(len(lines) - shown)} more: virtuoso data check {c.symbol} --venue {c.venue}"
+            yield from more(len(lines), shown)
     if series.refused:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
         yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     call: Call,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name among the runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN)],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Write the tear sheet of a run as one HTML page and as PDF; only its run folder is needed."""
@@ -25,7 +25,7 @@ def report(
 
     page, pdf = workflows.report(run, out, settings=call.settings)
     data = {"run": run, "html": page, "pdf": pdf}
-    return Answer(data, lambda: _reported([page, pdf]))
+    return Answer(data, lambda: _reported([page, pdf]), call.next("runs"))
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:

@@ -95,7 +95,7 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole
 
-    yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
+    yield ("SIMULATED DATA  " if result.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))
     yield heading(f"The best {len(shown) - 1} by {result.ranked_by.replace('_', ' ')}, and 0, which is in force")
     cells = (

@@ -31,7 +31,6 @@ HORIZON, HOUR_MS = "1h", 3_600_000
 PLANTED_BP = 20.0
 """Drift an hour at a score of 100, in hundredths of a percent; its opposite at 0, none at 50."""
 EDGES = (0.0, 35.0, 45.0, 55.0, 65.0, 100.0)
-LIVE_BARS = 300
 
 
 def code_of(*shown: type) -> str:
@@ -54,7 +53,8 @@ def alone(*components: Component, clock: str | None = None) -> Prism:
 def leak(frame: MarketFrame, settings: Settings) -> Leak:
     """Trade an idea as it is and one bar too early, on the same terms, and put both before the laws."""
     honest, ahead = ideas.Tilt(), ideas.PeekingTilt()
-    certificate = workflows.verify(frame, alone(honest, ahead), settings=settings, live_bars=LIVE_BARS)
+    market = MarketFrame(frame.instrument, frame.base)  # the lake behind it is not what is examined
+    certificate = workflows.verify(market, alone(honest, ahead), settings=settings, live_bars=0)
     told = [
         Accused(one.law, one.timeframe, one.at, one.detail) for one in certificate.broken if one.node == repr(ahead)
     ]
@@ -132,6 +132,4 @@ def _moved(of: dict[str, Array], before: Array, after: Array) -> dict[str, Array
 
 def own(frame: MarketFrame, settings: Settings) -> PortfolioResult:
     """Backtest the strategy of ten lines."""
-    from virtuoso.prism.engine.workspace import Workspace
-    w = ideas.EmaCross().decided(Workspace(frame), frame.start, frame.start + len(frame))["position"]
-    return workflows.backtest(frame, position=w, settings=settings, record=False)
+    return workflows.backtest(frame, ideas.EmaCross(), settings=settings, record=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from virtuoso.config import Settings
-from virtuoso.errors import NoDataError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.tearsheet.write import write_tearsheet
@@ -18,10 +20,12 @@ from virtuoso.research.crosscheck.compare import Comparison, compare
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.runs.schema import CROSSCHECK, TEARSHEET
+from virtuoso.runs.schema import CONFIG, CROSSCHECK, TEARSHEET
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
-from virtuoso.workflows.paths import NAME_DIGITS, settings_of
+from virtuoso.workflows.paths import NAME_DIGITS
+from virtuoso.workflows.saved import find_run, runs_home
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +51,26 @@ def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dic
     }
 
 
+def provenance_of_strategy(strategy: Strategy, seed: int) -> dict[str, str]:
+    """What a run of a strategy was made of: digests of its code and of ours, the seed, and versions."""
+    return {
+        "code": code_digest([type(strategy)], ["virtuoso.workflows.trading"]),
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
 def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None = None) -> Path:
     """Where a run is written if nobody says otherwise: `runs/` among the reports, named by what went into it.
 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.scores.frame.instrument,)
+    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.frame.instrument,)
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
     kind = "_sweep" if isinstance(result, SweepResult) else ""
     name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
-    return settings_of(settings).signals.reports / "runs" / name
+    return runs_home(settings) / name
 
 
 def save_run(
@@ -107,6 +120,7 @@ def save_run(
             complete_run(result, target, finish=finish)
         else:
             _judge_again(result, target, report)
+            _stamp(target)
             return target, False
     except KeyboardInterrupt as stopped:
         there = "is there, whole" if holds_run(target, result) and is_whole(target, result) else "was not written"
@@ -128,6 +142,12 @@ def _judge_again(result: Run, folder: Path, report: bool) -> None:
         _judge(result, folder, folder.name, report)
     except OSError as refused:
         log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
+
+
+def _stamp(folder: Path) -> None:
+    """Make a run that was run again the last one, if it may be written; its bytes stay."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / CONFIG)
 
 
 def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Comparison:
@@ -162,7 +182,7 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     Parameters
     ----------
     run : str or Path
-        The run folder, or its name below `runs/` among the reports.
+        The run folder, its name below `runs/` among the reports, the beginning of it, or `last`.
     out : str or Path, optional
         Where to write; into the run folder if absent.
     settings : Settings, optional
@@ -179,10 +199,4 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     UnreadableFileError
         A file of the run is not what its name says.
     """
-    home = settings_of(settings).signals.reports / "runs"
-    folder = Path(run) if Path(run).is_dir() else home / run
-    if not folder.is_dir():
-        known = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
-        remedy = did_you_mean(str(run), known) if known else "Run `virtuoso backtest`: it writes run folders."
-        raise NoDataError(f"There is no run {run}, neither here nor in {home}. {remedy}")
-    return write_tearsheet(folder, out)
+    return write_tearsheet(find_run(run, settings=settings), out)

@@ -29,17 +29,20 @@ from virtuoso.research.backtest.judgement import account_facts
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.parameters import ParameterGrid
 from virtuoso.research.sweep.result import FILLS, SweepResult, ranking
+from virtuoso.research.sweep.strategies import sweep_strategy
 from virtuoso.research.sweep.sweep import sweep as run_sweep
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
+from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.given import CHANGE
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.own_signals import own_signals
 from virtuoso.workflows.paths import lake, settings_of
-from virtuoso.workflows.runs import config_of_run, provenance_of_run
+from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -49,6 +52,7 @@ log = logging.getLogger(__name__)
 
 def backtest(
     market: Scores | MarketFrame | Sequence[Scores] | Sequence[MarketFrame],
+    strategy: Strategy | type[Strategy] | Decider | str | None = None,
     *,
     entries: Any = None,
     exits: Any = None,
@@ -62,7 +66,6 @@ def backtest(
     size: Any = None,
     risk: float | None = None,
     limits: bool | None = None,
-    strategy: Strategy | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     seed: int = 0,
@@ -82,7 +85,7 @@ def backtest(
     reset_halt: int = 0,
     **unknown: Any,
 ) -> PortfolioResult:
-    """Trade scores by the shipped rule, or one's own signals or target weights: filled at the next open, not before.
+    """Trade scores by the shipped rule, a strategy, one's own signals or target weights: filled at the next open.
 
     Own signals are pandas objects with the index of `frame.df`, or arrays with one value a bar; of several frames a
     DataFrame with one column an instrument. docs/guides/own-signals.md tells what they mean, with an example of each.
@@ -91,6 +94,9 @@ def backtest(
     ----------
     market : Scores, MarketFrame or sequence of them
         One an instrument, on one clock. The shipped rule trades scores; beside own signals, scores are only shown.
+    strategy : vt.Strategy, its class, or `module:Class`, optional
+        What decides on each frame by itself; also any object with `orders(frames)`, which decides on all of them
+        together. The shipped rule and levels, as `settings` has them, if nothing else is given.
     entries, exits, short_entries, short_exits : booleans, optional
         Decided at the close of each bar. `exits` leave longs, `short_exits` shorts; an entry of the other side turns a
         position around.
@@ -111,8 +117,6 @@ def backtest(
     limits : bool, optional
         Whether the limits of `settings.risk` and `settings.trading` are enforced, the halt too. They are for the
         shipped rule; for own signals they are only reported.
-    strategy : Strategy, optional
-        What decides on the frames; the shipped rule and levels, as `settings` has them, if nothing else is given.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules. If absent, the lake that the frames are of;
@@ -154,6 +158,7 @@ def backtest(
     >>> fast, slow = (frame.close.ewm(span=n).mean() for n in (20, 50))        # doctest: +SKIP
     >>> vt.backtest(frame, entries=fast > slow, exits=fast < slow, stop=0.02)  # doctest: +SKIP
     >>> vt.backtest(frame, position=(fast > slow) * 1.0)                       # doctest: +SKIP
+    >>> vt.backtest(frame, EmaCross(fast=20))                                  # doctest: +SKIP
     """
     _reject_unknown("vt.backtest", backtest, unknown)
     signals = {
@@ -161,29 +166,31 @@ def backtest(
         "position": position, "stop": stop, "target": target, "size": size,
     }  # fmt: skip
     given = {name: one for name, one in signals.items() if one is not None}
-    many = _markets(market, given, strategy)
+    decider = _decider(strategy, trail, rebalance)
+    own_idea = bool(given) or isinstance(decider, Strategy)
+    many = _markets(market, given, decider)
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
     home = _home(many, data, chosen)
     funding = {_instrument(one): home.events("funding", _instrument(one)) for one in many}
-    limited = not given if limits is None else limits
+    limited = not own_idea if limits is None else limits
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage,
         "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
-        "halt": halt or (limits is True and bool(given)), "reset_halt": reset_halt,
+        "halt": halt or (limits is True and own_idea), "reset_halt": reset_halt,
     }  # fmt: skip
     account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
     own: dict[str, Any] = {}
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
-    elif strategy is None:
-        strategy = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
+    elif decider is None:
+        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
             account,
-            strategy=strategy,
+            strategy=decider,
             **own,
             slippage=slippage,
             funding=funding,
@@ -203,7 +210,21 @@ def backtest(
 Market = Scores | MarketFrame
 
 
-def _markets(given: object, signals: Mapping[str, Any], strategy: Strategy | None) -> list[Market]:
+def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
+    """Return what decides: a strategy that is declared, made of its class or its name, or any other decider."""
+    if given is None or (callable(getattr(given, "orders", None)) and not isinstance(given, type | Strategy)):
+        return given  # type: ignore[return-value]
+    strategy = strategy_of(given)  # type: ignore[arg-type]
+    if trail is not None:
+        raise ConfigError(
+            f"trail= was given beside {strategy!r}. Its decide gives it: {{'entries': ..., 'trail': ...}}."
+        )
+    if rebalance != CHANGE:
+        raise ConfigError(f"rebalance= was given beside {strategy!r}. It is an attribute of its class.")
+    return strategy
+
+
+def _markets(given: object, signals: Mapping[str, Any], strategy: Decider | None) -> list[Market]:
     """Return scores or frames that are to be traded; say what is missing where nothing says what to trade."""
     many: list[Market] = []
     for one in given if isinstance(given, list | tuple) else [given]:
@@ -217,7 +238,7 @@ def _markets(given: object, signals: Mapping[str, Any], strategy: Strategy | Non
             raise TypeError(
                 "vt.backtest trades scores or signals, was given a MarketFrame. Try vt.backtest(vt.score(frame)) for "
                 "the shipped rule, or one's own: vt.backtest(frame, entries=..., exits=...) with booleans, "
-                "vt.backtest(frame, position=...) with target weights."
+                "vt.backtest(frame, position=...) with target weights, vt.backtest(frame, EmaCross) with a vt.Strategy."
             )
         many.append(one)
     if not many:
@@ -334,8 +355,9 @@ def assumptions_needed(
 
 
 def sweep(
-    scores: Scores,
-    configurations: int | Configurations | Mapping[str, Any] = 1_000,
+    market: Scores | MarketFrame,
+    what: int | Configurations | Mapping[str, Any] | Strategy | type[Strategy] | str = 1_000,
+    grid: int | Mapping[str, Any] = 1_000,
     *,
     settings: Settings | None = None,
     data: str | Path | None = None,
@@ -357,14 +379,19 @@ def sweep(
     reset_halt: int = 0,
     **unknown: Any,
 ) -> SweepResult:
-    """Trade many weights, thresholds and levels on the component scores of one instrument.
+    """Trade many configurations on one instrument: of a strategy of your own, or of the shipped rule.
 
     Parameters
     ----------
-    scores : Scores
-    configurations : int, Configurations or mapping
-        How many to draw around what is in force, itself included; or the ones that are given; or a grid,
-        `{"bull_enter": [60, 65, 70]}`: every combination of the values.
+    market : MarketFrame or Scores
+        Bars for a strategy; scores for weights, thresholds and levels of the shipped rule.
+    what : Strategy class or instance, "module:Class", int, mapping or Configurations
+        A strategy, whose parameters `grid` varies; an instance keeps those that are not varied. Of scores: how many
+        configurations to draw around what is in force, itself included; a grid such as `{"bull_enter": [60, 65, 70]}`,
+        every combination of the values; or the ones that are given.
+    grid : int or mapping
+        Of a strategy: `{"fast": range(5, 50), "slow": range(20, 200, 5)}`, every combination of the values, or how many
+        to draw at random from the ranges that it declares; the first of these is the strategy as it is.
     settings : Settings, optional
     data : str or Path, optional
         The data root whose lake holds funding and instrument rules; configuration says it if absent.
@@ -390,7 +417,14 @@ def sweep(
     NoDataError
         Funding or mark prices of a perpetual are not known, and nothing says what to assume.
     ConfigError
-        Other fills are asked for.
+        Other fills are asked for, the strategy has no such parameter, or the grid is empty or larger than memory.
+    ParameterError
+        A value lies outside the range that the strategy declares.
+
+    Examples
+    --------
+    >>> found = vt.sweep(frame, EmaCross, {"fast": range(5, 50), "slow": range(20, 200, 5)})  # doctest: +SKIP
+    >>> vt.backtest(frame, found.strategy())                                                   # doctest: +SKIP
     """
     _reject_unknown("vt.sweep", sweep, unknown)
     if fills != FILLS:
@@ -400,38 +434,72 @@ def sweep(
         )
     if record:
         project()  # of another user: rejected before anything is worked out
-    (scores,) = _scores("vt.sweep", [scores])
-    chosen, instrument = settings_of(settings), scores.frame.instrument
-    tried = configurations
-    if isinstance(tried, int):
-        tried = Configurations.around(scores.prism, chosen.signals, tried, Env(seed=seed))
-    elif isinstance(tried, Mapping):
-        tried = Configurations.grid(scores.prism, chosen.signals, tried)
-    told = None if progress is None else lambda done, total: progress("configurations", done, total)
-    home = _home([scores], data, chosen)
+    ranking(by)
+    chosen, told = settings_of(settings), None if progress is None else _configurations_done(progress)
+    tried = _to_try(market, what, grid, chosen, seed)
+    frame = market.frame if isinstance(market, Scores) else market
+    home = _home([market], data, chosen)
     panel = SimulationPanel.of(
-        [scores.frame],
+        [frame],
         slippage=slippage,
-        funding={instrument: home.events("funding", instrument)},
+        funding={frame.instrument: home.events("funding", frame.instrument)},
         terms=funding_terms(assume_funding, mark),
     )
     terms: dict[str, Any] = {
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
         "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, [instrument], **_of_venue(home, [scores]), **terms)
+    account = account_from(chosen.trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):
-        result = run_sweep(
-            scores,
-            tried,
-            panel=panel,
-            account=account,
-            config={"terms": in_force, "settings": config_of_run(chosen)},
-            provenance=provenance_of_run(scores.prism, chosen, seed),
-            progress=told,
-        )
-    result = replace(result, ranked_by=ranking(by))
+        if isinstance(tried, ParameterGrid):
+            result = sweep_strategy(
+                frame, tried, panel=panel, account=replace(account, limited=False), progress=told,
+                config={"terms": in_force, "strategy": tried.identity},
+                provenance=provenance_of_strategy(tried.strategy, seed),
+            )  # fmt: skip
+        elif isinstance(market, Scores):
+            result = run_sweep(
+                market, tried, panel=panel, account=account, progress=told,
+                config={"terms": in_force, "settings": config_of_run(chosen)},
+                provenance=provenance_of_run(market.prism, chosen, seed),
+            )  # fmt: skip
+    result = replace(result, ranked_by=by)
     _record(result, record)
-    log.info("swept", extra={"instrument": str(instrument), "configurations": len(result)})
+    log.info("swept", extra={"instrument": str(frame.instrument), "configurations": len(result)})
     return result
+
+
+def _to_try(
+    market: Scores | MarketFrame, what: object, grid: int | Mapping[str, Any], settings: Settings, seed: int
+) -> Configurations | ParameterGrid:
+    """Return the configurations that are meant; refuse what does not go together in the caller's words."""
+    if isinstance(what, str | Strategy) or (isinstance(what, type) and issubclass(what, Strategy)):
+        strategy = strategy_of(what)
+        if isinstance(grid, Mapping):
+            return ParameterGrid.grid(strategy, grid)
+        return ParameterGrid.draws(strategy, grid, Env(seed=seed))
+    if not isinstance(market, Scores):
+        if not isinstance(market, MarketFrame):
+            raise TypeError(
+                f"vt.sweep tries a strategy on a frame, or the shipped rule on scores; was given a "
+                f"{type(market).__name__}. Try vt.sweep(vt.load('BTCUSDT'), MyStrategy, {{'period': [10, 20]}})."
+            )
+        raise TypeError(
+            "vt.sweep of a frame needs a strategy: vt.sweep(frame, MyStrategy, {'period': [10, 20]}). To vary weights "
+            "and thresholds of the shipped rule, give its scores: vt.sweep(vt.score(frame), {'bull_enter': [60, 65]})."
+        )
+    if isinstance(what, int):
+        return Configurations.around(market.prism, settings.signals, what, Env(seed=seed))
+    if isinstance(what, Mapping):
+        return Configurations.grid(market.prism, settings.signals, what)
+    if isinstance(what, Configurations):
+        return what
+    raise TypeError(
+        f"vt.sweep tries a strategy, a number of draws, a grid or Configurations; was given a {type(what).__name__}. "
+        "A strategy is a class that derives from vt.Strategy: vt.sweep(frame, MyStrategy, {'period': [10, 20]})."
+    )
+
+
+def _configurations_done(progress: Progress) -> Callable[[int, int], None]:
+    return lambda done, total: progress("configurations", done, total)

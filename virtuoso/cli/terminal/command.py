@@ -107,6 +107,11 @@ class Call:
         return self.settings.system.log_level if self.verbose == 1 else "DEBUG"
 
     @property
+    def wants_all(self) -> bool:
+        """Whether -v asks for all of an answer; without it an answer is one screen."""
+        return self.verbose > 0
+
+    @property
     def wants_tracebacks(self) -> bool:
         """Whether --debug or `system.debug_mode` asks for them."""
         loaded: Settings | None = self.__dict__.get("settings")

@@ -14,12 +14,24 @@ if TYPE_CHECKING:
 
     from virtuoso.lake.lake import EventCheck, EventCoverage
 
-SHOWN_ROWS = 40
 SHOWN_SYMBOLS = 20
 
 
-def events_table(events: list[EventCoverage]) -> RenderableType:
-    """One line an instrument and kind; of kinds that hundreds of instruments have, a line a kind and venue."""
+def more(count: int, shown: int | None) -> Iterator[str]:
+    """Say how many lines the first screen leaves out."""
+    if shown is not None and count > shown:
+        yield f"... and {whole(count - shown)} more: -v"
+
+
+def events_table(events: list[EventCoverage], most: int | None) -> Iterator[RenderableType]:
+    """One line an instrument and kind; of kinds that hundreds of instruments have, a line a kind and venue.
+
+    Parameters
+    ----------
+    events : list of EventCoverage
+    most : int, optional
+        Lines; all of them if None.
+    """
     groups: dict[tuple[str, str], list[EventCoverage]] = {}
     for series in events:
         groups.setdefault((series.kind, series.venue), []).append(series)
@@ -40,15 +52,26 @@ def events_table(events: list[EventCoverage]) -> RenderableType:
             whole(sum(sum(s.gaps.values()) for s in part)),
             size(sum(s.bytes for s in part)),
         )
-        for symbol, kind, venue, part in lines
+        for symbol, kind, venue, part in lines[:most]
     )
-    return table(("SYMBOL", "VENUE", "KIND", "FROM", "TO", "EVENTS", "GAPS", "SIZE"), rows, left=5)
+    yield table(("SYMBOL", "VENUE", "KIND", "FROM", "TO", "EVENTS", "GAPS", "SIZE"), rows, left=5)
+    yield from more(len(lines), most)
 
 
-def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
-    """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused."""
+def checked_events(
+    events: list[EventCheck], shown: int | None, most: int | None, series: int | None
+) -> Iterator[RenderableType]:
+    """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused.
+
+    Parameters
+    ----------
+    events : list of EventCheck
+    shown : int, optional
+        Gaps of each that are listed; all of them if None.
+    most, series : int, optional
+        Lines of coverage, and how many of them have their ledger listed, those with the most gaps.
+    """
     headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "LATE", "REFUSED")
-    listed = events if shown is None else events[:SHOWN_ROWS]
     rows = (
         (
             f"{c.symbol} {c.venue} {c.kind}",
@@ -56,15 +79,15 @@ def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[Rend
             *(whole(c.gaps.get(status, 0)) for status in ("silent", "sequence", "short day")),
             *(whole(count) for count in (c.revisions, c.late, c.quarantined)),
         )
-        for c in (check.coverage for check in listed)
+        for c in (check.coverage for check in events[:most])
     )
     yield table(headers, rows)
-    if len(listed) < len(events):
-        yield f"... and {whole(len(events) - len(listed))} more: virtuoso data check SYMBOL"
+    yield from more(len(events), most)
     yield ""
     yield "SILENT: longer without an event than its kind allows. LOST: messages of the book, by their numbers."
     yield "SHORT: days with too few rows. LATE: stored later than the history around them."
-    for check in listed:
+    worst = sorted(events, key=lambda check: -len(check.gaps))[:series] if series is not None else events
+    for check in worst:
         c = check.coverage
         longest = sorted(check.gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:shown]
         if longest:
@@ -75,3 +98,6 @@ def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[Rend
             yield heading(f"{c.symbol} {c.venue} {c.kind}: refused rows, kept in quarantine")
             yield ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
         yield from disagreeing(f"{c.symbol} {c.venue} {c.kind}", c.venue, check.conflicts, shown)
+    if len(worst) < len(events):
+        yield ""
+        yield f"Ledger of the {len(worst)} with the most gaps; of all: -v."

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 OUT_FOLDER = "Write into this folder."
+RUN = "A run folder, its name or the beginning of it, or last: the newest."
 
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.")]
 Symbols = Annotated[
@@ -41,7 +42,14 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes, no next command.")]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; -vv says more.")
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="All of the answer instead of one screen, and a log on stderr; -vv logs more.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks instead of two-line errors.")]
 

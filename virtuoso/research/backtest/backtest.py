@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,7 +25,8 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
+from virtuoso.signals.declared import Strategy
+from virtuoso.signals.strategy import Decider, Intents, RuleStrategy
 
 LARGEST_SHARE = 0.1
 LEAST_BARS = 2
@@ -34,7 +36,7 @@ def backtest(
     markets: Sequence[Scores | MarketFrame],
     account: Account,
     *,
-    strategy: Strategy | None = None,
+    strategy: Decider | None = None,
     intents_of: Mapping[Instrument, Intents] | None = None,
     decided_by: Mapping[str, object] | None = None,
     given_counts: Mapping[str, int] | None = None,
@@ -56,7 +58,7 @@ def backtest(
         The shipped rule needs scores.
     account : Account
         Cash, fees, leverage, margin mode, limits.
-    strategy : Strategy, optional
+    strategy : Decider, optional
         The shipped rule and levels on these scores if absent. Of any other, faces alone are not compared; whether its
         intents know of later bars is tested, without which nothing is shipped.
     intents_of : mapping of Instrument to array of INTENT, optional
@@ -105,8 +107,8 @@ def backtest(
         raise ConfigError("Hand in either a strategy or intents_of, which it would make: both were given.")
     if intents_of is None:
         strategy = strategy or RuleStrategy.of(scores)
-        # a copy decides: what is judged afterwards is the strategy as it was handed in
-        made = pristine(strategy).decide({frame.instrument: frame for frame in frames})
+        made, given_counts = _decided(strategy, frames, scores)
+        decided_by = decided_by or _told(strategy)
     else:
         made = intents_of
     for market in scores or frames:
@@ -125,16 +127,38 @@ def backtest(
         given_provenance=dict(provenance or {}),
         env=env or Env(seed=0),
         explained=explained.strip(),
-        decided_by=dict(decided_by or {"name": _name(strategy)}),
+        decided_by=dict(decided_by or {"name": "intents"}),
         given_counts=dict(given_counts or {}),
     )
 
 
-def _name(strategy: Strategy | None) -> str:
-    """What decided, where nobody says it."""
-    if strategy is None:
-        return "intents"
-    return "rule" if isinstance(strategy, RuleStrategy) else type(strategy).__name__
+def _decided(
+    strategy: Decider, frames: Sequence[MarketFrame], scores: Sequence[Scores]
+) -> tuple[Mapping[Instrument, Intents], Mapping[str, int]]:
+    """What a strategy decides on frames, and how often it decided nothing, by the reason.
+
+    A copy decides: what is judged afterwards is the strategy as it was handed in.
+    """
+    deciding = pristine(strategy)
+    if not isinstance(deciding, Strategy):
+        return deciding.orders({frame.instrument: frame for frame in frames}), {}
+    beside = {of_one.frame.instrument: of_one for of_one in scores}
+    made, counts = {}, Counter[str]()
+    for frame in frames:
+        of_one = beside.get(frame.instrument)
+        found = deciding.decisions(frame, None if of_one is None else of_one.workspace)
+        if of_one is not None:
+            found.intents["score"] = of_one.confluence[found.intents["number"] - of_one.start]
+        made[frame.instrument] = found.intents
+        counts.update(found.counts)
+    return made, counts
+
+
+def _told(strategy: Decider) -> Mapping[str, object]:
+    """What decided, in the words that a run folder keeps."""
+    if isinstance(strategy, RuleStrategy):
+        return {"name": "rule"}
+    return strategy.facts() if isinstance(strategy, Strategy) else {"name": type(strategy).__name__}
 
 
 def _ordered(markets: Sequence[Scores | MarketFrame]) -> tuple[tuple[MarketFrame, ...], tuple[Scores, ...]]:

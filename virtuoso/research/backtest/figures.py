@@ -40,7 +40,7 @@ from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.validation.quantiles import BUCKET, score_buckets
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Array
 
 
@@ -55,7 +55,7 @@ class PortfolioFigures:
     scores : tuple of Scores
         Theirs; empty where signals of one's own were given without scores. What is said about scores is absent then.
     intents_of : mapping of Instrument to array of INTENT
-    strategy : Strategy or None
+    strategy : Decider or None
         What decided; None where the intents were handed in.
     run : PortfolioRun
         Pessimistic about the order of prices inside bars.
@@ -76,7 +76,7 @@ class PortfolioFigures:
     frames: tuple[MarketFrame, ...] = field(repr=False)
     scores: tuple[Scores, ...] = field(repr=False)
     intents_of: Mapping[Instrument, np.ndarray] = field(repr=False)
-    strategy: Strategy | None = field(repr=False)
+    strategy: Decider | None = field(repr=False)
     run: PortfolioRun = field(repr=False)
     slippage: float
     config: Mapping[str, object] = field(repr=False)
