@@ -43,9 +43,12 @@ def panel(random, n=700, spot=False, spread=0.01, holes=True, funding=True):
             at = random.integers(1, n)
             bars[at : at + random.integers(1, 6)] = np.nan
         bars[n - random.integers(1, 40) :] = np.nan
-        breaks = tuple((int(at), 0) for at in np.flatnonzero(np.isfinite(bars[1:, 0, s.OPEN])) + 1 if random.random() < 0.004)
+        known = np.flatnonzero(np.isfinite(bars[1:, 0, s.OPEN])) + 1
+        breaks = tuple((int(at), 0) for at in known[random.random(len(known)) < 0.004])
     last = np.array([np.flatnonzero(np.isfinite(bars[:, 0, s.OPEN]))[-1]])
-    return SimulationPanel((SPOT if spot else PERPETUAL,), HOURS, 400_000, bars, np.zeros((n, 1), bool), last, breaks=breaks)
+    return SimulationPanel(
+        (SPOT if spot else PERPETUAL,), HOURS, 400_000, bars, np.zeros((n, 1), bool), last, breaks=breaks
+    )
 
 
 def decided(random, stage, kind, leverage):
@@ -115,7 +118,9 @@ def test_stops_and_targets_are_walked_as_the_engine_steps(world):
     stage, account = panel(random, spot=spot, spread=random.choice([0.002, 0.01, 0.03])), account_of(random)
     market, instrument = LaneMarket.of(stage, account), stage.instruments[0]
     for _ in range(5):
-        made = bracketed(random, orders_of(stage, 0, *decided(random, stage, "signals", account.leverage), False), stage)
+        made = bracketed(
+            random, orders_of(stage, 0, *decided(random, stage, "signals", account.leverage), False), stage
+        )
         figures, daily = np.zeros((1, len(FIGURES))), np.zeros((1, len(market.days)))
         market.trade(0, made, figures, daily)
         wanted, ends = measured(run(stage, {instrument: made}, account), market.days)

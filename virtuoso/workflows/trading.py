@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
@@ -282,19 +282,6 @@ def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[st
         raise TypeError(f"{said} has no argument {name!r}. {did_you_mean(name, known)}")
 
 
-def _scores(said: str, given: object) -> list[Scores]:
-    """Return the scores that are given, one or several; refuse anything else in the caller's words."""
-    many: list[Scores] = []
-    for one in given if isinstance(given, list | tuple) else [given]:
-        if not isinstance(one, Scores):
-            scored = "frame" if isinstance(one, MarketFrame) else "vt.load('BTCUSDT')"
-            raise TypeError(f"{said} trades scores, was given a {type(one).__name__}. Try {said}(vt.score({scored})).")
-        many.append(one)
-    if not many:
-        raise TypeError(f"{said} trades scores of at least one instrument, was given none.")
-    return many
-
-
 def _home(many: Sequence[Market], data: str | Path | None, settings: Settings) -> Lake:
     """The lake that is named, else the one that all frames are of, else that of the configuration."""
     origins = {None if origin is None else origin.lake for origin in (_frame(one).origin for one in many)}
@@ -460,9 +447,9 @@ def sweep(
             )  # fmt: skip
         elif isinstance(market, Scores):
             result = run_sweep(
-                market, tried, panel=panel, account=account, progress=told,
+                cast(Scores, market), tried, panel=panel, account=account, progress=told,
                 config={"terms": in_force, "settings": config_of_run(chosen)},
-                provenance=provenance_of_run(market.prism, chosen, seed),
+                provenance=provenance_of_run(cast(Scores, market).prism, chosen, seed),
             )  # fmt: skip
     result = replace(result, ranked_by=by)
     _record(result, record)

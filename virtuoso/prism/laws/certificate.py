@@ -36,7 +36,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.types import Progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Certificate(Plottable):
     """What the laws found.
 
@@ -115,6 +115,11 @@ class Certificate(Plottable):
         if self.rarest:
             yield rarest_words(self.rarest)
 
+    def __repr__(self) -> str:
+        lines = str(self).splitlines()
+        more = [f"  and {len(lines) - SCREEN} lines more: print(certificate)"] if len(lines) > SCREEN else []
+        return "\n".join([*lines[:SCREEN], *more])
+
     def __str__(self) -> str:
         lines = [
             *self.summary(),
@@ -133,6 +138,8 @@ def rarest_words(rarest: dict[str, int]) -> str:
     return f"a leak on one bar in {each} is caught with 95 %, a rarer one may escape; --exhaustive cuts at every bar"
 
 
+SCREEN = 20
+"""Lines that a notebook shows of a certificate."""
 LEAST_KNOWN = 0.6
 """Share of the bars on which a component must be known: the laws ask for half of any stretch that they compare."""
 

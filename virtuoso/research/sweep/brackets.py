@@ -41,8 +41,8 @@ def market_of(panel: SimulationPanel, days: Rows) -> Market:
     begins, last = panel.begins()[:, 0], int(panel.last[0])
     none, rows = np.empty((0, 0)), np.empty(0, np.int64)
     return Market(
-        summaries_of(panel.bars[:, 0], begins, last, days), panel.bars, panel.first, last, begins, none, none, none, rows,
-        rows,
+        summaries_of(panel.bars[:, 0], begins, last, days), panel.bars, panel.first, last, begins, none, none, none,
+        rows, rows,
     )  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 Between two of its own decisions a configuration's equity is `wallet + size x (mark - entry)`: three numbers and the
 same mark for all. So bars are passed in blocks, and in each bar all lanes are marked together (`_mark`), a few at a
-time as the processor's vectors hold them; they write only where one reaches a new peak or a new low. What a lane decides
-is rare and walked lane by lane, by the arithmetic of `account.engine.step` on a bar with one isolated position and
-market orders (`_open`), in its order, so that money is the same bit for bit.
+time as the processor's vectors hold them; they write only where one reaches a new peak or a new low. What a lane
+decides is rare and walked lane by lane, by the arithmetic of `account.engine.step` on a bar with one isolated position
+and market orders (`_act`), in its order, so that money is the same bit for bit.
 
 What a lane does not know it does not guess. Where marks come near the one that liquidates, the lane is `doubtful`, and
-whoever called runs that configuration by `backtest.engine.run` instead. Stops, targets, trails, limits, cross margin and
-an enforced halt are not for lanes at all.
+whoever called runs that configuration by `backtest.engine.run` instead. Stops, targets, trails, limits, cross margin
+and an enforced halt are not for lanes at all.
 """
 
 from __future__ import annotations
@@ -90,10 +90,11 @@ class LaneBars(NamedTuple):
         close = bars[:, s.MARK_CLOSE]
         known = np.maximum.accumulate(np.where(np.isnan(close), 0, np.arange(len(close))))
         names = (s.OPEN, s.SLIPPAGE, s.FUNDING_OPEN, s.FUNDING_INSIDE, s.MARK_OPEN)
-        columns = [np.ascontiguousarray(bars[:, name]) for name in names]
+        opened, slippage, at_open, inside, mark_open = (np.ascontiguousarray(bars[:, name]) for name in names)
         marks = bars[:, [s.MARK_OPEN, s.MARK_HIGH, s.MARK_LOW, s.MARK_CLOSE]]
         low, high = np.fmin.reduce(marks, axis=1), np.fmax.reduce(marks, axis=1)
-        return cls(*columns, low, high, close[known], begins, last, days)
+        mark = close[known]
+        return cls(opened, slippage, at_open, inside, mark_open, low, high, mark, begins, last, days)
 
 
 class LaneTerms(NamedTuple):
@@ -165,7 +166,7 @@ class Lanes(NamedTuple):
     Attributes
     ----------
     wallet, size, entry, margin, whole : Array
-        As the engine has them: cash, signed size, mean entry price, margin set aside, largest size since it was entered.
+        As the engine has them: cash, signed size, mean entry price, margin set aside, largest size since the entry.
     peak, worst, floor : Array
         Highest equity so far, least quotient of equity and peak, and the equity below which that becomes less.
     below, above : Array
@@ -201,10 +202,11 @@ class Lanes(NamedTuple):
     def opened(cls, configurations: int, cash: float) -> Lanes:
         """Open the accounts of so many configurations, and of lanes that do nothing up to a whole CHUNK."""
         n = -(-configurations // CHUNK) * CHUNK
-        starts = (cash, 0.0, 0.0, 0.0, 0.0, cash, 1.0, cash, -np.inf, np.inf, 0.0)
+        wallet, size, entry, margin, whole = np.full(n, cash), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        peak, worst, floor, below, above = (np.full(n, value) for value in (cash, 1.0, cash, -np.inf, np.inf))
         return cls(
-            *(np.full(n, value) for value in starts), np.zeros(n, np.int64), np.zeros(n), np.zeros(n),
-            np.zeros(n, bool), np.zeros(n, bool),
+            wallet, size, entry, margin, whole, peak, worst, floor, below, above, np.zeros(n), np.zeros(n, np.int64),
+            np.zeros(n), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool),
         )  # fmt: skip
 
 

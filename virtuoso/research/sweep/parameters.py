@@ -64,8 +64,8 @@ class ParameterGrid:
         if not axes:
             example = next(iter(numbers(strategy)), "period")
             raise ConfigError(
-                f"The grid is empty: name the parameters of {_name(strategy)} to vary, such as {{{example!r}: [10, 20]}}, "
-                "or a number of random draws, such as 500."
+                f"The grid is empty: name the parameters of {_name(strategy)} to vary, such as "
+                f"{{{example!r}: [10, 20]}}, or a number of random draws, such as 500."
             )
         check_memory(prod(len(axis) for axis in axes.values()), len(numbers(strategy)), strategy)
         combined = np.meshgrid(*axes.values(), indexing="ij")
@@ -147,8 +147,9 @@ def check_memory(rows: int, columns: int, strategy: Strategy) -> None:
     room = int(MOST_OF_MEMORY * memory())
     if rows * each > room:
         raise ConfigError(
-            f"The grid has {rows:,} configurations of {_name(strategy)}, whose results take {rows * each / 2**30:,.1f} GB "
-            f"of this machine's {memory() / 2**30:,.1f}. Widen the steps, or draw at random: {room // each:,} fit."
+            f"The grid has {rows:,} configurations of {_name(strategy)}, whose results take "
+            f"{rows * each / 2**30:,.1f} GB of this machine's {memory() / 2**30:,.1f}. Widen the steps, or draw at "
+            f"random: {room // each:,} fit."
         )
 
 

@@ -26,7 +26,9 @@ from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
+from virtuoso.research.validation.verdict import LEAST_KEPT
 from virtuoso.runs.write import as_json, as_parquet
+from virtuoso.signals.declared import Strategy
 from virtuoso.types import Array, Times
 
 if TYPE_CHECKING:
@@ -89,7 +91,10 @@ class SweepResult(Run, Plottable):
         frame, density = self.frame, float(self.column("trades").mean())
         own = self.configurations
         of = f"configurations of {own.name}" if isinstance(own, ParameterGrid) else "configurations"
-        return f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
+        return (
+            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, "
+            f"{density:,.0f} trades each on average, {FILLS} fills>"
+        )
 
     @property
     def close_times(self) -> Times:
@@ -97,7 +102,7 @@ class SweepResult(Run, Plottable):
         return self.frame.close_times if self.scores is None else self.scores.close_times
 
     def __str__(self) -> str:
-        return "\n".join((repr(self), *self.recorded_lines()))
+        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines()))
 
     def column(self, name: str) -> Array:
         """A column of `FIGURES`, shape (n_configurations,)."""
@@ -175,6 +180,44 @@ class SweepResult(Run, Plottable):
         order = np.argsort(-values, kind="stable")  # NaN comes last
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
+
+    def strategy(self, row: int | None = None) -> Strategy:
+        """Return the strategy of a row, for `vt.backtest`; of the best one if absent.
+
+        Raises
+        ------
+        ConfigError
+            Weights, thresholds and levels of the shipped rule were swept: `best.yaml` of the run folder holds them.
+        """
+        if not isinstance(self.configurations, ParameterGrid):
+            raise ConfigError(
+                "This sweep is of the shipped rule, not of a strategy: configurations.prism(row) and "
+                "configurations.signal_settings(row) are one of its rows."
+            )
+        return self.configurations[self.chosen if row is None else row]
+
+    def neighbours(self, row: int) -> Rows:
+        """Return the rows that differ from one in a single column, by one step of the values that were tried."""
+        columns = self.configurations.columns.values()
+        steps = np.stack([np.unique(values, return_inverse=True)[1] for values in columns])
+        apart = np.abs(steps - steps[:, [row]])
+        beside: Rows = np.flatnonzero(apart.sum(axis=0) == 1)
+        return beside
+
+    @property
+    def plateau_words(self) -> str:
+        """Whether the best one stands on a plateau or on a spike, in a sentence."""
+        named = self.ranked_by.replace("_", " ")
+        beside, figure = self.metrics[self.ranked_by][self.neighbours(self.chosen)], self.metrics[self.ranked_by]
+        beside, best = beside[np.isfinite(beside)], float(figure[self.chosen])
+        if not len(beside) or not best > 0.0:
+            why = "the best one does not gain" if len(beside) else "no configuration is one step beside the best"
+            return f"Plateau around the best: not testable, {why}."
+        kept = float(np.median(beside)) / best
+        return (
+            f"Plateau around the best: its {len(beside)} neighbours, one step away, keep {kept:.0%} of its {named} "
+            f"(median; the worst {float(beside.min()) / best:.0%}): a {'plateau' if kept >= LEAST_KEPT else 'spike'}."
+        )
 
     def honesty(self, row: int, tried: TrialCount | None = None) -> Robustness:
         """Measure what one configuration is worth, after all that it was chosen from.
@@ -256,7 +299,7 @@ class SweepResult(Run, Plottable):
             "best.json": as_json({"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}),
             "best.yaml": self.configurations.written(self.chosen).encode(),
             "trials.parquet": as_parquet(self.table()),
-            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n".encode(),
+            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n{self.plateau_words}\n".encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
 
@@ -277,7 +320,7 @@ class SweepResult(Run, Plottable):
         }
         name, figure, note = known.row()
         last = f"{name.lower():<23} {figure:>12}  {note}"
-        words = "\n".join([repr(self).strip("<>"), self.halt_words, "", *box.lines(), last]) + "\n"
+        words = "\n".join([repr(self).strip("<>"), self.halt_words, self.plateau_words, "", *box.lines(), last]) + "\n"
         for file, data in ((HONEST_WORDS, words.encode()), (HONESTY, as_json(told))):
             if not (folder / file).is_file() or (folder / file).read_bytes() != data:
                 Disk().write(folder / file, data)

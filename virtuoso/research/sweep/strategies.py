@@ -3,9 +3,9 @@
 1. Each configuration decides by the strategy's own function, evaluated as `vt.backtest` evaluates it; features that
    several of them share are computed once. What it decided is kept as its orders, never as a value a bar, and a batch
    at a time.
-2. Configurations that only give market orders by weight walk the bars together (lanes.py), with the figures of
-   `backtest.engine.run` bit for bit. Those with stops, targets or trails, and those whose margin comes near its end, are
-   run by `backtest.engine.run` itself, a thread each.
+2. Configurations that only give market orders by weight walk the bars together (lanes.py), those with stops and
+   targets from event to event (brackets.py), both with the figures of `backtest.engine.run` bit for bit. Those that
+   trail, and those whose margin comes near its end, are run by `backtest.engine.run` itself.
 3. What is found is a table with a row a configuration (result.py).
 """
 
