@@ -19,6 +19,7 @@ from virtuoso.demo import ideas
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
+from virtuoso.prism.laws.certificate import Certificate
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.exhibits import Accused, Believed, Leak, Measured, Planted
@@ -50,11 +51,15 @@ def alone(*components: Component, clock: str | None = None) -> Prism:
 # --- a leak -----------------------------------------------------------------------------------------------------
 
 
-def leak(frame: MarketFrame, settings: Settings) -> Leak:
-    """Trade an idea as it is and one bar too early, on the same terms, and put both before the laws."""
-    honest, ahead = ideas.Tilt(), ideas.PeekingTilt()
+def examined(frame: MarketFrame) -> Certificate:
+    """Put the honest idea and the peeking one before the laws."""
     market = MarketFrame(frame.instrument, frame.base)  # the lake behind it is not what is examined
-    certificate = workflows.verify(market, alone(honest, ahead), settings=settings, live_bars=0)
+    return workflows.verify(market, alone(ideas.Tilt(), ideas.PeekingTilt()), live_bars=0)
+
+
+def leak(frame: MarketFrame, settings: Settings, certificate: Certificate) -> Leak:
+    """Trade an idea as it is and one bar too early, on the same terms; the certificate is of both, see `examined`."""
+    honest, ahead = ideas.Tilt(), ideas.PeekingTilt()
     told = [
         Accused(one.law, one.timeframe, one.at, one.detail) for one in certificate.broken if one.node == repr(ahead)
     ]

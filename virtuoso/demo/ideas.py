@@ -9,17 +9,17 @@ import virtuoso as vt
 
 
 class Tilt(vt.Component):
-    """How far the price has come in `period` bars, in average true ranges."""
+    """How far the price has come in two hours, in ATR."""
 
     title, source = "Tilt", "an idea"
     scale = vt.Squash(half=3.0)
-    bands = {60: "tilted upward", 40: "level", 0: "tilted downward"}
+    bands = {60: "tilted up", 40: "level", 0: "tilted down"}
     period: int = vt.Int(24, low=2, high=200)
     atr = vt.ATR()
 
     def value(self, close, atr):
-        moved = np.full(len(close), np.nan)
-        moved[self.period :] = close[self.period :] - close[: -self.period]
+        n, moved = self.period, np.full(len(close), np.nan)
+        moved[n:] = close[n:] - close[:-n]
         return vt.ratio(moved, atr)
 
 
@@ -28,23 +28,23 @@ class PeekingTilt(Tilt):
 
     def value(self, close, atr):
         tilt = super().value(close, atr)
-        tilt[:-1] = tilt[1:].copy()  # the value of bar t + 1, shown at bar t
+        tilt[:-1] = tilt[1:].copy()  # of bar t + 1, at bar t
         return tilt
 
 
 class TradeSize(vt.Component):
-    """How large a trade of the last hour was on average, beside one of the last day."""
+    """A trade of the last hour, beside one of the last day."""
 
     title, source = "Trade size", "an idea"
     scale = vt.Linear(zero=0.8, hundred=1.2)
-    bands = {60: "larger than usual", 40: "as usual", 0: "smaller than usual"}
+    bands = {60: "larger", 40: "as usual", 0: "smaller"}
     period: int = vt.Int(288, low=48, high=600)
 
     def value(self, volume, trades):
-        def size(bars):
-            return vt.ratio(talib.SUM(volume, bars), talib.SUM(trades, bars))
-
-        return vt.ratio(size(self.period // 24), size(self.period))
+        hour, day = self.period // 24, self.period
+        now = talib.SUM(volume, hour) / talib.SUM(trades, hour)
+        usual = talib.SUM(volume, day) / talib.SUM(trades, day)
+        return vt.ratio(now, usual)
 
 
 class Coin(vt.Component):
@@ -59,10 +59,12 @@ class Coin(vt.Component):
 
 
 class EmaCross(vt.Strategy):
-    """Long while the fast average is above the slow one, else out of the market."""
+    """Long while the fast average is above the slow one."""
 
     fast: int = vt.Int(48, low=6, high=144)
     slow: int = vt.Int(288, low=24, high=1440)
 
     def decide(self, close):
-        return np.where(talib.EMA(close, self.fast) > talib.EMA(close, self.slow), 1.0, 0.0)
+        fast = talib.EMA(close, self.fast)
+        slow = talib.EMA(close, self.slow)
+        return np.where(fast > slow, 1.0, 0.0)

@@ -30,6 +30,9 @@ from virtuoso.demo.market import DAYS, MARKET, SEED, SYMBOLS, collect, simulate
 from virtuoso.errors import ConfigError
 from virtuoso.files.atomic import Disk
 from virtuoso.files.json import to_json
+from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.laws.certificate import Certificate
+from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.demo_page import CoinReport, DemoPage
 from virtuoso.reports.exhibits import Leak, OwnIdea, Planted
@@ -205,8 +208,10 @@ def run(
     journal = Journal(say)
     simulate(root, days, seed, journal)
     collect(root, settings, journal)
-    works = work(root, timeframe, days, settings, journal)
-    shown = show(works, settings, journal)
+    frames = load(root, timeframe, days, settings)
+    with FreshProcess(exhibits.examined, frames[0], at_home=True) as examining:  # meanwhile, on another core
+        works = work(frames, root, settings, journal)
+        shown = show(works, examining, settings, journal)
     made = Demo(root, folder, works, shown, journal.steps, timeframe, days, seed)
     publish(made, settings, journal)
     return made
@@ -223,13 +228,18 @@ def _insist_on_ours(folder: Path, marker: str) -> None:
 # --- the work -------------------------------------------------------------------------------------------------
 
 
-def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Journal) -> Work:
-    """Score and signal each coin, and backtest all of them in one account."""
+def load(root: Path, timeframe: str, days: int, settings: Settings) -> list[MarketFrame]:
+    """Load each coin."""
     start = parse_time(START)
-    timerange = f"{start}-{start + days * UNIT_MS['d']}"
-    here = f"-i {timeframe} --venue simulated --data {root}"
+    span = f"{start}-{start + days * UNIT_MS['d']}"
+    return [workflows.load(one, timeframe, timerange=span, data=root, settings=settings) for one in SYMBOLS]
+
+
+def work(frames: Sequence[MarketFrame], root: Path, settings: Settings, journal: Journal) -> Work:
+    """Score and signal each coin, and backtest all of them in one account."""
+    here = f"-i {frames[0].timeframe} --venue simulated --data {root}"
     with journal.step("score", f"virtuoso score {SYMBOLS[0]} {here}") as step:
-        scored = [_score(symbol, timeframe, timerange, root, settings) for symbol in SYMBOLS]
+        scored = [_score(frame, root, settings) for frame in frames]
         components = sum(not p.missing for f in scored[0].faces.values() for p in f.components.values())
         step.found = (
             f"{sum(map(len, scored)):,} bars, {components} components on {len(_ladder(scored[0]))} timeframes; "
@@ -245,8 +255,7 @@ def work(root: Path, timeframe: str, days: int, settings: Settings, journal: Jou
     return Work(scored, result, issued)
 
 
-def _score(symbol: str, timeframe: str, timerange: str, root: Path, settings: Settings) -> Scores:
-    frame = workflows.load(symbol, timeframe, timerange=timerange, data=root, settings=settings)
+def _score(frame: MarketFrame, root: Path, settings: Settings) -> Scores:
     scores = workflows.score(frame, settings=settings, cache=workflows.block_cache(root))
     scores.to_parquet(workflows.scores_file(frame, root))
     return scores
@@ -259,12 +268,12 @@ def _ladder(scores: Scores) -> list[Timeframe]:
 # --- the exhibits -----------------------------------------------------------------------------------------------
 
 
-def show(works: Work, settings: Settings, journal: Journal) -> Shown:
-    """Make the exhibits on the first coin."""
+def show(works: Work, examining: FreshProcess, settings: Settings, journal: Journal) -> Shown:
+    """Make the exhibits on the first coin, whose ideas another process examines."""
     frame = works.scores[0].frame
     here = f"{frame.instrument.symbol} -i {frame.timeframe} --venue simulated"
     with journal.step("leak", "vt.verify(frame, prism)") as step:
-        leak = exhibits.leak(frame, settings)
+        leak = exhibits.leak(frame, settings, _certificate(examining, frame))
         step.found = (
             leak.heading + ": " + ", ".join(f"{one.name} {percent(one.made, signed=True)}" for one in leak.believed)
         )
@@ -276,6 +285,15 @@ def show(works: Work, settings: Settings, journal: Journal) -> Shown:
         made = percent(own.metrics["total_return"], signed=True)
         step.found = f"EmaCross: {plural(len(own.trade_records), 'trade')}, {made}"
     return Shown(leak, planted, own)
+
+
+def _certificate(examining: FreshProcess, frame: MarketFrame) -> Certificate:
+    """Return what the other process found; where it was lost, examine here."""
+    try:
+        found: Certificate = examining.result()
+    except LostError:
+        return exhibits.examined(frame)
+    return found
 
 
 # --- the pages --------------------------------------------------------------------------------------------------

@@ -189,7 +189,7 @@ class Leak:
         return _pictures(self._paint, "leak", label, (330, 300))
 
     def _paint(self, figure: Figure, width: int) -> None:
-        looks = ((LIGHT.ink, "bold", "-", 1.6), (LIGHT.bearish, "normal", (0, (4, 2)), 1.4))
+        looks = ((LIGHT.ink, "bold", "-", 1.6), (LIGHT.accent, "normal", (0, (4, 2)), 1.4))
         axes, ends = figure.subplots(), []
         for one, (colour, weight, style, thick) in zip(self.believed, looks, strict=True):
             last = np.append(thinned(len(one.growth))[1:], len(one.growth)) - 1
@@ -220,7 +220,8 @@ class Measured:
     @property
     def cells(self) -> list[dict[str, str]]:
         """Coefficient, interval and word for each of the two markets."""
-        return [_coefficient(one) for one in (self.planted, self.absent)]
+        markets = (("planted", self.planted), ("not planted", self.absent))
+        return [{"market": name, **_coefficient(one)} for name, one in markets]
 
 
 def _plain(one: Interval | None) -> dict[str, float] | None:
