@@ -298,9 +298,7 @@ class Planted:
             )
         else:
             told = f"{title} is not found: too few bars for an effect of this size."
-        return (
-            f"{told} Information coefficient: rank correlation of a score with the return of the next {self.horizon}."
-        )
+        return f"{told} Measured by the rank correlation of a score with the return of the next {self.horizon}."
 
     def to_dict(self) -> dict[str, object]:
         """Its facts as plain values, for JSON."""
