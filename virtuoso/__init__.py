@@ -116,7 +116,11 @@ _PLOTS = {
     "Certificate": "certificate",
     "Information": "information",
 }
-register({name: f"virtuoso.reports.plots:{function}" for name, function in _PLOTS.items()})
+_CHARTS = {"MarketFrame": "frame", "Scores": "scores", "PortfolioResult": "result"}
+register(
+    {name: f"virtuoso.reports.plots:{function}" for name, function in _PLOTS.items()},
+    {name: f"virtuoso.reports.interactive:{function}" for name, function in _CHARTS.items()},
+)
 
 if Signpost not in sys.meta_path:
     sys.meta_path.append(Signpost)

@@ -227,9 +227,8 @@ def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, n
     first, last = int(close_times[0]), int(close_times[-1])
     shift = f"{name}.index = {name}.index + pd.Timedelta({_span(ms)!r})"
     low, high = int(labels.min()), int(labels.max())
-    if index_name == OPEN or (
-        index_name != CLOSE and (low == first - ms or high == last - ms) and len(close_times) > 1
-    ):
+    ends_early = index_name != CLOSE and high == last - ms and len(close_times) > 1
+    if index_name == OPEN or low == first - ms or ends_early:
         raise DataError(
             f"{name} is labelled by open times, from {_said(low)} to {_said(high)}; bars are labelled by their closes, "
             f"from {_said(first)} to {_said(last)}: what is known at the close of a bar cannot be known at its open. "

@@ -11,6 +11,7 @@ import typer
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError
 from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML, TEARSHEET_PDF
 
@@ -38,6 +39,8 @@ def backtest(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
     cash: options.Cash = None,
     risk: options.Risk = None,
     leverage: options.Leverage = None,
@@ -61,7 +64,7 @@ def backtest(
     no_report: options.NoReport = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Trade the signals of one or many instruments with one wallet; write a run folder with a tear sheet."""
+    """Trade the signals, or a strategy of yours, on one or many instruments; write a run."""
     from virtuoso import workflows
     from virtuoso.reports.summary import Summary
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
@@ -74,21 +77,31 @@ def backtest(
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     if fills != CONTRACT:
         raise ConfigError("A backtest fills by the contract. --crosscheck compares its trades with those of vectorbt.")
+    own = strategy_named(strategy, param)
+    if own is not None and trail is not None:
+        raise ConfigError(f"--trail is for the shipped rule; the decide of {own!r} gives its own trail.")
+    markets: list[Any]
     with said_if_stopped(NOTHING_YET):
-        scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
-    result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
+        if own is not None:
+            asked = {"timerange": timerange, "venue": venue, "settings": call.settings}
+            markets = [workflows.load(symbol, timeframe, **asked) for symbol in symbols]
+        else:
+            markets = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
+    result = workflows.backtest(markets, own, settings=call.settings, seed=seed, record=not no_record, **terms)
     summary = result.summary(bounds=bounds) if call.wants_all else Summary(result.data).brief(bounds=bounds)
     folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
-    markets = [about(of_one.frame) for of_one in scores]
-    data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
+    told_of = [about(frame) for frame in result.frames]
+    data = {**told_of[0], "instruments": told_of, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
     data["recording"] = recording_of(result)
     checked = workflows.cross_check(result, folder) if crosscheck else None
     if checked is not None:
         data["crosscheck"] = checked.to_dict()
-    following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
+    following = next_about(call, "signals list", result.frame, timerange=timerange)
+    if own is not None:
+        following = next_about(call, "verify", result.frame, timerange=timerange, strategy=strategy, param=param)
     return Answer(data, lambda: _backtested(call, result, summary, folder, checked), following)
 
 
@@ -113,6 +126,7 @@ def _backtest_facts(result: PortfolioResult) -> dict[str, Any]:
         "counts": result.counts,
         "score_buckets": _rows(result.buckets),
         "provenance": result.provenance,
+        "decided_by": dict(result.decided_by),
     }
 
 
@@ -171,7 +185,7 @@ def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
     page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
     if page.is_file():
         yield f"page: {page}"
-        yield from [f"PDF:  {pdf}"] if everything else []
+        yield from [f"PDF:  {pdf}" if pdf.is_file() else f"PDF:  virtuoso report {folder}"] if everything else []
     yield f"run folder: {folder}/"
     if not everything:
         yield (

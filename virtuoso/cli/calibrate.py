@@ -36,7 +36,7 @@ def calibrate(
     ] = False,
     seed: options.Seed = 0,
 ) -> Answer:
-    """Learn from past signals how often they were right; write the table that signals.calibration names."""
+    """Learn from past signals how often they were right; write the calibration."""
     from virtuoso import workflows
     from virtuoso.clock import Env
     from virtuoso.research.validation import calibration

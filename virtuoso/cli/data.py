@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.account.instrument import Instrument
+    from virtuoso.cli.terminal.event_tables import LedgerPart
     from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Stored market data (the lake): import, list, check, break, remove, verify, sql.")
 
 SHOWN_ROWS, BRIEF_ROWS = 40, 20
-SHOWN_GAPS, BRIEF_GAPS = 10, 3
-BRIEF_SERIES = 3
-"""Series whose gaps are listed one by one on the first screen, those with the most bars missing first."""
+CHECK_ROWS, BRIEF_PARTS, BRIEF_GAPS = 8, 2, 3
+"""Of `data check` on the first screen: lines of each table, parts of the ledger, and lines of each part."""
 DATA_ERROR = 3
 COUNTS = {
     "ROWS": "rows_read",
@@ -48,7 +48,7 @@ COUNTS = {
 EMPTY = "The lake is empty."
 
 
-@verb(app, "import")
+@verb(app, "import", "virtuoso data import raw/ --venue binance-usdm")
 def import_(
     call: Call,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders to be walked.")],
@@ -159,9 +159,9 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
         yield f"{note} ({len(names)} files)" if len(names) > 1 else f"{names[0]}: {note}"
 
 
-@verb(app, "list")
+@verb(app, "list", "virtuoso data list")
 def list_(call: Call) -> Answer:
-    """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
+    """Show what is stored: one line a series of bars, or a kind of event."""
     stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
     trash = call.lake.trash()
     first = stored[0] if stored else None
@@ -235,7 +235,7 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
     return table(headers, rows, left=5)
 
 
-@verb(app, "check")
+@verb(app, "check", "virtuoso data check BTCUSDT")
 def check(
     call: Call,
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Only this one.")] = None,
@@ -248,27 +248,33 @@ def check(
     events = event_checks(symbol, venue=venue, settings=call.settings)
     told = {"series": [series.to_dict() for series in found], "events": [series.to_dict() for series in events]}
     following = call.next("data verify")
-    return Answer({"lake": call.lake.path, **told}, lambda: _checked(call, found, events, symbol), following)
+    return Answer({"lake": call.lake.path, **told}, lambda: _checked(call, found, events), following)
 
 
-def _checked(
-    call: Call, found: list[SeriesCheck], events: list[EventCheck], symbol: str | None
-) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.event_tables import checked_events
+def _checked(call: Call, found: list[SeriesCheck], events: list[EventCheck]) -> Iterator[RenderableType]:
+    """Coverage of bars and events, then the ledger; on the first screen what calls for action before what does not."""
+    from virtuoso.cli.terminal.event_tables import checked_events, event_ledger, more
 
-    brief = not call.wants_all
-    shown = (BRIEF_GAPS if symbol is None else SHOWN_GAPS) if brief else None
     if not found and not events:
         yield EMPTY
         return
+    most, shown = (None, None) if call.wants_all else (CHECK_ROWS, BRIEF_GAPS)
     if found:
-        yield from _checked_bars(found, shown, brief)
+        yield from _checked_bars(found, most)
     if events:
         yield from ("",) if found else ()
-        yield from checked_events(events, shown, *((BRIEF_ROWS, BRIEF_SERIES) if brief else (None, None)))
+        yield from checked_events(events, most)
+    parts = [part for series in found for part in _ledger(series, shown)]
+    parts += [part for series in events for part in event_ledger(series, shown)]
+    first = parts if call.wants_all else sorted(parts, key=lambda part: part.rank)[:BRIEF_PARTS]
+    for part in first:
+        yield from part.lines
+    if len(first) < len(parts):
+        yield ""
+        yield from more(len(parts), len(first), "of the ledger of gaps and defects")
 
 
-def _checked_bars(found: list[SeriesCheck], shown: int | None, brief: bool) -> Iterator[RenderableType]:
+def _checked_bars(found: list[SeriesCheck], most: int | None) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import table
     from virtuoso.cli.terminal.event_tables import more
     from virtuoso.reports.format import percent, whole
@@ -281,48 +287,41 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None, brief: bool) -> I
             percent(c.share, 2),
             *(whole(count) for count in (c.gaps, c.revisions, c.late, c.quarantined)),
         )
-        for c in (series.coverage for series in found[: BRIEF_ROWS if brief else None])
+        for c in (series.coverage for series in found[:most])
     )
     yield table(headers, rows)
-    yield from more(len(found), BRIEF_ROWS if brief else None)
+    yield from more(len(found), most)
     yield ""
     yield "FLAT: bars without a trade that the source leaves out. LATE: known only after their close."
-    worst = sorted(found, key=lambda series: -series.coverage.missing)[:BRIEF_SERIES] if brief else found
-    for series in worst:
-        yield from _ledger(series, shown)
-    if len(worst) < len(found):
-        yield ""
-        yield f"Gaps of the {len(worst)} series with the most bars missing; of all: -v."
 
 
-def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
-    """The gaps of a series, the longest first, and what was refused."""
+def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[LedgerPart]:
+    """The gaps of a series, the longest first, what is odd in it, what was refused, and files that disagree."""
     from virtuoso.cli.terminal.conflicts import disagreeing
     from virtuoso.cli.terminal.console import heading, moment, table
-    from virtuoso.cli.terminal.event_tables import more
+    from virtuoso.cli.terminal.event_tables import CONFLICTS, GAPS, ODD, REFUSED, LedgerPart, more
     from virtuoso.reports.format import plural, whole
 
     c = series.coverage
+    name = f"{c.symbol} {c.venue} {c.timeframe}"
     longest = sorted(series.gaps, key=lambda gap: (-gap[2], gap[0]))[:shown]
     if longest:
-        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(c.gaps, 'gap')}, the longest first")
         headers = ("FROM", "TO", "STATUS", "BARS")
-        yield table(headers, ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest), left=3)
-        if len(longest) < c.gaps:
-            yield f"... and {whole(c.gaps - len(longest))} shorter ones: -v"
+        rows = ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest)
+        title = heading(f"{name}: {plural(c.gaps, 'gap')}, the longest first")
+        yield LedgerPart(GAPS, [title, table(headers, rows, left=3), *more(c.gaps, shown)])
     for what, lines in (("break", _breaks(series)), ("misprint", _misprints(series))):
         if lines:
-            yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(len(lines), what)}")
-            yield from lines[:shown]
-            yield from more(len(lines), shown)
+            title = heading(f"{name}: {plural(len(lines), what)}")
+            yield LedgerPart(ODD, [title, *lines[:shown], *more(len(lines), shown)])
     if series.refused:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
-        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
-        yield listed
-    yield from disagreeing(f"{c.symbol} {c.venue} {c.timeframe}", c.venue, series.conflicts, shown)
+        yield LedgerPart(REFUSED, [heading(f"{name}: refused rows, stored in quarantine"), listed])
+    if series.conflicts:
+        yield LedgerPart(CONFLICTS, list(disagreeing(name, c.venue, series.conflicts, shown)))
 
 
-@verb(app, "remove")
+@verb(app, "remove", "virtuoso data remove ETHUSDT --venue simulated --yes")
 def remove(
     call: Call,
     symbol: Annotated[
@@ -382,10 +381,11 @@ def _breaks(series: SeriesCheck) -> list[str]:
 def _misprints(series: SeriesCheck) -> list[str]:
     from virtuoso.cli.terminal.console import moment
 
-    return [f"{moment(at)}, known at {moment(known)}: kept, not remembered" for at, known in series.misprints]
+    what = "stored as published, left out of lookbacks"
+    return [f"{moment(at)}, known at {moment(known)}: {what}" for at, known in series.misprints]
 
 
-@verb(app, "break")
+@verb(app, "break", "virtuoso data break BTCUSDT --at 2025-01-08")
 def break_(
     call: Call,
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
@@ -413,7 +413,7 @@ def _broken(instrument: str, at: int, remove: bool, changed: bool) -> Iterator[R
         yield f"{instrument}: the break at {moment(at)} was said before"
 
 
-@verb(app, "verify")
+@verb(app, "verify", "virtuoso data verify")
 def verify(
     call: Call,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make a new manifest from the files first.")] = False,
@@ -447,7 +447,7 @@ def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]
     yield from (f"  manifest damaged: {name}; run with --rebuild" for name in found.damaged_manifests)
 
 
-@verb(app, "sql")
+@verb(app, "sql", "virtuoso data sql 'select symbol, count(*) from bars group by symbol'")
 def sql(
     call: Call,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the views `bars`, `trades` ...")],

@@ -17,6 +17,7 @@ from virtuoso.cli.sweep import sweep
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are
 
 def add_research(app: typer.Typer) -> None:
     """Register the research verbs."""
-    verb(app, "score")(score)
-    verb(app, "explain")(explain)
-    verb(app, "backtest")(backtest)
-    verb(app, "report")(report)
-    verb(app, "runs")(runs)
-    verb(app, "sweep")(sweep)
-    verb(app, "calibrate")(calibrate)
-    verb(app, "verify")(verify)
+    verb(app, "score", "virtuoso score BTCUSDT -i 5m --timerange 20250105-20250110")(score)
+    verb(app, "explain", "virtuoso explain BTCUSDT -i 5m --face technical")(explain)
+    verb(app, "backtest", "virtuoso backtest BTCUSDT ETHUSDT -i 5m --assume-funding 0.0001 --mark last")(backtest)
+    verb(app, "report", "virtuoso report last")(report)
+    verb(app, "runs", "virtuoso runs last")(runs)
+    verb(app, "sweep", "virtuoso sweep BTCUSDT -i 5m --configurations 200 --assume-funding 0.0001 --mark last")(sweep)
+    verb(app, "calibrate", "virtuoso calibrate BTCUSDT ETHUSDT -i 1m --set signals.bull_enter=60")(calibrate)
+    verb(app, "verify", "virtuoso verify BTCUSDT -i 5m --live-bars 500")(verify)
 
 
 # --- score ------------------------------------------------------------------------------------------------------
@@ -183,12 +184,12 @@ def explain(
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
     from virtuoso import workflows
-    from virtuoso.cli.terminal.open_interest import open_interest_room
+    from virtuoso.cli.terminal.open_interest import open_interest_view
 
     found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
     following = call.next("explain", found.symbol, **same, at=written(found.time))
-    return Answer(found.to_dict(), lambda: open_interest_room(found), following)
+    return Answer(found.to_dict(), lambda: open_interest_view(found), following)
 
 
 def _explained(found: Explanation, face: str | None, words: bool, everything: bool) -> Iterator[RenderableType]:
@@ -245,6 +246,8 @@ def verify(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
     live_bars: Annotated[
         int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
     ] = 3_000,
@@ -253,24 +256,26 @@ def verify(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Certify parity of batch and live and no look-ahead, on your own data and components."""
+    """Certify parity of batch and live and no look-ahead, on your own data, components and strategies."""
     from virtuoso import workflows
 
+    own = strategy_named(strategy, param)
     frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = workflows.verify(
-            frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
+            frame, own, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
         )
     if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
-            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
+            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine "
+            f"{'one component' if own is None else repr(own)} on: "
             f"{found.untested[0]}. Choose a longer --timerange."
         )
     folder = out or call.settings.signals.reports / "certificates"
     files = workflows.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
     needed = workflows.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
-    following = next_about(call, "backtest", frame, timerange=timerange, **needed)
+    following = next_about(call, "backtest", frame, timerange=timerange, strategy=strategy, param=param, **needed)
     if not found.holds:
         first = found.broken[0]
         at = written(first.at) if first.at is not None else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal import complete, options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.errors import ConfigError
 
@@ -25,7 +25,10 @@ LONGEST_VALUE = 24
 
 def runs(
     call: Call,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help=f"{options.RUN} All if absent.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN...]", help=f"{options.RUN} All if absent.", autocompletion=complete.runs),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Lay two to five runs side by side, and write them as one page.")
     ] = False,
@@ -33,7 +36,7 @@ def runs(
         Path | None, typer.Option("--out", metavar="FILE", help="Page of --compare; reports/compare.html if absent.")
     ] = None,
 ) -> Answer:
-    """List the runs of this project, newest last; show one again; or lay several side by side."""
+    """List the runs of this project, show one again, or compare several."""
     from virtuoso import workflows
 
     said = list(names or ())

@@ -48,7 +48,7 @@ from virtuoso.signals.message.store import SignalFolder
 from virtuoso.venues.simulator import START
 
 TIMEFRAME = "5m"
-"""The base clock: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
+"""The base timeframe: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
 SIGNALS_OF_EACH = 10
 SUMMARY, PAGE = "demo.json", "index.html"
 """The first marks a folder of pages as the demo's own, so that it may be made anew."""
@@ -185,7 +185,7 @@ def run(
     seed : int
         Of the simulated market: the same seed gives the same market.
     timeframe : str
-        The base clock of scores and trades.
+        The base timeframe of scores and trades.
     out : str or Path, optional
         Folder of the pages; `demo` among the reports if absent. One that an earlier demo made is made anew.
     say : callable, optional

@@ -239,7 +239,9 @@ class Strategy(Node):
         return {name: self.decisions(frame).intents for name, frame in frames.items()}
 
 
-def strategy_of(given: Strategy | type[Strategy] | str, parameters: Mapping[str, Any] | None = None) -> Strategy:
+def strategy_of(
+    given: Strategy | type[Strategy] | str, parameters: Mapping[str, Any] | None = None, said: str = "strategy"
+) -> Strategy:
     """Return the strategy that is meant: an instance, a class with its defaults, or `module:Class`.
 
     Parameters
@@ -247,6 +249,8 @@ def strategy_of(given: Strategy | type[Strategy] | str, parameters: Mapping[str,
     given : Strategy, subclass of Strategy, or str
     parameters : mapping of str to number, optional
         Other values of its parameters.
+    said : str
+        Where it is named, for errors.
 
     Raises
     ------
@@ -256,7 +260,7 @@ def strategy_of(given: Strategy | type[Strategy] | str, parameters: Mapping[str,
         See `virtuoso.prism.registry.private_class`; or a parameter does not exist or lies outside its range.
     """
     if isinstance(given, str):
-        given = private_class(given, "strategy", Strategy)
+        given = private_class(given, said, Strategy)
     if isinstance(given, type) and issubclass(given, Strategy):
         return given(**(parameters or {}))
     if isinstance(given, Strategy):

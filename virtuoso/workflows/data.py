@@ -206,7 +206,7 @@ def load(  # type: ignore[misc]  # the overloads leave out what does not change 
     symbol : str or sequence of str
         `BTCUSDT` or `BTC/USDT:USDT`; of several, a frame each.
     timeframe : str, optional
-        The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
+        The base timeframe, from 1s on; folded from finer bars, or from trades, where it is not stored. The finest
         of which more than a scrap is stored if absent.
     start, end : int (ms), str or timestamp, optional
         Answers are wanted for bars that open from `start` on and before `end`. Older ones are loaded to be remembered.

@@ -14,13 +14,14 @@ from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
+from virtuoso.reports.sweep_page import write_sweep_page
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.compare import Comparison, compare
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.runs.schema import CONFIG, CROSSCHECK, TEARSHEET
+from virtuoso.runs.schema import CONFIG, CROSSCHECK, PAGES, SWEEP_HTML, TEARSHEET_HTML, TRIALS
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
 from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
@@ -93,7 +94,7 @@ def save_run(
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
     report : bool
-        Whether a backtest gets its tear sheet now; `virtuoso report` writes it at any later time.
+        Whether it gets its page now; `virtuoso report` writes it at any later time, of a backtest with a PDF.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def save_run(
     try:
         if not holds_run(target, result):
             result.save(target, finish=finish)
-        elif not is_whole(target, result, without=() if report else TEARSHEET):
+        elif not is_whole(target, result, without=() if report else PAGES):
             complete_run(result, target, finish=finish)
         else:
             _judge_again(result, target, report)
@@ -130,10 +131,14 @@ def save_run(
 
 
 def _judge(result: Run, folder: Path, name: str, report: bool) -> None:
-    """Write what a run is worth into its folder, and its tear sheet where it has one and it is wanted."""
+    """Write what a run is worth into its folder, and its page where that is wanted."""
     result.judge(folder)
-    if report and result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
-        write_tearsheet(folder, name=name)
+    if not report:
+        return
+    if TEARSHEET_HTML in result.names and not (folder / TEARSHEET_HTML).is_file():
+        write_tearsheet(folder, name=name, paper=False)
+    if SWEEP_HTML in result.names:  # quick, and the box on it may be new
+        write_sweep_page(folder, name=name)
 
 
 def _judge_again(result: Run, folder: Path, report: bool) -> None:
@@ -177,7 +182,7 @@ def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Co
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
-    """Write the tear sheet of a run, as one HTML page and as PDF, from its run folder alone.
+    """Write the page of a run from its run folder alone: of a backtest with its PDF, of a sweep without one.
 
     Parameters
     ----------
@@ -190,7 +195,7 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     Returns
     -------
     list of Path
-        The page and the PDF.
+        The page, and the PDF of a backtest.
 
     Raises
     ------
@@ -199,4 +204,5 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     UnreadableFileError
         A file of the run is not what its name says.
     """
-    return write_tearsheet(find_run(run, settings=settings), out)
+    folder = find_run(run, settings=settings)
+    return [write_sweep_page(folder, out)] if (folder / TRIALS).is_file() else write_tearsheet(folder, out)

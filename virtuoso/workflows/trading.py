@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
@@ -447,9 +447,9 @@ def sweep(
             )  # fmt: skip
         elif isinstance(market, Scores):
             result = run_sweep(
-                cast(Scores, market), tried, panel=panel, account=account, progress=told,
+                market, tried, panel=panel, account=account, progress=told,
                 config={"terms": in_force, "settings": config_of_run(chosen)},
-                provenance=provenance_of_run(cast(Scores, market).prism, chosen, seed),
+                provenance=provenance_of_run(market.prism, chosen, seed),
             )  # fmt: skip
     result = replace(result, ranked_by=by)
     _record(result, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from virtuoso.cli.terminal.conflicts import disagreeing
 from virtuoso.cli.terminal.console import day, heading, moment, size, table
@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 SHOWN_SYMBOLS = 20
 
 
-def more(count: int, shown: int | None) -> Iterator[str]:
+CONFLICTS, REFUSED, ODD, GAPS = range(4)
+"""What calls for action first."""
+
+
+class LedgerPart(NamedTuple):
+    """A part of the ledger of defects: how soon it calls for action, and what is printed."""
+
+    rank: int
+    lines: list[RenderableType]
+
+
+def more(count: int, shown: int | None, what: str = "") -> Iterator[str]:
     """Say how many lines the first screen leaves out."""
     if shown is not None and count > shown:
-        yield f"... and {whole(count - shown)} more: -v"
+        yield f"... and {whole(count - shown)} more{' ' if what else ''}{what}: -v"
 
 
 def events_table(events: list[EventCoverage], most: int | None) -> Iterator[RenderableType]:
@@ -58,19 +69,8 @@ def events_table(events: list[EventCoverage], most: int | None) -> Iterator[Rend
     yield from more(len(lines), most)
 
 
-def checked_events(
-    events: list[EventCheck], shown: int | None, most: int | None, series: int | None
-) -> Iterator[RenderableType]:
-    """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused.
-
-    Parameters
-    ----------
-    events : list of EventCheck
-    shown : int, optional
-        Gaps of each that are listed; all of them if None.
-    most, series : int, optional
-        Lines of coverage, and how many of them have their ledger listed, those with the most gaps.
-    """
+def checked_events(events: list[EventCheck], most: int | None) -> Iterator[RenderableType]:
+    """Coverage of each kind of event; all of it if `most` is None."""
     headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "LATE", "REFUSED")
     rows = (
         (
@@ -86,18 +86,19 @@ def checked_events(
     yield ""
     yield "SILENT: longer without an event than its kind allows. LOST: messages of the book, by their numbers."
     yield "SHORT: days with too few rows. LATE: stored later than the history around them."
-    worst = sorted(events, key=lambda check: -len(check.gaps))[:series] if series is not None else events
-    for check in worst:
-        c = check.coverage
-        longest = sorted(check.gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:shown]
-        if longest:
-            yield heading(f"{c.symbol} {c.venue} {c.kind}: {plural(len(check.gaps), 'gap')}, the longest first")
-            cells = ((moment(a), moment(b), status) for a, b, status in longest)
-            yield table(("FROM", "TO", "STATUS"), cells, left=3)
-        if check.refused:
-            yield heading(f"{c.symbol} {c.venue} {c.kind}: refused rows, kept in quarantine")
-            yield ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
-        yield from disagreeing(f"{c.symbol} {c.venue} {c.kind}", c.venue, check.conflicts, shown)
-    if len(worst) < len(events):
-        yield ""
-        yield f"Ledger of the {len(worst)} with the most gaps; of all: -v."
+
+
+def event_ledger(check: EventCheck, shown: int | None) -> Iterator[LedgerPart]:
+    """The longest gaps of a kind of event, what was refused of it, and files that disagree."""
+    c = check.coverage
+    name = f"{c.symbol} {c.venue} {c.kind}"
+    longest = sorted(check.gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:shown]
+    if longest:
+        cells = ((moment(a), moment(b), status) for a, b, status in longest)
+        title = heading(f"{name}: {plural(len(check.gaps), 'gap')}, the longest first")
+        yield LedgerPart(GAPS, [title, table(("FROM", "TO", "STATUS"), cells, left=3), *more(len(check.gaps), shown)])
+    if check.refused:
+        listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
+        yield LedgerPart(REFUSED, [heading(f"{name}: refused rows, stored in quarantine"), listed])
+    if check.conflicts:
+        yield LedgerPart(CONFLICTS, list(disagreeing(name, c.venue, check.conflicts, shown)))

@@ -92,7 +92,7 @@ def examine(
     frame : MarketFrame
         Longer than the node's memory and two blocks.
     timeframe : Timeframe
-        The base clock of the frame or a slower one.
+        The base timeframe of the frame or a slower one.
     block : int, optional
         Block length; the standard one if absent.
     exhaustive : bool

@@ -1,4 +1,4 @@
-"""The certificate of one node on the base clock: of a strategy, by the laws of a component that apply to decisions.
+"""The certificate of one node on the base timeframe: of a strategy, by the laws of a component that apply to decisions.
 
 1. The node and what of it is private are examined by every law that does not ask for a score: cutting, another future,
    memory, purity, epoch; on the clock on which each is used.

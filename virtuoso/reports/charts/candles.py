@@ -36,7 +36,7 @@ AFTER = 24
 LONGEST = 110
 """Bars that the last trade may take before a slower clock is chosen."""
 BODY = 0.66
-CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
+CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d")))
 
 
 def slower_clocks(base: Timeframe) -> list[Timeframe]:

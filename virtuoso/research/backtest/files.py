@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.account.records import KINDS
@@ -18,6 +20,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines, slower_clocks
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
+from virtuoso.research.backtest.metrics import excursions
 from virtuoso.research.backtest.round_trips import REASONS
 from virtuoso.research.validation.reliability import reliability_of
 from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
@@ -30,6 +33,7 @@ from virtuoso.runs.schema import (
     FANS,
     FIGURES,
     INTENTS,
+    PANES,
     PRICES,
     PROVENANCE,
     RELIABILITY,
@@ -41,8 +45,12 @@ from virtuoso.runs.schema import (
 )
 from virtuoso.runs.write import encoded, fields_of
 
-MOST_BARS = 2_000
-"""Bars of the whole run that are kept, on the fastest clock that has no more."""
+MOST_BARS, ALL_BARS = 10_000, 24_000
+"""Bars of the whole run that are kept of an instrument and of all, on the fastest clock that has no more."""
+NEAR_BARS = 40_000
+"""Bars around trades that are kept of all instruments."""
+AROUND = ((90, 600), (60, 400), (40, 250), (24, 150), (16, 90), (8, 40), (4, 16))
+"""Bars on either side of a trade, and how long one is kept whole: the first of these that keeps no more than that."""
 
 
 def run_data(result: PortfolioFigures) -> RunData:
@@ -66,6 +74,18 @@ def run_data(result: PortfolioFigures) -> RunData:
     return RunData("", facts, tables)
 
 
+def drawn_data(result: PortfolioFigures) -> RunData:
+    """Return bars, scores and trades alone: what a chart of a run is made from."""
+    found = views(result)
+    tables: dict[str, RunTable] = {
+        EQUITY: {"close_time": result.close_times},
+        TRADES: trades_table(result),
+        PRICES: price_table(found, result),
+        PANES: pane_table(found, result),
+    }
+    return RunData("", {}, tables)
+
+
 def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str, bytes]:
     """Return the contents of the files of a run that the same inputs repeat, by name.
 
@@ -79,6 +99,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
     """
     simulated = {"simulated": result.is_simulated}
     symbols, shown = _symbols(result, result.run.instrument_of), result.shown
+    drawn = views(result)
     of_scores: dict[str, Any] = {}
     if shown is not None:
         of_scores = {
@@ -94,7 +115,8 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
             WORDS: Summary(data).words(),
             **of_scores,
             FANS: simulated | fan_facts(result),
-            PRICES: price_table(result),
+            PRICES: price_table(drawn, result),
+            PANES: pane_table(drawn, result),
             SUMMARY: summary + "\n",
         }
     )
@@ -171,6 +193,7 @@ def trades_table(result: PortfolioFigures) -> dict[str, Any]:
     columns["target"] = result.run.intents["target"][trades["intent"], 0]
     columns |= {name: trades[name] for name in ("fees", "slippage", "funding", "gross", "pnl", "risk")}
     columns["r"] = r_multiples(trades["pnl"], trades["risk"])
+    columns["mae"], columns["mfe"] = excursions(result.run, trades)
     columns["reason"] = np.array([REASONS[int(code)] for code in trades["reason"]], dtype=object)
     columns |= {"targets": trades["targets"], "ambiguous": trades["ambiguous"], "across_gap": result.across_gap}
     return columns | {name: trades[name] for name in ("repaired", "score", "reliability")}
@@ -287,29 +310,71 @@ def fan_facts(result: PortfolioFigures) -> dict[str, Any]:
     return {name: fan.told() if fan else None for name, fan in (("trades", of_trades), ("days", of_days))}
 
 
-def price_table(result: PortfolioFigures) -> dict[str, Any]:
-    """RunTable of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
-    i = result.most_traded
-    parts = {"whole": _whole(result), "last": last_bars(result).bars}
-    kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
-    columns: dict[str, Any] = {
-        "view": [view for view, rows in kept.items() for _ in rows],
-        "venue": [result.instruments[i].venue for rows in kept.values() for _ in rows],
-        "symbol": [result.instruments[i].symbol for rows in kept.values() for _ in rows],
-        "timeframe": [parts[view].timeframe.name for view, rows in kept.items() for _ in rows],
+class View(NamedTuple):
+    """Bars of an instrument that are kept to be drawn.
+
+    Attributes
+    ----------
+    name : str
+        `whole`, `near` or `last`.
+    instrument : int
+        Position among those of the stage.
+    bars : Bars
+    rows : array of int64
+        Which of the bars are kept: only such as were published.
+    """
+
+    name: str
+    instrument: int
+    bars: Bars
+    rows: NDArray[np.int64]
+
+
+def views(result: PortfolioFigures) -> list[View]:
+    """Return what is drawn: every instrument's whole run, then its bars around each trade, then the last trades."""
+    n = len(result.instruments)
+    order = [result.most_traded, *(i for i in range(n) if i != result.most_traded)]
+    whole = [_view("whole", i, _whole(result, i)) for i in order]
+    slower = [view.instrument for view in whole if view.bars.timeframe > result.timeframe]
+    return [*whole, *_near(result, slower), _view("last", result.most_traded, last_bars(result).bars)]
+
+
+def _view(name: str, instrument: int, bars: Bars, wanted: NDArray[np.bool_] | None = None) -> View:
+    """Keep the bars that were published, of those that are wanted."""
+    prices = np.isfinite([bars.columns[column] for column in PRICE_COLUMNS]).all(axis=0)
+    there = has_traded(bars.state) & prices
+    return View(name, instrument, bars, np.flatnonzero(there if wanted is None else there & wanted))
+
+
+def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
+    """RunTable of `prices.parquet`, one row a bar of a view."""
+    sizes = [len(view.rows) for view in found]
+    names = {
+        "view": [view.name for view in found],
+        "venue": [result.instruments[view.instrument].venue for view in found],
+        "symbol": [result.instruments[view.instrument].symbol for view in found],
+        "timeframe": [view.bars.timeframe.name for view in found],
     }
-    columns = {name: np.array(values, dtype=object) for name, values in columns.items()}
-    columns["open_time"] = np.concatenate(
-        [(parts[view].first + rows) * parts[view].timeframe.ms for view, rows in kept.items()]
-    )
+    columns: dict[str, Any] = {name: np.repeat(np.array(of, dtype=object), sizes) for name, of in names.items()}
+    columns["open_time"] = np.concatenate([(view.bars.first + view.rows) * view.bars.timeframe.ms for view in found])
     for name in (*PRICE_COLUMNS, "volume"):
-        columns[name] = np.concatenate([parts[view].columns[name][rows] for view, rows in kept.items()])
+        columns[name] = np.concatenate([view.bars.columns[name][view.rows] for view in found])
     return columns
 
 
-def _published(bars: Bars) -> np.ndarray:
-    whole: np.ndarray = has_traded(bars.state) & np.isfinite([bars.columns[name] for name in PRICE_COLUMNS]).all(axis=0)
-    return whole
+def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
+    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
+    parts: list[dict[str, NDArray[np.float32]]] = []
+    for view in found if result.scores else ():
+        scores = result.scores[view.instrument]
+        lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
+        parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
+    names = dict.fromkeys(name for part in parts for name in part)
+    unknown = [np.full(len(view.rows), np.nan, dtype=np.float32) for view in found]
+    return {
+        name: np.concatenate([part.get(name, nothing) for part, nothing in zip(parts, unknown, strict=True)])
+        for name in names
+    }
 
 
 def last_bars(result: PortfolioFigures) -> ChartBars:
@@ -317,11 +382,38 @@ def last_bars(result: PortfolioFigures) -> ChartBars:
     return chart_bars(result.shown or result.frames[result.most_traded], _drawn(result))
 
 
-def _whole(result: PortfolioFigures) -> Bars:
+def _whole(result: PortfolioFigures, instrument: int) -> Bars:
     """Bars of the whole run on the fastest clock that does not need too many."""
-    shown, base = result.frames[result.most_traded], result.timeframe
+    base, start, n = result.timeframe, result.panel.first, len(result.panel)
+    most = min(MOST_BARS, ALL_BARS // len(result.instruments))
     clocks = slower_clocks(base)
-    clock = next((clock for clock in clocks if len(shown) <= MOST_BARS * clock.ratio(base)), clocks[-1])
+    clock = next((clock for clock in clocks if n <= most * clock.ratio(base)), clocks[-1])
     ratio = clock.ratio(base)
-    bars = shown.bars(clock)
-    return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
+    return result.frames[instrument].bars(clock).since(-(-start // ratio)).until((start + n) // ratio)
+
+
+def _near(result: PortfolioFigures, instruments: Sequence[int]) -> list[View]:
+    """Bars on the base clock around the trades of some instruments: as many on either side as there is room for."""
+    if not instruments:
+        return []
+    first, lives = result.panel.first, result.trade_records
+    of_each = [lives[lives["instrument"] == i] for i in instruments]
+    bars = [result.frames[i].base.since(first).until(first + len(result.panel)) for i in instruments]
+    for around, longest in AROUND:
+        wanted = [_windows(of, around, longest, own) for of, own in zip(of_each, bars, strict=True)]
+        if sum(int(mask.sum()) for mask in wanted) <= NEAR_BARS:
+            break
+    return [_view("near", i, of, mask) for i, of, mask in zip(instruments, bars, wanted, strict=True) if mask.any()]
+
+
+def _windows(lives: np.ndarray, around: int, longest: int, bars: Bars) -> NDArray[np.bool_]:
+    """Which bars lie near trades, shape (n_bars,): a short trade whole, of a long one its entry and its exit."""
+    n, begin, end = len(bars), lives["entry_number"] - bars.first, lives["exit_number"] - bars.first
+    short = end - begin <= longest
+    starts = np.concatenate((begin, end[~short])) - around
+    stops = np.concatenate((np.where(short, end, begin), end[~short])) + around + 1
+    edges = np.zeros(n + 1, dtype=np.int64)
+    np.add.at(edges, np.clip(starts, 0, n), 1)
+    np.add.at(edges, np.clip(stops, 0, n), -1)
+    covered: NDArray[np.bool_] = np.cumsum(edges)[:n] > 0
+    return covered

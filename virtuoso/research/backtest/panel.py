@@ -195,7 +195,7 @@ def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
     clocks = {frame.timeframe.name for frame in frames}
     if len(clocks) != 1:
         listed = ", ".join(sorted(clocks)) or "none"
-        raise ConfigError(f"A portfolio trades on one clock, was given {listed}. Load all instruments on the same one.")
+        raise ConfigError(f"A portfolio trades on one timeframe, was given {listed}. Load all with the same.")
     names = [str(frame.instrument) for frame in frames]
     if len(set(names)) < len(names):
         raise ConfigError(f"A portfolio holds each instrument once, was given {', '.join(sorted(names))}.")
@@ -373,7 +373,7 @@ def _inside(
     timeframe = _one_clock(list(frames.values()))
     if timeframe.ms >= panel.timeframe.ms or panel.timeframe.ms % timeframe.ms:
         raise ConfigError(
-            f"Bars of {timeframe} tell nothing of what happens inside bars of {panel.timeframe}. Give finer ones that "
+            f"Bars of {timeframe} do not resolve the intrabar path of bars of {panel.timeframe}. Give finer ones that "
             "divide them."
         )
     every, n = panel.timeframe.ratio(timeframe), len(panel)

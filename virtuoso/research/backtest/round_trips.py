@@ -69,7 +69,7 @@ def _of_instrument(run: PortfolioRun, i: int) -> np.ndarray:
     """Lives of one instrument, oldest first: its events are numbered by their life, and summed in their order."""
     mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], r.UNFILLED))
     kind, size, price = (run.events[name][mine] for name in ("kind", "size", "price"))
-    ends = _flat(size, np.cumsum(size)) & (kind != r.FUNDED)
+    ends = (np.cumsum(size) == 0.0) & (kind != r.FUNDED)  # summed as the account sums them, to the last digit
     life = np.cumsum(ends) - ends
     n = int(life[-1]) + 1 if len(life) else 0
     table = np.zeros(n, dtype=LIFE)
@@ -79,7 +79,7 @@ def _of_instrument(run: PortfolioRun, i: int) -> np.ndarray:
     left_by_exit = ~entered & (kind != r.FUNDED)
     sums = partial(np.bincount, life, minlength=n)
     size_in, left = sums(np.where(entered, size, 0.0)), sums(size)
-    open_ = np.abs(left) > 1e-9 * np.abs(size_in)
+    open_ = left != 0.0  # the last one alone
     first, last = run.panel.first, int(run.panel.last[i])
     mark = np.where(open_, run.panel.bars[last, i, s.MARK_CLOSE], 0.0)
     entry = sums(np.where(entered, size * price, 0.0)) / size_in
@@ -88,7 +88,7 @@ def _of_instrument(run: PortfolioRun, i: int) -> np.ndarray:
     intents, instants = run.intents[intent_rows], run.events["instant"][mine]
     begin, end = instants[_first(np.ones(len(mine), bool), life, n)], instants[_last(np.ones(len(mine), bool), life, n)]
     end = np.where(open_, first + last, end)
-    gross = sums(run.events["realised"][mine]) + np.where(open_, left * (mark - entry), 0.0)
+    gross = sums(run.events["realised"][mine]) + np.where(open_, left * (mark - _held_at(kind, size, price, life)), 0.0)
     fees, funding = sums(run.events["fee"][mine]), sums(run.events["funding"][mine])
     repaired = np.concatenate(([0], np.cumsum(run.panel.repaired[:, i])))
     columns = {
@@ -107,11 +107,15 @@ def _of_instrument(run: PortfolioRun, i: int) -> np.ndarray:
     return table
 
 
-def _flat(changes: Array, held: Array) -> NDArray[np.bool_]:
-    """Where a position has come back to nothing; sums of fills leave dust."""
-    whole = np.maximum.accumulate(np.abs(changes)) if len(changes) else changes
-    flat: NDArray[np.bool_] = np.abs(held) <= 1e-9 * np.maximum(whole, 1e-300)
-    return flat
+def _held_at(kind: NDArray[np.int8], size: Array, price: Array, life: NDArray[np.int64]) -> float:
+    """Mean price of what is held in the last life: what enters after a part has left counts beside what was left."""
+    held = mean = 0.0
+    mine = life == life[-1]
+    for of, change, at in zip(kind[mine].tolist(), size[mine].tolist(), price[mine].tolist(), strict=True):
+        if of == r.ENTERED:
+            mean = (held * mean + change * at) / (held + change)
+        held += change
+    return mean
 
 
 def _first(wanted: Mask, life: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
 from virtuoso.research.validation.verdict import LEAST_KEPT
+from virtuoso.runs.schema import SWEEP_HTML, TRIALS
 from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.signals.declared import Strategy
 from virtuoso.types import Array, Times
@@ -44,7 +45,8 @@ MOST_DAILY = 2_000
 HONESTY, HONEST_WORDS = "honesty.json", "honesty.txt"
 """What the best one is worth after everything that was tried, for programs and for people."""
 NAMES = frozenset({
-    "config.json", "provenance.json", "best.json", "best.yaml", "trials.parquet", "summary.txt", HONESTY, HONEST_WORDS,
+    "config.json", "provenance.json", "best.json", "best.yaml", TRIALS, "summary.txt", HONESTY, HONEST_WORDS,
+    SWEEP_HTML,
 })  # fmt: skip
 """Files of a whole run folder, `daily.parquet` apart."""
 
@@ -298,7 +300,7 @@ class SweepResult(Run, Plottable):
             "provenance.json": as_json(self.provenance),
             "best.json": as_json({"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}),
             "best.yaml": self.configurations.written(self.chosen).encode(),
-            "trials.parquet": as_parquet(self.table()),
+            TRIALS: as_parquet(self.table()),
             "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n{self.plateau_words}\n".encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
