@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import NamedTuple
@@ -735,6 +735,70 @@ def plain(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main([*TRADED, "--data", str(stored), "-c", "few.yaml", "--json"]) == 0
     (folder / "said.json").write_text(said.getvalue())
     return folder
+
+
+OWN = """
+import numpy as np
+import virtuoso as vt
+
+
+class Rising(vt.Strategy):
+    n = vt.Int(20, low=2, high=100)
+
+    def decide(self, close):
+        before = np.concatenate((np.full(self.n, np.nan), close[: -self.n]))[: len(close)]
+        return np.where(close > before, 1.0, 0.0)
+
+
+class Falling(Rising):
+    def decide(self, close):
+        return np.where(np.append(close[1:], close[-1]) < close, 1.0, 0.0)
+"""
+
+
+class TestOwnStrategy:
+    """`--strategy MODULE:CLASS` beside the working folder, with its parameters."""
+
+    @pytest.fixture(autouse=True)
+    def module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        (tmp_path / "own_idea.py").write_text(OWN)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        yield
+        sys.modules.pop("own_idea", None)
+
+    def test_is_traded_with_its_parameters(self, virtuoso: Virtuoso, stored: Path):
+        command = (*NO_PAGE, "--data", stored, "--strategy", "own_idea:Rising")
+        said = virtuoso(*command, "--param", "n=12", "--json").json
+        assert said["decided_by"]["class"] == "own_idea:Rising"
+        assert said["decided_by"]["parameters"] == {"n": 12}
+        assert said["metrics"]["trades"] > 10
+        assert virtuoso(*command, "--json").json["folder"] != said["folder"]
+        assert virtuoso(*command).next[:2] == ["verify", "BTCUSDT"]
+
+    def test_is_verified(self, virtuoso: Virtuoso, stored: Path):
+        command = ("verify", "BTCUSDT", *SAME, "--data", stored, "--live-bars", "50", "--strategy")
+        clean, leaky = virtuoso(*command, "own_idea:Rising", "--param", "n=12"), virtuoso(*command, "own_idea:Falling")
+        assert (clean.code, leaky.code) == (0, 4)
+        assert clean.next[clean.next.index("--strategy") :][:4] == ["--strategy", "own_idea:Rising", "--param", "n=12"]
+        assert "Falling() breaks the law of cutting on 5m first at the bar that closed" in leaky.err
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (("--strategy", "own_idea:Risin"), "Did you mean 'Rising'?"),
+            (("--strategy", "own_idea"), "--strategy names 'own_idea'; a class is named as module:Class"),
+            (("--strategy", "other_idea:Rising"), "No module named 'other_idea'"),
+            (("--strategy", "own_idea:Rising", "--param", "m=3"), "Rising has no parameter 'm'"),
+            (("--strategy", "own_idea:Rising", "--param", "n"), "Write --param NAME=VALUE"),
+            (("--strategy", "own_idea:Rising", "--param", "n=500"), "must lie in 2..100 bars"),
+            (("--param", "n=5"), "Name it with --strategy MODULE:CLASS"),
+            (("--strategy", "own_idea:Rising", "--trail", "1"), "gives its own trail"),
+        ],
+    )
+    def test_what_is_wrong_speaks_of_the_options(self, virtuoso: Virtuoso, stored: Path, given, said):
+        refused = virtuoso(*NO_PAGE, "--data", stored, *given)
+        assert refused.code in (1, 2)
+        assert said in refused.err
 
 
 class TestBacktest:
