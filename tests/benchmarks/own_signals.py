@@ -534,8 +534,9 @@ def _row(workload: Workload, row: dict[str, Any], ours: dict[str, Any]) -> str:
     )
     ratio = each / (ours["cpu"] / ours["configurations"])
     instruments = FIVE if workload.name == "book" else 1
+    name = NAMES.get(row["engine"], row["engine"])
     return (
-        f"| {NAMES.get(row['engine'], row['engine'])} | {told}{row['wall'] * scale:,.1f} | {told}{row['cpu'] * scale:,.1f} | "
+        f"| {name} | {told}{row['wall'] * scale:,.1f} | {told}{row['cpu'] * scale:,.1f} | "
         f"{each / workload.bars / instruments * 1e9:,.2f} | {row['memory'] / 2**20:,.0f} | {ratio:,.1f} |"
     )
 
