@@ -424,7 +424,7 @@ class TestLabels:
             (lambda s: s.astype(object).where(s, "no"), "one boolean a bar"),
             (lambda s: s.to_frame("BTCUSDC"), "not traded here"),
         ],
-        ids=["twice", "outside", "between", "labels of text", "no times", "length", "text", "ints", "objects", "column"],
+        ids=["twice", "outside", "between", "words", "no times", "length", "text", "ints", "objects", "column"],
     )  # fmt: skip
     def test_others_are_refused_by_name(self, frame, up, change, said):
         with pytest.raises(DataError, match=said):
