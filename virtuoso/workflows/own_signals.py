@@ -145,26 +145,14 @@ def _of_each(given: Any, frames: Sequence[MarketFrame], name: str, *, flags: boo
     """Return what was given for each frame, one number a bar; one value stands for every bar of every frame."""
     single = _scalar(given)
     parts = _parts(given, frames, name) if single is None else [single] * len(frames)
-    whole = _span_of(frames)
     return [
-        _column(part, frame, _called(name, frame, frames), flags, whole)
-        for part, frame in zip(parts, frames, strict=True)
+        _column(part, frame, _called(name, frame, frames), flags) for part, frame in zip(parts, frames, strict=True)
     ]
 
 
-def _span_of(frames: Sequence[MarketFrame]) -> tuple[int, int]:
-    """Numbers of the first bar of all frames and after the last: a column may have labels that another frame has."""
-    return min(frame.start for frame in frames), max(frame.start + len(frame) for frame in frames)
-
-
-def _column(given: Any, frame: MarketFrame, called: str, flags: bool, whole: tuple[int, int]) -> Array:
+def _column(given: Any, frame: MarketFrame, called: str, flags: bool) -> Array:
     """Return what was given for one frame, one number a bar."""
     single = _scalar(given)
-    if single is None and hasattr(given, "loc"):
-        first, stop = whole
-        times = (np.arange(first, stop, dtype=np.int64) + 1) * frame.timeframe.ms
-        values = at_closes(given, times, frame.timeframe.ms, called, flags=flags)
-        return values[frame.start - first : frame.start - first + len(frame)]
     if single is None:
         return at_closes(given, frame.close_times, frame.timeframe.ms, called, flags=flags)
     value = float(single)
@@ -301,7 +289,7 @@ def _one_level(given: Any, frames: Sequence[MarketFrame], name: str) -> list[Any
         if single is not None:
             levels.append(_number(single, name))
             continue
-        levels.append(_column(part, frame, called, False, _span_of(frames)))
+        levels.append(_column(part, frame, called, False))
         _check_column(levels[-1], frame, name, called)
     return levels
 
