@@ -384,9 +384,8 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     axes, calibrated = figure.subplots(), told["basis"] == "calibrated"
     if calibrated:
         axes.plot([0.0, 1.0], [0.0, 1.0], color=LIGHT.quiet, linewidth=0.8, linestyle=DASHED)
-    base, along = told["right"] / told["signals"], (0.0, 1.0)
-    if calibrated:
-        along = _stretch([row["told"] for row in told["bins"]])
+    base = told["right"] / told["signals"]
+    along = _stretch([row["told"] for row in told["bins"]]) if calibrated else (0.0, 1.0)  # a rank has its three places
     axes.axhline(base, color=LIGHT.quiet, linewidth=0.8, linestyle=DOTTED)
     axes.text(along[1], base, f"all, {percent(base, 0)}", fontsize=SMALL, color=LIGHT.quiet, ha="right", va="bottom")
     for row in told["bins"]:
