@@ -101,7 +101,7 @@ def sweep(
     else:
         best = [f"{name}={value:g}" for name, value in result.strategy().settings().items()]
         following = next_about(call, "backtest", result.frame, strategy=strategy, param=best, **told)
-    return Answer(data, lambda: _swept(result, honesty, top, folder), following)
+    return Answer(data, lambda: _swept(call, result, honesty, top, folder), following)
 
 
 def grid_of(said: Sequence[str]) -> dict[str, list[float]]:
@@ -158,7 +158,7 @@ def _box(honesty: Robustness) -> list[str]:
     return honesty.lines()
 
 
-def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> Iterator[RenderableType]:
+def _swept(call: Call, result: SweepResult, honesty: Robustness, top: int, folder: Path) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole
@@ -202,7 +202,7 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     yield prose(result.plateau_words)
     yield prose(result.halt_words)
     yield heading("What the best of so many is worth")
-    yield from (f"  {line}" for line in _box(honesty))
+    yield from (f"  {line}" for line in (honesty.lines() if call.wants_all else _box(honesty)))
     yield ""
     yield prose(
         "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
