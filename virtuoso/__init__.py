@@ -101,6 +101,7 @@ __all__ = [
     "issued",
     "load",
     "ratio",
+    "record",
     "saved_runs",
     "score",
     "simulate",

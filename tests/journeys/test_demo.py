@@ -130,14 +130,11 @@ def _facts(project: Path) -> dict[str, object]:
 class TestWhatThePageShows:
     """The page is made of facts, and says what they say; eight days are few, and it says that too."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def page(self, project: Path) -> str:
-        text = re.sub(
-            r"<style>.*?</style>|<[^>]*>",
-            " ",
-            (project / "reports" / "demo" / "index.html").read_text(),
-            flags=re.DOTALL,
-        )
+        """Its text, without markup."""
+        written = (project / "reports" / "demo" / "index.html").read_text()
+        text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", written, flags=re.DOTALL)
         return " ".join(unescape(text).split())
 
     def test_the_leak_is_caught_and_its_honest_twin_acquitted(self, project: Path, page: str):

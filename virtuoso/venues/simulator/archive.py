@@ -77,6 +77,7 @@ def write_archive(folder: str | Path, market: Mapping[str, SimulatedBars] | Mapp
     home = Path(folder) / VENUE
     written = []
     for symbol, bars in market.items():
+        assert not isinstance(bars, Recording)
         for month, inside in _by(bars["open_time"], "M8[M]"):
             text = _klines(symbol, {name: values[inside] for name, values in bars.items()})
             written.append(_save_zip(home / f"{symbol}-{MINUTE}-{month}.zip", text.encode()))
