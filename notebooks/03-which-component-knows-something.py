@@ -59,16 +59,7 @@ found = vt.information(scores, ["1h"])
 found
 
 # %%
-table = found.to_pandas().dropna(subset=["low"]).set_index("name").iloc[::-1]
-axes = table["ic"].plot.barh(
-    figsize=(9, 10),
-    color="#6E7781",
-    xerr=[table["ic"] - table["low"], table["high"] - table["ic"]],
-    error_kw={"lw": 0.8},
-)
-axes.axvline(0, color="#1F2328", linewidth=0.8)
-axes.set(xlabel="Information coefficient over the next hour, 95 % interval", ylabel="")
-axes.set_title(f"{frame.instrument} {frame.timeframe}: what each score knew");
+found.plot();
 
 # %% [markdown]
 # Signs matter less than one thinks: most components follow momentum, and where prices come back within the hour they

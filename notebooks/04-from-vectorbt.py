@@ -13,8 +13,6 @@
 #     name: python3
 # ---
 
-# %%
-
 # %% [markdown]
 # # From vectorbt to Virtuoso: what is the same, and what was missing?
 #
