@@ -561,3 +561,35 @@ class TestTheFloors:
 
 def test_git_ignores_the_dotenv():
     assert ".env" in (REPOSITORY / ".gitignore").read_text().splitlines()
+
+
+class TestOnOneScreen:
+    """`vt.Settings()` in a cell: grouped, one screen, what differs from its default marked."""
+
+    def test_says_all_of_it_by_section(self):
+        text = repr(Settings())
+        assert "all as by default" in text
+        assert len(text.splitlines()) <= 40
+        assert max(map(len, text.splitlines())) <= 100
+        for section in ("system", "data", "exchanges", "prism", "signals", "trading", "risk", "api", "tracking"):
+            assert any(line.startswith(section) for line in text.splitlines())
+        assert "*" not in text
+        assert str(Settings()) == text
+
+    def test_marks_what_differs_with_its_default(self, project):
+        given = {"signals.bull_enter": 60, "prism.faces.technical.components": {"rsi": 0.3, "ao": 0.1}}
+        found = Settings.load(root=project, env={}, overrides=given)
+        text, page = repr(found), found._repr_html_()
+        assert "3 differ from the default" in text
+        assert "*bull_enter 60* (default 68)" in text
+        assert "*faces.technical.components.rsi 0.3* (default 0.2)" in text
+        assert page.count("<b>") == 3
+        assert "components.macd" not in text
+
+    def test_shows_no_secret_and_escapes(self, project):
+        exchange = {"name": "binance", "type": "futures", "api_key": "${KEY}"}
+        given = {"exchanges": [exchange], "signals.reports": "<b>x"}
+        found = Settings.load(root=project, env={"KEY": "hush"}, overrides=given)
+        assert "hush" not in repr(found) + found._repr_html_()
+        assert "binance futures ${KEY}" in repr(found)
+        assert "<b>x" not in found._repr_html_()

@@ -304,7 +304,7 @@ class TestTerms:
             vt.backtest(frame, **TERMS)
         with pytest.raises(TypeError, match=r"vt.backtest trades scores, was given a Series"):
             vt.backtest(frame.close, **TERMS)
-        with pytest.raises(TypeError, match=r"vt.sweep trades scores, was given a MarketFrame"):
+        with pytest.raises(TypeError, match=r"vt.sweep of a frame needs a strategy: .* vt.sweep\(vt.score\(frame\)"):
             vt.sweep(frame, 3, **TERMS)
         with pytest.raises(TypeError, match="at least one instrument"):
             vt.backtest([], **TERMS)
@@ -312,6 +312,12 @@ class TestTerms:
     def test_a_prism_fits_a_screen(self):
         assert len(repr(vt.Prism.standard()).splitlines()) == 8
         assert "technical 0.17: rsi 0.2" in repr(vt.Prism.standard())
+
+    def test_a_certificate_fits_a_screen(self):
+        findings = [Finding("cut", "rsi", "5m", "BROKEN", 1, 1.0, at=k) for k in range(100)]
+        shown = repr(Certificate("BTCUSDT", "5m", 0, 1, findings, [], 0, "", "", "", {})).splitlines()
+        assert len(shown) < 30
+        assert "print(certificate)" in shown[-1]
 
     def test_an_argument_that_there_is_not_is_named_with_the_nearest(self, scores: vt.Scores):
         with pytest.raises(TypeError, match=r"vt.backtest has no argument 'fee'. Did you mean 'fees'"):

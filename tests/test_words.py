@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tests.reports.explanations import EXPLANATION
+from tests.test_cli_examples import COMMANDS
+from virtuoso.cli import main
+from virtuoso.cli.app import app
 from virtuoso.cli.terminal.console import leaning
 from virtuoso.prism.result.explanation import face_bias
 from virtuoso.prism.words import BEARISH_TO, BULLISH_FROM, RANKS, lean, lean_words, reliability_rank, reliability_words
 from virtuoso.reports.contribution import TEXTURES, gauge
+from virtuoso.reports.metrics import METRICS
 from virtuoso.reports.palette import LIGHT
+from virtuoso.venues.simulator import simulate, write_archive
 
 AROUND = [
     (30.0, "strongly bearish"),
@@ -25,6 +35,69 @@ AROUND = [
     (69.9, "bullish"),
     (70.0, "strongly bullish"),
 ]
+
+
+PRIVATE = re.compile(
+    r"\b(deepest|ways? out|by lot|trades that gained|growth a year|mean trade|time in the market|held smaller|"
+    r"doubtful data|beside the returns|what else it might have come to|told and kept|(better|worse) order|"
+    r"order within bars|order inside|luck|lucky|base clock|clocks|holding made|above 0|not left in time|"
+    r"a room of|letters to|heuristic|1 (instruments|trades|signals|runs|gaps|files|bars|symbols))\b",
+    re.IGNORECASE,
+)
+"""Words of a private dialect, for which a trader who searches a page finds nothing; and plurals of one."""
+TERMS = "-i 5m --assume-funding 0.0001 --mark last"
+SCREENS = (
+    "score BTCUSDT -i 5m -v", "explain BTCUSDT -i 5m -v",
+    f"backtest BTCUSDT {TERMS}", f"backtest BTCUSDT ETHUSDT {TERMS} --bounds -v", "report last", "runs", "runs last",
+    f"sweep BTCUSDT {TERMS} --configurations 20", "verify BTCUSDT -i 5m --live-bars 100 -v",
+    "signals list BTCUSDT -i 5m --write", "signals show last", "data list", "data check", "data verify",
+    "config show", "doctor",
+)  # fmt: skip
+"""What prints on the terminal, in an order in which each has what it needs."""
+
+
+def private_words(text: str) -> list[str]:
+    """Lines that speak the private dialect."""
+    return [line.strip() for line in text.splitlines() if PRIVATE.search(line)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the lake of two simulated coins."""
+    folder = tmp_path_factory.mktemp("words")
+    write_archive(folder / "archives", simulate(["BTCUSDT", "ETHUSDT"], days=12, seed=7))
+    source = str(folder / "archives" / "simulated")
+    assert main(["data", "import", source, "--venue", "simulated", "--data", str(folder / "data"), "-q"]) == 0
+    return folder
+
+
+class TestEverySurface:
+    @pytest.mark.parametrize("command", SCREENS)
+    def test_of_the_terminal(
+        self, home: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ):
+        monkeypatch.chdir(home)
+        monkeypatch.delenv("VIRTUOSO_DATA", raising=False)
+        capsys.readouterr()
+        code = main(shlex.split(command))
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        assert private_words(out) == []
+
+    @pytest.mark.parametrize("command", ["", *COMMANDS])
+    def test_of_the_help(self, command: str):
+        assert private_words(CliRunner().invoke(app, [*command.split(), "--help"]).output) == []
+
+    def test_of_the_figures(self):
+        headings = [metric.heading for metric in METRICS]
+        assert private_words("\n".join(headings)) == []
+        for words in ("CAGR", "Max drawdown", "Exposure", "Win rate", "Profit factor", "Expectancy, R"):
+            assert words in headings
+
+    def test_the_scan_finds_what_it_is_for(self):
+        for said in ("Deepest drawdown", "entered by lot", "better order", "reliability 0.56 (heuristic)", "1 trades"):
+            assert private_words(said) == [said]
+        assert private_words("11 trades, max drawdown, 1 trade") == []
 
 
 class TestOneBoundary:

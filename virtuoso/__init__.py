@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from virtuoso.research.validation.ic import information
     from virtuoso.signals.declared import Strategy
     from virtuoso.venues.simulator import simulate
-    from virtuoso.workflows import backtest, import_files, issued, load, score, sweep, verify
+    from virtuoso.workflows import backtest, import_files, issued, load, saved_runs, score, sweep, verify
 
 __version__ = "0.1.0"
 
@@ -66,6 +66,7 @@ _HOMES = {
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
+    "saved_runs": "virtuoso.workflows",
     "score": "virtuoso.workflows",
     "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
@@ -98,6 +99,7 @@ __all__ = [
     "issued",
     "load",
     "ratio",
+    "saved_runs",
     "score",
     "simulate",
     "sweep",
@@ -114,7 +116,11 @@ _PLOTS = {
     "Certificate": "certificate",
     "Information": "information",
 }
-register({name: f"virtuoso.reports.plots:{function}" for name, function in _PLOTS.items()})
+_CHARTS = {"MarketFrame": "frame", "Scores": "scores", "PortfolioResult": "result"}
+register(
+    {name: f"virtuoso.reports.plots:{function}" for name, function in _PLOTS.items()},
+    {name: f"virtuoso.reports.interactive:{function}" for name, function in _CHARTS.items()},
+)
 
 if Signpost not in sys.meta_path:
     sys.meta_path.append(Signpost)

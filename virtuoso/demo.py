@@ -46,7 +46,7 @@ DAYS, SEED = 60, 7
 TRADE_DAYS, BOOK_DAYS = 14, 3
 """How many of the last days have every trade and every change of the book: what is large is recorded for a while."""
 TIMEFRAME = "5m"
-"""The base clock: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
+"""The base timeframe: the minutes of the lake are folded to it. On minutes themselves, costs are all that one sees."""
 SIGNALS_OF_EACH = 10
 MARKET, SUMMARY, PAGE = "market.json", "demo.json", "index.html"
 """What marks a folder as the demo's own, so that it may be made anew."""
@@ -175,7 +175,7 @@ def run(
     seed : int
         Of the simulated market: the same seed gives the same market.
     timeframe : str
-        The base clock of scores and trades.
+        The base timeframe of scores and trades.
     out : str or Path, optional
         Folder of the pages; `demo` among the reports if absent. One that an earlier demo made is made anew.
     say : callable, optional

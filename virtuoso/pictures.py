@@ -1,4 +1,4 @@
-"""`.plot()`: what draws an object, registered by the front door, so that no package below the reports knows of them."""
+"""`.plot()` and `.chart()`: what draws an object, named by the front door: no package below the reports knows it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from importlib import import_module
 from typing import Any
 
 _PAINTERS: dict[str, str] = {}
+_CHARTERS: dict[str, str] = {}
 
 
-def register(painters: Mapping[str, str]) -> None:
-    """Say what draws objects of a class: its name, and `package.module:function`."""
+def register(painters: Mapping[str, str], charters: Mapping[str, str]) -> None:
+    """Say what draws objects of a class, and what makes charts of them: its name, and `package.module:function`."""
     _PAINTERS.update(painters)
+    _CHARTERS.update(charters)
 
 
 class Plottable:
@@ -36,5 +38,24 @@ class Plottable:
         home = _PAINTERS.get(type(self).__name__)
         if home is None:
             raise TypeError(f"Nothing draws a {type(self).__name__} yet. Try .to_pandas().plot().")
-        module, _, name = home.partition(":")
-        return getattr(import_module(module), name)(self, ax, **how)
+        return _function(home)(self, ax, **how)
+
+
+class Chartable(Plottable):
+    """An object of which there is a chart that can be moved."""
+
+    __slots__ = ()
+
+    def chart(self) -> Any:
+        """Return an interactive chart: the last line of a cell shows it, `.save("chart.html")` writes it.
+
+        Returns
+        -------
+        virtuoso.reports.interactive.Chart
+        """
+        return _function(_CHARTERS[type(self).__name__])(self)
+
+
+def _function(home: str) -> Any:
+    module, _, name = home.partition(":")
+    return getattr(import_module(module), name)

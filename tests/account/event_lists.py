@@ -84,7 +84,7 @@ def _bar(draw: random.Random, before: float) -> Bar:
 def _order(draw: random.Random, t: int, i: int, close: float) -> Order:
     rank, action = 10 * t + draw.randint(0, 9), draw.random()
     if action < 0.15:
-        return Order(out=True, rank=rank)
+        return Order(out=draw.choice((1.0, 1.0, 0.25)), rank=rank)
     side = draw.choice((-1.0, 1.0))
     near = _on_grid(close * (1.0 - side * draw.choice((-0.01, 0.0, 0.01, 0.03))))
     limit = near if draw.random() < 0.4 else NAN
@@ -95,7 +95,8 @@ def _order(draw: random.Random, t: int, i: int, close: float) -> Order:
     quantity = side * draw.choice((0.5, 2.0, 10.0, 40.0, 150.0))
     return Order(
         firm=quantity * draw.choice((0.0, 0.5, 1.0)) if draw.random() < 0.7 else None,
-        out=draw.random() < 0.4,
+        out=draw.choice((0.0, 0.0, 0.0, 1.0, 1.0, 0.5)),
+        **_fitting(draw),
         quantity=quantity,
         limit=limit,
         expires=t + draw.randint(0, 4),
@@ -104,6 +105,14 @@ def _order(draw: random.Random, t: int, i: int, close: float) -> Order:
         targets=targets,
         rank=rank,
     )
+
+
+def _fitting(draw: random.Random) -> dict:
+    """Of some orders, that they are cut to what can be paid, and how small a venue accepts them."""
+    if draw.random() < 0.7:
+        return {}
+    step = draw.choice((0.0, 0.1, 1.0))
+    return {"fitted": True, "step": step, "least": step, "least_notional": draw.choice((0.0, 50.0))}
 
 
 def lived_slowly(one: Life) -> tuple[list[tuple], SlowAccount]:
@@ -144,6 +153,7 @@ def _row(order: Order) -> np.ndarray:
         order.out, order.quantity, order.limit, order.expires, order.stop, order.trail, order.rank,
     )  # fmt: skip
     row[s.ORDER_TARGET : s.ORDER_TARGET + 3] = NAN
+    row[s.FITTED : s.FITTED_NOTIONAL + 1] = order.fitted, order.step, order.least, order.least_notional
     row[s.CONDITIONAL], row[s.FIRM_QUANTITY] = order.firm is not None, order.firm or 0.0
     for k, (price, share) in enumerate(order.targets):
         row[s.ORDER_TARGET + k], row[s.ORDER_SHARE + k] = price, share

@@ -27,9 +27,9 @@ class Bar:
 
 @dataclass
 class Order:
-    """What was decided at a close: out, or a signed quantity with its bracket."""
+    """What was decided at a close: out, wholly or by a share of what is held, or a signed quantity with its bracket."""
 
-    out: bool = False
+    out: float = 0.0
     quantity: float = 0.0
     limit: float = NAN
     expires: int = 0
@@ -39,6 +39,10 @@ class Order:
     rank: int = 0
     rests: bool = False
     firm: float | None = None  # what remains of it if an exit that it counts on does not come; None: on none
+    fitted: bool = False  # cut to what can be paid, by a step and not below a size and a notional
+    step: float = 0.0
+    least: float = 0.0
+    least_notional: float = 0.0
 
 
 @dataclass
@@ -144,9 +148,9 @@ class SlowAccount:
                 elif held.lost_by(bar.open, held.stop):
                     self._leave(i, "stop", held.size, bar.open, bar.slippage, self.terms[i].taker)
                 elif order and order.out:
-                    self._leave(i, "signal", held.size, bar.open, bar.slippage, self.terms[i].taker)
+                    self._leave(i, "signal", held.size * order.out, bar.open, bar.slippage, self.terms[i].taker)
             if order:
-                order.out = False
+                order.out = 0.0
 
     def _keep_promises(self) -> None:
         late = [i for i, order in self.orders.items() if order.out and i in self.positions]
@@ -197,7 +201,9 @@ class SlowAccount:
     def _fill(self, i: int, bar: Bar, order: Order, price: float, quoted: float, rate: float, *, inside: bool) -> None:
         quantity, held = order.quantity, self.positions.get(i)
         order.quantity, order.limit, order.rests = 0.0, NAN, False
-        before = held.size if held else 0.0
+        before, asked = held.size if held else 0.0, quantity
+        if order.fitted:
+            quantity = self._fitted(i, order, quantity, price, rate)
         notional = abs(quantity) * price
         margin, fee = notional / self.terms[i].leverage, notional * rate
         free = (self.wallet if self.isolated else self.equity) - sum(p.margin for p in self.positions.values())
@@ -206,9 +212,12 @@ class SlowAccount:
             wrong_side = wrong_side or (price >= target if quantity > 0 else price <= target)
         whole_margin = margin + (held.margin if held else 0.0)
         too_thin = whole_margin <= self.terms[i].maintenance(abs(before + quantity) * price)
-        if before * quantity < 0.0 or wrong_side or margin + fee > free or too_thin:
-            self._write(i, "rejected", order.rank, quantity, price)
+        poor = quantity == 0.0 if order.fitted else margin + fee > free
+        if before * quantity < 0.0 or wrong_side or poor or too_thin:
+            self._write(i, "rejected", order.rank, asked, price)
             return
+        if quantity != asked:
+            self._write(i, "withdrawn", order.rank, asked - quantity, price)
         entry = (before * held.entry + quantity * price) / (before + quantity) if held else price
         self.positions[i] = Position(
             before + quantity, entry, whole_margin, price if inside else bar.mark_open, abs(before + quantity),
@@ -218,6 +227,19 @@ class SlowAccount:
         self._write(i, "entry", order.rank, quantity, price, fee, abs(quantity) * abs(price - quoted))
         if not inside:
             self._fund(i, min(-quantity * bar.funding_open, 0.0))
+
+    def _fitted(self, i: int, order: Order, quantity: float, price: float, rate: float) -> float:
+        """What can be paid of an order: its margin and its fee out of what is free; what rounding makes of it aside."""
+        free = (self.wallet if self.isolated else self.equity) - sum(p.margin for p in self.positions.values())
+        each = price * (1.0 / self.terms[i].leverage + rate)
+        if abs(quantity) * each <= free * (1.0 + 1e-12):
+            return quantity
+        most = max(free, 0.0) / each
+        if order.step:
+            most = math.floor(most / order.step * (1.0 + 1e-12)) * order.step
+        if most <= 1e-6 * abs(quantity) or most < order.least or most * price < order.least_notional:
+            return 0.0
+        return math.copysign(most, quantity)
 
     # between open and close
 
@@ -328,7 +350,7 @@ class SlowAccount:
         realised, fee = part * (price - held.entry), abs(part) * price * rate
         if realised < 0.0:
             realised = max(realised, min(-backing, 0.0))
-        fee = max(min(fee, backing + realised), 0.0)
+        fee = min(fee, max(backing + realised, 0.0))  # a rebate is received
         self.wallet += realised - fee
         held.margin *= (held.size - part) / held.size
         held.size -= part

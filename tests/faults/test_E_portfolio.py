@@ -31,7 +31,7 @@ class TestWhatIsNotKnownOfAPerpetual:
     def test_E45_without_funding_the_run_refuses_and_names_the_option(self):
         words = self.refused(FundingTerms(None, True))
         assert "Funding of BTCUSDT binance-usdm is not known from 2020-01-03" in words
-        assert "--assume-funding RATE" in words
+        assert "--assume-funding 0.0001" in words
 
     def test_E45_without_mark_prices_the_run_refuses_and_names_the_option(self):
         words = self.refused(FundingTerms(0.0, False))

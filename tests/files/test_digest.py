@@ -352,3 +352,30 @@ class TestWhatAnEngineReaches:
                 raise TypeError("no")
 
         assert code_digest([Closed(), (np.array([object], dtype=object), {1: {2}})])
+
+
+class TestANotebook:
+    """What is typed in a notebook stands beside all its variables."""
+
+    def test_a_variable_that_is_named_like_an_attribute_is_not_part_of_the_code(self):
+        def digested(**variables):
+            space = {"__name__": "__main__", **variables}
+            exec("class Cross:\n    def decide(self, close):\n        return close * self.fast", space)
+            return code_digest([space["Cross"]])
+
+        assert digested() == digested(fast=np.arange(3)) == digested(fast=np.arange(4))
+
+    def test_a_variable_that_is_used_is(self):
+        def digested(fast):
+            space = {"__name__": "__main__", "fast": fast}
+            exec("class Cross:\n    def decide(self, close):\n        return close * fast", space)
+            return code_digest([space["Cross"]])
+
+        assert digested(3) == digested(3) != digested(4)
+
+    def test_a_pandas_series_may_be_one_of_them(self):
+        import pandas as pd
+
+        space = {"__name__": "__main__", "fast": pd.Series([1.0, 2.0])}
+        exec("class Cross:\n    def decide(self, close):\n        return close * fast.iloc[0]", space)
+        assert code_digest([space["Cross"]]) == code_digest([space["Cross"]])

@@ -32,7 +32,7 @@ class Function:
 
     function: Callable
 
-    def decide(self, frames):
+    def orders(self, frames):
         return self.function(frames)
 
     def __deepcopy__(self, memo):
@@ -627,10 +627,10 @@ class Breakout:
     bars: int = 12
     peeks: int = 0
 
-    def decide(self, frames):
-        return {name: self.orders(frame) for name, frame in frames.items()}
+    def orders(self, frames):
+        return {name: self.orders_of(frame) for name, frame in frames.items()}
 
-    def orders(self, frame):
+    def orders_of(self, frame):
         close = later(closes(frame), self.peeks)
         before = np.lib.stride_tricks.sliding_window_view(close, self.bars)[:-1]
         above, below = close[self.bars :] > before.max(axis=1), close[self.bars :] < before.min(axis=1)

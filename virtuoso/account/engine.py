@@ -58,6 +58,8 @@ DUST = 1e-12
 """Share of the whole position below which what is left is nothing."""
 ROUNDING = 1e-12
 """Share by which an order may exceed what the account can pay before it is cut: that much is rounding."""
+LEAST_CUT = 1e-6
+"""Share of an order below which what can be paid of it is nothing: rounding of what was spent, not cash."""
 HALVINGS = 60
 """Of the way from open to extreme, to find where equity meets maintenance."""
 
@@ -82,11 +84,7 @@ def step(
     pessimistic : bool
         Which order of prices is assumed inside the bar.
     """
-    idle = True
-    for i in range(len(bars)):
-        order = books.orders[i]
-        idle = idle and books.positions[i, s.SIZE] == 0.0 and order[s.QUANTITY] == 0.0 and order[s.CLOSE_FIRST] == 0.0
-    if idle:  # most bars of most runs: nothing can happen
+    if _quiet(bars, tiers, books, isolated):
         return
     for phase in range(3):
         for i in range(len(bars)):
@@ -107,6 +105,49 @@ def step(
             _enter_all(instant, bars, terms, tiers, books, isolated)
     for i in range(len(bars)):
         _close(instant, i, bars[i], books)
+
+
+@inner
+def _quiet(bars: Array, tiers: Array, books: Books, isolated: bool) -> bool:
+    """Whether a bar only moves marks, as most do; they are then moved, and nothing else is to be done.
+
+    Nothing waits, no funding settles, no stop, target or liquidation is reached, and nothing trails.
+    """
+    waits, held = False, False
+    for i in range(len(bars)):
+        order = books.orders[i]
+        waits = waits or order[s.QUANTITY] != 0.0 or order[s.CLOSE_FIRST] != 0.0
+        held = held or books.positions[i, s.SIZE] != 0.0
+    if waits or not held:
+        return not waits
+    for i in range(len(bars)):
+        own, bar = books.positions[i], bars[i]
+        if own[s.SIZE] == 0.0 or np.isnan(bar[s.OPEN]):
+            continue
+        side, adverse, best = 1.0, min(bar[s.LOW], bar[s.OPEN]), bar[s.HIGH]
+        if own[s.SIZE] < 0.0:
+            side, adverse, best = -1.0, max(bar[s.HIGH], bar[s.OPEN]), bar[s.LOW]
+        happens = bar[s.FUNDING_OPEN] != 0.0 or bar[s.FUNDING_INSIDE] != 0.0 or not np.isnan(own[s.TRAIL])
+        happens = happens or side * (adverse - own[s.STOP]) <= 0.0
+        for k in range(3):
+            happens = happens or (own[s.SHARE + k] > 0.0 and side * (best - own[s.TARGET + k]) >= 0.0)
+        if happens:
+            return False
+    for phase in range(AT_OPEN, AFTERWARDS):
+        for i in range(len(bars)):
+            own = books.positions[i]
+            if own[s.SIZE] == 0.0 or np.isnan(bars[i, s.OPEN]):
+                continue
+            own[s.MARK] = bars[i, s.MARK_OPEN]
+            if isolated and _room(bars, tiers, books, phase, 1.0, i) <= 0.0:
+                return False
+        if not isolated and _room(bars, tiers, books, phase, 1.0, -1) <= 0.0:
+            return False
+    for i in range(len(bars)):
+        own = books.positions[i]
+        if own[s.SIZE] != 0.0 and not np.isnan(bars[i, s.OPEN]):
+            own[s.MARK], own[s.FILLED_INTRABAR] = bars[i, s.MARK_CLOSE], 0.0
+    return True
 
 
 @inner
@@ -291,7 +332,7 @@ def _enter(
         free -= books.positions[k, s.MARGIN]
     fitted = order[s.FITTED] == 1.0
     if fitted:
-        quantity = side * _fitted(abs(quantity), price, free, 1.0 / term[s.LEVERAGE] + fee_rate, order)
+        quantity = side * affordable(abs(quantity), price, free, 1.0 / term[s.LEVERAGE] + fee_rate, order)
     margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * fee_rate
     size = own[s.SIZE] + quantity
     refused = quantity == 0.0 or (not fitted and margin + fee > free)
@@ -315,14 +356,14 @@ def _enter(
 
 
 @inner
-def _fitted(size: float, price: float, free: float, share: float, order: Array) -> float:
+def affordable(size: float, price: float, free: float, share: float, order: Array) -> float:
     """Size of an order, cut to what the account can pay of it; 0 where the venue accepts no order as small."""
     if size * price * share <= free * (1.0 + ROUNDING):
         return size
     most = max(free, 0.0) / (price * share)
     if order[s.FITTED_STEP] > 0.0:
         most = np.floor(most / order[s.FITTED_STEP] * (1.0 + ROUNDING)) * order[s.FITTED_STEP]
-    if most < order[s.FITTED_SIZE] or most * price < order[s.FITTED_NOTIONAL]:
+    if most <= LEAST_CUT * size or most < order[s.FITTED_SIZE] or most * price < order[s.FITTED_NOTIONAL]:
         return 0.0
     return float(most)
 

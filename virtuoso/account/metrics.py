@@ -27,8 +27,14 @@ LEAST_DAYS = 30
 
 ROUNDING = 1_024 * float(np.finfo(np.float64).eps)
 """Share of what values were computed from, up to which a difference is taken for rounding: 2.3e-13."""
+TAIL = 0.05
+"""Share of the days that VaR and expected shortfall look at: the worst twentieth, confidence 95 %."""
 DEPTH_TAKEN = 0.10
 """Share of the depth within 10 bp of the middle that an entry may take before it moves the price that it wants."""
+OF_DAYS = (
+    "cagr", "volatility", "sharpe", "sortino", "calmar", "value_at_risk", "expected_shortfall", "omega",
+)  # fmt: skip
+"""Figures that come from the returns of whole days."""
 LARGEST = 1e75
 """Growth from which a return is not known: its fourth power would be no number."""
 
@@ -171,6 +177,59 @@ def calmar(yearly: float, deepest: float) -> float:
     return yearly / -deepest if deepest < -ROUNDING else float("nan")
 
 
+def ulcer(equity: Array, cash: float) -> float:
+    """Root mean square of the drawdown of every bar, a share: deep and long falls count, short ones hardly.
+
+    Source: Martin and McCann (1989), The Investor's Guide to Fidelity Funds, ch. 6.
+    """
+    fallen = drawdown(equity, cash)
+    return float(np.sqrt(np.mean(fallen * fallen))) if len(fallen) else 0.0
+
+
+def value_at_risk(returns: Array, tail: float = TAIL) -> float:
+    """Return that the worst `tail` of the known returns do not reach: their quantile, negative for a loss.
+
+    Source: historical simulation, Jorion (2006), Value at Risk, 3rd ed., ch. 10; linear between order statistics.
+    """
+    known = returns[np.isfinite(returns)]
+    return float(np.quantile(known, tail)) if len(known) >= 2 else float("nan")
+
+
+def expected_shortfall(returns: Array, tail: float = TAIL) -> float:
+    """Mean of the worst `tail` of the known returns, negative for a loss; CVaR is another name of it.
+
+    Source: Acerbi and Tasche (2002), On the coherence of expected shortfall, Journal of Banking & Finance 26(7).
+    """
+    known = np.sort(returns[np.isfinite(returns)])
+    return float(known[: int((len(known) - 1) * tail) + 1].mean()) if len(known) >= 2 else float("nan")
+
+
+def omega(returns: Array) -> float:
+    """Sum of the gains over the sum of the losses of the known returns; not testable where nothing was lost.
+
+    Source: Keating and Shadwick (2002), A universal performance measure, Journal of Performance Measurement 6(3), at
+    a threshold of 0.
+    """
+    known = returns[np.isfinite(returns)]
+    lost, gained = -float(known[known < 0.0].sum()), float(known[known > 0.0].sum())
+    return gained / lost if len(known) >= 2 and lost > ROUNDING * max(gained, 1.0) else float("nan")
+
+
+def payoff(pnl: Array) -> float:
+    """Mean gain of the winners over the mean loss of the losers; not testable without either."""
+    won, lost = pnl[pnl > 0.0], -pnl[pnl < 0.0]
+    if not (len(won) and len(lost)):
+        return float("nan")
+    gained, given = float(won.mean()), float(lost.mean())
+    return gained / given if given > ROUNDING * gained else float("nan")
+
+
+def longest_streak(won: NDArray[np.bool_]) -> int:
+    """Most trues in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], won.astype(np.int8), [0]))))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
 def win_rate(pnl: Array) -> float:
     """Share of the trades that ended with a gain."""
     return float((pnl > 0.0).mean()) if len(pnl) >= LEAST_TRADES else float("nan")
@@ -248,9 +307,9 @@ def account_metrics(close_times: Times, equity: Array, cash: float, start_ms: in
     days = float(close_times[-1] - start_ms) / DAY_MS if len(close_times) else 0.0
     daily = daily_returns(close_times, equity, cash, start_ms)
     growth, deepest = total_return(equity, cash), max_drawdown(equity, cash)
-    known = {"total_return": growth, "max_drawdown": deepest}
+    known = {"total_return": growth, "max_drawdown": deepest, "ulcer": ulcer(equity, cash)}
     if len(daily) < LEAST_DAYS:
-        return known | dict.fromkeys(("cagr", "volatility", "sharpe", "sortino", "calmar"), float("nan"))
+        return known | dict.fromkeys(OF_DAYS, float("nan"))
     yearly = cagr(growth, days / DAYS_A_YEAR)
     return known | {
         "cagr": yearly,
@@ -258,6 +317,9 @@ def account_metrics(close_times: Times, equity: Array, cash: float, start_ms: in
         "sharpe": sharpe(daily, DAYS_A_YEAR),
         "sortino": sortino(daily, DAYS_A_YEAR),
         "calmar": calmar(yearly, deepest),
+        "value_at_risk": value_at_risk(daily),
+        "expected_shortfall": expected_shortfall(daily),
+        "omega": omega(daily),
     }
 
 
@@ -279,6 +341,7 @@ def trade_metrics(trades: np.ndarray, still_open: int = OPEN) -> dict[str, float
         "open_trades": float(len(trades) - len(closed)),
         "win_rate": win_rate(closed["pnl"]),
         "profit_factor": profit_factor(closed["pnl"]),
+        "payoff": payoff(closed["pnl"]),
         "expectancy": expectancy(closed["pnl"]),
         "mean_r": expectancy(multiples),
         "fees": float(trades["fees"].sum()),
@@ -290,7 +353,7 @@ def judged(metrics: dict[str, float]) -> dict[str, float]:
     """Withhold the ratios of an account that has hardly traded: they would describe chance or nothing."""
     if metrics["trades"] >= LEAST_TRADES:
         return metrics
-    return metrics | dict.fromkeys(("cagr", "volatility", "sharpe", "sortino", "calmar"), float("nan"))
+    return metrics | dict.fromkeys(OF_DAYS, float("nan"))
 
 
 def drawdown_periods(close_times: Times, equity: Array, cash: float, start_ms: int) -> dict[str, list[float]]:

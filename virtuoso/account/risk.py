@@ -257,7 +257,7 @@ def _allowed(
     size -= abs(held)
     if size <= ROUNDING * abs(held):
         return 0.0
-    size = _as_the_venue_accepts(size, price, rules[i], refused)
+    size = as_the_venue_accepts(size, price, rules[i], refused)
     if doubtful and size > 0.0:
         unknown[0] += 1
     return side * size
@@ -312,7 +312,7 @@ def _cut(size: float, most: float, limit: int, refused: Counts, cut: Counts) -> 
 
 
 @inner
-def _as_the_venue_accepts(size: float, price: float, rules: Array, refused: Counts) -> float:
+def as_the_venue_accepts(size: float, price: float, rules: Array, refused: Counts) -> float:
     """Round a size down to the step; refuse what is below the least size or notional."""
     if rules[0] > 0.0:
         size = np.floor(size / rules[0] * (1.0 + 1e-12)) * rules[0]

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     import typer
 
+    from virtuoso.caller import command_line
     from virtuoso.cli.app import app
     from virtuoso.cli.terminal.command import INTERRUPTED
     from virtuoso.errors import printable
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that cannot show a bar shows a question mark
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(given or ["--help"], prog_name="virtuoso", standalone_mode=False)
+        with command_line():
+            code = app(given or ["--help"], prog_name="virtuoso", standalone_mode=False)
     except typer.TyperException as misuse:
         context = getattr(misuse, "ctx", None)
         command = context.command_path if context is not None else "virtuoso"

@@ -23,6 +23,7 @@ ORDER = (
     "backtest",
     "sweep",
     "report",
+    "runs",
     "calibrate",
     "verify",
     "signals",
@@ -44,7 +45,6 @@ app = typer.Typer(
     cls=InOrder,
     help="A vectorized, backtest-first research platform for crypto: history, scores, signals, backtests.",
     epilog=EPILOG,
-    add_completion=False,
     rich_markup_mode=None,  # plain text: no boxes, and rich is not imported for --help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 100},

@@ -11,6 +11,7 @@ import typer
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError
 from virtuoso.runs.schema import CROSSCHECK, TEARSHEET_HTML, TEARSHEET_PDF
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CONTRACT = "contract"
 BESIDE = ("optimistic", "inverted", "faces_alone", "random_entries", "halt", "halted_at", "inside")
 """Figures of `metrics.json` that --json gives as they are."""
+SHOWN_REASONS = 3
+"""Reasons of a verdict on the first screen."""
 MADE_BY = ("contract", "vectorbt")
 MOST_DIFFERENCES = 12
 """Trades that a cross-check lists in the terminal: all of them are in the run folder."""
@@ -36,6 +39,8 @@ def backtest(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
     cash: options.Cash = None,
     risk: options.Risk = None,
     leverage: options.Leverage = None,
@@ -59,8 +64,9 @@ def backtest(
     no_report: options.NoReport = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Trade the signals of one or many instruments with one wallet; write a run folder with a tear sheet."""
+    """Trade the signals, or a strategy of yours, on one or many instruments; write a run."""
     from virtuoso import workflows
+    from virtuoso.reports.summary import Summary
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
     told = {
@@ -71,22 +77,32 @@ def backtest(
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     if fills != CONTRACT:
         raise ConfigError("A backtest fills by the contract. --crosscheck compares its trades with those of vectorbt.")
+    own = strategy_named(strategy, param)
+    if own is not None and trail is not None:
+        raise ConfigError(f"--trail is for the shipped rule; the decide of {own!r} gives its own trail.")
+    markets: list[Any]
     with said_if_stopped(NOTHING_YET):
-        scores = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
-    result = workflows.backtest(scores, settings=call.settings, seed=seed, record=not no_record, **terms)
-    summary = result.summary(bounds=bounds)
+        if own is not None:
+            asked = {"timerange": timerange, "venue": venue, "settings": call.settings}
+            markets = [workflows.load(symbol, timeframe, **asked) for symbol in symbols]
+        else:
+            markets = [scores_of(call, symbol, timeframe, timerange, venue) for symbol in symbols]
+    result = workflows.backtest(markets, own, settings=call.settings, seed=seed, record=not no_record, **terms)
+    summary = result.summary(bounds=bounds) if call.wants_all else Summary(result.data).brief(bounds=bounds)
     folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
-    markets = [about(of_one.frame) for of_one in scores]
-    data = {**markets[0], "instruments": markets, **_backtest_facts(result), "folder": folder, "fresh": fresh}
+    told_of = [about(frame) for frame in result.frames]
+    data = {**told_of[0], "instruments": told_of, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
     data["recording"] = recording_of(result)
     checked = workflows.cross_check(result, folder) if crosscheck else None
     if checked is not None:
         data["crosscheck"] = checked.to_dict()
-    following = next_about(call, "signals list", scores[0].frame, timerange=timerange)
-    return Answer(data, lambda: _backtested(result, summary, folder, checked), following)
+    following = next_about(call, "signals list", result.frame, timerange=timerange)
+    if own is not None:
+        following = next_about(call, "verify", result.frame, timerange=timerange, strategy=strategy, param=param)
+    return Answer(data, lambda: _backtested(call, result, summary, folder, checked), following)
 
 
 def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | None, venue: str | None) -> Scores:
@@ -110,6 +126,7 @@ def _backtest_facts(result: PortfolioResult) -> dict[str, Any]:
         "counts": result.counts,
         "score_buckets": _rows(result.buckets),
         "provenance": result.provenance,
+        "decided_by": dict(result.decided_by),
     }
 
 
@@ -136,25 +153,44 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 
 def _backtested(
-    result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
+    call: Call, result: PortfolioResult, summary: str, folder: Path, checked: Comparison | None
 ) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.console import prose
-
     yield summary
-    yield from _buckets(result)
-    yield ""
-    yield f"run folder: {folder}/"
-    judged = _honesty(folder)
-    if (folder / TEARSHEET_HTML).is_file():
-        yield f"tear sheet: {folder / TEARSHEET_HTML}"
-        yield f"            {folder / TEARSHEET_PDF}"
+    if call.wants_all:
+        yield from _buckets(result)
     if checked is not None:
         yield from _cross_checked(checked)
+    yield ""
+    yield from judged_lines(folder, everything=call.wants_all)
     yield from result.recorded_lines()
-    if judged:
-        yield ""
-        yield f"verdict: {judged['decision']}"
-        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"])
+    yield from where_lines(folder, everything=call.wants_all)
+
+
+def judged_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say the verdict on a run and its reasons, or the first of them."""
+    from virtuoso.cli.terminal.console import prose
+
+    judged = _honesty(folder)
+    if not judged:
+        return
+    yield f"verdict: {judged['decision']}"
+    reasons = judged["reasons"] if everything else judged["reasons"][:SHOWN_REASONS]
+    yield from (prose(f"- {reason}", 2) for reason in reasons)
+    if len(reasons) < len(judged["reasons"]):
+        yield f"  - and {len(judged['reasons']) - len(reasons)} more"
+
+
+def where_lines(folder: Path, *, everything: bool) -> Iterator[RenderableType]:
+    """Say where a run was written; the page holds what one screen leaves out."""
+    page, pdf = folder / TEARSHEET_HTML, folder / TEARSHEET_PDF
+    if page.is_file():
+        yield f"page: {page}"
+        yield from [f"PDF:  {pdf}" if pdf.is_file() else f"PDF:  virtuoso report {folder}"] if everything else []
+    yield f"run folder: {folder}/"
+    if not everything:
+        yield (
+            "all of it: -v, or the page" if page.is_file() else "all of it: -v; `virtuoso report last` writes the page"
+        )
 
 
 def _cross_checked(checked: Comparison) -> Iterator[RenderableType]:

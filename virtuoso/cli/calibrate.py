@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +36,8 @@ def calibrate(
     ] = False,
     seed: options.Seed = 0,
 ) -> Answer:
-    """Learn from past signals how often they were right; write the table that signals.calibration names."""
+    """Learn from past signals how often they were right; write the calibration."""
+    from virtuoso import workflows
     from virtuoso.clock import Env
     from virtuoso.research.validation import calibration
 
@@ -45,7 +47,9 @@ def calibrate(
     file = out or FOLDER / f"{frame.timeframe.name}.yaml"
     saved = study.save(file, force=force) if study.is_better or force else None
     data = {"instruments": [about(of_one.frame) for of_one in scores], **_facts(study), "file": saved}
-    following = next_about(call, "backtest", frame, timerange=timerange)
+    needed = workflows.assumptions_needed(frame.instrument.symbol, venue=frame.instrument.venue, settings=call.settings)
+    using = call if saved is None else replace(call, set=[*call.set, f"signals.calibration={saved.absolute()}"])
+    following = next_about(using, "backtest", frame, timerange=timerange, **needed)
     simulated = any(of_one.frame.instrument.is_simulated for of_one in scores)
     return Answer(data, lambda: _calibrated(study, file, saved, simulated), following)
 
@@ -83,7 +87,7 @@ def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -
             ("left out", left_out or "none"),
         )
     )
-    yield heading("What was told against what was right, out of sample")
+    yield heading("Calibration, out of sample: predicted reliability against the share that was right")
     cells = (
         (
             f"{percent(row['low'])} to {percent(row['high'])}",
@@ -94,7 +98,7 @@ def _calibrated(study: Study, file: Path, saved: Path | None, simulated: bool) -
         )
         for row in study.diagram.bins
     )
-    yield table(("TOLD", "SIGNALS", "MEAN", "RIGHT", "95 % INTERVAL"), cells)
+    yield table(("PREDICTED", "SIGNALS", "MEAN", "RIGHT", "95 % INTERVAL"), cells)
     yield ""
     yield prose(f"Verdict: {learned.verdict}.")
     if saved is None:

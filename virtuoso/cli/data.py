@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.account.instrument import Instrument
+    from virtuoso.cli.terminal.event_tables import LedgerPart
     from virtuoso.ingest.report import FileReport, ImportReport
     from virtuoso.lake.lake import Coverage, EventCheck, EventCoverage, SeriesCheck
     from virtuoso.lake.writing.maintenance import Rebuilt, Verified
     from virtuoso.lake.writing.trash import Removal
 
-app = typer.Typer(help="The lake: import, list, check, break, remove, verify, sql.")
+app = typer.Typer(help="Stored market data (the lake): import, list, check, break, remove, verify, sql.")
 
-SHOWN_ROWS = 40
-SHOWN_GAPS = 10
+SHOWN_ROWS, BRIEF_ROWS = 40, 20
+CHECK_ROWS, BRIEF_PARTS, BRIEF_GAPS = 8, 2, 3
+"""Of `data check` on the first screen: lines of each table, parts of the ledger, and lines of each part."""
 DATA_ERROR = 3
 COUNTS = {
     "ROWS": "rows_read",
@@ -46,7 +48,7 @@ COUNTS = {
 EMPTY = "The lake is empty."
 
 
-@verb(app, "import")
+@verb(app, "import", "virtuoso data import raw/ --venue binance-usdm")
 def import_(
     call: Call,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders to be walked.")],
@@ -117,7 +119,7 @@ def _imported(report: ImportReport) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, seconds, size, table
     from virtuoso.reports.format import plural, whole
 
-    many = len(report.files) > SHOWN_ROWS
+    many = len(report.files) > BRIEF_ROWS
     shown = [file for file in report.files if not many or file.status in ("failed", "skipped")]
     if shown:
         counts = {name: what for name, what in COUNTS.items() if any(getattr(file, what) for file in shown)}
@@ -157,9 +159,9 @@ def _remarks(files: Iterable[FileReport]) -> Iterator[str]:
         yield f"{note} ({len(names)} files)" if len(names) > 1 else f"{names[0]}: {note}"
 
 
-@verb(app, "list")
+@verb(app, "list", "virtuoso data list")
 def list_(call: Call) -> Answer:
-    """Show what is stored: one line an instrument and timeframe, or an instrument and kind of event."""
+    """Show what is stored: one line a series of bars, or a kind of event."""
     stored, events, breaks = call.lake.coverage(), call.lake.event_coverage(), call.lake.breaks()
     trash = call.lake.trash()
     first = stored[0] if stored else None
@@ -176,34 +178,37 @@ def list_(call: Call) -> Answer:
         told["trash"] = [removal.to_dict() for removal in trash]
     if breaks:
         told["breaks"] = [{"instrument": str(instrument), "at": at} for instrument, at in breaks]
-    return Answer({"lake": call.lake.path, **told}, lambda: _listed(stored, events, breaks, trash), following)
+    return Answer({"lake": call.lake.path, **told}, lambda: _listed(call, stored, events, breaks, trash), following)
 
 
 def _listed(
+    call: Call,
     stored: list[Coverage],
     events: list[EventCoverage],
     breaks: list[tuple[Instrument, int]],
     trash: list[Removal],
 ) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import moment
-    from virtuoso.cli.terminal.event_tables import events_table
-    from virtuoso.reports.format import whole
+    from virtuoso.cli.terminal.event_tables import events_table, more
+    from virtuoso.reports.format import plural, whole
 
     yield from (f"in the trash: {removal.id}, {_removed(removal)}" for removal in trash)
     if not stored and not events:
         yield EMPTY
         return
     yield from ("",) if trash else ()
+    most = None if call.wants_all else BRIEF_ROWS
     if stored:
-        yield _bars_table(stored)
+        yield _bars_table(stored[:most])
+        yield from more(len(stored), most)
     if events:
         yield from ("",) if stored else ()
-        yield events_table(events)
+        yield from events_table(events, most)
     yield ""
     instruments = {(s.venue, s.symbol) for s in stored} | {(s.venue, s.symbol) for s in events}
     bars, rows = sum(s.bars for s in stored), sum(s.rows for s in events)
     counts = [f"{whole(n)} {what}" for n, what in ((bars, "bars"), (rows, "events")) if n]
-    yield f"{' and '.join(counts)} of {len(instruments)} instruments"
+    yield f"{' and '.join(counts)} of {plural(len(instruments), 'instrument')}"
     for instrument, at in breaks:
         yield f"{instrument} is another instrument from {moment(at)} on"
 
@@ -212,7 +217,7 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
     from virtuoso.cli.terminal.console import day, size, table
     from virtuoso.reports.format import percent, whole
 
-    headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "THERE", "GAPS", "SIZE")
+    headers = ("SYMBOL", "VENUE", "TF", "FROM", "TO", "BARS", "COVERAGE", "GAPS", "SIZE")
     rows = (
         (
             series.symbol,
@@ -230,10 +235,10 @@ def _bars_table(stored: list[Coverage]) -> RenderableType:
     return table(headers, rows, left=5)
 
 
-@verb(app, "check")
+@verb(app, "check", "virtuoso data check BTCUSDT")
 def check(
     call: Call,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="This one, with all its gaps.")] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Only this one.")] = None,
     venue: options.Venue = None,
 ) -> Answer:
     """Show gaps, defects, quarantine, revisions and files that disagree."""
@@ -242,28 +247,39 @@ def check(
     found = checks(symbol, venue=venue, settings=call.settings)
     events = event_checks(symbol, venue=venue, settings=call.settings)
     told = {"series": [series.to_dict() for series in found], "events": [series.to_dict() for series in events]}
-    shown = SHOWN_GAPS if symbol is None else None
-    return Answer({"lake": call.lake.path, **told}, lambda: _checked(found, events, shown), call.next("data verify"))
+    following = call.next("data verify")
+    return Answer({"lake": call.lake.path, **told}, lambda: _checked(call, found, events), following)
 
 
-def _checked(found: list[SeriesCheck], events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.event_tables import checked_events
+def _checked(call: Call, found: list[SeriesCheck], events: list[EventCheck]) -> Iterator[RenderableType]:
+    """Coverage of bars and events, then the ledger; on the first screen what calls for action before what does not."""
+    from virtuoso.cli.terminal.event_tables import checked_events, event_ledger, more
 
     if not found and not events:
         yield EMPTY
         return
+    most, shown = (None, None) if call.wants_all else (CHECK_ROWS, BRIEF_GAPS)
     if found:
-        yield from _checked_bars(found, shown)
+        yield from _checked_bars(found, most)
     if events:
         yield from ("",) if found else ()
-        yield from checked_events(events, shown)
+        yield from checked_events(events, most)
+    parts = [part for series in found for part in _ledger(series, shown)]
+    parts += [part for series in events for part in event_ledger(series, shown)]
+    first = parts if call.wants_all else sorted(parts, key=lambda part: part.rank)[:BRIEF_PARTS]
+    for part in first:
+        yield from part.lines
+    if len(first) < len(parts):
+        yield ""
+        yield from more(len(parts), len(first), "of the ledger of gaps and defects")
 
 
-def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[RenderableType]:
+def _checked_bars(found: list[SeriesCheck], most: int | None) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import table
+    from virtuoso.cli.terminal.event_tables import more
     from virtuoso.reports.format import percent, whole
 
-    headers = ("SERIES", "BARS", "FLAT", "MISSING", "THERE", "GAPS", "REVISED", "LATE", "REFUSED")
+    headers = ("SERIES", "BARS", "FLAT", "MISSING", "COVERAGE", "GAPS", "REVISED", "LATE", "REFUSED")
     rows = (
         (
             f"{c.symbol} {c.venue} {c.timeframe}",
@@ -271,44 +287,41 @@ def _checked_bars(found: list[SeriesCheck], shown: int | None) -> Iterator[Rende
             percent(c.share, 2),
             *(whole(count) for count in (c.gaps, c.revisions, c.late, c.quarantined)),
         )
-        for c in (series.coverage for series in found)
+        for c in (series.coverage for series in found[:most])
     )
     yield table(headers, rows)
+    yield from more(len(found), most)
     yield ""
-    yield "FLAT: minutes without a trade that the source leaves out. LATE: known only after their close."
-    for series in found:
-        yield from _ledger(series, shown)
+    yield "FLAT: bars without a trade that the source leaves out. LATE: known only after their close."
 
 
-def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[RenderableType]:
-    """The gaps of a series, the longest first, and what was refused."""
+def _ledger(series: SeriesCheck, shown: int | None) -> Iterator[LedgerPart]:
+    """The gaps of a series, the longest first, what is odd in it, what was refused, and files that disagree."""
     from virtuoso.cli.terminal.conflicts import disagreeing
     from virtuoso.cli.terminal.console import heading, moment, table
+    from virtuoso.cli.terminal.event_tables import CONFLICTS, GAPS, ODD, REFUSED, LedgerPart, more
     from virtuoso.reports.format import plural, whole
 
     c = series.coverage
+    name = f"{c.symbol} {c.venue} {c.timeframe}"
     longest = sorted(series.gaps, key=lambda gap: (-gap[2], gap[0]))[:shown]
     if longest:
-        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(c.gaps, 'gap')}, the longest first")
         headers = ("FROM", "TO", "STATUS", "BARS")
-        yield table(headers, ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest), left=3)
-        if len(longest) < c.gaps:
-            rest = whole(c.gaps - len(longest))
-            yield f"... and {rest} shorter ones: virtuoso data check {c.symbol} --venue {c.venue}"
+        rows = ((moment(a), moment(b), status, whole(n)) for a, b, n, status in longest)
+        title = heading(f"{name}: {plural(c.gaps, 'gap')}, the longest first")
+        yield LedgerPart(GAPS, [title, table(headers, rows, left=3), *more(c.gaps, shown)])
     for what, lines in (("break", _breaks(series)), ("misprint", _misprints(series))):
         if lines:
-            yield heading(f"{c.symbol} {c.venue} {c.timeframe}: {plural(len(lines), what)}")
-            yield from lines[:shown]
-            if shown is not None and len(lines) > shown:
-                yield f"... and {whole(len(lines) - shown)} more: virtuoso data check {c.symbol} --venue {c.venue}"
+            title = heading(f"{name}: {plural(len(lines), what)}")
+            yield LedgerPart(ODD, [title, *lines[:shown], *more(len(lines), shown)])
     if series.refused:
         listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(series.refused.items()))
-        yield heading(f"{c.symbol} {c.venue} {c.timeframe}: refused rows, kept in quarantine")
-        yield listed
-    yield from disagreeing(f"{c.symbol} {c.venue} {c.timeframe}", c.venue, series.conflicts, shown)
+        yield LedgerPart(REFUSED, [heading(f"{name}: refused rows, stored in quarantine"), listed])
+    if series.conflicts:
+        yield LedgerPart(CONFLICTS, list(disagreeing(name, c.venue, series.conflicts, shown)))
 
 
-@verb(app, "remove")
+@verb(app, "remove", "virtuoso data remove ETHUSDT --venue simulated --yes")
 def remove(
     call: Call,
     symbol: Annotated[
@@ -368,10 +381,11 @@ def _breaks(series: SeriesCheck) -> list[str]:
 def _misprints(series: SeriesCheck) -> list[str]:
     from virtuoso.cli.terminal.console import moment
 
-    return [f"{moment(at)}, known at {moment(known)}: kept, not remembered" for at, known in series.misprints]
+    what = "stored as published, left out of lookbacks"
+    return [f"{moment(at)}, known at {moment(known)}: {what}" for at, known in series.misprints]
 
 
-@verb(app, "break")
+@verb(app, "break", "virtuoso data break BTCUSDT --at 2025-01-08")
 def break_(
     call: Call,
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
@@ -399,7 +413,7 @@ def _broken(instrument: str, at: int, remove: bool, changed: bool) -> Iterator[R
         yield f"{instrument}: the break at {moment(at)} was said before"
 
 
-@verb(app, "verify")
+@verb(app, "verify", "virtuoso data verify")
 def verify(
     call: Call,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make a new manifest from the files first.")] = False,
@@ -433,7 +447,7 @@ def _verified(found: Verified, made: Rebuilt | None) -> Iterator[RenderableType]
     yield from (f"  manifest damaged: {name}; run with --rebuild" for name in found.damaged_manifests)
 
 
-@verb(app, "sql")
+@verb(app, "sql", "virtuoso data sql 'select symbol, count(*) from bars group by symbol'")
 def sql(
     call: Call,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT on the views `bars`, `trades` ...")],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal import complete, options
 from virtuoso.cli.terminal.command import Answer, Call
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def report(
     call: Call,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name among the runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN, autocompletion=complete.runs)],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Write the tear sheet of a run as one HTML page and as PDF; only its run folder is needed."""
+    """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""
     from virtuoso import workflows
 
-    page, pdf = workflows.report(run, out, settings=call.settings)
-    data = {"run": run, "html": page, "pdf": pdf}
-    return Answer(data, lambda: _reported([page, pdf]))
+    files = workflows.report(run, out, settings=call.settings)
+    data = {"run": run, **{file.suffix[1:]: file for file in files}}
+    return Answer(data, lambda: _reported(files), call.next("runs"))
 
 
 def _reported(files: list[Path]) -> Iterator[RenderableType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +12,12 @@ import typer
 from virtuoso.cli.backtest import backtest
 from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.report import report
+from virtuoso.cli.runs import runs
 from virtuoso.cli.sweep import sweep
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,19 +28,21 @@ if TYPE_CHECKING:
     from virtuoso.prism.result.explanation import Explanation
     from virtuoso.prism.result.scores import Scores
 
-SHOWN_FINDINGS = 20
+SHOWN_FINDINGS, BRIEF_FINDINGS = 20, 4
+SHOWN_COMPONENTS = 8
 REPAIR = "See docs/guides/components.md: memory and warmup, then inputs that are known too early."
 
 
 def add_research(app: typer.Typer) -> None:
     """Register the research verbs."""
-    verb(app, "score")(score)
-    verb(app, "explain")(explain)
-    verb(app, "backtest")(backtest)
-    verb(app, "report")(report)
-    verb(app, "sweep")(sweep)
-    verb(app, "calibrate")(calibrate)
-    verb(app, "verify")(verify)
+    verb(app, "score", "virtuoso score BTCUSDT -i 5m --timerange 20250105-20250110")(score)
+    verb(app, "explain", "virtuoso explain BTCUSDT -i 5m --face technical")(explain)
+    verb(app, "backtest", "virtuoso backtest BTCUSDT ETHUSDT -i 5m --assume-funding 0.0001 --mark last")(backtest)
+    verb(app, "report", "virtuoso report last")(report)
+    verb(app, "runs", "virtuoso runs last")(runs)
+    verb(app, "sweep", "virtuoso sweep BTCUSDT -i 5m --configurations 200 --assume-funding 0.0001 --mark last")(sweep)
+    verb(app, "calibrate", "virtuoso calibrate BTCUSDT ETHUSDT -i 1m --set signals.bull_enter=60")(calibrate)
+    verb(app, "verify", "virtuoso verify BTCUSDT -i 5m --live-bars 500")(verify)
 
 
 # --- score ------------------------------------------------------------------------------------------------------
@@ -66,7 +70,7 @@ def score(
     took = clock.stopwatch() - before
     file = scores.to_parquet(out or workflows.scores_file(frame, settings=call.settings))
     data = {**about(frame), **_scored_facts(scores, took), "file": file}
-    return Answer(data, lambda: _scored(scores, data, file), next_about(call, "explain", frame))
+    return Answer(data, lambda: _scored(scores, data, file, call.wants_all), next_about(call, "explain", frame))
 
 
 def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
@@ -94,8 +98,9 @@ def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:
     }
 
 
-def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.console import heading, leaning, moment, seconds, size, stretch, table
+def _scored(scores: Scores, facts: dict[str, Any], file: Path, everything: bool) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import heading, leaning, moment, prose, seconds, size, stretch, table
+    from virtuoso.prism.words import CONFLUENCE_NOTE, COVERAGE_NOTE, GLOSSARY
     from virtuoso.reports.contribution import gauge
     from virtuoso.reports.format import number, percent, whole
 
@@ -104,29 +109,39 @@ def _scored(scores: Scores, facts: dict[str, Any], file: Path) -> Iterator[Rende
         f"{_simulated(frame)}scored {whole(len(scores))} bars of {frame.instrument} {frame.timeframe}, "
         f"{stretch(facts['start'], facts['end'])}, in {seconds(facts['seconds'])}"
     )
+    speed = f", {number(facts['ns_per_bar_per_component'], 0)} ns a bar a component on all timeframes"
     yield (
-        f"{facts['components']} components, {number(facts['ns_per_bar_per_component'], 0)} ns a bar a component on all "
-        f"timeframes; confluence known on {percent(facts['known'])} of the bars"
+        f"{facts['components']} of {len(facts['known_shares'])} components have data{speed if everything else ''}; "
+        f"confluence known on {percent(facts['known'])} of the bars"
     )
     if len(facts["bars_from"]) > 1:
         yield f"bars: {frame.made_of}"
     yield f"-> {file} ({size(file.stat().st_size)})"
-    yield heading("Share of bars on which each component is known")
-    ladder = [timeframe.name for timeframe, _ in scores.prism.ladder(frame.timeframe)]
-    rows = (
-        (name, *(percent(shares[clock]) for clock in ladder))
-        for name, shares in facts["known_shares"].items()
-        if shares
-    )
-    yield table(("COMPONENT", *ladder), rows)
+    if everything:
+        yield heading("Share of bars on which each component is known")
+        yield _known(scores, facts["known_shares"])
     yield heading(f"Last bar, closed {moment(last['close_time'])}")
-    told = [("confluence", last["confluence"], last["coverage"])]
-    told += [(name, float(face.score[-1]), float(face.coverage[-1])) for name, face in scores.faces.items()]
+    found = [("confluence", last["confluence"], last["coverage"])]
+    found += [(name, float(face.score[-1]), float(face.coverage[-1])) for name, face in scores.faces.items()]
     lines = (
         (name.replace("_", " "), leaning(gauge(points), points), number(points, 1), percent(covered, 0))
-        for name, points, covered in told
+        for name, points, covered in found
     )
     yield table(("FACE", "GAUGE", "SCORE", "COVERAGE"), lines, left=2)
+    yield ""
+    yield prose(f"{CONFLUENCE_NOTE} {COVERAGE_NOTE} Words: {GLOSSARY}.")
+    if not everything:
+        yield "On how many bars each component is known: -v."
+
+
+def _known(scores: Scores, shares: dict[str, dict[str, float]]) -> RenderableType:
+    """On how many bars each component that has data is known, timeframe by timeframe."""
+    from virtuoso.cli.terminal.console import table
+    from virtuoso.reports.format import percent
+
+    ladder = [timeframe.name for timeframe, _ in scores.prism.ladder(scores.frame.timeframe)]
+    rows = ((name, *(percent(of[timeframe]) for timeframe in ladder)) for name, of in shares.items() if of)
+    return table(("COMPONENT", *ladder), rows)
 
 
 def _simulated(frame: MarketFrame) -> str:
@@ -163,39 +178,60 @@ def explain(
     same = {"timeframe": found.timeframe, "venue": found.venue}
     needed = workflows.assumptions_needed(found.symbol, venue=found.venue, settings=call.settings)
     following = call.next("backtest", found.symbol, **same, **needed)
-    return Answer(asdict(found), lambda: _explained(found, face, words), following)
+    return Answer(asdict(found), lambda: _explained(found, face, words, call.wants_all), following)
 
 
 def _open_interest(call: Call, symbol: str, timeframe: str | None, at: str | None, venue: str | None) -> Answer:
     """Explain what open interest says at one moment."""
     from virtuoso import workflows
-    from virtuoso.cli.terminal.open_interest import open_interest_room
+    from virtuoso.cli.terminal.open_interest import open_interest_view
 
     found = workflows.open_interest(symbol, timeframe, at, venue=venue, settings=call.settings)
     same = {"timeframe": found.timeframe, "venue": found.venue}
     following = call.next("explain", found.symbol, **same, at=written(found.time))
-    return Answer(found.to_dict(), lambda: open_interest_room(found), following)
+    return Answer(found.to_dict(), lambda: open_interest_view(found), following)
 
 
-def _explained(found: Explanation, face: str | None, words: bool) -> Iterator[RenderableType]:
-    """The confluence and each face of which something is known, or the one face that is asked for."""
+def _explained(found: Explanation, face: str | None, words: bool, everything: bool) -> Iterator[RenderableType]:
+    """The confluence and what moves it most, or the face that is asked for; with -v each face that is known."""
     from virtuoso.cli.terminal.console import prose
     from virtuoso.reports.contribution import contribution
 
     silent = [] if face else [row.title for row in found.total if row.score != row.score]
-    told = [name for name, rows in found.faces.items() if any(row.score == row.score for row in rows)]
-    wanted = [face] if face else [None, *told]
+    known = [name for name, rows in found.faces.items() if any(row.score == row.score for row in rows)]
+    wanted = [face] if face else [None, *(known if everything else [])]
     for number, name in enumerate(wanted, 1):
         table = contribution(found, name)
         if number > 1:
             yield ""
-        yield table.to_rich(footnote=number == len(wanted))
+        yield table.to_rich(footnote=face is not None or (everything and number == len(wanted)))
         if words:
             yield ""
             yield from (prose(f"{line.component}: {line.words}", 2) for line in table.lines if line.words)
+    if face is None and not everything:
+        yield from _strongest(found)
     if silent:
         yield ""
         yield f"Nothing is known of {', '.join(silent)}. Their tables: --face NAME."
+
+
+def _strongest(found: Explanation) -> Iterator[RenderableType]:
+    """The components that move the confluence furthest from 50, with the sentence behind each."""
+    from virtuoso.cli.terminal.console import heading, leaning, prose, table
+    from virtuoso.prism.words import CONFLUENCE_NOTE
+    from virtuoso.reports.format import number
+
+    pushes = found.strongest(SHOWN_COMPONENTS)
+    if pushes:
+        yield heading(f"The {len(pushes)} components that move it most, in points of confluence from 50")
+        rows = (
+            (leaning(number(points, 2, signed=True), 50.0 + 50.0 * (points > 0) - 50.0 * (points < 0)), row.title,
+             face.replace("_", " "), row.words)
+            for face, row, points in pushes
+        )  # fmt: skip
+        yield table(("POINTS", "COMPONENT", "FACE", "WHY"), rows, left=(1, 2, 3))
+    yield ""
+    yield prose(f"{CONFLUENCE_NOTE} Every component: -v, or --face NAME.")
 
 
 VERDICTS = ("BROKEN", "noted", "holds", "not tested")
@@ -210,6 +246,8 @@ def verify(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
     live_bars: Annotated[
         int, typer.Option("--live-bars", metavar="N", min=0, help="Bars that another process scores one by one.")
     ] = 3_000,
@@ -218,24 +256,26 @@ def verify(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Certify parity of batch and live and no look-ahead, on your own data and components."""
+    """Certify parity of batch and live and no look-ahead, on your own data, components and strategies."""
     from virtuoso import workflows
 
+    own = strategy_named(strategy, param)
     frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = workflows.verify(
-            frame, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
+            frame, own, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
         )
     if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(
-            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine one component on: "
+            f"{len(frame):,} bars of {frame.instrument} {frame.timeframe} are too few to examine "
+            f"{'one component' if own is None else repr(own)} on: "
             f"{found.untested[0]}. Choose a longer --timerange."
         )
     folder = out or call.settings.signals.reports / "certificates"
     files = workflows.save_certificate(found, folder)
     data = {**found.to_dict(), "files": files}
     needed = workflows.assumptions_needed(symbol, venue=frame.instrument.venue, settings=call.settings)
-    following = next_about(call, "backtest", frame, timerange=timerange, **needed)
+    following = next_about(call, "backtest", frame, timerange=timerange, strategy=strategy, param=param, **needed)
     if not found.holds:
         first = found.broken[0]
         at = written(first.at) if first.at is not None else None
@@ -243,13 +283,14 @@ def verify(
         where_first = f" first at the bar that closed {at}" if at else ""
         call.complain(f"{first.node} breaks the law of {first.law} on {first.timeframe}{where_first}.", REPAIR)
     code = 0 if found.holds else LawBrokenError.exit_code
-    return Answer(data, lambda: _certified(found, files), following, code)
+    return Answer(data, lambda: _certified(found, files, call.wants_all), following, code)
 
 
-def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType]:
+def _certified(found: Certificate, files: list[Path], everything: bool) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.prism.laws.certificate import rarest_words
 
+    shown = SHOWN_FINDINGS if everything else BRIEF_FINDINGS
     yield str(found).partition("\n")[0]
     yield table(
         ("LAW", "VERDICT", "EXAMINED", "BROKEN", "NOTED", "NOT TESTED", "VALUES COMPARED"), _by_law(found), left=2
@@ -258,15 +299,24 @@ def _certified(found: Certificate, files: list[Path]) -> Iterator[RenderableType
         yield prose(f"{rarest_words(found.rarest)}.", 0)
     if found.broken:
         yield heading("Broken, the earliest first")
-        yield from (prose(str(finding), 2) for finding in found.broken[:SHOWN_FINDINGS])
+        yield from _some(found.broken, shown)
     if found.noted:
         yield heading("Noted, no look-ahead")
-        yield from (prose(str(finding), 2) for finding in found.noted[:SHOWN_FINDINGS])
+        yield from _some(found.noted, shown)
     if found.untested:
         yield heading("Not tested")
-        yield from (prose(line, 2) for line in _untested(found.untested))
+        yield from _some(list(_untested(found.untested)), shown)
     yield ""
     yield from (f"-> {file}" for file in files)
+
+
+def _some(findings: Sequence[object], shown: int) -> Iterator[RenderableType]:
+    """The first findings, and how many more there are."""
+    from virtuoso.cli.terminal.console import prose
+
+    yield from (prose(str(finding), 2) for finding in findings[:shown])
+    if len(findings) > shown:
+        yield f"  and {len(findings) - shown} more, in the certificate"
 
 
 def _by_law(found: Certificate) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ SHORT_ID = 8
 NAN = float("nan")
 
 
-@verb(app, "list")
+@verb(app, "list", "virtuoso signals list BTCUSDT -i 5m --write")
 def list_(
     call: Call,
     symbol: Annotated[
@@ -111,10 +111,12 @@ def _or_nan(value: float | None) -> float:
     return NAN if value is None else value
 
 
-@verb(app, "show")
+@verb(app, "show", "virtuoso signals show last")
 def show(
     call: Call,
-    key: Annotated[str, typer.Argument(metavar="ID|FILE", help="An id, its first 8 digits, or a file.")],
+    key: Annotated[
+        str, typer.Argument(metavar="ID|FILE", help="An id, its first 8 digits, a file, or last: the newest on file.")
+    ],
 ) -> Answer:
     """Show one signal: levels, insights, and where it came from."""
     from virtuoso import workflows
@@ -125,11 +127,13 @@ def show(
 
         signal = Signal.from_json(path.read_bytes(), where=key)
     else:
-        signal = workflows.signal_folder(call.settings).read(key)
-    return Answer(signal.model_dump(mode="json"), lambda: _shown(signal), _why(call, signal))
+        folder = workflows.signal_folder(call.settings)
+        newest = folder.list(limit=1) if key == "last" else []
+        signal = newest[0] if newest else folder.read(key)
+    return Answer(signal.model_dump(mode="json"), lambda: _shown(signal, call.wants_all), _why(call, signal))
 
 
-def _shown(signal: Signal) -> Iterator[RenderableType]:
+def _shown(signal: Signal, everything: bool) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, leaning, moment, pairs, prose, table
     from virtuoso.prism.words import reliability_words
     from virtuoso.reports.format import number, percent, price
@@ -154,6 +158,10 @@ def _shown(signal: Signal) -> Iterator[RenderableType]:
     yield heading("Insights")
     yield from (prose(sentence, 2) for sentence in (*signal.insights, *signal.actionable_insights))
     source = signal.provenance
+    if not everything:
+        yield ""
+        yield f"id {signal.id}; where it came from: -v"
+        return
     yield heading("Provenance")
     facts = [("id", signal.id), ("data", source.data), ("config", source.config), ("code", source.code)]
     yield pairs([*facts, ("bars", f"{moment(source.data_from)} to {moment(source.data_to)}")])

@@ -48,7 +48,7 @@ def sweep(
     no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Try many weights, thresholds and levels on the scores of an instrument; say what the best is worth."""
+    """Try many weights, thresholds and levels; say what the best of them is worth."""
     from virtuoso import workflows
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
@@ -95,7 +95,7 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole
 
-    yield ("SIMULATED DATA  " if result.scores.frame.instrument.is_simulated else "") + repr(result).strip("<>")
+    yield ("SIMULATED DATA  " if result.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))
     yield heading(f"The best {len(shown) - 1} by {result.ranked_by.replace('_', ' ')}, and 0, which is in force")
     cells = (
@@ -119,8 +119,7 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     yield from (f"  {line}" for line in honesty.lines())
     yield ""
     yield prose(
-        "The best of many is lucky before it is good. Before it is believed, run it in full on data that it was not "
-        "chosen from."
+        "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
     )
     yield f"run folder: {folder}/"
     yield from result.recorded_lines()

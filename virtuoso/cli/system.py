@@ -23,16 +23,16 @@ config = typer.Typer(help="Configuration: show.")
 
 def add_system(app: typer.Typer) -> None:
     """Register them."""
-    verb(app, "demo")(demo)
+    verb(app, "demo", "virtuoso demo --days 20")(demo)
     app.add_typer(config, name="config")
-    verb(app, "doctor")(doctor)
+    verb(app, "doctor", "virtuoso doctor")(doctor)
 
 
 def demo(
     call: Call,
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Length of the simulated history.")] = 60,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the simulated market.")] = 7,
-    timeframe: Annotated[str, typer.Option("-i", "--timeframe", metavar="TF", help="Base clock.")] = "5m",
+    timeframe: Annotated[str, typer.Option("-i", "--timeframe", metavar="TF", help="Base timeframe.")] = "5m",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; reports/demo if absent.")
     ] = None,
@@ -57,7 +57,7 @@ def _demonstrated(made: Demo) -> Iterator[RenderableType]:
     yield f"page: {made.page}"
 
 
-@verb(config, "show")
+@verb(config, "show", "virtuoso config show signals --set signals.bull_enter=60")
 def config_show(
     call: Call,
     section: Annotated[str | None, typer.Argument(metavar="[SECTION]", help="Only this one, such as signals.")] = None,

@@ -23,6 +23,7 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_valid
 from pydantic_core import PydanticCustomError
 
 from virtuoso.account.settings import RiskSettings, TradingSettings
+from virtuoso.config import shown
 from virtuoso.config.layers import KeyPath, Layer, Merged, dotted
 from virtuoso.config.reference import Key, explained, keys_of, table_of
 from virtuoso.config.sources import (
@@ -201,6 +202,17 @@ class Settings(RoomSettings):
             *layers,
         ]
         return _validated(_merged(laid, folder, variables), variables)
+
+    def __repr__(self) -> str:
+        return shown.text_of(self.fingerprint(), self._sections())
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return shown.html_of(self.fingerprint(), self._sections())
+
+    def _sections(self) -> dict[str, list[shown.Shown]]:
+        return shown.sections_of(self.masked(), Settings().masked())
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Find a configured market by its venue (`binance-usdm`) or, where there is one, its exchange (`binance`).

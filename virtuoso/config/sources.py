@@ -186,7 +186,7 @@ def project_layers(root: Path, profile: str | None, files: Iterable[str | Path])
     yield read_yaml(shipped("base.yaml"), root)
     if (own / "base.yaml").is_file() and not (own / "base.yaml").samefile(shipped("base.yaml")):
         yield read_yaml(own / "base.yaml", root)
-    profiles = _profiles(own)
+    profiles = profiles_of(root)
     if profile is not None:
         if profile not in profiles:
             raise ConfigError(f"There is no profile {profile!r} in configs/profiles. {did_you_mean(profile, profiles)}")
@@ -197,8 +197,9 @@ def project_layers(root: Path, profile: str | None, files: Iterable[str | Path])
         yield read_yaml(Path(file).absolute(), root)
 
 
-def _profiles(own: Path) -> dict[str, Path]:
-    folders = (shipped("profiles"), own / "profiles")  # the project's own win
+def profiles_of(root: Path) -> dict[str, Path]:
+    """Return the files of the profiles that a project can name, by name."""
+    folders = (shipped("profiles"), root / "configs" / "profiles")  # the project's own win
     return {file.stem: file for folder in folders for file in folder.glob("*.yaml")}
 
 

@@ -55,6 +55,7 @@ _OF_PYTHON = {
 }
 """Attributes of classes that Python keeps for itself."""
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _FLAGS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 """Those that say what a function does; others change while it is compiled and profiled."""
 _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
@@ -248,7 +249,7 @@ class _Walk:
         self._see((function.__defaults__, function.__kwdefaults__))
         self._expand_code(function.__code__, function.__doc__)
         names = sorted(_names(function.__code__))
-        for name in names:
+        for name in sorted(_globals(function.__code__)):
             if name in function.__globals__:
                 self._see_under(name, function.__globals__[name], names)
         for module in _imported_inside(function):
@@ -282,7 +283,8 @@ class _Walk:
                 self._see(constant)
 
     def _expand_class(self, cls: type) -> None:
-        follows = self._follows(cls.__module__)
+        # of a class with a property of that name Python answers with the property
+        follows = self._follows(cls.__module__ if isinstance(cls.__module__, str) else "")
         self._say(cls.__qualname__)
         if follows:
             self._see((type(cls), cls.__bases__))
@@ -315,6 +317,15 @@ def _names(code: CodeType) -> set[str]:
     """Names of globals and attributes in a function and in what is defined inside it."""
     inside = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
     return {*code.co_names, *(name for names in inside for name in names)}
+
+
+def _globals(code: CodeType) -> set[str]:
+    """Names of globals alone: the attribute of `self.fast` is not the variable `fast` of a notebook."""
+    codes, found = [code], set()
+    for one in codes:
+        codes += [constant for constant in one.co_consts if isinstance(constant, CodeType)]
+        found |= {str(step.argval) for step in dis.get_instructions(one) if step.opname in _GLOBAL}
+    return found
 
 
 def _imported_inside(function: FunctionType) -> list[str]:

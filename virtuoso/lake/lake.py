@@ -164,7 +164,7 @@ class Lake(Catalog):
         ----------
         symbol : str
         timeframe : str or Timeframe
-            The base clock of the frame. Where a bar of it is not stored, it is folded from the slowest stored timeframe
+            The base timeframe of the frame. Where a bar of it is not stored, it is folded from the slowest stored one
             that divides it and knows the bar; where none does, from trades (splice.py).
         start, end : int (ms) or str, optional
             Answers are wanted for bars that open from `start` on and before `end`. Nothing after `end` is loaded.

@@ -38,7 +38,7 @@ def load_frame(
     catalog : Catalog
     instrument : Instrument
     clock : Timeframe
-        The base clock.
+        The base timeframe.
     since, until : int, ms, optional
         Answers are wanted for bars that open from `since` on and before `until`. Nothing after `until` is used.
     as_of : int, ms, optional

@@ -28,7 +28,7 @@ from virtuoso.market.gaps import TRADED, UNKNOWN, GapPolicy
 from virtuoso.market.resample import fold_bars
 from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.market.splice import Origin
-from virtuoso.pictures import Plottable
+from virtuoso.pictures import Chartable
 from virtuoso.types import Times
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ HINTS = {
 
 
 @dataclass(frozen=True)
-class MarketFrame(Tabular, Plottable):
+class MarketFrame(Tabular, Chartable):
     """The bars of one instrument on a base clock, and slower clocks folded from them.
 
     Attributes
@@ -75,7 +75,7 @@ class MarketFrame(Tabular, Plottable):
 
     @property
     def timeframe(self) -> Timeframe:
-        """The base clock."""
+        """The base timeframe."""
         return self.base.timeframe
 
     @property

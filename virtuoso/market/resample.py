@@ -36,7 +36,7 @@ def fold_bars(base: Bars, timeframe: Timeframe) -> Bars:
     ----------
     base : Bars
     timeframe : Timeframe
-        A whole multiple of the base clock.
+        A whole multiple of the base timeframe.
 
     Returns
     -------

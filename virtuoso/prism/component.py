@@ -107,6 +107,8 @@ class Node:
     holes: ClassVar[bool] = False
     """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
     for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""
+    decides: ClassVar[bool] = False
+    """Whether its values are decisions: the last digit of a price turns one where it is a close call."""
     outputs: ClassVar[type[tuple[Any, ...]] | None] = None
     """NamedTuple class of the arrays that it gives; None where it gives one."""
     function: ClassVar[str] = "value"
@@ -190,6 +192,11 @@ class Node:
     def settings(self) -> dict[str, Any]:
         """Parameters and their values."""
         return {name: getattr(self, name) for name in self.parameters}
+
+    @property
+    def n_outputs(self) -> int:
+        """How many arrays it gives."""
+        return 1 if self.outputs is None else len(self.outputs._fields)  # type: ignore[attr-defined]
 
     def input_of(self, name: str) -> Node | None:
         """Return the node whose values are the input of a name; None where the input is a column or reserved."""

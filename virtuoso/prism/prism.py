@@ -156,9 +156,9 @@ class Prism:
         return replace(self, faces=tuple(faces))
 
     def ladder(self, base: Timeframe) -> list[tuple[Timeframe, float]]:
-        """Clocks that are scored from a base clock, fastest first, with weights that sum to 1.
+        """Clocks that are scored from a base timeframe, fastest first, with weights that sum to 1.
 
-        The base clock always takes part: with the weight configured for it, else with that of the fastest
+        The base timeframe always takes part: with the weight configured for it, else with that of the fastest
         configured timeframe.
         """
         configured = sorted((Timeframe(name), weight) for name, weight in self.timeframes.items())

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, VirtuosoError, did_you_mean, failure
 from virtuoso.prism.component import Component
@@ -14,6 +15,8 @@ from virtuoso.prism.faces import FACES
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.settings import FaceSettings, PrismSettings
 from virtuoso.project import project
+
+Kind = TypeVar("Kind")
 
 
 def prism_from(settings: PrismSettings) -> Prism:
@@ -59,25 +62,62 @@ def private_component(path: str) -> Component:
     DeclarationError
         It is no component.
     """
-    module, _, name = path.partition(":")
-    root = project().root  # refuses one that another user owns: code of private components runs from it
+    found = private_class(path, "prism.components", Component)
+    try:
+        return found()
+    except VirtuosoError:
+        raise
+    except Exception as fault:
+        raise PrivateCodeError(f"prism.components names {path!r}, whose code fails {failure(fault)}.") from fault
+
+
+def private_class(path: str, said: str, kind: type[Kind]) -> type[Kind]:
+    """Import a class of the user's that is named `package.module:Class`.
+
+    Parameters
+    ----------
+    path : str
+        The module is looked for in the working folder, in the root of the project and on PYTHONPATH.
+    said : str
+        Who names it, for errors: `prism.components`, `strategy`.
+    kind : type
+        What it must be a subclass of: Component, Strategy.
+
+    Raises
+    ------
+    ConfigError
+        There is no such module, or the root of the project belongs to another user.
+    PrivateCodeError
+        Importing it fails: names the file, the line and what Python says.
+    DeclarationError
+        It is no such class.
+    """
+    module, colon, name = path.partition(":")
+    if not (module and colon and name):
+        raise ConfigError(f"{said} names {path!r}; a class is named as module:Class, such as my_module:EmaCross.")
+    root = project().root  # refuses one that another user owns: private code runs from it
     for folder in map(str, (Path.cwd(), root)):
         if folder not in sys.path:
             sys.path.append(folder)  # at the end: a module beside the notebook hides none that is installed
     try:
-        found = getattr(import_module(module), name, None)
-        if isinstance(found, type) and issubclass(found, Component):
-            return found()
+        holder = import_module(module)
     except (VirtuosoError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as missing:
         raise ConfigError(
-            f"prism.components names {path!r}, but {missing}. It is looked for in the working folder, in the root of "
+            f"{said} names {path!r}, but {missing}. It is looked for in the working folder, in the root of "
             f"the project ({root}) and on PYTHONPATH."
         ) from None
-    except BaseException as fault:  # SystemExit too: a component does not end the program that asks for its scores
-        raise PrivateCodeError(f"prism.components names {path!r}, whose code fails {failure(fault)}.") from fault
-    raise DeclarationError(f"prism.components names {path!r}, which is not a subclass of virtuoso.Component.")
+    except BaseException as fault:  # SystemExit too: private code does not end the program that uses it
+        raise PrivateCodeError(f"{said} names {path!r}, whose code fails {failure(fault)}.") from fault
+    found = getattr(holder, name, None)
+    if isinstance(found, type) and issubclass(found, kind):
+        return found
+    there = [key for key, one in vars(holder).items() if isinstance(one, type) and issubclass(one, kind)]
+    hint = did_you_mean(name, [one for one in there if one != kind.__name__]) if found is None else ""
+    raise DeclarationError(
+        f"{said} names {path!r}, which is not a subclass of virtuoso.{kind.__name__}. {hint}".rstrip()
+    )
 
 
 def _face(face: Face, settings: FaceSettings, private: list[Component]) -> Face:

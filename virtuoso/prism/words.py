@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+GLOSSARY = "docs/guides/glossary.md"
+CONFLUENCE_NOTE = (
+    "Confluence: the composite score of the faces (groups of components), 0 most bearish, 100 most bullish."
+)
+COVERAGE_NOTE = "Coverage: the share of the weight that is known."
+"""Virtuoso's own words, explained where they first appear; the glossary explains all of them."""
 BULLISH_FROM, BEARISH_TO = 55.0, 45.0
 """Scores from which on, and up to which, something is called and coloured bullish or bearish; between is neutral."""
 STRONGLY = 15.0

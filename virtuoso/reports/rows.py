@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ TINT = 45.0
 
 def month_rows(
     close_times: NDArray[np.int64], equity: Array, benchmark: Array | None, cash: float
-) -> list[dict[str, object]]:
-    """One row a year: cells of its months and of the whole year, `own`, and `held` of what it is compared with.
+) -> tuple[list[str], list[dict[str, object]]]:
+    """Return the months that the run has in any year, and one row a year.
+
+    A row holds cells of these months and of the whole year, `own`, and `held` of what it is compared with.
 
     Parameters
     ----------
@@ -34,14 +36,16 @@ def month_rows(
     """
     own = monthly_returns(close_times, equity, cash)
     held = {} if benchmark is None else monthly_returns(close_times, benchmark, cash)
-    return [
-        {"year": year, "own": _year_of_cells(own, year), "held": _year_of_cells(held, year) if held else []}
-        for year in sorted({month[:4] for month in own})
-    ]
+    there = sorted({int(month[5:]) for month in own})
+    rows: list[dict[str, object]] = []
+    for year in sorted({month[:4] for month in own}):
+        beside = _year_of_cells(held, year, there) if held else []
+        rows.append({"year": year, "own": _year_of_cells(own, year, there), "held": beside})
+    return [MONTHS[m - 1] for m in there], rows
 
 
-def _year_of_cells(months: Mapping[str, float], year: str) -> list[dict[str, str]]:
-    return [_cell(months.get(f"{year}-{m:02d}")) for m in range(1, 13)] + [_cell(_year(months, year))]
+def _year_of_cells(months: Mapping[str, float], year: str, there: Sequence[int]) -> list[dict[str, str]]:
+    return [_cell(months.get(f"{year}-{m:02d}")) for m in there] + [_cell(_year(months, year))]
 
 
 def _year(months: Mapping[str, float], year: str) -> float:

@@ -16,10 +16,11 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.metrics import DEPTH_TAKEN, LEAST_DAYS, LEAST_TRADES
 from virtuoso.account.risk import LEAST_SHARED
+from virtuoso.clock import iso
 from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.metrics import METRICS, Finding
 from virtuoso.runs.read import Facts, RunData, RunTable
-from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES
+from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES, WORDS
 
 ENOUGH_TRADES = 30
 """Closed trades below which chance explains almost any result."""
@@ -27,6 +28,11 @@ WIDTH = 100
 GROUP_HEADS = ("trades", "win rate", "P&L", "mean R", "95 % interval")
 MOST_ROWS = 12
 """Groups of a breakdown that a terminal shows: the rest is in the run folder."""
+BRIEF = (
+    "total_return", "cagr", "sharpe", "max_drawdown", "exposure", "trades", "win_rate", "profit_factor", "expectancy",
+    "mean_r", "fees", "slippage",
+)  # fmt: skip
+"""Figures of the one screen that a terminal shows first."""
 SHOWN_BREAKDOWNS = ("symbol", "side", "regime", "face", "score", "exit reason")
 WORDS_OF_LIMITS = {
     "halted": "after the halt",
@@ -76,7 +82,7 @@ class Summary:
     @property
     def counts(self) -> Mapping[str, int]:
         """How often each thing happened that a reader should know of."""
-        found: Mapping[str, int] = self.run.figures["counts"]
+        found: Mapping[str, int] = self.run.figures.get("counts", {})
         return found
 
     @property
@@ -88,8 +94,8 @@ class Summary:
     @property
     def halt(self) -> Facts | None:
         """When a halt was first reached and what followed; None where none was."""
-        found: Facts = self.run.figures["halt"]
-        return found if found["reached"] else None
+        found: Facts = self.run.figures.get("halt") or {}
+        return found if found.get("reached") else None
 
     # --- what it is, in a sentence ---
 
@@ -117,7 +123,7 @@ class Summary:
 
     def _found(self) -> str:
         n, gained, held = int(self.own["trades"]), self.own["total_return"], self.held["total_return"]
-        costs = " after costs" if self.own["fees"] or self.own["slippage"] else ""
+        costs = " after costs" if self.own.get("fees") or self.own.get("slippage") else ""
         made = f"{percent(gained, signed=True)}{costs}, buy and hold made {percent(held, signed=True)}"
         if n == 0:
             return f"Nothing was traded: there is nothing to judge. Buy and hold made {percent(held, signed=True)}."
@@ -257,6 +263,10 @@ class Summary:
         counts = self.counts
         refused = {_reason(name): n for name, n in counts.items() if name.startswith("refused: ") and n}
         cut = sum(n for name, n in counts.items() if name.startswith("cut: "))
+        would = {_reason(name): n for name, n in counts.items() if name.startswith("would have been ")}
+        unlimited = "; ".join(f"{whole(n)} {reason}" for reason, n in would.items())
+        reported = [Finding("Not limited", whole(sum(would.values())), f"would have been {unlimited}")] if would else []
+        paid = " or to what the account could pay" if counts.get("cut: cash") else ""
         listed = "; ".join(f"{whole(n)} {reason}" for reason, n in refused.items())
         sometimes = [
             Finding(
@@ -274,8 +284,11 @@ class Summary:
         return [
             Finding("Refused", whole(sum(refused.values())), listed or "no signal to open was refused"),
             Finding(
-                "Size capped", whole(cut), "positions were cut to the leverage or the open risk (heat) that was left"
+                "Size capped",
+                whole(cut),
+                f"positions were cut to the leverage or the open risk (heat) that was left{paid}",
             ),
+            *reported,
             Finding("Drawdown halts", whole(counts["halts"]), self._halt_words()),
             Finding(
                 "Liquidations",
@@ -328,13 +341,13 @@ class Summary:
     @property
     def assumed(self) -> Sequence[str]:
         """What was assumed since it is not known."""
-        found: Sequence[str] = self.run.fact(CONFIG)["assumed"]
+        found: Sequence[str] = self.run.fact(CONFIG).get("assumed", ())
         return found
 
     @property
     def assumptions(self) -> list[str]:
         """How trades were simulated, in plain words."""
-        terms, limits = self.terms, self.terms["limits"]
+        terms = self.terms
         spot = [one for one in self.instruments if one.is_spot]
         words = [
             "A signal is decided at the close of its bar and filled at the open of the next one. All instruments "
@@ -342,10 +355,7 @@ class Summary:
             f"Market fills and stops pay {percent(terms['taker'], 3)} of the notional, limits and targets "
             f"{percent(terms['maker'], 3)}. The price is {percent(terms['slippage'], 3)} worse than seen at market "
             "fills and stops, or half the recorded spread where that is more.",
-            f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "
-            f"{percent(limits['base_size'] * limits['least_scale'])} at none; at most "
-            f"{limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
-            f"{percent(limits['heat'], 0)} of it at risk in all.",
+            self._size_words(),
             f"{self._order_words()} What opens beyond a stop fills at that open.",
             "A second signal in the direction of an open position changes nothing; one against it closes the position "
             "and opens the other at the same open.",
@@ -369,6 +379,23 @@ class Summary:
         ]
         return words
 
+    def _size_words(self) -> str:
+        """How positions are sized, and what limits them."""
+        limits = self.terms["limits"]
+        bounds = (
+            f"at most {limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
+            f"{percent(limits['heat'], 0)} of it at risk in all"
+        )
+        if self.terms.get("limited", True):
+            return (
+                f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "
+                f"{percent(limits['base_size'] * limits['least_scale'])} at none; {bounds}."
+            )
+        return (
+            "A position holds the share of the equity that was asked for at the close of its decision, as far as the "
+            f"account can pay for it at the open. Risk limits are reported, not enforced (limits=True): {bounds}."
+        )
+
     def words(self) -> dict[str, Any]:
         """Return the content of `words.json`."""
         return {
@@ -382,6 +409,41 @@ class Summary:
 
     # --- the report in plain text ---
 
+    def brief(self, *, bounds: bool = False) -> str:
+        """Return what fits a screen: verdict, the main figures, and what calls them into question.
+
+        It is made of whatever an older run folder still holds.
+
+        Parameters
+        ----------
+        bounds : bool
+            Show the figures under optimistic fills beside them.
+        """
+        lines = [*self._head(), "", *self._figures(bounds, BRIEF)]
+        lines += _listed("", list(self._doubts()))
+        if self.assumed:
+            lines += textwrap.wrap(f"Assumed: {'; '.join(self.assumed)}.", WIDTH, subsequent_indent="  ")
+        return "\n".join(lines)
+
+    def _doubts(self) -> Iterator[Finding]:
+        """What a reader of the main figures has to know: a short record, the intrabar path, a halt, repaired data."""
+        own, counts, chance = self.own, self.counts, self.run.figures.get("random_entries") or {}
+        if own.get("trades", ENOUGH_TRADES) < ENOUGH_TRADES:
+            yield self._closed_trades()
+        if counts.get("ambiguous trades"):
+            words = "depend on an intrabar path that nobody recorded; the figures are of pessimistic fills"
+            yield Finding("Ambiguous trades", whole(counts["ambiguous trades"]), words)
+        if chance.get("draws"):
+            words = f"of {whole(chance['draws'])} runs with the same trades at random entries made less"
+            yield Finding("Random entries", percent(chance["percentile"], 0), words)
+        if counts.get("halts"):
+            yield Finding("Drawdown halts", whole(counts["halts"]), self._halt_words())
+        if counts.get("liquidations"):
+            yield Finding("Liquidations", whole(counts["liquidations"]), "positions were closed by the venue")
+        if own.get("repaired_share", 0.0) > 0.0:
+            words = "of all gains and losses came from trades held through repaired or missing bars"
+            yield Finding("P&L on repaired data", percent(own["repaired_share"]), words)
+
     def text(self, *, bounds: bool = False) -> str:
         """Return the report in plain text, at most 100 columns wide.
 
@@ -390,13 +452,7 @@ class Summary:
         bounds : bool
             Show the figures of the optimistic run beside them.
         """
-        made, told = "SIMULATED DATA  " if self.run.is_simulated else "", self.run.fact(PROVENANCE)
-        lines = [
-            *textwrap.wrap(f"{made}Backtest of {self.title}, {told['from']} to {told['to']}", WIDTH),
-            *textwrap.wrap(self.verdict, WIDTH),
-            "",
-            *self._figures(bounds),
-        ]
+        lines = [*self._head(), "", *self._figures(bounds)]
         lines += _listed("Diagnostics", self.honesty)
         lines += _listed("Account limits", self.limits)
         lines += ["", "Compared on the same terms", *self._compared()]
@@ -404,14 +460,25 @@ class Summary:
         lines += ["", "Assumptions", *(line for words in self.assumptions for line in _hanging("  - ", words))]
         return "\n".join(lines)
 
-    def _figures(self, bounds: bool) -> Iterator[str]:
-        """Lines of the table of figures."""
+    def _head(self) -> list[str]:
+        """Lines of what was run and what was found."""
+        told, source, times = self.run.fact(WORDS), self.run.fact(PROVENANCE), self.run.close_times
+        first, last = source.get("from") or iso(int(times[0])), source.get("to") or iso(int(times[-1]))
+        made = "SIMULATED DATA  " if self.run.is_simulated else ""
+        title, verdict = told.get("title") or self.run.name or self.title, told.get("verdict") or self.verdict
+        heading = f"{made}Backtest of {title}, {_day(first)} to {_day(last)}"
+        return [*textwrap.wrap(heading, WIDTH), *textwrap.wrap(verdict, WIDTH)]
+
+    def _figures(self, bounds: bool, shown: Sequence[str] | None = None) -> Iterator[str]:
+        """Lines of the table of figures, or of some of them."""
         best = self.run.figures_of("optimistic") if bounds else {}
         heads = f"  {'':<34}{'strategy':>14}{'buy and hold':>16}"
         yield heads + (f"{'optimistic':>16}" if bounds else "")
         for metric in METRICS:
+            if metric.name not in self.own or (shown is not None and metric.name not in shown):
+                continue
             beside = metric.text(self.held[metric.name]) if metric.name in self.held else ""
-            bound = metric.text(best[metric.name]) if bounds else ""
+            bound = metric.text(best[metric.name]) if metric.name in best else ""
             yield f"  {metric.heading:<34}{metric.text(self.own[metric.name]):>14}{beside:>16}{bound:>16}".rstrip()
 
     def _compared(self) -> Iterator[str]:
@@ -425,9 +492,15 @@ class Summary:
             yield f"  {name:<24}{cells[0]:>14}{cells[1]:>14}{cells[2]:>16}{cells[3]:>10}".rstrip()
 
 
+def _day(moment: str) -> str:
+    """Write a moment at midnight as its day: `2025-01-01`."""
+    return moment.removesuffix(" 00:00:00Z")
+
+
 def _reason(name: str) -> str:
-    limit = name.removeprefix("refused: ")
-    return WORDS_OF_LIMITS.get(limit, limit)
+    how, _, limit = name.partition(": ")
+    words = WORDS_OF_LIMITS.get(limit, limit)
+    return f"{how.removeprefix('would have been ')}: {words}" if how.startswith("would") else words
 
 
 def compared_cells(found: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -480,7 +553,7 @@ def _placed(name: str, trades: str, won: str, pnl: str, mean: str, sure: str) ->
 
 def _listed(heading: str, findings: Sequence[Finding]) -> list[str]:
     """Lines of a list of findings, their titles in a column."""
-    lines = ["", heading]
+    lines = ["", *([heading] if heading else [])]
     for finding in findings:
         lines += _hanging(f"  {finding.title:<24}{finding.value:>13}  ", finding.words)
     return lines

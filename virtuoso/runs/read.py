@@ -17,7 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.errors import NoDataError, UnreadableFileError
-from virtuoso.runs.schema import BREAKDOWNS, CONFIG, EQUITY, FIGURES, PARTS, REQUIRED, SUMMARY
+from virtuoso.runs.schema import (
+    BESIDE,
+    BREAKDOWNS,
+    CONFIG,
+    EQUITY,
+    FIGURES,
+    OF_SCORES,
+    OF_SWEEP,
+    PARTS,
+    REQUIRED,
+    SUMMARY,
+    TRIALS,
+)
 from virtuoso.types import Array
 
 RENAMED = {"hit_rate": "win_rate"}
@@ -58,8 +70,14 @@ class RunData:
 
     @property
     def absent(self) -> list[str]:
-        """Files that are not there."""
-        return [name for name in PARTS if name not in self.facts and name not in self.tables]
+        """Files that are not there, of those that such a run has."""
+        wanted = [name for name in PARTS if self.has_scores or name not in OF_SCORES]
+        return [name for name in wanted if name not in self.facts and name not in self.tables]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether anything is known of scores; signals of one's own need none."""
+        return any(name in self.facts or name in self.tables for name in OF_SCORES)
 
     @property
     def is_simulated(self) -> bool:
@@ -125,7 +143,7 @@ def read_run(folder: Path | str) -> RunData:
         raise NoDataError(
             f"{home} is not a run folder: it holds no {lacking[0]}. Name one that `virtuoso backtest` wrote."
         )
-    names = [name for name in (*REQUIRED, *PARTS) if (home / name).is_file()]
+    names = [name for name in (*REQUIRED, *PARTS, *BESIDE) if (home / name).is_file()]
     summary = home / SUMMARY
     parts = RunData(
         name=home.resolve().name,
@@ -150,6 +168,35 @@ def _renamed(figures: Facts) -> Facts:
 
 def _renamed_once(found: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in found.items()}
+
+
+def read_sweep(folder: Path | str) -> RunData:
+    """Read the run folder of a sweep.
+
+    Parameters
+    ----------
+    folder : Path or str
+
+    Raises
+    ------
+    NoDataError
+        There is no such folder, or it is not that of a sweep.
+    UnreadableFileError
+        A file of it is not what its name says.
+    """
+    home = Path(folder)
+    if not (home / TRIALS).is_file():
+        raise NoDataError(
+            f"{home} is not the run folder of a sweep: it holds no {TRIALS}. `virtuoso sweep` writes one."
+        )
+    names = [name for name in OF_SWEEP if (home / name).is_file()]
+    summary = home / SUMMARY
+    return RunData(
+        name=home.resolve().name,
+        facts={name: _read_json(home / name) for name in names if name.endswith(".json")},
+        tables={TRIALS: _read_table(home / TRIALS)},
+        summary=summary.read_text(encoding="utf-8").rstrip() if summary.is_file() else "",
+    )
 
 
 def _read_json(file: Path) -> Facts:

@@ -15,15 +15,16 @@
 | `scores.json` | why it signalled the last time, and how much of each component is known |
 | `reliability.json` | reliability that signals carried, and the share that was right |
 | `fans.json` | equity of the same trades in other orders, and of histories of its own days |
-| `prices.parquet` | bars of the most traded instrument: all of the run slowly, its last trades fast |
+| `prices.parquet` | bars to draw: each instrument's whole run, slowly where it is long, and those around each trade |
+| `panes.parquet` | scores, or the strategy's own columns, at the close of each of those bars, row by row |
 | `summary.txt` | the same for people |
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
-| `tearsheet.html`, `tearsheet.pdf` | all of it on a page and on paper |
+| `tearsheet.html` | all of it on a page; `tearsheet.pdf`, where it was asked for, on paper |
 | `crosscheck.json` | trades that vectorbt makes of the same intents, where that was asked for |
 
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. Honesty
 and tear sheet stand apart: they are made anew when more was tried. A sweep shares `config.json`, `provenance.json`,
-`honesty.json` and `summary.txt`; research/sweep/result.py says what else it writes.
+`honesty.json` and `summary.txt`, and has `trials.parquet` and `sweep.html`; research/sweep/result.py says what else.
 """
 
 from __future__ import annotations
@@ -44,10 +45,13 @@ SCORES: Final = "scores.json"
 RELIABILITY: Final = "reliability.json"
 FANS: Final = "fans.json"
 PRICES: Final = "prices.parquet"
+PANES: Final = "panes.parquet"
 SUMMARY: Final = "summary.txt"
 HONESTY: Final = "honesty.json"
 TEARSHEET_HTML: Final = "tearsheet.html"
 TEARSHEET_PDF: Final = "tearsheet.pdf"
+TRIALS: Final = "trials.parquet"
+SWEEP_HTML: Final = "sweep.html"
 CROSSCHECK: Final = "crosscheck.json"
 
 REQUIRED = (FIGURES, EQUITY)
@@ -66,16 +70,24 @@ PARTS = {
     PRICES: "bars to draw trades on",
 }
 """Files that the tear sheet shows and an older run folder may lack, and what they hold."""
+BESIDE = (PANES,)
+"""Files that it shows where they are there: a run without scores has nothing to put into them."""
 REPEATED = frozenset(
     {
         CONFIG, PROVENANCE, FIGURES, INTENTS, EVENTS, TRADES, EQUITY, BREAKDOWNS, SCORE_BUCKETS, WORDS, SCORES,
-        RELIABILITY, FANS, PRICES, SUMMARY,
+        RELIABILITY, FANS, PRICES, PANES, SUMMARY,
     }
 )  # fmt: skip
 """Files of a backtest that the same inputs repeat byte by byte."""
 TEARSHEET = (TEARSHEET_HTML, TEARSHEET_PDF)
-WHOLE = REPEATED | {HONESTY, *TEARSHEET}
-"""Files of a whole run folder of a backtest."""
+WHOLE = REPEATED | {HONESTY, TEARSHEET_HTML}
+"""Files of a whole run folder of a backtest; the PDF is written on request (`virtuoso report`)."""
+OF_SCORES = frozenset({SCORE_BUCKETS, SCORES, RELIABILITY})
+"""Files that a run without scores does not have: signals of one's own decided."""
+PAGES = (TEARSHEET_HTML, SWEEP_HTML)
+"""Pages of a run and of a sweep: written with it where they are wanted."""
+OF_SWEEP = (CONFIG, PROVENANCE, HONESTY, TRIALS)
+"""Files that the page of a sweep is made from."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""
 
@@ -99,6 +111,8 @@ COLUMNS = {
         "pnl",
         "risk",  # lost if the fill at the stop were exact
         "r",  # pnl over risk
+        "mae",  # worst price of its bars from the entry's, in the trade's favour, a share of it: 0 or negative
+        "mfe",  # best one, 0 or positive
         "reason",  # open, signal, stop, target or liquidation
         "targets",  # how many were reached
         "ambiguous",  # the order of prices inside a bar decided it
@@ -131,7 +145,7 @@ COLUMNS = {
         "exposure",
     ),
     PRICES: (
-        "view",  # whole or last
+        "view",  # whole: all of the run; near: around each trade; last: the last trades of the most traded one
         "venue",
         "symbol",
         "timeframe",

@@ -45,7 +45,7 @@ class _Table(BaseModel):
 class Step(_Table):
     """What was learned by a moment."""
 
-    since: TimeText = Field(description="Signals decided from here on are told by this step, UTC.")
+    since: TimeText = Field(description="From here on this step applies to signals, UTC.")
     signals: int = Field(ge=1, description="Signals it was learned from; their outcomes were known before `since`.")
     right: int = Field(ge=0, description="How many of them were right.")
     knots: tuple[Share, ...] = Field(min_length=1, description="Heuristic reliability, increasing.")
@@ -79,7 +79,7 @@ class Calibration(_Table):
     """The table: its steps, and from what they were learned."""
 
     steps: tuple[Step, ...] = Field(min_length=1, description="Oldest first.")
-    timeframe: str = Field(description="Base clock of the signals.")
+    timeframe: str = Field(description="Base timeframe of the signals.")
     learned_with: str = Field(pattern=DIGEST, description="Digest of the weights and signal settings; see rule_digest.")
     instruments: tuple[str, ...] = Field(min_length=1, description="Whose signals were learned from, as venue:symbol.")
     data: str = Field(pattern=DIGEST, description="Digest of their bars.")

@@ -33,9 +33,11 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, did_you_mean
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Node, snake
+from virtuoso.prism.engine.fingerprint import node_digest
 from virtuoso.prism.engine.score_inputs import ComponentScore, PrismScores, ScoreOf, names_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
+from virtuoso.prism.registry import private_class
 from virtuoso.signals.given import MOST_TARGETS, Decided, intents_of_position, intents_of_signals
 from virtuoso.types import Array
 
@@ -66,6 +68,7 @@ class Strategy(Node):
 
     function = "decide"
     sparse = True
+    decides = True
     rebalance: ClassVar[str] = "change"
     prism: ClassVar[Prism | None] = None
     decide: ClassVar[Any]
@@ -126,6 +129,17 @@ class Strategy(Node):
     def name(self) -> str:
         """What runs call it: the class as the field writes names, `ema_cross`."""
         return snake(type(self).__name__)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a run folder keeps of it: name, class, parameters, and a digest of its code."""
+        cls = type(self)
+        return {
+            "name": cls.__name__,
+            "class": f"{cls.__module__}:{cls.__qualname__}",
+            "parameters": self.settings(),
+            "rebalance": self.rebalance,
+            "code": node_digest(self),
+        }
 
     def input_of(self, name: str) -> Node | None:
         """Return the node behind an input; None of a column."""
@@ -223,6 +237,37 @@ class Strategy(Node):
     def orders(self, frames: Mapping[Instrument, MarketFrame]) -> dict[Instrument, np.ndarray[Any, Any]]:
         """Decide on each instrument by itself."""
         return {name: self.decisions(frame).intents for name, frame in frames.items()}
+
+
+def strategy_of(
+    given: Strategy | type[Strategy] | str, parameters: Mapping[str, Any] | None = None, said: str = "strategy"
+) -> Strategy:
+    """Return the strategy that is meant: an instance, a class with its defaults, or `module:Class`.
+
+    Parameters
+    ----------
+    given : Strategy, subclass of Strategy, or str
+    parameters : mapping of str to number, optional
+        Other values of its parameters.
+    said : str
+        Where it is named, for errors.
+
+    Raises
+    ------
+    TypeError
+        It is none of these.
+    ConfigError, PrivateCodeError, DeclarationError, ParameterError
+        See `virtuoso.prism.registry.private_class`; or a parameter does not exist or lies outside its range.
+    """
+    if isinstance(given, str):
+        given = private_class(given, said, Strategy)
+    if isinstance(given, type) and issubclass(given, Strategy):
+        return given(**(parameters or {}))
+    if isinstance(given, Strategy):
+        return given.replace(**parameters) if parameters else given
+    raise TypeError(
+        f"A strategy is a subclass of vt.Strategy, an instance of one, or 'module:Class'; was a {type(given).__name__}."
+    )
 
 
 def _made(cls: type[Strategy], settings: Mapping[str, Any], shape: Shape | None) -> Strategy:

@@ -89,18 +89,20 @@ def intents_of_signals(
     price, known = _closes(frame)
     none, asked = np.zeros(len(frame), dtype=bool), (entries, exits, short_entries, short_exits)
     long, leave, short, cover = (none if of is None else np.asarray(of, dtype=bool) for of in asked)
-    counts = {"bar not known": int(((long | leave | short | cover) & ~known).sum())}
-    long, leave, short, cover = (flags & known for flags in (long, leave, short, cover))
+    told = long | leave | short | cover
+    counts = {"bar not known": int((told & ~known).sum())}
+    at = np.flatnonzero(told & known)  # nothing is decided anywhere else
+    long, leave, short, cover = (flags[at] for flags in (long, leave, short, cover))
     both = {"entry and exit at one close": (long & leave) | (short & cover)}
     long, leave, short, cover = long & ~leave, leave & ~long, short & ~cover, cover & ~short
     both["long and short entry at one close"] = long & short
     long, short = long & ~short, short & ~long
     side = long.astype(np.int8) - short.astype(np.int8)
-    made = blank_intents(len(frame))
-    made["number"], made["price"], made["side"] = frame.start + np.arange(len(frame)), price, side
-    made["weight"] = np.nan if size is None else size
+    made = blank_intents(len(at))
+    made["number"], made["price"], made["side"] = frame.start + at, price[at], side
+    made["weight"] = np.nan if size is None else _values(size, at)
     toward = side.astype(np.float64)
-    _write_levels(made, toward, stop, target, trail)
+    _write_levels(made, toward, at, stop, target, trail)
     wrong = _wrong(made, toward)
     unsized = np.isnan(made["weight"]) & (size is not None)
     counts |= {name: int(flags.sum()) for name, flags in both.items()}
@@ -177,18 +179,24 @@ def _closes(frame: MarketFrame) -> tuple[Array, Flags]:
     return price, is_published(frame.base.state[here]) & (price > 0.0)
 
 
+def _values(level: Level, at: NDArray[np.int64]) -> Level:
+    """Values of a level at some bars; a number stands for all of them."""
+    return level if isinstance(level, float | int) else level[at]
+
+
 def _write_levels(
-    made: np.ndarray, toward: Array, stop: Level | None, target: Targets | None, trail: Level | None
-) -> None:
-    """Write stop, trail and targets of each bar's entry; `toward` is its side."""
+    made: np.ndarray, toward: Array, at: NDArray[np.int64], stop: Level | None, target: Targets | None,
+    trail: Level | None,
+) -> None:  # fmt: skip
+    """Write stop, trail and targets of the entries at some bars; `toward` is the side of each."""
     price = made["price"]
     if trail is not None:
-        made["trail"] = price * trail if isinstance(trail, float | int) else trail
+        made["trail"] = price * trail if isinstance(trail, float | int) else trail[at]
         made["stop"] = price - toward * made["trail"]
     if stop is not None:
-        made["stop"] = price * (1.0 - toward * stop) if isinstance(stop, float | int) else stop
+        made["stop"] = price * (1.0 - toward * stop) if isinstance(stop, float | int) else stop[at]
     for k, (level, share) in enumerate(shared(target)):
-        made["target"][:, k] = price * (1.0 + toward * level) if isinstance(level, float | int) else level
+        made["target"][:, k] = price * (1.0 + toward * level) if isinstance(level, float | int) else level[at]
         made["size"][:, k] = share
     given = {"stop": stop is not None or trail is not None, "trail": trail is not None}
     for name in (name for name, wanted in given.items() if wanted):

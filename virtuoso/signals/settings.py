@@ -102,7 +102,7 @@ class SignalSettings(RoomSettings):
         REGIMES, min_length=1, description="Regimes in which positions are entered; elsewhere none is."
     )
     calibration: Calibration | None = Field(
-        None, description="File with the table that makes reliability a probability; it is a heuristic without one."
+        None, description="Calibration that makes reliability a percentage; a rank without one."
     )
     levels: LevelSettings = Field(default_factory=LevelSettings, description="Entry, stop and targets.")
     reports: Folder = Field(Path("reports"), description="Folder for the JSON, chart and PDF of signals.")

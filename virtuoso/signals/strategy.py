@@ -1,6 +1,6 @@
-"""Strategy: what decides, and the shipped one, the place where scores and levels become intents and signals.
+"""What decides, and the shipped strategy, the place where scores and levels become intents and signals.
 
-`Strategy` is the seam: frames in, intents out. Backtest and the check for look-ahead take any; `RuleStrategy` is the
+`Decider` is the seam: frames in, intents out. Backtest and the check for look-ahead take any; `RuleStrategy` is the
 shipped one:
 
 1. The rule gives each bar its state (rule.py). Where the state changes something is to be done.
@@ -39,14 +39,14 @@ Frames = Mapping[Instrument, MarketFrame]
 Orders = Mapping[Instrument, Intents]
 
 
-class Strategy(Protocol):
-    """What decides.
+class Decider(Protocol):
+    """What decides over the frames of all instruments; a strategy that is declared (declared.py) is one.
 
     Backtest, paper and live act on what it decides; sizes, limits and refusals are the account's. A class in a module
     of its own can be checked for look-ahead in a fresh process (research/validation/foresight.py).
     """
 
-    def decide(self, frames: Frames) -> Orders:
+    def orders(self, frames: Frames) -> Orders:
         """Decide at closes of the frames' bars.
 
         Parameters
@@ -84,7 +84,7 @@ class RuleStrategy:
         known = {one.frame.instrument: one for one in scores}
         return cls(scores[0].prism, settings or SignalSettings(), known)
 
-    def decide(self, frames: Frames) -> Orders:
+    def orders(self, frames: Frames) -> Orders:
         """Decide at every change of the rule's state."""
         return {name: intents(self._scores_of(name, frame), self.settings) for name, frame in frames.items()}
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from virtuoso.caller import at_the_door
+
 if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
     from virtuoso.workflows.paths import block_cache, lake, scores_file
     from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
+    from virtuoso.workflows.saved import compare_runs, find_run, list_runs, saved_runs
     from virtuoso.workflows.scoring import (
         explain,
         issued,
@@ -30,20 +33,24 @@ __all__ = [
     "backtest",
     "block_cache",
     "checks",
+    "compare_runs",
     "cross_check",
     "event_checks",
     "explain",
     "find",
+    "find_run",
     "import_files",
     "issued",
     "known_shares",
     "lake",
+    "list_runs",
     "load",
     "open_interest",
     "report",
     "run_folder",
     "save_certificate",
     "save_run",
+    "saved_runs",
     "score",
     "scores_file",
     "set_break",
@@ -55,6 +62,7 @@ _MODULES = {
     "data": ("checks", "event_checks", "find", "import_files", "load", "set_break"),
     "paths": ("block_cache", "lake", "scores_file"),
     "runs": ("cross_check", "report", "run_folder", "save_run"),
+    "saved": ("compare_runs", "find_run", "list_runs", "saved_runs"),
     "scoring": (
         "explain",
         "issued",
@@ -72,7 +80,9 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            found = at_the_door(getattr(import_module(f"{__name__}.{module}"), name))
+            globals()[name] = found
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from virtuoso.account.instrument import Instrument, compact
+from virtuoso.caller import in_words_of_caller
 from virtuoso.clock import UNIT_MS, Timeframe, parse_timerange
 from virtuoso.config import Settings
 from virtuoso.errors import AmbiguousError, ConfigError, NoDataError, did_you_mean
@@ -50,6 +51,8 @@ def import_files(
         One line a file; a file that failed never loses the others.
     """
     report = import_paths(lake(data, settings), paths, **said)
+    for file in report.files:
+        file.error, file.notes = in_words_of_caller(file.error), [in_words_of_caller(note) for note in file.notes]
     fields = {"files": len(report.files), "stored": report.total("stored"), "failed": len(report.failed)}
     log.info("imported", extra={**fields, "generation": report.generation})
     return report
@@ -203,7 +206,7 @@ def load(  # type: ignore[misc]  # the overloads leave out what does not change 
     symbol : str or sequence of str
         `BTCUSDT` or `BTC/USDT:USDT`; of several, a frame each.
     timeframe : str, optional
-        The base clock, from 1s on; folded from finer bars, or from trades, where it is not stored itself. The finest
+        The base timeframe, from 1s on; folded from finer bars, or from trades, where it is not stored. The finest
         of which more than a scrap is stored if absent.
     start, end : int (ms), str or timestamp, optional
         Answers are wanted for bars that open from `start` on and before `end`. Older ones are loaded to be remembered.

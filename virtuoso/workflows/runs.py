@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Any
 
 from virtuoso.config import Settings
-from virtuoso.errors import NoDataError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.result.scores import Scores
+from virtuoso.reports.sweep_page import write_sweep_page
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.compare import Comparison, compare
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
-from virtuoso.runs.schema import CROSSCHECK, TEARSHEET
+from virtuoso.runs.schema import CONFIG, CROSSCHECK, PAGES, SWEEP_HTML, TEARSHEET_HTML, TRIALS
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
-from virtuoso.workflows.paths import NAME_DIGITS, settings_of
+from virtuoso.workflows.paths import NAME_DIGITS
+from virtuoso.workflows.saved import find_run, runs_home
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +38,24 @@ def config_of_run(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def provenance_of_run(prism: Prism, settings: Settings, seed: int) -> dict[str, str]:
+def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dict[str, str]:
     """What a run was made of: digests of configuration, prism and code, the seed, and versions."""
-    return {
+    of_prism = {} if prism is None else {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
         "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
+    }  # fmt: skip
+    return {
+        **of_prism,
+        "seed": str(seed),
+        **{f"version {name}": text for name, text in environment().items()},
+    }
+
+
+def provenance_of_strategy(strategy: Strategy, seed: int) -> dict[str, str]:
+    """What a run of a strategy was made of: digests of its code and of ours, the seed, and versions."""
+    return {
+        "code": code_digest([type(strategy)], ["virtuoso.workflows.trading"]),
         "seed": str(seed),
         **{f"version {name}": text for name, text in environment().items()},
     }
@@ -52,16 +67,11 @@ def run_folder(result: PortfolioResult | SweepResult, settings: Settings | None 
     The same data, configuration, code and terms give the same name, so that a run never meets another one there.
     """
     went_in = hashlib.sha256(as_json(result.provenance) + as_json(result.configuration())).hexdigest()
-    first, *others = (scores.frame.instrument for scores in _scores_of(result))
+    first, *others = result.instruments if isinstance(result, PortfolioResult) else (result.frame.instrument,)
     traded = f"{first.venue}_{first.symbol}" + (f"_and_{len(others)}_more" if others else "")
     kind = "_sweep" if isinstance(result, SweepResult) else ""
     name = f"{traded}_{result.timeframe}{kind}_{went_in[:NAME_DIGITS]}"
-    return settings_of(settings).signals.reports / "runs" / name
-
-
-def _scores_of(result: PortfolioResult | SweepResult) -> Sequence[Scores]:
-
-    return result.scores if isinstance(result, PortfolioResult) else (result.scores,)
+    return runs_home(settings) / name
 
 
 def save_run(
@@ -84,7 +94,7 @@ def save_run(
         See `run_folder` for where it is written if absent.
     settings : Settings, optional
     report : bool
-        Whether a backtest gets its tear sheet now; `virtuoso report` writes it at any later time.
+        Whether it gets its page now; `virtuoso report` writes it at any later time, of a backtest with a PDF.
 
     Returns
     -------
@@ -107,10 +117,11 @@ def save_run(
     try:
         if not holds_run(target, result):
             result.save(target, finish=finish)
-        elif not is_whole(target, result, without=() if report else TEARSHEET):
+        elif not is_whole(target, result, without=() if report else PAGES):
             complete_run(result, target, finish=finish)
         else:
             _judge_again(result, target, report)
+            _stamp(target)
             return target, False
     except KeyboardInterrupt as stopped:
         there = "is there, whole" if holds_run(target, result) and is_whole(target, result) else "was not written"
@@ -120,10 +131,14 @@ def save_run(
 
 
 def _judge(result: Run, folder: Path, name: str, report: bool) -> None:
-    """Write what a run is worth into its folder, and its tear sheet where it has one and it is wanted."""
+    """Write what a run is worth into its folder, and its page where that is wanted."""
     result.judge(folder)
-    if report and result.names.issuperset(TEARSHEET) and not all((folder / sheet).is_file() for sheet in TEARSHEET):
-        write_tearsheet(folder, name=name)
+    if not report:
+        return
+    if TEARSHEET_HTML in result.names and not (folder / TEARSHEET_HTML).is_file():
+        write_tearsheet(folder, name=name, paper=False)
+    if SWEEP_HTML in result.names:  # quick, and the box on it may be new
+        write_sweep_page(folder, name=name)
 
 
 def _judge_again(result: Run, folder: Path, report: bool) -> None:
@@ -132,6 +147,12 @@ def _judge_again(result: Run, folder: Path, report: bool) -> None:
         _judge(result, folder, folder.name, report)
     except OSError as refused:
         log.warning("not judged anew", extra={"folder": str(folder), "reason": refused.strerror})
+
+
+def _stamp(folder: Path) -> None:
+    """Make a run that was run again the last one, if it may be written; its bytes stay."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / CONFIG)
 
 
 def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Comparison:
@@ -161,12 +182,12 @@ def cross_check(result: PortfolioResult, folder: str | Path | None = None) -> Co
 
 
 def report(run: str | Path, out: str | Path | None = None, *, settings: Settings | None = None) -> list[Path]:
-    """Write the tear sheet of a run, as one HTML page and as PDF, from its run folder alone.
+    """Write the page of a run from its run folder alone: of a backtest with its PDF, of a sweep without one.
 
     Parameters
     ----------
     run : str or Path
-        The run folder, or its name below `runs/` among the reports.
+        The run folder, its name below `runs/` among the reports, the beginning of it, or `last`.
     out : str or Path, optional
         Where to write; into the run folder if absent.
     settings : Settings, optional
@@ -174,7 +195,7 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     Returns
     -------
     list of Path
-        The page and the PDF.
+        The page, and the PDF of a backtest.
 
     Raises
     ------
@@ -183,10 +204,5 @@ def report(run: str | Path, out: str | Path | None = None, *, settings: Settings
     UnreadableFileError
         A file of the run is not what its name says.
     """
-    home = settings_of(settings).signals.reports / "runs"
-    folder = Path(run) if Path(run).is_dir() else home / run
-    if not folder.is_dir():
-        known = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
-        remedy = did_you_mean(str(run), known) if known else "Run `virtuoso backtest`: it writes run folders."
-        raise NoDataError(f"There is no run {run}, neither here nor in {home}. {remedy}")
-    return write_tearsheet(folder, out)
+    folder = find_run(run, settings=settings)
+    return [write_sweep_page(folder, out)] if (folder / TRIALS).is_file() else write_tearsheet(folder, out)

@@ -17,8 +17,10 @@ from virtuoso.lake.lake import Lake
 from virtuoso.lake.law import examine
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score as score_frame
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.laws.certificate import Certificate, certify
 from virtuoso.prism.laws.findings import Finding, Verdict
+from virtuoso.prism.laws.node_certificate import certify_node
 from virtuoso.prism.open_interest.analysis import analyse
 from virtuoso.prism.open_interest.report import OpenInterest
 from virtuoso.prism.prism import Prism
@@ -27,6 +29,7 @@ from virtuoso.prism.result.explanation import Explanation
 from virtuoso.prism.result.scores import Scores
 from virtuoso.runs.write import as_json
 from virtuoso.signals.decision import decide
+from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.message.build import build_signal
 from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.message.store import SignalFolder
@@ -177,20 +180,21 @@ def issued(scores: Scores, *, settings: Settings | None = None, last: int | None
 
 def verify(
     frame: MarketFrame,
-    prism: Prism | None = None,
+    prism: Prism | Strategy | type[Strategy] | str | None = None,
     *,
     settings: Settings | None = None,
     live_bars: int = 3_000,
     exhaustive: bool = False,
     progress: Progress | None = None,
 ) -> Certificate:
-    """Examine a prism by every law on a market: parity of batch and live, no look-ahead, and the rest.
+    """Examine a prism, or a strategy, by every law on a market: parity of batch and live, no look-ahead, and the rest.
 
     Parameters
     ----------
     frame : MarketFrame
         Where it is asked about a window, history is taken to begin with it.
-    prism : Prism, optional
+    prism : Prism, or Strategy, its class, or `module:Class`, optional
+        What is examined; the prism that settings describe if absent.
     settings : Settings, optional
     live_bars : int
         Bars at the end that another process scores one by one.
@@ -205,8 +209,12 @@ def verify(
         `certificate.holds`, `certificate.broken`, `certificate.noted` (what is no look-ahead), `certificate.untested`
         and `certificate.rarest`; prints with the first offending bars.
     """
+    alone = _alone(frame)
+    if prism is not None and not isinstance(prism, Prism):
+        strategy = strategy_of(prism).shaped_on(Workspace(alone))
+        return certify_node(strategy, alone, live_bars=live_bars, exhaustive=exhaustive, progress=progress)
     chosen = prism or prism_of(settings)
-    found = certify(chosen, _alone(frame), live_bars=live_bars, exhaustive=exhaustive, progress=progress)
+    found = certify(chosen, alone, live_bars=live_bars, exhaustive=exhaustive, progress=progress)
     if frame.origin is None:
         return found
     at_the_door, untested = _door(frame, chosen)

@@ -289,7 +289,7 @@ class TestTheRunFolder:
     FILES = (
         "config.json", "provenance.json", "metrics.json", "intents.parquet", "events.parquet", "trades.parquet",
         "equity.parquet", "breakdowns.parquet", "score_buckets.parquet", "summary.txt", "words.json",
-        "scores.json", "reliability.json", "fans.json", "prices.parquet",
+        "scores.json", "reliability.json", "fans.json", "prices.parquet", "panes.parquet",
     )  # fmt: skip
 
     def test_the_same_inputs_give_the_same_bytes(self, made, folder, tmp_path):

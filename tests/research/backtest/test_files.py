@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.research.backtest.test_backtest import COSTLY, trade, two
-from tests.research.scenes import market, scored
+from tests.research.backtest.test_backtest import whole as whole_intents
+from tests.research.scenes import market, random_intents, scored
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.backtest import backtest
-from virtuoso.research.backtest.files import MOST_BARS, price_table, reliability_facts
+from virtuoso.research.backtest.files import MOST_BARS, _windows, pane_table, price_table, reliability_facts, views
 from virtuoso.research.backtest.judgement import trial_of, write_honesty
 from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.runs.read import read_run
@@ -60,27 +61,60 @@ class TestTheSheetOfARun:
         assert [case["name"] for case in found["stress"]] == ["Costs doubled", "One bar late"]
 
 
+@pytest.fixture(scope="module")
+def long():
+    """A run that is longer than what is kept of it on its own clock."""
+    frame = market(7, bars=13_000)
+    rows = random_intents(frame, 7, 60)
+    return backtest([scored(frame)], COSTLY, intents_of={frame.instrument: whole_intents(rows)},
+                    funding_terms=FundingTerms(0.0001, True))  # fmt: skip
+
+
 class TestPrices:
-    """Bars of the instrument that was traded most: all of the run, and its last trades."""
+    """Bars of every instrument: all of the run, those around each trade, and the last trades of the most traded."""
 
     def test_they_are_bars_of_the_market(self, result):
-        table = price_table(result)
+        table = price_table(views(result), result)
         frame = result.frames[result.most_traded]
         last = table["view"] == "last"
         at = table["open_time"][last] // frame.timeframe.ms - frame.start
         assert set(table["timeframe"][last]) == {"1m"}
         np.testing.assert_array_equal(table["close"][last], frame.base.columns["close"][at])
 
-    def test_the_whole_run_is_kept_on_a_slower_clock(self, result):
-        table = price_table(result)
-        whole = table["view"] == "whole"
-        assert set(table["timeframe"][whole]) == {"5m"}
-        assert 0 < whole.sum() <= MOST_BARS
+    def test_every_instrument_is_kept_whole_on_its_own_clock_where_it_is_short(self, result):
+        table = price_table(views(result), result)
+        kept = table["view"] == "whole"
+        assert set(table["symbol"][kept]) == {one.symbol for one in result.instruments}
+        assert set(table["timeframe"][kept]) == {"1m"}
+        assert "near" not in set(table["view"])
 
-    def test_an_extreme_of_a_base_bar_is_in_the_slower_one(self, result):
-        table, frame = price_table(result), result.frames[result.most_traded]
-        whole = table["view"] == "whole"
-        assert table["high"][whole].max() == np.nanmax(frame.base.columns["high"])
+    def test_a_long_run_is_folded_and_kept_in_full_around_its_trades(self, long):
+        table, frame = price_table(views(long), long), long.frames[0]
+        kept, near = table["view"] == "whole", table["view"] == "near"
+        assert set(table["timeframe"][kept]) == {"5m"}
+        assert 0 < kept.sum() <= MOST_BARS
+        assert table["high"][kept].max() == np.nanmax(frame.base.columns["high"])
+        assert set(table["timeframe"][near]) == {"1m"}
+        opens = set(table["open_time"][near].tolist())
+        for life in long.trade_records:
+            known = np.isfinite(frame.base.columns["open"][life["entry_number"] - frame.base.first])
+            assert not known or int(life["entry_number"]) * 60_000 in opens
+
+    def test_scores_stand_at_the_closes_of_the_bars(self, long):
+        found = views(long)
+        table, panes, scores = price_table(found, long), pane_table(found, long), long.scores[0]
+        assert {len(values) for values in panes.values()} == {len(table["open_time"])}
+        close = table["open_time"] + np.where(table["timeframe"] == "5m", 300_000, 60_000)
+        at = close // 60_000 - 1 - scores.start
+        expected = scores.confluence[at].astype(np.float32)
+        np.testing.assert_array_equal(panes["Confluence"], expected)
+
+    def test_bars_around_trades_have_their_measure(self):
+        frame = market(3, bars=1_000, gaps=False)
+        lives = np.zeros(2, dtype=[("entry_number", np.int64), ("exit_number", np.int64)])
+        lives["entry_number"], lives["exit_number"] = frame.base.first + 100, frame.base.first + np.array([110, 600])
+        kept = np.flatnonzero(_windows(lives, 10, 50, frame.base))
+        assert kept.tolist() == [*range(90, 121), *range(590, 611)]
 
 
 class TestReliability:

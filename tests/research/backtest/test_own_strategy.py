@@ -22,7 +22,7 @@ from virtuoso.research.backtest.panel import FundingTerms
 from virtuoso.research.tracking.experiments import FOLDER, TrialLedger
 from virtuoso.research.validation import foresight
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 
 ACCOUNT = Account(limits=Limits(max_drawdown=0.99))
 TERMS = FundingTerms(0.0001, mark_is_last=True)
@@ -39,7 +39,7 @@ def scores(frames):
     return [unscored(frame) for frame in frames.values()]
 
 
-def traded(scores, strategy: Strategy | None, **how):
+def traded(scores, strategy: Decider | None, **how):
     return backtest(scores, ACCOUNT, strategy=strategy, funding_terms=TERMS, **how)
 
 
@@ -62,7 +62,7 @@ class TestTheShippedOne:
         (one, _), strategy = known, RuleStrategy.of(known, RULE)
         ms, name = one.frame.timeframe.ms, one.frame.instrument
         cut = one.frame.within(one.start * ms, (one.start + 2_000) * ms)
-        short, whole = strategy.decide({name: cut})[name], strategy.decide({name: one.frame})[name]
+        short, whole = strategy.orders({name: cut})[name], strategy.orders({name: one.frame})[name]
         assert 0 < len(short) < len(whole)
         assert short.tobytes() == whole[: len(short)].tobytes()
 
@@ -77,7 +77,7 @@ class TestATinyOne:
     """A breakout of closes, in twenty lines of a test."""
 
     def test_is_traded_by_the_same_account(self, frames, scores):
-        result, handed_in = traded(scores, Breakout()), traded(scores, None, intents_of=Breakout().decide(frames))
+        result, handed_in = traded(scores, Breakout()), traded(scores, None, intents_of=Breakout().orders(frames))
         assert result.run.events.tobytes() == handed_in.run.events.tobytes()
         events = result.run.events
         paid = events["realised"].sum() + events["funding"].sum() - events["fee"].sum()
@@ -86,7 +86,7 @@ class TestATinyOne:
         assert (result.rule, result.faces_alone) == (None, {})
 
     def test_decides_on_every_frame_in_the_bars_of_its_instrument(self, frames):
-        made = Breakout().decide(frames)
+        made = Breakout().orders(frames)
         assert set(made) == set(frames)
         for name, rows in made.items():
             assert rows.dtype == INTENT
@@ -113,14 +113,14 @@ class TestForesight:
     """Whether it knows of later bars is tested in a fresh process, and a run is judged by it."""
 
     def test_the_honest_one_passes(self, frames, scores):
-        found = foresight.check(frames, Breakout().decide, count=20)
+        found = foresight.check(frames, Breakout().orders, count=20)
         assert found.holds is True, found.detail
         told = {gate["name"]: gate for gate in honesty_facts(traded(scores, Breakout()))["gates"]}
         assert told["foresight"]["passed"] is True
 
     def test_the_one_that_peeks_is_found_out(self, frames, scores):
         peeking = replace(Breakout(), peeks=1)
-        found = foresight.check(frames, peeking.decide, count=20)
+        found = foresight.check(frames, peeking.orders, count=20)
         assert (found.holds, found.damning) == (False, True), found.detail
         told = honesty_facts(traded(scores, peeking))
         assert {gate["name"]: gate["passed"] for gate in told["gates"]}["foresight"] is False
@@ -128,6 +128,6 @@ class TestForesight:
 
     def test_the_shipped_one_is_checked_like_any_other(self):
         one = scored(market(7, bars=2_000))
-        decide = RuleStrategy(one.prism, RULE).decide
+        decide = RuleStrategy(one.prism, RULE).orders
         found = foresight.check({one.frame.instrument: one.frame}, decide, count=8)
         assert found.holds is True, found.detail

@@ -105,7 +105,7 @@ class TestPlaces:
         assert panel.last.tolist() == [3, -1]
 
     def test_other_clocks_and_the_same_instrument_twice_are_refused(self):
-        with pytest.raises(ConfigError, match="trades on one clock, was given 1h, 1m"):
+        with pytest.raises(ConfigError, match="trades on one timeframe, was given 1h, 1m"):
             SimulationPanel.of([named("AAA", flat()), named("BBB", flat(timeframe="1h"))], terms=FREE)
         with pytest.raises(ConfigError, match="holds each instrument once"):
             SimulationPanel.of([flat(), flat()], terms=FREE)

@@ -234,10 +234,10 @@ class TestRunFolders:
         assert {path.name for path in folder.iterdir()} == result.names
         before = {name: (folder / name).read_bytes() for name in result.names}
         workflows.sweep(scores, 40, **TERMS)
-        (folder / "tearsheet.pdf").unlink()
+        (folder / "tearsheet.html").unlink()
         assert workflows.save_run(workflows.backtest(scores, **TERMS)) == (folder, True)
         changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
-        assert changed == {"honesty.json", "tearsheet.html", "tearsheet.pdf"}
+        assert changed == {"honesty.json", "tearsheet.html"}
 
     def test_what_the_dead_left_is_swept_and_what_the_living_write_is_not(self, scores, project):
         result = workflows.sweep(scores, 2, **TERMS)

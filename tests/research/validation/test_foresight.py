@@ -223,7 +223,7 @@ class TestAnotherProcess:
         assert (found.holds, found.damning) == (False, True), found.detail
         given = made_by.Function(strategy)
         result = backtest([unscored(f) for f in frames.values()], ACCOUNT, funding_terms=TERMS, strategy=given)
-        again = check(result.strategy.decide, frames, orders=result.intents_of, count=20)
+        again = check(result.strategy.orders, frames, orders=result.intents_of, count=20)
         assert (again.holds, again.damning) == (False, True), again.detail
 
     def test_what_an_object_or_a_closure_counts_is_no_offence(self):
@@ -355,7 +355,7 @@ class TestTheStandardRule:
     def test_a_private_component_that_peeks_at_one_bar_in_48(self):
         found = foresight.check_rule(*private(private_parts.Peeking()))
         assert (found.holds, found.damning) == (False, True), found.detail
-        assert "a private component of BTCUSDT" in found.detail
+        assert "a private component says otherwise of BTCUSDT" in found.detail
 
     def test_a_private_component_that_remembers(self):
         found = foresight.check_rule(*private(private_parts.Remembering()))

@@ -107,6 +107,11 @@ class Call:
         return self.settings.system.log_level if self.verbose == 1 else "DEBUG"
 
     @property
+    def wants_all(self) -> bool:
+        """Whether -v asks for all of an answer; without it an answer is one screen."""
+        return self.verbose > 0
+
+    @property
     def wants_tracebacks(self) -> bool:
         """Whether --debug or `system.debug_mode` asks for them."""
         loaded: Settings | None = self.__dict__.get("settings")
@@ -124,9 +129,10 @@ class Call:
         """
         parts = ["virtuoso", *verb.split(), *(str(argument) for argument in arguments)]
         for name, value in {**given, "data": self.data, "profile": self.profile}.items():
-            if value is not None and value is not False:
-                option = f"--{name.replace('_', '-')}"
-                parts += [option] if value is True else [option, str(value)]
+            option = f"--{name.replace('_', '-')}"
+            for one in value if isinstance(value, list) else [value]:
+                if one is not None and one is not False:
+                    parts += [option] if one is True else [option, str(one)]
         for file in self.config:
             parts += ["--config", str(file)]
         for setting in self.set:
@@ -199,7 +205,9 @@ def in_two(message: str) -> tuple[str, str]:
     return (message[: end.start() + 1], message[end.end() :]) if end else (message, "")
 
 
-def verb(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Call, P], Answer]], Callable[..., None]]:
+def verb(
+    app: typer.Typer, name: str, example: str
+) -> Callable[[Callable[Concatenate[Call, P], Answer]], Callable[..., None]]:
     """Register a function as a command, with the options that every command has.
 
     Parameters
@@ -207,6 +215,8 @@ def verb(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Call, P]
     app : typer.Typer
     name : str
         Of the command.
+    example : str
+        A command line that works on a lake that holds BTCUSDT; shown by --help, and run by a test.
     """
 
     def register(body: Callable[Concatenate[Call, P], Answer]) -> Callable[..., None]:
@@ -224,7 +234,7 @@ def verb(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Call, P]
         command.__doc__ = body.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name)(command)
+        app.command(name, epilog=f"\b\nExample:\n  {example}")(command)
         return command
 
     return register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from virtuoso.cli.terminal.conflicts import disagreeing
 from virtuoso.cli.terminal.console import day, heading, moment, size, table
@@ -14,12 +14,35 @@ if TYPE_CHECKING:
 
     from virtuoso.lake.lake import EventCheck, EventCoverage
 
-SHOWN_ROWS = 40
 SHOWN_SYMBOLS = 20
 
 
-def events_table(events: list[EventCoverage]) -> RenderableType:
-    """One line an instrument and kind; of kinds that hundreds of instruments have, a line a kind and venue."""
+CONFLICTS, REFUSED, ODD, GAPS = range(4)
+"""What calls for action first."""
+
+
+class LedgerPart(NamedTuple):
+    """A part of the ledger of defects: how soon it calls for action, and what is printed."""
+
+    rank: int
+    lines: list[RenderableType]
+
+
+def more(count: int, shown: int | None, what: str = "") -> Iterator[str]:
+    """Say how many lines the first screen leaves out."""
+    if shown is not None and count > shown:
+        yield f"... and {whole(count - shown)} more{' ' if what else ''}{what}: -v"
+
+
+def events_table(events: list[EventCoverage], most: int | None) -> Iterator[RenderableType]:
+    """One line an instrument and kind; of kinds that hundreds of instruments have, a line a kind and venue.
+
+    Parameters
+    ----------
+    events : list of EventCoverage
+    most : int, optional
+        Lines; all of them if None.
+    """
     groups: dict[tuple[str, str], list[EventCoverage]] = {}
     for series in events:
         groups.setdefault((series.kind, series.venue), []).append(series)
@@ -40,15 +63,15 @@ def events_table(events: list[EventCoverage]) -> RenderableType:
             whole(sum(sum(s.gaps.values()) for s in part)),
             size(sum(s.bytes for s in part)),
         )
-        for symbol, kind, venue, part in lines
+        for symbol, kind, venue, part in lines[:most]
     )
-    return table(("SYMBOL", "VENUE", "KIND", "FROM", "TO", "EVENTS", "GAPS", "SIZE"), rows, left=5)
+    yield table(("SYMBOL", "VENUE", "KIND", "FROM", "TO", "EVENTS", "GAPS", "SIZE"), rows, left=5)
+    yield from more(len(lines), most)
 
 
-def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[RenderableType]:
-    """Coverage of each kind of event, then the ledger: the longest gaps, and what was refused."""
+def checked_events(events: list[EventCheck], most: int | None) -> Iterator[RenderableType]:
+    """Coverage of each kind of event; all of it if `most` is None."""
     headers = ("EVENTS", "ROWS", "PARTS", "SILENT", "LOST", "SHORT", "REVISED", "LATE", "REFUSED")
-    listed = events if shown is None else events[:SHOWN_ROWS]
     rows = (
         (
             f"{c.symbol} {c.venue} {c.kind}",
@@ -56,22 +79,26 @@ def checked_events(events: list[EventCheck], shown: int | None) -> Iterator[Rend
             *(whole(c.gaps.get(status, 0)) for status in ("silent", "sequence", "short day")),
             *(whole(count) for count in (c.revisions, c.late, c.quarantined)),
         )
-        for c in (check.coverage for check in listed)
+        for c in (check.coverage for check in events[:most])
     )
     yield table(headers, rows)
-    if len(listed) < len(events):
-        yield f"... and {whole(len(events) - len(listed))} more: virtuoso data check SYMBOL"
+    yield from more(len(events), most)
     yield ""
     yield "SILENT: longer without an event than its kind allows. LOST: messages of the book, by their numbers."
     yield "SHORT: days with too few rows. LATE: stored later than the history around them."
-    for check in listed:
-        c = check.coverage
-        longest = sorted(check.gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:shown]
-        if longest:
-            yield heading(f"{c.symbol} {c.venue} {c.kind}: {plural(len(check.gaps), 'gap')}, the longest first")
-            cells = ((moment(a), moment(b), status) for a, b, status in longest)
-            yield table(("FROM", "TO", "STATUS"), cells, left=3)
-        if check.refused:
-            yield heading(f"{c.symbol} {c.venue} {c.kind}: refused rows, kept in quarantine")
-            yield ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
-        yield from disagreeing(f"{c.symbol} {c.venue} {c.kind}", c.venue, check.conflicts, shown)
+
+
+def event_ledger(check: EventCheck, shown: int | None) -> Iterator[LedgerPart]:
+    """The longest gaps of a kind of event, what was refused of it, and files that disagree."""
+    c = check.coverage
+    name = f"{c.symbol} {c.venue} {c.kind}"
+    longest = sorted(check.gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:shown]
+    if longest:
+        cells = ((moment(a), moment(b), status) for a, b, status in longest)
+        title = heading(f"{name}: {plural(len(check.gaps), 'gap')}, the longest first")
+        yield LedgerPart(GAPS, [title, table(("FROM", "TO", "STATUS"), cells, left=3), *more(len(check.gaps), shown)])
+    if check.refused:
+        listed = ", ".join(f"{count:,} {rule}" for rule, count in sorted(check.refused.items()))
+        yield LedgerPart(REFUSED, [heading(f"{name}: refused rows, stored in quarantine"), listed])
+    if check.conflicts:
+        yield LedgerPart(CONFLICTS, list(disagreeing(name, c.venue, check.conflicts, shown)))

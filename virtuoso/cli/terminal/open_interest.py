@@ -1,4 +1,4 @@
-"""The open-interest room on the terminal: tables of what is known, sentences, and why the rest is not known."""
+"""The open-interest view on the terminal: tables of what is known, sentences, and why the rest is not known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from virtuoso.prism.open_interest.report import OpenInterest
 
 
-def open_interest_room(found: OpenInterest) -> Iterator[RenderableType]:
-    """Everything that the room says, in the order of its keys."""
+def open_interest_view(found: OpenInterest) -> Iterator[RenderableType]:
+    """Everything that the view says, in the order of its keys."""
     yield f"{found.symbol} Open Interest  {found.venue} {found.timeframe}, close of {moment(found.time)}"
     yield pairs(_facts(found))
     yield heading("Change of open interest")
@@ -32,9 +32,9 @@ def open_interest_room(found: OpenInterest) -> Iterator[RenderableType]:
             for delta in found.oi_delta.values()
         ),
     )
-    yield heading("Structure, moves in usual moves of each clock")
+    yield heading("Structure by timeframe, moves in usual moves of each")
     yield table(
-        ("CLOCK", "QUADRANT", "GAUGE", "PRICE", "CONTRACTS", "SCORE"),
+        ("TIMEFRAME", "QUADRANT", "GAUGE", "PRICE", "CONTRACTS", "SCORE"),
         (
             (
                 part.timeframe,

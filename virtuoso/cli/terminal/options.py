@@ -7,21 +7,41 @@ from typing import Annotated, Any
 
 import typer
 
-OUT_FOLDER = "Write into this folder."
+from virtuoso.cli.terminal import complete
 
-Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.")]
+OUT_FOLDER = "Write into this folder."
+RUN = "A run folder, its name or the beginning of it, or last: the newest."
+
+Symbol = Annotated[
+    str, typer.Argument(metavar="SYMBOL", help="Such as BTCUSDT or BTC/USDT:USDT.", autocompletion=complete.symbols)
+]
 Symbols = Annotated[
-    list[str], typer.Argument(metavar="SYMBOL...", help="One or many, such as BTCUSDT ETHUSDT; one wallet for all.")
+    list[str],
+    typer.Argument(
+        metavar="SYMBOL...",
+        help="One or many, such as BTCUSDT ETHUSDT; one wallet for all.",
+        autocompletion=complete.symbols,
+    ),
 ]
 Timeframe = Annotated[
-    str | None, typer.Option("-i", "--timeframe", metavar="TF", help="Base clock; the finest stored if absent.")
+    str | None,
+    typer.Option(
+        "-i",
+        "--timeframe",
+        metavar="TF",
+        help="Base timeframe; the finest stored if absent.",
+        autocompletion=complete.timeframes,
+    ),
 ]
 Timerange = Annotated[
     str | None,
     typer.Option("--timerange", metavar="FROM-TO", help="Such as 20250704-20251031, UTC, the end excluded."),
 ]
 Venue = Annotated[
-    str | None, typer.Option("--venue", metavar="VENUE", help="Such as binance-usdm, where several have it.")
+    str | None,
+    typer.Option(
+        "--venue", metavar="VENUE", help="Such as binance-usdm, where several have it.", autocompletion=complete.venues
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything that is drawn.")]
 
@@ -32,16 +52,35 @@ Config = Annotated[
     list[Path] | None, typer.Option("-c", "--config", metavar="FILE", help="YAML settings; repeatable, later wins.")
 ]
 Profile = Annotated[
-    str | None, typer.Option("-p", "--profile", metavar="NAME", help="Settings of configs/profiles/NAME.yaml.")
+    str | None,
+    typer.Option(
+        "-p",
+        "--profile",
+        metavar="NAME",
+        help="Settings of configs/profiles/NAME.yaml.",
+        autocompletion=complete.profiles,
+    ),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as signals.bull_enter=60; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, such as signals.bull_enter=60; repeatable.",
+        autocompletion=complete.settings,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes, no next command.")]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log to stderr; -vv says more.")
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="All of the answer instead of one screen, and a log on stderr; -vv logs more.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks instead of two-line errors.")]
 
@@ -92,6 +131,14 @@ AssumeFunding = Annotated[
     float | None, typer.Option(metavar="RATE", help="Per eight hours, where funding is not known.")
 ]
 Trail = Annotated[float | None, typer.Option(metavar="R", help="Distance at which stops trail the best price.")]
+Strategy = Annotated[
+    str | None,
+    typer.Option("--strategy", metavar="MODULE:CLASS", help="A vt.Strategy of yours, such as my_module:EmaCross."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="One parameter of the strategy, such as fast=5; repeatable."),
+]
 Halt = Annotated[
     bool, typer.Option("--halt", help="Stop entering once equity has fallen by risk.max_drawdown; else it is reported.")
 ]
@@ -100,16 +147,18 @@ ResetHalt = Annotated[
 ]
 Intrabar = Annotated[
     str | None,
-    typer.Option(metavar="TF", help="Finer bars that tell the order inside a bar, or none; what is stored if absent."),
+    typer.Option(metavar="TF", help="Finer bars that resolve the intrabar path, or none; what is stored if absent."),
 ]
-NoRecord = Annotated[bool, typer.Option("--no-record", help="Keep this out of the ledger of trials; it never ships.")]
+NoRecord = Annotated[
+    bool, typer.Option("--no-record", help="Do not count this run as a try; it can then never get the verdict ship.")
+]
 NoReport = Annotated[
-    bool, typer.Option("--no-report", help="Leave the tear sheet out; `virtuoso report` writes it at any later time.")
+    bool, typer.Option("--no-report", help="Write no page now; `virtuoso report last` writes it at any later time.")
 ]
 Explained = Annotated[
     str | None, typer.Option(metavar="WHY", help="Why a result that no market pays is right; kept with the run.")
 ]
-Bounds = Annotated[bool, typer.Option("--bounds", help="Show the better order of prices inside bars beside it.")]
+Bounds = Annotated[bool, typer.Option("--bounds", help="Show the figures under optimistic fills beside it.")]
 CrossCheck = Annotated[
     bool, typer.Option("--crosscheck", help="Trade the same through vectorbt too, and list the trades that differ.")
 ]

@@ -141,8 +141,7 @@ class NodeBuffer:
         self.memory, self.warmup = node.memory(timeframe), node.warmup(timeframe)
         if self.warmup > self.memory:
             raise DeclarationError(f"{node!r} on {timeframe} has memory {self.memory} below its warm-up {self.warmup}.")
-        kind = node.outputs
-        self.outputs = [np.empty(0) for _ in range(len(kind._fields) if kind is not None else 1)]  # type: ignore[attr-defined]
+        self.outputs = [np.empty(0) for _ in range(node.n_outputs)]
         self.first = self.end = buffers.bars.first
         self.known: Mask = np.empty(0, dtype=bool)
         self.done: list[int] = []

@@ -123,6 +123,13 @@ class Workspace:
                 if buffer not in spared:
                     buffer.evict(buffers, (time - reach) // ms)
 
+    def forget(self, room: int) -> None:
+        """Drop everything that was computed if it takes more than so many bytes; see `evict`."""
+        computed = [buffer for buffers in self._buffers.values() for buffer in buffers.by_node.values()]
+        if sum(values.nbytes for buffer in computed for values in buffer.outputs) > room:
+            for buffers in self._buffers.values():
+                buffers.by_node.clear()
+
     def values(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> list[Array]:
         """Values of the bars numbered [start, stop) of a timeframe, one array an output.
 

@@ -36,7 +36,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.types import Progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Certificate(Plottable):
     """What the laws found.
 
@@ -115,6 +115,11 @@ class Certificate(Plottable):
         if self.rarest:
             yield rarest_words(self.rarest)
 
+    def __repr__(self) -> str:
+        lines = str(self).splitlines()
+        more = [f"  and {len(lines) - SCREEN} lines more: print(certificate)"] if len(lines) > SCREEN else []
+        return "\n".join([*lines[:SCREEN], *more])
+
     def __str__(self) -> str:
         lines = [
             *self.summary(),
@@ -133,6 +138,8 @@ def rarest_words(rarest: dict[str, int]) -> str:
     return f"a leak on one bar in {each} is caught with 95 %, a rarer one may escape; --exhaustive cuts at every bar"
 
 
+SCREEN = 20
+"""Lines that a notebook shows of a certificate."""
 LEAST_KNOWN = 0.6
 """Share of the bars on which a component must be known: the laws ask for half of any stretch that they compare."""
 
@@ -209,7 +216,7 @@ def certify(
             else:
                 seen.take(name, [laws.purity_elsewhere(component, frame, timeframe, elsewhere)])
     if exhaustive:
-        seen.findings += at_every_bar(prism, frame, [(c, timeframe) for _, c, timeframe in tested], report)
+        seen.findings += at_every_bar(frame, [(c, timeframe) for _, c, timeframe in tested], report)
     report("bar by bar in another process", total - 1, total)
     bars = min(live_bars, len(frame) // 2)
     if bars > 0:
@@ -305,13 +312,21 @@ def _elsewhere(prism: Prism, frame: MarketFrame, bars: int) -> tuple[dict[str, n
 
 def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarray[Any, Any]]:
     """Every array of the scores of the last bars, each computed when its bar arrived."""
+    found: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for workspace, number in arriving(frame, bars, timeframes(prism, frame.timeframe)):
+        for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
+            found.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in found.items()}
+
+
+def arriving(frame: MarketFrame, bars: int, clocks: list[Timeframe]) -> Iterator[tuple[Workspace, int]]:
+    """Let the last bars of a frame arrive one by one: yield the workspace as it is then, and the number of the bar."""
     base = frame.base
     start = frame.stop - bars
     policy = policy_for(frame.instrument.venue, frame.timeframe.ms)
     history = MarketFrame(frame.instrument, base.until(start))
-    live = LiveFrame(history, timeframes(prism, frame.timeframe), policy, breaks=frame.breaks)
+    live = LiveFrame(history, clocks, policy, breaks=frame.breaks)
     workspace = Workspace(live.frame)
-    found: dict[str, list[np.ndarray[Any, Any]]] = {}
     for number in range(start, frame.stop):
         i = number - base.first
         row = {name: float(column[i]) for name, column in base.columns.items()}
@@ -320,6 +335,4 @@ def replayed(prism: Prism, frame: MarketFrame, bars: int) -> dict[str, np.ndarra
         no_trade = bool(base.state[i] == NO_TRADE and policy.meaning != "no_trade")
         bar = row if has_traded(base.state[i]) or no_trade else None
         workspace.grow(live.close(number, bar, event_columns=event_columns, no_trade=no_trade))
-        for name, array in assemble(prism, workspace, number, number + 1).arrays().items():
-            found.setdefault(name, []).append(array)
-    return {name: np.concatenate(arrays) for name, arrays in found.items()}
+        yield workspace, number

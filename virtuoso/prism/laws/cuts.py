@@ -6,7 +6,7 @@ met by cuts at random; those that it would love are few, so all of them are cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ LARGEST, SPREAD = 12, 8
 """How many of the largest moves are cut around, and how many of other places, spread over all of them."""
 USUAL = 100
 """Bars that say how large a move usually is."""
+TURNS, SELDOM = 200, 0.2
+"""Changes of what is said that are cut around, if it changes on no larger share of the bars."""
 LAST = 128
 """Bars at the end that are all asked for one by one."""
 STRETCH = 256
@@ -88,6 +90,18 @@ def singles(bars: Bars, length: int, at_random: Positions) -> Positions:
     """Positions of the bars after which is cut: telling ones, random ones, the last ones."""
     last = np.arange(max(len(bars) - min(length, LAST) - 8, 0), len(bars))
     return np.unique(np.concatenate((telling(bars, length), at_random, last)))
+
+
+def turning(values: Sequence[Array]) -> Positions:
+    """Positions at which what is said changes, where it does so seldom, and their neighbours: there a leak decides."""
+    changed = np.zeros(len(values[0]), dtype=bool)
+    for value in values:
+        changed[1:] |= (value[1:] != value[:-1]) & ~(np.isnan(value[1:]) & np.isnan(value[:-1]))
+    at = np.flatnonzero(changed)
+    if len(at) > SELDOM * len(changed):
+        return np.empty(0, dtype=np.int64)
+    places = np.unique(np.array(_around(scattered(at, TURNS), (-1, 0, 1)), dtype=np.int64))
+    return places[(places >= 0) & (places < len(changed))]
 
 
 def garbage_places(answering: Positions, bars: Bars) -> list[int]:

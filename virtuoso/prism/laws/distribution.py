@@ -70,7 +70,7 @@ def distribution(component: Component, frame: MarketFrame, timeframes: Iterable[
     component : Component
     frame : MarketFrame
     timeframes : iterable of str
-        The base clock or slower ones.
+        The base timeframe or slower ones.
 
     Returns
     -------

@@ -24,7 +24,6 @@ from virtuoso.prism.laws.disturb import copied, narrowed
 from virtuoso.prism.laws.findings import Finding, answers, any_differing, finding_of, known_of_bars
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError, report_step
 from virtuoso.prism.laws.purity import out_of_reach
-from virtuoso.prism.prism import Prism
 from virtuoso.types import Array, Progress
 
 STEP = 512
@@ -34,16 +33,13 @@ POLL_S = 0.2
 Stretch = tuple[Timeframe, int, int]
 
 
-def at_every_bar(
-    prism: Prism, frame: MarketFrame, pairs: Sequence[tuple[Component, Timeframe]], report: Progress
-) -> list[Finding]:
+def at_every_bar(frame: MarketFrame, pairs: Sequence[tuple[Node, Timeframe]], report: Progress) -> list[Finding]:
     """Cut components, their features and divergences after every bar of a market.
 
     Parameters
     ----------
-    prism : Prism
     frame : MarketFrame
-    pairs : sequence of tuple of Component and Timeframe
+    pairs : sequence of tuple of Node and Timeframe
         What is examined.
     report : callable
         `callback(stage, done, total)`, in bars.

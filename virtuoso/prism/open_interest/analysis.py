@@ -63,7 +63,7 @@ from virtuoso.types import Array
 STRUCTURE = {"5m": 0.40, "30m": 0.30, "4h": 0.20, "1d": 0.10}
 """Clocks on which the structure is read, and what each weighs in the score."""
 PACE = Timeframe("5m")
-"""Open interest is published about as often; a faster base clock is read at this one."""
+"""Open interest is published about as often; a faster base timeframe is read at this one."""
 SPANS = ("5m", "30m", "4h", "1d")
 BUILD_SPAN = Span("3d")
 """How far back positions are looked for that still stand."""
@@ -80,12 +80,12 @@ NAN = float("nan")
 
 
 def structure_timeframes(base: Timeframe) -> list[Timeframe]:
-    """Clocks of the structure that a base clock allows, fastest first."""
+    """Clocks of the structure that a base timeframe allows, fastest first."""
     return [clock for clock in map(Timeframe, STRUCTURE) if clock.ms >= base.ms and clock.ms % base.ms == 0]
 
 
 def pace(base: Timeframe) -> Timeframe:
-    """Clock on which open interest is read: its own pace, or the base clock where that is slower."""
+    """Clock on which open interest is read: its own pace, or the base timeframe where that is slower."""
     return base if base.ms >= PACE.ms else structure_timeframes(base)[0]
 
 
@@ -173,7 +173,7 @@ class _Reading:
             self.reasons["open_interest"] = self._silence(self.pace)
         points = float(position_score(self.workspace, self.number, self.number + 1)[0])
         if points != points:
-            self.reasons["score"] = "no clock of the structure is known"
+            self.reasons["score"] = "no timeframe of the structure is known"
         deltas = {span: self._delta(span) for span in SPANS if Span(span).ms % self.pace.ms == 0}
         correlation = Correlation(self._at(InterestCorrelation(), self.pace)[0], self.pace.name,
                                   InterestCorrelation().period)  # fmt: skip

@@ -126,6 +126,24 @@ class Explanation(Plottable):
             raise ConfigError(f"There is no face {face!r}. {did_you_mean(face, self.faces)}")
         return replace(self, face=face)
 
+    def strongest(self, n: int) -> list[tuple[str, Row, float]]:
+        """Return the components that move the confluence furthest from 50: face, row, and by how many points.
+
+        Parameters
+        ----------
+        n : int
+            At most; components that are not known, and those at 50, move nothing.
+        """
+        weights = {row.name: row.weight for row in self.total if row.score == row.score}
+        pushes = [
+            (face, row, weights[face] * row.weight * (row.score - 50.0))
+            for face, rows in self.faces.items()
+            for row in rows
+            if face in weights and row.score == row.score
+        ]
+        moving = [push for push in pushes if push[2] != 0.0]
+        return sorted(moving, key=lambda push: (-abs(push[2]), push[0], push[1].name))[:n]
+
     def __getitem__(self, face: str) -> Explanation:
         return self.of(face)
 

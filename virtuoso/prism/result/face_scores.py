@@ -19,7 +19,7 @@ from virtuoso.types import Array, Mask
 
 @dataclass(slots=True)
 class ComponentScores:
-    """One component on the base clock, its timeframes aggregated; `ComponentArrays` describes them.
+    """One component on the base timeframe, its timeframes aggregated; `ComponentArrays` describes them.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ from virtuoso.errors import MissingColumnError, NotLoadedError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.labels import Moment, Tabular, close_index, is_date, moment_ms, places, unknown_name
 from virtuoso.market.frame import MarketFrame
-from virtuoso.pictures import Plottable
+from virtuoso.pictures import Chartable
 from virtuoso.prism.engine.aggregate import Codes
 from virtuoso.prism.engine.assembly import Aggregated, Aggregator
 from virtuoso.prism.engine.workspace import Workspace
@@ -46,7 +46,7 @@ STRETCH = 65_536
 
 
 @dataclass(frozen=True)
-class Scores(Tabular, Plottable):
+class Scores(Tabular, Chartable):
     """What the prism found over a stretch of base bars; every array has shape (n_bars,).
 
     Attributes

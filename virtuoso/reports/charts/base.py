@@ -117,6 +117,7 @@ def themed(svg: str, name: str, label: str) -> str:
     body = re.sub(r" font-family: [^;\"]*;?", "", body)
     body = re.sub(r"#[0-9a-f]{6}\b", lambda match: _COLOURS.get(match[0], match[0]), body)
     body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", body)
+    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)  # a hundredth of a pixel is enough
     body = re.sub(r"\s*\n\s*", "\n", body[body.index(">") + 1 :])
     opening = f'<svg class="chart" {box[0] if box else ""} role="img" aria-label="{escape(label)}"'
     return f'{opening} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
@@ -136,9 +137,9 @@ def calendar(axes: Axes, *, ticks: int) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def thinned(n: int) -> NDArray[np.int64]:
-    """Where each bin of a long series begins, at most MOST_POINTS bins."""
-    return np.unique(np.linspace(0, n, min(n, MOST_POINTS) + 1).astype(np.int64))[:-1] if n else np.empty(0, np.int64)
+def thinned(n: int, most: int = MOST_POINTS) -> NDArray[np.int64]:
+    """Where each bin of a long series begins, at most so many bins."""
+    return np.unique(np.linspace(0, n, min(n, most) + 1).astype(np.int64))[:-1] if n else np.empty(0, np.int64)
 
 
 def growth_axis(axes: Axes, low: float, high: float) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from virtuoso.account.records import OPEN, SIGNAL
 from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
+from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import UNKNOWN, has_traded
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
@@ -35,6 +36,12 @@ AFTER = 24
 LONGEST = 110
 """Bars that the last trade may take before a slower clock is chosen."""
 BODY = 0.66
+CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d")))
+
+
+def slower_clocks(base: Timeframe) -> list[Timeframe]:
+    """Return a clock and the usual ones that it divides, fastest first."""
+    return [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
 
 
 @dataclass(frozen=True)
@@ -70,28 +77,31 @@ class ChartBars:
         return where
 
 
-def chart_bars(scores: Scores, trades: np.ndarray, bars: int = BARS) -> ChartBars:
+def chart_bars(market: Scores | MarketFrame, trades: np.ndarray, bars: int = BARS) -> ChartBars:
     """Choose the clock and the bars on which the last trades can be seen.
 
     Parameters
     ----------
-    scores : Scores
+    market : Scores or MarketFrame
+        Scores are shown on a clock of their ladder, a frame on one of the usual ones.
     trades : array of TRADE
     bars : int
         How many to show, at most.
     """
-    frame, last = scores.frame, scores.start + len(scores)
-    ladder = [timeframe for timeframe, _ in scores.prism.ladder(frame.timeframe)]
-    chosen = ladder[0]
+    if isinstance(market, MarketFrame):
+        frame, clocks = market, slower_clocks(market.timeframe)
+    else:
+        frame, clocks = market.frame, [timeframe for timeframe, _ in market.prism.ladder(market.frame.timeframe)]
+    last, chosen = market.start + len(market), clocks[0]
     if len(trades):
         span = int(trades["exit_number"][-1] - trades["entry_number"][-1])
-        fits = [timeframe for timeframe in ladder if span <= LONGEST * timeframe.ratio(frame.timeframe)]
-        chosen = fits[0] if fits else ladder[-1]
+        fits = [timeframe for timeframe in clocks if span <= LONGEST * timeframe.ratio(frame.timeframe)]
+        chosen = fits[0] if fits else clocks[-1]
     ratio = chosen.ratio(frame.timeframe)
     end = last // ratio
     if len(trades):
         end = min(end, int(trades["exit_number"][-1]) // ratio + 1 + AFTER)
-    first = max(end - bars, -(-scores.start // ratio))
+    first = max(end - bars, -(-market.start // ratio))
     shown = frame.bars(chosen)
     return ChartBars(shown.since(first).until(end), frame.timeframe)
 

@@ -58,6 +58,8 @@ GONE = 0.001
 """Share of the cash below which equity is drawn no deeper: a logarithmic axis has no zero."""
 BEYOND = 4.0
 """R beyond which the mark of a trade is drawn at the edge."""
+MOST_STEPS = 800
+"""Points of a line on the page, which holds many of them."""
 MANY = 300
 """Trades from which on marks are drawn smaller and paler."""
 MOST_LIVES = 1_500
@@ -110,7 +112,7 @@ def equity(run: RunData, width: int) -> Chart:
 
 def _equity(figure: Figure, run: RunData) -> None:
     own = run.table(EQUITY)["equity"]
-    bins = thinned(len(own))
+    bins = thinned(len(own), MOST_STEPS)
     last = np.append(bins[1:], len(own)) - 1
     times = instants(run.close_times[last])
     shown = {name: np.maximum(of / run.cash, GONE) for name, of in _curves(run).items()}
@@ -200,10 +202,11 @@ def traded(run: RunData) -> Traded | None:
     mine = names == symbol
     if not mine.any():
         return None
+    own = _instruments(prices) == symbol if prices else np.empty(0, dtype=bool)
     views = {
         view: {name: of[rows] for name, of in prices.items()}
         for view in ("whole", "last")
-        if prices and (rows := prices["view"] == view).any()
+        if prices and (rows := own & (prices["view"] == view)).any()
     }
     chosen = {name: of[mine] for name, of in trades.items()}
     return Traded(symbol, chosen, len(mine), views)
@@ -231,9 +234,11 @@ def _trades(figure: Figure, found: Traded) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1), gridspec_kw={"hspace": 0.12})
     if "whole" in found.bars:
         bars = found.bars["whole"]
-        at = instants(bars["open_time"])
-        above.fill_between(at, bars["low"], bars["high"], color=LIGHT.neutral, alpha=0.28, linewidth=0, step="post")
-        above.plot(at, bars["close"], color=LIGHT.quiet, linewidth=0.7)
+        bins = thinned(len(bars["open_time"]), MOST_STEPS)
+        at = instants(bars["open_time"][bins])
+        low, high = np.minimum.reduceat(bars["low"], bins), np.maximum.reduceat(bars["high"], bins)
+        above.fill_between(at, low, high, color=LIGHT.neutral, alpha=0.28, linewidth=0, step="post")
+        above.plot(at, bars["close"][bins], color=LIGHT.quiet, linewidth=0.7)
     _lives(above, found)
     above.spines["bottom"].set_visible(False)
     above.tick_params(axis="x", length=0)

@@ -16,14 +16,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from virtuoso.clock import iso
 from virtuoso.prism.result.explanation import Explanation, Row
 from virtuoso.reports.charts import fan
+from virtuoso.reports.charts import history as history_charts
 from virtuoso.reports.charts import sheet as sheet_charts
 from virtuoso.reports.charts.base import FULL, NARROW, WIDE
 from virtuoso.reports.charts.sheet import Chart, Traded
 from virtuoso.reports.contribution import Contribution, contribution
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural, price, whole
+from virtuoso.reports.history import (
+    Rolling,
+    closed_trades,
+    drawdown_rows,
+    extremes,
+    minutes,
+    rolling,
+    trade_figures,
+)
 from virtuoso.reports.metrics import METRICS, Finding
 from virtuoso.reports.palette import effect_of_change
 from virtuoso.reports.rows import bucket_rows, duration, month_rows
@@ -58,8 +67,6 @@ BOUNDED = ("total_return", "max_drawdown", "sharpe", "trades", "win_rate", "mean
 """Figures that are shown under both orders of prices inside bars."""
 MOST_GROUPS = 14
 """Groups of a breakdown that are shown, those with the most trades."""
-LAST_TRADES = 12
-"""Trades that are listed one by one."""
 NOT_JUDGED = (
     "deflated Sharpe ratio, probability of overfitting, walk-forward decay and cost stress are absent, not estimated"
 )
@@ -148,8 +155,8 @@ class TearSheet:
     def period(self) -> str:
         """From, to, how many bars, and how much of them is known and scored."""
         times, told = self.run.close_times, self.run.fact(SCORES)
-        first = iso(int(times[0]) - self.run.bar_ms)
-        words = f"{first} to {iso(int(times[-1]))}, {plural(len(times), 'bar')}"
+        first = minutes(int(times[0]) - self.run.bar_ms)
+        words = f"{first} to {minutes(int(times[-1]))}, {plural(len(times), 'bar')}"
         if not told:
             return words
         return f"{words}: {percent(told['known'], 2)} of them known, {percent(told['scored'], 2)} scored"
@@ -238,9 +245,11 @@ class TearSheet:
     def figures(self) -> Figures:
         """Figures of the strategy, and of what it is compared with, as far as they are there."""
         told = {name: found for name in COMPARED if (found := self.run.figures_of(name))}
+        if not self.bounds.rows:
+            told.pop("optimistic", None)
         rows = []
         for metric in METRICS:
-            if metric.name not in told["strategy"]:
+            if metric.name not in told["strategy"] or (metric.name == "mean_r" and not self.has_r):
                 continue
             rows.append(
                 (metric.heading, *(metric.text(of[metric.name]) if metric.name in of else "" for of in told.values()))
@@ -271,15 +280,28 @@ class TearSheet:
             f"these made {number(chance['own'], 0, signed=True)}, more than {percent(chance['percentile'], 0)} of them."
         )
 
+    @cached_property
+    def has_r(self) -> bool:
+        """Whether any trade had a stop, so that its P&L can be told in R; so taken where the folder does not say."""
+        r = self.run.table(TRADES).get("r")
+        return r is None or not len(r) or bool(np.isfinite(r).any())
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether scores decided, or stood beside the signals: a run without them says nothing of scores."""
+        return self.run.has_scores
+
     @property
     def bounds(self) -> Figures:
-        """Figures under pessimistic and optimistic fills; no rows where only one is known."""
+        """Figures under pessimistic and optimistic fills; no rows where only one is known, or where none differs."""
         worse, better = self.run.figures_of("strategy"), self.run.figures_of("optimistic")
+        if all(_same(worse[name], better[name]) for name in BOUNDED if name in worse and name in better):
+            return Figures(("", "", ""), [])
         titles = {metric.name: metric for metric in METRICS}
         rows = [
             (titles[name].heading, titles[name].text(worse[name]), titles[name].text(better[name]))
             for name in BOUNDED
-            if name in worse and name in better
+            if name in worse and name in better and (name != "mean_r" or self.has_r)
         ]
         return Figures(("", "pessimistic fills", "optimistic fills"), rows)
 
@@ -293,17 +315,38 @@ class TearSheet:
             f"{plural(n, 'trade')} ended in a bar whose intrabar path nobody recorded. All figures are of pessimistic "
             "fills: the stop before the target."
         )
-        if not self.bounds.rows:
+        if not self.run.figures_of("optimistic"):
             return f"{words} Optimistic fills were not run, so only one bound is known."
+        if not self.bounds.rows:
+            return (
+                "No figure depends on the intrabar path." if not n else f"{words} Optimistic fills make no difference."
+            )
         return f"{words} The truth lies between both."
 
     # --- tables ---
 
     @property
-    def monthly(self) -> list[dict[str, object]]:
-        """One row a year."""
+    def monthly(self) -> tuple[list[str], list[dict[str, object]]]:
+        """Months of the run, and one row a year."""
         run = self.run
         return month_rows(run.close_times, run.table(EQUITY)["equity"], run.curve("buy_and_hold"), run.cash)
+
+    @property
+    def drawdowns(self) -> Figures:
+        """The deepest drawdowns of the equity."""
+        return Figures(("max drawdown", "start", "trough", "recovery", "length"), drawdown_rows(self.run))
+
+    @property
+    def trade_figures(self) -> Figures:
+        """What the trades were like, one by one."""
+        return Figures(("", ""), trade_figures(self.run))
+
+    @property
+    def extremes(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        """The best and the worst closed trades."""
+        best, worst = extremes(self.run)
+        several = len(np.unique(self.run.table(TRADES).get("symbol", np.empty(0)))) > 1
+        return [_trade_row(row, several) for row in best], [_trade_row(row, several) for row in worst]
 
     @cached_property
     def _buckets(self) -> np.ndarray | None:
@@ -357,14 +400,6 @@ class TearSheet:
             f"first target before the stop. Brier score {number(brier, 4)}, mean distance from the diagonal "
             f"{percent(error)}. Bars hold 95 % (block bootstrap); hollow where too little is known."
         )
-
-    @property
-    def trade_rows(self) -> list[dict[str, str]]:
-        """The last trades of the instrument that was traded most, newest first."""
-        if self.traded is None:
-            return []
-        trades, n = self.traded.trades, self.traded.n
-        return [_trade_row({name: of[k] for name, of in trades.items()}) for k in range(n - 1, -1, -1)[:LAST_TRADES]]
 
     # --- what the scores said ---
 
@@ -438,6 +473,27 @@ class TearSheet:
         there = self.run.fact(RELIABILITY).get("bins")
         return sheet_charts.reliability(self.run, width) if there else None
 
+    def rolling_chart(self, width: int = FULL) -> Chart | None:
+        """Rolling figures; None where the run is too short for them."""
+        found = self._rolling
+        return None if found is None else history_charts.rolling(found, width, simulated=self.simulated)
+
+    @cached_property
+    def _rolling(self) -> Rolling | None:
+        return rolling(self.run)
+
+    def spread_chart(self, width: int = FULL) -> Chart | None:
+        """How results, excursions, holding times and streaks are spread; None where nothing has ended."""
+        trades = closed_trades(self.run)
+        if not trades:
+            return None
+        return history_charts.distributions(trades, width, self.run.bar_ms, simulated=self.simulated)
+
+    def clock_chart(self, width: int = FULL) -> Chart | None:
+        """Results by hour and weekday of the entry; None where nothing has ended."""
+        trades = closed_trades(self.run)
+        return history_charts.clock(trades, width, simulated=self.simulated) if trades else None
+
     def fan_chart(self, width: int = FULL) -> Chart | None:
         """What else the same trades and days might have come to; None where it is not known."""
         return fan.chart(self.run, width)
@@ -493,13 +549,18 @@ def _finding(told: Mapping[str, str]) -> Finding:
     return Finding(told["title"], told["value"], told["words"])
 
 
-def _trade_row(trade: Mapping[str, Any]) -> dict[str, str]:
-    """Cells of a trade."""
+def _same(one: float, other: float) -> bool:
+    """Whether two figures are written alike, as far as a share of a thousandth tells."""
+    return one == other or (one != one and other != other) or abs(one - other) < 5e-4
+
+
+def _trade_row(trade: Mapping[str, Any], several: bool) -> dict[str, str]:
+    """Cells of a trade; its symbol stands before its side where there are several."""
     long, pnl, r = trade["side"] == "long", float(trade["pnl"]), float(trade["r"])
     return {
-        "side": "▲ long" if long else "▼ short",
+        "side": (f"{trade['symbol']} " if several else "") + ("▲ long" if long else "▼ short"),
         "lean": "bullish" if long else "bearish",
-        "opened": iso(int(trade["entry_time"])),
+        "opened": minutes(int(trade["entry_time"])),
         "held": duration(int(trade["exit_bar_time"] - trade["entry_time"])),
         "entry": price(float(trade["entry_price"])),
         "stop": price(float(trade["stop"])),

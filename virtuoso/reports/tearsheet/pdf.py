@@ -16,7 +16,17 @@ from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, CondPageBreak, Flowable, Frame, PageTemplate, Paragraph, Spacer, Table
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    KeepTogether,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+)
 
 from virtuoso.reports.charts.base import FULL, NARROW, WIDE
 from virtuoso.reports.charts.sheet import Chart
@@ -35,6 +45,8 @@ ASIDE = 172.0
 """Width of the honesty box, points."""
 COLUMN = (BREADTH - GAP) / 2.0
 SIZE = 7.5
+PLAIN_COLUMNS = 4
+"""Columns of a breakdown that need no R: name, trades, win rate, P&L."""
 
 INK, QUIET, LINE, PANEL = (HexColor(c) for c in (LIGHT.ink, LIGHT.quiet, LIGHT.line, LIGHT.panel))
 LEAN = {"bullish": HexColor(LIGHT.bullish), "bearish": HexColor(LIGHT.bearish_ink)}
@@ -82,12 +94,14 @@ def _story(sheet: TearSheet) -> list[Flowable]:
     return [
         *_first(sheet),
         *_figures(sheet),
-        *_months(sheet),
-        *_fans(sheet),
         *_trades(sheet),
-        *_scores(sheet),
-        *_buckets(sheet),
+        *_spread(sheet),
+        *_months(sheet),
+        *_rolling(sheet),
         *_breakdowns(sheet),
+        *_fans(sheet),
+        *_buckets(sheet),
+        *_scores(sheet),
         *_reliability(sheet),
         *_limits(sheet),
         *_made(sheet),
@@ -233,21 +247,28 @@ def _first(sheet: TearSheet) -> list[Flowable]:
 
 
 def _figures(sheet: TearSheet) -> list[Flowable]:
-    """Both bounds, and the comparisons."""
-    bounds: list[Flowable] = [_words("Both orders of prices inside bars", HEAD), _words(sheet.bounds_words, NOTE)]
+    """Both bounds where they differ, and the comparisons."""
+    bounds: list[Flowable] = []
     if sheet.bounds.rows:
+        bounds = [_words("Optimistic and pessimistic fills", HEAD), _words(sheet.bounds_words, NOTE)]
         bounds.append(_figures_table(sheet.bounds, COLUMN))
     compared: list[Flowable] = []
     if sheet.comparisons.rows:
         compared = [_words("Compared on the same terms", HEAD), _words(sheet.chance, NOTE)]
         compared.append(_figures_table(sheet.comparisons, COLUMN))
-    return [CondPageBreak(120), Spacer(0, 10), _beside(bounds, compared or [Spacer(0, 0)], (COLUMN, COLUMN))]
+    columns = [column for column in (bounds, compared) if column]
+    if len(columns) == 2:
+        return [CondPageBreak(120), Spacer(0, 10), _beside(bounds, compared, (COLUMN, COLUMN))]
+    said = [] if bounds else [_words(sheet.bounds_words, NOTE)]
+    return [Spacer(0, 8), *said, *(part for column in columns for part in column)]
 
 
 def _months(sheet: TearSheet) -> list[Flowable]:
+    """Months and years, and the deepest drawdowns beside or below them."""
+    names, years = sheet.monthly
     rows: list[list[str]] = []
     more: list[Any] = []
-    for year in sheet.monthly:
+    for year in years:
         own, held = _cells(year["own"]), _cells(year["held"])
         for column, cell in enumerate(own, 1):
             if cell["lean"] in LEAN:
@@ -259,11 +280,47 @@ def _months(sheet: TearSheet) -> list[Flowable]:
             more.append(("TEXTCOLOR", (0, len(rows)), (-1, len(rows)), QUIET))
     note = "Return in %, calendar months in UTC" + ("; buying and holding below in grey." if more else ".")
     look = [*more, _padding("RIGHT", 3), ("FONTSIZE", (0, 0), (-1, -1), 7)]
+    width = BREADTH * min(1.0, (len(names) + 2) / len(MONTHS))
+    widths = [34, *[(width - 34) / (len(names) + 1)] * (len(names) + 1)]
     return [
         CondPageBreak(90),
-        _words("Months", HEAD),
+        _words("Months and years", HEAD),
         _words(note, NOTE),
-        _table(("", *MONTHS, "Year"), rows, [34, *[(BREADTH - 34) / 13] * 13], look),
+        _table(("", *names, "Year"), rows, widths, look),
+        KeepTogether(
+            [
+                _words("Worst drawdowns", HEAD),
+                _words("Of the equity at the closes, from its peak to its recovery.", NOTE),
+                _figures_table(sheet.drawdowns, BREADTH),
+            ]
+        ),
+    ]
+
+
+def _rolling(sheet: TearSheet) -> list[Flowable]:
+    chart = sheet.rolling_chart(FULL)
+    if chart is None:
+        return []
+    return [KeepTogether([_words("Rolling figures", HEAD), _words(f"{chart.label}.", NOTE), Painted(chart, BREADTH)])]
+
+
+def _spread(sheet: TearSheet) -> list[Flowable]:
+    """What the trades were like: their distributions, by hour and weekday, streaks and extremes."""
+    spread, clock = sheet.spread_chart(FULL), sheet.clock_chart(FULL)
+    if spread is None or clock is None:
+        return []
+    note = (
+        "Closed trades. MAE and MFE: how far prices went against and in favour of a trade between its entry and its "
+        "exit, from the entry's price; R: P&L over what was risked to the stop."
+    )
+    rows = sheet.trade_figures.rows
+    half = -(-len(rows) // 2)
+    columns = [_figures_table(Figures(("", ""), some), COLUMN) for some in (rows[:half], rows[half:])]
+    heading = [_words("What the trades were like", HEAD), _words(note, NOTE)]
+    return [
+        KeepTogether([*heading, Painted(spread, BREADTH)]),
+        KeepTogether([Painted(clock, BREADTH)]),
+        KeepTogether([_beside([columns[0]], [columns[1]], (COLUMN, COLUMN))]),
     ]
 
 
@@ -274,7 +331,7 @@ def _cells(found: Any) -> list[dict[str, str]]:
 
 def _fans(sheet: TearSheet) -> list[Flowable]:
     chart = sheet.fan_chart(FULL)
-    heading = [_words("What else it might have come to", HEAD), _words(sheet.fan_words, NOTE)]
+    heading = [_words("Monte-Carlo: what else it might have come to", HEAD), _words(sheet.fan_words, NOTE)]
     return heading if chart is None else [CondPageBreak(260), *heading, Painted(chart, BREADTH)]
 
 
@@ -288,16 +345,23 @@ def _trades(sheet: TearSheet) -> list[Flowable]:
         _words(sheet.price_words, NOTE),
         Painted(chart, BREADTH),
     ]
-    if last is not None:
-        parts += [Spacer(0, 6), Painted(last, BREADTH)]
+    parts += _extremes(sheet)
+    return parts if last is None else [*parts, Spacer(0, 8), Painted(last, BREADTH)]
+
+
+def _extremes(sheet: TearSheet) -> list[Flowable]:
+    """The best and the worst trades, one table each."""
     names = ("side", "opened", "held", "entry", "stop", "target", "exit", "reason", "pnl", "r")
-    heads = ("last trades", "opened", "held", "entry", "stop", "target", "exit", "ended by", "gain, quote", "R")
-    widths = [44.0, 88.0, 40.0, 48.0, 48.0, 48.0, 48.0, 74.0, 48.0, BREADTH - 486.0]
-    look = [("ALIGN", (1, 0), (1, -1), "LEFT"), ("ALIGN", (7, 0), (7, -1), "LEFT"), _padding("RIGHT", 3),
-            ("LEFTPADDING", (7, 0), (7, -1), 8),
+    heads = ("opened", "held", "entry", "stop", "target", "exit", "exit reason", "P&L", "R")
+    widths = [84.0, 76.0, 36.0, 46.0, 46.0, 46.0, 46.0, 62.0, 46.0, BREADTH - 488.0]
+    look = [("ALIGN", (7, 0), (7, -1), "LEFT"), _padding("RIGHT", 3), ("LEFTPADDING", (7, 0), (7, -1), 8),
             ("FONTSIZE", (0, 0), (-1, -1), 6.5)]  # fmt: skip
-    rows = [[row[name] for name in names] for row in sheet.trade_rows]
-    return [*parts, Spacer(0, 6), _table(heads, rows, widths, look)]
+    parts: list[Flowable] = []
+    for heading, found in zip(("best trades", "worst trades"), sheet.extremes, strict=True):
+        rows = [[row[name] for name in names] for row in found]
+        if rows:
+            parts += [Spacer(0, 8), KeepTogether([_table((heading, *heads), rows, widths, look)])]
+    return parts
 
 
 def _scores(sheet: TearSheet) -> list[Flowable]:
@@ -326,6 +390,9 @@ def _scores(sheet: TearSheet) -> list[Flowable]:
 
 
 def _buckets(sheet: TearSheet) -> list[Flowable]:
+    """Forward returns by score; nothing of a run without scores."""
+    if not sheet.has_scores:
+        return []
     chart = sheet.bucket_chart(FULL)
     if chart is None:
         return [
@@ -368,21 +435,33 @@ def _breakdowns(sheet: TearSheet) -> list[Flowable]:
         "R is what a trade risked to its stop. Strips: mean R and its 95 % interval (bootstrap over whole blocks of "
         "time) around nothing; hollow where it is not testable."
     )
-    parts: list[Flowable] = [CondPageBreak(120), _words("Broken down", HEAD), _words(note, NOTE)]
+    parts: list[Flowable] = [
+        CondPageBreak(120),
+        _words("Breakdowns", HEAD),
+        *([_words(note, NOTE)] if sheet.has_r else []),
+    ]
     widths = [140.0, 50.0, 50.0, 60.0, 50.0, 80.0, BREADTH - 430.0]
+    some = len(widths) if sheet.has_r else PLAIN_COLUMNS
     for one in found:
-        rows = [[group.name, *group.cells, Strip(group, one.reach, widths[-1] - 14.0)] for group in one.groups]
-        heads = (f"by {one.by}", "trades", "gained", "P&L", "mean R", "95 % interval", f"±{one.reach:.2g} R")
+        rows = [[group.name, *group.cells, Strip(group, one.reach, widths[-1] - 14.0)][:some] for group in one.groups]
+        heads = (f"by {one.by}", "trades", "win rate", "P&L", "mean R", "95 % interval", f"±{one.reach:.2g} R")[:some]
         look = [("FONT", (0, 0), (0, 0), BOLD, SIZE), ("TEXTCOLOR", (0, 0), (0, 0), INK), _padding("TOP", 1.0),
                 _padding("BOTTOM", 1.6)]  # fmt: skip
-        parts += [CondPageBreak(44), _table(heads, rows, widths, look), Spacer(0, 6)]
+        parts += [CondPageBreak(44), _table(heads, rows, widths[:some], look), Spacer(0, 6)]
         if one.more:
             parts.append(_words(f"and {one.more} more with fewer trades, in breakdowns.parquet", FINE))
     return parts
 
 
 def _reliability(sheet: TearSheet) -> list[Flowable]:
-    heading = [CondPageBreak(220), _words("Reliability, told and kept", HEAD), _words(sheet.reliability_words, NOTE)]
+    """What reliability told against what was right; nothing of a run without scores."""
+    if not sheet.has_scores:
+        return []
+    heading = [
+        CondPageBreak(220),
+        _words("Calibration of the reliability", HEAD),
+        _words(sheet.reliability_words, NOTE),
+    ]
     chart = sheet.reliability_chart(NARROW)
     if chart is None:
         return heading[1:]
@@ -395,7 +474,7 @@ def _reliability(sheet: TearSheet) -> list[Flowable]:
 
 def _limits(sheet: TearSheet) -> list[Flowable]:
     """What stands beside the returns, what was not let through, and what was asked before the verdict."""
-    found = [("Beside the returns", sheet.beside), ("Limits, and how often they mattered", sheet.limits)]
+    found = [("Diagnostics", sheet.beside), ("Limits, and how often they mattered", sheet.limits)]
     columns = [[_words(heading, HEAD), *_findings(some, COLUMN)] for heading, some in found if some]
     parts: list[Flowable] = []
     if columns:

@@ -17,6 +17,7 @@ from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms
 
 MARGINS = ("isolated", "cross")
+LARGEST_FEE = 0.1
 MARGIN_ROOM = 0.95
 """Share of the equity that may back positions: fees, and an open beyond the close of the decision, fit in the rest."""
 
@@ -36,6 +37,7 @@ def account_from(
     trail: float = 0.0,
     halt: bool = False,
     reset_halt: int = 0,
+    limited: bool = True,
     rules: Mapping[Instrument, Rules] | None = None,
     tiers: Mapping[Instrument, Tiers] | None = None,
 ) -> Account:
@@ -64,6 +66,8 @@ def account_from(
         Whether a halt is enforced, as in paper and live trading; else it is only reported.
     reset_halt : int
         Days after which a halt that is enforced is lifted; 0 never.
+    limited : bool
+        Whether limits refuse and cut orders; else it is only counted what they would have done.
     rules : mapping of Instrument to Rules, optional
     tiers : mapping of Instrument to Tiers, optional
         Half a percent throughout where there are none.
@@ -75,8 +79,7 @@ def account_from(
     """
     if margin not in MARGINS:
         raise ConfigError(f"margin is isolated or cross, was {margin!r}. {did_you_mean(margin, MARGINS)}")
-    if fees is not None and not -0.1 < fees < 0.1:
-        raise ConfigError(f"fees is a share of each fill, such as 0.0005 for five basis points, was {fees!r}.")
+    _check_fees(fees, maker, taker)
     defaults = Account()
     chosen = trading.max_leverage if leverage is None else leverage
     if all(one.is_spot for one in instruments):
@@ -84,7 +87,7 @@ def account_from(
     limits = Limits(
         base_size=trading.base_position_size if risk is None else risk,
         max_positions=trading.max_positions,
-        max_leverage=min(trading.max_leverage, MARGIN_ROOM * chosen),
+        max_leverage=min(trading.max_leverage, (MARGIN_ROOM if limited else 1.0) * chosen),
         heat=risk_settings.position_heat,
         correlation=risk_settings.correlation_limit,
         max_drawdown=risk_settings.max_drawdown,
@@ -101,7 +104,25 @@ def account_from(
         trail=trail,
         halt=halt,
         reset_halt=reset_halt,
+        limited=limited,
     )
+
+
+def _check_fees(fees: float | None, maker: float | None, taker: float | None) -> None:
+    """Refuse fees that no venue asks, by the name that was used; only who makes a price is ever paid for it."""
+    if fees is not None and not -LARGEST_FEE <= fees < LARGEST_FEE:
+        raise ConfigError(f"fees is a share of each fill, such as 0.0005 for five basis points, was {fees!r}.")
+    if fees is not None and fees < 0.0 and taker is None:
+        raise ConfigError(
+            f"fees={fees!r} would pay for taking a price as well as for making one. Say maker={fees!r} for the rebate, "
+            "and taker= for what market orders and stops pay."
+        )
+    if maker is not None and not -LARGEST_FEE <= maker < LARGEST_FEE:
+        raise ConfigError(
+            f"maker is a share of a fill, from -0.1 (a rebate) to under 0.1 (0.0002 is 2 bp), was {maker!r}."
+        )
+    if taker is not None and not 0.0 <= taker < LARGEST_FEE:
+        raise ConfigError(f"taker is a share of a fill, from 0 to under 0.1 (0.0005 is 5 bp), was {taker!r}.")
 
 
 def _first(*said: float | None) -> float:

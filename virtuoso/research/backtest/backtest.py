@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import INTENT
-from virtuoso.clock import Env
+from virtuoso.clock import Env, iso
 from virtuoso.errors import ConfigError, DataError, NoDataError
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
@@ -24,18 +25,21 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.signals.strategy import Intents, RuleStrategy, Strategy
+from virtuoso.signals.declared import Strategy
+from virtuoso.signals.strategy import Decider, Intents, RuleStrategy
 
 LARGEST_SHARE = 0.1
 LEAST_BARS = 2
 
 
 def backtest(
-    scores: Sequence[Scores],
+    markets: Sequence[Scores | MarketFrame],
     account: Account,
     *,
-    strategy: Strategy | None = None,
+    strategy: Decider | None = None,
     intents_of: Mapping[Instrument, Intents] | None = None,
+    decided_by: Mapping[str, object] | None = None,
+    given_counts: Mapping[str, int] | None = None,
     explained: str = "",
     slippage: float = 0.0002,
     funding: Mapping[Instrument, Events] | None = None,
@@ -49,15 +53,20 @@ def backtest(
 
     Parameters
     ----------
-    scores : sequence of Scores
-        One an instrument, of one prism and on one clock; the strategy is given their frames.
+    markets : sequence of Scores or MarketFrame
+        One an instrument, on one clock, and of one prism where they are scores; the strategy is given their frames.
+        The shipped rule needs scores.
     account : Account
         Cash, fees, leverage, margin mode, limits.
-    strategy : Strategy, optional
+    strategy : Decider, optional
         The shipped rule and levels on these scores if absent. Of any other, faces alone are not compared; whether its
         intents know of later bars is tested, without which nothing is shipped.
     intents_of : mapping of Instrument to array of INTENT, optional
         What is traded where no strategy can be handed in. Whether they know of later bars cannot be tested then.
+    decided_by : mapping, optional
+        What decided, in the words that a run folder keeps: `name`, and what it was given.
+    given_counts : mapping of str to int, optional
+        How often something that was given decided nothing, by the reason.
     explained : str
         Why a result that no market pays is right all the same; it is kept with the run, see
         research/validation/plausibility.py.
@@ -89,10 +98,7 @@ def backtest(
         Intents that are not of these scores.
     """
     _check_terms(account, slippage)
-    if len({of_one.prism.fingerprint for of_one in scores}) > 1:
-        raise DataError("A portfolio trades the scores of one prism. Score all instruments with the same settings.")
-    ordered = tuple(sorted(scores, key=lambda of_one: of_one.frame.instrument))
-    frames = [s.frame for s in ordered]
+    frames, scores = _ordered(markets)
     panel = SimulationPanel.of(frames, slippage=slippage, funding=funding, terms=funding_terms, inside=inside)
     if (panel.last < LEAST_BARS - 1).all():
         names = ", ".join(map(str, panel.instruments))
@@ -100,16 +106,19 @@ def backtest(
     if strategy is not None and intents_of is not None:
         raise ConfigError("Hand in either a strategy or intents_of, which it would make: both were given.")
     if intents_of is None:
-        strategy = strategy or RuleStrategy.of(ordered)
-        # a copy decides: what is judged afterwards is the strategy as it was handed in
-        made = pristine(strategy).decide({frame.instrument: frame for frame in frames})
+        strategy = strategy or RuleStrategy.of(scores)
+        made, given_counts = _decided(strategy, frames, scores)
+        decided_by = decided_by or _told(strategy)
     else:
         made = intents_of
-    for of_one in ordered:
-        if of_one.frame.instrument in made:
-            check_intents(made[of_one.frame.instrument], of_one.start, of_one.start + len(of_one))
+    for market in scores or frames:
+        instrument = market.frame.instrument if isinstance(market, Scores) else market.instrument
+        if instrument in made:
+            check_intents(made[instrument], market.start, market.start + len(market))
+            _check_weights(made[instrument], account, instrument, panel.timeframe.ms)
     return PortfolioResult(
-        scores=ordered,
+        frames=frames,
+        scores=scores,
         intents_of=made,
         strategy=strategy,
         run=run(panel, made, account),
@@ -118,7 +127,65 @@ def backtest(
         given_provenance=dict(provenance or {}),
         env=env or Env(seed=0),
         explained=explained.strip(),
+        decided_by=dict(decided_by or {"name": "intents"}),
+        given_counts=dict(given_counts or {}),
     )
+
+
+def _decided(
+    strategy: Decider, frames: Sequence[MarketFrame], scores: Sequence[Scores]
+) -> tuple[Mapping[Instrument, Intents], Mapping[str, int]]:
+    """What a strategy decides on frames, and how often it decided nothing, by the reason.
+
+    A copy decides: what is judged afterwards is the strategy as it was handed in.
+    """
+    deciding = pristine(strategy)
+    if not isinstance(deciding, Strategy):
+        return deciding.orders({frame.instrument: frame for frame in frames}), {}
+    beside = {of_one.frame.instrument: of_one for of_one in scores}
+    made, counts = {}, Counter[str]()
+    for frame in frames:
+        of_one = beside.get(frame.instrument)
+        found = deciding.decisions(frame, None if of_one is None else of_one.workspace)
+        if of_one is not None:
+            found.intents["score"] = of_one.confluence[found.intents["number"] - of_one.start]
+        made[frame.instrument] = found.intents
+        counts.update(found.counts)
+    return made, counts
+
+
+def _told(strategy: Decider) -> Mapping[str, object]:
+    """What decided, in the words that a run folder keeps."""
+    if isinstance(strategy, RuleStrategy):
+        return {"name": "rule"}
+    return strategy.facts() if isinstance(strategy, Strategy) else {"name": type(strategy).__name__}
+
+
+def _ordered(markets: Sequence[Scores | MarketFrame]) -> tuple[tuple[MarketFrame, ...], tuple[Scores, ...]]:
+    """Frames in the order of their instruments, and their scores where all of them come with theirs."""
+    scores = [market for market in markets if isinstance(market, Scores)]
+    if len({of_one.prism.fingerprint for of_one in scores}) > 1:
+        raise DataError("A portfolio trades the scores of one prism. Score all instruments with the same settings.")
+    if scores and len(scores) < len(markets):
+        raise DataError("A portfolio is given scores of all its instruments or of none. Score all of them, or none.")
+    scores.sort(key=lambda of_one: of_one.frame.instrument)
+    frames = [market for market in markets if isinstance(market, MarketFrame)]
+    frames = [of_one.frame for of_one in scores] or sorted(frames, key=lambda frame: frame.instrument)
+    return tuple(frames), tuple(scores)
+
+
+def _check_weights(intents: np.ndarray, account: Account, instrument: Instrument, ms: int) -> None:
+    """Refuse a share of the equity that the account cannot hold."""
+    most = 1.0 if instrument.is_spot else account.leverage
+    beyond = np.flatnonzero(intents["weight"] > most * (1.0 + 1e-12))
+    if len(beyond):
+        worst = intents[beyond[0]]
+        told = f"{'' if worst['side'] >= 0 else '-'}{worst['weight']:g}"
+        leverage = "Spot is bought with cash alone." if instrument.is_spot else "Give a larger leverage=."
+        raise ConfigError(
+            f"{instrument} is to hold {told} times the equity at {iso((int(worst['number']) + 1) * ms)} and at "
+            f"{len(beyond) - 1:,} more closes; the account holds from -{most:g} to {most:g}. {leverage}"
+        )
 
 
 def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
@@ -147,8 +214,12 @@ def check_intents(intents: np.ndarray, start: int, stop: int) -> None:
 def _check_terms(account: Account, slippage: float) -> None:
     shares = {"maker": account.maker, "taker": account.taker, "slippage": slippage}
     for name, value in shares.items():
-        if not 0.0 <= value < LARGEST_SHARE:
-            raise ConfigError(f"{name} is a share of a fill, from 0 to under 0.1 (0.0005 is 5 bp), was {value!r}.")
+        least = -LARGEST_SHARE if name == "maker" else 0.0
+        if not least <= value < LARGEST_SHARE:
+            lowest = "-0.1 (a rebate)" if name == "maker" else "0"
+            raise ConfigError(
+                f"{name} is a share of a fill, from {lowest} to under 0.1 (0.0005 is 5 bp), was {value!r}."
+            )
     risk = account.limits.base_size
     if not 0.0 < risk <= 1.0:
         raise ConfigError(f"risk is a share of the equity, above 0 and at most 1 (0.01 is 1 %), was {risk!r}.")

@@ -118,19 +118,22 @@ def labels_of(run: PortfolioRun, lives: np.ndarray, scores: Sequence[Scores]) ->
     run : PortfolioRun
     lives : array of LIFE
     scores : sequence of Scores
-        In the order of the stage's instruments.
+        In the order of the stage's instruments; without any there are no groups by regime, face and score.
     """
     ms = run.panel.timeframe.ms
     venues = {one.venue for one in run.panel.instruments}
     names = [one.symbol if len(venues) == 1 else str(one) for one in run.panel.instruments]
     months = (lives["entry_number"] * ms).astype("M8[ms]").astype("M8[M]").astype(str)
+    of_scores = {
+        "regime": _by_instrument(lives, scores, _regimes),
+        "face": _by_instrument(lives, scores, _leading_faces),
+        "score": [_bucket(score) for score in lives["score"]],
+    }
     return {
         "symbol": [names[i] for i in lives["instrument"]],
         "side": ["long" if side > 0 else "short" for side in lives["side"]],
         "month": months.tolist(),
-        "regime": _by_instrument(lives, scores, _regimes),
-        "face": _by_instrument(lives, scores, _leading_faces),
-        "score": [_bucket(score) for score in lives["score"]],
+        **(of_scores if scores else {}),
         "exit reason": [REASONS[int(code)] for code in lives["reason"]],
     }
 

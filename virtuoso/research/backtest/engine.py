@@ -194,7 +194,7 @@ def run(
     unknown = np.zeros(1, np.int64)
     _run(
         bars, panel.closes, first, (panel.last + 1) * every - 1, panel.begins(every), decided, owner, wishes,
-        _orders(acts, account, rules[owner]), spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan),
+        orders_of(acts, account, rules[owner]), spot, terms, tiers, rules, account.limits, books, np.full(n, np.nan),
         account.isolated, pessimistic, account.halt, account.reset_halt * 86_400_000 // panel.timeframe.ms * every,
         account.limited, every, equity, exposure, refused, cut, would_refuse, would_cut, unknown, halts,
     )  # fmt: skip
@@ -249,7 +249,7 @@ def _tier_tables(tiers: list[Tiers]) -> Array:
     return tables
 
 
-def _orders(intents: np.ndarray, account: Account, rules: Array) -> Array:
+def orders_of(intents: np.ndarray, account: Account, rules: Array) -> Array:
     """What each intent orders, but for its size, shape (n_intents, ORDER_COLUMNS); `rules` of its instrument."""
     orders = np.zeros((len(intents), s.ORDER_COLUMNS))
     market = np.isnan(intents["entry"])

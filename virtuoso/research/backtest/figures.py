@@ -37,10 +37,10 @@ from virtuoso.research.backtest.metrics import (
 )
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
-from virtuoso.research.validation.quantiles import score_buckets
+from virtuoso.research.validation.quantiles import BUCKET, score_buckets
 from virtuoso.signals.decision import stopped_entries
 from virtuoso.signals.settings import REGIMES, SignalSettings
-from virtuoso.signals.strategy import RuleStrategy, Strategy
+from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Array
 
 
@@ -50,10 +50,12 @@ class PortfolioFigures:
 
     Attributes
     ----------
+    frames : tuple of MarketFrame
+        The markets it was run on, in the order of the stage's instruments.
     scores : tuple of Scores
-        In the order of the stage's instruments.
+        Theirs; empty where signals of one's own were given without scores. What is said about scores is absent then.
     intents_of : mapping of Instrument to array of INTENT
-    strategy : Strategy or None
+    strategy : Decider or None
         What decided; None where the intents were handed in.
     run : PortfolioRun
         Pessimistic about the order of prices inside bars.
@@ -65,17 +67,24 @@ class PortfolioFigures:
     env : Env
     explained : str
         Why a result that no market pays is right all the same, in the user's words.
+    decided_by : mapping
+        What decided, see `Decider`.
+    given_counts : mapping of str to int
+        How often something that was given decided nothing, by the reason.
     """
 
+    frames: tuple[MarketFrame, ...] = field(repr=False)
     scores: tuple[Scores, ...] = field(repr=False)
     intents_of: Mapping[Instrument, np.ndarray] = field(repr=False)
-    strategy: Strategy | None = field(repr=False)
+    strategy: Decider | None = field(repr=False)
     run: PortfolioRun = field(repr=False)
     slippage: float
     config: Mapping[str, object] = field(repr=False)
     given_provenance: Mapping[str, str] = field(repr=False)
     env: Env = field(repr=False)
     explained: str = ""
+    decided_by: Mapping[str, object] = field(default_factory=dict, repr=False)
+    given_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def rule(self) -> SignalSettings | None:
@@ -110,11 +119,6 @@ class PortfolioFigures:
     def instruments(self) -> tuple[Instrument, ...]:
         """What was traded, in the order of `trade_records["instrument"]`."""
         return self.panel.instruments
-
-    @property
-    def frames(self) -> tuple[MarketFrame, ...]:
-        """The markets it was run on."""
-        return tuple(of_one.frame for of_one in self.scores)
 
     @property
     def frame(self) -> MarketFrame:
@@ -174,7 +178,8 @@ class PortfolioFigures:
     @cached_property
     def counts(self) -> dict[str, int]:
         """How often each thing happened that a reader should know of."""
-        return counts(self.run, self.trade_records) | self._stopped_by_regime()
+        found = counts(self.run, self.trade_records) | self._stopped_by_regime()
+        return found | {f"refused: {name}": n for name, n in self.given_counts.items()}
 
     @cached_property
     def halted(self) -> Halted | None:
@@ -244,24 +249,24 @@ class PortfolioFigures:
 
     @cached_property
     def breakdowns(self) -> np.ndarray:
-        """Closed trades by symbol, side, month, regime, leading face, score and exit reason, array of BREAKDOWN."""
+        """Closed trades by symbol, side, month, exit reason, and by scores where there are any, array of BREAKDOWN."""
         labels = labels_of(self.run, self.closed, self.scores)
         return breakdowns(self.closed, labels, self.timeframe.ms, self.env)
 
     @cached_property
     def buckets(self) -> np.ndarray:
         """Mean forward returns of the instrument that is shown, by bucket of the confluence, array of BUCKET."""
-        return score_buckets(self.shown, env=self.env)
+        return np.empty(0, BUCKET) if self.shown is None else score_buckets(self.shown, env=self.env)
 
     @cached_property
     def most_traded(self) -> int:
         """Position of the instrument that was traded most: that which a page draws."""
-        return int(np.bincount(self.trade_records["instrument"], minlength=len(self.scores)).argmax())
+        return int(np.bincount(self.trade_records["instrument"], minlength=len(self.frames)).argmax())
 
     @property
-    def shown(self) -> Scores:
-        """Scores of the instrument that was traded most."""
-        return self.scores[self.most_traded]
+    def shown(self) -> Scores | None:
+        """Scores of the instrument that was traded most; None where there are none."""
+        return self.scores[self.most_traded] if self.scores else None
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
@@ -282,7 +287,7 @@ class PortfolioFigures:
             "to": iso(int(self.close_times[-1])),
             **{f"data {frame.instrument}": frame.fingerprint for frame in self.frames},
             "stage": panel.hexdigest(),
-            "prism": self.scores[0].prism.fingerprint,
+            **({"prism": self.scores[0].prism.fingerprint} if self.scores else {}),
             "intents": hashlib.sha256(self.run.intents.tobytes() + self.run.instrument_of.tobytes()).hexdigest(),
             **{f"version {name}": version(name) for name in ("virtuoso", "numpy", "numba")},
             **self.given_provenance,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.account.metrics import monthly_returns, r_multiples
 from virtuoso.account.records import KINDS
-from virtuoso.clock import Timeframe, iso
+from virtuoso.clock import iso
 from virtuoso.errors import DataError
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import has_traded
 from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.prism.result.scores import Scores
-from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines
+from virtuoso.reports.charts.candles import ChartBars, chart_bars, score_lines, slower_clocks
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
+from virtuoso.research.backtest.metrics import excursions
 from virtuoso.research.backtest.round_trips import REASONS
 from virtuoso.research.validation.reliability import reliability_of
 from virtuoso.research.validation.resampling import drawn_days, other_orders, shares
@@ -30,6 +33,7 @@ from virtuoso.runs.schema import (
     FANS,
     FIGURES,
     INTENTS,
+    PANES,
     PRICES,
     PROVENANCE,
     RELIABILITY,
@@ -41,9 +45,12 @@ from virtuoso.runs.schema import (
 )
 from virtuoso.runs.write import encoded, fields_of
 
-MOST_BARS = 2_000
-"""Bars of the whole run that are kept, on the fastest clock that has no more."""
-CLOCKS = tuple(map(Timeframe, ("1m", "5m", "15m", "1h", "4h", "1d")))
+MOST_BARS, ALL_BARS = 10_000, 24_000
+"""Bars of the whole run that are kept of an instrument and of all, on the fastest clock that has no more."""
+NEAR_BARS = 40_000
+"""Bars around trades that are kept of all instruments."""
+AROUND = ((90, 600), (60, 400), (40, 250), (24, 150), (16, 90), (8, 40), (4, 16))
+"""Bars on either side of a trade, and how long one is kept whole: the first of these that keeps no more than that."""
 
 
 def run_data(result: PortfolioFigures) -> RunData:
@@ -62,9 +69,21 @@ def run_data(result: PortfolioFigures) -> RunData:
         TRADES: trades_table(result),
         EQUITY: equity_table(result),
         BREAKDOWNS: fields_of(result.breakdowns),
-        SCORE_BUCKETS: fields_of(result.buckets),
+        **({SCORE_BUCKETS: fields_of(result.buckets)} if result.scores else {}),
     }
     return RunData("", facts, tables)
+
+
+def drawn_data(result: PortfolioFigures) -> RunData:
+    """Return bars, scores and trades alone: what a chart of a run is made from."""
+    found = views(result)
+    tables: dict[str, RunTable] = {
+        EQUITY: {"close_time": result.close_times},
+        TRADES: trades_table(result),
+        PRICES: price_table(found, result),
+        PANES: pane_table(found, result),
+    }
+    return RunData("", {}, tables)
 
 
 def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str, bytes]:
@@ -79,7 +98,14 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
         The report in plain text.
     """
     simulated = {"simulated": result.is_simulated}
-    symbols = _symbols(result, result.run.instrument_of)
+    symbols, shown = _symbols(result, result.run.instrument_of), result.shown
+    drawn = views(result)
+    of_scores: dict[str, Any] = {}
+    if shown is not None:
+        of_scores = {
+            SCORES: simulated | scores_facts(result, shown),
+            RELIABILITY: simulated | reliability_facts(result),
+        }
     return encoded(
         {
             **data.facts,
@@ -87,10 +113,10 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
             INTENTS: {"symbol": symbols, **fields_of(result.run.intents)},
             EVENTS: events_table(result),
             WORDS: Summary(data).words(),
-            SCORES: simulated | scores_facts(result),
-            RELIABILITY: simulated | reliability_facts(result),
+            **of_scores,
             FANS: simulated | fan_facts(result),
-            PRICES: price_table(result),
+            PRICES: price_table(drawn, result),
+            PANES: pane_table(drawn, result),
             SUMMARY: summary + "\n",
         }
     )
@@ -99,7 +125,7 @@ def run_files(result: PortfolioFigures, data: RunData, summary: str) -> dict[str
 def configuration(result: PortfolioFigures) -> dict[str, Any]:
     """Terms of trading and settings in force; says whether a market was simulated, as every file of a run does."""
     account = result.account
-    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt")
+    plain = ("cash", "maker", "taker", "liquidation_fee", "leverage", "trail", "halt", "reset_halt", "limited")
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
@@ -112,6 +138,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
             "rules": {str(name): rules._asdict() for name, rules in sorted(account.rules.items())},
         },
         "assumed": list(result.assumed),
+        "decided_by": dict(result.decided_by),
         **({"explained": result.explained} if result.explained else {}),
         "settings": result.config,
     }
@@ -166,6 +193,7 @@ def trades_table(result: PortfolioFigures) -> dict[str, Any]:
     columns["target"] = result.run.intents["target"][trades["intent"], 0]
     columns |= {name: trades[name] for name in ("fees", "slippage", "funding", "gross", "pnl", "risk")}
     columns["r"] = r_multiples(trades["pnl"], trades["risk"])
+    columns["mae"], columns["mfe"] = excursions(result.run, trades)
     columns["reason"] = np.array([REASONS[int(code)] for code in trades["reason"]], dtype=object)
     columns |= {"targets": trades["targets"], "ambiguous": trades["ambiguous"], "across_gap": result.across_gap}
     return columns | {name: trades[name] for name in ("repaired", "score", "reliability")}
@@ -201,12 +229,12 @@ def _symbols(result: PortfolioFigures, instruments: np.ndarray) -> np.ndarray:
     return names
 
 
-def scores_facts(result: PortfolioFigures) -> dict[str, Any]:
+def scores_facts(result: PortfolioFigures, shown: Scores) -> dict[str, Any]:
     """Return why it signalled the last time, and how much is known of the instrument that was traded most."""
-    shown, trades = result.shown, _drawn(result)
+    trades = _drawn(result)
     of_trade = len(trades) > 0
     when = (int(trades["number"][-1]) + 1) * shown.frame.timeframe.ms if of_trade else None
-    seen = chart_bars(shown, trades)
+    seen = last_bars(result)
     return {
         "instrument": str(shown.frame.instrument),
         "known": float(np.isfinite(shown.column("close")).mean()),
@@ -282,36 +310,110 @@ def fan_facts(result: PortfolioFigures) -> dict[str, Any]:
     return {name: fan.told() if fan else None for name, fan in (("trades", of_trades), ("days", of_days))}
 
 
-def price_table(result: PortfolioFigures) -> dict[str, Any]:
-    """RunTable of `prices.parquet`: one row a bar that was published; `view` is `whole` or `last`."""
-    i = result.most_traded
-    parts = {"whole": _whole(result), "last": chart_bars(result.shown, _drawn(result)).bars}
-    kept = {view: np.flatnonzero(_published(bars)) for view, bars in parts.items()}
-    columns: dict[str, Any] = {
-        "view": [view for view, rows in kept.items() for _ in rows],
-        "venue": [result.instruments[i].venue for rows in kept.values() for _ in rows],
-        "symbol": [result.instruments[i].symbol for rows in kept.values() for _ in rows],
-        "timeframe": [parts[view].timeframe.name for view, rows in kept.items() for _ in rows],
+class View(NamedTuple):
+    """Bars of an instrument that are kept to be drawn.
+
+    Attributes
+    ----------
+    name : str
+        `whole`, `near` or `last`.
+    instrument : int
+        Position among those of the stage.
+    bars : Bars
+    rows : array of int64
+        Which of the bars are kept: only such as were published.
+    """
+
+    name: str
+    instrument: int
+    bars: Bars
+    rows: NDArray[np.int64]
+
+
+def views(result: PortfolioFigures) -> list[View]:
+    """Return what is drawn: every instrument's whole run, then its bars around each trade, then the last trades."""
+    n = len(result.instruments)
+    order = [result.most_traded, *(i for i in range(n) if i != result.most_traded)]
+    whole = [_view("whole", i, _whole(result, i)) for i in order]
+    slower = [view.instrument for view in whole if view.bars.timeframe > result.timeframe]
+    return [*whole, *_near(result, slower), _view("last", result.most_traded, last_bars(result).bars)]
+
+
+def _view(name: str, instrument: int, bars: Bars, wanted: NDArray[np.bool_] | None = None) -> View:
+    """Keep the bars that were published, of those that are wanted."""
+    prices = np.isfinite([bars.columns[column] for column in PRICE_COLUMNS]).all(axis=0)
+    there = has_traded(bars.state) & prices
+    return View(name, instrument, bars, np.flatnonzero(there if wanted is None else there & wanted))
+
+
+def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
+    """RunTable of `prices.parquet`, one row a bar of a view."""
+    sizes = [len(view.rows) for view in found]
+    names = {
+        "view": [view.name for view in found],
+        "venue": [result.instruments[view.instrument].venue for view in found],
+        "symbol": [result.instruments[view.instrument].symbol for view in found],
+        "timeframe": [view.bars.timeframe.name for view in found],
     }
-    columns = {name: np.array(values, dtype=object) for name, values in columns.items()}
-    columns["open_time"] = np.concatenate(
-        [(parts[view].first + rows) * parts[view].timeframe.ms for view, rows in kept.items()]
-    )
+    columns: dict[str, Any] = {name: np.repeat(np.array(of, dtype=object), sizes) for name, of in names.items()}
+    columns["open_time"] = np.concatenate([(view.bars.first + view.rows) * view.bars.timeframe.ms for view in found])
     for name in (*PRICE_COLUMNS, "volume"):
-        columns[name] = np.concatenate([parts[view].columns[name][rows] for view, rows in kept.items()])
+        columns[name] = np.concatenate([view.bars.columns[name][view.rows] for view in found])
     return columns
 
 
-def _published(bars: Bars) -> np.ndarray:
-    whole: np.ndarray = has_traded(bars.state) & np.isfinite([bars.columns[name] for name in PRICE_COLUMNS]).all(axis=0)
-    return whole
+def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
+    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
+    parts: list[dict[str, NDArray[np.float32]]] = []
+    for view in found if result.scores else ():
+        scores = result.scores[view.instrument]
+        lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
+        parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
+    names = dict.fromkeys(name for part in parts for name in part)
+    unknown = [np.full(len(view.rows), np.nan, dtype=np.float32) for view in found]
+    return {
+        name: np.concatenate([part.get(name, nothing) for part, nothing in zip(parts, unknown, strict=True)])
+        for name in names
+    }
 
 
-def _whole(result: PortfolioFigures) -> Bars:
+def last_bars(result: PortfolioFigures) -> ChartBars:
+    """Bars on which the last trades of the instrument that is drawn can be seen, on a clock of the scores if any."""
+    return chart_bars(result.shown or result.frames[result.most_traded], _drawn(result))
+
+
+def _whole(result: PortfolioFigures, instrument: int) -> Bars:
     """Bars of the whole run on the fastest clock that does not need too many."""
-    shown, base = result.shown, result.timeframe
-    clocks = [base, *(clock for clock in CLOCKS if clock > base and not clock.ms % base.ms)]
-    clock = next((clock for clock in clocks if len(shown) <= MOST_BARS * clock.ratio(base)), clocks[-1])
+    base, start, n = result.timeframe, result.panel.first, len(result.panel)
+    most = min(MOST_BARS, ALL_BARS // len(result.instruments))
+    clocks = slower_clocks(base)
+    clock = next((clock for clock in clocks if n <= most * clock.ratio(base)), clocks[-1])
     ratio = clock.ratio(base)
-    bars = result.frames[result.most_traded].bars(clock)
-    return bars.since(-(-shown.start // ratio)).until((shown.start + len(shown)) // ratio)
+    return result.frames[instrument].bars(clock).since(-(-start // ratio)).until((start + n) // ratio)
+
+
+def _near(result: PortfolioFigures, instruments: Sequence[int]) -> list[View]:
+    """Bars on the base clock around the trades of some instruments: as many on either side as there is room for."""
+    if not instruments:
+        return []
+    first, lives = result.panel.first, result.trade_records
+    of_each = [lives[lives["instrument"] == i] for i in instruments]
+    bars = [result.frames[i].base.since(first).until(first + len(result.panel)) for i in instruments]
+    for around, longest in AROUND:
+        wanted = [_windows(of, around, longest, own) for of, own in zip(of_each, bars, strict=True)]
+        if sum(int(mask.sum()) for mask in wanted) <= NEAR_BARS:
+            break
+    return [_view("near", i, of, mask) for i, of, mask in zip(instruments, bars, wanted, strict=True) if mask.any()]
+
+
+def _windows(lives: np.ndarray, around: int, longest: int, bars: Bars) -> NDArray[np.bool_]:
+    """Which bars lie near trades, shape (n_bars,): a short trade whole, of a long one its entry and its exit."""
+    n, begin, end = len(bars), lives["entry_number"] - bars.first, lives["exit_number"] - bars.first
+    short = end - begin <= longest
+    starts = np.concatenate((begin, end[~short])) - around
+    stops = np.concatenate((np.where(short, end, begin), end[~short])) + around + 1
+    edges = np.zeros(n + 1, dtype=np.int64)
+    np.add.at(edges, np.clip(starts, 0, n), 1)
+    np.add.at(edges, np.clip(stops, 0, n), -1)
+    covered: NDArray[np.bool_] = np.cumsum(edges)[:n] > 0
+    return covered

@@ -21,7 +21,7 @@ from virtuoso.research.backtest.files import configuration
 from virtuoso.research.tracking.experiments import HANDED_IN, Trial, family_of
 from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.searches import Search, search_of
-from virtuoso.research.validation.foresight import Foresight, check, check_rule
+from virtuoso.research.validation.foresight import Foresight, check, check_rule, check_strategy
 from virtuoso.research.validation.plateau import plateau_of
 from virtuoso.research.validation.plausibility import Truth
 from virtuoso.research.validation.resampling import shares
@@ -31,6 +31,7 @@ from virtuoso.research.validation.tail_risk import Marks, Tail
 from virtuoso.research.validation.verdict import Stressed, reach_verdict
 from virtuoso.runs.schema import HONESTY, TEARSHEET
 from virtuoso.runs.write import as_json
+from virtuoso.signals.declared import Strategy
 
 
 def honesty_facts(
@@ -89,15 +90,18 @@ def foresight_of(result: PortfolioFigures) -> Foresight | None:
     frames = {frame.instrument: frame for frame in result.frames}
     if result.rule is not None:
         return check_rule(result.scores[0].prism, result.rule, frames, result.intents_of)
-    return None if result.strategy is None else check(frames, result.strategy.decide, orders=result.intents_of)
+    if isinstance(result.strategy, Strategy):
+        return check_strategy(result.strategy, frames, result.intents_of)
+    return None if result.strategy is None else check(frames, result.strategy.orders, orders=result.intents_of)
 
 
 def trial_of(result: PortfolioFigures) -> Trial:
     """A run as the trial ledger counts it: one configuration on the data of its stage."""
+    terms = {name: told for name, told in configuration(result).items() if name != "decided_by"}  # its intents say it
     chosen = {
-        "configuration": configuration(result),
+        "configuration": terms,
         "account": account_facts(result.account),
-        "prism": result.provenance["prism"],
+        "prism": result.provenance.get("prism"),
         "intents": hashlib.sha256(result.run.intents.tobytes()).hexdigest(),
     }
     return Trial(

@@ -85,12 +85,15 @@ def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
     entered = run.intents[lives["intent"]]
     last = run.panel.first + run.panel.last[run.instrument_of]
     one_bar = lives["entry_number"] == lives["exit_number"]
+    unpaid = _unpaid(run)
     return {
         "intents": len(run.intents),
         "intents to open": int((sides != 0).sum()),
         "opened": len(lives),
         **{f"refused: {name}": n for name, n in run.refused.items()},
         **{f"cut: {name}": n for name, n in run.cut.items()},
+        "cut: cash": unpaid,
+        **_not_enforced(run),
         "refused: short on spot": int((spot[run.instrument_of] & (sides < 0)).sum()),
         "refused: decided at the last bar": int(((run.intents["number"] >= last) & (sides != 0)).sum()),
         "refused: no margin, or opened beyond its stop": int((kinds == r.REJECTED).sum()),
@@ -103,10 +106,25 @@ def counts(run: PortfolioRun, lives: np.ndarray) -> dict[str, int]:
         "trades across a gap": int(across_gap(run, lives).sum()),
         "trades on repaired or missing data": int(lives["repaired"].sum()),
         "halts": len(run.halts),
-        "withdrawn": int((kinds == r.WITHDRAWN).sum()),
+        "withdrawn": int((kinds == r.WITHDRAWN).sum()) - unpaid,
         "correlation_unknown": run.correlation_unknown,
         **({"settled at a break": broken} if (broken := int((kinds == r.BROKEN).sum())) else {}),
     }
+
+
+def _unpaid(run: PortfolioRun) -> int:
+    """How many orders were cut to what the account could pay; a market order that had no place has no price."""
+    withdrawn = run.events[run.events["kind"] == r.WITHDRAWN]
+    market = np.isnan(run.intents["entry"][withdrawn["order"]])
+    return int((market & np.isfinite(withdrawn["price"])).sum()) if run.account.limited else len(withdrawn)
+
+
+def _not_enforced(run: PortfolioRun) -> dict[str, int]:
+    """How often each limit that is only reported would have refused or cut an order, as the first one."""
+    if run.account.limited:
+        return {}
+    told = {"refused": run.would_refuse, "cut": run.would_cut}
+    return {f"would have been {how}: {name}": n for how, of in told.items() for name, n in of.items() if n}
 
 
 class Halted(NamedTuple):

@@ -35,6 +35,10 @@ USUAL_INTERVAL = 8 * HOUR
 LONGEST_INTERVAL = 8 * HOUR
 JITTER = 60_000
 """A settlement may be stamped up to this long after its hour."""
+USUAL_RATE = "0.0001"
+"""Rate of funding per eight hours at which venues begin: what a message suggests where none is recorded."""
+NAMED = 3
+"""Instruments that a message names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class SimulationPanel:
         given, allowed, said = funding or {}, terms or FundingTerms(), []
         settled: dict[int, Settlements] = {}
         breaks: list[tuple[int, int]] = []
+        lacking: list[tuple[str, str]] = []
         for i, frame in enumerate(order):
             here = slice(frame.start - first, frame.stop - first)
             part = bars[here, i]
@@ -159,14 +164,16 @@ class SimulationPanel:
             begun = np.flatnonzero(frame.base.state[_loaded(frame)] == BREAK)
             breaks += [(frame.start - first + int(at), i) for at in begun]
             said += [_break(frame, int(at)) for at in begun]
-            said += _mark(frame, part, begun, allowed)
-            settled[i], words = _settlements(frame, given.get(frame.instrument), allowed)
+            words, no_mark = _mark(frame, part, begun, allowed)
+            settled[i], assumed, no_funding = _settlements(frame, given.get(frame.instrument), allowed)
+            lacking += [(no_mark, no_funding)] if no_mark or no_funding else []
             settled[i] = _not_across(settled[i], known, begun, frame)
-            said += words
+            said += [*words, *assumed]
             part[:, s.FUNDING_OPEN], part[:, s.FUNDING_INSIDE] = 0.0, 0.0
             _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
             part[~known] = np.nan
             repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
+        _require(lacking)
         there = np.isfinite(bars[:, :, s.OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
@@ -188,7 +195,7 @@ def _one_clock(frames: Sequence[MarketFrame]) -> Timeframe:
     clocks = {frame.timeframe.name for frame in frames}
     if len(clocks) != 1:
         listed = ", ".join(sorted(clocks)) or "none"
-        raise ConfigError(f"A portfolio trades on one clock, was given {listed}. Load all instruments on the same one.")
+        raise ConfigError(f"A portfolio trades on one timeframe, was given {listed}. Load all with the same.")
     names = [str(frame.instrument) for frame in frames]
     if len(set(names)) < len(names):
         raise ConfigError(f"A portfolio holds each instrument once, was given {', '.join(sorted(names))}.")
@@ -218,12 +225,26 @@ def _loaded(frame: MarketFrame) -> slice:
     return slice(frame.start - frame.base.first, frame.stop - frame.base.first)
 
 
-def _mark(frame: MarketFrame, part: Array, begun: NDArray[np.int64], terms: FundingTerms) -> list[str]:
-    """Write mark prices: recorded ones, or the last price where that may stand for them."""
+def _require(lacking: list[tuple[str, str]]) -> None:
+    """Refuse markets of which something is not known, all of it at once, with everything that would have to be said."""
+    if not lacking:
+        return
+    said = [part for of_one in lacking[:NAMED] for part in of_one if part]
+    said += [f"So it is of {len(lacking) - NAMED} more."] if len(lacking) > NAMED else []
+    marks, funding = (any(of_one[k] for of_one in lacking) for k in (0, 1))
+    options = " ".join((f"--assume-funding {USUAL_RATE}",) * funding + ("--mark last",) * marks)
+    why = " and ".join(("assume that rate per eight hours",) * funding + ("take the last price for the mark",) * marks)
+    raise NoDataError(
+        f"{' '.join(said)} Positions pay, and are liquidated, by them. Import them, or pass {options} to {why}."
+    )
+
+
+def _mark(frame: MarketFrame, part: Array, begun: NDArray[np.int64], terms: FundingTerms) -> tuple[list[str], str]:
+    """Write mark prices: recorded ones, or the last price where that may stand; return what was assumed, and lacks."""
     columns, here = frame.base.columns, _loaded(frame)
     part[:, s.MARK_OPEN : s.MARK_CLOSE + 1] = part[:, s.OPEN : s.CLOSE + 1]
     if frame.instrument.is_spot:
-        return []
+        return [], ""
     recorded = columns["mark"][here] if "mark" in columns else np.full(len(frame), np.nan)
     known = np.isfinite(part[:, s.CLOSE])
     if np.isfinite(recorded[known]).all() and known.any():
@@ -238,14 +259,12 @@ def _mark(frame: MarketFrame, part: Array, begun: NDArray[np.int64], terms: Fund
         part[:, s.MARK_HIGH] = part[:, s.HIGH] * np.fmax(premium, earlier)
         part[:, s.MARK_LOW] = part[:, s.LOW] * np.fmin(premium, earlier)
         part[:, s.MARK_CLOSE] = recorded
-        return []
+        return [], ""
     if not terms.mark_is_last:
         missing = int((~np.isfinite(recorded) & known).sum())
-        raise NoDataError(
-            f"Mark prices of {frame.instrument} are not known for {missing:,} of {int(known.sum()):,} bars, and "
-            "liquidation and funding go by them. Import them, or pass --mark last to take the last price instead."
-        )
-    return ["the last price stands for the mark price"]
+        of_all = f"{missing:,} of {int(known.sum()):,} bars"
+        return [], f"Mark prices of {frame.instrument} are not known for {of_all}."
+    return ["the last price stands for the mark price"], ""
 
 
 class Settlements(NamedTuple):
@@ -256,10 +275,10 @@ class Settlements(NamedTuple):
     marks: Array
 
 
-def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms) -> tuple[Settlements, list[str]]:
-    """Find the settlements of a frame: recorded ones, and assumed ones where none are recorded."""
+def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms) -> tuple[Settlements, list[str], str]:
+    """Find the settlements of a frame, recorded ones and assumed ones; return what was assumed, and what lacks."""
     if frame.instrument.is_spot or len(frame) == 0:
-        return Settlements(np.empty(0, np.int64), np.empty(0), np.empty(0)), []
+        return Settlements(np.empty(0, np.int64), np.empty(0), np.empty(0)), [], ""
     start, stop = frame.start * frame.timeframe.ms, frame.stop * frame.timeframe.ms
     hole: int | None = start
     recorded = np.empty(0, dtype=np.int64)
@@ -271,18 +290,15 @@ def _settlements(frame: MarketFrame, events: Events | None, terms: FundingTerms)
         found = Settlements(recorded[inside], events["rate"][inside], events["mark"][inside])
         hole = next((hole for a, b in stretches if (hole := _hole(recorded, a, b)) is not None), None)
     if hole is None:
-        return found, []
+        return found, [], ""
     if terms.assume is None:
-        raise NoDataError(
-            f"Funding of {frame.instrument} is not known from {iso(hole)} on. Import it, or pass --assume-funding RATE "
-            "(per eight hours, such as 0.0001) to assume it where it is missing."
-        )
+        return found, [], f"Funding of {frame.instrument} is not known from {iso(hole)} on."
     times = np.arange(-(-start // USUAL_INTERVAL) * USUAL_INTERVAL, stop, USUAL_INTERVAL, dtype=np.int64)
     before, upto = np.searchsorted(recorded, times - USUAL_INTERVAL, "right"), np.searchsorted(recorded, times, "right")
     times = times[before == upto]  # what was recorded stays as it was
     assumed = Settlements(times, np.full(len(times), terms.assume), np.full(len(times), np.nan))
     both = Settlements(*(np.concatenate(parts) for parts in zip(found, assumed, strict=True)))
-    return both, [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"]
+    return both, [f"funding of {terms.assume:.4%} every eight hours is assumed where none is recorded"], ""
 
 
 def _unbroken(frame: MarketFrame) -> list[tuple[int, int]]:
@@ -357,7 +373,7 @@ def _inside(
     timeframe = _one_clock(list(frames.values()))
     if timeframe.ms >= panel.timeframe.ms or panel.timeframe.ms % timeframe.ms:
         raise ConfigError(
-            f"Bars of {timeframe} tell nothing of what happens inside bars of {panel.timeframe}. Give finer ones that "
+            f"Bars of {timeframe} do not resolve the intrabar path of bars of {panel.timeframe}. Give finer ones that "
             "divide them."
         )
     every, n = panel.timeframe.ratio(timeframe), len(panel)

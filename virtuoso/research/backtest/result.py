@@ -16,20 +16,19 @@ from virtuoso.account import metrics
 from virtuoso.account.state import CLOSE
 from virtuoso.clock import iso
 from virtuoso.labels import close_index
-from virtuoso.pictures import Plottable
+from virtuoso.pictures import Chartable
 from virtuoso.reports.format import percent
 from virtuoso.reports.metrics import METRICS
 from virtuoso.reports.summary import Summary
 from virtuoso.research.backtest.figures import PortfolioFigures
-from virtuoso.research.backtest.files import configuration, run_data, run_files, trades_table
+from virtuoso.research.backtest.files import configuration, drawn_data, run_data, run_files, trades_table
 from virtuoso.research.backtest.judgement import robustness_of, trial_of, write_honesty
-from virtuoso.research.backtest.metrics import excursions
 from virtuoso.research.crosscheck.vectorbt import portfolio_of
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import DEFLATED
 from virtuoso.runs.read import RunData
-from virtuoso.runs.schema import WHOLE
+from virtuoso.runs.schema import OF_SCORES, WHOLE
 from virtuoso.runs.write import trades_frame
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ FIRST = (
 
 
 @dataclass(frozen=True, repr=False)
-class PortfolioResult(PortfolioFigures, Run, Plottable):
+class PortfolioResult(PortfolioFigures, Run, Chartable):
     """A portfolio backtest, all of it."""
 
     def __repr__(self) -> str:
@@ -88,6 +87,11 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
         """Its facts and tables, as the run folder holds them."""
         return run_data(self)
 
+    @cached_property
+    def drawn(self) -> RunData:
+        """Its bars, scores and trades: what `.chart()` shows, without any figure."""
+        return drawn_data(self)
+
     def summary(self, *, bounds: bool = False) -> str:
         """Return what was found and what it is worth, in plain text of at most 100 columns.
 
@@ -112,8 +116,7 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
         from the entry's, as a share of it and in the trade's favour: the extremes of the bars of its life, so that they
         may lie before its entry or after its exit inside these.
         """
-        worst, best = excursions(self.run, self.trade_records)
-        return trades_frame({**self.trades_table(), "mae": worst, "mfe": best})
+        return trades_frame(self.trades_table())
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the trades, as `.trades`."""
@@ -206,7 +209,7 @@ class PortfolioResult(PortfolioFigures, Run, Plottable):
     @property
     def names(self) -> frozenset[str]:
         """Names of all files of a whole run folder, honesty and tear sheet included."""
-        return WHOLE
+        return WHOLE if self.scores else WHOLE - OF_SCORES
 
     def trial(self) -> Trial:
         """Return its entry in the ledger of trials: one configuration."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from virtuoso.account import records as r
 from virtuoso.account import state as s
 from virtuoso.research.backtest.engine import PortfolioRun
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 STILL_OPEN = -1
 REASONS = {
@@ -60,49 +60,74 @@ def lives(run: PortfolioRun) -> np.ndarray:
     array of LIFE
         The last one of an instrument may be open; it is marked to the last known mark.
     """
-    found = [row for i in range(len(run.panel.instruments)) for row in _of_instrument(run, i)]
-    table = np.array(found, dtype=LIFE) if found else np.empty(0, dtype=LIFE)
+    found = [_of_instrument(run, i) for i in range(len(run.panel.instruments))]
+    table = np.concatenate(found) if found else np.empty(0, dtype=LIFE)
     return table[np.lexsort((table["instrument"], table["entry_number"]))]
 
 
-def _of_instrument(run: PortfolioRun, i: int) -> list[tuple[object, ...]]:
-    """Lives of one instrument, oldest first."""
+def _of_instrument(run: PortfolioRun, i: int) -> np.ndarray:
+    """Lives of one instrument, oldest first: its events are numbered by their life, and summed in their order."""
     mine = np.flatnonzero((run.events["instrument"] == i) & ~np.isin(run.events["kind"], r.UNFILLED))
-    held = np.cumsum(run.events["size"][mine])
-    ends = np.flatnonzero(_flat(run.events["size"][mine], held) & (run.events["kind"][mine] != r.FUNDED))
-    bounds = [0, *(ends + 1).tolist()]
-    if bounds[-1] < len(mine):
-        bounds.append(len(mine))
-    return [_life(run, i, mine[a:b]) for a, b in pairwise(bounds)]
+    kind, size, price = (run.events[name][mine] for name in ("kind", "size", "price"))
+    ends = (np.cumsum(size) == 0.0) & (kind != r.FUNDED)  # summed as the account sums them, to the last digit
+    life = np.cumsum(ends) - ends
+    n = int(life[-1]) + 1 if len(life) else 0
+    table = np.zeros(n, dtype=LIFE)
+    if n == 0:
+        return table
+    entered = kind == r.ENTERED
+    left_by_exit = ~entered & (kind != r.FUNDED)
+    sums = partial(np.bincount, life, minlength=n)
+    size_in, left = sums(np.where(entered, size, 0.0)), sums(size)
+    open_ = left != 0.0  # the last one alone
+    first, last = run.panel.first, int(run.panel.last[i])
+    mark = np.where(open_, run.panel.bars[last, i, s.MARK_CLOSE], 0.0)
+    entry = sums(np.where(entered, size * price, 0.0)) / size_in
+    sold = sums(np.where(left_by_exit, -size * np.nan_to_num(price), 0.0)) + left * mark
+    intent_rows = run.intent_of[mine][_first(entered, life, n)]
+    intents, instants = run.intents[intent_rows], run.events["instant"][mine]
+    begin, end = instants[_first(np.ones(len(mine), bool), life, n)], instants[_last(np.ones(len(mine), bool), life, n)]
+    end = np.where(open_, first + last, end)
+    gross = sums(run.events["realised"][mine]) + np.where(open_, left * (mark - _held_at(kind, size, price, life)), 0.0)
+    fees, funding = sums(run.events["fee"][mine]), sums(run.events["funding"][mine])
+    repaired = np.concatenate(([0], np.cumsum(run.panel.repaired[:, i])))
+    columns = {
+        "instrument": i, "intent": intent_rows, "number": intents["number"], "side": np.where(size_in > 0.0, 1, -1),
+        "entry_number": begin, "exit_number": end, "entry_price": entry, "exit_price": sold / size_in,
+        "size": np.abs(size_in), "stop": intents["stop"], "risk": np.abs(size_in) * np.abs(entry - intents["stop"]),
+        "fees": fees, "slippage": sums(run.events["slippage"][mine]), "funding": funding, "gross": gross,
+        "pnl": gross - fees + funding, "targets": sums(kind == r.TARGETED),
+        "reason": np.where(open_, STILL_OPEN, kind[_last(left_by_exit, life, n)]),
+        "ambiguous": sums(run.events["ambiguous"][mine]) > 0,
+        "repaired": repaired[end - first + 1] > repaired[begin - first], "score": intents["score"],
+        "reliability": intents["reliability"],
+    }  # fmt: skip
+    for name, values in columns.items():
+        table[name] = values
+    return table
 
 
-def _flat(changes: Array, held: Array) -> NDArray[np.bool_]:
-    """Where a position has come back to nothing; sums of fills leave dust."""
-    whole = np.maximum.accumulate(np.abs(changes)) if len(changes) else changes
-    flat: NDArray[np.bool_] = np.abs(held) <= 1e-9 * np.maximum(whole, 1e-300)
-    return flat
+def _held_at(kind: NDArray[np.int8], size: Array, price: Array, life: NDArray[np.int64]) -> float:
+    """Mean price of what is held in the last life: what enters after a part has left counts beside what was left."""
+    held = mean = 0.0
+    mine = life == life[-1]
+    for of, change, at in zip(kind[mine].tolist(), size[mine].tolist(), price[mine].tolist(), strict=True):
+        if of == r.ENTERED:
+            mean = (held * mean + change * at) / (held + change)
+        held += change
+    return mean
 
 
-def _life(run: PortfolioRun, i: int, rows: NDArray[np.int64]) -> tuple[object, ...]:
-    events, first = run.events[rows], run.panel.first
-    entries = events["kind"] == r.ENTERED
-    exits = ~entries & (events["kind"] != r.FUNDED)
-    size, left = float(events["size"][entries].sum()), float(events["size"].sum())
-    entry = float((events["size"] * events["price"])[entries].sum()) / size
-    open_ = abs(left) > 1e-9 * abs(size)
-    kind = STILL_OPEN if open_ else int(events["kind"][exits][-1])
-    intent_row = int(run.intent_of[rows[entries][0]])
-    intent = run.intents[intent_row]
-    last = int(run.panel.last[i])
-    mark = float(run.panel.bars[last, i, s.MARK_CLOSE]) if open_ else 0.0
-    gross = float(events["realised"].sum()) + (left * (mark - entry) if open_ else 0.0)
-    sold = float((-events["size"] * np.nan_to_num(events["price"]))[exits].sum()) + left * mark
-    fees, funding = float(events["fee"].sum()), float(events["funding"].sum())
-    begin, end = int(events["instant"][0]), first + last if open_ else int(events["instant"][-1])
-    return (
-        i, intent_row, int(intent["number"]), 1 if size > 0.0 else -1, begin, end, entry, sold / size, abs(size),
-        float(intent["stop"]), abs(size) * abs(entry - float(intent["stop"])), fees, float(events["slippage"].sum()),
-        funding, gross, gross - fees + funding, int((events["kind"] == r.TARGETED).sum()), kind,
-        bool(events["ambiguous"].any()), bool(run.panel.repaired[begin - first : end - first + 1, i].any()),
-        float(intent["score"]), float(intent["reliability"]),
-    )  # fmt: skip
+def _first(wanted: Mask, life: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Position of the first event of each life that is wanted; 0 where there is none."""
+    return _last(wanted[::-1], life[::-1], n, np.arange(len(life))[::-1])
+
+
+def _last(
+    wanted: Mask, life: NDArray[np.int64], n: int, positions: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Position of the last event of each life that is wanted; 0 where there is none."""
+    found = np.zeros(n, dtype=np.int64)
+    at = np.flatnonzero(wanted)
+    found[life[at]] = at if positions is None else positions[at]  # of several the last one stays
+    return found

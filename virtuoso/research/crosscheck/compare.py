@@ -20,6 +20,7 @@ from virtuoso.account.records import BROKEN, LAPSED, LIQUIDATED, REJECTED, TARGE
 from virtuoso.account.records import REASONS as WORDS_OF_VECTORBT
 from virtuoso.account.state import SLIPPAGE
 from virtuoso.clock import iso
+from virtuoso.errors import ConfigError
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.backtest.round_trips import REASONS as WORDS_OF_CONTRACT
 from virtuoso.research.crosscheck.simulate import simulate
@@ -32,7 +33,7 @@ LIMIT_ENTRY = "limit entry"
 SEVERAL_TARGETS = "several targets"
 TARGET = "target"
 SPREAD = "spread"
-INSIDE = "order inside a bar"
+INSIDE = "intrabar path"
 LIQUIDATION = "liquidation"
 BREAK = "break"
 TRAILING = "trailing stop"
@@ -177,8 +178,13 @@ def compare(result: PortfolioFigures) -> Comparison:
     Raises
     ------
     ConfigError
-        vectorbt is not installed.
+        vectorbt is not installed, or target weights were traded: adds and reductions make no trades to compare.
     """
+    if any(made["adjust"].any() for made in result.intents_of.values()):
+        raise ConfigError(
+            "The cross-check compares trades from entry to exit, and target weights add to positions and reduce them. "
+            "result.to_vectorbt() gives their fills as a portfolio of vectorbt."
+        )
     contract = vectorbt = same = 0
     found: list[Difference] = []
     for i, instrument in enumerate(result.instruments):
@@ -187,7 +193,7 @@ def compare(result: PortfolioFigures) -> Comparison:
         lives = result.trade_records[result.trade_records["instrument"] == i]
         ours = {int(life["number"]): _side(life, WORDS_OF_CONTRACT[int(life["reason"])]) for life in lives}
         made = simulate(
-            result.scores[i],
+            result.frames[i],
             result.intents_of[instrument],
             fees=result.account.taker,
             slippage=result.slippage,
@@ -244,7 +250,7 @@ def _cause_of_both(result: PortfolioFigures, i: int, intent: np.void, ours: Side
         return SEVERAL_TARGETS
     if np.isfinite(intent["target"]).sum() > 1 and _parts(result, i, int(intent["number"])):
         return SEVERAL_TARGETS
-    if result.account.trail > 0.0:
+    if result.account.trail > 0.0 or intent["trail"] > 0.0:
         return TRAILING
     if ours.exit == theirs.exit and ours.reason == theirs.reason:
         if ours.reason == target:

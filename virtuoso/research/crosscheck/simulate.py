@@ -17,6 +17,7 @@ from virtuoso.account import metrics
 from virtuoso.account.records import OPEN, STOP
 from virtuoso.clock import Timeframe
 from virtuoso.errors import NoDataError
+from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.backtest import check_intents
 from virtuoso.research.crosscheck.orders import KnownBars, Plan, Terms, plan_orders
@@ -112,7 +113,7 @@ class Simulation:
 
 
 def simulate(
-    scores: Scores,
+    market: Scores | MarketFrame,
     intents: np.ndarray,
     *,
     fees: float = 0.0005,
@@ -124,8 +125,8 @@ def simulate(
 
     Parameters
     ----------
-    scores : Scores
-        Of the same bars that the intents were made from.
+    market : Scores or MarketFrame
+        The same bars that the intents were made from.
     intents : array of INTENT
         Decided at the closes of bars, filled at the opens of the next ones.
     fees : float
@@ -148,17 +149,16 @@ def simulate(
     DataError
         If the intents are not of these scores, or a short lost more than the account held.
     """
-    instrument = scores.frame.instrument
+    frame = market if isinstance(market, MarketFrame) else market.frame
+    instrument, timeframe, stop = frame.instrument, frame.timeframe, market.start + len(market)
     terms = Terms(fees, slippage, cash, risk, shorts=not instrument.is_spot)
-    tape = KnownBars.of(scores.frame.base, scores.start, scores.start + len(scores))
+    tape = KnownBars.of(frame.base, market.start, stop)
     if len(tape) < 2:
         raise NoDataError(f"A backtest of {instrument} needs at least two known bars, found {len(tape)}.")
-    check_intents(intents, scores.start, scores.start + len(scores))
+    check_intents(intents, market.start, stop)
     plan = plan_orders(intents, tape, terms)
-    fills = fill_orders(plan.orders, tape, terms, scores.frame.timeframe)
+    fills = fill_orders(plan.orders, tape, terms, timeframe)
     equity, position = equity_of(fills, tape, terms.cash)
     check_solvent(equity, tape)
     trades = pair_trades(fills, plan.orders, intents, tape, terms)
-    return Simulation(
-        intents, scores.frame.timeframe, terms, tape, plan, trades, equity, position, held_equity(tape, terms)
-    )
+    return Simulation(intents, timeframe, terms, tape, plan, trades, equity, position, held_equity(tape, terms))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account.records import UNFILLED
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.research.crosscheck.orders import KnownBars, Terms
@@ -177,7 +178,7 @@ def portfolio_of(
     Parameters
     ----------
     events : array of EVENT
-        Of which those with a price are fills.
+        Of which those with a price are fills, but for what was not entered.
     close : Array, shape (n_bars, n_instruments)
     close_times : array of int64, ms, shape (n_bars,)
     first : int
@@ -196,7 +197,8 @@ def portfolio_of(
 
     enums, portfolio = _vectorbt("vectorbt.portfolio.enums"), _vectorbt("vectorbt").Portfolio
     wrapping = _vectorbt("vectorbt.base.array_wrapper")
-    fills = events[np.isfinite(events["price"]) & (events["size"] != 0.0)]
+    filled = np.isfinite(events["price"]) & (events["size"] != 0.0) & ~np.isin(events["kind"], UNFILLED)
+    fills = events[filled]
     fills = fills[np.lexsort((fills["instant"], fills["instrument"]))]
     orders = np.zeros(len(fills), dtype=enums.order_dt)
     orders["id"], orders["col"], orders["idx"] = np.arange(len(fills)), fills["instrument"], fills["instant"] - first

@@ -179,7 +179,7 @@ def walk_accounts(
                 daily,
             )
             if due == STEP:
-                _step(market, terms, accounts, k, t)
+                step_over(market, terms, accounts, k, t)
             elif due == ORDER:
                 _order(market, terms, levels, candidates, accounts, k, t - 1, float(changes.to[k, d]), plan, admission)
                 d += 1
@@ -211,7 +211,7 @@ def _pass_ordinary(
     record, limit = accounts.record[k], terms.limits.max_drawdown
     while True:
         if stepped:
-            _close(market, terms, accounts, books, k, t, figures, daily)
+            close_bar(market, terms, accounts, books, k, t, figures, daily)
             t, stepped = t + 1, False
         if d < count and at[d] == t - 1:
             side, rank = float(to[d]), float(accounts.decided[k] + d)
@@ -236,7 +236,7 @@ def _pass_ordinary(
         if order[s.QUANTITY] != 0.0 or order[s.CLOSE_FIRST] != 0.0:
             event = t
         elif own[s.SIZE] != 0.0:
-            event, least, most = _event_of(summaries, own, called, t, until)
+            event, least, most = event_of(summaries, own, called, t, until)
         mark(
             summaries, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, terms.reset, record, daily[k]
         )
@@ -251,7 +251,7 @@ def _pass_ordinary(
 
 
 @inner
-def _step(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t: int) -> None:
+def step_over(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t: int) -> None:
     """Let the engine step over a bar that is not ordinary."""
     books = Books(accounts.positions[k], accounts.orders[k], accounts.wallet[k], accounts.events, accounts.written)
     own = books.positions[0]
@@ -265,7 +265,7 @@ def _step(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t: in
 
 
 @uncounted
-def _close(
+def close_bar(
     market: Market, terms: AccountTerms, accounts: Accounts, books: Books, k: int, t: int, figures: Array, daily: Array
 ) -> None:
     """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
@@ -278,7 +278,9 @@ def _close(
     if terms.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
         lapse(market.first + t, ONLY, books)
     written, room = accounts.written[0], len(accounts.events)
-    accounts.counted[0] = _count(accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k])
+    accounts.counted[0] = count_events(
+        accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k]
+    )
     if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 
@@ -322,7 +324,7 @@ def _order(
 
 
 @uncounted
-def _event_of(summaries: BarSummaries, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
+def event_of(summaries: BarSummaries, own: Array, called: float, t: int, stop: int) -> tuple[int, float, float]:
     """First bar on which something may happen to what is held; least and greatest close of those before it."""
     nearest = np.inf
     for k in range(3):
@@ -335,7 +337,7 @@ def _event_of(summaries: BarSummaries, own: Array, called: float, t: int, stop: 
 
 
 @uncounted
-def _count(events: Array, seen: int, written: int, life: Array, figures: Array) -> int:
+def count_events(events: Array, seen: int, written: int, life: Array, figures: Array) -> int:
     """Add up what new events cost, and what each position brought that ends with them; return the events so far."""
     for e in range(seen, written):
         kind = events[e, s.EVENT_KIND]

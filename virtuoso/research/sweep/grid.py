@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +24,7 @@ from numpy.typing import ArrayLike
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.prism import Prism
+from virtuoso.research.tracking.experiments import family_of
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
@@ -145,6 +147,19 @@ class Configurations:
     def __repr__(self) -> str:
         varied = [name for name, values in self.columns.items() if (values != values[0]).any()]
         return f"<{len(self):,} configurations, {len(varied)} columns varied>"
+
+    @property
+    def family(self) -> tuple[str, ...]:
+        """What the prism is made of, for telling whether two runs are of one family."""
+        return family_of(self.given)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What is not in the columns: the prism and the settings."""
+        return {
+            "prism": self.given.fingerprint,
+            "signals": self.settings.model_dump(mode="json", exclude={"reports"}),
+        }
 
     def prism(self, row: int) -> Prism:
         """Give the prism of one configuration, for the full backtest."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from virtuoso.account import records as r
 from virtuoso.account import state as s
-from virtuoso.account.engine import fill, leave, note, take_entry_out
+from virtuoso.account.engine import affordable, fill, leave, note, take_entry_out
 from virtuoso.account.margin import liquidation_price, maintenance
 from virtuoso.account.state import Books
 from virtuoso.jit.kernel import uncounted
@@ -108,15 +108,24 @@ def _enter(instant: int, bar: Array, term: Array, tiers: Array, books: Books) ->
     own, order = books.positions[0], books.orders[0]
     quantity = order[s.QUANTITY]
     side, quoted = 1.0 if quantity > 0.0 else -1.0, bar[s.OPEN]
-    price = quoted * (1.0 + side * bar[s.SLIPPAGE])
+    price, fitted = quoted * (1.0 + side * bar[s.SLIPPAGE]), order[s.FITTED] == 1.0
+    if fitted:
+        share = 1.0 / term[s.LEVERAGE] + term[s.TAKER]
+        quantity = side * affordable(abs(quantity), price, books.wallet[0], share, order)
     margin, fee = abs(quantity) * price / term[s.LEVERAGE], abs(quantity) * price * term[s.TAKER]
-    refused = side * (quoted - order[s.ORDER_STOP]) <= 0.0 or margin + fee > books.wallet[0]
+    refused = quantity == 0.0 or (not fitted and margin + fee > books.wallet[0])
+    refused = refused or side * (quoted - order[s.ORDER_STOP]) <= 0.0
     for k in range(3):
         refused = refused or (order[s.ORDER_SHARE + k] > 0.0 and side * (order[s.ORDER_TARGET + k] - price) <= 0.0)
     if refused or margin <= maintenance(tiers, abs(quantity) * price):
-        note(books, instant, ONLY, float(r.REJECTED), order[s.RANK], quantity, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+        missing = order[s.QUANTITY]
+        note(books, instant, ONLY, float(r.REJECTED), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
         take_entry_out(order)
     else:
+        if quantity != order[s.QUANTITY]:
+            missing = order[s.QUANTITY] - quantity
+            note(books, instant, ONLY, float(r.WITHDRAWN), order[s.RANK], missing, price, 0.0, 0.0, 0.0, 0.0, 0.0)
+            order[s.QUANTITY] = quantity
         fill(instant, ONLY, price, abs(price - quoted), margin, fee, books)
         own[s.FILLED_INTRABAR] = 0.0
 

@@ -15,17 +15,22 @@ from virtuoso.account import metrics
 from virtuoso.clock import Timeframe, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.files.atomic import Disk
+from virtuoso.market.frame import MarketFrame
 from virtuoso.pictures import Plottable
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.parameters import ParameterGrid
 from virtuoso.research.sweep.plans import FIGURES
 from virtuoso.research.sweep.scores import Rows
-from virtuoso.research.tracking.experiments import Trial, TrialCount, family_of, sharpes
+from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
+from virtuoso.research.validation.verdict import LEAST_KEPT
+from virtuoso.runs.schema import SWEEP_HTML, TRIALS
 from virtuoso.runs.write import as_json, as_parquet
-from virtuoso.types import Array
+from virtuoso.signals.declared import Strategy
+from virtuoso.types import Array, Times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +45,8 @@ MOST_DAILY = 2_000
 HONESTY, HONEST_WORDS = "honesty.json", "honesty.txt"
 """What the best one is worth after everything that was tried, for programs and for people."""
 NAMES = frozenset({
-    "config.json", "provenance.json", "best.json", "best.yaml", "trials.parquet", "summary.txt", HONESTY, HONEST_WORDS,
+    "config.json", "provenance.json", "best.json", "best.yaml", TRIALS, "summary.txt", HONESTY, HONEST_WORDS,
+    SWEEP_HTML,
 })  # fmt: skip
 """Files of a whole run folder, `daily.parquet` apart."""
 
@@ -51,8 +57,9 @@ class SweepResult(Run, Plottable):
 
     Attributes
     ----------
-    scores : Scores
-    configurations : Configurations
+    frame : MarketFrame
+        What was traded on.
+    configurations : Configurations or ParameterGrid
     cash : float, quote currency
     figures : Array, shape (n_configurations, len(FIGURES))
     daily : Array, quote currency, shape (n_configurations, n_days)
@@ -64,10 +71,12 @@ class SweepResult(Run, Plottable):
         One of RANKED.
     halt : bool
         Whether a halt was enforced, or only reported.
+    scores : Scores or None
+        Those whose weights, thresholds and levels were swept; None where a strategy's parameters were.
     """
 
-    scores: Scores = field(repr=False)
-    configurations: Configurations
+    frame: MarketFrame = field(repr=False)
+    configurations: Configurations | ParameterGrid
     cash: float
     figures: Array = field(repr=False)
     daily: Array = field(repr=False)
@@ -75,19 +84,27 @@ class SweepResult(Run, Plottable):
     given_provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
     ranked_by: str = "sharpe"
     halt: bool = False
+    scores: Scores | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.figures)
 
     def __repr__(self) -> str:
-        frame, density = self.scores.frame, float(self.column("trades").mean())
+        frame, density = self.frame, float(self.column("trades").mean())
+        own = self.configurations
+        of = f"configurations of {own.name}" if isinstance(own, ParameterGrid) else "configurations"
         return (
-            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} configurations over "
-            f"{len(self.scores):,} bars, {density:,.0f} trades each on average, {FILLS} fills>"
+            f"<Sweep of {frame.instrument} {frame.timeframe}: {len(self):,} {of} over {len(self.close_times):,} bars, "
+            f"{density:,.0f} trades each on average, {FILLS} fills>"
         )
 
+    @property
+    def close_times(self) -> Times:
+        """Close of each bar that was traded on, ms."""
+        return self.frame.close_times if self.scores is None else self.scores.close_times
+
     def __str__(self) -> str:
-        return "\n".join((repr(self), *self.recorded_lines()))
+        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines()))
 
     def column(self, name: str) -> Array:
         """A column of `FIGURES`, shape (n_configurations,)."""
@@ -111,7 +128,7 @@ class SweepResult(Run, Plottable):
             "max_drawdown": self.column("max_drawdown"),
             "profit_factor": _ratio(self.column("gained"), np.where(few, 0.0, lost)),
             "win_rate": _ratio(self.column("won"), np.where(few, 0.0, trades)),
-            "exposure": self.column("held") / len(self.scores),
+            "exposure": self.column("held") / len(self.close_times),
             "ambiguous": self.column("ambiguous"),
             "fees": self.column("fees"),
             "funding": self.column("funding"),
@@ -133,7 +150,7 @@ class SweepResult(Run, Plottable):
         reached = self.column("halted") > 0.0
         bar = np.where(reached, self.column("halted_on"), np.nan)
         equity = np.where(reached, self.column("halted_equity"), 0.0)
-        start = self.scores.close_times[0]
+        start = self.close_times[0]
         return {
             "halted_at": start + bar * self.timeframe.ms,
             "return_after_halt": _ratio(self.column("equity") - equity, equity),
@@ -166,6 +183,44 @@ class SweepResult(Run, Plottable):
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
 
+    def strategy(self, row: int | None = None) -> Strategy:
+        """Return the strategy of a row, for `vt.backtest`; of the best one if absent.
+
+        Raises
+        ------
+        ConfigError
+            Weights, thresholds and levels of the shipped rule were swept: `best.yaml` of the run folder holds them.
+        """
+        if not isinstance(self.configurations, ParameterGrid):
+            raise ConfigError(
+                "This sweep is of the shipped rule, not of a strategy: configurations.prism(row) and "
+                "configurations.signal_settings(row) are one of its rows."
+            )
+        return self.configurations[self.chosen if row is None else row]
+
+    def neighbours(self, row: int) -> Rows:
+        """Return the rows that differ from one in a single column, by one step of the values that were tried."""
+        columns = self.configurations.columns.values()
+        steps = np.stack([np.unique(values, return_inverse=True)[1] for values in columns])
+        apart = np.abs(steps - steps[:, [row]])
+        beside: Rows = np.flatnonzero(apart.sum(axis=0) == 1)
+        return beside
+
+    @property
+    def plateau_words(self) -> str:
+        """Whether the best one stands on a plateau or on a spike, in a sentence."""
+        named = self.ranked_by.replace("_", " ")
+        beside, figure = self.metrics[self.ranked_by][self.neighbours(self.chosen)], self.metrics[self.ranked_by]
+        beside, best = beside[np.isfinite(beside)], float(figure[self.chosen])
+        if not len(beside) or not best > 0.0:
+            why = "the best one does not gain" if len(beside) else "no configuration is one step beside the best"
+            return f"Plateau around the best: not testable, {why}."
+        kept = float(np.median(beside)) / best
+        return (
+            f"Plateau around the best: its {len(beside)} neighbours, one step away, keep {kept:.0%} of its {named} "
+            f"(median; the worst {float(beside.min()) / best:.0%}): a {'plateau' if kept >= LEAST_KEPT else 'spike'}."
+        )
+
     def honesty(self, row: int, tried: TrialCount | None = None) -> Robustness:
         """Measure what one configuration is worth, after all that it was chosen from.
 
@@ -190,15 +245,12 @@ class SweepResult(Run, Plottable):
 
         By what they are ranked is no part of it: the same configurations on the same terms are the same tries.
         """
-        frame, told = self.scores.frame, self.provenance
-        ends = (int(self.scores.close_times[0]) - frame.timeframe.ms, int(self.scores.close_times[-1]))
+        frame, told = self.frame, self.provenance
+        ends = (int(self.close_times[0]) - frame.timeframe.ms, int(self.close_times[-1]))
         given = {name: part for name, part in self.configuration().items() if name != "ranked_by"}
         chosen = {
-            "configurations": told["configurations"],
-            "prism": self.configurations.given.fingerprint,
-            "signals": self.configurations.settings.model_dump(mode="json", exclude={"reports"}),
-            "configuration": given,
-        }
+            "configurations": told["configurations"], **self.configurations.identity, "configuration": given,
+        }  # fmt: skip
         return Trial(
             command="sweep",
             instruments=(str(frame.instrument),),
@@ -206,13 +258,13 @@ class SweepResult(Run, Plottable):
             stop=ends[1],
             data=told["data"],
             config=hashlib.sha256(as_json(chosen)).hexdigest(),
-            family=family_of(self.configurations.given),
+            family=self.configurations.family,
         ).seen(self.daily_returns, self.chosen)
 
     @property
     def timeframe(self) -> Timeframe:
         """The base clock."""
-        return self.scores.frame.timeframe
+        return self.frame.timeframe
 
     @cached_property
     def provenance(self) -> dict[str, str]:
@@ -220,12 +272,12 @@ class SweepResult(Run, Plottable):
         digest = hashlib.sha256()
         for name, values in self.configurations.columns.items():
             digest.update(name.encode() + values.tobytes())
-        frame = self.scores.frame
+        frame = self.frame
         return {
             "instrument": str(frame.instrument),
             "timeframe": frame.timeframe.name,
-            "from": iso(int(self.scores.close_times[0]) - frame.timeframe.ms),
-            "to": iso(int(self.scores.close_times[-1])),
+            "from": iso(int(self.close_times[0]) - frame.timeframe.ms),
+            "to": iso(int(self.close_times[-1])),
             "data": frame.fingerprint,
             "configurations": digest.hexdigest(),
             **self.given_provenance,
@@ -233,7 +285,7 @@ class SweepResult(Run, Plottable):
 
     def configuration(self) -> dict[str, Any]:
         """Terms of trading and settings in force; says whether the market was simulated."""
-        simulated = self.scores.frame.instrument.is_simulated
+        simulated = self.frame.instrument.is_simulated
         how = {"fills": FILLS, "halt": self.halt, "ranked_by": self.ranked_by}
         return {"simulated": simulated, **how, **self.config}
 
@@ -246,12 +298,10 @@ class SweepResult(Run, Plottable):
         files = {
             "config.json": as_json(self.configuration()),
             "provenance.json": as_json(self.provenance),
-            "best.json": as_json(
-                {"simulated": self.scores.frame.instrument.is_simulated, "best": list(self.lines(10))}
-            ),
+            "best.json": as_json({"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}),
             "best.yaml": self.configurations.written(self.chosen).encode(),
-            "trials.parquet": as_parquet(self.table()),
-            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n".encode(),
+            TRIALS: as_parquet(self.table()),
+            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n{self.plateau_words}\n".encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
 
@@ -265,14 +315,14 @@ class SweepResult(Run, Plottable):
         known = self.recording or RecordedTrial.alone(self.trial())
         box = self.honesty(self.chosen, known.tried)
         told = {
-            "simulated": self.scores.frame.instrument.is_simulated,
+            "simulated": self.frame.instrument.is_simulated,
             "configuration": self.chosen,
             "recording": known.told(),
             "rows": [*(list(row) for row in box.rows()), known.row()],
         }
         name, figure, note = known.row()
         last = f"{name.lower():<23} {figure:>12}  {note}"
-        words = "\n".join([repr(self).strip("<>"), self.halt_words, "", *box.lines(), last]) + "\n"
+        words = "\n".join([repr(self).strip("<>"), self.halt_words, self.plateau_words, "", *box.lines(), last]) + "\n"
         for file, data in ((HONEST_WORDS, words.encode()), (HONESTY, as_json(told))):
             if not (folder / file).is_file() or (folder / file).read_bytes() != data:
                 Disk().write(folder / file, data)

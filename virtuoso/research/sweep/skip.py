@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.account import state as s
 from virtuoso.jit.kernel import uncounted
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 SHORT, LONG = 8, 64
 """Bars of the two summaries."""
@@ -51,6 +52,31 @@ class BarSummaries(NamedTuple):
     short: Array
     long: Array
     days: NDArray[np.int64]
+
+
+def summaries_of(bars: Array, begins: Mask, last: int, days: NDArray[np.int64]) -> BarSummaries:
+    """Lay out the bars of one instrument and summarise them.
+
+    Parameters
+    ----------
+    bars : Array, shape (n_bars, BAR_COLUMNS)
+    begins : array of bool, shape (n_bars,)
+        Bars that another instrument of the same name opens.
+    last : int
+        Position of the last known bar.
+    days : see `BarSummaries`
+    """
+    nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
+    reach = np.tile(nothing, (len(bars), 1))
+    for low, high, column in ((s.LOW, s.HIGH, 0), (s.MARK_LOW, s.MARK_HIGH, 2)):
+        opened = bars[:, s.OPEN if column == 0 else s.MARK_OPEN]
+        reach[:, column] = np.fmin(reach[:, column], np.fmin(bars[:, low], opened))
+        reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(bars[:, high], opened))
+    reach[np.flatnonzero(np.nan_to_num(bars[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
+    reach[begins] = -nothing  # another instrument begins: what is held is settled
+    if last < len(bars) - 1:  # delisted: what is held is settled there
+        reach[last] = -nothing
+    return summarised(reach, bars[:, s.MARK_CLOSE], bars[:, s.OPEN], days)
 
 
 def summarised(reach: Array, close: Array, opened: Array, days: NDArray[np.int64]) -> BarSummaries:

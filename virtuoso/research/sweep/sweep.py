@@ -35,7 +35,7 @@ from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.plans import FIGURES, LevelTable, Market, Rule, undrawn
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
-from virtuoso.research.sweep.skip import BarSummaries, summarised
+from virtuoso.research.sweep.skip import BarSummaries, summaries_of
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import REGIMES
@@ -160,7 +160,10 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(self.scores, self.configurations, self.cash, figures, daily, halt=self.account.halt)
+        return SweepResult(
+            self.scores.frame, self.configurations, self.cash, figures, daily, halt=self.account.halt,
+            scores=self.scores,
+        )  # fmt: skip
 
     def events(self, row: int) -> np.ndarray:
         """Return the events of one configuration, array of EVENT: those of `backtest.engine.run`."""
@@ -291,17 +294,7 @@ class Sweep:
             raise NoDataError(f"A sweep of {instrument} needs at least two known bars, found {len(known)}.")
         last = int(known[-1])
         days = np.arange(1, len(one) * ms // DAY_MS + 1) * DAY_MS // ms - 1
-        nothing = np.array([np.inf, -np.inf, np.inf, -np.inf])
-        reach = np.tile(nothing, (len(one), 1))
-        for low, high, column in ((s.LOW, s.HIGH, 0), (s.MARK_LOW, s.MARK_HIGH, 2)):
-            opened = one[:, s.OPEN if column == 0 else s.MARK_OPEN]
-            reach[:, column] = np.fmin(reach[:, column], np.fmin(one[:, low], opened))
-            reach[:, column + 1] = np.fmax(reach[:, column + 1], np.fmax(one[:, high], opened))
-        reach[np.flatnonzero(np.nan_to_num(one[:, s.FUNDING_OPEN :]).any(axis=1))] = -nothing
-        reach[self._begins] = -nothing  # another instrument begins: what is held is settled
-        if last < len(one) - 1:  # delisted: what is held is settled there
-            reach[last] = -nothing
-        return days, summarised(reach, one[:, s.MARK_CLOSE], one[:, s.OPEN], days), last
+        return days, summaries_of(one, self._begins, last, days), last
 
 
 def _check(scores: Scores, configurations: Configurations) -> None:

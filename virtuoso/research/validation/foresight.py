@@ -29,14 +29,15 @@ from virtuoso.errors import DataError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import TRADED
 from virtuoso.market.schema.columns import PRICES
-from virtuoso.prism.component import Component
-from virtuoso.prism.engine.graph import missing_columns, timeframes
+from virtuoso.prism.component import Component, Node
+from virtuoso.prism.engine.graph import missing_columns, parts, sources, timeframes, timeframes_of
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace, block_length
 from virtuoso.prism.laws.fresh_process import in_fresh_process
 from virtuoso.prism.laws.pristine import pristine
 from virtuoso.prism.prism import Prism
 from virtuoso.reports.format import plural, whole
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Frames, Orders, intents
 from virtuoso.types import Array
@@ -44,7 +45,9 @@ from virtuoso.types import Array
 Decide = Callable[[Frames], Orders]
 Answer = TypeVar("Answer")
 Values = Array
-"""Values of components, each on each clock."""
+"""Values of nodes, each on each clock."""
+Rule = tuple[Prism, SignalSettings, Sequence["Place"]]
+"""The shipped rule, and where its orders are asked for as well."""
 
 CUTS = 160
 """Orders after which everything is cut off: a leak in one order of 53 is found with 95 %."""
@@ -139,7 +142,7 @@ def check(
     ----------
     frames : mapping of Instrument to MarketFrame
     decide : callable
-        Everything from all frames to the intents of all instruments, such as `Strategy.decide`. It is never called
+        Everything from all frames to the intents of all instruments, such as `Decider.orders`. It is never called
         itself but in copies, so that what its object or its closure keeps from call to call is as it was handed in.
     orders : mapping of Instrument to array of INTENT, optional
         What was traded; what it decides now if absent.
@@ -196,15 +199,44 @@ def check_rule(prism: Prism, settings: SignalSettings, frames: Frames, orders: O
     if not private:
         told = _told(frames, orders, few, _orders_at(prism, settings, frames, orders, few), True, "")
         return replace(told, detail=f"{told.detail}; all components ship with Virtuoso") if told.holds else told
-    places = chosen(frames, orders)
-    values = _values(prism, private, frames, places)
+    asked = Asked("a private component", tuple(private), prism)
+    return _check_values(asked, frames, orders, chosen(frames, orders), (prism, settings, few))
+
+
+def check_strategy(strategy: Strategy, frames: Frames, orders: Orders) -> Foresight:
+    """Do the same for orders of a strategy that is declared: it is asked what it decides at single closes.
+
+    A close costs no more than the blocks that end with it. Where it looks at the scores of a prism, which cost the
+    most, fewer orders are cut at.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    frames : mapping of Instrument to MarketFrame
+    orders : mapping of Instrument to array of INTENT
+        What was traded.
+    """
+    looks_at_scores = any(parts(node) for source in sources(strategy) for node in (source, *sources(source)))
+    places = chosen(frames, orders, *((CUTS // 4, IDLE // 4) if looks_at_scores else ()))
+    if not any(place.ordered for place in places):
+        return _nothing(orders)
+    for frame in frames.values():
+        strategy.shaped_on(Workspace(frame))
+    return _check_values(Asked(f"{strategy!r}", (strategy,)), frames, orders, places)
+
+
+def _check_values(
+    asked: Asked, frames: Frames, orders: Orders, places: Sequence[Place], rule: Rule | None = None
+) -> Foresight:
+    """Ask nodes for their values at some places, with another future, and with none in a fresh process."""
+    values = _values(asked, frames, places)
     each = slice(None, None, len(REACHES))
-    other, repeats, obstacle = _spoiled_values(prism, private, frames, places[each], values[each]), True, ""
+    other, repeats, obstacle = _spoiled_values(asked, frames, places[each], values[each]), True, ""
     wrong = [one for one in other if not one.failed]
     if not wrong:
-        given = (prism, settings, private, frames, orders, few, places, values)
-        done, obstacle = in_fresh_process(_cut_rule, *given)
-        wrong, repeats = done if done is not None else _cut_rule(*given)
+        given = (asked, frames, orders, places, values, rule)
+        done, obstacle = in_fresh_process(_cut_values, *given)
+        wrong, repeats = done if done is not None else _cut_values(*given)
         if 2 * len(other) > len(places[each]):
             wrong += other
     return _told(frames, orders, places, wrong, repeats, obstacle)
@@ -407,25 +439,53 @@ def _orders_at(
     return found
 
 
-# private components
+# private components, and strategies that are declared
 
 
-def _asks(prism: Prism, nodes: Sequence[Component], frame: MarketFrame) -> list[tuple[Component, Timeframe]]:
-    """Which component is asked on which clock: as far as its columns are there."""
-    carried = frozenset(frame.base.columns)
-    clocks = [timeframe for timeframe, _ in prism.ladder(frame.timeframe)]
-    return [(node, clock) for node in nodes if not missing_columns(node, carried) for clock in clocks]
+@dataclass(frozen=True)
+class Asked:
+    """Nodes that are asked for their values.
+
+    Attributes
+    ----------
+    who : str
+        They, in words.
+    nodes : tuple of Node
+    prism : Prism, optional
+        On the clocks of whose ladder; on the base clock alone if absent.
+    """
+
+    who: str
+    nodes: tuple[Node, ...]
+    prism: Prism | None = None
+
+    def on(self, frame: MarketFrame) -> list[tuple[Node, Timeframe]]:
+        """Which node is asked on which clock: as far as its columns are there."""
+        carried = frozenset(frame.base.columns)
+        return [(n, clock) for n in self.nodes if not missing_columns(n, carried) for clock in self.ladder(frame)]
+
+    def ladder(self, frame: MarketFrame) -> list[Timeframe]:
+        """The clocks."""
+        base = frame.timeframe
+        return [base] if self.prism is None else [clock for clock, _ in self.prism.ladder(base)]
+
+    def clocks(self, frame: MarketFrame) -> list[Timeframe]:
+        """All clocks that answering touches."""
+        if self.prism is not None:
+            return timeframes(self.prism, frame.timeframe)
+        return sorted({frame.timeframe}.union(*(timeframes_of(node, frame.timeframe) for node in self.nodes)))
 
 
-def _values(prism: Prism, nodes: Sequence[Component], frames: Frames, places: Sequence[Place]) -> list[Values]:
-    """What private components say at each place in one pass over the whole history."""
+def _values(asked: Asked, frames: Frames, places: Sequence[Place]) -> list[Values]:
+    """What nodes say at each place in one pass over the whole history."""
     passes = {}
     for name in {place.name for place in places}:
         frame, workspace = frames[name], Workspace(frames[name])
         passes[name] = [
-            (frame.bars(clock).first, clock, workspace.values(node, clock, bars.first, bars.end)[0])
-            for node, clock in _asks(prism, nodes, frame)
+            (bars.first, clock, output)
+            for node, clock in asked.on(frame)
             if len(bars := frame.bars(clock))
+            for output in workspace.values(node, clock, bars.first, bars.end)
         ]
     return [
         np.array([_at(values, place.moment // clock.ms - 1 - first) for first, clock, values in passes[place.name]])
@@ -438,73 +498,69 @@ def _at(values: Array, position: int) -> float:
     return float(values[position]) if position >= 0 else float("nan")
 
 
-def _values_at(
-    prism: Prism, nodes: Sequence[Component], frame: MarketFrame, moment: int, ahead: bool = False
-) -> Values:
-    """What private components say at the last closed bar of each clock; with a block computed ahead, or not."""
+def _values_at(asked: Asked, frame: MarketFrame, moment: int, ahead: bool = False) -> Values:
+    """What nodes say at the last closed bar of each clock; with a block computed ahead, or not."""
     workspace, found = Workspace(frame), []
-    for node, clock in _asks(prism, nodes, frame):
+    for node, clock in asked.on(frame):
         bars, number = frame.bars(clock), moment // clock.ms - 1
         stop = min(number + 1 + (block_length(clock) if ahead else 0), bars.end)
         if number < bars.end and (bars.first <= number or not bars.complete):
-            found.append(_at(workspace.values(node, clock, number, stop)[0], 0))
+            found += [_at(output, 0) for output in workspace.values(node, clock, number, stop)]
         else:
-            found.append(float("nan"))
+            found += [float("nan")] * node.n_outputs
     return np.array(found)
 
 
-def _compared(place: Place, before: Values, how: str, ask: Callable[[], Values]) -> list[Wrong]:
-    """Whether private components say otherwise of another frame."""
+def _compared(who: str, place: Place, before: Values, how: str, ask: Callable[[], Values]) -> list[Wrong]:
+    """Whether nodes say otherwise of another frame."""
     try:
         after = ask()
     except NotLoadedError:  # of a frame that was made too short
         raise
     except Exception as refused:  # whatever people's own code raises
-        what = f"{how}, a private component says nothing ({type(refused).__name__}: {refused})"
+        what = f"{how}, {who} says nothing ({type(refused).__name__}: {refused})"
         return [Wrong(place, f"at {iso(place.moment)}, {what}", failed=True)]
     if np.isclose(before, after, CLOSE_ENOUGH, 0.0, equal_nan=True).all():
         return []
-    return [Wrong(place, f"{how}, a private component of {place.name} says otherwise at {iso(place.moment)}")]
+    return [Wrong(place, f"{how}, {who} says otherwise of {place.name} at {iso(place.moment)}")]
 
 
-def _spoiled_values(
-    prism: Prism, nodes: Sequence[Component], frames: Frames, places: Sequence[Place], values: Sequence[Values]
-) -> list[Wrong]:
-    """What private components say otherwise once another future follows, as far as their blocks reach."""
+def _spoiled_values(asked: Asked, frames: Frames, places: Sequence[Place], values: Sequence[Values]) -> list[Wrong]:
+    """What nodes say otherwise once another future follows, as far as their blocks reach."""
     found = []
     for k, (place, before) in enumerate(zip(places, values, strict=True)):
         frame = frames[place.name]
-        longest = max(block_length(clock) * clock.ms for clock, _ in prism.ladder(frame.timeframe))
+        longest = max(block_length(clock) * clock.ms for clock in asked.ladder(frame))
         ahead = frame.until(place.moment + longest)
         near = MarketFrame(frame.instrument, ahead.base.since(place.moment // frame.timeframe.ms - REACH))
 
         def ask(of: MarketFrame, place: Place = place, factor: float = REACHES[k % len(REACHES)]) -> Values:
-            return _values_at(prism, nodes, other_future(of, place.moment, factor), place.moment, ahead=True)
+            return _values_at(asked, other_future(of, place.moment, factor), place.moment, ahead=True)
 
         try:
-            found += _compared(place, before, "with another future", partial(ask, near))
+            found += _compared(asked.who, place, before, "with another future", partial(ask, near))
         except NotLoadedError:
-            found += _compared(place, before, "with another future", partial(ask, ahead))
+            found += _compared(asked.who, place, before, "with another future", partial(ask, ahead))
     return found
 
 
-def _cut_rule(
-    prism: Prism, settings: SignalSettings, private: Sequence[Component], frames: Frames, orders: Orders,
-    few: Sequence[Place], places: Sequence[Place], values: Sequence[Values],
-) -> tuple[list[Wrong], bool]:  # fmt: skip
+def _cut_values(
+    asked: Asked, frames: Frames, orders: Orders, places: Sequence[Place], values: Sequence[Values], rule: Rule | None
+) -> tuple[list[Wrong], bool]:
     """Cut everything off from the oldest cut to the newest; say also whether the whole says what it said before."""
     found = []
     for place, before in zip(places, values, strict=True):
         frame = frames[place.name]
-        said = partial(_values_at, prism, private, moment=place.moment)
-        ask = partial(_reaching, frame, timeframes(prism, frame.timeframe), place.moment, said)
-        found += _compared(place, before, "with what follows cut off", ask)
-    if not any(one.failed for one in found):
+        said = partial(_values_at, asked, moment=place.moment)
+        ask = partial(_reaching, frame, asked.clocks(frame), place.moment, said)
+        found += _compared(asked.who, place, before, "with what follows cut off", ask)
+    if rule is not None and not any(one.failed for one in found):
+        prism, settings, few = rule
         found += _orders_at(prism, settings, frames, orders, few)
     if not found:
         return [], True
-    again = partial(_values, prism, private, frames, places[-1:])
-    return found, not _compared(places[-1], values[-1], "", lambda: again()[0])
+    again = partial(_values, asked, frames, places[-1:])
+    return found, not _compared(asked.who, places[-1], values[-1], "", lambda: again()[0])
 
 
 def other_future(frame: MarketFrame, moment: int, factor: float = -1.0) -> MarketFrame:

@@ -5,11 +5,12 @@
 | 2 points | the score at which a signal begins, of both sides; that at which it ends |
 | x 0.8 and x 1.25 | the age of a signal; stops; the room behind their levels; targets |
 | x 0.8 and x 1.25 | every declared parameter of every component together: a faster and a slower prism |
+| x 0.8 and x 1.25 | each declared parameter of a strategy of one's own, by itself; whole numbers by 1 at least |
 
-The last row scores anew, so it is run up to MOST_SCORED bars, and where the bars before the first are stored. Intents
-that were handed in have no rule: their stops and their targets are moved instead. What was run is in the names of the
-neighbours; a step that changes nothing tells nothing and is left out. They are diagnostics: nothing is chosen among
-them, so that none counts as a try.
+The faster and the slower prism score anew, so they are run up to MOST_SCORED bars, and where the bars before the first
+are stored. Intents that were handed in have no rule: their stops and their targets are moved instead. What was run is
+in the names of the neighbours; a step that changes nothing tells nothing and is left out. They are diagnostics: nothing
+is chosen among them, so that none counts as a try.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import numpy as np
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Span
-from virtuoso.errors import ConfigError, DataError, ParameterError
+from virtuoso.errors import ConfigError, DataError, ParameterError, VirtuosoError
 from virtuoso.prism.component import Component, Parameter
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest import engine
 from virtuoso.research.backtest.figures import PortfolioFigures
 from virtuoso.research.validation.stress import Case, Plateau
+from virtuoso.signals.declared import Strategy
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import intents
 
@@ -49,11 +51,45 @@ def plateau_of(result: PortfolioFigures) -> Plateau:
     """
     chosen = Case.of("chosen", result.run)
     cases = []
-    for name, make in _handed_in(result) if result.rule is None else _of_rule(result, result.rule):
+    for name, make in _beside(result):
         done = engine.run(result.panel, make(), result.account)
         if not np.array_equal(done.equity, result.run.equity):
             cases.append(Case.of(name, done))
     return Plateau(chosen, cases)
+
+
+def _beside(result: PortfolioFigures) -> Iterator[tuple[str, Callable[[], Made]]]:
+    """Yield the name of each neighbour, and what makes its intents."""
+    if result.rule is not None:
+        return _of_rule(result, result.rule)
+    if isinstance(result.strategy, Strategy):
+        return _of_strategy(result, result.strategy)
+    return _handed_in(result)
+
+
+def _of_strategy(result: PortfolioFigures, strategy: Strategy) -> Iterator[tuple[str, Callable[[], Made]]]:
+    def told(found: Made) -> Callable[[], Made]:
+        return lambda: found
+
+    for name, beside in strategies_beside(strategy):
+        try:
+            yield name, told({frame.instrument: beside.decisions(frame).intents for frame in result.frames})
+        except VirtuosoError:  # a step that its function does not bear: a window of one bar, a zero
+            continue
+
+
+def strategies_beside(strategy: Strategy) -> Iterator[tuple[str, Strategy]]:
+    """Strategies with one parameter a step lower or higher, by name; those outside its declared range are left out."""
+    for name, declared in strategy.parameters.items():
+        if not isinstance(declared, Parameter):
+            continue
+        value = getattr(strategy, name)
+        for factor in (SHORTER, LONGER):
+            moved = value * factor if value else (factor - 1.0) * (declared.high - declared.low)
+            if declared.kind is int:
+                moved = value + max(round(abs(moved - value)), 1) * (1 if factor > 1.0 else -1)
+            if declared.low <= moved <= declared.high:
+                yield f"{name} {moved:g}", strategy.replace(**{name: moved})
 
 
 def _of_rule(result: PortfolioFigures, rule: SignalSettings) -> Iterator[tuple[str, Callable[[], Made]]]:

@@ -201,7 +201,7 @@ def looks_at(prism: Prism, base: Timeframe) -> list[tuple[Node, Timeframe, int]]
 
 
 def _second(prism: Prism, base: Timeframe) -> Timeframe:
-    """The timeframe after the base clock: fast enough to show a turn, slow enough not to show every twitch."""
+    """The timeframe after the base timeframe: fast enough to show a turn, slow enough not to show every twitch."""
     ladder = [timeframe for timeframe, _ in prism.ladder(base)]
     return ladder[min(1, len(ladder) - 1)]
 

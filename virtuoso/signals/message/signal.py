@@ -42,7 +42,7 @@ def _score(text: str) -> Any:
 
 
 class TimeframeScore(_Record):
-    """A component on one timeframe, as the base clock sees it."""
+    """A component on one timeframe, as the base timeframe sees it."""
 
     score: Number = _score("0 most bearish, 50 neutral, 100 most bullish; null where not known.")
     value: Number = Field(description="Raw value, in the component's own unit.")
@@ -98,7 +98,7 @@ class Signal(_Record):
     simulated: bool = Field(description="Whether the market was made by the simulator.")
     symbol: str = Field(pattern=r"^[A-Z0-9]{2,30}$", description="Compact, such as BTCUSDT.")
     venue: str = Field(description="Where it is traded, market included, such as binance-usdm.")
-    timeframe: str = Field(description="The base clock.")
+    timeframe: str = Field(description="The base timeframe.")
     signal: Literal["BULLISH", "BEARISH", "NEUTRAL"] = Field(description="State of the rule.")
     reason: str = Field(description="Why the rule is in this state.")
     score: Number = _score("Confluence: weighted mean of the known faces.")
