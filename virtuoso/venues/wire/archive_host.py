@@ -73,7 +73,7 @@ class Archive:
         except ValueError:
             return None
         end = next_open(first, DAY if length == "daily" else MONTH)
-        if first < listing.listed // DAY * DAY or end + PUBLISHED_AFTER[length] > now:
+        if end <= listing.listed or end + PUBLISHED_AFTER[length] > now:
             return None
         return self._made(path.rsplit("/", 1)[-1], symbol, kind, interval, first, end)
 

@@ -135,9 +135,9 @@ class Connection:
     async def _step(self, before: int, at: int) -> None:
         if self._venue == "binance" and binance_streams.crossed(PING_EVERY, before - self._opened, at - self._opened):
             await self._socket.ping()
-            if at - self._heard > PONG_WITHIN:
-                await self._socket.close(code=1008, message=b"Pong timeout")
-                return
+        if self._venue == "binance" and at - self._heard > PONG_WITHIN:
+            await self._socket.close(code=1008, message=b"Pong timeout")
+            return
         if at - self._opened >= LIFETIME:
             await self._socket.close(code=1001)
             return

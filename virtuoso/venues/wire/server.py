@@ -84,6 +84,7 @@ class Venue:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._runners: list[web.AppRunner] = []
         self._connections: set[Connection] = set()
+        self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -119,6 +120,7 @@ class Venue:
 
     async def close(self) -> None:
         """End every connection and close the ports."""
+        self._closing.set()
         for connection in list(self._connections):
             await connection.close()
         for runner in self._runners:
@@ -164,7 +166,7 @@ class Venue:
         except Banned as refused:
             return _sent(_limited(venue, refused, now))
         if fault is not None:
-            broken = await _broken(received, venue, fault, now)
+            broken = await _broken(received, venue, fault, now, self._closing)
             if broken is not None:
                 return broken
         reply = self._answer(venue, request, fault)
@@ -303,7 +305,9 @@ def _unknown(venue: str, path: str, now: int) -> Reply:
     return Reply(orjson.dumps(body), 404)
 
 
-async def _broken(received: web.Request, venue: str, fault: Fault, now: int) -> web.StreamResponse | None:
+async def _broken(
+    received: web.Request, venue: str, fault: Fault, now: int, closing: asyncio.Event
+) -> web.StreamResponse | None:
     """Answer without asking the market, where the fault is of that kind."""
     kind = fault.kind
     if kind == "rate_limited":
@@ -329,7 +333,7 @@ async def _broken(received: web.Request, venue: str, fault: Fault, now: int) -> 
     if kind == "empty":
         return _sent(Reply(b""))
     if kind == "hang":
-        await asyncio.sleep(3_600)
+        await closing.wait()
     if kind in ("disconnect", "hang"):
         if received.transport is not None:
             received.transport.abort()

@@ -6,6 +6,7 @@ depend on the address, are those of production. A name that the venue does not s
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -33,7 +34,9 @@ class LoopbackResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Give the address of the venue, whatever the port that the address of the client says."""
         if host not in HOSTS:
-            raise OSError(f"{host} is not served here: the simulated venue serves {', '.join(HOSTS)}.")
+            raise OSError(
+                errno.EHOSTUNREACH, f"{host} is not served here: the simulated venue serves {', '.join(HOSTS)}."
+            )
         return [
             ResolveResult(
                 hostname=host, host=LOOPBACK, port=self._port, family=socket.AF_INET, proto=0,
