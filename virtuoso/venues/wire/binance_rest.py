@@ -122,6 +122,7 @@ def _rules(listing: Listing) -> dict[str, Any]:
         "quantityPrecision": listing.coin.lot_decimals, "baseAssetPrecision": 8, "quotePrecision": 8,
         "underlyingType": "COIN", "underlyingSubType": ["PoW"], "triggerProtect": "0.0500",
         "liquidationFee": "0.012500", "marketTakeBound": "0.05", "maxMoveOrderLimit": 10_000,
+        "permissionSets": ["GRID", "COPY"],
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "4529764", "tickSize": tick},
             {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": "1000000", "stepSize": lot},
