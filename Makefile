@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test laws lint format check bench serve lock clean
+.PHONY: help setup demo test laws lint format check bench benchmarks-page serve lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -47,6 +47,9 @@ check: lint test ## what must hold before a change is proposed
 
 bench: $(STAMP) ## benchmarks: ratios against peers in one run
 	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds -p no:randomly
+
+benchmarks-page: $(STAMP) ## docs/benchmarks.md: own signals beside vectorbt and raptorbt, trades compared first
+	$(BIN)/python -m tests.benchmarks.own_signals
 
 serve: $(STAMP) ## show the pages on http://127.0.0.1:8000 until the signals API is there
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory reports

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import NamedTuple
@@ -737,6 +737,70 @@ def plain(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+OWN = """
+import numpy as np
+import virtuoso as vt
+
+
+class Rising(vt.Strategy):
+    n = vt.Int(20, low=2, high=100)
+
+    def decide(self, close):
+        before = np.concatenate((np.full(self.n, np.nan), close[: -self.n]))[: len(close)]
+        return np.where(close > before, 1.0, 0.0)
+
+
+class Falling(Rising):
+    def decide(self, close):
+        return np.where(np.append(close[1:], close[-1]) < close, 1.0, 0.0)
+"""
+
+
+class TestOwnStrategy:
+    """`--strategy MODULE:CLASS` beside the working folder, with its parameters."""
+
+    @pytest.fixture(autouse=True)
+    def module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        (tmp_path / "own_idea.py").write_text(OWN)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        yield
+        sys.modules.pop("own_idea", None)
+
+    def test_is_traded_with_its_parameters(self, virtuoso: Virtuoso, stored: Path):
+        command = (*NO_PAGE, "--data", stored, "--strategy", "own_idea:Rising")
+        said = virtuoso(*command, "--param", "n=12", "--json").json
+        assert said["decided_by"]["class"] == "own_idea:Rising"
+        assert said["decided_by"]["parameters"] == {"n": 12}
+        assert said["metrics"]["trades"] > 10
+        assert virtuoso(*command, "--json").json["folder"] != said["folder"]
+        assert virtuoso(*command).next[:2] == ["verify", "BTCUSDT"]
+
+    def test_is_verified(self, virtuoso: Virtuoso, stored: Path):
+        command = ("verify", "BTCUSDT", *SAME, "--data", stored, "--live-bars", "50", "--strategy")
+        clean, leaky = virtuoso(*command, "own_idea:Rising", "--param", "n=12"), virtuoso(*command, "own_idea:Falling")
+        assert (clean.code, leaky.code) == (0, 4)
+        assert clean.next[clean.next.index("--strategy") :][:4] == ["--strategy", "own_idea:Rising", "--param", "n=12"]
+        assert "Falling() breaks the law of cutting on 5m first at the bar that closed" in leaky.err
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (("--strategy", "own_idea:Risin"), "Did you mean 'Rising'?"),
+            (("--strategy", "own_idea"), "--strategy names 'own_idea'; a class is named as module:Class"),
+            (("--strategy", "other_idea:Rising"), "No module named 'other_idea'"),
+            (("--strategy", "own_idea:Rising", "--param", "m=3"), "Rising has no parameter 'm'"),
+            (("--strategy", "own_idea:Rising", "--param", "n"), "Write --param NAME=VALUE"),
+            (("--strategy", "own_idea:Rising", "--param", "n=500"), "must lie in 2..100 bars"),
+            (("--param", "n=5"), "Name it with --strategy MODULE:CLASS"),
+            (("--strategy", "own_idea:Rising", "--trail", "1"), "gives its own trail"),
+        ],
+    )
+    def test_what_is_wrong_speaks_of_the_options(self, virtuoso: Virtuoso, stored: Path, given, said):
+        refused = virtuoso(*NO_PAGE, "--data", stored, *given)
+        assert refused.code in (1, 2)
+        assert said in refused.err
+
+
 class TestBacktest:
     """A run folder with everything in it, named by what went in, never overwritten."""
 
@@ -872,6 +936,21 @@ class TestBacktest:
         assert "--crosscheck" in refused.err
 
 
+SWEPT_STRATEGY = """
+import numpy as np
+import virtuoso as vt
+
+
+class Cross(vt.Strategy):
+    fast = vt.Int(5, low=2, high=50)
+    slow = vt.Int(30, low=10, high=100)
+
+    def decide(self, close):
+        mean = lambda n: np.convolve(close, np.ones(n) / n)[: len(close)]
+        return np.where(mean(self.fast) > mean(self.slow), 1.0, 0.0)
+"""
+
+
 class TestSweep:
     """Many configurations at once; what the best of so many is worth; and the best one run in full."""
 
@@ -890,6 +969,26 @@ class TestSweep:
         assert first["folder"].startswith("reports/runs/simulated_BTCUSDT_5m_sweep_")
         assert (first["fresh"], again["fresh"]) == (True, False)
         assert (first["folder"], first["best"]) == (again["folder"], again["best"])
+
+    def test_a_strategy_is_swept_over_a_grid_and_its_best_run_in_full(
+        self, virtuoso: Virtuoso, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        (tmp_path / "swept_by_me.py").write_text(SWEPT_STRATEGY)
+        monkeypatch.syspath_prepend(tmp_path)
+        asked = ("--strategy", "swept_by_me:Cross", "--grid", "fast=5:20:5", "--grid", "slow=30,60")
+        terms = ("--assume-funding", "0.0001", "--mark", "last", "--data", stored)
+        swept = virtuoso("sweep", "BTCUSDT", *SAME, *asked, *terms, "--by", "net_return", "--json").json
+        assert swept["configurations"] == 6
+        full = virtuoso(*shlex.split(swept["next"])[1:], "--no-report", "--json").json["metrics"]
+        assert full["total_return"] == swept["best"][0]["net_return"]
+        shown = virtuoso("sweep", "BTCUSDT", *SAME, *asked, *terms).out
+        for words in ("configurations of Cross", "FAST", "SLOW", "lateau around the best"):
+            assert words in shown
+
+    @pytest.mark.parametrize("said", ["fast", "fast=", "fast=a,b", "fast=9:5", "fast=1:2:0", "=5"])
+    def test_a_grid_that_gives_no_values_is_refused_with_the_form(self, virtuoso: Virtuoso, stored: Path, said: str):
+        done = virtuoso("sweep", "BTCUSDT", *SAME, "--grid", said, "--data", stored)
+        assert "Write --grid NAME=VALUES" in done.err
 
     def test_says_how_many_were_tried_and_what_luck_explains(self, virtuoso: Virtuoso, stored: Path, few: Path):
         shown = virtuoso(*self.SWEPT, "--data", stored, "-c", few).out

@@ -13,6 +13,7 @@ import pytest
 import talib
 
 import virtuoso as vt
+from tests.builders import market
 from tests.laws.strategies import PAIRS, FormingHour, ListOfTheClass, NextClose
 from tests.research.scenes import walk
 from virtuoso.account.instrument import Instrument
@@ -31,6 +32,9 @@ from virtuoso.prism.laws.findings import Finding
 from virtuoso.prism.laws.purity import FreshValues
 from virtuoso.research.backtest.judgement import foresight_of, trial_of
 from virtuoso.research.validation.plateau import plateau_of, strategies_beside
+from virtuoso.signals.rule import apply_rule
+from virtuoso.signals.settings import LevelSettings, SignalSettings
+from virtuoso.signals.strategy import RuleStrategy, intents
 
 HOW = {"record": False, "mark": "last", "assume_funding": 0.0001}
 
@@ -158,11 +162,12 @@ class TestDeclaring:
             (("*close",), "plain names"),
             (("close", "length"), "a parameter: read it as self.length"),
             (("first",), "names no input"),
+            (("close", "atr"), r"Made.atr is a class. Make one of it: atr = ATR\(\)"),
         ],
     )
     def test_an_input_that_there_is_not_is_refused_when_the_class_is_made(self, arguments, said):
         with pytest.raises(DeclarationError, match=said):
-            declare(*arguments, length=vt.Int(14, low=2, high=100))
+            declare(*arguments, length=vt.Int(14, low=2, high=100), atr=vt.ATR)
 
     def test_what_is_missing_or_misnamed_says_so(self):
         with pytest.raises(DeclarationError, match="strategy's is decide"):
@@ -359,7 +364,7 @@ class TestTrading:
         told = result.decided_by
         assert (told["name"], told["parameters"]) == ("EmaCross", {"fast": 5, "slow": 50})
         assert told["class"] == f"{__name__}:EmaCross"
-        assert len(told["code"]) == 64
+        assert len(result.provenance["code"]) == 64
         assert trial_of(result).config != trial_of(vt.backtest(frame, EmaCross, **HOW)).config
 
     def test_two_frames_are_decided_on_each_by_itself(self, frame):
@@ -387,6 +392,10 @@ class TestTrading:
             vt.backtest(frame, EmaCross, **given, **HOW)
 
     def test_anything_else_is_refused(self, frame):
+        with pytest.raises(TypeError, match=r"vt.backtest\(frame, EmaCross\(fast=5\)\)"):
+            vt.backtest(frame, EmaCross, fast=5, **HOW)
+        with pytest.raises(ConfigError, match="one thing"):
+            vt.verify(frame, EmaCross, strategy=EmaCross)
         with pytest.raises(TypeError, match=r"subclass of vt.Strategy, an instance of one, or 'module:Class'"):
             vt.backtest(frame, 5, **HOW)
 
@@ -405,6 +414,60 @@ class TestTrading:
         leak = next(iter(PAIRS))
         found = foresight_of(vt.backtest(frame, leak, **HOW))
         assert (found.holds, found.damning) == (False, True)
+
+
+class TestTheShippedRule:
+    """It is a strategy like any other, and decides as it did."""
+
+    @pytest.fixture(scope="module")
+    @classmethod
+    def market(cls) -> vt.MarketFrame:
+        return market(7, bars=4_320)
+
+    RULE = RuleStrategy(bull_enter=58, bear_enter=42)
+
+    def test_declares_its_numbers(self):
+        assert self.RULE.settings()["bull_enter"] == 58.0
+        assert self.RULE.signals == SignalSettings(bull_enter=58.0, bear_enter=42.0)
+        assert self.RULE.replace(stop_min=1.0).signals.levels.stop_min == 1.0
+        assert repr(self.RULE) == "RuleStrategy(bull_enter=58.0, bear_enter=42.0)"
+        with pytest.raises(ConfigError, match="bull_leave < bull_enter"):
+            RuleStrategy(bull_enter=52)
+        assert set(SignalSettings().levels.model_dump()) | set(SignalSettings().model_dump()) >= set(
+            self.RULE.parameters
+        )
+
+    def test_every_declared_default_and_range_is_one_of_the_settings(self):
+        for name, declared in RuleStrategy.parameters.items():
+            room = SignalSettings if name in SignalSettings.model_fields else LevelSettings
+            assert declared.default == room.model_fields[name].default
+
+    def test_what_it_says_of_each_bar_is_the_state_of_the_rule(self, market):
+        scores = vt.score(market)
+        found = decided(self.RULE, market)["position"]
+        assert np.array_equal(found, apply_rule(scores, self.RULE.signals).state)
+        assert set(np.unique(found)) == {-1.0, 0.0, 1.0}
+
+    def test_what_it_trades_are_the_intents_of_its_scores(self, market):
+        scores = vt.score(market)
+        made = self.RULE.decisions(market).intents
+        assert len(made) > 20
+        assert made.tobytes() == intents(scores, self.RULE.signals).tobytes()
+        shown = vt.backtest(
+            scores, settings=vt.Settings.load(overrides={"signals.bull_enter": 58, "signals.bear_enter": 42}), **HOW
+        )
+        for other in (vt.backtest(scores, self.RULE, **HOW), vt.backtest(market, self.RULE, **HOW)):
+            assert other.trades.equals(shown.trades)
+            assert other.rule == self.RULE.signals
+
+    def test_obeys_the_laws(self, market):
+        few = vt.MarketFrame(market.instrument, market.base.until(market.base.first + 1_500))
+        rule = self.RULE.shaped_on(Workspace(few, 64))
+        for finding in (
+            laws.future(rule, few, few.timeframe, block=64),
+            laws.purity(rule, few, few.timeframe, block=64),
+        ):
+            finding.insist(strictly=True)
 
 
 class TestNamedModules:

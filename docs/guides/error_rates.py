@@ -59,7 +59,7 @@ STATISTICS = {
     "psr_plain": "PSR at least 95 %, days taken as independent",
     "psr": "PSR at least 95 %",
     "track": "MinTRL within the days there are",
-    "luck": "luck at most 0.8 %",
+    "luck": "p-value, best of N, at most 0.008",
     "deflated": "DSR at least 95 %, best of 10",
     "overfitting": "PBO at most 20 %, search over 10",
     "superior": "SPA at most 5 %, search over 10",

@@ -364,8 +364,9 @@ def swept(workload: Workload, markets: list[Bars]) -> tuple[Trade, Callable[[lis
             return self.slow + 1  # a plain window, and the bar before it
 
         def decide(self, close: np.ndarray) -> Any:
-            above = talib.SMA(close, self.fast) > talib.SMA(close, self.slow)
-            crossed = np.concatenate(([False], above[1:] != above[:-1]))
+            slow = talib.SMA(close, self.slow)
+            above, known = talib.SMA(close, self.fast) > slow, np.isfinite(slow)
+            crossed = np.concatenate(([False], (above[1:] != above[:-1]) & known[:-1]))
             if workload.name == "brackets":
                 return {"entries": above & crossed, "stop": STOP, "target": TARGET}
             return {"entries": above & crossed, "exits": ~above & crossed}
@@ -474,6 +475,7 @@ def rows_of(workload: Workload, folder: Path) -> Iterator[dict[str, Any]]:
 # --- the page ---
 
 REASONS = {
+    ("brackets", "raptorbt"): "after a stop it takes no entry before an exit signal, and here there is none",
     ("both", "vectorbt-rust"): "where the exit signal fills at an open and the stop is touched later in that bar, it "
     "fills at the stop",
     ("both", "vectorbt-numba"): "the same",
@@ -572,7 +574,7 @@ def main() -> None:
             found[name] = list(rows_of(by_name[name], Path(folder)))
             for row in found[name]:
                 print(name, row, flush=True)
-    given.out.write_text(page(found))
+            given.out.write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import talib
 import virtuoso as vt
 from tests.builders import market
 from virtuoso.errors import ConfigError, ParameterError
-from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.research.sweep import parameters
 
 TERMS = {"assume_funding": 0.0001, "mark": "last", "record": False}
@@ -37,8 +36,8 @@ def frame():
 
 
 def alone_of(frame, strategy):
-    """The full backtest of what a strategy decides."""
-    return vt.backtest(frame, inside="none", **strategy.decided(Workspace(frame), frame.start, frame.stop), **TERMS)
+    """The full backtest of a strategy."""
+    return vt.backtest(frame, strategy, inside="none", **TERMS)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +74,16 @@ def test_the_best_row_is_a_strategy_again(frame):
     assert best.fast == 7
     assert best.slow == int(found.configurations.columns["slow"][found.chosen])
     assert found.to_pandas()["slow"].tolist() == [30, 60, 90]
+
+
+def test_a_notebook_shows_the_best_five_and_a_heat_map(frame):
+    found = vt.sweep(frame, EmaCross, {"fast": [5, 10, 15], "slow": [30, 60]}, by="net_return", **TERMS)
+    shown = found._repr_html_()
+    assert "configurations of EmaCross" in shown
+    assert shown.count("<tr") == 6
+    assert "SIMULATED" in shown or "simulated" in shown
+    drawn = found.plot(by="net_return")
+    assert drawn.images[0].get_array().shape == (2, 3)
 
 
 class TestDraws:

@@ -263,7 +263,7 @@ def verify(
     frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("examining") as tick:
         found = workflows.verify(
-            frame, own, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
+            frame, strategy=own, settings=call.settings, live_bars=live_bars, exhaustive=exhaustive, progress=tick
         )
     if all(finding.law in ("live", "door") or finding.verdict == "not tested" for finding in found.findings):
         raise NoDataError(

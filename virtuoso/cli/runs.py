@@ -61,7 +61,8 @@ def _after_list(call: Call, found: list[SavedRun]) -> str:
 
 
 def _listed(call: Call, found: list[SavedRun]) -> Iterator[RenderableType]:
-    from virtuoso.cli.terminal.console import moment, table
+    from virtuoso.cli.terminal.console import table
+    from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, plural, whole
 
     if not found:
@@ -72,8 +73,8 @@ def _listed(call: Call, found: list[SavedRun]) -> Iterator[RenderableType]:
     rows = (
         (
             run.short_name,
-            moment(run.time // 60_000 * 60_000),
-            run.what,
+            iso(run.time)[:16],
+            run.what.removeprefix("backtest ") or DASH,
             _traded(run),
             run.timeframe,
             percent(run.total_return, signed=True),
@@ -85,7 +86,7 @@ def _listed(call: Call, found: list[SavedRun]) -> Iterator[RenderableType]:
         for run in readable
     )
     if readable:
-        heads = ("RUN", "RUN AT", "WHAT", "TRADED", "TF", "RETURN", "MAX DD", "SHARPE", "TRADES", "VERDICT")
+        heads = ("RUN", "RUN AT, UTC", "WHAT", "TRADED", "TF", "RETURN", "MAX DD", "SHARPE", "TRADES", "VERDICT")
         yield table(heads, rows, left={0, 1, 2, 3, 4, 9})
     yield from (f"{run.name}: {run.problem}" for run in shown if run.problem)
     yield ""
@@ -102,8 +103,8 @@ def _traded(run: SavedRun) -> str:
 def _one(call: Call, name: str) -> Answer:
     """Show a run again, as it was printed when it was made."""
     from virtuoso import workflows
-    from virtuoso.runs.catalog import TRIALS
     from virtuoso.runs.read import read_run
+    from virtuoso.runs.schema import TRIALS
 
     folder = workflows.find_run(name, settings=call.settings)
     following = call.next("report", folder.name)

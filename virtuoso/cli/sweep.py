@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from virtuoso.cli.backtest import CONTRACT, recording_of, scores_of
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
+from virtuoso.cli.terminal.named import strategy_named
+from virtuoso.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,8 +30,19 @@ def sweep(
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
+    strategy: options.Strategy = None,
+    param: options.Param = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="NAME=VALUES",
+            help="Values of a parameter: 5:50, 20:200:5 (without the end) or 60,65,70; repeatable: all combinations.",
+        ),
+    ] = None,
     configurations: Annotated[
-        int, typer.Option("--configurations", metavar="N", min=1, help="How many; the first is what is in force.")
+        int,
+        typer.Option("--configurations", metavar="N", min=1, help="How many to draw; the first as it is."),
     ] = 1_000,
     seed: options.Seed = 0,
     by: Annotated[str, typer.Option("--by", metavar="FIGURE", help="What they are ranked by.")] = "sharpe",
@@ -48,7 +62,7 @@ def sweep(
     no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Try many weights, thresholds and levels; say what the best of them is worth."""
+    """Try many parameters of a strategy, or weights and thresholds; say what the best of them is worth."""
     from virtuoso import workflows
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
@@ -58,26 +72,68 @@ def sweep(
         "reset_halt": reset_halt,
     }  # fmt: skip
     terms: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    own, tried = strategy_named(strategy, param), grid_of(grid) if grid else configurations
     with said_if_stopped(NOTHING_YET):
-        scores = scores_of(call, symbol, timeframe, timerange, venue)
+        if own is None:
+            market: Any = scores_of(call, symbol, timeframe, timerange, venue)
+        else:
+            market = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     with call.progress("sweeping") as tick:
         result = workflows.sweep(
-            scores, configurations, settings=call.settings, seed=seed, fills=fills, by=by, record=not no_record,
-            progress=tick, **terms,
+            market, *([tried] if own is None else [own, tried]), settings=call.settings, seed=seed, fills=fills, by=by,
+            record=not no_record, progress=tick, **terms,
         )  # fmt: skip
     folder, fresh = workflows.save_run(result, out, settings=call.settings)
     honesty = result.honesty(result.chosen)
     if not fresh:
         call.note(f"This very sweep is there already, in {folder}; it was only judged anew.")
     data = {
-        **about(scores.frame), "configurations": len(result), "fills": fills, "ranked_by": by, "halt": result.halt,
+        **about(result.frame), "configurations": len(result), "fills": fills, "ranked_by": by, "halt": result.halt,
         "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
         "recording": recording_of(result),
     }  # fmt: skip
     # a sweep knows no finer bars: the same trades need none
-    full = next_about(call, "backtest", scores.frame, timerange=timerange, fills=fills, inside="none", **terms)
-    following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
+    told = {"timerange": timerange, "inside": "none", **terms}
+    if own is None:
+        full = next_about(call, "backtest", result.frame, fills=fills, **told)
+        following = f"{full} --config {shlex.quote(str(folder / 'best.yaml'))}"  # the last one wins
+    else:
+        best = [f"{name}={value:g}" for name, value in result.strategy().settings().items()]
+        following = next_about(call, "backtest", result.frame, strategy=strategy, param=best, **told)
     return Answer(data, lambda: _swept(result, honesty, top, folder), following)
+
+
+def grid_of(said: Sequence[str]) -> dict[str, list[float]]:
+    """Return the values of each `NAME=VALUES`: `5:50`, `20:200:5` as Python's ranges, or `60,65,70`.
+
+    Raises
+    ------
+    ConfigError
+        It is not of that form, or a name comes twice.
+    """
+    grid: dict[str, list[float]] = {}
+    for one in said:
+        name, equals, values = (part.strip() for part in one.partition("="))
+        try:
+            found = _span(values) if ":" in values else [float(value) for value in values.split(",")]
+        except ValueError:
+            found = []
+        if not (name and equals and found):
+            raise ConfigError(
+                f"--grid {one} gives no values. Write --grid NAME=VALUES: fast=5:50, slow=20:200:5 or stop=0.01,0.02."
+            )
+        if name in grid:
+            raise ConfigError(f"--grid names {name} twice. Give all its values at once: {name}=5,10,20.")
+        grid[name] = found
+    return grid
+
+
+def _span(said: str) -> list[float]:
+    start, stop, *steps = (float(part) for part in said.split(":"))
+    step = steps[0] if steps else 1.0
+    if len(steps) > 1 or not step > 0.0:
+        raise ValueError(said)
+    return [round(start + step * k, 12) for k in range(ceil((stop - start) / step - 1e-9))]
 
 
 def _told(honesty: Robustness) -> Iterator[tuple[str, Any]]:
@@ -97,10 +153,14 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
 
     yield ("SIMULATED DATA  " if result.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))
-    yield heading(f"The best {len(shown) - 1} by {result.ranked_by.replace('_', ' ')}, and 0, which is in force")
+    named = result.ranked_by.replace("_", " ")
+    first = "which is in force" if result.scores is not None else "the first that was tried"
+    yield heading(f"The best {len(result.best(top))} by {named}, and 0, {first}")
+    varied = result.varied if result.scores is None else []
     cells = (
         (
             whole(row["configuration"]),
+            *(f"{result.configurations.columns[name][row['configuration']]:g}" for name in varied),
             whole(row["trades"]),
             percent(row["net_return"]),
             number(row["sharpe"]),
@@ -113,7 +173,8 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
         for row in shown
     )
     heads = ("CONFIGURATION", "TRADES", "RETURN", "SHARPE", "DRAWDOWN", "PROFIT FACTOR", "EXPOSURE")
-    yield table((*heads, "HALTED", "AFTER IT"), cells, left=0)
+    yield table((heads[0], *(name.upper() for name in varied), *heads[1:], "HALTED", "AFTER IT"), cells, left=0)
+    yield prose(result.plateau_words)
     yield prose(result.halt_words)
     yield heading("What the best of so many is worth")
     yield from (f"  {line}" for line in honesty.lines())
@@ -123,4 +184,4 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     )
     yield f"run folder: {folder}/"
     yield from result.recorded_lines()
-    yield "Every configuration is a row of trials.parquet; best.yaml holds the best one as settings."
+    yield "Every configuration is a row of trials.parquet; best.yaml holds the best one."

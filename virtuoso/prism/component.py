@@ -137,6 +137,8 @@ class Node:
                 raise DeclarationError(
                     f"{said} names the input {name!r}, which is a parameter: read it as self.{name}."
                 )
+            if isinstance(kind := getattr(cls, name, None), type) and issubclass(kind, Node):
+                raise DeclarationError(f"{cls.__name__}.{name} is a class. Make one of it: {name} = {kind.__name__}().")
             if name not in known:
                 raise DeclarationError(
                     f"{said} names the input {name!r}, which is neither a column nor a feature "

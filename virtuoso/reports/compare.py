@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDE"
 """What the runs are called in tables: at most so many fit a screen."""
+GROUPS = ("data", "decided by", "terms", "settings", "made with")
+"""What the facts of a run are about, what a reader asks first at the head."""
 MADE_WITH = ("code", "prism", "config", "intents", "stage")
 """Digests of provenance: of code, prism and settings, of what was decided and of the market as it was traded."""
 DIGEST, SHOWN_DIGITS = 64, 10
@@ -89,14 +91,14 @@ class RunComparison:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """What is not the same in all of them: data first, then terms and settings, then what they were made with."""
+        """What is not the same in all of them, in the order of GROUPS."""
         facts = [dict(_facts(run)) for run in self.runs]
         found = []
         for key in dict.fromkeys(key for of in facts for key in of):
             values = tuple(of.get(key, DASH) for of in facts)
             if len(set(values)) > 1:
                 found.append(Difference(*key, tuple(map(_short, values))))
-        return found
+        return sorted(found, key=lambda one: GROUPS.index(one.group))
 
     @cached_property
     def figures(self) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -168,6 +170,7 @@ def _facts(run: RunData) -> Iterator[tuple[tuple[str, str], str]]:
     source, config = run.fact(PROVENANCE), run.fact(CONFIG)
     later = [key for key in source if key in MADE_WITH or key.startswith("version ")]
     yield from ((("data", key), str(value)) for key, value in source.items() if key not in later)
+    yield from ((("decided by", key), value) for key, value in _flat(config.get("decided_by") or {}))
     yield from ((("terms", key), value) for key, value in _flat(config.get("terms") or {}))
     yield ("terms", "assumed"), "; ".join(map(str, config.get("assumed") or ())) or DASH
     yield from ((("settings", key), value) for key, value in _flat(config.get("settings") or {}))

@@ -126,7 +126,7 @@ def sweep(found: Any, axes: Axes, *, by: str | None = None) -> None:
     if by not in found.metrics:
         raise ConfigError(f"A sweep has no figure {by!r}. {did_you_mean(by, found.metrics)}")
     values = found.metrics[by]
-    varied = [name for name, column in found.configurations.columns.items() if (column != column[0]).any()]
+    varied = found.varied
     simulated = found.frame.instrument.is_simulated
     if len(varied) == 2 and _heat_map(found, axes, varied, values):
         _title(axes, f"{by} of {len(found):,} configurations, simulated" if simulated else

@@ -351,14 +351,13 @@ class Summary:
         spot = [one for one in self.instruments if one.is_spot]
         words = [
             "A signal is decided at the close of its bar and filled at the open of the next one. All instruments "
-            "decide at the same instant, the highest reliability first.",
+            f"decide at the same instant{', the highest reliability first' if self._is_rule else ''}.",
             f"Market fills and stops pay {percent(terms['taker'], 3)} of the notional, limits and targets "
             f"{percent(terms['maker'], 3)}. The price is {percent(terms['slippage'], 3)} worse than seen at market "
             "fills and stops, or half the recorded spread where that is more.",
             self._size_words(),
             f"{self._order_words()} What opens beyond a stop fills at that open.",
-            "A second signal in the direction of an open position changes nothing; one against it closes the position "
-            "and opens the other at the same open.",
+            self._again_words(),
         ]
         if len(spot) < len(self.instruments):
             words.append(
@@ -378,6 +377,25 @@ class Summary:
             f"{LEAST_DAYS} days or {LEAST_TRADES} closed trades they are {NOT_TESTABLE}.",
         ]
         return words
+
+    @property
+    def _is_rule(self) -> bool:
+        """Whether the shipped rule decided; own signals and strategies carry no reliability."""
+        return bool(self.run.fact(CONFIG).get("decided_by", {}).get("name", "rule") == "rule")
+
+    def _again_words(self) -> str:
+        """What a decision does while a position is open."""
+        decided = self.run.fact(CONFIG).get("decided_by", {})
+        signals = (
+            "A second signal in the direction of an open position changes nothing; one against it closes the position "
+            "and opens the other at the same open."
+        )
+        rebalance = decided.get("rebalance")
+        if rebalance is None:
+            return signals
+        when = "when it changes" if rebalance == "change" else f"once a {rebalance}"
+        weights = f"A target weight is traded to {when}, at the next open."
+        return f"{weights} {signals}" if "class" in decided else weights  # a strategy may give either
 
     def _size_words(self) -> str:
         """How positions are sized, and what limits them."""
@@ -477,6 +495,8 @@ class Summary:
         for metric in METRICS:
             if metric.name not in self.own or (shown is not None and metric.name not in shown):
                 continue
+            if shown is not None and metric.unit == "R" and self.own[metric.name] != self.own[metric.name]:
+                continue  # without stops there is no R, which takes no line of a screen
             beside = metric.text(self.held[metric.name]) if metric.name in self.held else ""
             bound = metric.text(best[metric.name]) if metric.name in best else ""
             yield f"  {metric.heading:<34}{metric.text(self.own[metric.name]):>14}{beside:>16}{bound:>16}".rstrip()

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.errors import ConfigError, NoDataError, UnreadableFileError, did_you_mean
-from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, HONESTY, PROVENANCE
+from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, HONESTY, PROVENANCE, TRIALS
 
+BEST = "best.json"
+"""Figures of the best configurations of a sweep."""
 LAST = "last"
 """The name that stands for the newest run."""
-BEST, TRIALS = "best.json", "trials.parquet"
-"""Files of a sweep: figures of its best configurations, and one row a configuration."""
 DIGITS = re.compile(r"[0-9a-f]{8,}")
 NOTHING = float("nan")
 SHOWN = 5
@@ -36,7 +36,7 @@ class SavedRun:
     time : int, ms
         When it was last run.
     what : str
-        'backtest' or 'sweep', with the strategy where it has a name; empty where it is not known.
+        'backtest' or 'sweep', with what decided where that is not the shipped rule; empty where it is not known.
     instruments : tuple of str
         Such as 'BTCUSDT binance-usdm'.
     timeframe, start, end : str
@@ -97,7 +97,7 @@ def _saved(folder: Path) -> SavedRun:
         lacking = [] if is_sweep else [name for name in (FIGURES, EQUITY) if not (folder / name).is_file()]
         if lacking:
             return SavedRun(folder.name, folder, _changed(folder), problem=f"holds no {lacking[0]}: not a whole run")
-        source = _json(folder / PROVENANCE)
+        source, decided = _json(folder / PROVENANCE), _json(folder / CONFIG).get("decided_by") or {}
         figures = _best(folder) if is_sweep else dict(_json(folder / FIGURES).get("strategy") or {})
         simulated = bool(_json(folder / (BEST if is_sweep else FIGURES)).get("simulated"))
         verdict = str(_json(folder / HONESTY).get("decision") or "")
@@ -107,7 +107,7 @@ def _saved(folder: Path) -> SavedRun:
             folder.name,
             folder,
             _changed(stamp),
-            what=f"{'sweep' if is_sweep else 'backtest'} {source.get('strategy', '')}".strip(),
+            what=_what(is_sweep, str(decided.get("name", ""))),
             instruments=tuple(part.strip() for part in named.split(",") if part.strip()),
             timeframe=str(source.get("timeframe", "")),
             start=str(source.get("from", "")),
@@ -121,6 +121,11 @@ def _saved(folder: Path) -> SavedRun:
         )
     except (UnreadableFileError, OSError, ValueError, TypeError, AttributeError) as fault:
         return SavedRun(folder.name, folder, _changed(folder), problem=_reason(fault))
+
+
+def _what(is_sweep: bool, decided_by: str) -> str:
+    kind = "sweep" if is_sweep else "backtest"
+    return kind if decided_by in ("", "rule") else f"{kind} {decided_by}"
 
 
 def _json(file: Path) -> Mapping[str, Any]:

@@ -33,7 +33,6 @@ from virtuoso.clock import Timeframe
 from virtuoso.errors import DeclarationError, did_you_mean
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.component import Component, Node, snake
-from virtuoso.prism.engine.fingerprint import node_digest
 from virtuoso.prism.engine.score_inputs import ComponentScore, PrismScores, ScoreOf, names_of
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
@@ -69,11 +68,11 @@ class Strategy(Node):
     function = "decide"
     sparse = True
     decides = True
-    rebalance: ClassVar[str] = "change"
-    prism: ClassVar[Prism | None] = None
+    rebalance: str = "change"
+    prism: Prism | None = None
     decide: ClassVar[Any]
     """The function to write: arrays of equal length in; target weights, or a dict of signals and levels, out."""
-    _nodes: ClassVar[Mapping[str, Node]] = MappingProxyType({})
+    _nodes: Mapping[str, Node] = MappingProxyType({})
     _shape: Shape | None = None
     _asks_for: Strategy | None = None
     """The strategy for which this one is asked what it gives, and nothing else."""
@@ -100,11 +99,11 @@ class Strategy(Node):
                     f"parameter is declared in the class, {name} = vt.Int(14, low=2, high=50), and read as self.{name}."
                 )
         super()._check_inputs()
-        cls._nodes = dict(cls._made_inputs())
+        cls._nodes = dict(cls._made_inputs(cls.prism))
 
     @classmethod
-    def _made_inputs(cls) -> Iterator[tuple[str, Node]]:
-        """Nodes behind the inputs that the class alone determines."""
+    def _made_inputs(cls, prism: Prism | None) -> Iterator[tuple[str, Node]]:
+        """Nodes behind the inputs that are no columns, nor given as parameters; scores are those of a prism."""
         scores: PrismScores | None = None
         for name in cls.arguments:
             own = getattr(cls, name, None)
@@ -113,7 +112,7 @@ class Strategy(Node):
             elif isinstance(own, Node):
                 yield name, own
             elif name not in Node._inputs() and name not in cls.parameters:
-                scores = scores or PrismScores(cls.prism or Prism.standard())
+                scores = scores or PrismScores(prism or Prism.standard())
                 yield name, ScoreOf(scores, names_of(scores.prism)[name])
 
     def __init__(self, **parameters: Any) -> None:
@@ -131,14 +130,13 @@ class Strategy(Node):
         return snake(type(self).__name__)
 
     def facts(self) -> dict[str, Any]:
-        """Return what a run folder keeps of it: name, class, parameters, and a digest of its code."""
+        """Return what a run folder keeps of it: name, class and parameters."""
         cls = type(self)
         return {
             "name": cls.__name__,
             "class": f"{cls.__module__}:{cls.__qualname__}",
             "parameters": self.settings(),
             "rebalance": self.rebalance,
-            "code": node_digest(self),
         }
 
     def input_of(self, name: str) -> Node | None:

@@ -15,24 +15,31 @@ the earliest. What an account cannot do (short on spot) the account refuses and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import NEXT_OPEN, blank_intents
-from virtuoso.clock import iso, parse_time
-from virtuoso.errors import NotLoadedError
+from virtuoso.clock import Timeframe, iso, parse_time
+from virtuoso.errors import ConfigError, NotLoadedError
 from virtuoso.market.frame import MarketFrame
-from virtuoso.prism.engine.score import score
+from virtuoso.prism.component import Float, Int
+from virtuoso.prism.engine.score import assemble
+from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
+from virtuoso.signals.declared import Shape, Strategy
+from virtuoso.signals.given import Decided
 from virtuoso.signals.message.build import build_signal
 from virtuoso.signals.message.signal import Signal
-from virtuoso.signals.settings import SignalSettings
+from virtuoso.signals.rule import memory as rule_memory
+from virtuoso.signals.rule import states
+from virtuoso.signals.settings import LevelSettings, SignalSettings
+from virtuoso.types import Array
 
 Intents = NDArray[np.void]
 Frames = Mapping[Instrument, MarketFrame]
@@ -62,38 +69,127 @@ class Decider(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class RuleStrategy:
+class RuleStrategy(Strategy):
     """The shipped strategy: the rule and levels on the scores of a prism, each instrument by itself.
 
-    Attributes
+    `decide` gives the state of the rule, and that is what the laws examine. What is traded are its changes, with a stop
+    and targets between the levels of the moment, which only changes are worth looking up for: so it writes its intents
+    itself. Its numbers are declared, for sweeps and tuning; `signals` holds the rest, such as regimes and calibration.
+
+    Parameters
     ----------
-    prism : Prism
-    settings : SignalSettings
-    scored : mapping of Instrument to Scores
+    prism : Prism, optional
+        The standard one if absent.
+    signals : SignalSettings, optional
+        What the declared numbers are not given for.
+    scored : mapping of Instrument to Scores, optional
         Scores that are at hand; they stand for the very frames that they are of, and every other frame is scored.
+    **numbers
+        Of the declared parameters, such as `bull_enter=60`.
+
+    Raises
+    ------
+    ParameterError
+        A number lies outside its range.
+    ConfigError
+        Numbers that do not go together, such as thresholds that cross.
     """
 
+    holes = True  # what is not known ends a signal
+    bull_enter = Float(68.0, low=50.0, high=100.0, unit="points")
+    bull_leave = Float(55.0, low=50.0, high=100.0, unit="points")
+    bear_leave = Float(45.0, low=0.0, high=50.0, unit="points")
+    bear_enter = Float(32.0, low=0.0, high=50.0, unit="points")
+    min_coverage = Float(0.4, low=0.0, high=1.0, unit="share")
+    atr_period = Int(14, low=2, high=500, unit="slow bars")
+    weakest = Float(0.5, low=0.0, high=10.0, unit="swings")
+    apart = Float(0.5, low=0.0, high=10.0, unit="ATR")
+    stop_buffer = Float(0.25, low=0.0, high=5.0, unit="ATR")
+    stop_min = Float(0.75, low=0.0, high=20.0, unit="ATR")
+    stop_max = Float(3.0, low=0.0, high=50.0, unit="ATR")
+    min_target_r = Float(1.0, low=0.0, high=20.0, unit="R")
+    target_gap_r = Float(0.5, low=0.0, high=20.0, unit="R")
+    retest_reach = Float(1.0, low=0.0, high=10.0, unit="ATR")
+    signals: SignalSettings
     prism: Prism
-    settings: SignalSettings = field(default_factory=SignalSettings)
-    scored: Mapping[Instrument, Scores] = field(default_factory=dict, repr=False)
+    scored: Mapping[Instrument, Scores]
+
+    def __init__(
+        self,
+        prism: Prism | None = None,
+        signals: SignalSettings | None = None,
+        scored: Mapping[Instrument, Scores] | None = None,
+        **numbers: float,
+    ) -> None:
+        given = signals or SignalSettings()
+        super().__init__(**{name: getattr(_room_of(name, given), name) for name in self.parameters} | numbers)
+        object.__setattr__(self, "prism", prism or Prism.standard())
+        object.__setattr__(self, "signals", _with(given, numbers))
+        object.__setattr__(self, "scored", dict(scored or {}))
+        object.__setattr__(self, "_nodes", dict(self._made_inputs(self.prism)))
+        object.__setattr__(self, "_key", (type(self), self.prism.fingerprint, self.signals.model_dump_json()))
+        object.__setattr__(self, "_hash", hash(self._key))
 
     @classmethod
     def of(cls, scores: Sequence[Scores], settings: SignalSettings | None = None) -> RuleStrategy:
         """Return the strategy that decides on scores at hand, all of one prism."""
-        known = {one.frame.instrument: one for one in scores}
-        return cls(scores[0].prism, settings or SignalSettings(), known)
+        return cls(scores[0].prism, settings, {one.frame.instrument: one for one in scores})
 
-    def orders(self, frames: Frames) -> Orders:
-        """Decide at every change of the rule's state."""
-        return {name: intents(self._scores_of(name, frame), self.settings) for name, frame in frames.items()}
-
-    def _scores_of(self, name: Instrument, frame: MarketFrame) -> Scores:
-        known = self.scored.get(name)
-        return known if known is not None and known.frame is frame else score(self.prism, frame)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is made with."""
+        return _rule_made, (self.prism, self.signals, self._shape)
 
     def __deepcopy__(self, memo: object) -> RuleStrategy:
         return self  # nothing of it changes from call to call
+
+    def replace(self, **numbers: Any) -> RuleStrategy:
+        """Make the same strategy with other numbers."""
+        return RuleStrategy(self.prism, self.signals, self.scored, **numbers)
+
+    def memory(self, timeframe: Timeframe) -> int:
+        """How many bars the rule remembers."""
+        return rule_memory(self.signals, timeframe) + 1
+
+    def warmup(self, timeframe: Timeframe) -> int:
+        """It answers at once: where nothing is known yet it is out."""
+        return 1
+
+    def decide(self, confluence: Array, coverage: Array, timeframe: Timeframe) -> Array:
+        """State of the rule at each bar: 1 BULLISH, -1 BEARISH, 0 NEUTRAL."""
+        return states(confluence, coverage, self.signals, timeframe).astype(np.float64)
+
+    def decisions(self, frame: MarketFrame, workspace: Workspace | None = None) -> Decided:
+        """Decide at every change of the rule's state."""
+        known = self.scored.get(frame.instrument)
+        if known is None or known.frame is not frame:
+            own = workspace or Workspace(frame)
+            known = assemble(self.prism, own, frame.start, frame.start + len(frame))
+        return Decided(intents(known, self.signals), {})
+
+
+def _rule_made(prism: Prism, signals: SignalSettings, shape: Shape | None) -> RuleStrategy:
+    """Make a rule that was pickled; scores at hand do not travel."""
+    made = RuleStrategy(prism, signals)
+    object.__setattr__(made, "_shape", shape)
+    return made
+
+
+def _room_of(name: str, signals: SignalSettings) -> SignalSettings | LevelSettings:
+    """The settings in which a number stands."""
+    return signals if name in SignalSettings.model_fields else signals.levels
+
+
+def _with(signals: SignalSettings, numbers: Mapping[str, float]) -> SignalSettings:
+    """The settings with other numbers."""
+    if not numbers:
+        return signals
+    own = {name: value for name, value in numbers.items() if name in SignalSettings.model_fields}
+    levels = {name: value for name, value in numbers.items() if name not in own}
+    try:
+        changed = LevelSettings.model_validate({**dict(signals.levels), **levels})
+        return SignalSettings.model_validate({**dict(signals), **own, "levels": changed})
+    except ValidationError as refused:
+        raise ConfigError(f"RuleStrategy {refused.errors()[0]['msg']}.") from None
 
 
 def intents(scores: Scores, settings: SignalSettings) -> Intents:

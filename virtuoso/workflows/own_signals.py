@@ -144,16 +144,23 @@ def _short(value: object) -> str:
 def _of_each(given: Any, frames: Sequence[MarketFrame], name: str, *, flags: bool) -> list[Array]:
     """Return what was given for each frame, one number a bar; one value stands for every bar of every frame."""
     single = _scalar(given)
-    if single is not None:
-        value = _plain(single, name)
-        if flags and value not in (0.0, 1.0):
-            raise ConfigError(f"{name} is true or false at each close, was {given!r}.")
-        return [np.full(len(frame), value) for frame in frames]
-    parts = _parts(given, frames, name)
+    parts = _parts(given, frames, name) if single is None else [single] * len(frames)
     return [
-        at_closes(part, frame.close_times, frame.timeframe.ms, _called(name, frame, frames), flags=flags)
-        for part, frame in zip(parts, frames, strict=True)
+        _column(part, frame, _called(name, frame, frames), flags) for part, frame in zip(parts, frames, strict=True)
     ]
+
+
+def _column(given: Any, frame: MarketFrame, called: str, flags: bool) -> Array:
+    """Return what was given for one frame, one number a bar."""
+    single = _scalar(given)
+    if single is None:
+        return at_closes(given, frame.close_times, frame.timeframe.ms, called, flags=flags)
+    value = float(single)
+    if not np.isfinite(value):
+        raise ConfigError(f"{called} is a finite number, was {single!r}.")
+    if flags and value not in (0.0, 1.0):
+        raise ConfigError(f"{called} is true or false at each close, was {single!r}.")
+    return np.full(len(frame), value)
 
 
 def _called(name: str, frame: MarketFrame, frames: Sequence[MarketFrame]) -> str:
@@ -170,13 +177,6 @@ def _scalar(given: Any) -> Any:
     if isinstance(given, int | float | np.bool_ | np.number):
         return given
     return given.item() if isinstance(given, np.ndarray) and given.ndim == 0 else None
-
-
-def _plain(value: Any, name: str) -> float:
-    number = float(value)
-    if not np.isfinite(number):
-        raise ConfigError(f"{name} is a finite number, was {value!r}.")
-    return number
 
 
 def _parts(given: Any, frames: Sequence[MarketFrame], name: str) -> list[Any]:
@@ -248,7 +248,7 @@ def _level(given: Any, frames: Sequence[MarketFrame], name: str) -> list[Any]:
 
 def _is_column(given: Sequence[Any], frames: Sequence[MarketFrame]) -> bool:
     """Whether a list holds one number a bar rather than targets."""
-    return len(given) > MOST_TARGETS and all(isinstance(one, int | float | np.number) for one in given)
+    return len(given) > MOST_TARGETS and len(given) == len(frames[0])
 
 
 def _targets(given: Sequence[Any], frames: Sequence[MarketFrame]) -> list[Any]:
@@ -271,12 +271,16 @@ def _targets(given: Sequence[Any], frames: Sequence[MarketFrame]) -> list[Any]:
 
 def _one_level(given: Any, frames: Sequence[MarketFrame], name: str) -> list[Any]:
     single = _scalar(given)
-    if single is not None:
-        return [_number(single, name)] * len(frames)
-    columns = _of_each(given, frames, name, flags=False)
-    for column, frame in zip(columns, frames, strict=True):
-        _check_column(column, frame, name, _called(name, frame, frames))
-    return columns
+    parts = _parts(given, frames, name) if single is None else [single] * len(frames)
+    levels: list[Any] = []
+    for part, frame in zip(parts, frames, strict=True):
+        single, called = _scalar(part), _called(name, frame, frames)
+        if single is not None:
+            levels.append(_number(single, name))
+            continue
+        levels.append(_column(part, frame, called, False))
+        _check_column(levels[-1], frame, name, called)
+    return levels
 
 
 def _number(value: Any, name: str) -> float:

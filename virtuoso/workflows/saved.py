@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from virtuoso.config import Settings
 from virtuoso.errors import NoDataError
 from virtuoso.runs import catalog
-from virtuoso.runs.catalog import TRIALS, SavedRun
+from virtuoso.runs.catalog import SavedRun
+from virtuoso.runs.schema import TRIALS
 from virtuoso.workflows.paths import settings_of
 
 if TYPE_CHECKING:

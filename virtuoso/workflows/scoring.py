@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from virtuoso.config import Settings
-from virtuoso.errors import NoDataError
+from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.files.atomic import Disk
 from virtuoso.labels import Moment
 from virtuoso.lake.lake import Lake
@@ -182,6 +182,7 @@ def verify(
     frame: MarketFrame,
     prism: Prism | Strategy | type[Strategy] | str | None = None,
     *,
+    strategy: Strategy | type[Strategy] | str | None = None,
     settings: Settings | None = None,
     live_bars: int = 3_000,
     exhaustive: bool = False,
@@ -193,8 +194,10 @@ def verify(
     ----------
     frame : MarketFrame
         Where it is asked about a window, history is taken to begin with it.
-    prism : Prism, or Strategy, its class, or `module:Class`, optional
-        What is examined; the prism that settings describe if absent.
+    prism : Prism, optional
+        What is examined, by its place also a strategy; the prism that settings describe if neither is given.
+    strategy : Strategy, its class, or `module:Class`, optional
+        What is examined instead of a prism.
     settings : Settings, optional
     live_bars : int
         Bars at the end that another process scores one by one.
@@ -210,10 +213,13 @@ def verify(
         and `certificate.rarest`; prints with the first offending bars.
     """
     alone = _alone(frame)
-    if prism is not None and not isinstance(prism, Prism):
-        strategy = strategy_of(prism).shaped_on(Workspace(alone))
-        return certify_node(strategy, alone, live_bars=live_bars, exhaustive=exhaustive, progress=progress)
-    chosen = prism or prism_of(settings)
+    if strategy is not None and prism is not None:
+        raise ConfigError("vt.verify examines one thing: a prism or a strategy, and both were given.")
+    asked = prism if strategy is None else strategy
+    if asked is not None and not isinstance(asked, Prism):
+        examined = strategy_of(asked).shaped_on(Workspace(alone))
+        return certify_node(examined, alone, live_bars=live_bars, exhaustive=exhaustive, progress=progress)
+    chosen = asked or prism_of(settings)
     found = certify(chosen, alone, live_bars=live_bars, exhaustive=exhaustive, progress=progress)
     if frame.origin is None:
         return found

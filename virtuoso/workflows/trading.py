@@ -20,6 +20,7 @@ from virtuoso.errors import ConfigError, NoDataError, did_you_mean
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
 from virtuoso.market.frame import MarketFrame
+from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
@@ -160,6 +161,7 @@ def backtest(
     >>> vt.backtest(frame, position=(fast > slow) * 1.0)                       # doctest: +SKIP
     >>> vt.backtest(frame, EmaCross(fast=20))                                  # doctest: +SKIP
     """
+    _reject_parameters(strategy, unknown)
     _reject_unknown("vt.backtest", backtest, unknown)
     signals = {
         "entries": entries, "exits": exits, "short_entries": short_entries, "short_exits": short_exits,
@@ -167,8 +169,10 @@ def backtest(
     }  # fmt: skip
     given = {name: one for name, one in signals.items() if one is not None}
     decider = _decider(strategy, trail, rebalance)
-    own_idea = bool(given) or isinstance(decider, Strategy)
+    own_idea = bool(given) or (isinstance(decider, Strategy) and not isinstance(decider, RuleStrategy))
     many = _markets(market, given, decider)
+    if isinstance(decider, RuleStrategy):  # it decides on scores, and they are shown
+        many = [one if isinstance(one, Scores) else score(decider.prism, one) for one in many]
     if record:
         project()  # of another user: rejected before anything is worked out
     chosen = settings_of(settings)
@@ -197,7 +201,7 @@ def backtest(
             funding_terms=funding_terms(assume_funding, mark),
             inside=_inside(home, many, inside),
             config=config_of_run(chosen),
-            provenance=provenance_of_run(_prism(many), chosen, seed),
+            provenance=_provenance(many, decider, chosen, seed),
             env=Env(seed=seed),
             explained=explained,
         )
@@ -215,6 +219,8 @@ def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
     if given is None or (callable(getattr(given, "orders", None)) and not isinstance(given, type | Strategy)):
         return given  # type: ignore[return-value]
     strategy = strategy_of(given)  # type: ignore[arg-type]
+    if isinstance(strategy, RuleStrategy):
+        return strategy  # whose trail is that of the account
     if trail is not None:
         raise ConfigError(
             f"trail= was given beside {strategy!r}. Its decide gives it: {{'entries': ..., 'trail': ...}}."
@@ -264,6 +270,14 @@ def _prism(many: Sequence[Market]) -> Prism | None:
     return many[0].prism if isinstance(many[0], Scores) else None
 
 
+def _provenance(many: Sequence[Market], decider: Decider | None, settings: Settings, seed: int) -> dict[str, str]:
+    """What a run was made of, the code of the user's own strategy among it."""
+    made = provenance_of_run(_prism(many), settings, seed)
+    if isinstance(decider, RuleStrategy) or not isinstance(decider, Strategy):
+        return made
+    return made | provenance_of_strategy(decider, seed)
+
+
 def _own(many: Sequence[Market], given: Mapping[str, Any], rebalance: str, risk: float | None) -> dict[str, Any]:
     """What own signals decide, as arguments of the backtest; each decision shows the score of its bar, if there is."""
     found = own_signals([_frame(one) for one in many], given, rebalance=rebalance, risk=risk)
@@ -272,6 +286,15 @@ def _own(many: Sequence[Market], given: Mapping[str, Any], rebalance: str, risk:
             made = found.intents[one.frame.instrument]
             made["score"] = one.confluence[made["number"] - one.start]
     return {"intents_of": found.intents, "given_counts": found.counts, "decided_by": found.decided_by}
+
+
+def _reject_parameters(strategy: object, unknown: Mapping[str, Any]) -> None:
+    """Refuse a parameter of a strategy that is given beside it."""
+    name, cls = next(iter(unknown), ""), strategy if isinstance(strategy, type) else type(strategy)
+    if issubclass(cls, Strategy) and name in cls.parameters:
+        raise TypeError(
+            f"{name}= is a parameter of {cls.__name__}: vt.backtest(frame, {cls.__name__}({name}={unknown[name]!r}))."
+        )
 
 
 def _reject_unknown(said: str, function: Callable[..., Any], unknown: Mapping[str, Any]) -> None:

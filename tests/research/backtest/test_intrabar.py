@@ -130,7 +130,7 @@ class TestManyInstruments:
 
     def test_all_are_on_one_finer_clock(self):
         fine = market(7, bars=1_200, venue="binance-usdm")
-        with pytest.raises(ConfigError, match="happens inside bars of 1h"):
+        with pytest.raises(ConfigError, match="intrabar path of bars of 1h"):
             staged(folded(fine), inside=[folded(fine, Timeframe("2h"))])
 
 

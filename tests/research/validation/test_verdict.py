@@ -56,7 +56,7 @@ class TestShip:
     def test_where_nothing_was_searched_nothing_is_asked_of_it(self):
         asked = {gate.name for gate in reach_verdict(honest(), KIND).gates if gate.needed}
         assert asked == {
-            "gain", "deflated", "luck", "costs", "delay", "ambiguity", "tail", "size", "marks", "foresight",
+            "gain", "deflated", "p-value", "costs", "delay", "ambiguity", "tail", "size", "marks", "foresight",
             "plausible", "recorded",
         }  # fmt: skip
 

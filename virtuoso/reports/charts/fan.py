@@ -41,14 +41,14 @@ def words(run: RunData) -> str:
     said = ["Nine in ten draws lie in the pale band, half of them in the darker one; the line is the run itself."]
     if "trades" in found:
         said.append(
-            "Other orders end where it ended, since the trades are the same, and are taken not to know of each other."
+            "Shuffled trades end where the run ended, since they are the same; they are taken to be independent."
         )
     if "days" in found:
         fan = found["days"]
         said.append(
             f"Of the histories drawn from its own days, {percent(fan['losing'])} end with a loss and nine in ten "
-            f"between {_gain(fan['bands'][0][-1])} and {_gain(fan['bands'][-1][-1])}: so much of the result is the "
-            "luck of these days, if the next ones are like them."
+            f"between {_gain(fan['bands'][0][-1])} and {_gain(fan['bands'][-1][-1])}: so much of the result is "
+            "chance, if the next days are like these."
         )
     return " ".join(said)
 
@@ -60,7 +60,7 @@ def chart(run: RunData, width: int) -> Chart | None:
         return None
     beside = width >= WIDE
     height = 400 if beside else 380 * len(found)
-    label = "Equity and max drawdown of the same trades in other orders and of histories of the same days"
+    label = "Monte-Carlo: equity and max drawdown of the same trades shuffled, and of histories of the same days"
     return Chart("fans", label, width, height, lambda figure: _paint(figure, found, beside=beside), run.is_simulated)
 
 
@@ -97,7 +97,7 @@ def _fan(axes: Axes, name: str, fan: Facts, lines: Array, reach: tuple[float, fl
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: whole(x)))
     n = int(steps[-1])
     if name == "trades":
-        title = f"{plural(n, 'closed trade')} in {whole(fan['draws'])} other orders"
+        title = f"{plural(n, 'closed trade')} shuffled {whole(fan['draws'])} times"
     else:
         title = f"{plural(n, 'day')} drawn {whole(fan['draws'])} times, {whole(fan['block'])} together in the mean"
     axes.set_title(title, loc="left", fontsize=SMALL, color=LIGHT.quiet)

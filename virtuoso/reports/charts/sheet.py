@@ -20,6 +20,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.columns import PRICES
+from virtuoso.prism.words import reliability_rank
 from virtuoso.reports.charts.base import (
     SMALL,
     WIDE,
@@ -120,12 +121,12 @@ def _equity(figure: Figure, run: RunData) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1), gridspec_kw={"hspace": 0.16})
     looks: dict[str, tuple[str, str, Any, float]] = {
         "strategy": (LIGHT.ink, "bold", "-", 1.6),
-        "better order": (LIGHT.quiet, "normal", "-", 0.7),
+        "optimistic fills": (LIGHT.quiet, "normal", "-", 0.7),
         "buy and hold": (LIGHT.quiet, "normal", DASHED, 1.0),
         "inverted": (LIGHT.neutral, "normal", DOTTED, 1.0),
     }
-    if "better order" in shown:
-        pair = (shown["strategy"][last], shown["better order"][last])
+    if "optimistic fills" in shown:
+        pair = (shown["strategy"][last], shown["optimistic fills"][last])
         above.fill_between(times, *pair, color=LIGHT.neutral, alpha=0.25, linewidth=0)
     ends = []
     for name in reversed(shown):
@@ -143,11 +144,16 @@ def _equity(figure: Figure, run: RunData) -> None:
 
 def _curves(run: RunData) -> dict[str, Array]:
     """Curves that are there; the bound only where it ends elsewhere than the equity."""
-    named = {"strategy": "equity", "better order": "optimistic", "buy and hold": "buy_and_hold", "inverted": "inverted"}
+    named = {
+        "strategy": "equity",
+        "optimistic fills": "optimistic",
+        "buy and hold": "buy_and_hold",
+        "inverted": "inverted",
+    }
     found = {name: of for name, column in named.items() if (of := run.curve(column)) is not None}
-    bound = found.get("better order")
+    bound = found.get("optimistic fills")
     if bound is not None and abs(bound[-1] / run.cash - found["strategy"][-1] / run.cash) < GONE:
-        del found["better order"]
+        del found["optimistic fills"]
     return found
 
 
@@ -365,9 +371,9 @@ def score_buckets(run: RunData, rows: np.ndarray, width: int) -> Chart:
 
 
 def reliability(run: RunData, width: int) -> Chart:
-    """What reliability told against the share of signals that were right."""
+    """Predicted reliability against the share of signals that were right; ranks where it is not calibrated."""
     told = run.fact(RELIABILITY)
-    words = f"Reliability diagram, {plural(told['signals'], 'signal')}"
+    words = f"Calibration, {plural(told['signals'], 'signal')}"
     return Chart("reliability", words, width, 360, lambda f: _reliability(f, told), run.is_simulated)
 
 
@@ -375,8 +381,9 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     width, height = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
-    axes = figure.subplots()
-    axes.plot([0.0, 1.0], [0.0, 1.0], color=LIGHT.quiet, linewidth=0.8, linestyle=DASHED)
+    axes, calibrated = figure.subplots(), told["basis"] == "calibrated"
+    if calibrated:
+        axes.plot([0.0, 1.0], [0.0, 1.0], color=LIGHT.quiet, linewidth=0.8, linestyle=DASHED)
     base = told["right"] / told["signals"]
     axes.axhline(base, color=LIGHT.quiet, linewidth=0.8, linestyle=DOTTED)
     axes.text(1.0, base + 0.012, f"all, {percent(base, 0)}", fontsize=SMALL, color=LIGHT.quiet, ha="right")
@@ -391,6 +398,8 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(FuncFormatter(lambda x, _: percent(x, 0)))
+    if not calibrated:  # a rank is no probability: its axis shows none
+        axes.set_xticks([(2 * k + 1) / 6 for k in range(3)], [reliability_rank((2 * k + 1) / 6) for k in range(3)])
     axes.set_title("share that was right", loc="left", fontsize=SMALL, color=LIGHT.quiet)
-    axes.set_xlabel(f"reliability that was told ({told['basis']})", fontsize=SMALL)
+    axes.set_xlabel("predicted reliability" if calibrated else "reliability, a rank (uncalibrated)", fontsize=SMALL)
     figure.subplots_adjust(left=50 / width, right=1 - 14 / width, top=1 - 26 / height, bottom=46 / height)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.prism.words import reliability_rank
 from virtuoso.reports.charts import fan
 from virtuoso.reports.charts import history as history_charts
 from virtuoso.reports.charts import sheet as sheet_charts
@@ -374,12 +375,16 @@ class TearSheet:
     @property
     def reliability_rows(self) -> Figures:
         """Bins of the reliability diagram."""
-        bins = self.run.fact(RELIABILITY).get("bins", ())
+        told = self.run.fact(RELIABILITY)
+        bins = told.get("bins", ())
+        if told.get("basis") != "calibrated":
+            return Figures(
+                ("rank", "signals", "right", "95 % interval"),
+                [(reliability_rank(_nan(row["told"])), whole(row["signals"]), *_right(row)) for row in bins],
+            )
         rows = [
             (f"{percent(_nan(row['low']), 0)} to {percent(_nan(row['high']), 0)}", whole(row["signals"]),
-             percent(_nan(row["told"])), percent(_nan(row["right"])),
-             f"{percent(row['low_right'], 0)} to {percent(row['high_right'], 0)}"
-             if row["low_right"] is not None else NOT_TESTABLE)
+             percent(_nan(row["told"])), *_right(row))
             for row in bins
         ]  # fmt: skip
         return Figures(("predicted", "signals", "predicted, mean", "right", "95 % interval"), rows)
@@ -390,15 +395,20 @@ class TearSheet:
         told = self.run.fact(RELIABILITY)
         if not told.get("bins"):
             return str(told.get("reason", "No reliability diagram is in this run folder."))
-        calibrated = told["basis"] == "calibrated"
-        words = "Probabilities, calibrated on past signals only." if calibrated else (
-            "A heuristic: it orders signals, it was never fitted to be a probability, and is not to be read as one."
-        )  # fmt: skip
+        right = (
+            f"Of {plural(told['signals'], 'signal')} {percent(told['right'] / told['signals'])} touched the first "
+            "target before the stop."
+        )
+        bars = "Bars hold 95 % (block bootstrap); hollow where too little is known."
+        if told["basis"] != "calibrated":
+            return (
+                f"Uncalibrated: a rank that orders signals and was never fitted to be a probability. {right} Where the "
+                f"rank means something, the share rises from low to high. {bars}"
+            )
         error, brier = _nan(told.get("calibration_error")), _nan((told.get("brier") or {}).get("score"))
         return (
-            f"{words} Of {plural(told['signals'], 'signal')} {percent(told['right'] / told['signals'])} touched the "
-            f"first target before the stop. Brier score {number(brier, 4)}, mean distance from the diagonal "
-            f"{percent(error)}. Bars hold 95 % (block bootstrap); hollow where too little is known."
+            f"Probabilities, calibrated on past signals only. {right} Brier score {number(brier, 4)}, mean distance "
+            f"from the diagonal {percent(error)}. {bars}"
         )
 
     # --- what the scores said ---
@@ -543,6 +553,13 @@ class TearSheet:
 def _nan(value: float | None) -> float:
     """A figure of a JSON file; null is NaN."""
     return float("nan") if value is None else float(value)
+
+
+def _right(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Share of the signals of a bin that were right, and its 95 % interval."""
+    known = row["low_right"] is not None
+    interval = f"{percent(row['low_right'], 0)} to {percent(row['high_right'], 0)}" if known else NOT_TESTABLE
+    return percent(_nan(row["right"])), interval
 
 
 def _finding(told: Mapping[str, str]) -> Finding:

@@ -331,7 +331,7 @@ def _cells(found: Any) -> list[dict[str, str]]:
 
 def _fans(sheet: TearSheet) -> list[Flowable]:
     chart = sheet.fan_chart(FULL)
-    heading = [_words("Monte-Carlo: what else it might have come to", HEAD), _words(sheet.fan_words, NOTE)]
+    heading = [_words("Monte-Carlo", HEAD), _words(sheet.fan_words, NOTE)]
     return heading if chart is None else [CondPageBreak(260), *heading, Painted(chart, BREADTH)]
 
 
@@ -454,7 +454,7 @@ def _breakdowns(sheet: TearSheet) -> list[Flowable]:
 
 
 def _reliability(sheet: TearSheet) -> list[Flowable]:
-    """What reliability told against what was right; nothing of a run without scores."""
+    """Predicted reliability against what was right; nothing of a run without scores."""
     if not sheet.has_scores:
         return []
     heading = [
@@ -494,7 +494,9 @@ def _made(sheet: TearSheet) -> list[Flowable]:
     parts: list[Flowable] = [_words("Assumptions", HEAD)]
     parts += [Paragraph(escape(words), POINT, bulletText=DASH) for words in sheet.assumptions]
     if not sheet.assumptions:
-        parts.append(_words("They are in the summary below." if sheet.summary else "None are kept in words.", NOTE))
+        parts.append(
+            _words("They are in the summary below." if sheet.summary else "This run folder holds none in words.", NOTE)
+        )
     parts += [CondPageBreak(60), _words("Provenance", HEAD), _pairs(sheet.provenance.items())]
     if sheet.absent:
         parts += [CondPageBreak(60), _words("Absent from this run folder", HEAD), _pairs(sheet.absent)]

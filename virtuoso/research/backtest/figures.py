@@ -89,7 +89,7 @@ class PortfolioFigures:
     @property
     def rule(self) -> SignalSettings | None:
         """Settings of the shipped rule; None where something else decided."""
-        return self.strategy.settings if isinstance(self.strategy, RuleStrategy) else None
+        return self.strategy.signals if isinstance(self.strategy, RuleStrategy) else None
 
     @property
     def panel(self) -> SimulationPanel:

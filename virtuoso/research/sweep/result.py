@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,14 @@ class SweepResult(Run, Plottable):
     def __str__(self) -> str:
         return "\n".join((repr(self), self.plateau_words, *self.recorded_lines()))
 
+    def _repr_html_(self) -> str:
+        """The best five, for notebooks."""
+        shown = ["configuration", *self.varied[:6], "trades", "net_return", "sharpe", "max_drawdown", "exposure"]
+        best = self.to_pandas().iloc[self.best(5)][shown]
+        lines = (repr(self).strip("<>"), self.plateau_words, *self.recorded_lines())
+        said = "".join(f"<p>{escape(line)}</p>" for line in lines)
+        return said + str(best.to_html(index=False, float_format="{:.4g}".format, border=0))
+
     def column(self, name: str) -> Array:
         """A column of `FIGURES`, shape (n_configurations,)."""
         values: Array = self.figures[:, FIGURES.index(name)]
@@ -182,6 +191,11 @@ class SweepResult(Run, Plottable):
         order = np.argsort(-values, kind="stable")  # NaN comes last
         rows: Rows = order[np.isfinite(values[order])][:n]
         return rows
+
+    @property
+    def varied(self) -> list[str]:
+        """Names of the columns of configurations that differ between rows."""
+        return [name for name, values in self.configurations.columns.items() if (values != values[0]).any()]
 
     def strategy(self, row: int | None = None) -> Strategy:
         """Return the strategy of a row, for `vt.backtest`; of the best one if absent.

@@ -14,6 +14,7 @@ The statistics and their sources are those of overfitting.py; verdict.py turns t
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from math import ceil, isfinite, sqrt
 
@@ -45,6 +46,7 @@ from virtuoso.research.validation.splits import WalkForward
 from virtuoso.types import Array
 
 FEWER_BLOCKS = 10
+WIDTH = 98
 MOST_COLUMNS = 200
 """Configurations above which CSCV takes 252 splits instead of 12,870, so that its tables stay small."""
 WALKS = 5
@@ -204,8 +206,12 @@ class Robustness:
         return (title, NOT_TESTABLE, self.why[name]) if name in self.why else (title, figure, note)
 
     def lines(self) -> list[str]:
-        """The box as plain text."""
-        return [f"{name:<23} {figure:>12}  {note}" for name, figure, note in self.rows()]
+        """The box as plain text, at most 98 columns wide."""
+        return [
+            line
+            for name, figure, note in self.rows()
+            for line in textwrap.wrap(f"{name:<23} {figure:>12}  {note}", WIDTH, subsequent_indent=" " * 38)
+        ]
 
 
 def robustness(evidence: RunReturns, tried: TrialCount | None = None, *, env: Env | None = None) -> Robustness:

@@ -229,7 +229,7 @@ def _chance(honesty: Robustness) -> Sequence[Hurdle]:
             f"deflated Sharpe {percent(deflated)} after {tries}",
             f"cannot be deflated: {honesty.why.get('deflated', NOT_TESTABLE)}", damning=deflated < HOPELESS,
         ),
-        _gate("luck", luck, luck <= MOST_LUCK, f"p-value {number(luck, 3)} of the best of {tries}", NOT_TESTABLE),
+        _gate("p-value", luck, luck <= MOST_LUCK, f"p-value {number(luck, 3)} of the best of {tries}", NOT_TESTABLE),
     )  # fmt: skip
 
 
