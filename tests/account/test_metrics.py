@@ -180,3 +180,46 @@ class TestTheCalendar:
 
     def test_exposure(self):
         assert metrics.exposure(np.array([True, False, False, True])) == 0.5
+
+
+class TestTheTail:
+    """Value at risk, expected shortfall, Omega, payoff and Ulcer: empyrical where it has them, else by hand."""
+
+    @pytest.fixture(params=[0, 1, 2])
+    def returns(self, request):
+        return np.random.default_rng(request.param).standard_t(4, 701) * 0.02 + 0.0005
+
+    def test_empyrical(self, returns):
+        import empyrical
+
+        assert metrics.value_at_risk(returns) == pytest.approx(empyrical.value_at_risk(returns), rel=1e-12)
+        assert metrics.expected_shortfall(returns) == pytest.approx(
+            empyrical.conditional_value_at_risk(returns), rel=1e-12
+        )
+        assert metrics.omega(returns) == pytest.approx(empyrical.omega_ratio(returns, annualization=1), rel=1e-10)
+
+    def test_omega_by_hand(self):
+        """Gains of 19 % over losses of 14 %."""
+        assert metrics.omega(MIXED) == pytest.approx(19.0 / 14.0, rel=1e-12)
+
+    def test_ulcer_by_hand(self):
+        """Falls of 10/110 and 5/110 after a rise without one: the root of their mean square over four bars."""
+        expected = np.sqrt(((10.0 / 110.0) ** 2 + (5.0 / 110.0) ** 2) / 4.0)
+        assert metrics.ulcer(np.array([105.0, 110.0, 100.0, 105.0]), 100.0) == pytest.approx(expected, rel=1e-12)
+
+    def test_payoff_by_hand(self):
+        assert metrics.payoff(np.array([30.0, -10.0, 10.0, -30.0, 0.0])) == 1.0
+
+    @pytest.mark.parametrize("won", [[], [True], [False, True, True, False, True], [True] * 4, [False] * 3])
+    def test_the_longest_streak(self, won):
+        longest = max((len(run) for run in "".join("x" if one else " " for one in won).split()), default=0)
+        assert metrics.longest_streak(np.array(won, dtype=bool)) == longest
+
+    def test_what_has_no_loss_and_no_days_is_not_testable(self):
+        assert np.isnan(metrics.omega(RISING))
+        assert np.isnan(metrics.payoff(np.array([1.0, 2.0])))
+        assert np.isnan(metrics.value_at_risk(np.array([0.01])))
+        assert np.isnan(metrics.expected_shortfall(np.array([])))
+
+    def test_the_shortfall_is_no_better_than_the_value_at_risk(self, returns):
+        assert metrics.expected_shortfall(returns) <= metrics.value_at_risk(returns) < 0.0

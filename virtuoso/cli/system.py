@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from virtuoso.cli.doctor import Check
-    from virtuoso.demo import Demo
+    from virtuoso.demo.run import Demo
 
 config = typer.Typer(help="Configuration: show.")
 
@@ -38,7 +38,7 @@ def demo(
     ] = None,
 ) -> Answer:
     """Run the main job end to end, offline, on a simulated market."""
-    from virtuoso.demo import run
+    from virtuoso.demo.run import run
 
     stream = sys.stderr if call.as_json else sys.stdout
 
@@ -48,7 +48,7 @@ def demo(
 
     made = run(call.settings, days=days, seed=seed, timeframe=timeframe, out=out, say=say)
     elsewhere = replace(call, data=made.root)
-    following = elsewhere.next("explain", made.works[0].symbol, timeframe=made.timeframe, venue="simulated")
+    following = elsewhere.next("explain", made.symbols[0], timeframe=made.timeframe, venue="simulated")
     return Answer(made.to_dict(), lambda: _demonstrated(made), following)
 
 

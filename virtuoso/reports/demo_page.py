@@ -9,11 +9,11 @@ import numpy as np
 from markupsafe import Markup
 
 from virtuoso.clock import iso
-from virtuoso.prism.result.explanation import face_bias
 from virtuoso.prism.result.scores import Scores
 from virtuoso.prism.words import lean, reliability_rank
-from virtuoso.reports.charts.base import NARROW
+from virtuoso.reports.charts.base import NARROW, WIDE
 from virtuoso.reports.contribution import contribution
+from virtuoso.reports.exhibits import Leak, OwnIdea, Planted
 from virtuoso.reports.format import DASH, number, percent, price, whole
 from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
 from virtuoso.reports.tearsheet.model import TearSheet
@@ -37,16 +37,16 @@ class CoinReport:
     Attributes
     ----------
     scores : Scores
-    sheet : TearSheet
-    href : str
-        Its tear sheet, relative to this one.
+    trades : int
+    gained : float, quote currency
+        What its trades came to in the account that all coins share.
     signals : sequence of Signal
         As they were written, newest first.
     """
 
     scores: Scores
-    sheet: TearSheet
-    href: str
+    trades: int
+    gained: float
     signals: Sequence[Signal]
 
     @property
@@ -57,36 +57,20 @@ class CoinReport:
     @property
     def cells(self) -> dict[str, str]:
         """Its line in the overview."""
-        scores, figures = self.scores, self.sheet.run.figures_of("strategy")
-        held = self.sheet.run.figures_of("buy_and_hold")["total_return"]
-        points, made = float(scores.confluence[-1]), figures["total_return"]
+        scores, close = self.scores, self.scores.column("close")
+        points, known = float(scores.confluence[-1]), close[np.isfinite(close)]
+        held = float(known[-1] / known[0] - 1.0) if len(known) else float("nan")
         return {
-            "bars": whole(len(scores)),
-            "price": price(float(scores.column("close")[-1])),
+            "price": price(float(close[-1])),
             "points": f"{points:.1f}",
             "score": number(points, 1),
             "lean": lean(points),
             "coverage": percent(float(scores.coverage[-1]), 0),
-            "trades": whole(figures["trades"]),
-            "made": percent(made, signed=True),
-            "gain": effect_of_change(100.0 * made),
+            "trades": whole(self.trades),
+            "gained": number(self.gained, 0, signed=True),
+            "effect": effect_of_change(self.gained),
             "held": percent(held, signed=True),
-            "drawdown": percent(figures["max_drawdown"]),
         }
-
-    @property
-    def faces(self) -> list[dict[str, str]]:
-        """What each face says at the last bar."""
-        return [
-            {"name": face.title, "score": number(float(face.score[-1]), 1), "lean": lean(float(face.score[-1])),
-             "words": face_bias(face.title, float(face.score[-1])).partition(" at ")[0]}
-            for face in self.scores.faces.values()
-        ]  # fmt: skip
-
-    @property
-    def equity(self) -> Markup:
-        """Equity against buying and holding."""
-        return self.sheet.equity_chart(NARROW).svg(self.symbol)
 
 
 @dataclass(frozen=True)
@@ -96,6 +80,12 @@ class DemoPage:
     Attributes
     ----------
     coins : sequence of CoinReport
+    shipped : TearSheet
+        Of the shipped weights, all coins in one account.
+    shipped_href : str
+        Its page, relative to this one.
+    leak, planted, own : Leak, Planted, OwnIdea
+        The exhibits.
     steps : sequence of (name, what came of it, seconds, command)
     days, seed : int
     min_coverage : float, 0..1
@@ -103,6 +93,11 @@ class DemoPage:
     """
 
     coins: Sequence[CoinReport]
+    shipped: TearSheet
+    shipped_href: str
+    leak: Leak
+    planted: Planted
+    own: OwnIdea
     steps: Sequence[tuple[str, str, str, str]]
     days: int
     seed: int
@@ -123,6 +118,11 @@ class DemoPage:
         scores = self.coins[0].scores
         first, last = scores.start * scores.frame.timeframe.ms, int(scores.close_times[-1])
         return f"{iso(first)[:10]} to {iso(last)[:10]}, scored and traded on {scores.frame.timeframe}"
+
+    @property
+    def shipped_charts(self) -> list[Markup]:
+        """Equity of the shipped weights, for a screen and for a phone."""
+        return [self.shipped.equity_chart(width).svg("shipped") for width in (WIDE, NARROW)]
 
     @property
     def patience(self) -> str:

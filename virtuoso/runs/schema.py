@@ -16,7 +16,7 @@
 | `reliability.json` | reliability that signals carried, and the share that was right |
 | `fans.json` | equity of the same trades in other orders, and of histories of its own days |
 | `prices.parquet` | bars to draw: each instrument's whole run, slowly where it is long, and those around each trade |
-| `panes.parquet` | scores, or the strategy's own columns, at the close of each of those bars, row by row |
+| `panes.parquet` | scores at the close of each of those bars, row by row; what was held where there are no scores |
 | `summary.txt` | the same for people |
 | `honesty.json` | what is left of it after all tries, under stress, and the decision |
 | `tearsheet.html` | all of it on a page; `tearsheet.pdf`, where it was asked for, on paper |
@@ -46,6 +46,8 @@ RELIABILITY: Final = "reliability.json"
 FANS: Final = "fans.json"
 PRICES: Final = "prices.parquet"
 PANES: Final = "panes.parquet"
+POSITION: Final = "Position"
+"""Column of it: notional over equity, negative where it is short."""
 SUMMARY: Final = "summary.txt"
 HONESTY: Final = "honesty.json"
 TEARSHEET_HTML: Final = "tearsheet.html"

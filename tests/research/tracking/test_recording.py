@@ -225,7 +225,7 @@ class TestRunFolders:
         workflows.sweep(scores, 40, **TERMS)
         assert workflows.save_run(workflows.sweep(scores, 2, **TERMS)) == (folder, False)
         changed = {name for name, data in before.items() if (folder / name).read_bytes() != data}
-        assert changed == {"honesty.json", "honesty.txt"}
+        assert changed == {"honesty.json", "honesty.txt", "sweep.html"}
         assert json.loads((folder / "honesty.json").read_bytes())["recording"]["tries"] == 42
 
     def test_a_backtest_that_was_killed_before_its_tear_sheet_is_completed(self, scores, project):

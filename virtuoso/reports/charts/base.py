@@ -247,7 +247,7 @@ def paint_buckets(figure: Figure, buckets: np.ndarray, width: int) -> None:
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for k, panel in enumerate(panels):
         if k < len(horizons):
-            _bucket_panel(panel, buckets[buckets["horizon"] == horizons[k]], str(horizons[k]))
+            bucket_panel(panel, buckets[buckets["horizon"] == horizons[k]], f"after {horizons[k]}, bp")
         else:
             panel.set_visible(False)
     figure.subplots_adjust(
@@ -255,7 +255,8 @@ def paint_buckets(figure: Figure, buckets: np.ndarray, width: int) -> None:
     )
 
 
-def _bucket_panel(axes: Axes, rows: np.ndarray, horizon: str) -> None:
+def bucket_panel(axes: Axes, rows: np.ndarray, title: str) -> None:
+    """Paint mean forward returns by score and their intervals, of one horizon."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     every = (rows["low"] == 0.0) & (rows["high"] == 100.0)
@@ -284,4 +285,4 @@ def _bucket_panel(axes: Axes, rows: np.ndarray, horizon: str) -> None:
     axes.grid(axis="x", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", MINUS) if x else "0"))
-    axes.set_title(f"after {horizon}, bp", loc="left", fontsize=SMALL, color=LIGHT.quiet)
+    axes.set_title(title, loc="left", fontsize=SMALL, color=LIGHT.quiet)

@@ -6,7 +6,7 @@ paints the same figure on its canvas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -248,7 +248,7 @@ def _trades(figure: Figure, found: Traded) -> None:
     _lives(above, found)
     above.spines["bottom"].set_visible(False)
     above.tick_params(axis="x", length=0)
-    above.yaxis.set_major_locator(MaxNLocator(6))
+    above.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     above.yaxis.set_major_formatter(FuncFormatter(lambda x, _: price(x)))
     share = "" if found.n == found.of else f", {whole(found.n)} of {plural(found.of, 'trade')}"
     above.set_title(f"{found.symbol or 'Price'}{share}", loc="left", fontsize=SMALL, color=LIGHT.quiet)
@@ -378,28 +378,37 @@ def reliability(run: RunData, width: int) -> Chart:
 
 
 def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
-    from matplotlib.ticker import FuncFormatter, MultipleLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     width, height = figure.get_figwidth() * figure.dpi, figure.get_figheight() * figure.dpi
     axes, calibrated = figure.subplots(), told["basis"] == "calibrated"
     if calibrated:
         axes.plot([0.0, 1.0], [0.0, 1.0], color=LIGHT.quiet, linewidth=0.8, linestyle=DASHED)
     base = told["right"] / told["signals"]
+    along = _stretch([row["told"] for row in told["bins"]]) if calibrated else (0.0, 1.0)  # a rank has its three places
     axes.axhline(base, color=LIGHT.quiet, linewidth=0.8, linestyle=DOTTED)
-    axes.text(1.0, base + 0.012, f"all, {percent(base, 0)}", fontsize=SMALL, color=LIGHT.quiet, ha="right")
+    axes.text(along[1], base, f"all, {percent(base, 0)}", fontsize=SMALL, color=LIGHT.quiet, ha="right", va="bottom")
     for row in told["bins"]:
         sure = row["low_right"] is not None
         if sure:
             axes.plot([row["told"]] * 2, [row["low_right"], row["high_right"]], color=LIGHT.ink, linewidth=1.4)
         face = LIGHT.ink if sure else "none"
         axes.plot([row["told"]], [row["right"]], "o", color=LIGHT.ink, markersize=6, markerfacecolor=face)
-    for set_limits in (axes.set_xlim, axes.set_ylim):
-        set_limits(0.0, 1.0)
+    axes.set_xlim(*along)
+    names = ("right", "low_right", "high_right")
+    axes.set_ylim(*_stretch([base, *(row[name] for row in told["bins"] for name in names)]))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MultipleLocator(0.2))
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda x, _: percent(x, 0)))
     if not calibrated:  # a rank is no probability: its axis shows none
         axes.set_xticks([(2 * k + 1) / 6 for k in range(3)], [reliability_rank((2 * k + 1) / 6) for k in range(3)])
     axes.set_title("share that was right", loc="left", fontsize=SMALL, color=LIGHT.quiet)
     axes.set_xlabel("predicted reliability" if calibrated else "reliability, a rank (uncalibrated)", fontsize=SMALL)
     figure.subplots_adjust(left=50 / width, right=1 - 14 / width, top=1 - 26 / height, bottom=46 / height)
+
+
+def _stretch(shares: Sequence[float | None]) -> tuple[float, float]:
+    """From where to where an axis of shares reaches: what is known, with room beside it."""
+    known = [share for share in shares if share is not None and share == share]
+    room = max(0.15 * (max(known) - min(known)), 0.03)
+    return max(min(known) - room, 0.0), min(max(known) + room, 1.0)

@@ -371,7 +371,7 @@ const Virtuoso = (() => {
       const kind = middle === null ? LC.LineSeries : LC.BaselineSeries;
       const series = this.chart.addSeries(kind, {
         ...lineLooks(colours(), middle), title: name, lineWidth: 1, priceLineVisible: false, lastValueVisible: false,
-        priceFormat: { type: 'price', precision: 1, minMove: 0.1 },
+        priceFormat: { type: 'price', precision: middle ? 1 : 2, minMove: middle ? 0.1 : 0.01 },
       }, index);
       series.setData(this.rows.map((row) => (
         row.at === undefined || Number.isNaN(values[row.at]) ? { time: row.time } : { time: row.time, value: values[row.at] }
@@ -403,7 +403,7 @@ const Virtuoso = (() => {
       const price = (value) => number(value, this.bars.digits);
       const said = [moment(row.time), `O ${price(row.open)}`, `H ${price(row.high)}`, `L ${price(row.low)}`,
         `C ${price(row.close)}`, `V ${number(row.volume, row.volume < 100 ? 2 : 0)}`];
-      this.panes.forEach(({ name }) => said.push(`${name} ${number(this.bars.panes.get(name)[row.at], 1)}`));
+      this.panes.forEach(({ name, middle }) => said.push(`${name} ${number(this.bars.panes.get(name)[row.at], middle ? 1 : 2)}`));
       this.legend.replaceChildren(...said.map((words) => element('span', '', words)));
     }
   }

@@ -14,7 +14,7 @@ from virtuoso.market.schema.columns import PRICES as PRICE_COLUMNS
 from virtuoso.reports.charts.base import thinned
 from virtuoso.reports.scripts import decimals, packed, scaled
 from virtuoso.runs.read import RunData, RunTable
-from virtuoso.runs.schema import EQUITY, PANES, PRICES, TRADES
+from virtuoso.runs.schema import EQUITY, PANES, POSITION, PRICES, TRADES
 from virtuoso.types import Array
 
 SCRIPTS = ("early.js", "vendor/lightweight-charts.standalone.production.js", "charts.js", "page.js")
@@ -23,7 +23,7 @@ VIEWS = ("whole", "near")
 MOST_IN_VIEW = 10_000
 """Bars that a view shows at once."""
 MIDDLE = 50.0
-SCORE_DIGITS, R_DIGITS, SHARE_DIGITS = 1, 3, 5
+SCORE_DIGITS, POSITION_DIGITS, R_DIGITS, SHARE_DIGITS = 1, 3, 3, 5
 CURVES = {"strategy": "equity", "buy and hold": "buy_and_hold"}
 
 
@@ -94,12 +94,18 @@ def _bars(prices: RunTable, rows: NDArray[np.int64], digits: int) -> dict[str, A
 
 
 def _panes(panes: RunTable, rows: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
-    """Scores, around their middle of 50, at the closes of bars: those that are known anywhere."""
+    """Scores, around their middle of 50, or what was held, at the closes of bars: those that are known anywhere."""
     found = {name: values[rows].astype(np.float64) for name, values in panes.items()}
     known = {name: of for name, of in found.items() if np.isfinite(of).any()}
     digits = {name: 0 if k else SCORE_DIGITS for k, name in enumerate(known)}  # whole points of what stands behind
+    if POSITION in known:
+        digits[POSITION] = POSITION_DIGITS
     return {
-        name: {"digits": digits[name], "middle": MIDDLE, "values": packed(scaled(of, digits[name]))}
+        name: {
+            "digits": digits[name],
+            "middle": 0.0 if name == POSITION else MIDDLE,
+            "values": packed(scaled(of, digits[name])),
+        }
         for name, of in known.items()
     }
 

@@ -34,6 +34,7 @@ from virtuoso.runs.schema import (
     FIGURES,
     INTENTS,
     PANES,
+    POSITION,
     PRICES,
     PROVENANCE,
     RELIABILITY,
@@ -363,11 +364,14 @@ def price_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, An
 
 
 def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any]:
-    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`; no columns without scores."""
+    """RunTable of `panes.parquet`: scores at the closes of the bars of `prices.parquet`, or else what was held."""
     parts: list[dict[str, NDArray[np.float32]]] = []
-    for view in found if result.scores else ():
-        scores = result.scores[view.instrument]
-        lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
+    for view in found:
+        if result.scores:
+            scores = result.scores[view.instrument]
+            lines = score_lines(scores, ChartBars(view.bars, scores.frame.timeframe))
+        else:
+            lines = {POSITION: _held(result, view)}
         parts.append({name: values[view.rows].astype(np.float32) for name, values in lines.items()})
     names = dict.fromkeys(name for part in parts for name in part)
     unknown = [np.full(len(view.rows), np.nan, dtype=np.float32) for view in found]
@@ -380,6 +384,21 @@ def pane_table(found: Sequence[View], result: PortfolioFigures) -> dict[str, Any
 def last_bars(result: PortfolioFigures) -> ChartBars:
     """Bars on which the last trades of the instrument that is drawn can be seen, on a clock of the scores if any."""
     return chart_bars(result.shown or result.frames[result.most_traded], _drawn(result))
+
+
+def _held(result: PortfolioFigures, view: View) -> NDArray[np.float64]:
+    """Notional of an instrument over the equity at the closes of a view's bars, negative where it was short."""
+    run, panel, ratio = result.run, result.panel, view.bars.timeframe.ratio(result.timeframe)
+    mine = run.events["instrument"] == view.instrument
+    sizes = np.concatenate(([0.0], np.cumsum(run.events["size"][mine])))
+    at = np.clip(
+        np.arange(view.bars.first + 1, view.bars.end + 1) * ratio - 1, panel.first, panel.first + len(panel) - 1
+    )
+    held = sizes[np.searchsorted(run.events["instant"][mine], at, side="right")]
+    equity = run.equity[at - panel.first]
+    share: NDArray[np.float64] = np.full(len(at), np.nan)
+    np.divide(held * view.bars.columns["close"], equity, out=share, where=equity > 0.0)
+    return share
 
 
 def _whole(result: PortfolioFigures, instrument: int) -> Bars:
