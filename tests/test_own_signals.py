@@ -518,3 +518,22 @@ class TestVectorbt:
         assert found.same == found.contract == found.vectorbt > 20
         with pytest.raises(ConfigError, match=r"target weights add to positions.*to_vectorbt"):
             workflows.cross_check(vt.backtest(frame, position=up * 1.0, **QUIET))
+
+
+def test_a_table_of_instruments_that_were_listed_at_different_times_is_taken_by_each_ones_bars():
+    hours = pd.date_range("2025-01-01", periods=400, freq="h", tz="UTC")
+    price = 100.0 + np.cumsum(np.random.default_rng(3).normal(0.0, 0.4, len(hours)))
+    bars = pd.DataFrame({"open": price, "high": price + 1.0, "low": price - 1.0, "close": price, "volume": 1.0}, hours)
+    early = vt.MarketFrame.from_pandas(bars[:390], "1h", symbol="BTCUSDT", venue="binance-spot", index="open")
+    late = vt.MarketFrame.from_pandas(bars[1:], "1h", symbol="ETHUSDT", venue="binance-spot", index="open")
+    closes = pd.concat({"BTCUSDT": early.df["close"], "ETHUSDT": late.df["close"]}, axis=1)
+    rising = closes > closes.shift(3)
+    weights = rising * 0.4
+    both = vt.backtest([early, late], position=weights, record=False)
+    for frame in (early, late):
+        symbol = frame.instrument.symbol
+        alone = vt.backtest(frame, position=weights[symbol].reindex(frame.df.index), record=False)
+        times = both.trades.query("symbol == @symbol")[["entry_time", "exit_bar_time"]].reset_index(drop=True)
+        assert times.equals(alone.trades[["entry_time", "exit_bar_time"]])
+    with pytest.raises(DataError, match="labelled by open times"):
+        vt.backtest([early, late], position=weights.shift(-1, freq="h"), record=False)

@@ -189,7 +189,7 @@ def at_closes(given: Any, close_times: Times, ms: int, name: str, *, flags: bool
             )
         _check_values(values, close_times, name, flags)
         return values
-    labels = _labels_of(index, name)
+    labels = moments_of(index, name)
     places = _places_of(labels, index.name, close_times, ms, name)
     values = _numbers(given, name, flags)
     _check_values(values, labels, name, flags)
@@ -198,7 +198,7 @@ def at_closes(given: Any, close_times: Times, ms: int, name: str, *, flags: bool
     return found
 
 
-def _labels_of(index: Any, name: str) -> Times:
+def moments_of(index: Any, name: str) -> Times:
     """Return the labels of an index, UTC ms; refuse an index that holds no moments, or one of them twice."""
     import pandas as pd
 

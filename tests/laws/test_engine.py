@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from virtuoso.market.schema.kinds import KINDS as EVENT_KINDS
 from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest.engine import Account, PortfolioRun, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
+from virtuoso.research.backtest.round_trips import lives
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.sweep import Sweep
 from virtuoso.signals.settings import SignalSettings
@@ -241,6 +243,28 @@ class World(NamedTuple):
             yield int(np.clip(random.choice(near[k % 3]) - done.panel.first, 1, BARS - 1))
 
 
+class OwnWorld(World):
+    """The same markets, traded by own signals: shares of the equity, some of them weights that add and reduce."""
+
+    @classmethod
+    def of(cls, seed: int) -> World:
+        world = super().of(seed)
+        return world._replace(account=replace(world.account, limited=seed % 3 == 0))
+
+    def intents(self, history: History, panel: SimulationPanel) -> dict[Instrument, np.ndarray]:
+        """Of some instruments weights, of the others entries with levels; by what is drawn for other wishes."""
+        found = super().intents(history, panel)
+        for i, made in enumerate(found.values()):
+            made["entry"], made["expires"] = NAN, made["number"] + 1
+            made["weight"], made["reliability"] = 1.2 * made["reliability"], NAN
+            if i % 2:
+                made["adjust"], made["stop"], made["target"] = True, NAN, NAN
+            else:
+                wide = np.abs(made["target"][:, 0] / made["price"] - 1.0)
+                made["trail"] = np.where(wide > 0.05, 0.02 * made["price"], NAN)
+        return found
+
+
 def filled_by_the_open(events: np.ndarray, entry: np.ndarray, number: int) -> tuple[int, int]:
     """How many events are over when a bar has opened, and how many of them filled at that open.
 
@@ -257,6 +281,12 @@ def filled_by_the_open(events: np.ndarray, entry: np.ndarray, number: int) -> tu
 @pytest.fixture(scope="module")
 def worlds() -> list[tuple[World, PortfolioRun]]:
     made = [World.of(seed) for seed in range(WORLDS)]
+    return [(world, world.trade(world.history)) for world in made]
+
+
+@pytest.fixture(scope="module")
+def own_worlds() -> list[tuple[World, PortfolioRun]]:
+    made = [OwnWorld.of(seed) for seed in range(WORLDS)]
     return [(world, world.trade(world.history)) for world in made]
 
 
@@ -341,6 +371,8 @@ class TestTheRestIsTakenAway:
 class TestTheRestIsAnother:
     """What fills at the open of a bar, and all that came before, is the same whatever the bar then does."""
 
+    differently = 0.95
+
     def test_events_until_the_open_are_the_same_bytes(self, worlds):
         compared: Counter = Counter()
         for seed, (world, done) in enumerate(worlds):
@@ -363,7 +395,34 @@ class TestTheRestIsAnother:
         assert compared["bars"] >= 350
         assert compared["events"] >= 25_000
         assert compared["filled at the open"] >= 200
-        assert compared["went on differently"] >= 0.95 * compared["bars"]
+        assert compared["went on differently"] >= self.differently * compared["bars"]
+
+
+class TestOwnSignals:
+    """The same law for what is sized by a share of the equity, added to and reduced."""
+
+    def test_they_are_cut_reduced_and_reported(self, own_worlds):
+        seen: Counter = Counter()
+        for _, done in own_worlds:
+            events, adjusts = done.events, done.intents["adjust"]
+            seen.update(r.KINDS[kind] for kind in events["kind"])
+            exits = events["kind"] == r.CLOSED
+            seen["of weights"] += int(adjusts[events["order"]].sum())
+            seen["reductions"] += int(exits.sum()) - int((lives(done)["reason"] == r.CLOSED).sum())
+            seen["would have been"] += sum(done.would_refuse.values()) + sum(done.would_cut.values())
+        least = {
+            "entry": 2_000, "signal": 1_500, "stop": 100, "target": 100, "liquidation": 10, "withdrawn": 60,
+            "rejected": 5, "funding": 1_500, "of weights": 1_500, "reductions": 300, "would have been": 500,
+        }  # fmt: skip
+        assert {what: seen[what] for what, n in least.items() if seen[what] < n} == {}
+
+    def test_the_rest_is_taken_away(self, own_worlds):
+        TestTheRestIsTakenAway().test_events_before_the_cut_are_the_same_bytes(own_worlds)
+
+    def test_the_rest_is_another(self, own_worlds):
+        law = TestTheRestIsAnother()
+        law.differently = 0.9  # a wild future ruins more of these accounts, and a ruined one does nothing any more
+        law.test_events_until_the_open_are_the_same_bytes(own_worlds)
 
 
 class TestTheAccountsOfASweep:

@@ -15,10 +15,10 @@ import numpy as np
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import iso
 from virtuoso.errors import AmbiguousError, ConfigError, DataError, did_you_mean
-from virtuoso.labels import at_closes
+from virtuoso.labels import at_closes, moments_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.signals.given import CHANGE, MOST_TARGETS, intents_of_position, intents_of_signals
-from virtuoso.types import Array
+from virtuoso.types import Array, Times
 
 POSITION = "position"
 ENTRIES = ("entries", "short_entries")
@@ -208,7 +208,18 @@ def _parts(given: Any, frames: Sequence[MarketFrame], name: str) -> list[Any]:
             f"{name} has no column for {', '.join(missing)}. A column of NaN decides nothing; its columns are "
             f"{', '.join(map(repr, keys))}."
         )
-    return [found[k] for k in range(len(frames))]
+    every = np.unique(np.concatenate([frame.close_times for frame in frames]))
+    return [_of_its_bars(found[k], frame, every, _called(name, frame, frames)) for k, frame in enumerate(frames)]
+
+
+def _of_its_bars(given: Any, frame: MarketFrame, every: Times, called: str) -> Any:
+    """Leave rows out that other instruments have bars for, and this one has not: it was listed later, or has ended."""
+    index = getattr(given, "index", None)
+    if index is None or callable(index):
+        return given
+    labels = moments_of(index, called)
+    others = np.isin(labels, every) & ~np.isin(labels, frame.close_times)
+    return given[~others] if others.any() else given
 
 
 def _place(key: Any, frames: Sequence[MarketFrame], name: str) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.venues.wire.calls import CALLS, ON_EACH, WATCHED_FIRST
-from tests.venues.wire.serving import BTC, ETH, Served
+from tests.venues.wire.serving import AT, BTC, ETH, Served
 
 
 @pytest.mark.parametrize(("venue", "name", "arguments"), ON_EACH, ids=[f"{v} {n}" for v, n, _ in ON_EACH])
@@ -23,12 +24,16 @@ def test_a_unified_call_is_answered(
             await served.while_time_passes(getattr(exchange, WATCHED_FIRST[name])(*arguments))
             return await getattr(exchange, name)(*arguments)
         call = getattr(exchange, name)(*arguments)
-        if name.startswith("watch"):
-            quiet = name.startswith("watch_liquidations")
-            return await served.while_time_passes(call, step=20_000 if quiet else 500)
-        return await call
+        return await (served.while_time_passes(call) if name.startswith("watch") else call)
 
-    found = loop.run_until_complete(asked())
+    async def asked_before_one_happens() -> Any:
+        forced = served.world.listings["BTCUSDT"].liquidations[:, 0]
+        at = int(forced[np.searchsorted(forced, AT)]) - 2_000
+        async with Served(served.world, at=at) as own:
+            return await own.while_time_passes(getattr(own.exchange(venue), name)(*arguments))
+
+    rare = name.startswith("watch_liquidations")
+    found = loop.run_until_complete(asked_before_one_happens() if rare else asked())
     assert found or name in ("fetch_currencies", "load_time_difference"), found
 
 
