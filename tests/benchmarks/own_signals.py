@@ -476,13 +476,12 @@ def rows_of(workload: Workload, folder: Path) -> Iterator[dict[str, Any]]:
 
 NAMES = {"virtuoso": "virtuoso, signals as arrays", "vt.sweep": "virtuoso, `vt.sweep` of a vt.Strategy"}
 REASONS = {
-    ("brackets", "raptorbt"): "after a stop it takes no entry before an exit signal, and here there is none",
+    ("brackets", "raptorbt"): "without an exit signal it makes no trade after its first stop",
     ("both", "vectorbt-rust"): "where the exit signal fills at an open and the stop is touched later in that bar, it "
     "fills at the stop",
     ("both", "vectorbt-numba"): "the same",
-    ("book", "raptorbt"): "its portfolio gives each instrument its part of the cash once, not a share of the equity",
 }
-"""What a peer models otherwise, by workload and engine."""
+"""What a peer was seen to do otherwise, by workload and engine."""
 
 
 def page(found: dict[str, list[dict[str, Any]]]) -> str:
