@@ -256,7 +256,7 @@ def verify(
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Certify parity of batch and live and no look-ahead, on your own data, components and strategies."""
+    """Certify no look-ahead and parity of batch and live, of components or a strategy."""
     from virtuoso import workflows
 
     own = strategy_named(strategy, param)

@@ -63,7 +63,7 @@ def sweep(
     no_record: options.NoRecord = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
-    """Try many parameters of a strategy, or weights and thresholds; say what the best of them is worth."""
+    """Try many parameters, or weights and thresholds; say what the best of them is worth."""
     from virtuoso import workflows
     from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 
