@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from virtuoso import __version__
-from virtuoso.cli import data, research, signals, system
+from virtuoso.cli import data, research, signals, system, venue
 
 EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130 interrupted.
@@ -27,6 +27,7 @@ ORDER = (
     "calibrate",
     "verify",
     "signals",
+    "venue",
     "config",
     "doctor",
 )
@@ -70,3 +71,4 @@ app.add_typer(data.app, name="data")
 research.add_research(app)
 app.add_typer(signals.app, name="signals")
 system.add_system(app)
+venue.add_venue(app)

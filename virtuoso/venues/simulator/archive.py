@@ -102,10 +102,10 @@ def write_recordings(folder: str | Path, market: Mapping[str, Recording]) -> lis
     home = Path(folder) / VENUE
     written = write_archive(folder, {symbol: recording.bars for symbol, recording in market.items()})
     for symbol, recording in market.items():
-        for name, header, times, columns in _tables(symbol, recording):
+        for name, header, times, columns in tables(symbol, recording):
             for month, inside in _by(times - 1, "M8[M]"):  # what is stamped at midnight ends the day before
                 stem = f"{symbol}-{MINUTE if name.endswith('Klines') else name}-{month}"
-                text = _csv(header, [column[inside] for column in columns])
+                text = csv_text(header, [column[inside] for column in columns])
                 written.append(_save_zip(home / name / f"{stem}.zip", text))
         for day, inside in _by(recording.book[:, 0], "M8[D]"):
             kind = "incremental_book_L2"
@@ -125,7 +125,7 @@ def _by(times: NDArray[Any], unit: str) -> Iterator[tuple[Any, slice]]:
             yield periods[begin], slice(begin, end)
 
 
-def _tables(symbol: str, of: Recording) -> Iterator[tuple[str, str, NDArray[Any], list[NDArray[Any]]]]:
+def tables(symbol: str, of: Recording) -> Iterator[tuple[str, str, NDArray[Any], list[NDArray[Any]]]]:
     """Folder, header, times and columns of what is written as zips of CSV."""
     tick, lot = 10**of.coin.tick_decimals, 10**of.coin.lot_decimals
     ends, none = of.prices[:, 0].astype(np.int64), np.zeros(len(of.prices), dtype=np.int64)
@@ -176,7 +176,7 @@ def _book(symbol: str, listed: Coin, rows: NDArray[np.int64]) -> bytes:
         np.full(len(rows), VENUE), np.full(len(rows), symbol), time * 1_000, time * 1_000, snapshot > 0,
         np.where(side > 0, "bid", "ask"), price / 10**listed.tick_decimals, size / 10**listed.lot_decimals,
     ]  # fmt: skip
-    return _csv(BOOK_HEADER, columns)
+    return csv_text(BOOK_HEADER, columns)
 
 
 def _rules(market: Mapping[str, Recording]) -> bytes:
@@ -195,7 +195,7 @@ def _rules(market: Mapping[str, Recording]) -> bytes:
     return (json.dumps({"comment": COMMENT.decode(), **answer}, indent=1) + "\n").encode()
 
 
-def _csv(header: str, columns: list[NDArray[Any]]) -> bytes:
+def csv_text(header: str, columns: list[NDArray[Any]]) -> bytes:
     """Text of a table; a number is written with the fewest digits that give it back, nothing where it is not known."""
     import pyarrow as pa
     from pyarrow import csv
@@ -215,13 +215,14 @@ def _save(path: Path, content: bytes) -> None:
 
 def _save_zip(path: Path, text: bytes) -> Path:
     """Write a zip of one CSV, and its checksum beside it."""
-    content = _zip(f"{path.stem}.csv", text)
+    content = zipped(f"{path.stem}.csv", text)
     _save(path, content)
     path.with_name(f"{path.name}{CHECKSUM}").write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
     return path
 
 
-def _zip(name: str, content: bytes) -> bytes:
+def zipped(name: str, content: bytes) -> bytes:
+    """Give a zip of one file, the same bytes wherever and whenever it is made."""
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))  # the earliest a zip can say: no wall clock
     entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every platform
     entry.compress_type = zipfile.ZIP_DEFLATED
