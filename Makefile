@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test laws lint format check bench benchmarks-page serve lock clean
+.PHONY: help setup demo notebook test laws lint format check bench benchmarks-page serve lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,13 @@ setup: $(STAMP) ## install everything into .venv from the hash lock
 demo: $(STAMP) ## the main job, offline, on a simulated market: its page in reports/demo
 	@# The first time, a second process compiles what the demo needs last while it makes its market.
 	@test -e $(VENV)/.warm || { $(BIN)/python -m virtuoso.precompile && touch $(VENV)/.warm; } & $(BIN)/virtuoso demo
+
+$(VENV)/.notebook: requirements-notebook.txt $(STAMP)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-notebook.txt
+	@touch $@
+
+notebook: $(VENV)/.notebook ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir notebooks
 
 test: $(STAMP) ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -p no:benchmark
@@ -56,6 +63,7 @@ serve: $(STAMP) ## show the pages on http://127.0.0.1:8000 until the signals API
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements.txt
 	echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements-uv.txt
+	echo "jupyterlab>=4.4" | $(BIN)/uv pip compile - -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements-notebook.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements.txt
 
 clean: ## delete the environment and caches; data, reports and experiments stay

@@ -16,9 +16,7 @@
 # %% [markdown]
 # # A first backtest: do the signals earn more than they cost?
 #
-# Dear reader,
-#
-# Virtuoso turns market history into scores, scores into signals, and signals into a backtest. This letter walks that
+# Virtuoso turns market history into scores, scores into signals, and signals into a backtest. This notebook walks that
 # line once, with everything as it is shipped and nothing tuned, and asks the plainest question there is.
 #
 # The market is *simulated*: made from a seed, the same for everyone, offline. A result on it says nothing about real
@@ -28,9 +26,6 @@
 from tempfile import mkdtemp
 
 import virtuoso as vt
-from virtuoso.reports.contribution import contribution
-from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.workflows import import_files
 
 # %% [markdown]
 # ## History
@@ -40,8 +35,8 @@ from virtuoso.workflows import import_files
 
 # %%
 home = mkdtemp(prefix="virtuoso-")
-write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))
-report = import_files(f"{home}/raw", venue="simulated", data=home)
+vt.write_archive(f"{home}/raw", vt.simulate(["BTCUSDT"], days=60, seed=7))
+report = vt.import_files(f"{home}/raw", venue="simulated", data=home)
 print(f"{report.total('stored'):,} bars stored, {report.total('quarantined')} refused")
 
 # %%
@@ -57,21 +52,17 @@ frame
 
 # %%
 scores = vt.score(frame)
-moment = scores.explain("2025-02-14T12:00Z")
-print(contribution(moment).to_text())
+scores.explain("2025-02-14T12:00Z")
 
 # %% [markdown]
 # Each face can be opened in the same way: score times weight is impact, and the impacts add up to the face.
 
 # %%
-print(contribution(moment, "technical").to_text())
+scores.explain("2025-02-14T12:00Z", face="technical").plot();
 
 # %%
-table = scores.to_pandas()[["confluence"]]
-table.insert(0, "close", scores.column("close"))
-price, confluence = table["2025-02-10":"2025-02-16"].plot(subplots=True, figsize=(10, 6), legend=False, color="#1F2328")
-price.set(ylabel="Price (USDT)", title="BTCUSDT 5m, simulated (seed 7)")
-confluence.set(ylabel="Confluence (0-100)", xlabel="Close of the bar (UTC)", ylim=(0, 100))
+frame["2025-02-10":"2025-02-16"].plot()
+confluence = scores["2025-02-10":"2025-02-16"].plot()
 reach = 18 / scores.coverage[-1] ** 0.5  # 68 and 32 where all is known; the less is known, the further from 50
 for level, colour in ((50 + reach, "#0072B2"), (50 - reach, "#D55E00")):
     confluence.axhline(level, color=colour, linewidth=0.8)
@@ -92,6 +83,9 @@ for level, colour in ((50 + reach, "#0072B2"), (50 - reach, "#D55E00")):
 result = vt.backtest(scores, data=home, assume_funding=0.0001, mark="last")
 result
 
+# %%
+result.plot();
+
 # %% [markdown]
 # The answer lies in one subtraction: what the trades made before costs, and what is left of it.
 
@@ -99,8 +93,8 @@ result
 trades = result.trades.set_index("exit_bar_time")
 after = trades["pnl"].cumsum()
 before = after + (trades["fees"] + trades["slippage"]).cumsum()
-axes = before.plot(figsize=(10, 4.5), color="#6E7781", label="before costs")
-after.plot(ax=axes, color="#1F2328", label="after fees and slippage")
+both = before.to_frame("before costs").assign(**{"after fees and slippage": after})
+axes = both.plot(figsize=(10, 4.5), color=["#6E7781", "#1F2328"])
 axes.axhline(0, color="#D8DEE4", linewidth=0.8)
 axes.set(ylabel="Profit of all trades so far (USDT)", xlabel="End of the trade (UTC)")
 axes.set_title("BTCUSDT 5m, simulated (seed 7)")
@@ -127,4 +121,4 @@ for bucket in result.buckets[result.buckets["horizon"] == "1h"]:
 # Is that bad news? It is what the tools are for. Weights and thresholds have not been fitted to anything yet, a
 # simulated market has little to find, and a backtest that shows its costs is worth more than one that hides them.
 # Nothing here was tuned, so nothing here is too good to be true; whoever now changes a threshold after looking at these
-# figures is tuning, and needs bars that this letter has not used.
+# figures is tuning, and needs bars that this notebook has not used.

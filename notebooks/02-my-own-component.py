@@ -16,25 +16,20 @@
 # %% [markdown]
 # # My own component: does it know only the past?
 #
-# Dear reader,
-#
 # An idea about markets is quickly written down, and quickly wrong in a way that no backtest shows: one index shifted by
-# one bar, and it knows the future. This letter writes an idea in ten lines, has it examined, breaks it on purpose by
+# one bar, and it knows the future. This notebook writes an idea in ten lines, has it examined, breaks it on purpose by
 # one bar, and looks at what would have been believed.
 #
-# The market is *simulated*, as in the first letter: its results say nothing about real ones.
+# The market is *simulated*, as in the first notebook: its results say nothing about real ones.
 
 # %%
 from tempfile import mkdtemp
 
 import virtuoso as vt
-from virtuoso.prism.face import Face
-from virtuoso.venues.simulator import simulate, write_archive
-from virtuoso.workflows import import_files
 
 home = mkdtemp(prefix="virtuoso-")
-write_archive(f"{home}/raw", simulate(["BTCUSDT"], days=60, seed=7))
-import_files(f"{home}/raw", venue="simulated", data=home)
+vt.write_archive(f"{home}/raw", vt.simulate(["BTCUSDT"], days=60, seed=7))
+vt.import_files(f"{home}/raw", venue="simulated", data=home)
 frame = vt.load("BTCUSDT", "5m", data=home)
 frame
 
@@ -73,7 +68,7 @@ class Tilt(vt.Component):
 # else.
 
 # %%
-mine = vt.Prism((Face("mine", "Mine", {Tilt(): 1.0}),), {"mine": 1.0})
+mine = vt.Prism((vt.Face("mine", "Mine", {Tilt(): 1.0}),), {"mine": 1.0})
 certificate = vt.verify(frame, mine)
 print(certificate)
 
@@ -97,7 +92,7 @@ class PeekingTilt(Tilt):
         return tilt
 
 
-leaking = vt.Prism((Face("mine", "Mine", {PeekingTilt(): 1.0}),), {"mine": 1.0})
+leaking = vt.Prism((vt.Face("mine", "Mine", {PeekingTilt(): 1.0}),), {"mine": 1.0})
 accusation = vt.verify(frame, leaking)
 print(accusation)
 
@@ -147,7 +142,7 @@ for name, result in (("without Tilt", without), ("with Tilt", together)):
 # Tilt knows only the past: no law found a bar at which it does not, and its scores bar by bar are those of the whole
 # history, bit for bit. Shifted by one bar it was caught at once, with the bar at which it can be seen.
 #
-# The rest of the letter is why that matters. Alone and honest, Tilt loses half of the account, all of it to costs; live
+# The rest of the notebook is why that matters. Alone and honest, Tilt loses half of the account, all of it to costs; live
 # trading would have been halted after a third of the time. One bar ahead, the same ten lines seem to triple it in two
 # months. Nothing but the laws tells the two apart: the better curve is the lie. And a clean certificate is no praise.
 # Among the others Tilt makes worse what was bad before it came: being honest is what makes an idea worth testing, not

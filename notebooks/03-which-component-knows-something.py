@@ -16,8 +16,6 @@
 # %% [markdown]
 # # Which component knows something?
 #
-# Dear reader,
-#
 # forty components score every bar from 0 to 100, and a weighted mean of them is traded. Before weights are tuned, a
 # plainer question: did higher scores go with higher returns afterwards, one component at a time?
 #
@@ -25,7 +23,7 @@
 # from the next open to the close an hour later. It is worth as much as its interval, and the interval must know that
 # returns of neighbouring bars share their path.
 #
-# With `VIRTUOSO_REAL_DATA` set to the real-data pack, this letter reads four months of BTCUSDT, with its open interest,
+# With `VIRTUOSO_REAL_DATA` set to the real-data pack, this notebook reads four months of BTCUSDT, with its open interest,
 # ratios and funding; else it reads sixteen *simulated* days with everything, order book included, which says nothing about
 # real markets.
 
@@ -34,9 +32,6 @@ import os
 from tempfile import mkdtemp
 
 import virtuoso as vt
-from virtuoso.prism.face import Face
-from virtuoso.venues.simulator import record, write_recordings
-from virtuoso.workflows import import_files
 
 home, pack = mkdtemp(prefix="virtuoso-"), os.environ.get("VIRTUOSO_REAL_DATA")
 if pack:
@@ -45,10 +40,10 @@ if pack:
         "derivatives/binance_um_metrics_5m_4sym_20250704_20251031.parquet",
         "derivatives/funding/binance_um_funding_BTC_ETH_2022_202510.parquet",
     )
-    report = import_files([f"{pack}/{name}" for name in names], venue="binance-usdm", symbol="BTCUSDT", data=home)
+    report = vt.import_files([f"{pack}/{name}" for name in names], venue="binance-usdm", symbol="BTCUSDT", data=home)
 else:
-    write_recordings(f"{home}/raw", record(["BTCUSDT"], days=16, seed=7, trade_days=16, book_days=5))
-    report = import_files(f"{home}/raw", venue="simulated", data=home)
+    vt.write_archive(f"{home}/raw", vt.record(["BTCUSDT"], days=16, seed=7, trade_days=16, book_days=5))
+    report = vt.import_files(f"{home}/raw", venue="simulated", data=home)
 frame = vt.load("BTCUSDT", "5m", data=home)
 frame
 
@@ -64,16 +59,7 @@ found = vt.information(scores, ["1h"])
 found
 
 # %%
-table = found.to_pandas().dropna(subset=["low"]).set_index("name").iloc[::-1]
-axes = table["ic"].plot.barh(
-    figsize=(9, 10),
-    color="#6E7781",
-    xerr=[table["ic"] - table["low"], table["high"] - table["ic"]],
-    error_kw={"lw": 0.8},
-)
-axes.axvline(0, color="#1F2328", linewidth=0.8)
-axes.set(xlabel="Information coefficient over the next hour, 95 % interval", ylabel="")
-axes.set_title(f"{frame.instrument} {frame.timeframe}: what each score knew");
+found.plot();
 
 # %% [markdown]
 # Signs matter less than one thinks: most components follow momentum, and where prices come back within the hour they
@@ -114,7 +100,7 @@ class Coin(vt.Component):
         return (volume * 7919.0) % 1.0
 
 
-toys = vt.Prism((Face("toys", "Toys", {Peek(): 0.5, Coin(): 0.5}),), {"toys": 1.0})
+toys = vt.Prism((vt.Face("toys", "Toys", {Peek(): 0.5, Coin(): 0.5}),), {"toys": 1.0})
 ruler = vt.information(vt.score(frame, toys), ["1h"])
 ruler
 
@@ -123,6 +109,6 @@ ruler
 #
 # The ruler sees the future where it is hidden, and finds nothing in a coin. What it finds in the forty components stands
 # in the table above, and it is small: no score comes near what half a look at the future would show. That is the size
-# of what there is to tune, and the reason why the next letters argue about overfitting before they argue about weights.
+# of what there is to tune, and the reason why the next notebooks argue about overfitting before they argue about weights.
 #
 # The same tables for all real sets stand in docs/faces/information.md.

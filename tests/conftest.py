@@ -71,7 +71,7 @@ def working_folder(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no page of a run where nobody reads it: that takes ten times as long as a backtest."""
-    monkeypatch.setattr("virtuoso.reports.tearsheet.write.html", lambda sheet: "not drawn")
+    monkeypatch.setattr("virtuoso.reports.tearsheet.write.pages", lambda sheet: {"tearsheet.html": "not drawn"})
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pdf", lambda sheet: b"not drawn")
 
 

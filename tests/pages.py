@@ -24,9 +24,10 @@ from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
-from virtuoso import demo
 from virtuoso.cli import main
 from virtuoso.config import Settings
+from virtuoso.demo import market
+from virtuoso.demo.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob(".github/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
@@ -126,9 +127,9 @@ def make_market(folder: Path) -> None:
     """Put the market of the demo below a folder, which is a project of its own."""
     (folder / "virtuoso.toml").touch()
     root = folder / "data" / "simulated"
-    journal = demo.Journal(say=lambda text: None)
-    demo.simulate(root, demo.DAYS, demo.SEED, journal)
-    demo.collect(root, Settings.load(root=folder), journal)
+    journal = Journal(say=lambda text: None)
+    market.simulate(root, market.DAYS, market.SEED, journal)
+    market.collect(root, Settings.load(root=folder), journal)
 
 
 def forget_runs(folder: Path) -> None:

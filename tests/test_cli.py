@@ -992,8 +992,11 @@ class TestSweep:
 
     def test_says_how_many_were_tried_and_what_luck_explains(self, virtuoso: Virtuoso, stored: Path, few: Path):
         shown = virtuoso(*self.SWEPT, "--data", stored, "-c", few).out
-        for words in ("SIMULATED DATA", "tries so far", "deflated", "overfitting (PBO)", "owes much to chance"):
+        for words in ("SIMULATED DATA", "tries so far", "owes much to chance", "page: "):
             assert words in shown
+        whole = virtuoso(*self.SWEPT, "--data", stored, "-c", few, "-v").out
+        for words in ("PSR", "deflated Sharpe (DSR)", "p-value, best of N", "overfitting (PBO)"):
+            assert words in whole
 
     def test_is_counted_once_among_all_tries_on_the_same_data(self, virtuoso: Virtuoso, stored: Path, few: Path):
         counts = [virtuoso(*self.SWEPT, "--data", stored, "-c", few, "--json").json["honesty"]["tries"] for _ in (1, 2)]

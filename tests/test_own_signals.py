@@ -357,6 +357,15 @@ class TestWeights:
         with pytest.raises(DataError, match="by name, never by place"):
             vt.backtest(pair, position=weights.to_numpy(), **PERPETUAL)
 
+    def test_one_that_is_listed_late_has_a_part_of_the_labels(self, pair):
+        late = vt.MarketFrame.from_pandas(table(3).iloc[700:], "1h", "ETHUSDT", "x-usdm")
+        index = pair[0].df.index
+        weights = pd.DataFrame({"BTCUSDT": 0.5, "ETHUSDT": 0.25}, index=index)
+        result = vt.backtest([pair[0], late], position=weights, **PERPETUAL)
+        assert result.trades["decided_at"].tolist() == [index[0], index[700]]
+        with pytest.raises(DataError, match="labels that the frame lacks"):
+            vt.backtest([pair[0], late], position=weights.shift(3, freq="1h"), **PERPETUAL)
+
     def test_nothing_goes_beside_it(self, frame):
         for name in ("stop", "target", "trail", "size", "entries"):
             with pytest.raises(ConfigError, match=f"so {name}= has no place beside it"):
@@ -407,6 +416,7 @@ class TestLabels:
             (lambda s: pd.concat([s, s.iloc[:2]]), "twice"),
             (lambda s: s.reindex(s.index.union([s.index[-1] + pd.Timedelta("9h")])), r"the frame lacks: 2024.*reindex"),
             (lambda s: s.set_axis(s.index - pd.Timedelta("90min")).iloc[9:], r"no close of a 1h bar.*method='ffill'"),
+            (lambda s: s.set_axis(s.index.astype(str)), r"labelled by str.*pd.to_datetime"),
             (lambda s: s.reset_index(drop=True), "labelled by a RangeIndex, not by times"),
             (lambda s: s.to_numpy()[:-1], r"shape \(1499,\) for 1,500 bars"),
             (lambda s: s.astype(str), r"dtype str.*one boolean a bar"),
@@ -414,7 +424,7 @@ class TestLabels:
             (lambda s: s.astype(object).where(s, "no"), "one boolean a bar"),
             (lambda s: s.to_frame("BTCUSDC"), "not traded here"),
         ],
-        ids=["twice", "outside", "between", "no times", "length", "text", "ints", "objects", "column"],
+        ids=["twice", "outside", "between", "words", "no times", "length", "text", "ints", "objects", "column"],
     )  # fmt: skip
     def test_others_are_refused_by_name(self, frame, up, change, said):
         with pytest.raises(DataError, match=said):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.scale import Linear, Squash, ratio
     from virtuoso.research.validation.ic import information
     from virtuoso.signals.declared import Strategy
-    from virtuoso.venues.simulator import simulate
+    from virtuoso.venues.simulator import record, simulate, write_archive
     from virtuoso.workflows import backtest, import_files, issued, load, saved_runs, score, sweep, verify
 
 __version__ = "0.1.0"
@@ -66,11 +66,13 @@ _HOMES = {
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
+    "record": "virtuoso.venues.simulator",
     "saved_runs": "virtuoso.workflows",
     "score": "virtuoso.workflows",
     "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
     "verify": "virtuoso.workflows",
+    "write_archive": "virtuoso.venues.simulator",
 }
 
 __all__ = [
@@ -99,11 +101,13 @@ __all__ = [
     "issued",
     "load",
     "ratio",
+    "record",
     "saved_runs",
     "score",
     "simulate",
     "sweep",
     "verify",
+    "write_archive",
 ]
 
 

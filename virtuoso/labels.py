@@ -179,6 +179,8 @@ def at_closes(given: Any, close_times: Times, ms: int, name: str, *, flags: bool
     DataError
         Labels that are not those of the bars, another length, or values of another kind.
     """
+    if not len(close_times):
+        return np.empty(0)
     index = getattr(given, "index", None)
     if index is None or callable(index):  # lists have an `index` too
         values = _numbers(given, name, flags)
@@ -203,6 +205,12 @@ def moments_of(index: Any, name: str) -> Times:
     import pandas as pd
 
     if not isinstance(index, pd.DatetimeIndex):
+        if index.dtype.kind in "OT":  # text, or stamps that pandas does not know as such
+            kind = type(index[0]).__name__ if len(index) else "nothing"
+            raise DataError(
+                f"{name} is labelled by {kind}, not by times that pandas knows. Try "
+                f"{name}.index = pd.to_datetime({name}.index, utc=True)."
+            )
         raise DataError(
             f"{name} is labelled by a {type(index).__name__}, not by times. Set {name}.index = frame.df.index if it "
             f"holds one value a bar, or pass {name}.to_numpy()."
@@ -222,7 +230,7 @@ def moments_of(index: Any, name: str) -> Times:
 
 def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, name: str) -> Times:
     """Return the place of each label among the closes."""
-    if not len(labels) or not len(close_times):
+    if not len(labels):
         return np.empty(0, dtype=np.int64)
     first, last = int(close_times[0]), int(close_times[-1])
     shift = f"{name}.index = {name}.index + pd.Timedelta({_span(ms)!r})"
@@ -248,8 +256,8 @@ def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, n
             f"{name}.sort_index().reindex(frame.df.index, method='ffill')."
         )
     raise DataError(
-        f"{name} has labels that the frame lacks: {told}; its closes go from {_said(first)} to {_said(last)}. "
-        f"Try {name}.reindex(frame.df.index)."
+        f"{name} has labels that the frame lacks: {told}; its closes go from {_said(first)} to {_said(last)}. Try "
+        f"{name}.reindex(frame.df.index). If they are open times, shift them first: {shift}."
     )
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
+from inspect import getsource
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import virtuoso as vt
 from tests.markets import copy_market
 from tests.reports.pages import drawn
-from virtuoso import demo
 from virtuoso.cli import main
 from virtuoso.config import Settings
-from virtuoso.demo import SEED, SYMBOLS, TIMEFRAME, Journal, run, simulate, work
+from virtuoso.demo import exhibits, ideas, market
+from virtuoso.demo.journal import Journal
+from virtuoso.demo.market import SEED, SYMBOLS, simulate
+from virtuoso.demo.run import OWN, SHIPPED, TIMEFRAME, load, run, work
 from virtuoso.errors import ConfigError
+from virtuoso.reports.exhibits import Accused, Believed, Leak, Measured, Planted, stands_out
+from virtuoso.reports.format import number, percent
 from virtuoso.signals.message.signal import Signal
 
 DAYS = 8
@@ -47,8 +57,8 @@ def _refuse(constant: str) -> None:
 def few_streams() -> Iterator[None]:
     """Trades and book changes of a day or two: most of the work, and tests/test_docs.py makes all of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "TRADE_DAYS", 2)
-        patch.setattr(demo, "BOOK_DAYS", 1)
+        patch.setattr(market, "TRADE_DAYS", 2)
+        patch.setattr(market, "BOOK_DAYS", 1)
         yield
 
 
@@ -69,11 +79,11 @@ def _places(folder: Path) -> dict[str, str]:
 class TestTheFolderOfTheDemo:
     """Pages that need nothing else, run folders, signals: all of it labelled simulated."""
 
-    def test_holds_a_page_with_a_link_to_each_coin(self, project: Path):
+    def test_holds_a_page_with_a_link_to_each_run(self, project: Path):
         demo = project / "reports" / "demo"
-        page = Links((demo / "index.html").read_text())
-        assert {f"{symbol}/tearsheet.html" for symbol in SYMBOLS} <= set(page.links)
-        assert all((demo / link).is_file() for link in page.links)
+        links = [link for link in Links((demo / "index.html").read_text()).links if not link.startswith("#")]
+        assert {f"{run}/tearsheet.html" for run in (SHIPPED, OWN)} <= set(links)
+        assert all((demo / link).is_file() for link in links)
 
     def test_loads_nothing_from_anywhere(self, project: Path):
         for page in (project / "reports" / "demo").rglob("*.html"):
@@ -82,6 +92,7 @@ class TestTheFolderOfTheDemo:
             said = drawn(text).replace("https://www.tradingview.com/", "")  # the link that the charts' licence asks for
             assert "http://" not in said.replace("http://www.w3.org/", "")
             assert "https://" not in said
+        assert "<script" not in (project / "reports" / "demo" / "index.html").read_text()
 
     def test_says_simulated_on_every_page_and_in_every_document(self, project: Path):
         demo = project / "reports" / "demo"
@@ -113,6 +124,54 @@ class TestTheFolderOfTheDemo:
         assert "recorded for the last days only" in text
 
 
+def _facts(project: Path) -> dict[str, object]:
+    found = json.loads((project / "reports" / "demo" / "demo.json").read_text())
+    return {name: found[name] for name in ("symbols", "leak", "planted", "own_idea", "shipped_weights")}
+
+
+class TestWhatThePageShows:
+    """The page is made of facts, and says what they say; eight days are few, and it says that too."""
+
+    @pytest.fixture
+    def page(self, project: Path) -> str:
+        """Its text, without markup."""
+        written = (project / "reports" / "demo" / "index.html").read_text()
+        text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", written, flags=re.DOTALL)
+        return " ".join(unescape(text).split())
+
+    def test_the_leak_is_caught_and_its_honest_twin_acquitted(self, project: Path, page: str):
+        leak = _facts(project)["leak"]
+        assert leak["caught"]
+        assert leak["acquitted"]
+        assert leak["one_bar_ahead_return"] > leak["honest_return"]
+        assert {"cutting", "future"} <= {one["law"] for one in leak["broken"]}
+        first = leak["broken"][0]
+        assert "A leak, caught" in page
+        named = f"{first['law']} on {first['timeframe']}, first at the close of {first['first_utc']}"
+        assert f"vt.verify names the bar: {named}" in page
+        for name in ("honest_return", "one_bar_ahead_return"):
+            assert percent(leak[name], signed=True) in page
+
+    def test_a_planted_effect_is_looked_for_where_it_is_and_where_it_is_not(self, project: Path, page: str):
+        planted = _facts(project)["planted"]
+        here = planted["information"]["Trade size"]
+        assert here["planted"]["ic"] > here["not_planted"]["ic"]
+        assert ("A planted effect, found" in page) == planted["found"]
+        assert (
+            f"{number(here['planted']['low'], 2, signed=True)} to {number(here['planted']['high'], 2, signed=True)}"
+            in page
+        )
+
+    def test_the_code_it_shows_is_the_code_that_ran(self, page: str):
+        for idea in (ideas.Tilt, ideas.PeekingTilt, ideas.TradeSize, ideas.EmaCross):
+            assert " ".join(getsource(idea).split()) in page
+
+    def test_the_own_idea_and_the_shipped_weights_are_judged(self, project: Path, page: str):
+        for name in ("own_idea", "shipped_weights"):
+            assert percent(_facts(project)[name]["total_return"], signed=True) in page
+        assert "No edge is claimed for the weights that ship" in page
+
+
 class TestRunningItAgain:
     """What is there is used; what belongs to somebody else is left alone."""
 
@@ -121,19 +180,19 @@ class TestRunningItAgain:
         return Settings.load(project / "soon.yaml", root=project, env={}, overrides=_places(project))
 
     def test_gives_the_same_figures_from_the_same_archives(self, project: Path, settings: Settings):
-        before = json.loads((project / "reports" / "demo" / "demo.json").read_text())["symbols"]
+        before = _facts(project)
         told: list[str] = []
         run(settings, days=DAYS, say=told.append)
         assert any("are there already" in line for line in told)
-        assert json.loads((project / "reports" / "demo" / "demo.json").read_text())["symbols"] == before
+        assert _facts(project) == before
 
     def test_fewer_days_of_the_same_seed_need_no_other_market(self, project: Path, settings: Settings):
         told: list[str] = []
         journal, root = Journal(say=told.append), project / "data" / "simulated"
         simulate(root, DAYS - 2, SEED, journal)
         assert any("are there already" in line for line in told)
-        made = work(root, TIMEFRAME, DAYS - 2, settings, journal)
-        assert len(made[0].scores) == (DAYS - 2) * 288
+        made = work(load(root, TIMEFRAME, DAYS - 2, settings), root, settings, journal)
+        assert len(made.scores[0]) == (DAYS - 2) * 288
 
     def test_another_seed_is_another_market(self, tmp_path: Path):
         made = []
@@ -148,6 +207,65 @@ class TestRunningItAgain:
         with pytest.raises(ConfigError, match=r"mine holds something that the demo did not make.*--out"):
             run(settings, days=DAYS, out=tmp_path / "mine")
         assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+class TestAnExhibit:
+    """Words follow from facts: what was not found is told as not found."""
+
+    def test_plants_nothing_but_a_drift_after_each_score(self):
+        frame = random_frame(400)
+        scores = vt.score(frame, exhibits.alone(ideas.Coin(), clock="5m"))
+        moved = exhibits.plant(frame, scores).base.columns
+        was = frame.base.columns
+        assert np.array_equal(moved["volume"], was["volume"])
+        growth = np.log(moved["close"] / was["close"])
+        lean = scores.confluence / 50.0 - 1.0
+        per_bar = exhibits.PLANTED_BP / 1e4 / 12.0
+        assert np.allclose(np.diff(growth), per_bar * lean[:-1], atol=1e-12)  # a score moves the bar after it
+        assert np.allclose(moved["open"][1:] / was["open"][1:], moved["close"][:-1] / was["close"][:-1])
+        assert (moved["high"] >= np.maximum(moved["open"], moved["close"])).all()
+        assert (moved["low"] <= np.minimum(moved["open"], moved["close"])).all()
+
+    def test_an_effect_that_is_there_is_found_and_one_that_is_not_is_not(self):
+        frame = random_frame(12_000)
+        found = exhibits.planted(frame, Settings.load(env={}))
+        assert found.found, found.measured
+        assert not any(stands_out(one) for one in (found.measured[1].planted, found.measured[1].absent))
+        assert found.heading == "A planted effect, found"
+
+    @pytest.mark.parametrize(("planted", "absent", "told"), [
+        ((0.1, 0.05, 0.15), (0.0, -0.05, 0.05), "and nothing where it is not"),
+        ((0.1, 0.05, 0.15), (0.1, 0.05, 0.15), "excludes 0 too"),
+        ((0.01, -0.05, 0.07), (0.0, -0.05, 0.05), "is not found"),
+        (None, None, "is not found"),
+    ])  # fmt: skip
+    def test_says_what_was_seen(self, planted, absent, told):
+        rows = np.empty(0)
+        assert told in Planted([Measured("Size", planted, absent)], rows, rows, 20.0, "1h", "").verdict
+
+    def test_a_leak_that_no_law_could_see_is_not_called_caught(self):
+        both = [Believed(name, np.arange(2), np.ones(2), 0, 0.0) for name in ("honest", "one bar ahead")]
+        leak = Leak((both[0], both[1]), [], True, [], "")
+        assert not leak.caught
+        assert "too few bars" in leak.verdict
+        accused = Leak((both[0], both[1]), [Accused("future", "5m", 0, "")], False, [], "")
+        assert not accused.caught
+        assert "should not be" in accused.verdict
+
+
+def random_frame(n: int) -> vt.MarketFrame:
+    """A random walk whose trades are larger in some hours than in others, whatever the price does."""
+    rng = np.random.default_rng(5)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 5e-4, n)))
+    opened = np.concatenate(([100.0], close[:-1]))
+    size = np.exp(0.4 * np.repeat(rng.normal(size=n // 10 + 1), 10)[:n])
+    trades = rng.poisson(50.0, n) + 1.0
+    table = pd.DataFrame(
+        {"open": opened, "high": np.maximum(opened, close), "low": np.minimum(opened, close), "close": close,
+         "volume": trades * size, "trades": trades},
+        index=pd.date_range("2025-01-01", periods=n, freq="5min", tz="UTC"),
+    )  # fmt: skip
+    return vt.MarketFrame.from_pandas(table, "5m", symbol="BTCUSDT", venue="simulated", index="open")
 
 
 class TestTheCommand:
@@ -166,7 +284,7 @@ class TestTheCommand:
         out = capsys.readouterr().out
         assert "SIMULATED" in out.splitlines()[0]
         steps = [line.split()[1] for line in out.splitlines() if line.startswith("  ")]
-        assert steps == ["simulate", "import", "score", "backtest", "signals", "pages"]
+        assert steps == ["simulate", "import", "score", "backtest", "signals", "leak", "planted", "own", "pages"]
         following = next(line for line in out.splitlines() if line.startswith("next: virtuoso "))
         assert main(following.split()[2:]) == 0
         assert "BTCUSDT Confluence Score Contribution Breakdown" in capsys.readouterr().out

@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.reports.pages import Tree, assert_nothing_is_fetched, drawn
 from tests.reports.run_folders import WORDS, run_folder
 from virtuoso.errors import NoDataError, UnreadableFileError
 from virtuoso.reports.format import MINUS
-from virtuoso.reports.tearsheet.html import html
+from virtuoso.reports.tearsheet.html import html, pages
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.pdf import footer, pdf
 from virtuoso.reports.tearsheet.write import write_tearsheet
@@ -214,6 +216,32 @@ class TestPartsThatAreNotThere:
         equity = np.linspace(10_000.0, -50.0, len(close))
         pq.write_table(pa.table({"close_time": close, "equity": equity}), folder / "equity.parquet")
         assert "<svg" in html(sheet_of(folder))
+
+
+class TestAHeavyPage:
+    """A page that would be too heavy is an outline, and a page an instrument with its trades."""
+
+    def test_it_is_split_by_instrument(self, tmp_path, monkeypatch):
+        folder = run_folder(tmp_path / "run")
+        table = pq.read_table(folder / "trades.parquet")
+        at = table.schema.get_field_index("symbol")
+        pq.write_table(table.set_column(at, "symbol", pa.array(["BTCUSDT", "ETHUSDT"] * 20)), folder / "trades.parquet")
+        monkeypatch.setattr("virtuoso.reports.tearsheet.html.HEAVIEST", 1_000)
+        made = pages(sheet_of(folder))
+        assert list(made) == ["tearsheet.html", "tearsheet_1.html", "tearsheet_2.html"]
+        data = {name: json.loads(re.search(r'id="run-data">(.*?)</script>', text)[1]) for name, text in made.items()}
+        assert [of["trades"]["n"] for of in data.values()] == [0, 20, 20]
+        assert [[one["symbol"] for one in of["instruments"]] for of in data.values()] == [
+            ["BTCUSDT"], ["BTCUSDT"], ["ETHUSDT"]
+        ]  # fmt: skip
+        assert 'href="tearsheet_2.html">ETHUSDT<' in made["tearsheet.html"]
+        assert 'id="trades"' not in made["tearsheet.html"]
+        assert 'id="trades"' in made["tearsheet_1.html"]
+        assert write_tearsheet(folder, paper=False) == [folder / "tearsheet.html"]
+        assert (folder / "tearsheet_2.html").is_file()
+
+    def test_a_light_one_is_one_page(self, sheet):
+        assert list(pages(sheet)) == ["tearsheet.html"]
 
 
 class TestPaper:

@@ -111,6 +111,26 @@ def test_every_lane_is_the_engine(world):
         assert daily[row].tobytes() == ends.tobytes()
 
 
+def test_what_comes_near_liquidation_is_asked_of_the_engine():
+    random = np.random.default_rng(5)
+    stage = panel(random, spread=0.03)
+    account = replace(account_of(random), leverage=30.0)
+    market = LaneMarket.of(stage, account)
+    orders = [orders_of(stage, row, *decided(random, stage, "position", 30.0), True) for row in range(20)]
+    _, _, asked = in_lanes(market, orders)
+    assert asked
+    figures, daily = np.zeros((20, len(FIGURES))), np.zeros((20, len(market.days)))
+    market.walk(orders, figures, daily)
+    liquidated = 0
+    for row, one in enumerate(orders):
+        alone = run(stage, {PERPETUAL: one.intents(stage.first)}, account)
+        wanted, ends = measured(alone, market.days)
+        assert np.delete(figures[row], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes()
+        assert daily[row].tobytes() == ends.tobytes()
+        liquidated += int((alone.events["kind"] == LIQUIDATED).sum())
+    assert liquidated > 0
+
+
 @pytest.mark.parametrize("world", range(60))
 def test_stops_and_targets_are_walked_as_the_engine_steps(world):
     random = np.random.default_rng(1_000 + world)

@@ -16,6 +16,7 @@ from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.cli.terminal.named import strategy_named
 from virtuoso.errors import ConfigError
+from virtuoso.runs.schema import SWEEP_HTML
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -100,7 +101,7 @@ def sweep(
     else:
         best = [f"{name}={value:g}" for name, value in result.strategy().settings().items()]
         following = next_about(call, "backtest", result.frame, strategy=strategy, param=best, **told)
-    return Answer(data, lambda: _swept(result, honesty, top, folder), following)
+    return Answer(data, lambda: _swept(call, result, honesty, top, folder), following)
 
 
 def grid_of(said: Sequence[str]) -> dict[str, list[float]]:
@@ -146,7 +147,18 @@ def _told(honesty: Robustness) -> Iterator[tuple[str, Any]]:
     yield "not_testable", dict(honesty.why)
 
 
-def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> Iterator[RenderableType]:
+def _box(honesty: Robustness) -> list[str]:
+    """Lines of the box; where nothing can be tested for one reason, that reason once."""
+    from virtuoso.reports.format import NOT_TESTABLE
+
+    reasons = set(honesty.why.values())
+    if len(reasons) == 1 and len(honesty.why) == len(honesty.rows()) - 1:
+        tries = [line for line in honesty.lines() if NOT_TESTABLE not in line]
+        return [*tries, f"{'all other figures':<23} {NOT_TESTABLE:>12}  {reasons.pop()}"]
+    return honesty.lines()
+
+
+def _swept(call: Call, result: SweepResult, honesty: Robustness, top: int, folder: Path) -> Iterator[RenderableType]:
     from virtuoso.cli.terminal.console import heading, prose, table
     from virtuoso.clock import iso
     from virtuoso.reports.format import DASH, number, percent, whole
@@ -154,8 +166,11 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
     yield ("SIMULATED DATA  " if result.frame.instrument.is_simulated else "") + repr(result).strip("<>")
     shown = list(result.lines(top))
     named = result.ranked_by.replace("_", " ")
-    first = "which is in force" if result.scores is not None else "the first that was tried"
-    yield heading(f"The best {len(result.best(top))} by {named}, and 0, {first}")
+    first = "what is in force" if result.scores is not None else "the first that was tried"
+    halts = any(row["halted"] for row in shown)
+    best = len(result.best(top))
+    ranked = f"The best {best} by {named}" if best else f"None can be ranked by {named}"
+    yield heading(f"{ranked}; 0 is {first}")
     varied = result.varied if result.scores is None else []
     cells = (
         (
@@ -167,21 +182,33 @@ def _swept(result: SweepResult, honesty: Robustness, top: int, folder: Path) -> 
             percent(row["max_drawdown"]),
             number(row["profit_factor"]),
             percent(row["exposure"]),
-            iso(int(row["halted_at"]))[:10] if row["halted"] else DASH,
-            percent(row["return_after_halt"], signed=True) if row["halted"] else DASH,
+            *(
+                (
+                    iso(int(row["halted_at"]))[:10] if row["halted"] else DASH,
+                    percent(row["return_after_halt"], signed=True) if row["halted"] else DASH,
+                )
+                if halts
+                else ()
+            ),
         )
         for row in shown
     )
-    heads = ("CONFIGURATION", "TRADES", "RETURN", "SHARPE", "DRAWDOWN", "PROFIT FACTOR", "EXPOSURE")
-    yield table((heads[0], *(name.upper() for name in varied), *heads[1:], "HALTED", "AFTER IT"), cells, left=0)
+    heads = ("NO.", "TRADES", "RETURN", "SHARPE", "MAX DD", "PROFIT FACTOR", "EXPOSURE")
+    yield table(
+        (heads[0], *(name.upper() for name in varied), *heads[1:], *(("HALTED", "AFTER IT") if halts else ())),
+        cells,
+        left=0,
+    )
     yield prose(result.plateau_words)
     yield prose(result.halt_words)
     yield heading("What the best of so many is worth")
-    yield from (f"  {line}" for line in honesty.lines())
+    yield from (f"  {line}" for line in (honesty.lines() if call.wants_all else _box(honesty)))
     yield ""
     yield prose(
         "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
     )
-    yield f"run folder: {folder}/"
     yield from result.recorded_lines()
+    if (folder / SWEEP_HTML).is_file():
+        yield f"page: {folder / SWEEP_HTML}"
+    yield f"run folder: {folder}/"
     yield "Every configuration is a row of trials.parquet; best.yaml holds the best one."

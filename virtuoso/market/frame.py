@@ -260,18 +260,11 @@ class MarketFrame(Tabular, Chartable):
             What it is called; a venue that ends in -spot is bought with cash alone.
         policy : GapPolicy, optional
             What a missing row means; if absent it is not known, and cuts the run.
+        breaks : sequence of int, ms
+            Moments from which on the rows are of another instrument, beside those that breaks.py finds.
         index : str, optional
             Whether the index holds the bars' open or close times. If absent, its name says it (`open_time`,
             `close_time`), else they are open times, as exchanges and vectorbt write them.
-
-        Parameters
-        ----------
-        table : DataFrame
-        timeframe, symbol, venue : str
-        policy : GapPolicy, optional
-            What a missing row means; that nothing is known of it if absent.
-        breaks : sequence of int, ms
-            Moments from which on the rows are of another instrument, beside those that breaks.py finds.
 
         Raises
         ------

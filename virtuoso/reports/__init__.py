@@ -1,1 +1,1 @@
-"""What people see: the tear sheet, charts, tables, words and colours."""
+"""What people see: pages, charts, tables, words and colours."""

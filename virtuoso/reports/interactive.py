@@ -146,5 +146,6 @@ def _chart(title: str, data: RunData, simulated: bool, *, near: str, trades: boo
         "simulated": simulated,
         "near": near,
         "trades": trades,
+        "list": "",
     }
     return Chart(title, str(render("chart.html", **how)))

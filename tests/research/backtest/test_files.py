@@ -5,11 +5,13 @@ from dataclasses import replace
 from shutil import copytree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.backtest.test_backtest import whole as whole_intents
 from tests.research.scenes import market, random_intents, scored
+from virtuoso import workflows
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.backtest import backtest
@@ -108,6 +110,17 @@ class TestPrices:
         at = close // 60_000 - 1 - scores.start
         expected = scores.confluence[at].astype(np.float32)
         np.testing.assert_array_equal(panes["Confluence"], expected)
+
+    def test_without_scores_what_was_held_stands_below(self):
+        frame = market(7, bars=600, gaps=False)
+        weights = pd.Series(np.where(np.arange(len(frame)) // 50 % 2, 1.0, -0.5), frame.df.index)
+        made = workflows.backtest(frame, position=weights, record=False, mark="last", assume_funding=0.0001)
+        found = views(made)
+        table, panes = price_table(found, made), pane_table(found, made)
+        held = panes["Position"][table["view"] == "whole"]
+        assert list(panes) == ["Position"]
+        np.testing.assert_array_equal(np.sign(held[1:]), np.sign(weights.to_numpy()[:-1]))  # filled at the next open
+        np.testing.assert_allclose(np.abs(held[60:98]), 1.0, atol=0.1)
 
     def test_bars_around_trades_have_their_measure(self):
         frame = market(3, bars=1_000, gaps=False)

@@ -362,8 +362,8 @@ from tests.research.backtest.test_backtest import trade, two
 from tests.research.scenes import market, scored
 from virtuoso import workflows
 from virtuoso.config import Settings
+from virtuoso.demo import exhibits
 from virtuoso.errors import ConfigError
-from virtuoso.reports.demo_page import CoinReport, DemoPage
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.runs.read import read_run
 
@@ -374,8 +374,8 @@ result = workflows.backtest(scores, settings=settings, **terms)
 folder, _ = workflows.save_run(result, settings=settings)
 assert all(file.is_file() for file in workflows.report(folder, settings=settings))
 assert len(workflows.sweep(scores, 3, settings=settings, **terms)) == 3
-sheet = TearSheet(read_run(folder))
-assert "tear sheet" in DemoPage([CoinReport(scores, sheet, "x", [])], [], 2, 7, 0.4).html()
+assert TearSheet(read_run(folder)).simulated
+assert exhibits.planted(market(9, bars=1_500, venue="simulated"), settings).measured
 for needs_it in (result.to_vectorbt, lambda: workflows.cross_check(result)):
     try:
         needs_it()

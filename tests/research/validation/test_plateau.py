@@ -10,7 +10,7 @@ from tests.builders import market
 from tests.research.backtest.test_backtest import COSTLY, trade, two
 from tests.research.scenes import scored, unscored
 from tests.research.strategies import Function, days_that_persist, follow_the_day
-from tests.research.test_sweep import ASSUMED, SETTINGS, around, stage_of
+from tests.research.test_sweep import ASSUMED, around, stage_of
 from tests.research.test_sweep import scored as scored_standard
 from virtuoso.account.risk import Limits
 from virtuoso.prism.engine.score import score
@@ -138,7 +138,7 @@ class TestASearchIsJudgedWithItself:
 
     def test_what_was_not_in_it_is_not(self, swept, tmp_path):
         given = self.full(swept, 0)
-        beside = replace(given.strategy, settings=SETTINGS.model_copy(update={"bull_enter": 71.25}))
+        beside = given.strategy.replace(bull_enter=71.25)
         other = replace(given, strategy=beside)
         assert search_of(other, swept[1]) is None
         assert search_of(given, tmp_path) is None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from virtuoso.cli.terminal.command import Call
+    from virtuoso.config import Settings
     from virtuoso.lake.lake import Coverage
 
 USUAL = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "1d")
@@ -52,7 +52,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     from virtuoso.runs.catalog import LAST
 
     try:
-        home = _call(ctx).settings.signals.reports / "runs"
+        home = _settings(ctx).signals.reports / "runs"
         names = sorted(path.name for path in home.glob("[!.]*") if path.is_dir())
     except Exception:  # a shell can say nothing
         return []
@@ -71,16 +71,20 @@ def _begin(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _stored(ctx: typer.Context) -> list[Coverage]:
+    from virtuoso.workflows import lake
+
     try:
-        return _call(ctx).lake.coverage()
+        return lake(settings=_settings(ctx)).coverage()
     except Exception:  # a shell can say nothing
         return []
 
 
-def _call(ctx: typer.Context) -> Call:
-    """The call as far as it was typed: its data root, configuration and profile."""
-    from virtuoso.cli.terminal.command import Call
+def _settings(ctx: typer.Context) -> Settings:
+    """Settings of the call as far as it was typed: its data root, configuration and profile."""
+    from virtuoso.config import Settings
+    from virtuoso.config.sources import option_layers
 
     given: dict[str, Any] = ctx.params
-    data, config = given.get("data"), given.get("config")
-    return Call(Path(data) if data else None, list(map(Path, config or ())), given.get("profile"))
+    data, config = given.get("data"), given.get("config") or ()
+    layers = option_layers((), Path(data) if data else None)
+    return Settings.load(*config, profile=given.get("profile"), layers=layers)

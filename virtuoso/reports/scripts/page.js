@@ -319,7 +319,7 @@
   if (byId('trades')) {
     options(byId('of-instrument'), instruments);
     options(byId('of-side'), [['1', 'long'], ['-1', 'short']]);
-    options(byId('of-reason'), told.trades.reasons.map((reason) => [reason, reason]));
+    options(byId('of-reason'), (told.trades.reasons || []).map((reason) => [reason, reason]));
   }
   const list = trades.length && byId('trades') ? new List(byId('trades')) : { rows: trades, mark() {}, reveal() {} };
 

@@ -133,9 +133,12 @@ class TearSheet:
     Attributes
     ----------
     run : RunData
+    parts : tuple of tuple of str
+        Symbol and file of the pages of the instruments, where the trades are too many for one page.
     """
 
     run: RunData
+    parts: tuple[tuple[str, str], ...] = ()
 
     # --- what it is ---
 

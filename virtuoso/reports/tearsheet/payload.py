@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,30 @@ def payload(run: RunData) -> dict[str, Any]:
     return market_payload(run) | {"equity": _equity(run)}
 
 
+def outline(run: RunData) -> dict[str, Any]:
+    """Return it without trades and without the bars around them: what stands above the pages of the instruments."""
+    whole = run.table(PRICES).get("view", np.empty(0, dtype=object)) == "whole"
+    prices = {name: of[whole] for name, of in run.table(PRICES).items()}
+    return payload(replace(run, tables={**run.tables, PRICES: prices, PANES: {}, TRADES: {}}))
+
+
+def instruments(run: RunData) -> list[Name]:
+    """Return symbol and venue of each instrument, in the order of its bars."""
+    return list(dict.fromkeys([*_places(run.table(PRICES)), *_places(run.table(TRADES))]))
+
+
+def only(run: RunData, name: Name) -> RunData:
+    """Return a run with the bars and trades of one instrument."""
+    tables = dict(run.tables)
+    for file, like in ((PANES, PRICES), (PRICES, PRICES), (TRADES, TRADES)):
+        rows = _places(run.table(like)).get(name, np.empty(0, dtype=np.int64))
+        tables[file] = {column: of[rows] for column, of in run.table(file).items()}
+    return replace(run, tables=tables)
+
+
 def market_payload(run: RunData) -> dict[str, Any]:
     """Return what of it is drawn on prices: of a run, only these tables and the moments of its equity are needed."""
-    prices, trades = _places(run.table(PRICES)), _places(run.table(TRADES))
-    names = list(dict.fromkeys([*prices, *trades]))
+    prices, trades, names = _places(run.table(PRICES)), _places(run.table(TRADES)), instruments(run)
     markets = [_market(run, name, prices.get(name)) for name in names]
     return {
         "most": MOST_IN_VIEW,

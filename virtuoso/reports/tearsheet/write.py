@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from virtuoso.files.atomic import Disk
-from virtuoso.reports.tearsheet.html import html
+from virtuoso.reports.tearsheet.html import pages
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.pdf import pdf
 from virtuoso.runs.read import read_run
@@ -32,7 +32,7 @@ def write_tearsheet(
     Returns
     -------
     list of Path
-        The page, and the PDF.
+        The page, and the PDF. A page that were too heavy lies beside pages of its instruments, which it links.
 
     Raises
     ------
@@ -46,9 +46,10 @@ def write_tearsheet(
     target = Path(folder if out is None else out)
     disk = Disk()
     disk.make_folder(target)
-    files = {target / TEARSHEET_HTML: html(sheet).encode()}
+    made = [target / TEARSHEET_HTML]
+    for part, text in pages(sheet).items():
+        disk.write(target / part, text.encode())
     if paper:
-        files[target / TEARSHEET_PDF] = pdf(sheet)
-    for file, data in files.items():
-        disk.write(file, data)
-    return list(files)
+        made.append(target / TEARSHEET_PDF)
+        disk.write(made[-1], pdf(sheet))
+    return made

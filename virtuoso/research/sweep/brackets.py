@@ -92,12 +92,8 @@ def _walk(
     """Trade the decisions at the closes of the bars `at`, in their order."""
     books = Books(accounts.positions[0], accounts.orders[0], accounts.wallet[0], accounts.events, accounts.written)
     own, order, wallet, record = books.positions[0], books.orders[0], books.wallet, accounts.record[0]
-    summaries, stop, limit, refused = (
-        market.summaries,
-        len(market.bars),
-        terms.limits.max_drawdown,
-        np.zeros(len(LIMITS), np.int64),
-    )
+    summaries, stop, limit = market.summaries, len(market.bars), terms.limits.max_drawdown
+    refused = np.zeros(len(LIMITS), np.int64)  # counted in a backtest
     t, d, count = 0, 0, len(at)
     while True:
         while d < count and at[d] == t - 1:

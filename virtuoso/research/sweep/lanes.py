@@ -248,7 +248,8 @@ def walk_lanes(
         stop, low, high, near = min(start + BLOCK, n), np.inf, -np.inf, False
         _sort(decisions, ahead, start, stop, due)
         for t in range(start, stop):
-            low, high = min(low, bars.low[t]), max(high, bars.high[t])
+            low = bars.low[t] if bars.low[t] < low else low  # not min: of a bar that is not known it might be NaN
+            high = bars.high[t] if bars.high[t] > high else high
         for lane in range(count):
             near = near or lanes.below[lane] >= low or lanes.above[lane] <= high
         for t in range(start, stop):
@@ -256,29 +257,8 @@ def walk_lanes(
                 for lane in range(count):
                     _settle(lanes, lane, t, marks[max(t - 1, 0)], terms, figures)
             if not np.isnan(opened[t]):
-                if bars.funding_open[t] != 0.0:
-                    for lane in range(count):
-                        _fund(lanes, lane, -lanes.size[lane] * bars.funding_open[t], terms, figures)
-                        near = near or lanes.below[lane] >= low or lanes.above[lane] <= high
-                for w in range(waiters):
-                    lane = waiting[w]
-                    _act(lanes, lane, t, bars, terms, figures)
-                    near = near or lanes.below[lane] >= low or lanes.above[lane] <= high
+                near = _trade(lanes, waiting, waiters, t, low, high, near, bars, terms, figures)
                 waiters = 0
-                if bars.funding_inside[t] != 0.0:
-                    for lane in range(count):
-                        _fund(lanes, lane, min(-lanes.size[lane] * bars.funding_inside[t], 0.0), terms, figures)
-                    near = True
-                if near:
-                    for lane in range(count):
-                        if bars.low[t] <= lanes.below[lane] or bars.high[t] >= lanes.above[lane]:
-                            lanes.doubtful[lane] = True
-                if bars.funding_inside[t] != 0.0:
-                    for lane in range(count):
-                        _fund(lanes, lane, max(-lanes.size[lane] * bars.funding_inside[t], 0.0), terms, figures)
-                if t == bars.last and t < n - 1:  # delisted: settled at its last mark
-                    for lane in range(count):
-                        _settle(lanes, lane, t, marks[t], terms, figures)
             else:
                 for w in range(waiters):
                     lanes.quantity[waiting[w]] = 0.0  # an entry lapses; what is to leave waits for a bar that is known
@@ -288,11 +268,9 @@ def walk_lanes(
                     daily[lane, day] = terms.cash if bars.days[day] < 0 else _equity(lanes, lane, marks[t])
                 day += 1
             for k in range(due.begin[t - start], due.begin[t - start + 1]):
-                lane = due.lane[k]
-                row = due.row[k]
-                _decide(
-                    lanes, lane, decisions.price[row], marks[t], decisions.weight[row], decisions.adjust, terms, none
-                )
+                lane, row = due.lane[k], due.row[k]
+                price, weight = decisions.price[row], decisions.weight[row]
+                _decide(lanes, lane, price, marks[t], weight, decisions.adjust, terms, none)
                 if not lanes.waits[lane]:
                     lanes.waits[lane] = True
                     waiting[waiters] = lane
@@ -302,6 +280,42 @@ def walk_lanes(
         figures[lane, HALTED] = 1.0 if figures[lane, HALTED_ON] >= 0.0 else 0.0
         if lanes.size[lane] != 0.0:
             figures[lane, HELD_BARS] += n - lanes.since[lane]
+
+
+@uncounted
+def _trade(
+    lanes: Lanes, waiting: Rows, waiters: int, t: int, low: float, high: float, near: bool, bars: LaneBars,
+    terms: LaneTerms, figures: Array,
+) -> bool:  # fmt: skip
+    """Let a bar that is known act on all lanes, of which the first `waiters` of `waiting` have ordered something.
+
+    Lanes are asked one by one whether they are liquidated only in blocks whose marks, from `low` to `high`, come near
+    to that; returns whether this is one.
+    """
+    count, at_open, inside = len(figures), bars.funding_open[t], bars.funding_inside[t]
+    if at_open != 0.0:
+        for lane in range(count):
+            _fund(lanes, lane, -lanes.size[lane] * at_open, terms, figures)
+            near = near or lanes.below[lane] >= low or lanes.above[lane] <= high
+    for w in range(waiters):
+        lane = waiting[w]
+        _act(lanes, lane, t, bars, terms, figures)
+        near = near or lanes.below[lane] >= low or lanes.above[lane] <= high
+    if inside != 0.0:
+        near = True
+        for lane in range(count):
+            _fund(lanes, lane, min(-lanes.size[lane] * inside, 0.0), terms, figures)
+    if near:
+        for lane in range(count):
+            if bars.low[t] <= lanes.below[lane] or bars.high[t] >= lanes.above[lane]:
+                lanes.doubtful[lane] = True
+    if inside != 0.0:
+        for lane in range(count):
+            _fund(lanes, lane, max(-lanes.size[lane] * inside, 0.0), terms, figures)
+    if t == bars.last and t < len(bars.opened) - 1:  # delisted: settled at its last mark
+        for lane in range(count):
+            _settle(lanes, lane, t, bars.mark[t], terms, figures)
+    return near
 
 
 @uncounted

@@ -55,24 +55,29 @@ COMMENT = b"simulated by Virtuoso, not a recording"
 CHECKSUM = ".CHECKSUM"
 
 
-def write_archive(folder: str | Path, market: Mapping[str, SimulatedBars]) -> list[Path]:
-    """Write one zip with its checksum per coin and month, such as `simulated/BTCUSDT-1m-2025-01.zip`.
+def write_archive(folder: str | Path, market: Mapping[str, SimulatedBars] | Mapping[str, Recording]) -> list[Path]:
+    """Write a simulated market as archive files, such as `simulated/BTCUSDT-1m-2025-01.zip`, for `vt.import_files`.
 
     Parameters
     ----------
     folder : str or Path
         Where the folder `simulated` is made; files of the same name in it are replaced.
-    market : mapping of str to SimulatedBars
-        As `simulate` made it.
+    market : mapping of str to SimulatedBars, or to Recording
+        As `simulate` or `record` made it: one zip with its checksum per coin and month of bars; of a recording
+        everything else too, see `write_recordings`.
 
     Returns
     -------
     list of Path
-        The zips, by coin and month; each has its `.CHECKSUM` beside it.
+        The files; each zip has its `.CHECKSUM` beside it.
     """
+    recorded = {symbol: one for symbol, one in market.items() if isinstance(one, Recording)}
+    if recorded:
+        return write_recordings(folder, recorded)
     home = Path(folder) / VENUE
     written = []
     for symbol, bars in market.items():
+        assert not isinstance(bars, Recording)
         for month, inside in _by(bars["open_time"], "M8[M]"):
             text = _klines(symbol, {name: values[inside] for name, values in bars.items()})
             written.append(_save_zip(home / f"{symbol}-{MINUTE}-{month}.zip", text.encode()))
