@@ -32,11 +32,12 @@ class Listener:
         self.served.clock.advance(ms)
         heard = []
         while True:
+            was_behind = self._behind()
             try:
                 message = await self.socket.receive(timeout=0.25)
             except TimeoutError:
-                if self._behind():
-                    continue  # the machine is busy: the server has not taken every step yet
+                if was_behind:
+                    continue  # the server may have used all of that time for its steps
                 return heard
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return heard
