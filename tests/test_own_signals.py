@@ -10,7 +10,7 @@ import virtuoso as vt
 from tests.research.scenes import walk
 from virtuoso import workflows
 from virtuoso.errors import ConfigError, DataError
-from virtuoso.runs.schema import OF_SCORES
+from virtuoso.runs.schema import OF_SCORES, decider_words
 
 QUIET = {"record": False}
 PERPETUAL = {"record": False, "assume_funding": 0.0001, "mark": "last"}
@@ -547,3 +547,26 @@ def test_a_table_of_instruments_that_were_listed_at_different_times_is_taken_by_
         assert times.equals(alone.trades[["entry_time", "exit_bar_time"]])
     with pytest.raises(DataError, match="labelled by open times"):
         vt.backtest([early, late], position=weights.shift(-1, freq="h"), record=False)
+
+
+class TestWhatDecidedIsNamed:
+    """A heading says whose idea it was, unless it was the shipped rule."""
+
+    def test_in_words(self):
+        assert decider_words({}) == decider_words({"name": "rule"}) == ""
+        assert decider_words({"name": "weights", "rebalance": "1d"}) == "target weights"
+        given = {"name": "EmaCross", "class": "mine:EmaCross", "parameters": {"fast": 10, "slow": 50}}
+        assert decider_words(given) == "EmaCross(fast=10, slow=50)"
+
+    def test_on_a_result(self):
+        frame = walk(3, 300)
+        result = vt.backtest(frame, position=pd.Series(0.5, frame.df.index), record=False, **PERPETUAL)
+        assert repr(result).startswith(f"Backtest of target weights on {frame.instrument}")
+        assert f"target weights on {frame.instrument}" in result.summary().splitlines()[0]
+
+    def test_one_wrong_value_is_not_said_to_have_company(self):
+        frame = walk(3, 300)
+        weights = pd.Series(0.5, frame.df.index)
+        weights.iloc[10] = 99.0
+        with pytest.raises(ConfigError, match=r"hold 99 times the equity at \S+ \S+; the account"):
+            vt.backtest(frame, position=weights, record=False, **PERPETUAL)

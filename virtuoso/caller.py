@@ -27,7 +27,7 @@ _OPTIONS = _SWITCHES | {
     "taker", "time-format", "time-unit", "time-zone", "timeframe", "timeout", "timerange", "trail", "venue",
 }  # fmt: skip
 """All options that messages name: nothing else that begins with two dashes, such as the name of a file, is touched."""
-_RENAMED = {"timerange": "range (start=, end=)", "memory": "memory_mb", "timeout": "seconds"}
+_RENAMED = {"timerange": "range (start=, end=)", "memory": "memory_mb=", "timeout": "seconds="}
 _SPOKEN = re.compile(
     rf"(?P<command>`[^`]*`|\bvirtuoso [a-z]+\b[^`;()]*)"
     rf"|(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])(?:[ =](?P<value>{_VALUE}))?(?P<next> (?=--))?"
@@ -68,7 +68,7 @@ def in_words_of_caller(message: str) -> str:
     >>> in_words_of_caller("Import them, or pass --assume-funding 0.0001 --mark last.")
     "Import them, or pass assume_funding=0.0001, mark='last'."
     >>> in_words_of_caller("Pass --venue, one of them. Try: virtuoso data list --venue binance-spot")
-    'Pass venue, one of them. Try: virtuoso data list --venue binance-spot'
+    'Pass venue=, one of them. Try: virtuoso data list --venue binance-spot'
     """
     return message if _on_the_command_line or "--" not in message else _SPOKEN.sub(_argument, message)
 
@@ -85,7 +85,7 @@ def _argument(found: re.Match[str]) -> str:
         return f"start={_day(start)!r}" + (f", end={_day(end)!r}" if end else "") + after
     said = _RENAMED.get(name, name.replace("-", "_"))
     if value is None:
-        return (f"{said}=True" if name in _SWITCHES else said) + after
+        return (f"{said}=True" if name in _SWITCHES else said if name in _RENAMED else f"{said}=") + after
     if name == "columns":
         return (
             "columns={" + ", ".join(f"{key!r}: {of}" for key, of in re.findall(r'(\w+)=("[^"]*")', value)) + "}" + after

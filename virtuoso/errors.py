@@ -176,6 +176,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}." if names else "None is known."
 
 
+def and_more(count: int, what: str, before: str = " and at ") -> str:
+    """Say how many more there are beside the one that is named; nothing where there is none.
+
+    Examples
+    --------
+    >>> and_more(1, "bar"), and_more(1_200, "bar"), and_more(0, "bar")
+    (' and at 1 more bar', ' and at 1,200 more bars', '')
+    """
+    return f"{before}{count:,} more {what}{'s' if count > 1 else ''}" if count else ""
+
+
 def check_room(what: str, written: int, room: int) -> None:
     """Refuse a table that overflowed: a kernel counts what does not fit into it, and does not write it.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from virtuoso.clock import iso, parse_time
-from virtuoso.errors import ConfigError, DataError, MissingColumnError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, MissingColumnError, and_more, did_you_mean
 from virtuoso.types import Array, Times
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def moments_of(index: Any, name: str) -> Times:
     if not index.is_unique:
         twice = index[index.duplicated()]
         raise DataError(
-            f"{name} holds {_said(twice[0])} twice, and {len(twice) - 1:,} more labels. Try "
+            f"{name} holds {_said(twice[0])} twice{and_more(len(twice) - 1, 'label', ', and ')}. Try "
             f"{name}[~{name}.index.duplicated(keep='last')]."
         )
     utc = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
@@ -248,7 +248,7 @@ def _places_of(labels: Times, index_name: object, close_times: Times, ms: int, n
     lacking = labels[~there]
     if not len(lacking):
         return places
-    told = f"{_said(int(lacking[0]))}, and {len(lacking) - 1:,} more of its {len(labels):,} labels"
+    told = f"{_said(int(lacking[0]))}{and_more(len(lacking) - 1, 'label', ', and ')}, of {len(labels):,}"
     between = (lacking > first) & (lacking < last)
     if between.any():
         raise DataError(
@@ -297,7 +297,7 @@ def _check_values(values: Array, times: Times, name: str, flags: bool) -> None:
     at = np.flatnonzero(wrong)
     if not len(at):
         return
-    told = f"{name} is {values[at[0]]:g} at {_said(int(times[at[0]]))} and at {len(at) - 1:,} more bars"
+    told = f"{name} is {values[at[0]]:g} at {_said(int(times[at[0]]))}{and_more(len(at) - 1, 'bar')}"
     if flags:
         raise DataError(
             f"{told}, neither true nor false. Compare, as in entries=signal == 1, short_entries=signal == -1."

@@ -20,7 +20,7 @@ from virtuoso.clock import iso
 from virtuoso.reports.format import DASH, NOT_TESTABLE, number, percent, plural, whole
 from virtuoso.reports.metrics import METRICS, Finding
 from virtuoso.runs.read import Facts, RunData, RunTable
-from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES, WORDS
+from virtuoso.runs.schema import BREAKDOWNS, CONFIG, PROVENANCE, TRADES, WORDS, decider_words
 
 ENOUGH_TRADES = 30
 """Closed trades below which chance explains almost any result."""
@@ -101,11 +101,13 @@ class Summary:
 
     @property
     def title(self) -> str:
-        """Instruments and timeframe."""
+        """What decided, where that is not the shipped rule, instruments and timeframe."""
+        decider = decider_words(self.run.fact(CONFIG).get("decided_by") or {})
         names = [str(one) for one in self.instruments]
         symbols = [one.symbol for one in self.instruments]
         some = ", ".join(symbols[:4]) + (", ..." if len(symbols) > 4 else "")
-        return f"{names[0] if len(names) == 1 else f'{len(names)} instruments ({some})'} {self.timeframe}"
+        traded = names[0] if len(names) == 1 else f"{len(names)} instruments ({some})"
+        return f"{f'{decider} on ' if decider else ''}{traded} {self.timeframe}"
 
     @property
     def verdict(self) -> str:
@@ -393,7 +395,8 @@ class Summary:
         rebalance = decided.get("rebalance")
         if rebalance is None:
             return signals
-        when = "when it changes" if rebalance == "change" else f"once a {rebalance}"
+        periods = {"change": "when it changes", "bar": "at every bar", "1d": "once a day", "1w": "once a week"}
+        when = periods.get(rebalance, f"once every {rebalance}")
         weights = f"A target weight is traded to {when}, at the next open."
         return f"{weights} {signals}" if "class" in decided else weights  # a strategy may give either
 

@@ -29,7 +29,8 @@ and tear sheet stand apart: they are made anew when more was tried. A sweep shar
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 CONFIG: Final = "config.json"
 PROVENANCE: Final = "provenance.json"
@@ -162,3 +163,20 @@ COLUMNS = {
     ),
 }
 """Columns of tables that are made for the folder alone; those of the others are fields of record arrays."""
+
+
+def decider_words(decided_by: Mapping[str, Any]) -> str:
+    """Return what decided, as people name it: `EmaCross(fast=10, slow=50)`, `own signals`; empty for the shipped rule.
+
+    Parameters
+    ----------
+    decided_by : mapping
+        As `config.json` holds it under that name; empty in old run folders.
+    """
+    name = str(decided_by.get("name", "rule"))
+    if name in ("rule", "intents"):
+        return ""
+    name = "target weights" if name == "weights" else name
+    given = decided_by.get("parameters") or {}
+    numbers = ", ".join(f"{key}={value}" for key, value in given.items() if isinstance(value, int | float))
+    return f"{name}({numbers})" if "class" in decided_by else name

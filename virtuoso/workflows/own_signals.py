@@ -14,7 +14,7 @@ import numpy as np
 
 from virtuoso.account.instrument import Instrument, compact
 from virtuoso.clock import iso
-from virtuoso.errors import AmbiguousError, ConfigError, DataError, did_you_mean
+from virtuoso.errors import AmbiguousError, ConfigError, DataError, and_more, did_you_mean
 from virtuoso.labels import at_closes, moments_of
 from virtuoso.market.frame import MarketFrame
 from virtuoso.signals.given import CHANGE, MOST_TARGETS, intents_of_position, intents_of_signals
@@ -309,7 +309,7 @@ def _check_column(values: Array, frame: MarketFrame, name: str, called: str) -> 
     if name == SIZE:
         wrong = np.flatnonzero((values <= 0.0) | (values > LARGEST))
         if len(wrong):
-            told = f"{values[wrong[0]]:g} at {_moment(frame, wrong[0])} and at {len(wrong) - 1:,} more bars"
+            told = f"{values[wrong[0]]:g} at {_moment(frame, wrong[0])}{and_more(len(wrong) - 1, 'bar')}"
             raise DataError(f"{called} is a share of the equity above 0; was {told}. NaN decides nothing.")
         return
     here = slice(frame.start - frame.base.first, frame.start - frame.base.first + len(frame))

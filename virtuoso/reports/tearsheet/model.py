@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -598,10 +599,13 @@ def _together(found: Sequence[Finding]) -> list[Finding]:
     names: dict[tuple[str, str], list[str]] = {}
     for finding in found:
         names.setdefault((finding.value, finding.words), []).append(finding.title)
-    return [
-        Finding(", ".join([first, *(name[:1].lower() + name[1:] for name in more)]), *said)
-        for said, (first, *more) in names.items()
-    ]
+    return [Finding(", ".join([first, *map(_inside_a_list, more)]), *said) for said, (first, *more) in names.items()]
+
+
+def _inside_a_list(name: str) -> str:
+    """A name behind others: with a small letter, unless it is somebody's name or an abbreviation."""
+    word = re.split(r"[\s-]", name)[0]
+    return name if word.isupper() or word in ("Sharpe", "Monte") else name[:1].lower() + name[1:]
 
 
 def _breakdown(table: Mapping[str, Any], by: str) -> Breakdown:

@@ -17,7 +17,7 @@ import numpy as np
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.records import INTENT
 from virtuoso.clock import Env, iso
-from virtuoso.errors import ConfigError, DataError, NoDataError
+from virtuoso.errors import ConfigError, DataError, NoDataError, and_more
 from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.laws.pristine import pristine
@@ -181,10 +181,10 @@ def _check_weights(intents: np.ndarray, account: Account, instrument: Instrument
     if len(beyond):
         worst = intents[beyond[0]]
         told = f"{'' if worst['side'] >= 0 else '-'}{worst['weight']:g}"
-        leverage = "Spot is bought with cash alone." if instrument.is_spot else "Give a larger leverage=."
+        leverage = "Spot is bought with cash alone." if instrument.is_spot else "Give a larger --leverage."
         raise ConfigError(
-            f"{instrument} is to hold {told} times the equity at {iso((int(worst['number']) + 1) * ms)} and at "
-            f"{len(beyond) - 1:,} more closes; the account holds from -{most:g} to {most:g}. {leverage}"
+            f"{instrument} is to hold {told} times the equity at {iso((int(worst['number']) + 1) * ms)}"
+            f"{and_more(len(beyond) - 1, 'close')}; the account holds from -{most:g} to {most:g}. {leverage}"
         )
 
 

@@ -28,7 +28,7 @@ from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import DEFLATED
 from virtuoso.runs.read import RunData
-from virtuoso.runs.schema import OF_SCORES, WHOLE
+from virtuoso.runs.schema import OF_SCORES, WHOLE, decider_words
 from virtuoso.runs.write import trades_frame
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class PortfolioResult(PortfolioFigures, Run, Chartable):
     @property
     def _title(self) -> str:
         traded = ", ".join(map(str, self.instruments[:3])) + (" and more" if len(self.instruments) > 3 else "")
-        made = "SIMULATED " if self.is_simulated else ""
+        made, decider = "SIMULATED " if self.is_simulated else "", decider_words(self.decided_by)
+        traded = f"{decider} on {traded}" if decider else traded
         return f"{made}Backtest of {traded} {self.timeframe}, {iso(self.start_ms)} to {iso(int(self.close_times[-1]))}"
 
     @cached_property
