@@ -560,7 +560,7 @@ class TestWhatDecidedIsNamed:
 
     def test_on_a_result(self):
         frame = walk(3, 300)
-        result = vt.backtest(frame, position=pd.Series(0.5, frame.df.index), record=False, **PERPETUAL)
+        result = vt.backtest(frame, position=pd.Series(0.5, frame.df.index), **PERPETUAL)
         assert repr(result).startswith(f"Backtest of target weights on {frame.instrument}")
         assert f"target weights on {frame.instrument}" in result.summary().splitlines()[0]
 
@@ -569,4 +569,4 @@ class TestWhatDecidedIsNamed:
         weights = pd.Series(0.5, frame.df.index)
         weights.iloc[10] = 99.0
         with pytest.raises(ConfigError, match=r"hold 99 times the equity at \S+ \S+; the account"):
-            vt.backtest(frame, position=weights, record=False, **PERPETUAL)
+            vt.backtest(frame, position=weights, **PERPETUAL)

@@ -18,7 +18,6 @@ import numpy as np
 
 from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.clock import Env
-from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.research.tracking.experiments import Trial, TrialCount, sharpes
 from virtuoso.research.validation.foresight import Foresight
 from virtuoso.research.validation.overfitting import (
@@ -35,6 +34,7 @@ from virtuoso.research.validation.overfitting import (
 from virtuoso.research.validation.plausibility import Truth
 from virtuoso.research.validation.robustness import FEWER_BLOCKS, WALKS, RunReturns, robustness
 from virtuoso.research.validation.splits import WalkForward
+from virtuoso.research.validation.stress import Case, Plateau
 from virtuoso.research.validation.tail_risk import Tail
 from virtuoso.research.validation.verdict import (
     CONFIDENCE,
