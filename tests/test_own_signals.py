@@ -562,7 +562,7 @@ class TestWhatDecidedIsNamed:
         frame = walk(3, 300)
         result = vt.backtest(frame, position=pd.Series(0.5, frame.df.index), **PERPETUAL)
         assert repr(result).startswith(f"Backtest of target weights on {frame.instrument}")
-        assert f"target weights on {frame.instrument}" in result.summary().splitlines()[0]
+        assert f"target weights on {frame.instrument}" in " ".join(result.summary().split())
 
     def test_one_wrong_value_is_not_said_to_have_company(self):
         frame = walk(3, 300)
