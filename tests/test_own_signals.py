@@ -561,7 +561,7 @@ class TestWhatDecidedIsNamed:
     def test_on_a_result(self):
         frame = walk(3, 300)
         result = vt.backtest(frame, position=pd.Series(0.5, frame.df.index), **PERPETUAL)
-        assert repr(result).startswith(f"Backtest of target weights on {frame.instrument}")
+        assert f"Backtest of target weights on {frame.instrument}" in repr(result).splitlines()[0]
         assert f"target weights on {frame.instrument}" in " ".join(result.summary().split())
 
     def test_one_wrong_value_is_not_said_to_have_company(self):
