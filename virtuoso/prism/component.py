@@ -104,6 +104,9 @@ class Node:
     windowed: ClassVar[bool] = False
     """Whether the bits of a value depend on its last `memory` bars alone, wherever the slice starts. A live bar then
     costs its window, not its block. The law of cutting proves the claim: it compares single bars with whole blocks."""
+    blocks: ClassVar[int] = 1
+    """How many blocks of its timeframe are one of this node: a cheap function is called less often, a live bar costs
+    the longer block."""
     holes: ClassVar[bool] = False
     """Whether the function itself deals with unknown bars, NaN in its inputs, instead of starting anew after each:
     for long windows of which a tenth may be missing. Never for black boxes: after one NaN TA-Lib answers nonsense."""

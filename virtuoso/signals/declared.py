@@ -67,6 +67,7 @@ class Strategy(Node):
 
     function = "decide"
     sparse = True
+    blocks = 16
     decides = True
     rebalance: str = "change"
     prism: Prism | None = None

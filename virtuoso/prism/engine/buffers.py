@@ -110,15 +110,19 @@ class NodeBuffer:
         Number from which on the node answered at every bar that was computed.
     ready : tuple of int
         Numbers of a stretch, from inclusive, to exclusive, that is known to be computed.
+    block, first_block : int
+        Bars of a block of this node, and the number of the one that holds the first bar.
     """
 
     __slots__ = (
         "arity",
+        "block",
         "clear",
         "columns",
         "done",
         "end",
         "first",
+        "first_block",
         "inner",
         "known",
         "memory",
@@ -136,6 +140,8 @@ class NodeBuffer:
     def __init__(self, node: Node, buffers: TimeframeBuffers) -> None:
         timeframe = buffers.bars.timeframe
         self.node = node
+        self.block = buffers.block * node.blocks
+        self.first_block = buffers.bars.first // self.block
         self.value: Any = None if isinstance(node, Assembled) else node.value
         self.windowed = node.windowed
         self.memory, self.warmup = node.memory(timeframe), node.warmup(timeframe)
@@ -168,7 +174,7 @@ class NodeBuffer:
 
     def make_room(self, buffers: TimeframeBuffers, start: int, stop: int) -> None:
         """Have room for the bars [start, stop) and for half as many again, beside those that are held."""
-        oldest = max(start // buffers.block * buffers.block, buffers.bars.first)
+        oldest = max(start // self.block * self.block, buffers.bars.first)
         first = min(self.first, oldest) if len(self.known) else oldest
         if first < self.first or stop > self.first + len(self.known):
             skip, used = max(self.first - first, 0), max(self.end - self.first, 0)
@@ -176,16 +182,16 @@ class NodeBuffer:
             self.outputs = [_moved(values[:used], skip, np.empty(room)) for values in self.outputs]
             self.known = _moved(self.known[:used], skip, np.zeros(room, dtype=bool))
             self.first, self.end = first, max(self.end, first)
-        for block in range(buffers.first_block + len(self.done), buffers.first_block + buffers.blocks):
-            self.done.append(max(block * buffers.block, buffers.bars.first))
+        for block in range(self.first_block + len(self.done), (buffers.bars.end - 1) // self.block + 1):
+            self.done.append(max(block * self.block, buffers.bars.first))
 
     def evict(self, buffers: TimeframeBuffers, before: int) -> None:
         """Drop the blocks that end at a bar or before it; what is kept moves into their place.
 
         The same pages are then written again and again: that is quicker than fresh ones, and memory does not grow.
         """
-        begin, end = self.first // buffers.block, min(before // buffers.block, buffers.first_block + len(self.done))
-        held = end * buffers.block - self.first
+        begin, end = self.first // self.block, min(before // self.block, self.first_block + len(self.done))
+        held = end * self.block - self.first
         if held <= 0:
             return
         stop = max(self.end - self.first, held)
@@ -193,7 +199,7 @@ class NodeBuffer:
             values[: stop - held] = values[held:stop]
         self.known[stop - held : stop] = False
         for block in range(begin, end):
-            self.done[block - buffers.first_block] = max(block * buffers.block, buffers.bars.first)
+            self.done[block - self.first_block] = max(block * self.block, buffers.bars.first)
         self.first, self.end = self.first + held, self.first + stop
         self.ready = (max(self.ready[0], self.first), max(self.ready[1], self.first))
 
@@ -219,7 +225,6 @@ class TimeframeBuffers:
         self.bars = bars
         self.first, self.columns, self.n = bars.first, bars.columns, len(bars)
         self._silent: frozenset[str] | None = None
-        self.blocks = (bars.end - 1) // self.block - self.first_block + 1 if self.n else 0
 
     def forget_alignment(self) -> None:
         """Look up once more what bars see of slower ones: history has begun anew."""

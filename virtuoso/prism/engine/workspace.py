@@ -114,11 +114,9 @@ class Workspace:
         self.evictions += 1
         time, reach = number * self.frame.timeframe.ms, 0
         for buffers in sorted(self._buffers.values(), key=lambda buffers: buffers.bars.timeframe):
-            ms, memory = (
-                buffers.bars.timeframe.ms,
-                max((buffer.memory for buffer in buffers.by_node.values()), default=0),
-            )
-            reach = max(reach, (buffers.block + memory) * ms)  # what runs on a faster timeframe may look at this one
+            ms = buffers.bars.timeframe.ms
+            longest = max((buffer.block + buffer.memory for buffer in buffers.by_node.values()), default=0)
+            reach = max(reach, longest * ms)  # what runs on a faster timeframe may look at this one
             for buffer in buffers.by_node.values():
                 if buffer not in spared:
                     buffer.evict(buffers, (time - reach) // ms)
@@ -163,14 +161,15 @@ class Workspace:
         begun, ended = buffer.ready
         if (begun <= start and stop <= ended) or stop <= start:
             return
-        if start < buffer.first or stop > buffer.first + len(buffer.known) or len(buffer.done) < buffers.blocks:
+        length, done = buffer.block, buffer.done
+        missing = len(done) <= (stop - 1) // length - buffer.first_block
+        if missing or start < buffer.first or stop > buffer.first + len(buffer.known):
             buffer.make_room(buffers, start, stop)
-        length, done = buffers.block, buffer.done
         for block in range(start // length, (stop - 1) // length + 1):
             end = min(stop, (block + 1) * length)
-            if done[block - buffers.first_block] < end:
+            if done[block - buffer.first_block] < end:
                 if buffer.windowed and end < stop:
-                    end = min(stop, _open_end(done, buffers, block))
+                    end = min(stop, _open_end(buffer, buffers, block))
                 self._extend_block(buffer, buffers, block, end)
         buffer.ready = (begun, max(ended, stop)) if begun <= start <= ended else (start, stop)
 
@@ -179,8 +178,8 @@ class Workspace:
         if isinstance(buffer.node, Assembled):
             return self._extend_assembled(buffer, buffers, buffer.node, block, end)
         first, held, done = buffers.first, buffer.first, buffer.done
-        wanted = done[block - buffers.first_block]
-        anchor = wanted + 1 if buffer.windowed else block * buffers.block
+        wanted = done[block - buffer.first_block]
+        anchor = wanted + 1 if buffer.windowed else block * buffer.block
         origin = anchor - buffer.memory - self._extra_memory
         low = origin if origin > first else first
         inputs, mask = self._inputs(buffer, buffers, low, end)
@@ -200,8 +199,8 @@ class Workspace:
             for r, e in _runs(mask):
                 part = [_cut(value, r, e) for value in inputs]
                 _run(buffer, buffers, part, low + r, low + e, wanted, low + r > origin)
-        for reached in range(block, (end - 1) // buffers.block + 1):
-            done[reached - buffers.first_block] = min(end, (reached + 1) * buffers.block)
+        for reached in range(block, (end - 1) // buffer.block + 1):
+            done[reached - buffer.first_block] = min(end, (reached + 1) * buffer.block)
         if end > buffer.end:
             buffer.end = end
         if end == wanted + 1:
@@ -217,12 +216,12 @@ class Workspace:
         """Do the same for what is assembled on the base timeframe."""
         if buffers.bars.timeframe != self.frame.timeframe:
             raise DeclarationError(f"{node!r} is assembled on {self.frame.timeframe} alone, not on its own timeframe.")
-        wanted = buffer.done[block - buffers.first_block]
+        wanted = buffer.done[block - buffer.first_block]
         here = slice(wanted - buffer.first, end - buffer.first)
         for output, array in zip(buffer.outputs, node.assembled(self, wanted, end), strict=True):
             output[here] = array
         buffer.known[here] = True  # NaN is an answer
-        buffer.done[block - buffers.first_block] = end
+        buffer.done[block - buffer.first_block] = end
         buffer.end = max(buffer.end, end)
 
     def _inputs(
@@ -364,13 +363,13 @@ def visible(numbers: Numbers, timeframe: Timeframe, own: Timeframe) -> Numbers:
     return (numbers + 1) * timeframe.ms // own.ms - 1
 
 
-def _open_end(done: list[int], buffers: TimeframeBuffers, block: int) -> int:
+def _open_end(buffer: NodeBuffer, buffers: TimeframeBuffers, block: int) -> int:
     """Number after the last block, of those that follow without a break, in which nothing is computed yet."""
-    after = block + 1
-    most = min(block + max(STRIDE // buffers.block, 1), buffers.first_block + buffers.blocks)
-    while after < most and done[after - buffers.first_block] == after * buffers.block:
+    after, length = block + 1, buffer.block
+    most = min(block + max(STRIDE // length, 1), (buffers.bars.end - 1) // length + 1)
+    while after < most and buffer.done[after - buffer.first_block] == after * length:
         after += 1
-    return after * buffers.block
+    return after * length
 
 
 def _run(

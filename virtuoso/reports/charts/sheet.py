@@ -20,7 +20,6 @@ from virtuoso.clock import Timeframe
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import GapPolicy
 from virtuoso.market.schema.columns import PRICES
-from virtuoso.prism.words import reliability_rank
 from virtuoso.reports.charts.base import (
     SMALL,
     WIDE,
@@ -385,7 +384,7 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     if calibrated:
         axes.plot([0.0, 1.0], [0.0, 1.0], color=LIGHT.quiet, linewidth=0.8, linestyle=DASHED)
     base = told["right"] / told["signals"]
-    along = _stretch([row["told"] for row in told["bins"]]) if calibrated else (0.0, 1.0)  # a rank has its three places
+    along = _stretch([row["told"] for row in told["bins"]])
     axes.axhline(base, color=LIGHT.quiet, linewidth=0.8, linestyle=DOTTED)
     axes.text(along[1], base, f"all, {percent(base, 0)}", fontsize=SMALL, color=LIGHT.quiet, ha="right", va="bottom")
     for row in told["bins"]:
@@ -401,9 +400,9 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda x, _: percent(x, 0)))
     if not calibrated:  # a rank is no probability: its axis shows none
-        axes.set_xticks([(2 * k + 1) / 6 for k in range(3)], [reliability_rank((2 * k + 1) / 6) for k in range(3)])
+        axes.set_xticks([])
     axes.set_title("share that was right", loc="left", fontsize=SMALL, color=LIGHT.quiet)
-    axes.set_xlabel("predicted reliability" if calibrated else "reliability, a rank (uncalibrated)", fontsize=SMALL)
+    axes.set_xlabel("predicted reliability" if calibrated else "reliability from low to high, a rank (uncalibrated)", fontsize=SMALL)
     figure.subplots_adjust(left=50 / width, right=1 - 14 / width, top=1 - 26 / height, bottom=46 / height)
 
 
