@@ -402,7 +402,8 @@ def _reliability(figure: Figure, told: Mapping[str, Any]) -> None:
     if not calibrated:  # a rank is no probability: its axis shows none
         axes.set_xticks([])
     axes.set_title("share that was right", loc="left", fontsize=SMALL, color=LIGHT.quiet)
-    axes.set_xlabel("predicted reliability" if calibrated else "reliability from low to high, a rank (uncalibrated)", fontsize=SMALL)
+    rank = "reliability from low to high, a rank (uncalibrated)"
+    axes.set_xlabel("predicted reliability" if calibrated else rank, fontsize=SMALL)
     figure.subplots_adjust(left=50 / width, right=1 - 14 / width, top=1 - 26 / height, bottom=46 / height)
 
 
