@@ -367,7 +367,7 @@ class TestErrors:
     def test_what_nobody_foresaw_is_called_a_fault_of_ours(self, capsys: pytest.CaptureFixture[str]):
         scratch = typer.Typer()
 
-        @verb(scratch, "break")
+        @verb(scratch, "break", "virtuoso break")
         def broken(call: Call) -> Answer:
             """Break."""
             return Answer({"third": printable(None)}, lambda: ["never"])  # type: ignore[arg-type]
@@ -899,7 +899,7 @@ class TestBacktest:
         refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--mark", "last")
         assert refused.code == 3
         assert "Funding of BTCUSDT simulated is not known from 2025-01-01" in refused.err
-        assert "--assume-funding RATE" in refused.err
+        assert "--assume-funding 0.0001" in refused.err
 
     def test_E45_without_mark_prices_it_is_refused_and_names_the_option(self, virtuoso: Virtuoso, stored: Path):
         refused = virtuoso("backtest", "BTCUSDT", *SAME, "--data", stored, "--assume-funding", "0.0001")

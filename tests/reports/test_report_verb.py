@@ -39,8 +39,8 @@ def test_a_run_is_found_by_its_name_and_written_elsewhere(virtuoso, tmp_path):
 
 def test_a_name_that_is_none_is_refused_with_the_one_that_was_meant(virtuoso, tmp_path):
     run_folder(tmp_path / "reports" / "runs" / "BTCUSDT_1h_ab12")
-    code, _, err = virtuoso("report", "BTCUSDT_1h_ab1")
+    code, _, err = virtuoso("report", "BTCUSDT_1h_ba12")
     assert code == 3
-    assert "There is no run BTCUSDT_1h_ab1" in err
+    assert "There is no run BTCUSDT_1h_ba12" in err
     assert "Did you mean" in err
     assert "BTCUSDT_1h_ab12" in err

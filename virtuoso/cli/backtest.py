@@ -92,7 +92,7 @@ def backtest(
     folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
-    told_of = [about(frame) for frame in result.frames]
+    told_of = [about(getattr(market, "frame", market)) for market in markets]  # in the order that was asked for
     data = {**told_of[0], "instruments": told_of, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
     data["recording"] = recording_of(result)

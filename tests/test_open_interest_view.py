@@ -1,4 +1,4 @@
-"""`virtuoso explain --open-interest`: the room on the terminal and as JSON."""
+"""`virtuoso explain --open-interest`: its view on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.builders import market
 from tests.prism.open_interest.test_analysis import KEYS, calm, scene
-from virtuoso.cli.terminal.open_interest import open_interest_room
+from virtuoso.cli.terminal.open_interest import open_interest_view
 from virtuoso.errors import MissingColumnError
 from virtuoso.files.json import plain
 from virtuoso.prism.engine.score import score
@@ -22,7 +22,7 @@ from virtuoso.prism.prism import Prism
 def printed(found: OpenInterest) -> str:
     out = io.StringIO()
     console = Console(file=out, width=100, highlight=False)
-    for part in open_interest_room(found):
+    for part in open_interest_view(found):
         console.print(part)
     return out.getvalue()
 
