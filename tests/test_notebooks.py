@@ -119,5 +119,6 @@ class TestANotebook:
 
 def test_one_command_opens_them():
     """`make notebook` starts JupyterLab of the project's own environment, in the folder of the notebooks."""
-    done = subprocess.run(["make", "-n", "notebook"], cwd=FOLDER.parent, capture_output=True, text=True, check=True)
+    command = ["make", "-n", "--no-print-directory", "notebook"]  # these tests may themselves be run by make
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == [".venv/bin/jupyter", "lab", "--notebook-dir", "notebooks"]

@@ -39,6 +39,10 @@ LARGEST = 1e75
 """Growth from which a return is not known: its fourth power would be no number."""
 
 
+STEPS = 4.0 * 5e-324
+"""A few steps between the smallest numbers that there are, where a share of their size is none."""
+
+
 def spread_is_rounding(values: Array, scale: float = 1.0) -> NDArray[np.bool_]:
     """Whether the known values of each column differ by no more than rounding; true where fewer than two are known.
 
@@ -62,7 +66,8 @@ def spread_is_rounding(values: Array, scale: float = 1.0) -> NDArray[np.bool_]:
         low = np.where(none, 0.0, np.where(known, values, np.inf).min(axis=0, initial=np.inf))
         high = np.where(none, 0.0, np.where(known, values, -np.inf).max(axis=0, initial=-np.inf))
     size = np.maximum(np.maximum(np.abs(low), np.abs(high)), scale)
-    rounding: NDArray[np.bool_] = high / 2.0 - low / 2.0 <= ROUNDING / 2.0 * size  # halves: no overflow
+    least = np.maximum(ROUNDING / 2.0 * size, STEPS)
+    rounding: NDArray[np.bool_] = high / 2.0 - low / 2.0 <= least  # halves: no overflow
     return rounding
 
 

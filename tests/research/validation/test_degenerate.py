@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from virtuoso.account import metrics
@@ -41,6 +41,7 @@ class TestSpread:
     """Whether values differ by more than rounding."""
 
     @given(SCALES, st.floats(-1.0, 1.0), st.integers(0, 3))
+    @example(1.0, 5e-324, 1)
     def test_a_constant_does_not_vary_at_any_scale(self, scale, value, jitter):
         values = np.full(50, value * scale)
         for _ in range(jitter):
