@@ -87,17 +87,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestEverySurface:
-    @pytest.mark.parametrize("command", SCREENS)
-    def test_of_the_terminal(
-        self, home: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ):
+    def test_of_the_terminal(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        """One test of all: tests run in any order, and these need what stands before them."""
         monkeypatch.chdir(home)
         monkeypatch.delenv("VIRTUOSO_DATA", raising=False)
-        capsys.readouterr()
-        code = main(shlex.split(command))
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        assert private_words(out) == []
+        for command in SCREENS:
+            capsys.readouterr()
+            code = main(shlex.split(command))
+            out, err = capsys.readouterr()
+            assert code == 0, (command, err)
+            assert private_words(out) == [], command
 
     def test_of_the_pages(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         """Run page, PDF, page of a sweep, comparison, and the words that a run folder keeps."""
