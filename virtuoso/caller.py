@@ -11,10 +11,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from virtuoso.errors import VirtuosoError
 
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 _LITERALS = "last|none|spot|linear|simulated|auto"
 _PAIRS = r'\w+="[^"]*"(?:,\w+="[^"]*")*'
 _VALUE = rf'"[^"]*"|{_PAIRS}|[A-Z][A-Z0-9_]+\b|\d{{8}}-(?:\d{{8}})?|\d[\w.]*\w|\d|(?:{_LITERALS})\b'
@@ -46,11 +48,11 @@ def command_line() -> Iterator[None]:
         _on_the_command_line = before
 
 
-def at_the_door(function: Callable[..., Any]) -> Callable[..., Any]:
+def at_the_door(function: Callable[P, Answer]) -> Callable[P, Answer]:
     """Return a function whose errors speak to whoever called it."""
 
     @wraps(function)
-    def asked(*arguments: Any, **named: Any) -> Any:
+    def asked(*arguments: P.args, **named: P.kwargs) -> Answer:
         try:
             return function(*arguments, **named)
         except VirtuosoError as error:

@@ -582,15 +582,15 @@ class TestSql:
         assert counted["n"].tolist() == [unknown]
 
     def test_ends_when_its_time_is_up(self, full):
-        with pytest.raises(DataError, match=r"longer than 0\.2 s.*--timeout"):
+        with pytest.raises(DataError, match=r"longer than 0\.2 s.*seconds="):
             full.sql("select count(*) from range(100000000000)", seconds=0.2)
 
     def test_ends_when_it_takes_too_much_memory(self, full):
-        with pytest.raises(DataError, match=r"more than 64 MB of memory.*--memory"):
+        with pytest.raises(DataError, match=r"more than 64 MB of memory.*memory_mb="):
             full.sql("select distinct range from range(100000000)", memory_mb=64)
 
     def test_ends_when_the_answer_is_too_large(self, full):
-        with pytest.raises(DataError, match=r"larger than 64 MB.*--memory"):
+        with pytest.raises(DataError, match=r"larger than 64 MB.*memory_mb="):
             full.sql("select range from range(100000000)", memory_mb=64)
 
     def test_gives_long_answers_whole(self, full):

@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from virtuoso.account.instrument import Instrument, compact
+from virtuoso.caller import at_the_door
 from virtuoso.clock import Timeframe, parse_time
 from virtuoso.errors import NoDataError
 from virtuoso.lake import marks, resolve
@@ -243,6 +244,7 @@ class Lake(Catalog):
 
         return self.consistently(read)
 
+    @at_the_door
     def sql(self, query: str, *, seconds: float | None = None, memory_mb: int | None = None) -> pd.DataFrame:
         """Look at what is stored with SQL: a read-only view a kind, on the files of one generation.
 
