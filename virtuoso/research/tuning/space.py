@@ -495,9 +495,7 @@ class _Maker:
     # --- parameters ---
 
     def _components(self) -> None:
-        components = {
-            name: component for name, component, weight in self.prism if weight > 0.0 and self._is_known(name)
-        }
+        weighted = {name for name, _, weight in self.prism if weight != 0.0 and self._is_known(name)}
         every = {name: component for name, component, _ in self.prism}
         declared = {
             f"{name}.{one}": parameter
