@@ -28,6 +28,7 @@ from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.market.gaps import BREAK
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import SimulationPanel
@@ -111,14 +112,14 @@ def sweep(
 class Charts:
     """Charts of a market, each read once, by whoever asks for it first."""
 
-    def __init__(self, scores: Scores, settings: SignalSettings) -> None:
-        self._scores, self._settings, self._read, self._reading = scores, settings.levels, 0, threading.Lock()
+    def __init__(self, scores: Scores, settings: SignalSettings, computing: threading.RLock) -> None:
+        self._scores, self._settings, self._read, self._computing = scores, settings.levels, 0, computing
         rows = np.full(len(scores), -1, dtype=np.int32)
         self._levels = LevelTable(np.empty((0, 2 + 2 * DEPTH)), rows)
 
     def at(self, changes: Changes) -> LevelTable:
         """Return the charts of the bars at which something is decided, and of all that were read before."""
-        with self._reading:
+        with self._computing:
             new = np.unique(undrawn(changes, self._levels.row_of))
             if len(new):
                 scores = self._scores
@@ -147,8 +148,10 @@ class Sweep:
         account: Account | None = None,
         pessimistic: bool = True,
     ) -> None:
-        _check(scores, configurations)
-        self.scores, self.configurations = scores, configurations
+        _check(scores.prism, configurations)
+        if len(scores) == 0:
+            raise NoDataError("Nothing was scored, so there is nothing to sweep.")
+        self.scores, self.configurations, self.prism = scores, configurations, scores.prism
         self.settings = configurations.settings
         self.matrix = ScoreMatrix.of(scores, self.settings)
         self.account = account or Account()
@@ -167,7 +170,8 @@ class Sweep:
             np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
             not scores.frame.instrument.is_spot,
         )  # fmt: skip
-        self._charts = Charts(scores, self.settings)
+        self.computing = threading.RLock()  # whoever computes on the workspace of the scores holds it
+        self._charts = Charts(scores, self.settings, self.computing)
         self._shares = np.ascontiguousarray(configurations.shares[:, self.matrix.columns])
 
     def trying(self, configurations: Configurations) -> Self:
@@ -178,12 +182,24 @@ class Sweep:
         ConfigError
             They are of another prism or of other settings.
         """
-        _check(self.scores, configurations)
+        _check(self.prism, configurations)
         if configurations.settings != self.settings:
             raise ConfigError("The configurations are of other settings than the market that was made ready.")
         other = copy(self)
         other.configurations = configurations
         other._shares = np.ascontiguousarray(configurations.shares[:, self.matrix.columns])
+        return other
+
+    def reparameterised(self, prism: Prism) -> Self:
+        """Return the same market scored with other parameters of components; what they share is not computed again."""
+        other = copy(self)
+        other.prism = prism
+        other.matrix = self.matrix.reparameterised(self.prism, prism, self.scores.workspace)
+        matrix, lead = other.matrix, other.matrix.lead
+        run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[lead:]
+        other.market = self.market._replace(
+            points=matrix.points[lead:], coverage=matrix.coverage, gates=matrix.gates[lead:], run=run, face=matrix.face
+        )
         return other
 
     def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
@@ -342,14 +358,12 @@ class Sweep:
         return days, summaries_of(one, self._begins, last, days), last
 
 
-def _check(scores: Scores, configurations: Configurations) -> None:
+def _check(prism: Prism, configurations: Configurations) -> None:
     """Reject what does not belong together."""
-    ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
+    ours = [[repr(c) for c in face.components] for face in prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
-    if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):
+    if ours != theirs or dict(prism.timeframes) != dict(configurations.given.timeframes):
         raise ConfigError(
             "The configurations are of another prism than the scores: its components, their parameters or its "
             "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
         )
-    if len(scores) == 0:
-        raise NoDataError("Nothing was scored, so there is nothing to sweep.")

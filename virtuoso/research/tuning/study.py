@@ -244,6 +244,7 @@ class Study(RoomSettings):
     sampler: Sampler = Field("tpe", description="How points are proposed.")
     trials: int = Field(2_000, ge=1, le=1_000_000, description="Trials of all rounds together.")
     generation: int = Field(256, ge=1, le=65_536, description="Trials that are proposed before any is told.")
+    horizon: SpanSetting = Field(Span("1d"), description="Of the return that linear_ic is measured against.")
     least_trades: int = Field(10, ge=1, description="Trades below which a trial has no value.")
     walk_forward: WalkForwardSettings = Field(default_factory=WalkForwardSettings, description="The rounds.")
     pruning: PruningSettings | None = Field(None, description="Whether hopeless trials are dropped early.")
