@@ -49,7 +49,7 @@ def prepare(root: Path, days: int) -> None:
     from virtuoso import workflows
     from virtuoso.venues.simulator import record, write_recordings
 
-    (root / "pyproject.toml").write_text("[project]\nname = 'bench'\n", encoding="utf-8")
+    (root / "virtuoso.toml").touch()
     files = write_recordings(root / "raw", record(["BTCUSDT"], days, SEED, trade_days=0, book_days=0))
     workflows.import_files(files, venue="simulated", data=root / "data")
 
