@@ -43,7 +43,9 @@ from virtuoso.signals.settings import SignalSettings
 FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are called linear
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
 SHOWN_ERRORS = 10
-WHOLE = frozenset({("prism", "timeframes"), ("signals", "calibration")})  # replaced, not mixed with another
+WHOLE = frozenset(  # replaced, not mixed with another
+    {("prism", "timeframes"), ("prism", "standard"), ("prism", "certificate"), ("signals", "calibration")}
+)
 
 
 class SystemSettings(RoomSettings):
@@ -271,8 +273,10 @@ class Settings(RoomSettings):
         for section in sections:
             if section not in type(self).model_fields:
                 raise ConfigError(f"There is no section {section!r}. {did_you_mean(section, type(self).model_fields)}")
-        # where weights were read from does not matter: they are under prism.faces and prism.timeframes
-        values = self.model_dump(mode="json", include=set(sections) or None, exclude={"prism": {"weights"}})
+        # where weights were read from does not matter, they are under prism.faces and prism.timeframes; nor what is
+        # said of them
+        outside = {"prism": {"weights", "certificate"}}
+        values = self.model_dump(mode="json", include=set(sections) or None, exclude=outside)
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

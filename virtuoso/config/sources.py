@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from virtuoso.settings import shipped
 
 PREFIX = "VIRTUOSO_"
 OTHERS_MAY_READ = 0o077
-WEIGHT_KEYS = ("timeframes", "faces")
+WEIGHT_KEYS = ("timeframes", "faces", "horizon", "standard", "certificate")
+OF_ONE_FILE = ("standard", "certificate")
+"""What was found out about the weights of a file: another file laid over it does not inherit it."""
 SETTING = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_:]+)*")
 """A key as an option names it: `signals.bull_enter`, `prism.timeframes.5m`."""
 
@@ -89,7 +92,7 @@ def profiles_of(root: Path) -> dict[str, Path]:
 
 
 def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer]:
-    """Read the shipped weights and the file that `prism.weights` names.
+    """Read the shipped weights and the file that `prism.weights` names, which alone says what its weights are worth.
 
     Parameters
     ----------
@@ -102,18 +105,20 @@ def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer
     Raises
     ------
     ConfigError
-        If there is no such file, or it holds more than timeframes and faces.
+        If there is no such file, or it holds keys that no file of weights has.
     """
     file = _named_file(name, origin, ("prism", "weights"), root, "weights/*.yaml")
     for path in dict.fromkeys((shipped(DEFAULT_WEIGHTS), file)):
         layer = read_yaml(path, root)
+        if path != file:
+            layer = replace(layer, tree={key: layer.tree[key] for key in layer.tree if key not in OF_ONE_FILE})
         for key in layer.tree:
             if key not in WEIGHT_KEYS:
                 raise ConfigError(
                     f"{key} in {layer.where((key,))} does not belong into a file of weights. "
                     f"{did_you_mean(key, WEIGHT_KEYS)}"
                 )
-        yield layer.under("prism")
+        yield replace(layer, tree={**dict.fromkeys(OF_ONE_FILE), **layer.tree}).under("prism")
 
 
 def calibration_layer(name: str, origin: Layer | None, root: Path) -> Layer:
