@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,7 @@ class TestALostProcess:
             kills = Killer(tmp_path, 20)
             kills.start()
             found = opened.map(f"{WORK}:square", ids(tmp_path, 40, wait=0.1))
-            kills.join()
+            kills.stop()
         assert kills.killed == 20
         assert found == executor(1).map(f"{WORK}:square", ids(tmp_path, 40))
 
@@ -188,17 +189,21 @@ class TestALostProcess:
 class Killer(threading.Thread):
     """Kills whoever is in the middle of a task, as often as is wanted."""
 
-    def __init__(self, folder: Path, times: int) -> None:
+    def __init__(self, folder: Path, times: int, ready: Callable[[], bool] = lambda: True) -> None:
         super().__init__(daemon=True)
-        self.folder, self.times, self.killed = folder, times, 0
+        self.folder, self.times, self.killed, self.ready = folder, times, 0, ready
+        self.over = threading.Event()
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join()
 
     def run(self) -> None:
         met: set[str] = set()
-        until = time.monotonic() + 120.0
-        while self.killed < self.times and time.monotonic() < until:
-            for mark in list(self.folder.glob("begun-*")):
-                if mark.name not in met and self.killed < self.times:
-                    met.add(mark.name)
+        while self.killed < self.times and not self.over.is_set():
+            for mark in list(self.folder.rglob("begun-*")) if self.ready() else []:
+                if str(mark) not in met and self.killed < self.times:
+                    met.add(str(mark))
                     try:
                         os.kill(int(mark.name.rpartition("-")[2]), 9)
                     except ProcessLookupError:
