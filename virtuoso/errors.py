@@ -19,6 +19,7 @@ VirtuosoError
     ParameterError         a parameter lies outside its range
     PrivateCodeError       the code of a private component cannot be imported, or ends the program
   LawBrokenError           a component broke a law of the prism
+  TaskError                a task of an executor failed, or lost its worker too often
 
 Every message says what, where, which value, and the remedy. `exit_code` is what the command line returns.
 Values in it come from files and may be anything: `printable` keeps messages short and harmless to a terminal.
@@ -159,6 +160,10 @@ class LawBrokenError(VirtuosoError):
     """A component broke a law of the prism."""
 
     exit_code = 4
+
+
+class TaskError(VirtuosoError):
+    """A task of an executor failed, or lost its worker too often; the traceback of the worker is a note of it."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
