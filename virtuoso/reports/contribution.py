@@ -190,6 +190,7 @@ def contribution(explanation: Explanation, face: str | None = None) -> Contribut
     total = {row.name: row for row in explanation.total}
     title, score = (TOTAL, explanation.confluence) if face is None else (total[face].title, total[face].score)
     sure = f"coverage {explanation.coverage:.0%}, reliability {reliability_words(explanation.reliability)}"
+    sure = f"{sure}; {explanation.standing}" if explanation.standing else sure
     where = f"{explanation.venue} {explanation.timeframe}, close of {iso(explanation.time)}"
     return Contribution(
         title=f"{explanation.symbol} {title} Score Contribution Breakdown",

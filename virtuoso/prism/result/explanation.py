@@ -91,6 +91,8 @@ class Explanation(Plottable):
     effective_inputs: float
     total: list[Row]
     faces: Mapping[str, list[Row]]
+    standing: str = ""
+    """Which weights are in force and what they have shown."""
     face: str | None = None
     """The face whose components are shown; the faces themselves if None."""
 
@@ -102,12 +104,14 @@ class Explanation(Plottable):
         for row in self.rows:
             shown = row.reason if row.score != row.score else f"{row.score:6.1f} x {row.weight:.3f} = {row.impact:5.1f}"
             lines.append(f"  {row.name:<{16 if self.face is None else 24}} {shown}")
+        if self.standing:
+            lines.append(f"  {self.standing}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        heading, *_ = repr(self).splitlines()
+        heading = "<br>".join(map(escape, filter(None, (repr(self).splitlines()[0], self.standing))))
         shown = self.to_pandas()[["title", "score", "weight", "impact", "words", "reason"]]
-        return f"<p>{escape(heading)}</p>{shown.to_html(float_format='{:.2f}'.format, na_rep='not known')}"
+        return f"<p>{heading}</p>{shown.to_html(float_format='{:.2f}'.format, na_rep='not known')}"
 
     @property
     def rows(self) -> list[Row]:
@@ -175,6 +179,7 @@ def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: 
         effective_inputs=float(found.effective_inputs[0]),
         total=[_face_row(face, float(found.known[0])) for face in faces.values()],
         faces={face.name: _component_rows(prism, workspace, face, number) for face in faces.values()},
+        standing=prism.standing,
     )
 
 
