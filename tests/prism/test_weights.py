@@ -103,8 +103,8 @@ class TestTheStanding:
         prism = promoted(Prism.classic(), verdict="discard", forced=True, failed=("deflated Sharpe", "costs"))
         assert not prism.is_promoted
         assert prism.standing == (
-            "weights of study slow-weights: forced past the gate after 2,000 tries, which refused them: deflated Sharpe, "
-            "costs"
+            "weights of study slow-weights: forced past the gate after 2,000 tries, which refused them: "
+            "deflated Sharpe, costs"
         )
 
     def test_a_certificate_is_about_one_prism(self):
