@@ -229,17 +229,13 @@ class Information(Plottable):
         """Mean return after each bucket of the confluence."""
         table = self.buckets.get(CONFLUENCE, np.empty(0, dtype=BUCKET))
         held = table[table["bars"] > 0]
+        found = sorted(zip(held["low"].tolist(), held["high"].tolist(), strict=True), key=_narrow_first)
         rows = [
             (f"{low:g} to {high:g}", *(_mean(_of(table, horizon, low, high)) for horizon in self.horizons))
-            for low, high in dict.fromkeys(
-                sorted(zip(held["low"].tolist(), held["high"].tolist(), strict=True), key=_narrow_first)
-            )
+            for low, high in dict.fromkeys(found)
         ]
-        return (
-            "Mean return in bp after a confluence of (95 %, where there are blocks enough)",
-            ("confluence", *self.horizons),
-            rows,
-        )
+        title = "Mean return in bp after a confluence of (95 %, where there are blocks enough)"
+        return title, ("confluence", *self.horizons), rows
 
     def _outer(self, names: Sequence[str]) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
         """Mean return after the lowest and the highest bucket of each score but the confluence."""
@@ -263,9 +259,9 @@ class Information(Plottable):
             for words, of, digits in told
         ]  # fmt: skip
         day = f"{number(BP * self.costs.funding_a_day, 1)} bp a day" if self.costs.funding == self.costs.funding else (
-            "not known: a rate can be assumed")  # fmt: skip
-        title = f"Cost beside the move (taker {percent(self.costs.taker, 3)}, slippage "
-        title += f"{percent(self.costs.slippage, 3)} a fill; funding {day})"
+            "not known, a rate can be assumed")  # fmt: skip
+        fill = f"a fill: taker {percent(self.costs.taker, 3)}, slippage {percent(self.costs.slippage, 3)}"
+        title = f"Cost beside the move ({fill}; funding {day})"
         return title, ("", *self.horizons), rows
 
     def to_pandas(self) -> pd.DataFrame:
