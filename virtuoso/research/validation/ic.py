@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,7 @@ SEEN_AT = 2.0
 OUTER = (0.0, 32.0, 68.0, 100.0)
 """Buckets of faces and components: beyond the default thresholds of the rule, and between them."""
 LARGEST_SHARE = 0.1
+WIDTH = 100
 WHOLE_FROM = 10.0
 """Bp of a mean, or of the reach of its interval, from which tenths say nothing."""
 CONFLUENCE = "confluence"
@@ -118,7 +120,7 @@ class Information(Plottable):
         lines = [self.market, ""]
         for title, headers, cells in self.tables():
             lines += [title, *_lined(headers, cells), ""]
-        return "\n".join([*lines, *self.words()])
+        return "\n".join([*lines, *(fill(sentence, WIDTH, subsequent_indent="  ") for sentence in self.words())])
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{escape(self.market)}</p>"]
@@ -259,9 +261,9 @@ class Information(Plottable):
             for words, of, digits in told
         ]  # fmt: skip
         day = f"{number(BP * self.costs.funding_a_day, 1)} bp a day" if self.costs.funding == self.costs.funding else (
-            "not known, a rate can be assumed")  # fmt: skip
-        fill = f"a fill: taker {percent(self.costs.taker, 3)}, slippage {percent(self.costs.slippage, 3)}"
-        title = f"Cost beside the move ({fill}; funding {day})"
+            "not known")  # fmt: skip
+        each = f"a fill: taker {percent(self.costs.taker, 3)}, slippage {percent(self.costs.slippage, 3)}"
+        title = f"Cost beside the move ({each}; funding {day})"
         return title, ("", *self.horizons), rows
 
     def to_pandas(self) -> pd.DataFrame:
