@@ -35,13 +35,13 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.format import DASH, number, percent, whole
 from virtuoso.research.validation.quantiles import (
     BUCKET,
-    EDGES,
     HORIZONS,
     blocks_drawn,
     bucket_table,
     horizon_block,
     in_bars,
 )
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.moves import BP, deviations, forward_returns, period_of_hold, scaled
 from virtuoso.types import Array
 
