@@ -15,6 +15,7 @@ from virtuoso.account.metrics import returns_of
 from virtuoso.clock import Timeframe
 from virtuoso.demo.ideas import EmaCross
 from virtuoso.errors import ConfigError, DataError, NoDataError, PrivateCodeError
+from virtuoso.executor import executor
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest.account import funding_terms
@@ -385,6 +386,14 @@ class TestStored:
                 return super().map(name, ids)
 
         same(alone, made.evaluate(tried, made.rounds[-1], Elsewhere(2), tmp_path))
+        for where in ("threads", "processes"):
+            with executor(2, where) as several:
+                told_of = []
+                found = made.evaluate(
+                    tried, made.rounds[-1], several, tmp_path, lambda *told, to=told_of: to.append(told)
+                )
+                same(alone, found)
+                assert told_of[-1][1:] == (2, 2)
         folder = tmp_path / "identity.json"
         told = json.loads(folder.read_text())
         told["data"] = dict.fromkeys(told["data"], "0" * 64)
