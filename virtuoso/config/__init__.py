@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.config import shown
-from virtuoso.config.layers import KeyPath, Layer, Merged, dotted
+from virtuoso.config.layers import Layer, Merged
 from virtuoso.config.reference import Key, explained, keys_of, table_of
 from virtuoso.config.sources import (
     calibration_layer,
@@ -35,6 +35,7 @@ from virtuoso.config.sources import (
     weight_layers,
 )
 from virtuoso.errors import ConfigError, SecretError, VirtuosoError, did_you_mean
+from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.prism.settings import DEFAULT_WEIGHTS, PrismSettings, shipped_weights
 from virtuoso.settings import LITERAL_SECRET, REFERENCE, Folder, RoomSettings, Secret, SecretText, Uri
 from virtuoso.signals.settings import SignalSettings

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeGuard, get_args
 
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from virtuoso.config.layers import KeyPath, Merged, dotted, pattern
+from virtuoso.config.layers import Merged, pattern
 from virtuoso.errors import did_you_mean
+from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.settings import RoomSettings, SecretText
 
 LONGEST_SHOWN = 24  # characters; exchange keys are longer
