@@ -150,6 +150,10 @@ def _shown(signal: Signal, everything: bool) -> Iterator[RenderableType]:
             ("price", price(_or_nan(signal.price))),
         ]
     )
+    if signal.history is not None:
+        yield prose(f"{signal.history.text}.")
+    if signal.weights:
+        yield prose(f"{signal.weights}.")
     if signal.entry_price is not None and signal.stop_loss is not None:
         yield heading("Levels")
         yield table(

@@ -264,4 +264,6 @@ def frame_at(
         return frame, clock.close_time(frame.stop - 1)
     # what follows changes nothing, but tells a bar that is missing from one that is not there yet
     opened = clock.open_time(clock.number(moment) - 1)
-    return home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue), moment
+    closed = clock.close_time(clock.number(moment) - 1)
+    sealed = min((seal.start for seal in home.seals_of(instrument) if seal.start >= closed), default=opened + DAY_MS)
+    return home.frame(instrument.symbol, clock, opened, min(opened + DAY_MS, sealed), instrument.venue), moment

@@ -30,7 +30,7 @@ from virtuoso.prism.engine import fingerprint
 from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.prism import Prism
-from virtuoso.signals import levels, rule
+from virtuoso.signals import history, levels, rule
 from virtuoso.signals.message import context
 from virtuoso.signals.settings import SignalSettings
 
@@ -84,7 +84,7 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
     What loads history for signals loads from here on (or from the beginning of history, where that is later).
     """
     base = workspace.frame.timeframe
-    lead = number - rule.memory(settings, base)
+    lead = number - max(rule.memory(settings, base), history.looked_back(prism, settings, base))
     earliest = min(base.open_time(lead), base.open_time(number - context.TICK_BARS + 1))
     for timeframe, _ in prism.ladder(base):
         earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, visible(lead, base, timeframe)))

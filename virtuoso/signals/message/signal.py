@@ -89,6 +89,23 @@ class Target(_Record):
     size: float = Field(ge=0, le=1, description="Share of the position; the sizes of a signal sum to 1.")
 
 
+class ScoreHistory(_Record):
+    """What prices did after scores like this one, as it was known when the signal was made."""
+
+    text: str = Field(description="All of it in one line.")
+    horizon: str = Field(description="How long what followed was held: the hold of the weights, else a signal's age.")
+    score_from: Number = _score("Lowest score that is like this one; null where the score is not known.")
+    score_to: Number = _score("Below which they lie.")
+    bars: int = Field(ge=0, description="Bars with such scores whose hold had ended.")
+    windows: int = Field(ge=0, description="Holds among them that do not overlap.")
+    mean_bp: Number = Field(description="Mean move, bp; null with too few of them.")
+    low_bp: Number = Field(description="95 % interval of the mean, by blocks of time.")
+    high_bp: Number = Field(description="95 % interval of the mean, by blocks of time.")
+    up: Number = Field(ge=0, le=1, description="Share of them after which the price stood higher.")
+    cost_bp: float = Field(ge=0, description="A round trip as a taker, bp.")
+    funding_bp: Number = Field(description="What a long pays over the hold, bp; null where it is not known.")
+
+
 class Signal(_Record):
     """What Virtuoso says of one instrument at the close of one bar, and why."""
 
@@ -120,6 +137,10 @@ class Signal(_Record):
     targets: dict[Literal["target1", "target2", "target3"], Target] = Field(
         description="Empty where there is no entry."
     )
+    history: ScoreHistory | None = Field(
+        None, description="What followed scores like this one; null in signals of an earlier version."
+    )
+    weights: str = Field("", description="Which weights are in force, and what they have shown.")
     insights: list[str] = Field(description="What the faces say when they are read together.")
     actionable_insights: list[str] = Field(description="Bias, risk, key levels, timing, strategy.")
     unknown: dict[str, str] = Field(description="Why each of the fields above is null.")
