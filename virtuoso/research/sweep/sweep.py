@@ -30,6 +30,7 @@ from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.market.gaps import BREAK
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
+from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.sweep.accounts import Accounts, AccountTerms, walk_accounts
@@ -41,7 +42,7 @@ from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
 from virtuoso.research.sweep.skip import BarSummaries, summaries_of
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
-from virtuoso.signals.settings import REGIMES, SignalSettings
+from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
 BATCH = 64
