@@ -20,7 +20,8 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import REASONS
-from virtuoso.research.validation.quantiles import EDGES, intervals
+from virtuoso.research.validation.quantiles import intervals
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.regime import UNKNOWN_REGIME, regimes
 
 BREAKDOWN = np.dtype(
