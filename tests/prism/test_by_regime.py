@@ -10,6 +10,8 @@ import pytest
 
 import virtuoso as vt
 from tests.builders import market
+from tests.research.test_sweep import summed, trust
+from virtuoso.clock import Env
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.prism.engine.regimes import UNKNOWN_REGIME, regimes_at
@@ -21,6 +23,11 @@ from virtuoso.prism.faces.volume import CMF, OBV
 from virtuoso.prism.prism import Prism, RegimeWeights
 from virtuoso.prism.registry import prism_from
 from virtuoso.prism.words import REGIMES
+from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
+from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.scores import ScoreMatrix
+from virtuoso.research.sweep.sweep import Sweep
+from virtuoso.signals.decision import decide
 from virtuoso.signals.rule import apply_rule
 from virtuoso.signals.settings import SignalSettings
 
@@ -110,6 +117,71 @@ class TestEachBar:
         settings = SignalSettings(min_coverage=0.1, max_age="2h", bull_enter=58, bear_enter=42)
         whole, later = apply_rule(scores(), settings), scores()[3_000:]
         np.testing.assert_array_equal(apply_rule(later, settings).state, whole.state[3_000:])
+
+
+class TestTheSweep:
+    """A column of each component for every set of weights, and the arithmetic of the prism."""
+
+    SETTINGS = SignalSettings(
+        min_coverage=0.1, max_age="2h", bull_enter=58.0, bull_leave=52.0, bear_leave=48.0, bear_enter=42.0
+    )
+
+    @staticmethod
+    def panel():
+        return SimulationPanel.of([frame()], terms=FundingTerms(assume=0.0003, mark_is_last=True))
+
+    @pytest.mark.parametrize("concentration", [60.0, 4.0])
+    def test_decides_bit_for_bit_as_the_prism(self, concentration):
+        tried = Configurations.around(PRISM, self.SETTINGS, 8, Env(seed=3), concentration=concentration, points=12.0)
+        swept, changes = Sweep(scores(), tried, self.panel()), 0
+        for row in range(len(tried)):
+            own = assemble(tried.prism(row), scores().workspace, scores().start, scores().start + len(scores()))
+            full = decide(own, tried.signal_settings(row))
+            at, to, _ = swept.decisions(row, row + 1)
+            assert (at.tobytes(), to.tobytes()) == (full.at.astype(np.int64).tobytes(), full.state.tobytes())
+            changes += len(at)
+        assert changes > 300
+        assert len({tried.prism(row).fingerprint for row in range(len(tried))}) == len(tried)
+
+    def test_has_the_bits_of_confluence_and_reliability(self):
+        tried = Configurations.around(PRISM, self.SETTINGS, 4, Env(seed=5))
+        matrix = ScoreMatrix.of(scores(), self.SETTINGS).by_regime(PRISM, scores().workspace)
+        shares = np.ascontiguousarray(tried.shares[:, matrix.columns])
+        run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))
+        for row in range(len(tried)):
+            own = assemble(tried.prism(row), scores().workspace, scores().start, scores().start + len(scores()))
+            for i in range(700, len(scores()), 41):
+                if not own.coverage[i] > 0.0:
+                    continue
+                t = i + matrix.lead
+                args = (matrix.face, shares[row], tried.face_weights[row])
+                found = summed(matrix.points[t], matrix.coverage[run[t]], *args)
+                assert found == (own.confluence[i], own.coverage[i])
+                assert trust(matrix.points[t], matrix.coverage[run[t]], matrix.gates[t], *args) == own.reliability[i]
+
+    def test_row_0_is_what_is_in_force_and_a_file_holds_any_row(self, tmp_path):
+        prism = prism_from(Settings.load(overrides={"prism.by_regime": {"calm trend": {"faces": {}}}}).prism)
+        tried = Configurations.around(prism, self.SETTINGS, 3, Env(seed=2))
+        assert tried.prism(0).in_regime("calm trend").fingerprint == Prism.standard().fingerprint
+        (tmp_path / "best.yaml").write_text(tried.written(2))
+        read = prism_from(Settings.load(tmp_path / "best.yaml", root=tmp_path, env={}).prism)
+        assert read.fingerprint == tried.prism(2).fingerprint
+        assert read.in_regime("calm trend").fingerprint != replace(read, by_regime={}).fingerprint
+
+    def test_a_column_of_a_regime_is_varied_and_checked_as_any_other(self):
+        tried = Configurations.of(PRISM, self.SETTINGS, {"calm trend.technical": [0.3], "calm trend.volume": [0.7]})
+        assert tried.prism(0).in_regime("calm trend").face_weights == {"technical": 0.3, "volume": 0.7}
+        assert replace(tried.prism(0), by_regime={}).face_weights == PLAIN.face_weights
+        for table, said in (
+            ({"calm trend.technical": [0.3]}, "do not sum to 1 in a calm trend"),
+            ({"calm trnd.technical": [0.3]}, "Did you mean 'calm trend.technical'"),
+            ({"volatile range.volume.obv": [0.9]}, r"volatile range\.volume\.obv is not known or above 0"),
+        ):
+            with pytest.raises(ConfigError, match=said):
+                Configurations.of(PRISM, self.SETTINGS, table)
+        panel, tried = self.panel(), Configurations.of(PLAIN, self.SETTINGS, {})
+        with pytest.raises(ConfigError, match="the regimes that it weighs by differ"):
+            Sweep(scores(), tried, panel)
 
 
 class TestWhatIsSaid:

@@ -154,7 +154,8 @@ class Sweep:
             raise NoDataError("Nothing was scored, so there is nothing to sweep.")
         self.scores, self.configurations, self.prism = scores, configurations, scores.prism
         self.settings = configurations.settings
-        self.matrix = ScoreMatrix.of(scores, self.settings)
+        self._plain = ScoreMatrix.of(scores, self.settings)
+        self.matrix = self._plain.by_regime(self.prism, scores.workspace)
         self.account = account or Account()
         self.cash = self.account.cash
         bars, self._begins = self._bars(panel), self._broken(panel)
@@ -195,7 +196,8 @@ class Sweep:
         """Return the same market scored with other parameters of components; what they share is not computed again."""
         other = copy(self)
         other.prism = prism
-        other.matrix = self.matrix.reparameterised(self.prism, prism, self.scores.workspace)
+        other._plain = self._plain.reparameterised(self.prism, prism, self.scores.workspace)
+        other.matrix = other._plain.by_regime(prism, self.scores.workspace)
         matrix, lead = other.matrix, other.matrix.lead
         run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[lead:]
         other.market = self.market._replace(
@@ -363,8 +365,12 @@ def _check(prism: Prism, configurations: Configurations) -> None:
     """Reject what does not belong together."""
     ours = [[repr(c) for c in face.components] for face in prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
-    if ours != theirs or dict(prism.timeframes) != dict(configurations.given.timeframes):
+    alike = (dict(prism.timeframes), list(prism.by_regime)) == (
+        dict(configurations.given.timeframes), list(configurations.given.by_regime),
+    )  # fmt: skip
+    if ours != theirs or not alike:
         raise ConfigError(
-            "The configurations are of another prism than the scores: its components, their parameters or its "
-            "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
+            "The configurations are of another prism than the scores: its components, their parameters, its timeframes "
+            "or the regimes that it weighs by differ, and a sweep varies none of them. Make the configurations from "
+            "scores.prism."
         )
