@@ -608,8 +608,6 @@ def weighed_by_regime(study: Study, prism: Prism) -> Prism:
     named: dict[str, RegimeWeights] = {}
     for regime in study.search.by_regime:
         named[regime] = prism.by_regime.get(regime, RegimeWeights())
-        regime: prism.by_regime.get(regime, RegimeWeights()) for regime in study.search.by_regime
-    }
     return replace(prism, by_regime={**prism.by_regime, **named}) if named else prism
 
 
