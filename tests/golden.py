@@ -167,6 +167,13 @@ RULE = {"min_coverage": 0.1, "max_age": "4h", "bull_enter": 57, "bull_leave": 52
 """A rule that trades often: the more is traded, the more a digest sees."""
 
 
+def settings_of(**sections: Mapping[str, Any]) -> Settings:
+    """Return settings with the rule above and the classic weights: where all are equal, one taken for another hides."""
+    given = {"signals": RULE, **sections}
+    changed = {f"{section}.{name}": value for section, values in given.items() for name, value in values.items()}
+    return Settings.load(overrides={"prism.weights": "weights/classic.yaml", **changed}, root=Path.cwd(), env={})
+
+
 @dataclass(frozen=True)
 class Market:
     """A data root, and what is looked at in it.
@@ -183,8 +190,8 @@ class Market:
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings with a rule that trades often."""
-        return Settings.model_validate({"signals": RULE})
+        """Settings with a rule that trades often, and weights that differ from each other."""
+        return settings_of()
 
     def take(self, files: list[Path], venue: str) -> None:
         """Import files, all of which must be taken."""
@@ -409,11 +416,6 @@ def _last(hours: int) -> str:
     return f"{STRETCH[1] - hours * UNIT_MS['h']}-{STRETCH[1]}"
 
 
-def _settings(market: Market, **sections: Mapping[str, Any]) -> Settings:
-    given = {"signals": RULE, **sections}
-    return Settings.model_validate(given)
-
-
 def simulated(market: Market) -> Found:
     """Everything of the simulated market but what goes through vectorbt."""
     yield from _in("lake", of_lake(market))
@@ -467,7 +469,7 @@ def _simulated_backtests(market: Market, scores: list[Scores]) -> Found:
         ("spread", [market.scores(COINS[0], "simulated", "1m", _last(24))], {}, {"slippage": 0.0}),
         ("spot", spot, {}, {"fees": 0.001, "cash": 1_000.0}),
     ):
-        result = market.backtest(traded, _settings(market, **settings), **terms)
+        result = market.backtest(traded, settings_of(**settings), **terms)
         yield from _in(name, of_backtest(result))
 
 

@@ -92,8 +92,15 @@ class TestDefaults:
     def test_are_what_an_empty_project_loads(self, project):
         assert Settings.load(root=project, env={}).fingerprint() == Settings().fingerprint()
 
-    def test_weigh_timeframes_and_faces_as_the_product_says(self):
+    def test_weigh_every_component_and_every_timeframe_alike(self):
         prism = Settings().prism
+        assert dict(prism.timeframes) == dict.fromkeys(("1m", "5m", "30m", "4h"), 0.25)
+        faces = prism.faces.by_name().values()
+        counts = [face.weight * share for face in faces for share in face.components.values()]
+        assert counts == pytest.approx([1 / 41] * 41, abs=1e-15)
+
+    def test_name_the_classic_weights_of_the_product(self, project):
+        prism = load(project, "prism: {weights: weights/classic.yaml}").prism
         assert dict(prism.timeframes) == {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
         assert {name: face.weight for name, face in prism.faces.by_name().items()} == {
             "technical": 0.17,
@@ -118,9 +125,10 @@ class TestDefaults:
         assert load(project, profile=profile).system.environment == expected
 
     def test_are_all_in_the_wheel(self):
+        weights = [f"weights/{name}.yaml" for name in ("default", "classic", "slow")]
         project = REPOSITORY / "pyproject.toml"
         included = re.findall(r'^"configs/([^"]+)" = "virtuoso/defaults/([^"]+)"$', project.read_text(), re.MULTILINE)
-        assert included == [(name, name) for name in ("base.yaml", "profiles", "weights/default.yaml")]
+        assert included == [(name, name) for name in ("base.yaml", "profiles", *weights)]
         assert all(shipped(name).exists() for name, _ in included)
 
 
@@ -314,18 +322,18 @@ class TestWeights:
 
     def test_a_file_lies_over_the_shipped_one_and_under_the_settings(self, project):
         (project / "configs/weights/tuned.yaml").write_text(
-            "faces: {technical: {weight: 0.19, components: {rsi: 0.25, ao: 0.15}}, volume: {weight: 0.10}}"
+            "faces: {technical: {weight: 8/41, components: {rsi: 0.25, ao: 1/12}}, volume: {weight: 5/41}}"
         )
-        text = "prism: {weights: weights/tuned.yaml, faces: {technical: {components: {ao: 0.10, macd: 0.20}}}}"
+        text = "prism: {weights: weights/tuned.yaml, faces: {technical: {components: {ao: 1/24, macd: 5/24}}}}"
         technical = load(project, text).prism.faces.technical
-        assert technical.weight == 0.19
+        assert technical.weight == 8 / 41
         assert dict(technical.components) == {
             "rsi": 0.25,
-            "ao": 0.10,
-            "macd": 0.20,
-            "williams_r": 0.15,
-            "cci": 0.15,
-            "atr": 0.15,
+            "ao": 1 / 24,
+            "macd": 5 / 24,
+            "williams_r": 1 / 6,
+            "cci": 1 / 6,
+            "atr": 1 / 6,
         }
 
     def test_a_file_is_looked_for_beside_the_one_that_names_it(self, project):
@@ -350,10 +358,10 @@ class TestWeights:
             load(project, "prism: {weights: weights/odd.yaml}")
 
     def test_a_private_component_gets_a_weight(self, project):
-        text = "prism: {components: ['my.ideas:Tilt'], faces: {technical: {components: {cci: 0.10, tilt: 0.05}}}}"
+        text = "prism: {components: ['my.ideas:Tilt'], faces: {technical: {components: {cci: 1/12, tilt: 1/12}}}}"
         prism = load(project, text).prism
         assert prism.components == ("my.ideas:Tilt",)
-        assert prism.faces.technical.components["tilt"] == 0.05
+        assert prism.faces.technical.components["tilt"] == 1 / 12
 
     def test_the_default_of_the_room_is_the_shipped_file(self, project):
         assert PrismSettings() == load(project).prism
@@ -393,7 +401,7 @@ class TestFingerprint:
     """Provenance records what was in force, not where it came from nor which keys signed it."""
 
     def test_knows_values_not_their_origin(self, project):
-        text = "prism: {faces: {technical: {components: {rsi: 0.25, ao: 0.15}}}}"
+        text = "prism: {faces: {technical: {components: {rsi: 1/4, ao: 1/12}}}}"
         (project / "configs/weights/same.yaml").write_text(yaml.safe_dump(yaml.safe_load(text)["prism"]))
         assert load(project, text).fingerprint() == load(project, "prism: {weights: weights/same.yaml}").fingerprint()
 
@@ -577,12 +585,12 @@ class TestOnOneScreen:
         assert str(Settings()) == text
 
     def test_marks_what_differs_with_its_default(self, project):
-        given = {"signals.bull_enter": 60, "prism.faces.technical.components": {"rsi": 0.3, "ao": 0.1}}
+        given = {"signals.bull_enter": 60, "prism.faces.technical.components": {"rsi": 0.3, "ao": 1 / 3 - 0.3}}
         found = Settings.load(root=project, env={}, overrides=given)
         text, page = repr(found), found._repr_html_()
         assert "3 differ from the default" in text
         assert "*bull_enter 60* (default 68)" in text
-        assert "*faces.technical.components.rsi 0.3* (default 0.2)" in text
+        assert "*faces.technical.components.rsi 0.3* (default 0.166667)" in text
         assert page.count("<b>") == 3
         assert "components.macd" not in text
 

@@ -311,7 +311,7 @@ class TestTerms:
 
     def test_a_prism_fits_a_screen(self):
         assert len(repr(vt.Prism.standard()).splitlines()) == 8
-        assert "technical 0.17: rsi 0.2" in repr(vt.Prism.standard())
+        assert "technical 0.146341: rsi 0.166667" in repr(vt.Prism.standard())
 
     def test_a_certificate_fits_a_screen(self):
         findings = [Finding("cut", "rsi", "5m", "BROKEN", 1, 1.0, at=k) for k in range(100)]

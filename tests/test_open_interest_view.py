@@ -65,12 +65,12 @@ class TestJson:
 class TestFromScores:
     def test_a_scored_market_reads_the_same_room(self):
         frame = market(bars=3_000, lit=True)
-        scores = score(Prism.standard(), frame.within(frame.timeframe.open_time(frame.stop - 2), None))
+        scores = score(Prism.classic(), frame.within(frame.timeframe.open_time(frame.stop - 2), None))
         assert repr(scores.open_interest().to_dict()) == repr(analyse(frame).to_dict())
         assert np.isfinite(scores.open_interest().score)
 
     def test_spot_is_refused(self):
         frame = market(bars=600)
-        scores = score(Prism.standard(), frame.within(frame.timeframe.open_time(frame.stop - 2), None))
+        scores = score(Prism.classic(), frame.within(frame.timeframe.open_time(frame.stop - 2), None))
         with pytest.raises(MissingColumnError, match="no column open_interest"):
             scores.open_interest()

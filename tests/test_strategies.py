@@ -224,7 +224,7 @@ class TestDeciding:
         assert np.isfinite(scores.confluence[known]).all()
 
     def test_its_own_prism(self, frame):
-        prism = vt.Prism.standard().reweighted({"technical": 1.0, "volume": 0.0, "orderflow": 0.0, "orderbook": 0.0,
+        prism = vt.Prism.classic().reweighted({"technical": 1.0, "volume": 0.0, "orderflow": 0.0, "orderbook": 0.0,
                                                 "price_structure": 0.0, "sentiment": 0.0})  # fmt: skip
         found = decided(type("Other", (Faces,), {"prism": prism, "decide": Faces.decide})(), frame)["position"]
         assert not np.array_equal(found, decided(Faces(), frame)["position"], equal_nan=True)

@@ -1,8 +1,8 @@
 """What the settings of every room have in common: frozen, closed, and silent about secrets.
 
 1. A room declares its settings as a `RoomSettings`: unknown keys are refused, nothing can be changed afterwards.
-2. `Table` is the frozen mapping inside them, `Weight` a share between 0 and 1, `SpanSetting` a stretch of
-   time, `Folder` a path in which ~ is the home directory.
+2. `Table` is the frozen mapping inside them, `Weight` a share between 0 and 1 (`1/6` will do), `SignedWeight` one
+   between -1 and 1, `SpanSetting` a stretch of time, `Folder` a path in which ~ is the home directory.
 3. `SecretText` names environment variables as `${NAME}`. It prints the names, never the values.
 
 `virtuoso.config` composes the rooms and is the only one to read files and the environment.
@@ -45,6 +45,7 @@ LITERAL_SECRET = (
     "and replace the secret where it was issued, since it has been in a file"
 )
 NUMBERS = (int, float)
+_FRACTION = re.compile(r"([+-]?[0-9]+)/([1-9][0-9]*)")
 ROUNDING = 1e-6  # weights are written with six digits or more
 
 
@@ -65,18 +66,34 @@ def refuse_bool(value: object) -> object:
     return value
 
 
+def fraction(value: object) -> object:
+    """Read a share that is written as a fraction, such as `1/6`, which no decimal is; anything else stays.
+
+    Examples
+    --------
+    >>> fraction("1/4"), fraction(0.3)
+    (0.25, 0.3)
+    """
+    found = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) / int(found[2]) if found else value
+
+
 def sums_to_one(weights: Iterable[float], what: str) -> None:
-    """Refuse weights that do not sum to 1 within a millionth.
+    """Refuse weights whose sizes do not sum to 1 within a millionth.
 
     Raises
     ------
     PydanticCustomError
         With the sum that was found.
     """
-    total = math.fsum(weights)
+    given = tuple(weights)
+    total = math.fsum(map(abs, given))
     if abs(total - 1.0) > ROUNDING:
+        signs = ", signs aside" if min(given, default=0.0) < 0.0 else ""
         raise PydanticCustomError(
-            "weights", "{what} must sum to 1, sum to {total}", {"what": what, "total": f"{total:.6g}"}
+            "weights",
+            "{what} must sum to 1{signs}, sum to {total}",
+            {"what": what, "signs": signs, "total": f"{total:.6g}"},
         )
 
 
@@ -150,7 +167,21 @@ def _at_home(path: Path) -> Path:
 
 
 Folder = Annotated[Path, AfterValidator(_at_home)]
-Weight = Annotated[float, Field(ge=0.0, le=1.0), BeforeValidator(refuse_bool)]
+_NUMBER_OR_FRACTION = {"type": "string", "pattern": "^[+-]?[0-9]+/[1-9][0-9]*$"}
+Weight = Annotated[
+    float,
+    Field(ge=0.0, le=1.0),
+    BeforeValidator(fraction),
+    BeforeValidator(refuse_bool),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _NUMBER_OR_FRACTION]}),
+]
+SignedWeight = Annotated[
+    float,
+    Field(ge=-1.0, le=1.0),
+    BeforeValidator(fraction),
+    BeforeValidator(refuse_bool),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, _NUMBER_OR_FRACTION]}),
+]
 SpanSetting = Annotated[
     Span,
     PlainValidator(_span),

@@ -16,7 +16,7 @@ from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 PARTS = [(name, component) for name, component, _ in PRISM]
 PARTS += [(f"{face.name}.{gate.name}", gate) for face in PRISM.faces for gate in face.gates]
 

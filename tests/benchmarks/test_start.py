@@ -84,7 +84,7 @@ def test_all_compilation_of_the_prism(benchmark, tmp_path):
     """Scores one small market with an empty numba cache: what the first run on a fresh clone pays."""
     program = (
         "from tests.builders import market; from virtuoso.prism.engine.score import score; "
-        "from virtuoso.prism.prism import Prism; score(Prism.standard(), market())"
+        "from virtuoso.prism.prism import Prism; score(Prism.classic(), market())"
     )
     benchmark.pedantic(run, args=(sys.executable, "-c", program), kwargs={"NUMBA_CACHE_DIR": str(tmp_path)}, rounds=1)
 
@@ -92,6 +92,6 @@ def test_all_compilation_of_the_prism(benchmark, tmp_path):
 def test_the_same_when_compiled(benchmark):
     program = (
         "from tests.builders import market; from virtuoso.prism.engine.score import score; "
-        "from virtuoso.prism.prism import Prism; score(Prism.standard(), market())"
+        "from virtuoso.prism.prism import Prism; score(Prism.classic(), market())"
     )
     benchmark.pedantic(run, args=(sys.executable, "-c", program), rounds=3, warmup_rounds=1)

@@ -35,7 +35,7 @@ def settings_of(enter: float) -> SignalSettings:
 
 @pytest.fixture(scope="module")
 def scored(year):
-    return score(Prism.standard(), year)
+    return score(Prism.classic(), year)
 
 
 def ready(scores, fills, enter, n=64):

@@ -7,8 +7,8 @@ import traceback
 import pytest
 
 from virtuoso.config import Settings
-from virtuoso.config.sources import parse_yaml
 from virtuoso.errors import ConfigError, SecretError
+from virtuoso.files.plain_yaml import parse_yaml
 
 CANARY = "canary7f3a"
 

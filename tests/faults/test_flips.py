@@ -21,7 +21,7 @@ from virtuoso.prism.prism import Prism
 
 N = 1_500
 FLIPS = 500 if os.environ.get("VIRTUOSO_FLIPS") == "all" else 40
-STANDARD = Prism.standard()
+STANDARD = Prism.classic()
 PRISM = replace(
     STANDARD, faces=STANDARD.faces[:1], face_weights={"technical": 1.0}, timeframes={"1m": 0.6, "5m": 0.4}
 )  # fmt: skip

@@ -139,3 +139,13 @@ def test_that_was_refused_is_read_again(lake, path, read):
     take(lake, path)
     take(lake, path)
     assert len(read) == 2
+
+
+def test_a_report_prints_what_was_done_and_names_what_failed(lake, path, tmp_path):
+    (tmp_path / "torn.csv").write_bytes(b"\x00\x01")
+    report = import_paths(lake, [path, tmp_path / "torn.csv"], venue="binance-spot")
+    first, *problems = repr(report).splitlines()
+    assert first.startswith("<Import of 2 files: ")
+    assert f"{report.total('stored'):,} stored" in first
+    assert len(problems) == 1
+    assert "torn.csv" in problems[0]

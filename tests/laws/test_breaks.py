@@ -20,7 +20,7 @@ from virtuoso.prism.laws import laws
 from virtuoso.prism.laws.certificate import replayed
 from virtuoso.prism.prism import Prism
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 BARS = 9_000
 MISPRINT, GAP, LAUNCH = 5_000, 6_000, 7_500
 """Positions of a misprint, of the last bar of the old instrument, and of the first of the new one."""

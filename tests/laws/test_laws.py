@@ -14,7 +14,7 @@ from virtuoso.prism.features.divergence import ClassicDivergence
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 COMPONENTS = [component for _, component, _ in PRISM]
 GATES = [gate for face in PRISM.faces for gate in face.gates]
 DIVERGENCES = [ClassicDivergence(oscillator=component) for component in COMPONENTS if component.oscillator]

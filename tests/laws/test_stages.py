@@ -17,7 +17,7 @@ from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 
 FRAME = market(seed=21, bars=7_000)
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 WHOLE = score(PRISM, FRAME, block=64).arrays()
 
 

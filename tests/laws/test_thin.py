@@ -11,7 +11,7 @@ from virtuoso.prism.features.profile import ValueArea
 from virtuoso.prism.laws import laws
 from virtuoso.prism.prism import Prism
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 NODES = [component for _, component, _ in PRISM] + [gate for face in PRISM.faces for gate in face.gates]
 MARKETS = {"minutes": thin_market(), "hours": thin_market(seed=3, bars=4_000, timeframe="1h")}
 KNOWN = 0.2

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from virtuoso.config import Settings
 from virtuoso.errors import ConfigError
 from virtuoso.prism.faces import FACES
 from virtuoso.prism.faces.technical import RSI
@@ -29,8 +30,13 @@ class TestEveryFace:
     def test_has_weights_that_sum_to_one(self, face):
         assert sum(weights_of(face).values()) == pytest.approx(1.0, abs=1e-12)
 
-    def test_has_the_weights_of_the_shipped_file(self, face):
-        assert weights_of(face) == shipped_weights()["faces"][face.name]["components"]
+    def test_is_declared_with_the_weights_of_the_classic_file(self, face):
+        classic = Settings.load(overrides={"prism.weights": "weights/classic.yaml"}).prism.faces
+        assert weights_of(face) == dict(classic.by_name()[face.name].components)
+
+    def test_has_equal_weights_in_the_shipped_file(self, face):
+        shipped = shipped_weights()["faces"][face.name]["components"]
+        assert shipped == dict.fromkeys(weights_of(face), 1 / len(weights_of(face)))
 
 
 class TestThePrismOfSettings:
@@ -85,7 +91,7 @@ class TestThePrism:
     def test_ladder_begins_with_the_base_clock(self, base, ladder):
         from virtuoso.clock import Timeframe
 
-        found = {tf.name: weight for tf, weight in Prism.standard().ladder(Timeframe(base))}
+        found = {tf.name: weight for tf, weight in Prism.classic().ladder(Timeframe(base))}
         assert found == pytest.approx(ladder)
         assert next(iter(found)) == base
 

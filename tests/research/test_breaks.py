@@ -24,8 +24,8 @@ from virtuoso.research.backtest.engine import Account, run
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.backtest.round_trips import lives
 from virtuoso.research.sweep.sweep import Sweep, sweep
-from virtuoso.research.validation.quantiles import forward_returns
 from virtuoso.research.validation.stress import resampled
+from virtuoso.signals.moves import forward_returns
 
 FREE = FundingTerms(assume=0.0, mark_is_last=True)
 ACCOUNT = Account(cash=10_000.0, limits=Limits(max_drawdown=1.0), leverage=1.0)

@@ -43,7 +43,7 @@ BARS = 5_000
 
 @cache
 def scored(seed=7, lit=False):
-    return score(Prism.standard(), market(seed, bars=BARS, lit=lit))
+    return score(Prism.classic(), market(seed, bars=BARS, lit=lit))
 
 
 @cache

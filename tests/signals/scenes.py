@@ -16,7 +16,7 @@ from virtuoso.signals.levels import DEPTH, LevelSnapshot
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 
 BLOCK = 64
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 SETTINGS = SignalSettings(
     min_coverage=0.1, max_age=Span("1h"), bull_enter=58.0, bull_leave=53.0, bear_leave=47.0, bear_enter=42.0
 )

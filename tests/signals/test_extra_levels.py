@@ -18,7 +18,7 @@ from virtuoso.signals.settings import LevelSettings
 
 FRAME = market(lit=True, bars=9_000, gaps=False)
 NUMBERS = FRAME.start + np.arange(6_000, 9_000, 37)
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 
 
 def with_walls(below: float, above: float) -> Workspace:

@@ -19,7 +19,6 @@ from virtuoso.market.schema.columns import mirrored
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.swings import Swings, standing
 from virtuoso.prism.features.volatility import MeanRange
-from virtuoso.prism.prism import Prism
 from virtuoso.signals.levels import LevelSnapshot, Plans, _nearest, level_snapshot, plans, structure_timeframe
 from virtuoso.signals.settings import LevelSettings
 
@@ -270,7 +269,7 @@ class TestTheStructureTimeframe:
 
     def test_is_the_slowest_where_the_ladder_does_not_hold_it(self):
         assert structure_timeframe(scenes.PRISM, Timeframe("1h"), LevelSettings()) == Timeframe("4h")
-        alone = Prism(scenes.PRISM.faces, timeframes={"1m": 1.0})
+        alone = replace(scenes.PRISM, timeframes={"1m": 1.0})
         assert structure_timeframe(alone, MINUTE, LevelSettings()) == MINUTE
 
 

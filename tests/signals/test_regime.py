@@ -87,7 +87,7 @@ class TestAsTheBaseClockSeesIt:
     FRAME = market(3, bars=30_000, gaps=False)
 
     def test_changes_only_when_a_slow_bar_closes(self):
-        prism, frame = Prism.standard(), self.FRAME
+        prism, frame = Prism.classic(), self.FRAME
         code = regimes(prism, Workspace(frame), frame.start, frame.stop)
         slow = regime_timeframe(prism, frame.timeframe)
         changed = frame.start + 1 + np.flatnonzero(np.diff(code))
@@ -96,7 +96,7 @@ class TestAsTheBaseClockSeesIt:
         assert ((changed + 1) * 60_000 % slow.ms == 0).all()
 
     def test_each_base_bar_sees_the_last_slow_bar_that_has_closed(self):
-        prism, frame, workspace = Prism.standard(), self.FRAME, Workspace(self.FRAME)
+        prism, frame, workspace = Prism.classic(), self.FRAME, Workspace(self.FRAME)
         slow = regime_timeframe(prism, frame.timeframe)
         bars = frame.bars(slow)
         code = RegimeState(*workspace.values(Regime(), slow, bars.first, bars.end)).code
@@ -107,7 +107,7 @@ class TestAsTheBaseClockSeesIt:
             assert found[i] == (UNKNOWN_REGIME if np.isnan(code[last]) else code[last])
 
     def test_what_follows_changes_nothing(self):
-        prism, frame = Prism.standard(), self.FRAME
+        prism, frame = Prism.classic(), self.FRAME
         whole = regimes(prism, Workspace(frame), frame.start, frame.stop)
         cut = MarketFrame(frame.instrument, replace(frame.base).until(frame.start + 20_000))
         part = regimes(prism, Workspace(cut), cut.start, cut.stop)
@@ -115,7 +115,7 @@ class TestAsTheBaseClockSeesIt:
         assert (whole == UNKNOWN_REGIME).mean() < 0.5
 
 
-HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
+HOURLY = replace(scenes.PRISM, timeframes={"1h": 0.7, "4h": 0.3})
 RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
 SCORES = score(HOURLY, hours(bars=5_000), block=scenes.BLOCK)
 

@@ -32,7 +32,7 @@ def test_one_to_ten_bars_of_a_hundred_lie_beyond_what_begins_a_signal(real_data,
         name: table[name].to_numpy(dtype=float, copy=True) for name in ("open", "high", "low", "close", "volume")
     }
     rows = Bars.from_rows(Timeframe(clock), table["open_time_ms"].to_numpy(), columns, GapPolicy("cut", 0))
-    scores = score(Prism.standard(), MarketFrame(Instrument("binance-usdm", symbol), rows))
+    scores = score(Prism.classic(), MarketFrame(Instrument("binance-usdm", symbol), rows))
     settings = SignalSettings()
     judged = np.isfinite(scores.confluence) & (scores.coverage >= settings.min_coverage)
     confluence, coverage = scores.confluence[judged], scores.coverage[judged]

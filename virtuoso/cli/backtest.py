@@ -118,6 +118,7 @@ def scores_of(call: Call, symbol: str, timeframe: str | None, timerange: str | N
 def _backtest_facts(result: PortfolioResult) -> dict[str, Any]:
     told = result.data.figures
     return {
+        "result_hash": result.result_hash,
         "metrics": result.metrics,
         "buy_and_hold": result.benchmark_metrics,
         **{name: told[name] for name in BESIDE},
@@ -163,6 +164,7 @@ def _backtested(
     yield ""
     yield from judged_lines(folder, everything=call.wants_all)
     yield from result.recorded_lines()
+    yield result.hash_line
     yield from where_lines(folder, everything=call.wants_all)
 
 

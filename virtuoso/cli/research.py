@@ -1,4 +1,4 @@
-"""`virtuoso score`, `explain`, `verify`: from the lake to what the scores are and whether they can be relied on."""
+"""`virtuoso score`, `explain`, `information`, `verify`: from the lake to what scores are and what they are worth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from virtuoso.cli.backtest import backtest
+from virtuoso.cli.backtest import backtest, scores_of
 from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.report import report
 from virtuoso.cli.runs import runs
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from virtuoso.prism.laws.certificate import Certificate
     from virtuoso.prism.result.explanation import Explanation
     from virtuoso.prism.result.scores import Scores
+    from virtuoso.research.validation.ic import Information
 
 SHOWN_FINDINGS, BRIEF_FINDINGS = 20, 4
 SHOWN_COMPONENTS = 8
@@ -37,6 +38,7 @@ def add_research(app: typer.Typer) -> None:
     """Register the research verbs."""
     verb(app, "score", "virtuoso score BTCUSDT -i 5m --timerange 20250105-20250110")(score)
     verb(app, "explain", "virtuoso explain BTCUSDT -i 5m --face technical")(explain)
+    verb(app, "information", "virtuoso information BTCUSDT -i 5m --assume-funding 0.0001")(information)
     verb(app, "backtest", "virtuoso backtest BTCUSDT ETHUSDT -i 5m --assume-funding 0.0001 --mark last")(backtest)
     verb(app, "report", "virtuoso report last")(report)
     verb(app, "runs", "virtuoso runs last")(runs)
@@ -232,6 +234,55 @@ def _strongest(found: Explanation) -> Iterator[RenderableType]:
         yield table(("POINTS", "COMPONENT", "FACE", "WHY"), rows, left=(1, 2, 3))
     yield ""
     yield prose(f"{CONFLUENCE_NOTE} Every component: -v, or --face NAME.")
+
+
+# --- information ------------------------------------------------------------------------------------------------
+
+
+def information(
+    call: Call,
+    symbol: options.Symbol,
+    timeframe: options.Timeframe = None,
+    timerange: options.Timerange = None,
+    venue: options.Venue = None,
+    horizon: Annotated[
+        list[str] | None, typer.Option("--horizon", metavar="SPAN", help="Such as 4h; repeatable. 15m to 3d if absent.")
+    ] = None,
+    fees: options.Fees = None,
+    taker: options.Taker = None,
+    slippage: options.Slippage = None,
+    assume_funding: options.AssumeFunding = None,
+    seed: options.Seed = 0,
+) -> Answer:
+    """Measure what scores knew of the returns that followed, in hits and in money, beside what a trade costs."""
+    from virtuoso import workflows
+    from virtuoso.clock import Env
+    from virtuoso.research.validation.ic import SPANS
+    from virtuoso.research.validation.ic import information as measure
+
+    scores = scores_of(call, symbol, timeframe, timerange, venue)
+    with call.progress("measuring") as _:
+        found = measure(
+            scores, horizon or SPANS, fees=fees, taker=taker, slippage=slippage, assume_funding=assume_funding,
+            env=Env(seed=seed),
+        )  # fmt: skip
+    data = {**about(scores.frame), **found.to_dict()}
+    needed = workflows.assumptions_needed(symbol, venue=scores.frame.instrument.venue, settings=call.settings)
+    following = next_about(call, "backtest", scores.frame, timerange=timerange, **needed)
+    return Answer(data, lambda: _informed(scores, found, call.wants_all), following)
+
+
+def _informed(scores: Scores, found: Information, everything: bool) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import heading, prose, table
+
+    yield f"{_simulated(scores.frame)}{found.market}"
+    for title, headers, rows in found.tables(everything=everything):
+        yield heading(title)
+        yield table(tuple(header.upper() for header in headers), rows)
+    yield ""
+    yield from (prose(sentence) for sentence in found.words())
+    if not everything:
+        yield "Every component: -v. What the columns mean: docs/faces/information.md."
 
 
 VERDICTS = ("BROKEN", "noted", "holds", "not tested")

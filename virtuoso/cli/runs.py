@@ -11,6 +11,7 @@ import typer
 from virtuoso.cli.terminal import complete, options
 from virtuoso.cli.terminal.command import Answer, Call
 from virtuoso.errors import ConfigError
+from virtuoso.runs.schema import RESULT_HASH
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 BRIEF_RUNS, BRIEF_DIFFERENCES = 20, 12
 LONGEST_VALUE = 24
+HASH_DIGITS = 8
+"""Of `result_hash` in the list; --json and the run itself give all 64."""
 
 
 def runs(
@@ -82,12 +85,25 @@ def _listed(call: Call, found: list[SavedRun]) -> Iterator[RenderableType]:
             number(run.sharpe),
             whole(run.trades),
             run.verdict or DASH,
+            run.result_hash[:HASH_DIGITS] or DASH,
         )
         for run in readable
     )
     if readable:
-        heads = ("RUN", "RUN AT, UTC", "WHAT", "TRADED", "TF", "RETURN", "MAX DD", "SHARPE", "TRADES", "VERDICT")
-        yield table(heads, rows, left={0, 1, 2, 3, 4, 9})
+        heads = (
+            "RUN",
+            "RUN AT, UTC",
+            "WHAT",
+            "TRADED",
+            "TF",
+            "RETURN",
+            "MAX DD",
+            "SHARPE",
+            "TRADES",
+            "VERDICT",
+            "HASH",
+        )
+        yield table(heads, rows, left={0, 1, 2, 3, 4, 9, 10})
     yield from (f"{run.name}: {run.problem}" for run in shown if run.problem)
     yield ""
     more = f", the newest {len(shown)} shown; -v lists all" if len(shown) < len(found) else ""
@@ -125,6 +141,7 @@ def _shown(call: Call, run: RunData, folder: Path) -> Iterator[RenderableType]:
     yield run.summary if call.wants_all and run.summary else Summary(run).brief()
     yield ""
     yield from judged_lines(folder, everything=call.wants_all)
+    yield from [f"{RESULT_HASH}: {run.result_hash}"] if run.result_hash else []
     yield from where_lines(folder, everything=call.wants_all)
 
 

@@ -90,8 +90,8 @@ def sweep(
         call.note(f"This very sweep is there already, in {folder}; it was only judged anew.")
     data = {
         **about(result.frame), "configurations": len(result), "fills": fills, "ranked_by": by, "halt": result.halt,
-        "best": list(result.lines(top)), "honesty": dict(_told(honesty)), "folder": folder, "fresh": fresh,
-        "recording": recording_of(result),
+        "result_hash": result.result_hash, "best": list(result.lines(top)), "honesty": dict(_told(honesty)),
+        "folder": folder, "fresh": fresh, "recording": recording_of(result),
     }  # fmt: skip
     # a sweep knows no finer bars: the same trades need none
     told = {"timerange": timerange, "inside": "none", **terms}
@@ -208,6 +208,7 @@ def _swept(call: Call, result: SweepResult, honesty: Robustness, top: int, folde
         "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
     )
     yield from result.recorded_lines()
+    yield result.hash_line
     if (folder / SWEEP_HTML).is_file():
         yield f"page: {folder / SWEEP_HTML}"
     yield f"run folder: {folder}/"

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.config import shown
-from virtuoso.config.layers import KeyPath, Layer, Merged, dotted
+from virtuoso.config.layers import Layer, Merged
 from virtuoso.config.reference import Key, explained, keys_of, table_of
 from virtuoso.config.sources import (
     calibration_layer,
@@ -35,6 +35,7 @@ from virtuoso.config.sources import (
     weight_layers,
 )
 from virtuoso.errors import ConfigError, SecretError, did_you_mean
+from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.prism.settings import DEFAULT_WEIGHTS, PrismSettings, shipped_weights
 from virtuoso.settings import LITERAL_SECRET, REFERENCE, Folder, RoomSettings, Secret, SecretText, Uri
 from virtuoso.signals.settings import SignalSettings
@@ -42,7 +43,9 @@ from virtuoso.signals.settings import SignalSettings
 FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are called linear
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
 SHOWN_ERRORS = 10
-WHOLE = frozenset({("prism", "timeframes"), ("signals", "calibration")})  # replaced, not mixed with another
+WHOLE = frozenset(  # replaced, not mixed with another
+    {("prism", "timeframes"), ("prism", "standard"), ("prism", "certificate"), ("signals", "calibration")}
+)
 
 
 class SystemSettings(RoomSettings):
@@ -270,8 +273,10 @@ class Settings(RoomSettings):
         for section in sections:
             if section not in type(self).model_fields:
                 raise ConfigError(f"There is no section {section!r}. {did_you_mean(section, type(self).model_fields)}")
-        # where weights were read from does not matter: they are under prism.faces and prism.timeframes
-        values = self.model_dump(mode="json", include=set(sections) or None, exclude={"prism": {"weights"}})
+        # where weights were read from does not matter, they are under prism.faces and prism.timeframes; nor what is
+        # said of them
+        outside = {"prism": {"weights", "certificate"}}
+        values = self.model_dump(mode="json", include=set(sections) or None, exclude=outside)
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

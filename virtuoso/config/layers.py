@@ -14,15 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.errors import ConfigError
+from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.settings import REFERENCE
-
-KeyPath = tuple[str | int, ...]
-
-
-def dotted(path: KeyPath) -> str:
-    """Write a key as people do: `exchanges[0].api_key`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
 
 
 def pattern(path: KeyPath) -> str:

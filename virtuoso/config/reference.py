@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any, NamedTuple, TypeGuard, get_args
 
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from virtuoso.config.layers import KeyPath, Merged, dotted, pattern
+from virtuoso.config.layers import Merged, pattern
 from virtuoso.errors import did_you_mean
+from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.settings import RoomSettings, SecretText
 
 LONGEST_SHOWN = 24  # characters; exchange keys are longer
@@ -45,6 +47,8 @@ class Key(NamedTuple):
 def keys_of(model: type[RoomSettings], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[Key]:
     """Every key of a section and of those below it; items of a list are written `exchanges[].name`.
 
+    A section that may be absent has its keys named like any other.
+
     Parameters
     ----------
     model : type of RoomSettings
@@ -55,14 +59,26 @@ def keys_of(model: type[RoomSettings], defaults: Mapping[str, Any], prefix: str 
     """
     for name, field in model.model_fields.items():
         kind, here = field.annotation, f"{prefix}{name}"
-        if _is_room(kind):
-            yield from keys_of(kind, defaults[name], f"{here}.")
+        section = kind if _is_room(kind) else next(filter(_is_room, _alternatives(kind)), None)
+        if section is not None:
+            yield from keys_of(section, defaults.get(name) or {}, f"{here}.")
             continue
         default = defaults.get(name, field.default)
-        text = "required" if default is PydanticUndefined else json.dumps(default)
+        text = "required" if default is PydanticUndefined else json.dumps(_short(default))
         yield Key(here, text, field.description or "", _mentions(kind, SecretText))
         for item in filter(_is_room, get_args(kind)):
             yield from keys_of(item, {}, f"{here}[].")
+
+
+def _short(value: Any) -> Any:
+    """The same value with numbers that a reader can take in: 0.166667, not 0.16666666666666666."""
+    if isinstance(value, Mapping):
+        return {name: _short(part) for name, part in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if isinstance(kind, UnionType) else ()
 
 
 def _is_room(kind: Any) -> TypeGuard[type[RoomSettings]]:

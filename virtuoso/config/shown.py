@@ -12,8 +12,8 @@ MARK = "*"
 LONGEST = 48
 TIED = "\N{NO-BREAK SPACE}"
 """Between a name and its value, so that no line breaks there."""
-QUIET = ("components.", "parameters.")
-"""Tables of a face, which are shown only where they differ: dozens of weights fill more than a screen."""
+QUIET = ("components.", "parameters.", "certificate.", "standard")
+"""Tables of a face and what is said of the weights, shown only where they differ: they fill more than a screen."""
 
 
 class Shown(NamedTuple):

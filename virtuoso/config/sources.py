@@ -13,136 +13,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from virtuoso.config.layers import KeyPath, Layer, dotted
+from virtuoso.config.layers import Layer
 from virtuoso.errors import ConfigError, SecretError, did_you_mean
+from virtuoso.files.plain_yaml import KeyPath, dotted, parse_yaml, text_of
 from virtuoso.prism.settings import DEFAULT_WEIGHTS
 from virtuoso.settings import shipped
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
-OPENING = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-PLAIN_NUMBER = re.compile(
-    r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN"
-)
-"""Numbers that every version of YAML takes for the same one: not 1:30 (90 in YAML 1.1), 010 (8) or 1_000."""
-READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
 PREFIX = "VIRTUOSO_"
 OTHERS_MAY_READ = 0o077
-WEIGHT_KEYS = ("timeframes", "faces")
+WEIGHT_KEYS = ("timeframes", "faces", "horizon", "standard", "certificate")
+OF_ONE_FILE = ("standard", "certificate")
+"""What was found out about the weights of a file: another file laid over it does not inherit it."""
 SETTING = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_:]+)*")
 """A key as an option names it: `signals.bull_enter`, `prism.timeframes.5m`."""
-
-
-class _Reader:
-    """Turns YAML nodes into plain values and remembers the line of each key."""
-
-    def __init__(self, text: str, source: str) -> None:
-        self._loader = yaml.SafeLoader(text)
-        self._source = source
-        self.lines: dict[KeyPath, int] = {}
-
-    def read(self) -> Any:
-        root = self._loader.get_single_node()
-        return None if root is None else self._value(root, ())
-
-    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            self.lines |= {(*path, i): item.start_mark.line + 1 for i, item in enumerate(node.value)}
-            return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
-        if node.tag in READ_DIFFERENTLY and not PLAIN_NUMBER.fullmatch(node.value):
-            raise ConfigError(
-                f"{dotted(path)} in {self._source}, line {node.start_mark.line + 1}: some readers of YAML take this "
-                "value for a number or a date, others for text or another number. Quote it if it is text; write a "
-                "number in plain digits, such as 90 for 1:30."
-            )
-        return self._loader.construct_object(node)
-
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if key_node.tag != "tag:yaml.org,2002:str":
-                raise ConfigError(f"{self._source}, line {line}: a key must be text; quote it if it is one.")
-            key = key_node.value
-            here = (*path, key)
-            if key in values:
-                raise ConfigError(
-                    f"{dotted(here)} stands twice in {self._source}, lines {self.lines[here]} and {line}. Keep one."
-                )
-            self.lines[here] = line
-            values[key] = self._value(value_node, here)
-        return values
-
-
-def parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
-    """Read plain values from YAML.
-
-    Returns
-    -------
-    tuple
-        The values, and the line of each key.
-
-    Raises
-    ------
-    ConfigError
-        If it is not YAML, or holds tags, anchors, duplicate keys or keys that are not text. The text itself is never
-        part of the message, since it may hold a secret.
-    """
-    try:
-        _refuse_what_is_not_plain(text, source)
-        reader = _Reader(text, source)
-        return reader.read(), reader.lines
-    except yaml.MarkedYAMLError as broken:
-        line = f", line {broken.problem_mark.line + 1}" if broken.problem_mark else ""
-        remedy = ' Inside {...} and [...] write references in quotes: "${NAME}".' if "${" in text else ""
-        raise ConfigError(f"{source}{line} is not valid YAML: {broken.problem}.{remedy}") from None
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(
-            f"{source} is not valid YAML: it holds a character or a value that YAML cannot hold."
-        ) from None
-
-
-def _refuse_what_is_not_plain(text: str, source: str) -> None:
-    """Refuse tags, anchors and depth before anything is built; PyYAML takes minutes over `[[[[...`."""
-    depth = 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        line = token.start_mark.line + 1
-        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{source}, line {line} is nested more than {MAX_DEPTH} deep; settings are not.")
-        if isinstance(token, (yaml.TagToken, yaml.AnchorToken, yaml.AliasToken)):
-            raise ConfigError(
-                f"{source}, line {line}: tags (!), anchors (&) and aliases (*) are refused. "
-                "Write the value out, or quote it if it is text."
-            )
-
-
-def _text(file: Path, source: str) -> str:
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as refused:
-        raise ConfigError(f"{source} cannot be read: {refused.strerror}.") from None
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{source} is larger than {MAX_BYTES:,} bytes; that is not a configuration file.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as broken:
-        raise ConfigError(f"{source} is not UTF-8 text (byte {broken.start}). Save it as UTF-8.") from None
 
 
 def read_yaml(file: Path, root: Path) -> Layer:
@@ -164,7 +52,7 @@ def read_yaml(file: Path, root: Path) -> Layer:
     if not file.is_file():
         siblings = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise ConfigError(f"There is no configuration file {source}. {did_you_mean(file.name, siblings)}")
-    tree, lines = parse_yaml(_text(file, source), source)
+    tree, lines = parse_yaml(text_of(file, source), source)
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -204,7 +92,7 @@ def profiles_of(root: Path) -> dict[str, Path]:
 
 
 def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer]:
-    """Read the shipped weights and the file that `prism.weights` names.
+    """Read the shipped weights and the file that `prism.weights` names, which alone says what its weights are worth.
 
     Parameters
     ----------
@@ -217,18 +105,20 @@ def weight_layers(name: str, origin: Layer | None, root: Path) -> Iterator[Layer
     Raises
     ------
     ConfigError
-        If there is no such file, or it holds more than timeframes and faces.
+        If there is no such file, or it holds keys that no file of weights has.
     """
     file = _named_file(name, origin, ("prism", "weights"), root, "weights/*.yaml")
     for path in dict.fromkeys((shipped(DEFAULT_WEIGHTS), file)):
         layer = read_yaml(path, root)
+        if path != file:
+            layer = replace(layer, tree={key: layer.tree[key] for key in layer.tree if key not in OF_ONE_FILE})
         for key in layer.tree:
             if key not in WEIGHT_KEYS:
                 raise ConfigError(
                     f"{key} in {layer.where((key,))} does not belong into a file of weights. "
                     f"{did_you_mean(key, WEIGHT_KEYS)}"
                 )
-        yield layer.under("prism")
+        yield replace(layer, tree={**dict.fromkeys(OF_ONE_FILE), **layer.tree}).under("prism")
 
 
 def calibration_layer(name: str, origin: Layer | None, root: Path) -> Layer:
@@ -281,7 +171,7 @@ def _read_dotenv(file: Path) -> dict[str, str]:
     from dotenv.parser import parse_stream  # only where there is a .env to read
 
     values: dict[str, str] = {}
-    for binding in parse_stream(StringIO(_text(file, ".env"))):
+    for binding in parse_stream(StringIO(text_of(file, ".env"))):
         if binding.error or (binding.key is not None and binding.value is None):
             raise ConfigError(f".env, line {binding.original.line} is not NAME=value (its text is not shown).")
         if binding.key is not None and binding.value:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["imported", "unchanged", "skipped", "failed"]
+MOST_SHOWN = 10
+"""Files that failed or were skipped that are named when a report is printed."""
 
 
 @dataclass(slots=True)
@@ -99,6 +101,17 @@ class ImportReport:
     generation: int
     bytes_written: int
     seconds: float
+
+    def __repr__(self) -> str:
+        counts = ("stored", "duplicates", "revisions", "conflicts", "quarantined")
+        told = ", ".join(f"{self.total(what):,} {what}" for what in counts if self.total(what) or what == "stored")
+        files = f"{len(self.files):,} file{'s' * (len(self.files) != 1)}"
+        head = f"<Import of {files}: {self.total('rows_read'):,} rows; {told}>"
+        problems = [f"  {file.status}: {file.path}: {file.error}" for file in self.files if file.error]
+        more = len(problems) - MOST_SHOWN
+        return "\n".join(
+            [head, *problems[:MOST_SHOWN], *([f"  and {more:,} more: .failed, .files"] if more > 0 else [])]
+        )
 
     @property
     def ok(self) -> bool:

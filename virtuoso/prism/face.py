@@ -1,4 +1,4 @@
-"""A face of the prism: a table of components and their default weights."""
+"""A face of the prism: a table of components and their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Face:
     ----------
     name, title : str
     components : mapping of Component to float
-        Default weights; configuration changes them.
+        Weights within the face; where a face is declared they are those of `Prism.classic`. Configuration changes
+        them.
     gates : tuple of Gate
         They scale the face's reliability and never its direction.
     unavailable : mapping of str to float

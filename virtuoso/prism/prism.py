@@ -12,14 +12,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
-from virtuoso.clock import Timeframe
+from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import FACES
+from virtuoso.prism.weights import NO_EDGE, Certificate, Standard
 
-DEFAULT_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
-DEFAULT_FACE_WEIGHTS = {
+TIMEFRAMES = ("1m", "5m", "30m", "4h")
+"""The ladder that ships with Virtuoso."""
+CLASSIC_TIMEFRAMES = {"1m": 0.40, "5m": 0.30, "30m": 0.20, "4h": 0.10}
+CLASSIC_FACE_WEIGHTS = {
     "technical": 0.17,
     "volume": 0.12,
     "orderflow": 0.25,
@@ -27,6 +30,7 @@ DEFAULT_FACE_WEIGHTS = {
     "price_structure": 0.16,
     "sentiment": 0.10,
 }
+"""Of configs/weights/classic.yaml; those of components within a face stand where the face is declared."""
 
 ROUNDING = 1e-6
 """How far weights may be off a sum of 1."""
@@ -47,9 +51,20 @@ class Prism:
     ----------
     faces : tuple of Face
     face_weights : mapping of str to float
-        Weight of each face in the confluence; they sum to 1.
+        Weight of each face in the confluence; they sum to 1, signs aside. Without any, every component of every face
+        counts the same.
     timeframes : mapping of str to float
-        Weight of each timeframe of the ladder, base first.
+        Weight of each timeframe of the ladder, base first; equal ones by default.
+    horizon : Span, optional
+        Hold that the weights are meant for.
+    usual : Standard, optional
+        Mean and spread of the confluence over the stretch that the weights were fitted on.
+    certificate : Certificate, optional
+        What the weights have shown.
+
+    Notes
+    -----
+    A face or component of negative weight counts as 100 - score, by the size of its weight.
 
     Examples
     --------
@@ -58,11 +73,18 @@ class Prism:
     """
 
     faces: tuple[Face, ...]
-    face_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FACE_WEIGHTS))
-    timeframes: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TIMEFRAMES))
+    face_weights: Mapping[str, float] = field(default_factory=dict)
+    timeframes: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TIMEFRAMES, 1 / len(TIMEFRAMES)))
+    horizon: Span | None = None
+    usual: Standard | None = None
+    certificate: Certificate | None = None
 
     def __post_init__(self) -> None:
         names = [face.name for face in self.faces]
+        if not self.face_weights:
+            parts = {face.name: len(face.components) + len(face.unavailable) for face in self.faces}
+            total = sum(parts.values())
+            object.__setattr__(self, "face_weights", {name: n / total for name, n in parts.items() if total})
         for name in self.face_weights:
             if name not in names:
                 raise ConfigError(f"There is no face {name!r} to weight. {did_you_mean(name, names)}")
@@ -72,8 +94,13 @@ class Prism:
 
     @classmethod
     def standard(cls) -> Prism:
-        """Return the six faces with the weights that ship with Virtuoso."""
-        return cls(FACES)
+        """Return the six faces with the weights that ship with Virtuoso: equal ones, configs/weights/default.yaml."""
+        return cls(FACES).equalised()
+
+    @classmethod
+    def classic(cls) -> Prism:
+        """Return the six faces with the weights of earlier versions, configs/weights/classic.yaml."""
+        return cls(FACES, dict(CLASSIC_FACE_WEIGHTS), dict(CLASSIC_TIMEFRAMES))
 
     if not TYPE_CHECKING:
 
@@ -138,12 +165,55 @@ class Prism:
             _check_sum(inside | dict(face.unavailable), f"weights of the components of {face.name!r}")
         return replace(self, faces=tuple(faces), face_weights=weights)
 
+    def equalised(self) -> Prism:
+        """Return the same prism with equal weights: every component that has a weight counts the same, whatever its
+        face, and so does every timeframe. Confluence is then the mean of the components that are known.
+        """
+        faces, parts = [], {}
+        for face in self.faces:
+            weights = (*face.components.values(), *face.unavailable.values())
+            n = sum(weight != 0.0 for weight in weights) if self.face_weights[face.name] else 0
+            own = {component: 1 / n if weight and n else weight for component, weight in face.components.items()}
+            absent = {name: 1 / n if weight and n else weight for name, weight in face.unavailable.items()}
+            faces.append(replace(face, components=own, unavailable=absent))
+            parts[face.name] = n
+        total = sum(parts.values())
+        shares = {name: n / total if total else 0.0 for name, n in parts.items()}
+        clocks = dict.fromkeys(self.timeframes, 1 / len(self.timeframes))
+        return replace(self, faces=tuple(faces), face_weights=shares, timeframes=clocks, usual=None, certificate=None)
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every component that has a weight counts the same, and every timeframe too."""
+        equal, clocks = self.equalised(), sorted(self.timeframes.values())
+        pairs = [(self.face_weights[name], share) for name, share in equal.face_weights.items()]
+        pairs += [(own, level) for (_, _, own), (_, _, level) in zip(self, equal, strict=True)]
+        return all(abs(own - level) <= ROUNDING for own, level in [*pairs, (clocks[0], clocks[-1])])
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether these very weights passed the promotion gate; forced ones did not."""
+        certificate = self.certificate
+        return certificate is not None and certificate.verdict == "ship" and certificate.prism == self.fingerprint
+
+    @property
+    def standing(self) -> str:
+        """Which weights are in force and what they have shown, in one line: `equal weights: no edge shown`."""
+        certificate = self.certificate
+        study = certificate.study if certificate else None
+        if certificate is not None and study is not None and certificate.prism == self.fingerprint:
+            meant = f", for a hold of {self.horizon.text}" if self.horizon else ""
+            return f"weights of study {study}{meant}: {certificate.words()}"
+        classic = self.fingerprint == Prism.classic().fingerprint
+        kind = "equal weights" if self.is_equal else "classic weights" if classic else "weights set by hand"
+        return f"{kind}{f', others than study {study} gave' if study else ''}: {NO_EDGE}"
+
     def joined(self, face: str, components: Mapping[Component, float]) -> Prism:
         """Return the same prism with more components in a face; the others make room for them in proportion."""
         names = [known.name for known in self.faces]
         if face not in names:
             raise ConfigError(f"There is no face {face!r}. {did_you_mean(face, names)}")
-        room = 1.0 - sum(components.values())
+        room = 1.0 - sum(map(abs, components.values()))
         if not 0.0 <= room < 1.0:
             raise ConfigError(f"Weights of components that join a face must sum to 0..1, sum to {1.0 - room:g}.")
         faces = []
@@ -187,8 +257,9 @@ class Prism:
 
 
 def _check_sum(weights: Mapping[str, float], what: str) -> None:
-    """Refuse weights that do not sum to 1, as configuration does."""
-    total = sum(weights.values())
+    """Refuse weights whose sizes do not sum to 1, as configuration does."""
+    total = sum(map(abs, weights.values()))
     if abs(total - 1.0) > ROUNDING:
         listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-        raise ConfigError(f"The {what} sum to {total:g} instead of 1: {listed}. Give the others as well.")
+        signs = ", signs aside," if min(weights.values()) < 0.0 else ""
+        raise ConfigError(f"The {what}{signs} sum to {total:g} instead of 1: {listed}. Give the others as well.")

@@ -47,7 +47,8 @@ def prism_from(settings: PrismSettings) -> Prism:
             )
     faces = tuple(_face(face, chosen[face.name], private) for face in FACES)
     weights = {name: face.weight for name, face in chosen.items()}
-    return Prism(faces, weights, dict(settings.timeframes))
+    told = {"horizon": settings.horizon, "usual": settings.standard, "certificate": settings.certificate}
+    return Prism(faces, weights, dict(settings.timeframes), **told)
 
 
 def private_component(path: str) -> Component:

@@ -1,7 +1,10 @@
 """What the prism weighs: timeframes, faces, components and their parameters.
 
-The numbers themselves live in one file, `configs/weights/default.yaml`, which ships in the wheel; `PrismSettings()`
-reads it. Other files and settings are laid over it by `virtuoso.config`.
+1. The numbers themselves live in one file, `configs/weights/default.yaml`, which ships in the wheel; `PrismSettings()`
+   reads it. Other files and settings are laid over it by `virtuoso.config`.
+2. Weights of faces and components may be negative, -1..1: what has one counts as 100 - score, by the size of its
+   weight. The sizes of a group sum to 1.
+3. A file also says for which hold its weights are meant, and what they have shown (weights.py).
 """
 
 from __future__ import annotations
@@ -17,7 +20,17 @@ from pydantic_core import PydanticCustomError
 
 from virtuoso.clock import Timeframe
 from virtuoso.errors import ConfigError
-from virtuoso.settings import RoomSettings, Table, Weight, shipped, sums_to_one
+from virtuoso.prism.weights import Certificate, Standard
+from virtuoso.settings import (
+    RoomSettings,
+    SignedWeight,
+    SpanSetting,
+    Table,
+    Weight,
+    fraction,
+    shipped,
+    sums_to_one,
+)
 
 DEFAULT_WEIGHTS = "weights/default.yaml"
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -25,9 +38,13 @@ _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 @lru_cache(maxsize=1)
 def shipped_weights() -> Mapping[str, Any]:
-    """Read the weights that ship with Virtuoso; callers must not change them."""
-    weights: Mapping[str, Any] = yaml.safe_load(shipped(DEFAULT_WEIGHTS).read_text(encoding="utf-8"))
+    """Read the file of weights that ships with Virtuoso, fractions as numbers; callers must not change it."""
+    weights: Mapping[str, Any] = _numbers(yaml.safe_load(shipped(DEFAULT_WEIGHTS).read_text(encoding="utf-8")))
     return weights
+
+
+def _numbers(value: Any) -> Any:
+    return {key: _numbers(item) for key, item in value.items()} if isinstance(value, dict) else fraction(value)
 
 
 def _parameter(value: object) -> bool | int | float | str:
@@ -46,8 +63,10 @@ Parameter = Annotated[
 class FaceSettings(RoomSettings):
     """One face: its share of the confluence, and its components."""
 
-    weight: Weight = Field(description="Share of the confluence.")
-    components: Table[Weight] = Field(description="Share of each component of the face; they sum to 1.")
+    weight: SignedWeight = Field(description="Share of the confluence; negative counts against it.")
+    components: Table[SignedWeight] = Field(
+        description="Share of each component of the face; they sum to 1, signs aside."
+    )
     parameters: Table[Table[Parameter]] = Field(
         default_factory=lambda: Table({}),
         description="Parameters that differ from what a component declares, such as `{rsi: {period: 21}}`.",
@@ -85,7 +104,7 @@ class PrismSettings(RoomSettings):
 
     weights: str = Field(
         DEFAULT_WEIGHTS,
-        description="File with `timeframes` and `faces`, laid over the shipped weights and under these settings.",
+        description="File of weights, laid over the shipped ones and under these settings.",
     )
     timeframes: Table[Weight] = Field(
         default_factory=lambda: Table(shipped_weights()["timeframes"]),
@@ -96,6 +115,18 @@ class PrismSettings(RoomSettings):
     )
     components: tuple[str, ...] = Field(
         default=(), description="Private components, as `package.module:Class`; they get a weight under their face."
+    )
+
+    horizon: SpanSetting | None = Field(
+        default_factory=lambda: shipped_weights()["horizon"],
+        description="Hold that the weights are meant for; declared in their file.",
+    )
+    standard: Standard | None = Field(
+        None, description="Mean and spread of the confluence over the stretch that the weights were fitted on."
+    )
+    certificate: Certificate | None = Field(
+        default_factory=lambda: shipped_weights()["certificate"],
+        description="What the weights have shown; `virtuoso promote` writes it into their file.",
     )
 
     @field_validator("timeframes")

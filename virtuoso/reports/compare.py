@@ -22,7 +22,7 @@ from virtuoso.reports.palette import DARK, LIGHT
 from virtuoso.reports.summary import BRIEF as MAIN_FIGURES
 from virtuoso.reports.templates import render
 from virtuoso.runs.read import RunData
-from virtuoso.runs.schema import CONFIG, EQUITY, HONESTY, PROVENANCE
+from virtuoso.runs.schema import CONFIG, EQUITY, HONESTY, PROVENANCE, RESULT_HASH
 from virtuoso.types import Array
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ DASHES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)), (
 LOWEST = 1e-3
 """Share of the start below which equity is drawn no deeper: a logarithmic axis has no zero."""
 HEIGHT = 420
-BRIEF = frozenset({*MAIN_FIGURES, "verdict"})
+BRIEF = frozenset({*MAIN_FIGURES, "verdict", RESULT_HASH})
 """Figures of one screen."""
 
 
@@ -116,6 +116,7 @@ class RunComparison:
         rows.append(
             ("verdict", "Verdict", tuple(str(run.fact(HONESTY).get("decision") or "not judged") for run in self.runs))
         )
+        rows.append((RESULT_HASH, "Result hash", tuple(_short(run.result_hash) or DASH for run in self.runs)))
         return rows
 
     @cached_property

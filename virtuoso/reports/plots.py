@@ -181,7 +181,7 @@ def certificate(found: Certificate, axes: Axes) -> None:
 
 @_picture
 def information(found: Any, axes: Axes, *, horizon: str | None = None) -> None:
-    """Draw the coefficients of one horizon with their 95 % intervals, the largest first."""
+    """Draw both coefficients of one horizon with their 95 % intervals, those with the largest rank IC."""
     horizons = list(dict.fromkeys(found.rows["horizon"].tolist()))
     _check(len(horizons), "information table")
     chosen = horizon or horizons[len(horizons) // 2]
@@ -190,12 +190,20 @@ def information(found: Any, axes: Axes, *, horizon: str | None = None) -> None:
     rows = found.rows[(found.rows["horizon"] == chosen) & np.isfinite(found.rows["ic"])]
     rows = rows[np.argsort(-np.abs(rows["ic"]), kind="stable")][:MOST_ROWS][::-1]
     place = np.arange(len(rows), dtype=float)
-    axes.hlines(place, rows["low"], rows["high"], color=LIGHT.neutral, linewidth=1.4)
-    axes.plot(rows["ic"], place, "o", color=LIGHT.ink, markersize=4)
+    for of, ends, marker, colour, shift, words in (
+        ("ic", ("low", "high"), "o", LIGHT.ink, 0.16, "rank IC: hits"),
+        ("linear", ("linear_low", "linear_high"), "D", LIGHT.accent, -0.16, "linear IC: money"),
+    ):
+        axes.hlines(place + shift, rows[ends[0]], rows[ends[1]], color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot(rows[of], place + shift, marker, color=colour, markersize=3.5, label=words)
+    needed = found.break_even["needed_ic"][found.break_even["horizon"] == chosen][0]
+    if needed < 2.0 * np.nanmax(np.abs(np.concatenate([rows[name] for name in ("low", "high", "ic")]))):
+        axes.axvline(needed, color=LIGHT.bearish, linewidth=0.9, linestyle=DASHED, label="earns a round trip")
+    axes.legend(frameon=False, fontsize=SMALL, loc="lower right")
     axes.axvline(0.0, color=LIGHT.quiet, linewidth=0.8)
     axes.set_yticks(place, rows["name"].tolist(), fontsize=SMALL)
     axes.grid(axis="y", visible=False)
-    _title(axes, f"Information coefficient after {chosen}, 95 % interval: the {len(rows)} largest")
+    _title(axes, f"Information coefficients after {chosen}, 95 % intervals: the {len(rows)} largest rank ICs")
 
 
 def _check(n: int, what: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.errors import ConfigError, NoDataError, UnreadableFileError, did_you_mean
-from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, HONESTY, PROVENANCE, TRIALS
+from virtuoso.runs.schema import CONFIG, EQUITY, FIGURES, HONESTY, PROVENANCE, RESULT_HASH, TRIALS
 
 BEST = "best.json"
 """Figures of the best configurations of a sweep."""
@@ -45,6 +45,8 @@ class SavedRun:
         Of a sweep those of its best configuration; NaN where not known or not testable.
     verdict : str
         ship, iterate or discard; empty where it was not judged.
+    result_hash : str
+        Hash of what it came to; empty in folders that were written before there was one.
     simulated : bool
         Whether a market was made by the simulator.
     problem : str
@@ -64,6 +66,7 @@ class SavedRun:
     sharpe: float = NOTHING
     trades: float = NOTHING
     verdict: str = ""
+    result_hash: str = ""
     simulated: bool = False
     problem: str = ""
 
@@ -99,7 +102,7 @@ def _saved(folder: Path) -> SavedRun:
             return SavedRun(folder.name, folder, _changed(folder), problem=f"holds no {lacking[0]}: not a whole run")
         source, decided = _json(folder / PROVENANCE), _json(folder / CONFIG).get("decided_by") or {}
         figures = _best(folder) if is_sweep else dict(_json(folder / FIGURES).get("strategy") or {})
-        simulated = bool(_json(folder / (BEST if is_sweep else FIGURES)).get("simulated"))
+        told = _json(folder / (BEST if is_sweep else FIGURES))
         verdict = str(_json(folder / HONESTY).get("decision") or "")
         stamp = folder / CONFIG if (folder / CONFIG).is_file() else folder
         named = str(source.get("instruments") or source.get("instrument") or "")
@@ -117,7 +120,8 @@ def _saved(folder: Path) -> SavedRun:
             sharpe=_number(figures.get("sharpe")),
             trades=_number(figures.get("trades")),
             verdict=verdict,
-            simulated=simulated,
+            result_hash=str(told.get(RESULT_HASH) or ""),
+            simulated=bool(told.get("simulated")),
         )
     except (UnreadableFileError, OSError, ValueError, TypeError, AttributeError) as fault:
         return SavedRun(folder.name, folder, _changed(folder), problem=_reason(fault))

@@ -27,6 +27,7 @@ from virtuoso.runs.schema import (
     OF_SWEEP,
     PARTS,
     REQUIRED,
+    RESULT_HASH,
     SUMMARY,
     TRIALS,
 )
@@ -88,6 +89,11 @@ class RunData:
     def figures(self) -> Facts:
         """Figures of the strategy and of what it is compared with."""
         return self.fact(FIGURES)
+
+    @property
+    def result_hash(self) -> str:
+        """Hash of what the run came to; empty in folders that were written before there was one."""
+        return str(self.figures.get(RESULT_HASH) or "")
 
     def figures_of(self, name: str) -> dict[str, float]:
         """Figures by name, such as those of `strategy`; null is NaN."""

@@ -4,7 +4,7 @@
 |---|---|
 | `config.json` | terms of trading, what was assumed, and the settings in force |
 | `provenance.json` | instruments, stretch, digests of data, prism and intents, versions |
-| `metrics.json` | figures, both bounds, benchmarks, counts; null is *not testable* |
+| `metrics.json` | `result_hash`, figures, both bounds, benchmarks, counts; null is *not testable* |
 | `intents.parquet` | what was decided, one row an intent |
 | `events.parquet` | what happened to the account, one row an event |
 | `trades.parquet` | one row a trade: a position from its first fill to its last |
@@ -35,6 +35,9 @@ from typing import Any, Final
 CONFIG: Final = "config.json"
 PROVENANCE: Final = "provenance.json"
 FIGURES: Final = "metrics.json"
+RESULT_HASH: Final = "result_hash"
+"""Key of it, and of `best.json` of a sweep: hash of what a run came to. It stands beside the figures, since what a run
+was made of (`provenance.json`) decides its name and does not know what came of it."""
 INTENTS: Final = "intents.parquet"
 EVENTS: Final = "events.parquet"
 TRADES: Final = "trades.parquet"

@@ -13,7 +13,7 @@ PARTS = ("score", "raw_score", "divergence_bonus", "divergence_kind", "coverage"
 
 def test_a_prism_that_evicts_leaves_another_ones_answers_as_they_are():
     frame = thin_market(bars=CHUNK + 6_000)
-    given = Prism.standard()
+    given = Prism.classic()
     other = given.reweighted({name: float(name == "price_structure") for name in given.face_weights})
     workspace, start = Workspace(frame), frame.start + 4_000
     before = assemble(given, workspace, start, start + 900)
@@ -25,9 +25,9 @@ def test_a_prism_that_evicts_leaves_another_ones_answers_as_they_are():
 
 def test_a_component_of_a_long_history_is_that_of_its_stretches():
     frame = thin_market(bars=CHUNK + 6_000)
-    whole = score(Prism.standard(), frame)
+    whole = score(Prism.classic(), frame)
     start, stop = frame.stop - 2_000, frame.stop - 1_000
-    part = assemble(Prism.standard(), Workspace(frame), start, stop)
+    part = assemble(Prism.classic(), Workspace(frame), start, stop)
     here = slice(start - whole.start, stop - whole.start)
     for name in ("technical", "volume"):
         for component, found in part.faces[name].components.items():

@@ -28,7 +28,7 @@ from virtuoso.prism.faces.technical import RSI
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Squash
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 FRAME = market(seed=31, bars=5_000, lit=True)
 FLIPS = 300 if os.environ.get("VIRTUOSO_FLIPS") == "all" else 20
 """Single flipped bits that are tried, each with two runs."""

@@ -256,7 +256,7 @@ class TestWhatIsForgotten:
 
     def test_takes_room_that_does_not_grow_with_the_history(self, monkeypatch):
         monkeypatch.setattr("virtuoso.prism.engine.assembly.CHUNK", 2_048)
-        prism, room = Prism.standard(), []
+        prism, room = Prism.classic(), []
         for bars in (10_000, 20_000):
             workspace = score(prism, market(bars=bars), block=64).workspace
             series = workspace.buffers(MINUTE).by_node

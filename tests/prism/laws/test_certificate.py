@@ -128,7 +128,7 @@ def test_bar_by_bar_is_the_whole_across_an_outage_where_only_trades_are_publishe
     frame = market(seed=11, bars=5_000, meaning="no_trade", venue="bitfinex-spot")
     outage = frame.gaps()[-1][0] // 60_000
     assert frame.stop - 1_000 < outage
-    finding, _ = bar_by_bar(Prism.standard(), frame, 1_000)
+    finding, _ = bar_by_bar(Prism.classic(), frame, 1_000)
     assert finding.holds, str(finding)
 
 

@@ -17,7 +17,7 @@ from virtuoso.prism.engine.assembly import CHUNK
 from virtuoso.prism.engine.score import assemble, score
 from virtuoso.prism.prism import Prism
 
-PRISM = Prism.standard()
+PRISM = Prism.classic()
 SCORES = score(PRISM, market(bars=3_000))
 
 

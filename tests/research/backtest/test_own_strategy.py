@@ -100,7 +100,7 @@ class TestATinyOne:
 
     def test_is_counted_in_the_ledger_of_the_shipped_one(self, frames, working_folder):
         (working_folder / "virtuoso.toml").touch()
-        one = score(Prism.standard(), next(iter(frames.values())))
+        one = score(Prism.classic(), next(iter(frames.values())))
         how = {"assume_funding": 0.0001, "mark": "last", "data": "data"}
         for tries, strategy in enumerate((None, Breakout(12), Breakout(24)), start=1):
             result = workflows.backtest(one, strategy=strategy, **how)

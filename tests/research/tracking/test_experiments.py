@@ -159,7 +159,7 @@ class TestFamilies:
         class Tilt(RSI):
             """One's own."""
 
-        standard = Prism.standard()
+        standard = Prism.classic()
         own = standard.joined("technical", {Tilt(): 0.1})
         assert family_of(standard) == family_of(standard.reweighted({"technical": 0.19, "volume": 0.10})) == (SHIPPED,)
         assert family_of(own) == (SHIPPED, "tilt")

@@ -128,7 +128,7 @@ class TestFamilies:
         assert str(result.recording.tried) == "2 tries: 1 on this data, 1 of the same family elsewhere"
 
     def test_weights_are_no_other_family_and_a_component_of_ones_own_joins_it(self):
-        prism = Prism.standard()
+        prism = Prism.classic()
         assert family_of(prism) == family_of(prism.reweighted({"technical": 0.19, "volume": 0.10}))
 
 

@@ -328,7 +328,7 @@ class TestTheStandardRule:
     """Orders of prism and rule, asked at single closes."""
 
     def test_what_ships_is_clean(self):
-        frame, prism, settings = market(7, bars=4_000), Prism.standard(), SignalSettings(bull_enter=60, bear_enter=40)
+        frame, prism, settings = market(7, bars=4_000), Prism.classic(), SignalSettings(bull_enter=60, bear_enter=40)
         orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail
@@ -395,7 +395,7 @@ class TestTheStandardRule:
         from tests.research.crosscheck.test_simulate import recorded
 
         frame = recorded(real_data / "ohlcv" / "binance_um_5m_6sym_20250704_20251031.parquet")
-        prism, settings = Prism.standard(), SignalSettings()
+        prism, settings = Prism.classic(), SignalSettings()
         orders = {frame.instrument: intents(score(prism, frame), settings)}
         found = foresight.check_rule(prism, settings, {frame.instrument: frame}, orders)
         assert found.holds is True, found.detail

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.builders import hours
 from tests.signals import scenes
 from virtuoso.account.risk import Limits
 from virtuoso.clock import Span
 from virtuoso.prism.engine.score import score
-from virtuoso.prism.prism import Prism
 from virtuoso.research.backtest.backtest import backtest
 from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.panel import FundingTerms
@@ -16,7 +17,7 @@ from virtuoso.signals.regime import REGIMES, regimes_at
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import RuleStrategy
 
-HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
+HOURLY = replace(scenes.PRISM, timeframes={"1h": 0.7, "4h": 0.3})
 RULE = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=60.0, bear_enter=40.0)
 SCORES = score(HOURLY, hours(bars=5_000), block=scenes.BLOCK)
 ACCOUNT = Account(limits=Limits(max_drawdown=0.99))

@@ -62,7 +62,7 @@ class TestNeighbours:
 
     @pytest.mark.parametrize("factor", [SHORTER, LONGER])
     def test_of_the_prism_stay_within_the_declared_ranges(self, factor):
-        given = Prism.standard()
+        given = Prism.classic()
         beside = prism_beside(given, factor)
         assert beside.fingerprint != given.fingerprint
         assert [name for name, _, _ in beside] == [name for name, _, _ in given]

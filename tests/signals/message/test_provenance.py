@@ -32,7 +32,7 @@ from virtuoso.signals.message.provenance import (
 from virtuoso.signals.settings import LevelSettings, SignalSettings
 from virtuoso.signals.strategy import intents, signal_at, signals
 
-HOURLY = Prism(scenes.PRISM.faces, timeframes={"1h": 0.7, "4h": 0.3})
+HOURLY = replace(scenes.PRISM, timeframes={"1h": 0.7, "4h": 0.3})
 SMALL = Prism((Face("technical", "Technical", {RSI(): 0.5, MACD(): 0.5}),), {"technical": 1.0}, {"1h": 0.7, "4h": 0.3})
 SETTINGS = SignalSettings(min_coverage=0.1, max_age=Span("12h"), bull_enter=66.0, bear_enter=34.0)
 
@@ -190,7 +190,7 @@ class TestTheDigestOfTheCode:
     """Of the sources that scoring and signals run through."""
 
     def test_is_repeated(self):
-        assert signal_code_digest(scenes.PRISM) == signal_code_digest(Prism.standard())
+        assert signal_code_digest(scenes.PRISM) == signal_code_digest(Prism.classic())
 
     def test_holds_private_components(self):
         private = tilted(1)

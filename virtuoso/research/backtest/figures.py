@@ -35,6 +35,7 @@ from virtuoso.research.backtest.metrics import (
     measure,
     repaired_share,
 )
+from virtuoso.research.backtest.outcome import result_hash
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.validation.quantiles import BUCKET, score_buckets
@@ -194,6 +195,11 @@ class PortfolioFigures:
         for of_one in self.scores:
             found.update(stopped_entries(of_one, self.rule))
         return {f"refused: in a {name}" if name else "refused: regime not known": n for name, n in found.items()}
+
+    @cached_property
+    def result_hash(self) -> str:
+        """Hash of what it came to: the same trades give the same one, however they were decided (outcome.py)."""
+        return result_hash(self.run)
 
     # bounds
 

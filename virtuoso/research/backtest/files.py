@@ -38,6 +38,7 @@ from virtuoso.runs.schema import (
     PRICES,
     PROVENANCE,
     RELIABILITY,
+    RESULT_HASH,
     SCORE_BUCKETS,
     SCORES,
     SUMMARY,
@@ -151,6 +152,7 @@ def figure_facts(result: PortfolioFigures) -> dict[str, Any]:
     told = {} if halted is None else {**halted._asdict(), "at": iso(halted.at)}
     return {
         "simulated": result.is_simulated,
+        RESULT_HASH: result.result_hash,
         "strategy": result.metrics,
         "optimistic": result.optimistic_metrics,
         "buy_and_hold": result.benchmark_metrics,

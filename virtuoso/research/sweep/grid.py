@@ -185,9 +185,8 @@ class Configurations:
         except ValueError as refused:
             raise ConfigError(f"Configuration {row} of the sweep cannot be: {refused}") from None
 
-    def written(self, row: int) -> str:
-        """Write one configuration as YAML: laid over the settings in force, the full backtest is this configuration."""
-        import yaml
+    def overlay(self, row: int) -> dict[str, Any]:
+        """Return one configuration as settings: laid over those in force, the full backtest is this configuration."""
 
         def of(name: str) -> float:
             return float(self.columns[name][row])
@@ -198,8 +197,13 @@ class Configurations:
             faces[face.name] = {"weight": of(face.name), "components": own | dict(face.unavailable)}
         levels: dict[str, object] = {name: of(name) for name in MEASURES}
         levels["target_r"] = [of(name) for name in TARGETS]
-        settings = {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
-        return yaml.safe_dump(settings, sort_keys=False)
+        return {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
+
+    def written(self, row: int) -> str:
+        """Write one configuration as YAML; see `overlay`."""
+        import yaml
+
+        return yaml.safe_dump(self.overlay(row), sort_keys=False)
 
     @cached_property
     def face_weights(self) -> Array:

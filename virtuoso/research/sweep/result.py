@@ -19,6 +19,7 @@ from virtuoso.files.atomic import Disk
 from virtuoso.market.frame import MarketFrame
 from virtuoso.pictures import Plottable
 from virtuoso.prism.result.scores import Scores
+from virtuoso.research.backtest.outcome import hash_of
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.parameters import ParameterGrid
 from virtuoso.research.sweep.plans import FIGURES
@@ -28,7 +29,7 @@ from virtuoso.research.tracking.recording import RecordedTrial
 from virtuoso.research.tracking.run import Run
 from virtuoso.research.validation.robustness import Robustness, RunReturns, robustness
 from virtuoso.research.validation.verdict import LEAST_KEPT
-from virtuoso.runs.schema import SWEEP_HTML, TRIALS
+from virtuoso.runs.schema import RESULT_HASH, SWEEP_HTML, TRIALS
 from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.signals.declared import Strategy
 from virtuoso.types import Array, Times
@@ -105,13 +106,13 @@ class SweepResult(Run, Plottable):
         return self.frame.close_times if self.scores is None else self.scores.close_times
 
     def __str__(self) -> str:
-        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines()))
+        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines(), self.hash_line))
 
     def _repr_html_(self) -> str:
         """The best five, for notebooks."""
         shown = ["configuration", *self.varied[:6], "trades", "net_return", "sharpe", "max_drawdown", "exposure"]
         best = self.to_pandas().iloc[self.best(5)][shown]
-        lines = (repr(self).strip("<>"), self.plateau_words, *self.recorded_lines())
+        lines = (repr(self).strip("<>"), self.plateau_words, *self.recorded_lines(), self.hash_line)
         said = "".join(f"<p>{escape(line)}</p>" for line in lines)
         return said + str(best.to_html(index=False, float_format="{:.4g}".format, border=0))
 
@@ -254,6 +255,15 @@ class SweepResult(Run, Plottable):
         rows: dict[str, np.ndarray] = {"configuration": np.arange(len(self), dtype=np.int64)}
         return rows | dict(self.configurations.columns) | self.metrics
 
+    @cached_property
+    def result_hash(self) -> str:
+        """Hash of what its configurations came to, in their order: figures and the equity of every day."""
+        columns = {name: self.figures[:, k] for k, name in enumerate(FIGURES)}
+        return hash_of(
+            ("sweep", self.timeframe.name, str(self.frame.instrument)),
+            {"close_time": self.close_times, **columns, "daily": self.daily.ravel()},
+        )
+
     def trial(self) -> Trial:
         """Give the entry of this sweep in the ledger of trials: all its configurations, of which one is chosen.
 
@@ -312,10 +322,18 @@ class SweepResult(Run, Plottable):
         files = {
             "config.json": as_json(self.configuration()),
             "provenance.json": as_json(self.provenance),
-            "best.json": as_json({"simulated": self.frame.instrument.is_simulated, "best": list(self.lines(10))}),
+            "best.json": as_json(
+                {
+                    "simulated": self.frame.instrument.is_simulated,
+                    RESULT_HASH: self.result_hash,
+                    "best": list(self.lines(10)),
+                }
+            ),
             "best.yaml": self.configurations.written(self.chosen).encode(),
             TRIALS: as_parquet(self.table()),
-            "summary.txt": f"{repr(self).strip('<>')}\n{self.halt_words}\n{self.plateau_words}\n".encode(),
+            "summary.txt": "".join(
+                f"{line}\n" for line in (repr(self).strip("<>"), self.halt_words, self.plateau_words, self.hash_line)
+            ).encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.recording import RecordedTrial, record
+from virtuoso.runs.schema import RESULT_HASH
 from virtuoso.runs.write import Finish, write_run
 
 WIDTH = 100
@@ -32,6 +33,16 @@ class Run(ABC):
     @abstractmethod
     def files(self) -> dict[str, bytes]:
         """Return the contents of the files of the run folder that the same inputs repeat, by name."""
+
+    @property
+    @abstractmethod
+    def result_hash(self) -> str:
+        """Hash of what it came to, whatever led there: SHA-256, 64 hexadecimal digits."""
+
+    @property
+    def hash_line(self) -> str:
+        """What is said of it with every result."""
+        return f"{RESULT_HASH}: {self.result_hash}"
 
     @property
     @abstractmethod

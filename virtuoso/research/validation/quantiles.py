@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 
 from virtuoso.clock import Env, Span, Timeframe
 from virtuoso.errors import ConfigError
-from virtuoso.market.bars import Bars
-from virtuoso.market.gaps import BREAK, is_published
 from virtuoso.prism.result.scores import Scores
+from virtuoso.signals.moves import forward_returns
 from virtuoso.types import Array
 
 HORIZONS = ("15m", "1h", "4h", "1d")
 EDGES = (0.0, 25.0, 32.0, 40.0, 45.0, 50.0, 55.0, 60.0, 68.0, 75.0, 100.0)
 """Symmetric about 50, with the default thresholds of the rule (32 and 68) among them."""
 
-BP = 1e4
 RESAMPLES = 1_000
 MOST_BLOCKS = 500
 LEAST_BLOCKS = 10
@@ -76,45 +74,15 @@ def score_buckets(
     if len(bounds) < 3 or (np.diff(bounds) <= 0.0).any() or bounds[0] != 0.0 or bounds[-1] != 100.0:
         raise ConfigError(f"Edges of score buckets increase from 0 to 100, were {', '.join(f'{e:g}' for e in edges)}.")
     bars = scores.frame.base
-    bucket = np.clip(np.searchsorted(bounds, scores.confluence, side="right") - 1, 0, len(bounds) - 2)
     rng = (env or Env(seed=0)).random()
     tables = []
     for name, horizon in in_bars(horizons, bars.timeframe).items():
         gained = forward_returns(bars, scores.start, len(scores), horizon)
         known = np.isfinite(scores.confluence) & np.isfinite(gained)
         number = scores.start + np.flatnonzero(known)
-        tables.append(_table(name, horizon, bounds, bucket[known], gained[known], number, rng))
+        drawn = blocks_drawn(len(np.unique(number // horizon_block(horizon, len(number)))), rng)
+        tables.append(bucket_table(name, horizon, bounds, scores.confluence[known], gained[known], number, drawn))
     return np.concatenate(tables) if tables else np.empty(0, dtype=BUCKET)
-
-
-def forward_returns(bars: Bars, start: int, n: int, horizon: int) -> Array:
-    """Return in bp from the open of bar t + 1 to the close of bar t + horizon.
-
-    Parameters
-    ----------
-    bars : Bars
-    start, n : int
-        Number of the first bar t, and how many.
-    horizon : int, bars
-
-    Returns
-    -------
-    Array, shape (n,)
-        NaN where one of the two prices is not known or lies outside the stretch, or where another instrument begins
-        under the same name before the second.
-    """
-    here = slice(start - bars.first, start - bars.first + n)
-    state = bars.state[here]
-    known = is_published(state)
-    bought = np.where(known, bars.columns["open"][here], np.nan)
-    sold = np.where(known, bars.columns["close"][here], np.nan)
-    gained = np.full(n, np.nan)
-    if n > horizon:
-        breaks = np.cumsum(state == BREAK)
-        of_one = breaks[horizon:] == breaks[: n - horizon]
-        returned = BP * (sold[horizon:] / bought[1 : n - horizon + 1] - 1.0)
-        gained[: n - horizon] = np.where(of_one, returned, np.nan)
-    return gained
 
 
 def in_bars(horizons: Sequence[str], timeframe: Timeframe) -> dict[str, int]:
@@ -128,12 +96,32 @@ def horizon_block(horizon: int, bars: int) -> int:
     return max(BLOCK_HORIZONS * horizon, bars // MOST_BLOCKS, 1)
 
 
-def _table(
-    name: str, horizon: int, bounds: Array, bucket: NDArray[np.int64], gained: Array, number: NDArray[np.int64],
-    rng: np.random.Generator,
+def bucket_table(
+    name: str, horizon: int, bounds: Array, scores: Array, gained: Array, number: NDArray[np.int64],
+    drawn: NDArray[np.int64] | None,
 ) -> np.ndarray:  # fmt: skip
-    """Rows of one horizon: each bucket, then all of them together in the last one."""
+    """Rows of one horizon: each bucket of a score, then all of them together in the last one.
+
+    Parameters
+    ----------
+    name : str
+        Of the horizon.
+    horizon : int, bars
+    bounds : Array, points
+        Edges of the buckets.
+    scores, gained : Array, shape (n,)
+        Points, and what followed in bp; both known.
+    number : array of int64, shape (n,)
+        Of each bar.
+    drawn : array of int64, shape (n_resamples, n_blocks), optional
+        How often each block of time is drawn; without it no interval is known.
+
+    Returns
+    -------
+    array of BUCKET
+    """
     n = len(bounds) - 1
+    bucket = np.clip(np.searchsorted(bounds, scores, side="right") - 1, 0, n - 1)
     length = horizon_block(horizon, len(gained))
     sums, counts = _by_block(number // length, bucket, gained, n)
     rows = np.zeros(n + 1, dtype=BUCKET)
@@ -144,7 +132,9 @@ def _table(
     rows["mean_bp"] = _ratio(sums.sum(axis=0), counts.sum(axis=0))
     rose = np.bincount(bucket, weights=(gained > 0.0).astype(np.float64), minlength=n)
     rows["up_share"] = _ratio(np.append(rose, rose.sum()), counts.sum(axis=0))
-    rows["low_bp"], rows["high_bp"] = intervals(sums, counts, rng)
+    rows["low_bp"], rows["high_bp"] = np.nan, np.nan
+    if drawn is not None:
+        rows["low_bp"], rows["high_bp"] = _intervals(sums, counts, drawn)
     return rows
 
 
@@ -184,13 +174,25 @@ def intervals(sums: Array, counts: NDArray[np.int64], rng: np.random.Generator) 
     -----
     Few blocks know their own spread badly, so its multiple is Student's, with the blocks that hold the bucket.
     """
+    drawn = blocks_drawn(len(sums), rng)
+    if drawn is None:
+        return np.full(sums.shape[1], np.nan), np.full(sums.shape[1], np.nan)
+    return _intervals(sums, counts, drawn)
+
+
+def blocks_drawn(blocks: int, rng: np.random.Generator) -> NDArray[np.int64] | None:
+    """How often each block is drawn in each resample, shape (RESAMPLES, n_blocks); None below LEAST_BLOCKS."""
+    if blocks < LEAST_BLOCKS:
+        return None
+    return rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=RESAMPLES)
+
+
+def _intervals(sums: Array, counts: NDArray[np.int64], drawn: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Intervals of the means from blocks that were drawn; see `intervals`."""
     from scipy.special import stdtrit
 
-    blocks, columns = sums.shape
+    columns = sums.shape[1]
     low, high = np.full(columns, np.nan), np.full(columns, np.nan)
-    if blocks < LEAST_BLOCKS:
-        return low, high
-    drawn = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=RESAMPLES)
     for k in range(columns):
         holding = int((counts[:, k] > 0).sum())
         if holding < LEAST_BLOCKS:
