@@ -297,6 +297,14 @@ class Trials:
         with self._backend.alive([one.trial for one in claims]):
             yield
 
+    def release(self, round_name: str, claims: Sequence[Claim]) -> None:
+        """Let claimed trials wait again that nobody evaluates: whoever claimed them stops, and did not die."""
+        given = {claim.trial for claim in claims}
+        self._refresh(round_name)
+        ours = [row for row in self._rounds[round_name].open if row.trial in given and row.state == RUNNING]
+        if ours:
+            self._backend.retire(self._ids[round_name], [self._retired(row, died=False) for row in ours])
+
     def retire(self, say: Callable[[str], object] = lambda words: None) -> int:
         """Fail what dead drivers left running, and let the same points wait in their places; give how many."""
         count = 0
@@ -310,16 +318,20 @@ class Trials:
             say(f"{count:,} trials that a driver left running when it died are failed, and their points wait again.")
         return count
 
-    def _retired(self, row: Row) -> tuple[int, dict[str, Any], FrozenTrial | None]:
+    def _retired(self, row: Row, *, died: bool = True) -> tuple[int, dict[str, Any], FrozenTrial | None]:
         """Say how a trial of a dead driver is failed, and what waits in its place: nothing after too many attempts."""
         generation, slot, attempt = row.place or (FOREIGN, row.number, 0)
         if set(row.params) != set(self._distributions):
             return row.trial, {}, None  # a point of another space, made by other means
         point = self._point(row)
-        if attempt >= MOST_RETRIES:
+        if died and attempt >= MOST_RETRIES:
             claim = Claim(row.trial, generation, slot, point)
             return row.trial, {OUTCOME: _written(claim, Outcome(FAIL, reason=WORKER_DIED))}, None
-        return row.trial, {}, self._made(WAITING, point, {PLACE: [generation, slot, attempt + 1]}, retry_of=row.number)
+        return (
+            row.trial,
+            {},
+            self._made(WAITING, point, {PLACE: [generation, slot, attempt + died]}, retry_of=row.number),
+        )
 
     def _made(self, state: str, point: Array, attributes: dict[str, Any], **system: Any) -> FrozenTrial:
         from optuna.trial import FrozenTrial, TrialState
