@@ -24,6 +24,7 @@ import numpy as np
 from virtuoso.clock import UNIT_MS, Env
 from virtuoso.errors import NoDataError, VirtuosoError
 from virtuoso.research.tracking.experiments import Trial
+from virtuoso.research.tuning.evaluate import Executor
 from virtuoso.research.tuning.objective import Judged, ScenarioReturns, directions, judge
 from virtuoso.research.tuning.result import (
     FRONT_RULE,
@@ -33,6 +34,7 @@ from virtuoso.research.tuning.result import (
     chosen_of,
     combined,
     front_of,
+    holding_of,
     keep_daily,
     kept_daily,
     number_of,
@@ -50,7 +52,6 @@ from virtuoso.types import Array, Times
 
 if TYPE_CHECKING:
     from virtuoso.account.instrument import Instrument
-    from virtuoso.executor import Executor
     from virtuoso.types import Progress
 
 POLL = 0.5
@@ -113,8 +114,12 @@ class Evaluates(Protocol):
     ) -> Evaluated:
         """Return what points did up to the end of a round."""
 
-    def held(self) -> tuple[Times, Array]:
-        """Return the days of all scenarios together, and what holding returned on each."""
+    @property
+    def day_starts(self) -> Mapping[str, Times]:
+        """First moment of each day of each scenario, ms."""
+
+    def held(self) -> Mapping[str, Array]:
+        """Return what holding returned on each day of each scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,17 +400,17 @@ def _walked(
     evaluator: Evaluates, winners: Mapping[str, Kept], executor: Executor | None, folder: Path
 ) -> dict[str, np.ndarray]:
     """Return the test days of the rounds' winners one after another, beside what is in force and beside holding."""
-    all_days, holding = evaluator.held()
+    held = evaluator.held()
     dates, names, returns = [], [], []
     for one in evaluator.rounds:
         if one.is_final:
             continue
         points = np.stack([winners[one.name].told.point, evaluator.space.prior])
         days, daily = tested(evaluator.evaluate(points, one, executor, folder).returns, one)
-        held = holding[np.searchsorted(all_days, days)]
+        holding = holding_of(held, evaluator.day_starts, one)
         dates.append(days)
         names += [one.name] * len(days)
-        returns.append(np.column_stack((daily, held)))
+        returns.append(np.column_stack((daily, holding)))
     table = np.concatenate(returns) if returns else np.empty((0, 3))
     return {
         "date": np.concatenate(dates) if dates else np.empty(0, dtype=np.int64),

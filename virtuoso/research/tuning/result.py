@@ -36,6 +36,7 @@ from virtuoso.types import Array, Times
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from virtuoso.research.backtest.result import PortfolioResult
 
 RESULT, WINNER = "result", "winner"
@@ -69,6 +70,18 @@ def tested(returns: Sequence[ScenarioReturns], round_: Round) -> tuple[Times, Ar
     """Put the test windows of a round together."""
     windows = [round_.windows[one.name] for one in returns]
     return combined([one.between(w.test_first, w.test_stop) for one, w in zip(returns, windows, strict=True)])
+
+
+def holding_of(held: Mapping[str, Array], starts: Mapping[str, Times], round_: Round) -> Array:
+    """Return what holding returned on the test days of a round: the mean over the scenarios that have a day."""
+    windows = {name: slice(round_.windows[name].test_first, round_.windows[name].test_stop) for name in held}
+    days = np.unique(np.concatenate([starts[name][here] for name, here in windows.items()]))
+    total, count = np.zeros(len(days)), np.zeros(len(days))
+    for name, here in windows.items():
+        at = np.searchsorted(days, starts[name][here])
+        total[at] += held[name][here]
+        count[at] += 1.0
+    return total / count
 
 
 def front_of(kept: Sequence[Kept], directions: Sequence[Direction]) -> list[Kept]:
