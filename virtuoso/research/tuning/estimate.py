@@ -160,7 +160,9 @@ def estimate(study: Study, evaluator: Timed, jobs: int = 1, told: int = 0, env: 
     trading = float(each @ counts) / max(jobs, 1) * left
     sampling = float(study.trials) * (SAMPLER_SECONDS[study.sampler] + STORAGE_SECONDS) * left
     size = min(study.generation, int(counts.max()))
-    memory = evaluator.nbytes + 3 * evaluator.generation_bytes(size) + 8 * sum(evaluator.days.values()) * int(counts[-1])
+    memory = (
+        evaluator.nbytes + 3 * evaluator.generation_bytes(size) + 8 * sum(evaluator.days.values()) * int(counts[-1])
+    )
     disk = study.trials * len(box) * BYTES_A_NUMBER + 8 * sum(evaluator.days.values()) * int(counts[-1])
     total = trading + sampling
     return Estimate(

@@ -28,6 +28,7 @@ from pydantic import Field
 from virtuoso.account.instrument import Instrument
 from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.account.state import CLOSE, OPEN
+from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
@@ -234,6 +235,11 @@ class Evaluator:
         for one in self._loaded:
             found[one.scenario][str(one.frame.instrument)] = one.stretch
         return found
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The clock that all parts share."""
+        return self._loaded[0].frame.timeframe
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:

@@ -43,6 +43,8 @@ JOURNAL = "journal.log"
 WORKER_DIED = f"its worker died {MOST_RETRIES + 1} times"
 FOREIGN = -1
 """Generation of trials that somebody left running who was no driver of ours."""
+IDENTITY = "identity"
+"""Attribute of an Optuna study: digests of what its trials are of."""
 Answer = TypeVar("Answer")
 
 
@@ -221,6 +223,21 @@ class Trials:
                 "Give the study another name, or pass --storage with another one."
             )
         return study
+
+    def identified(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the trials in the storage are of; the first who asks says it.
+
+        Parameters
+        ----------
+        identity : mapping
+            Plain values: digests of data, space, settings and code.
+        """
+        study, storage = self._ids[self.rounds[-1]], self._backend.storage
+        found = self._backend.read(lambda: storage.get_study_user_attrs(study)).get(IDENTITY)
+        if found is None:
+            self._backend.read(lambda: storage.set_study_user_attr(study, IDENTITY, dict(identity)))
+            return dict(identity)
+        return dict(found)
 
     def _refresh(self, round_name: str) -> None:
         """Read what is new in the storage; a finished trial never changes."""
