@@ -308,7 +308,8 @@ class TestSQL:
 
     @pytest.mark.parametrize("instrument", [PERP, OTHER], ids=str)
     def test_one_for_everything_is_answered_without_and_says_so(self, lake, instrument, caplog):
-        query = f"select count(*) n from bars where venue = '{instrument.venue}' and timeframe = '1m' and symbol = 'BTCUSDT'"
+        held = f"venue = '{instrument.venue}' and timeframe = '1m' and symbol = 'BTCUSDT'"
+        query = f"select count(*) n from bars where {held}"
         assert lake.sql(query).n[0] == 8 * 1440
         assert "the answer is without what is sealed: BTCUSDT from 2024-08-14" in caplog.text
 
