@@ -174,13 +174,13 @@ def started(study, folder, where=None, heartbeat=30.0):
     return child
 
 
-def killed(study, folder, where=None, kills=KILLS, heartbeat=30.0):
-    """Kill the driver of a study at random moments; give how often it was, and what was told before each time."""
+def killed(study, folder, where=None, kills=KILLS, longest=0.25):
+    """Kill the driver of a study at random moments; give how often it was, and what was told before and after each."""
     rng, count, told = np.random.default_rng(5), 0, []
     while count < kills:
         before = told_in(study, folder, where)
-        child = started(study, folder, where, heartbeat)
-        time.sleep(float(rng.uniform(0.02, 0.25)))
+        child = started(study, folder, where)
+        time.sleep(float(rng.uniform(0.02, longest)))
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         if child.exitcode == 0:
@@ -204,12 +204,16 @@ def told_in(study, folder, where):
         storage = JournalStorage(JournalFileBackend(str(copy)))
     else:
         storage = RDBStorage(where.replace("postgresql:", "postgresql+psycopg:"))
-    return {
+    found = {
         (summary.study_name, one.number): one.values
         for summary in optuna.get_all_study_summaries(storage)
         for one in optuna.load_study(study_name=summary.study_name, storage=storage).trials
         if one.state == optuna.trial.TrialState.COMPLETE
     }
+    if where is not None:
+        storage.remove_session()
+        storage.engine.dispose()
+    return found
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -241,7 +245,7 @@ def postgres():
 class TestPostgres:
     def test_ten_kills_lose_no_trial_and_change_none(self, tmp_path, postgres):
         study = study_of(name="killed", trials=900, generation=6, sampler="cmaes")
-        count, told = killed(study, tmp_path / "killed", postgres)
+        count, told = killed(study, tmp_path / "killed", postgres, longest=6.0)
         assert count == KILLS
         for before, after in told:
             assert before.items() <= after.items()
@@ -264,6 +268,8 @@ class TestPostgres:
             assert len(places) == len(set(places)) == 200
             assert [one.number for one in trials] == list(range(200))
             owners |= {one.user_attrs["driver"] for one in trials}
+        storage.remove_session()
+        storage.engine.dispose()
         assert len(owners) == 2
         same(found, run(study, tmp_path / "alone"))  # random points do not depend on what was told
 
