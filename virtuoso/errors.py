@@ -10,6 +10,8 @@ VirtuosoError
     MissingColumnError     a component or a subscript names a column that there is not
     NoDataError            nothing is stored for what was asked
     NotLoadedError         it exists in the store but was not loaded
+    SealedError            a study has sealed that stretch of history as its hold-out
+      BrokenChainError     the ledger of hold-outs is not what was written, so nothing is read
     StoreError             the lake itself
       CorruptFileError     bytes differ from their checksum
       ManifestError        no generation of the manifest can be read
@@ -120,6 +122,14 @@ class NoDataError(DataError):
 
 class NotLoadedError(DataError):
     """The bars exist but were not loaded; their absence must not look like a gap."""
+
+
+class SealedError(DataError):
+    """A study has sealed that stretch of history as its hold-out."""
+
+
+class BrokenChainError(SealedError):
+    """The ledger of hold-outs is not what was written."""
 
 
 class StoreError(DataError):
