@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import time
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from virtuoso.errors import LockedError, failure, printable
+from virtuoso.errors import LockedError, printable
 from virtuoso.files.atomic import Disk, writer_lock
 from virtuoso.runs.read import RunData, read_run
 from virtuoso.runs.schema import CONFIG, HONESTY, PROVENANCE, RESULT_HASH, decider_words
@@ -46,6 +47,9 @@ RUN_FOLDER = "run"
 """Artifact that holds the run folder."""
 SQLITE = "sqlite:///"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+KNOCKED = 10.0
+"""Seconds until a server must have answered."""
 WAITED = 300.0
 """Seconds that a store is waited for while another process opens it for the first time."""
 BATCH, LONGEST_PARAMETER, LONGEST_TAG = 100, 6_000, 8_000
@@ -70,8 +74,8 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT
 log = logging.getLogger(__name__)
 
 
-class Untracked(Exception):  # noqa: N818 - it is a state of a run, never an error that ends it
-    """Why a run is not in MLflow."""
+class Untracked(Exception):
+    """Why a run is not in MLflow: a state of the run, never an error that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,7 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 
 def known_secrets(given: Iterable[str] = (), env: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return values that must not be written anywhere: those given, and of variables that are called like one.
+    """Return values that must not be written anywhere, the longest first: those given, and of variables called so.
 
     Parameters
     ----------
@@ -260,7 +264,7 @@ def known_secrets(given: Iterable[str] = (), env: Mapping[str, str] | None = Non
     """
     called = [value for name, value in (os.environ if env is None else env).items() if SECRET_NAME.search(name)]
     found = {value.strip() for value in (*given, *called)}
-    return tuple(sorted((one for one in found if len(one) >= SHORTEST_SECRET), key=len, reverse=True))
+    return tuple(sorted((one for one in found if len(one) >= SHORTEST_SECRET), key=lambda one: (-len(one), one)))
 
 
 # --- the store ---
@@ -291,8 +295,8 @@ def open_store(uri: str, root: Path, secrets: Collection[str] = ()) -> Iterator[
     except Untracked:
         raise
     except Exception as fault:  # whatever a store raises: the run is more than its record
-        reason = masked(printable(failure(fault).rpartition(": in ")[2], 400), kept)
-        raise Untracked(f"{masked(uri, kept)}: {' '.join(reason.split())}") from None
+        said = masked(f"{type(fault).__name__}: {fault}", kept)
+        raise Untracked(f"{masked(uri, kept)} cannot be written: {printable(' '.join(said.split()), 300)}") from None
 
 
 @contextmanager
@@ -328,12 +332,21 @@ def _opened(uri: str, root: Path, secrets: tuple[str, ...]) -> Store:
         file = root / uri.removeprefix(SQLITE)  # an absolute path stays as it is
         place = f"{SQLITE}{file.as_posix()}"
         Disk().make_folder(file.parent)
+    _knock(uri)
     with _alone(root if file is None else file.parent, is_local):
         client = MlflowClient(tracking_uri=place, registry_uri=place)
         client.search_experiments(max_results=1)  # the first question migrates
         if file is not None:
             _follow(file, root)
     return Store(client, root, masked(uri, secrets), secrets, is_local)
+
+
+def _knock(uri: str) -> None:
+    """Ask whether anybody answers at an address: MLflow would try a database for minutes."""
+    parts = urlsplit(uri)
+    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    if parts.hostname and port:
+        socket.create_connection((parts.hostname, port), timeout=KNOCKED).close()
 
 
 @contextmanager
