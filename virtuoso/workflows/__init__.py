@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
     from virtuoso.workflows.holdout import holdouts, open_holdout, seal_holdout
     from virtuoso.workflows.paths import block_cache, lake, scores_file
-    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
+    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run, track
     from virtuoso.workflows.saved import compare_runs, find_run, list_runs, saved_runs
     from virtuoso.workflows.scoring import (
         explain,
@@ -61,6 +61,7 @@ __all__ = [
     "set_break",
     "signal_folder",
     "sweep",
+    "track",
     "tune",
     "verify",
 ]
@@ -68,7 +69,7 @@ _MODULES = {
     "data": ("checks", "event_checks", "find", "import_files", "load", "set_break"),
     "holdout": ("holdouts", "open_holdout", "seal_holdout"),
     "paths": ("block_cache", "lake", "scores_file"),
-    "runs": ("cross_check", "report", "run_folder", "save_run"),
+    "runs": ("cross_check", "report", "run_folder", "save_run", "track"),
     "saved": ("compare_runs", "find_run", "list_runs", "saved_runs"),
     "scoring": (
         "explain",

@@ -44,7 +44,8 @@ from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.own_signals import own_signals
 from virtuoso.workflows.paths import lake, settings_of
-from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy
+from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy, save_run
+from virtuoso.workflows.runs import track as track_run
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -77,6 +78,7 @@ def backtest(
     inside: str | None = None,
     explained: str = "",
     record: bool = True,
+    track: bool = False,
     cash: float = 10_000.0,
     fees: float | None = None,
     maker: float | None = None,
@@ -138,6 +140,9 @@ def backtest(
         Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     record : bool
         Whether it is counted among the tries of the project before it is given back. What is not can never ship.
+    track : bool
+        Whether its run folder is written and its run kept in MLflow (`settings.tracking.uri`); `result.tracked` says
+        where, or why not.
     cash, fees, maker, taker, leverage, margin, halt, reset_halt
         Terms of the account: see `virtuoso.research.backtest.account.account_from`. A negative maker fee is a rebate.
         A halt is reported, and enforced with `halt=True`.
@@ -209,6 +214,8 @@ def backtest(
         )
     _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
+    if track:
+        track_run(result, save_run(result, settings=chosen)[0], settings=chosen)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trade_records)})
     return result
 
