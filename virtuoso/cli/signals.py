@@ -150,6 +150,10 @@ def _shown(signal: Signal, everything: bool) -> Iterator[RenderableType]:
             ("price", price(_or_nan(signal.price))),
         ]
     )
+    if signal.history is not None:
+        yield prose(f"{signal.history.text}.")
+    if signal.weights:
+        yield prose(f"{signal.weights}.")
     if signal.entry_price is not None and signal.stop_loss is not None:
         yield heading("Levels")
         yield table(
@@ -164,6 +168,7 @@ def _shown(signal: Signal, everything: bool) -> Iterator[RenderableType]:
         return
     yield heading("Provenance")
     facts = [("id", signal.id), ("data", source.data), ("config", source.config), ("code", source.code)]
+    facts.append(("weights", source.weights or "not recorded"))
     yield pairs([*facts, ("bars", f"{moment(source.data_from)} to {moment(source.data_to)}")])
 
 

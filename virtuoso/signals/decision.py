@@ -9,11 +9,13 @@ Intents (strategy.py) and signals (signals/message/build.py) are two ways to wri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtuoso.prism.result.scores import Scores
+from virtuoso.signals.history import Past
 from virtuoso.signals.levels import LevelSnapshot, Plans, level_snapshot, plans
 from virtuoso.signals.regime import Codes, admits, regime_name, regimes_at
 from virtuoso.signals.reliability import misfit
@@ -22,7 +24,7 @@ from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decisions:
     """What was decided at the close of some scored bars.
 
@@ -59,6 +61,11 @@ class Decisions:
 
     def __len__(self) -> int:
         return len(self.at)
+
+    @cached_property
+    def past(self) -> Past:
+        """History of the scored bars; gathered when it is asked for, which intents never do."""
+        return Past.of(self.scores, self.settings)
 
     @property
     def state(self) -> States:

@@ -11,7 +11,10 @@ from virtuoso.signals.settings import SignalSettings
 
 def rule_digest(prism: Prism, settings: SignalSettings) -> str:
     """Digest of all that decides which signals there are and what their reliability and levels are."""
-    text = settings.model_dump_json(exclude={"reports", "calibration"})
+    beside = {"reports", "calibration"}
+    if settings.min_edge == 0.0:  # then what is expected of a move, and its cost, decide nothing
+        beside |= {"min_edge", "history", "costs"}
+    text = settings.model_dump_json(exclude=beside)
     return hashlib.sha256(f"{prism.fingerprint}\n{text}".encode()).hexdigest()
 
 

@@ -5,6 +5,9 @@
 3. It lapses `max_age` after the last bar that reached `bull_enter`. BEARISH is the same from the other side.
 4. The thresholds are those of a bar of which all is known. The mean of a part of the faces strays further from 50
    than that of all, so the less is known, the further away they lie (`widened`).
+5. With `signals.min_edge` no threshold counts but the move that is expected of a hold (edge.py): a side begins where
+   its net exceeds so many round trips, and ends where the expected move turns its sign, or is not known, or one hold
+   after it last was enough.
 
 So the state at bar t depends on the bars (t - max_age, t] alone: a state machine with hysteresis and a bounded memory.
 It needs no running state, obeys the one law, and a process that starts now says what one says that never stopped.
@@ -23,6 +26,8 @@ from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
+from virtuoso.signals.edge import Edges, edges_of
+from virtuoso.signals.history import hold_of
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array, Mask
 
@@ -94,6 +99,15 @@ def active(enters: Mask, leaves: Mask, age: int) -> Mask:
     return active
 
 
+def states_by_edge(edges: Edges, confluence: Array, coverage: Array, settings: SignalSettings, age: int) -> States:
+    """State of each bar by what is expected of a hold; as `states`, with `age` the hold in bars."""
+    known = np.isfinite(confluence) & (coverage >= settings.min_coverage)
+    pays = settings.min_edge * edges.cost
+    bull = active(known & (edges.net(1.0) > pays), ~(known & (edges.move > 0.0)), age)
+    bear = active(known & (edges.net(-1.0) > pays), ~(known & (edges.move < 0.0)), age)
+    return bull.astype(np.int8) - bear.astype(np.int8)
+
+
 def _last(happened: Mask) -> NDArray[np.int64]:
     """Position of the last bar on which it happened, -1 before the first."""
     return np.maximum.accumulate(np.where(happened, np.arange(len(happened)), -1))
@@ -113,6 +127,8 @@ class RuleStates:
         State of each bar, and of the bar before it (NEUTRAL before history begins).
     confluence, coverage : Array
         What it was judged by.
+    edges : Edges, optional
+        What was expected, where that decides.
     """
 
     settings: SignalSettings
@@ -122,6 +138,7 @@ class RuleStates:
     before: States
     confluence: Array
     coverage: Array
+    edges: Edges | None = None
 
     def changes(self) -> NDArray[np.int64]:
         """Positions at which the state changes: there a signal is issued."""
@@ -129,6 +146,8 @@ class RuleStates:
 
     def reason(self, i: int) -> str:
         """Return why the i-th bar is in its state."""
+        if self.edges is not None:
+            return self._reason_by_edge(i, self.edges)
         s, score, state, before = self.settings, float(self.confluence[i]), int(self.state[i]), int(self.before[i])
         enter, leave = self._limits(i, before if state == NEUTRAL else state)
         if state != NEUTRAL:
@@ -138,13 +157,47 @@ class RuleStates:
         if score != score:
             return "confluence is not known"
         if self.coverage[i] < s.min_coverage:
-            return f"coverage {_below(float(self.coverage[i]), s.min_coverage)} below {s.min_coverage:.2f}"
+            return self._too_little(i)
         if before == NEUTRAL:
             bull, bear = self.entries(i)
             return f"confluence {score:.1f} has reached neither {bull:.3g} nor {bear:.3g}"
         if before * (score - leave) < 0:
             return f"confluence {score:.1f} came back past {leave:.3g}"
         return f"confluence {score:.1f}: {enter:.3g} was last reached {s.max_age.text} ago"
+
+    def _reason_by_edge(self, i: int, edges: Edges) -> str:
+        """Why a bar is in its state, where what is expected decides."""
+        score, state, before = float(self.confluence[i]), int(self.state[i]), int(self.before[i])
+        move, pays = float(edges.move[i]), self.settings.min_edge * float(edges.cost[i])
+        told = f"expected move of {move:+.0f} bp over {edges.horizon}"
+        if state != NEUTRAL:
+            enough = float(edges.net(float(state))[i]) > pays
+            return f"{told} exceeds {self._trips(i)}" if enough else f"{told} has not turned since it was enough"
+        if score != score:
+            return "confluence is not known"
+        if self.coverage[i] < self.settings.min_coverage:
+            return self._too_little(i)
+        if move != move:
+            return f"what to expect over {edges.horizon} is not known: too few scores whose hold has ended"
+        if before != NEUTRAL:
+            return f"{told} turned" if before * move <= 0.0 else f"{told} was last enough {edges.horizon} ago"
+        return f"{told} does not exceed {self._trips(i)}"
+
+    def _too_little(self, i: int) -> str:
+        least = self.settings.min_coverage
+        return f"coverage {_below(float(self.coverage[i]), least)} below {least:.2f}"
+
+    def _trips(self, i: int) -> str:
+        """What an expected move is to exceed, in words."""
+        cost = float(self.edges.cost[i]) if self.edges is not None else float("nan")
+        return f"{self.settings.min_edge:g} round trips of {cost:.0f} bp net of funding"
+
+    def awaited(self, i: int) -> str:
+        """What would begin a side at the i-th bar."""
+        if self.edges is not None:
+            return f"the move expected over {self.edges.horizon} exceeds {self._trips(i)}"
+        bull, bear = self.entries(i)
+        return f"confluence reaches {bull:.3g} or {bear:.3g}"
 
     def entries(self, i: int) -> tuple[float, float]:
         """Confluence at which BULLISH and BEARISH begin, given what is known at the i-th bar."""
@@ -172,14 +225,20 @@ def apply_rule(scores: Scores, settings: SignalSettings) -> RuleStates:
         If bars that the rule remembers exist but were not loaded.
     """
     timeframe, base = scores.frame.timeframe, scores.frame.base
-    age = memory(settings, timeframe)
+    by_edge = settings.min_edge > 0.0
+    age = timeframe.bars(hold_of(scores.prism, settings)) if by_edge else memory(settings, timeframe)
     first = scores.start - age  # one more than the memory, for the state of the bar before
     scores.workspace.require_loaded(timeframe, first)
     confluence, coverage = _with_lead(scores, max(first, base.first), age)
-    state = states(confluence, coverage, settings, timeframe)
+    edges = edges_of(scores, settings, len(confluence) - len(scores)) if by_edge else None
+    if edges is None:
+        state = states(confluence, coverage, settings, timeframe)
+    else:
+        state = states_by_edge(edges, confluence, coverage, settings, age)
     lead = len(state) - len(scores)
     before = np.concatenate(([NEUTRAL], state))[lead:-1].astype(np.int8)
-    return RuleStates(settings, timeframe, scores.start, state[lead:], before, scores.confluence, scores.coverage)
+    told = None if edges is None else edges.part(slice(lead, None))
+    return RuleStates(settings, timeframe, scores.start, state[lead:], before, scores.confluence, scores.coverage, told)
 
 
 def _with_lead(scores: Scores, first: int, age: int) -> tuple[Array, Array]:

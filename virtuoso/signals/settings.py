@@ -87,6 +87,28 @@ class LevelSettings(RoomSettings):
         return self
 
 
+class CostSettings(RoomSettings):
+    """What a trade costs as a taker: beside it a signal says what moves were worth, and `min_edge` is measured in it.
+
+    A backtest with `min_edge` takes those of its account instead.
+    """
+
+    taker: float = Field(0.0005, ge=0, lt=0.1, description="Fee of a fill, of its notional.")
+    slippage: float = Field(
+        0.0002, ge=0, lt=0.1, description="What a fill is worse than the price seen; half the recorded spread if more."
+    )
+    funding: float | None = Field(
+        None,
+        gt=-0.1,
+        lt=0.1,
+        description="Rate that longs pay per eight hours, where none is recorded. Not known if absent.",
+    )
+
+
+LEAST_EDGE = 2.0
+"""Round trips that an expected move exceeds, at least: one pays for the trade, one for the error of the estimate."""
+
+
 class SignalSettings(RoomSettings):
     """Thresholds of the rule with hysteresis, the coverage it asks for, and where signals are written."""
 
@@ -105,7 +127,26 @@ class SignalSettings(RoomSettings):
         None, description="Calibration that makes reliability a percentage; a rank without one."
     )
     levels: LevelSettings = Field(default_factory=LevelSettings, description="Entry, stop and targets.")
+    min_edge: float = Field(
+        0.0,
+        ge=0,
+        description="Round trips that the net move expected of a hold exceeds where a position is entered, at least 2; "
+        "0 enters by the thresholds.",
+    )
+    history: int = Field(
+        500, ge=30, le=10_000, description="Holds that the history of scores reaches back, 150,000 bars at most."
+    )
+    costs: CostSettings = Field(default_factory=CostSettings, description="What a trade costs as a taker.")
     reports: Folder = Field(Path("reports"), description="Folder for the JSON, chart and PDF of signals.")
+
+    @field_validator("min_edge")
+    @classmethod
+    def _edge_pays_for_more_than_the_trade(cls, k: float) -> float:
+        if 0.0 < k < LEAST_EDGE:
+            raise PydanticCustomError(
+                "min_edge", "is 0 (off) or at least {least:g} round trips, was {k:g}", {"least": LEAST_EDGE, "k": k}
+            )
+        return k
 
     @model_validator(mode="after")
     def _thresholds_do_not_cross(self) -> SignalSettings:

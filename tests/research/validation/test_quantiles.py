@@ -7,7 +7,8 @@ from tests.research.scenes import bars, market, walk, with_confluence
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError
 from virtuoso.market.gaps import BRIDGED, UNKNOWN
-from virtuoso.research.validation.quantiles import EDGES, intervals, score_buckets
+from virtuoso.research.validation.quantiles import intervals, score_buckets
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.moves import forward_returns
 
 

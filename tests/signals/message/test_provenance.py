@@ -112,11 +112,12 @@ class TestTheFirstBarThatIsNeeded:
 
     def test_it_holds_for_the_whole_prism(self):
         end = frame().base.end
+        settings = SETTINGS.model_copy(update={"history": 30})  # which fits the market
         complete = Workspace(frame(), block=scenes.BLOCK)
-        first = first_needed(HOURLY, complete, SETTINGS, end - 1)
+        first = first_needed(HOURLY, complete, settings, end - 1)
         assert frame().base.first < first < end - 4_000
         part = assemble(HOURLY, Workspace(loaded_from(first), block=scenes.BLOCK), end - 1, end)
-        assert signal_at(part, SETTINGS) == signal_at(assemble(HOURLY, complete, end - 1, end), SETTINGS)
+        assert signal_at(part, settings) == signal_at(assemble(HOURLY, complete, end - 1, end), settings)
 
     def test_it_never_goes_back_as_time_goes_on(self):
         numbers = range(frame().base.end - 400, frame().base.end, 7)

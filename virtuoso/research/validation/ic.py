@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +35,13 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.format import DASH, number, percent, whole
 from virtuoso.research.validation.quantiles import (
     BUCKET,
-    EDGES,
     HORIZONS,
     blocks_drawn,
     bucket_table,
     horizon_block,
     in_bars,
 )
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.moves import BP, deviations, forward_returns, period_of_hold, scaled
 from virtuoso.types import Array
 
@@ -55,6 +56,7 @@ SEEN_AT = 2.0
 OUTER = (0.0, 32.0, 68.0, 100.0)
 """Buckets of faces and components: beyond the default thresholds of the rule, and between them."""
 LARGEST_SHARE = 0.1
+WIDTH = 100
 WHOLE_FROM = 10.0
 """Bp of a mean, or of the reach of its interval, from which tenths say nothing."""
 CONFLUENCE = "confluence"
@@ -118,7 +120,7 @@ class Information(Plottable):
         lines = [self.market, ""]
         for title, headers, cells in self.tables():
             lines += [title, *_lined(headers, cells), ""]
-        return "\n".join([*lines, *self.words()])
+        return "\n".join([*lines, *(fill(sentence, WIDTH, subsequent_indent="  ") for sentence in self.words())])
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{escape(self.market)}</p>"]
@@ -229,17 +231,13 @@ class Information(Plottable):
         """Mean return after each bucket of the confluence."""
         table = self.buckets.get(CONFLUENCE, np.empty(0, dtype=BUCKET))
         held = table[table["bars"] > 0]
+        found = sorted(zip(held["low"].tolist(), held["high"].tolist(), strict=True), key=_narrow_first)
         rows = [
             (f"{low:g} to {high:g}", *(_mean(_of(table, horizon, low, high)) for horizon in self.horizons))
-            for low, high in dict.fromkeys(
-                sorted(zip(held["low"].tolist(), held["high"].tolist(), strict=True), key=_narrow_first)
-            )
+            for low, high in dict.fromkeys(found)
         ]
-        return (
-            "Mean return in bp after a confluence of (95 %, where there are blocks enough)",
-            ("confluence", *self.horizons),
-            rows,
-        )
+        title = "Mean return in bp after a confluence of (95 %, where there are blocks enough)"
+        return title, ("confluence", *self.horizons), rows
 
     def _outer(self, names: Sequence[str]) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
         """Mean return after the lowest and the highest bucket of each score but the confluence."""
@@ -263,9 +261,9 @@ class Information(Plottable):
             for words, of, digits in told
         ]  # fmt: skip
         day = f"{number(BP * self.costs.funding_a_day, 1)} bp a day" if self.costs.funding == self.costs.funding else (
-            "not known: a rate can be assumed")  # fmt: skip
-        title = f"Cost beside the move (taker {percent(self.costs.taker, 3)}, slippage "
-        title += f"{percent(self.costs.slippage, 3)} a fill; funding {day})"
+            "not known")  # fmt: skip
+        each = f"a fill: taker {percent(self.costs.taker, 3)}, slippage {percent(self.costs.slippage, 3)}"
+        title = f"Cost beside the move ({each}; funding {day})"
         return title, ("", *self.horizons), rows
 
     def to_pandas(self) -> pd.DataFrame:

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from virtuoso.clock import Env, Span, Timeframe
 from virtuoso.errors import ConfigError
 from virtuoso.prism.result.scores import Scores
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.moves import forward_returns
 from virtuoso.types import Array
 
 HORIZONS = ("15m", "1h", "4h", "1d")
-EDGES = (0.0, 25.0, 32.0, 40.0, 45.0, 50.0, 55.0, 60.0, 68.0, 75.0, 100.0)
-"""Symmetric about 50, with the default thresholds of the rule (32 and 68) among them."""
-
 RESAMPLES = 1_000
 MOST_BLOCKS = 500
 LEAST_BLOCKS = 10

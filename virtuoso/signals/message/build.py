@@ -12,7 +12,15 @@ from virtuoso.signals.decision import Decisions
 from virtuoso.signals.message.context import SignalContext, context_of
 from virtuoso.signals.message.insights import actionable_insights, insights, no_entry_in
 from virtuoso.signals.message.provenance import provenance
-from virtuoso.signals.message.signal import ComponentScore, FaceScore, Signal, Target, TimeframeScore, signal_id
+from virtuoso.signals.message.signal import (
+    ComponentScore,
+    FaceScore,
+    ScoreHistory,
+    Signal,
+    Target,
+    TimeframeScore,
+    signal_id,
+)
 from virtuoso.signals.rule import NEUTRAL, WORDS
 
 VIEWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -91,11 +99,34 @@ def build_signal(decided: Decisions, j: int, config: str | None = None) -> Signa
             f"target{k}": Target(price=price, size=size)
             for k, (price, size) in enumerate(zip(trade.targets, trade.sizes, strict=True), 1)
         },
+        history=_history(moment),
+        weights=moment.standing,
         insights=insights(moment),
         actionable_insights=actionable_insights(moment),
         unknown=_unknown(explanation, moment),
         provenance=source,
     )  # fmt: skip
+
+
+def _history(moment: SignalContext) -> ScoreHistory | None:
+    """What followed scores like this one."""
+    after = moment.after
+    if after is None:
+        return None
+    return ScoreHistory(
+        text=after.words(),
+        horizon=after.horizon,
+        score_from=known(after.low),
+        score_to=known(after.high),
+        bars=after.bars,
+        windows=after.windows,
+        mean_bp=known(after.mean),
+        low_bp=known(after.mean_low),
+        high_bp=known(after.mean_high),
+        up=share(after.up),
+        cost_bp=after.cost,
+        funding_bp=known(after.funding),
+    )
 
 
 def _unknown(explanation: Explanation, moment: SignalContext) -> dict[str, str]:
@@ -128,7 +159,7 @@ def _face(row: Row, parts: Sequence[Row]) -> FaceScore:
     return FaceScore(
         score=points(row.score),
         impact=known(row.impact),
-        weight=min(row.weight, 1.0),
+        weight=min(max(row.weight, -1.0), 1.0),
         interpretation=row.words,
         reason=row.reason,
         components={part.name: _component(part) for part in parts},
@@ -140,7 +171,7 @@ def _component(row: Row) -> ComponentScore:
         score=points(row.score),
         raw_score=points(row.raw_score),
         value=next((known(value) for _, value in row.timeframes.values() if value == value), None),
-        weight=min(row.weight, 1.0),
+        weight=min(max(row.weight, -1.0), 1.0),
         impact=known(row.impact),
         divergence_bonus=row.bonus,
         divergence_type=row.divergence,

@@ -21,9 +21,10 @@ from virtuoso.prism.features.structure import CHOCH, Structure
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.prism.result.explanation import Explanation, Row, impact_of
 from virtuoso.signals.calibration import Basis
 from virtuoso.signals.decision import Decisions
+from virtuoso.signals.history import AfterScores, life_of, standing_of
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.message.large_traders import Institutions, MarketMakers, institutions, market_makers
 from virtuoso.signals.regime import Regime, regime_name, regime_timeframe
@@ -98,8 +99,12 @@ class SignalContext:
     misfit : str
         Why a calibration that there is does not apply; empty where there is none or it fits.
     decided, lapses : int, ms
-    enter : tuple of float
-        Confluence at which BULLISH and BEARISH begin.
+    awaited : str
+        What would begin a side.
+    after : AfterScores, optional
+        What prices did after scores like this one.
+    standing : str
+        What the weights have shown.
     faces, components : mapping of str to float
         Scores of those that are known; components by dotted name.
     unseen : tuple of str
@@ -142,7 +147,9 @@ class SignalContext:
     effective_inputs: float = float("nan")
     decided: int = 0
     lapses: int = 0
-    enter: tuple[float, float] = (68.0, 32.0)
+    awaited: str = "confluence reaches 68 or 32"
+    after: AfterScores | None = None
+    standing: str = ""
     faces: Mapping[str, float]
     components: Mapping[str, float]
     unseen: tuple[str, ...] = ()
@@ -232,8 +239,10 @@ def context_of(decided: Decisions, j: int, explanation: Explanation) -> SignalCo
         coverage=explanation.coverage,
         effective_inputs=explanation.effective_inputs,
         decided=explanation.time,
-        lapses=explanation.time + decided.settings.max_age.ms,
-        enter=decided.rule.entries(i),
+        lapses=explanation.time + life_of(scores.prism, decided.settings).ms,
+        awaited=decided.rule.awaited(i),
+        after=decided.past.after(number),
+        standing=standing_of(scores.prism),
         faces={row.name: row.score for row in explanation.total if row.score == row.score},
         components={name: row.score for name, row in known.items()},
         unseen=tuple(row.title for row in explanation.total if row.score != row.score),
@@ -290,7 +299,7 @@ def _by_timeframe(
             score, _ = row.timeframes[timeframe.name]
             if score == score:
                 own = weights[dotted.partition(".")[0]] * row.weight
-                total, weight = total + own * score, weight + own
+                total, weight = total + impact_of(own, score), weight + abs(own)
         means[timeframe.name] = total / weight if weight > 0.0 else float("nan")
     return means
 

@@ -345,7 +345,7 @@ def timing(m: SignalContext) -> str:
 def strategy(m: SignalContext) -> str:
     """What to do, with prices."""
     if m.state == NEUTRAL:
-        return f"Strategy: be out until confluence reaches {m.enter[0]:.3g} or {m.enter[1]:.3g}."
+        return f"Strategy: be out until {m.awaited}."
     if m.is_stopped:
         return f"Strategy: no entry, since {no_entry_in(m)}."
     if m.trade is None:

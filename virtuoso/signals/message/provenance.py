@@ -30,7 +30,7 @@ from virtuoso.prism.engine import fingerprint
 from virtuoso.prism.engine.graph import columns_of, nodes_of, reach
 from virtuoso.prism.engine.workspace import Workspace, visible
 from virtuoso.prism.prism import Prism
-from virtuoso.signals import levels, rule
+from virtuoso.signals import history, levels, rule
 from virtuoso.signals.message import context
 from virtuoso.signals.settings import SignalSettings
 
@@ -72,6 +72,7 @@ class Provenance(BaseModel):
     data_to: int = Field(description="Close time of the last of them, ms UTC.")
     config: str = Field(description="Digest of weights, parameters and signal settings.")
     code: str = Field(description="Digest of the sources that scoring and signals run through.")
+    weights: str = Field("", description="Which weights are in force and what they have shown, in one line.")
     model: str | None = Field(None, description="Digest of the trained validator, null where none was used.")
     commit: str | None = Field(None, description="Git commit of the checkout, null where there is none.")
     environment: dict[str, str] = Field(description="Versions of the libraries, CPU level and platform.")
@@ -83,7 +84,7 @@ def first_needed(prism: Prism, workspace: Workspace, settings: SignalSettings, n
     What loads history for signals loads from here on (or from the beginning of history, where that is later).
     """
     base = workspace.frame.timeframe
-    lead = number - rule.memory(settings, base)
+    lead = number - max(rule.memory(settings, base), history.looked_back(prism, settings, base))
     earliest = min(base.open_time(lead), base.open_time(number - context.TICK_BARS + 1))
     for timeframe, _ in prism.ladder(base):
         earliest = min(earliest, _reach_of_scores(prism, workspace, timeframe, visible(lead, base, timeframe)))
@@ -206,6 +207,7 @@ def provenance(
         data_to=base.timeframe.close_time(number),
         config=config or config_digest(prism, settings),
         code=codes[nodes],
+        weights=prism.standing,
         commit=commit(),
         environment=signal_environment(),
     )

@@ -54,8 +54,10 @@ class ComponentScore(_Record):
     score: Number = _score("After divergence.")
     raw_score: Number = _score("Before divergence.")
     value: Number = Field(description="Raw value on the fastest timeframe on which it is known.")
-    weight: float = Field(ge=0, le=1, description="Effective weight within the face: of what is known.")
-    impact: Number = Field(description="Weight times score; impacts sum to the face's score.")
+    weight: float = Field(
+        ge=-1, le=1, description="Effective weight within the face: of what is known; negative counts as 100 - score."
+    )
+    impact: Number = Field(description="Size of the weight times what counts; impacts sum to the face's score.")
     divergence_bonus: float = Field(ge=-10, le=10, description="Points that divergence adds.")
     divergence_type: DivergenceType = Field(description="Kind of the divergence that adds most.")
     interpretation: str = Field(description="One sentence, from the raw value.")
@@ -67,8 +69,10 @@ class FaceScore(_Record):
     """A face of the prism, or a view of some of its components."""
 
     score: Number = _score("After divergence.")
-    impact: Number = Field(description="Weight times score; impacts sum to the signal's score.")
-    weight: float = Field(ge=0, le=1, description="Effective weight in the confluence: of what is known.")
+    impact: Number = Field(description="Size of the weight times what counts; impacts sum to the signal's score.")
+    weight: float = Field(
+        ge=-1, le=1, description="Effective weight in the confluence: of what is known; negative counts as 100 - score."
+    )
     interpretation: str = Field(description="One sentence.")
     reason: str = Field("", description="Why it is not known; empty where it is.")
     components: dict[str, ComponentScore] = Field(description="Its components by name; empty for a view.")
@@ -83,6 +87,23 @@ class Target(_Record):
 
     price: float = Field(gt=0, description="In quote currency.")
     size: float = Field(ge=0, le=1, description="Share of the position; the sizes of a signal sum to 1.")
+
+
+class ScoreHistory(_Record):
+    """What prices did after scores like this one, as it was known when the signal was made."""
+
+    text: str = Field(description="All of it in one line.")
+    horizon: str = Field(description="How long what followed was held: the hold of the weights, else a signal's age.")
+    score_from: Number = _score("Lowest score that is like this one; null where the score is not known.")
+    score_to: Number = _score("Below which they lie.")
+    bars: int = Field(ge=0, description="Bars with such scores whose hold had ended.")
+    windows: int = Field(ge=0, description="Holds among them that do not overlap.")
+    mean_bp: Number = Field(description="Mean move, bp; null with too few of them.")
+    low_bp: Number = Field(description="95 % interval of the mean, by blocks of time.")
+    high_bp: Number = Field(description="95 % interval of the mean, by blocks of time.")
+    up: Number = Field(ge=0, le=1, description="Share of them after which the price stood higher.")
+    cost_bp: float = Field(ge=0, description="A round trip as a taker, bp.")
+    funding_bp: Number = Field(description="What a long pays over the hold, bp; null where it is not known.")
 
 
 class Signal(_Record):
@@ -116,6 +137,10 @@ class Signal(_Record):
     targets: dict[Literal["target1", "target2", "target3"], Target] = Field(
         description="Empty where there is no entry."
     )
+    history: ScoreHistory | None = Field(
+        None, description="What followed scores like this one; null in signals of an earlier version."
+    )
+    weights: str = Field("", description="Which weights are in force, and what they have shown.")
     insights: list[str] = Field(description="What the faces say when they are read together.")
     actionable_insights: list[str] = Field(description="Bias, risk, key levels, timing, strategy.")
     unknown: dict[str, str] = Field(description="Why each of the fields above is null.")
