@@ -20,7 +20,7 @@ import numpy as np
 
 from virtuoso.clock import Env
 from virtuoso.reports.format import NOT_TESTABLE, number, percent, plural, whole
-from virtuoso.research.promotion.evidence import LEAST_RIVALS, Evidence
+from virtuoso.research.promotion.evidence import Evidence
 from virtuoso.research.validation.overfitting import NAN, deflated_sharpe, paired_luck, sharpe_error
 from virtuoso.research.validation.robustness import Robustness, RunReturns, annual_sharpe, robustness
 from virtuoso.research.validation.verdict import (
@@ -188,7 +188,7 @@ def _turnover(evidence: Evidence, box: Robustness, env: Env | None) -> Sequence[
 
 def _rivals(evidence: Evidence, box: Robustness, env: Env | None) -> Iterator[Hurdle]:
     """Ask whether it is better than what else one could have done on the same days."""
-    for name in dict.fromkeys((*LEAST_RIVALS, *evidence.rivals)):
+    for name in dict.fromkeys((*evidence.least, *evidence.rivals)):
         title = f"better than {name}"
         if name not in evidence.rivals:
             yield Hurdle(title, None, f"{name} was not measured on the same days")
@@ -235,10 +235,15 @@ def _holdout(evidence: Evidence, box: Robustness, env: Env | None) -> Sequence[H
         return (Hurdle("hold-out", None, "the study names no sealed hold-out", needed=False),)
     if not sealed.opened:
         return (Hurdle("hold-out", None, f"its hold-out is sealed: virtuoso holdout open {evidence.study} opens it"),)
-    often = "" if sealed.openings <= 1 else f", opened {sealed.openings} times"
-    words = f"on the hold-out it nets {percent(sealed.net, signed=True)}{often}"
-    return (figure_gate("hold-out", sealed.net, sealed.net > 0.0, words, "the hold-out has no result",
-                        damning=sealed.net <= 0.0),)  # fmt: skip
+    if sealed.net != sealed.net:
+        return (Hurdle("hold-out", None, "the hold-out has no result"),)
+    words = f"on the hold-out it nets {percent(sealed.net, signed=True)}"
+    passed = sealed.net > 0.0
+    if sealed.openings > 1:  # the first look is evidence, of later ones what their number leaves of it
+        words += f", opened {sealed.openings} times: deflated Sharpe {percent(sealed.deflated)}"
+        words += f", {percent(LEAST_DEFLATED, 0)} needed"
+        passed = passed and sealed.deflated >= LEAST_DEFLATED
+    return (Hurdle("hold-out", passed, words, damning=not sealed.net > 0.0),)
 
 
 def _scenarios(evidence: Evidence, box: Robustness, env: Env | None) -> Sequence[Hurdle]:
