@@ -168,7 +168,7 @@ class StudyPage:
 
     def column(self, name: str) -> Array:
         """Return a column of the completed trials of the last round."""
-        return np.asarray(self.trials[name], dtype=np.float64)[self.final]
+        return np.asarray(np.asarray(self.trials[name], dtype=np.float64)[self.final])
 
     @property
     def goal(self) -> str:
