@@ -243,7 +243,8 @@ def _files(
     spread = float(known.std()) if len(known) > 1 else 0.0
     standard = Standard(mean=float(known.mean()), sd=spread) if spread > 0.0 else None
     clocks = {str(clock): share for clock, share in tuned.timeframes.items()}
-    text = weights_file(overlay, clocks, str(in_force.horizon or laid.study.horizon), standard, certificate)
+    horizon = in_force.model_dump(mode="json")["horizon"] or laid.study.model_dump(mode="json")["horizon"]
+    text = weights_file(overlay, clocks, horizon, standard, certificate)
     files = {WEIGHTS / f"{name}.yaml": text}
     if laid.study.search.thresholds or laid.study.search.levels:
         files[Path("configs") / f"{name}.yaml"] = settings_file(name, overlay["signals"])

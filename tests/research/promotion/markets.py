@@ -1,4 +1,4 @@
-"""A project with a small lake: hourly bars of simulated coins, with nothing in them or with a slow drift that persists."""
+"""A project with a small lake: hourly bars of simulated coins, with nothing in them or with a drift that persists."""
 
 from __future__ import annotations
 
