@@ -128,7 +128,7 @@ class TestDefaults:
         weights = [f"weights/{name}.yaml" for name in ("default", "classic", "slow")]
         project = REPOSITORY / "pyproject.toml"
         included = re.findall(r'^"configs/([^"]+)" = "virtuoso/defaults/([^"]+)"$', project.read_text(), re.MULTILINE)
-        assert included == [(name, name) for name in ("base.yaml", "profiles", *weights)]
+        assert included == [(name, name) for name in ("base.yaml", "profiles", "studies", *weights)]
         assert all(shipped(name).exists() for name, _ in included)
 
 

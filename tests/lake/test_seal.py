@@ -310,9 +310,9 @@ class TestSQL:
 
     @pytest.mark.parametrize("instrument", [PERP, OTHER], ids=str)
     def test_one_for_everything_is_answered_without_and_says_so(self, lake, instrument, caplog):
-        query = f"select count(*) n from bars where venue = '{instrument.venue}' and timeframe = '1m' and symbol = 'BTCUSDT'"
+        held = f"venue = '{instrument.venue}' and timeframe = '1m' and symbol = 'BTCUSDT'"
         with caplog.at_level(logging.WARNING, "virtuoso"):
-            assert lake.sql(query).n[0] == 8 * 1440
+            assert lake.sql(f"select count(*) n from bars where {held}").n[0] == 8 * 1440
         assert "the answer is without what is sealed: BTCUSDT from 2024-08-14" in caplog.text
 
     @pytest.mark.parametrize(
