@@ -117,6 +117,7 @@ _PLOTS = {
     "Explanation": "explanation",
     "PortfolioResult": "result",
     "SweepResult": "sweep",
+    "StudyResult": "study",
     "Certificate": "certificate",
     "Information": "information",
 }

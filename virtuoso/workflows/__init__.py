@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         verify,
     )
     from virtuoso.workflows.trading import assumptions_needed, backtest, sweep
+    from virtuoso.workflows.tuning import tune
 
 __all__ = [
     "assumptions_needed",
@@ -60,6 +61,7 @@ __all__ = [
     "set_break",
     "signal_folder",
     "sweep",
+    "tune",
     "verify",
 ]
 _MODULES = {
@@ -79,6 +81,7 @@ _MODULES = {
         "verify",
     ),
     "trading": ("assumptions_needed", "backtest", "sweep"),
+    "tuning": ("tune",),
 }
 
 

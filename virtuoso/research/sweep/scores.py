@@ -108,25 +108,22 @@ class ScoreMatrix:
         )  # fmt: skip
 
     def reparameterised(self, before: Prism, after: Prism, workspace: Workspace) -> ScoreMatrix:
-        """Return the matrix of a prism whose components have other parameters, or whose timeframes weigh otherwise.
-
-        Only what differs is computed; gates are those of before.
+        """Return the matrix of a prism whose components have other parameters; only what differs is computed.
 
         Parameters
         ----------
         before, after : Prism
-            Of what this matrix is, and of what the new one is: the same faces and names.
+            Of what this matrix is, and of what the new one is: the same faces, names, gates and timeframes.
         workspace : Workspace
             What is computed on it stays there.
         """
-        same = dict(before.timeframes) == dict(after.timeframes)
         known = set(self.names)
         aggregator = Aggregator(after, workspace)
         found: list[tuple[int, int, str, ComponentArrays | None]] = []
         n, ladder = len(self), zip(before, after, strict=True)
         rows = {face.name: row for row, face in enumerate(after.faces)}
         for column, ((name, older, _), (_, newer, _)) in enumerate(ladder):
-            if same and older == newer:
+            if older == newer:
                 found += [(column, rows[name.split(".")[0]], name, None)] if name in known else []
             elif newer in aggregator.row_of:
                 arrays = aggregator.component(workspace, aggregator.row_of[newer], self.first, self.first + n)

@@ -28,6 +28,7 @@ from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.market.gaps import BREAK
+from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
@@ -191,10 +192,19 @@ class Sweep:
         return other
 
     def reparameterised(self, prism: Prism) -> Self:
-        """Return the same market scored with other parameters of components; what they share is not computed again."""
-        other = copy(self)
-        other.prism = prism
-        other.matrix = self.matrix.reparameterised(self.prism, prism, self.scores.workspace)
+        """Return the same market scored with other parameters of components, or with other weights of timeframes.
+
+        Scores of components that are the same are not computed again; with other weights of timeframes all of them are
+        aggregated anew, and so are the gates.
+        """
+        other, scores = copy(self), self.scores
+        other.prism, workspace = prism, scores.workspace
+        if dict(prism.timeframes) == dict(self.prism.timeframes):
+            other.matrix = self.matrix.reparameterised(self.prism, prism, workspace)
+        else:
+            anew = assemble(prism, workspace, scores.start, scores.start + len(scores))
+            other.matrix = ScoreMatrix.of(anew, self.settings)
+            del workspace.aggregators[prism.fingerprint]
         matrix, lead = other.matrix, other.matrix.lead
         run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[lead:]
         other.market = self.market._replace(

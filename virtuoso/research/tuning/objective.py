@@ -224,14 +224,14 @@ def judge(
     values = inside - signs * study.shrink * distance[:, None]
     reasons: list[str | None] = list(failed) if failed is not None else [None] * len(distance)
     for k in range(len(distance)):
-        reasons[k] = reasons[k] or _reason(study, trained, round_, k, inside[k])
+        reasons[k] = reasons[k] or _reason(study, trained, k, inside[k])
     values[[reason is not None for reason in reasons]] = np.nan
     trades = np.sum([one.trades for one in trained], axis=0)
     turnover = np.sum([one.turnover for one in trained], axis=0)
     return Judged(values, inside, outside, trades, turnover, tuple(reasons))
 
 
-def _reason(study: Study, trained: Sequence[ScenarioReturns], round_: Round, k: int, values: Array) -> str | None:
+def _reason(study: Study, trained: Sequence[ScenarioReturns], k: int, values: Array) -> str | None:
     """Why a trial has no value; None where it has one."""
     for one in trained:
         if not np.isfinite(one.daily[:, k]).all():
@@ -240,10 +240,10 @@ def _reason(study: Study, trained: Sequence[ScenarioReturns], round_: Round, k: 
         if trades < study.least_trades and set(study.objectives) != {"linear_ic"}:
             where = f" in {one.name}" if len(trained) > 1 else ""
             some = "no trade" if trades == 0 else f"{trades} trade{'s' if trades > 1 else ''}"
-            return f"{some}{where} in the days that {round_.name} is tuned on, fewer than {study.least_trades}"
+            return f"{some}{where} in the days that are tuned on, fewer than {study.least_trades}"
     for name, value in zip(study.objectives, values.tolist(), strict=True):
         if not np.isfinite(value):
-            return f"{name} is not known in the days that {round_.name} is tuned on"
+            return f"{name} is not known in the days that are tuned on"
     return None
 
 
