@@ -26,6 +26,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
 from virtuoso.research.backtest.account import account_from, funding_terms, rules_at, tiers_at
 from virtuoso.research.backtest.backtest import backtest as run_backtest
+from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.judgement import account_facts
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
@@ -38,6 +39,7 @@ from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
 from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.given import CHANGE
+from virtuoso.signals.settings import CostSettings, SignalSettings
 from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
@@ -189,7 +191,8 @@ def backtest(
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
     elif decider is None:
-        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
+        rule = _at_the_costs(chosen.signals, account, slippage, assume_funding)
+        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], rule)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
@@ -212,6 +215,17 @@ def backtest(
 
 
 Market = Scores | MarketFrame
+
+
+def _at_the_costs(
+    signals: SignalSettings, account: Account, slippage: float, assume_funding: float | None
+) -> SignalSettings:
+    """Signal settings whose expected moves are measured in what this account pays, where those decide."""
+    if signals.min_edge == 0.0:
+        return signals
+    funding = signals.costs.funding if assume_funding is None else assume_funding
+    costs = CostSettings(taker=account.taker, slippage=slippage, funding=funding)
+    return signals.model_copy(update={"costs": costs})
 
 
 def _decider(given: object, trail: object, rebalance: str) -> Decider | None:

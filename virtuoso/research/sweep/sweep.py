@@ -267,6 +267,11 @@ class Sweep:
                 f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
                 "Sweep without, and run what it chose with it."
             )
+        if self.settings.min_edge > 0.0:
+            raise ConfigError(
+                f"A sweep enters by thresholds; signals.min_edge={self.settings.min_edge:g} enters by the move that is "
+                "expected. Sweep with signals.min_edge=0, and run what it chose with it."
+            )
         panel = panel or SimulationPanel.of([self.scores.frame])
         same = panel.instruments == (instrument,) and panel.timeframe == self.scores.frame.timeframe
         if not same or (panel.first, len(panel)) != (self.scores.start, len(self.scores)):
