@@ -364,6 +364,7 @@ def of_moment(scores: Scores, at: str) -> Found:
     """One moment explained, and what open interest says of it."""
     found = plain(scores.explain(at))
     found.pop("face")  # which of its tables is shown: no value
+    found.pop("standing")  # a sentence
     for table in ("total", "faces"):
         yield from under(f"explain.{table}", _rows(found.pop(table)))
     yield "explain", found

@@ -1225,7 +1225,7 @@ class TestDoctor:
 class TestPrivateCode:
     """Code of the user's own that fails is named as his: file, line, what Python says; it never ends the program."""
 
-    WEIGHTS = "faces: {technical: {components: {cci: 0.10, tilt: 0.05}}}"
+    WEIGHTS = "faces: {technical: {components: {cci: 1/12, tilt: 1/12}}}"
     BODY = """
         import sys
         import virtuoso as vt

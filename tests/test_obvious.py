@@ -346,7 +346,7 @@ class TestTerms:
 
     def test_weights_that_do_not_sum_to_1_are_refused(self):
         with pytest.raises(ConfigError, match=r"sum to 1.33 instead of 1"):
-            vt.Prism.standard().reweighted({"technical": 0.5})
+            vt.Prism.classic().reweighted({"technical": 0.5})
         with pytest.raises(ConfigError, match="components of 'technical' sum to"):
             vt.Prism.standard().reweighted(components={"technical.rsi": 0.9})
 

@@ -424,7 +424,7 @@ class TestTheShippedRule:
     def market(cls) -> vt.MarketFrame:
         return market(7, bars=4_320)
 
-    RULE = RuleStrategy(bull_enter=58, bear_enter=42)
+    RULE = RuleStrategy(vt.Prism.classic(), bull_enter=58, bear_enter=42)
 
     def test_declares_its_numbers(self):
         assert self.RULE.settings()["bull_enter"] == 58.0
@@ -443,13 +443,13 @@ class TestTheShippedRule:
             assert declared.default == room.model_fields[name].default
 
     def test_what_it_says_of_each_bar_is_the_state_of_the_rule(self, market):
-        scores = vt.score(market)
+        scores = vt.score(market, vt.Prism.classic())
         found = decided(self.RULE, market)["position"]
         assert np.array_equal(found, apply_rule(scores, self.RULE.signals).state)
         assert set(np.unique(found)) == {-1.0, 0.0, 1.0}
 
     def test_what_it_trades_are_the_intents_of_its_scores(self, market):
-        scores = vt.score(market)
+        scores = vt.score(market, vt.Prism.classic())
         made = self.RULE.decisions(market).intents
         assert len(made) > 20
         assert made.tobytes() == intents(scores, self.RULE.signals).tobytes()

@@ -24,7 +24,7 @@ _PLACEHOLDERS = frozenset({"RATE", "PATH", "FILE", "DIR", "N", "PARAMETER"})
 _SWITCHES = frozenset({"halt", "exhaustive", "limits", "no-volume", "prefer", "recorded"})
 """Options that stand alone on the command line and are True in Python."""
 _OPTIONS = _SWITCHES | {
-    "assume-funding", "at", "cash", "columns", "data", "fees", "inside", "kind", "leverage", "maker", "margin", "mark",
+    "assume-funding", "at", "because", "cash", "columns", "data", "fees", "inside", "kind", "leverage", "maker", "margin", "mark",
     "market", "max-bad-share", "max-revised-share", "memory", "reset-halt", "risk", "seed", "slippage", "symbol",
     "taker", "time-format", "time-unit", "time-zone", "timeframe", "timeout", "timerange", "trail", "venue",
 }  # fmt: skip

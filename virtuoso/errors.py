@@ -10,6 +10,8 @@ VirtuosoError
     MissingColumnError     a component or a subscript names a column that there is not
     NoDataError            nothing is stored for what was asked
     NotLoadedError         it exists in the store but was not loaded
+    SealedError            a study has sealed that stretch of history as its hold-out
+      BrokenChainError     the ledger of hold-outs is not what was written, so nothing is read
     StoreError             the lake itself
       CorruptFileError     bytes differ from their checksum
       ManifestError        no generation of the manifest can be read
@@ -19,6 +21,7 @@ VirtuosoError
     ParameterError         a parameter lies outside its range
     PrivateCodeError       the code of a private component cannot be imported, or ends the program
   LawBrokenError           a component broke a law of the prism
+  TaskError                a task of an executor failed, or lost its worker too often
 
 Every message says what, where, which value, and the remedy. `exit_code` is what the command line returns.
 Values in it come from files and may be anything: `printable` keeps messages short and harmless to a terminal.
@@ -121,6 +124,14 @@ class NotLoadedError(DataError):
     """The bars exist but were not loaded; their absence must not look like a gap."""
 
 
+class SealedError(DataError):
+    """A study has sealed that stretch of history as its hold-out."""
+
+
+class BrokenChainError(SealedError):
+    """The ledger of hold-outs is not what was written."""
+
+
 class StoreError(DataError):
     """The lake itself."""
 
@@ -159,6 +170,10 @@ class LawBrokenError(VirtuosoError):
     """A component broke a law of the prism."""
 
     exit_code = 4
+
+
+class TaskError(VirtuosoError):
+    """A task of an executor failed, or lost its worker too often; the traceback of the worker is a note of it."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -74,6 +74,22 @@ def project(working: Path | None = None, env: Mapping[str, str] | None = None) -
     return Project(here, False)
 
 
+def roots_around(lake: Path) -> tuple[Path, ...]:
+    """Return the roots of the projects that a lake is read in: that of the working folder, and the one it lies in.
+
+    Whose they are does not matter here: what is read of them may forbid something, and runs no code.
+
+    Parameters
+    ----------
+    lake : Path
+    """
+    named = os.environ.get(VARIABLE)
+    here = Path.cwd()
+    working = Path(named).absolute() if named else next((root for root, _ in _marked(here)), here)
+    inside = next((root for root, _ in _marked(lake.absolute())), working)
+    return (working,) if inside == working else (working, inside)
+
+
 def _marked(here: Path) -> Iterator[tuple[Path, Path]]:
     """Folders that say that they are a project, with what says so; those that say it by name first."""
     above = (here, *here.parents)

@@ -143,7 +143,7 @@ def virtuoso(workload: Workload, markets: list[Bars]) -> tuple[Trade, Callable[[
     from virtuoso.clock import Timeframe
     from virtuoso.research.backtest.engine import Account, run
     from virtuoso.research.backtest.panel import SimulationPanel
-    from virtuoso.research.sweep.plans import FIGURES
+    from virtuoso.research.sweep.plans import Found as SweepFound
     from virtuoso.research.sweep.strategies import LANES, LaneMarket, MarketOrders
     from virtuoso.research.tracking.experiments import sharpes
 
@@ -181,24 +181,23 @@ def virtuoso(workload: Workload, markets: list[Bars]) -> tuple[Trade, Callable[[
     market = LaneMarket.of(panel, account) if len(names) == 1 else None
 
     def trade(configurations: list[tuple[int, int]]) -> np.ndarray:
-        figures = np.zeros((len(configurations), len(FIGURES)))
         days = market.days if market is not None else np.arange(1_440, workload.bars, 1_440) - 1
-        daily = np.zeros((len(configurations), len(days)))
+        kept = SweepFound.none(len(configurations), len(days))
         part = []
         for row, (fast, slow) in enumerate(configurations):
             if market is None:
                 done = run(panel, intents_of(fast, slow), account)
-                daily[row] = done.equity[days]
+                kept.daily[row] = done.equity[days]
             elif workload.name == "crosses":
                 up, down = crossings(averages[0], fast, slow)
                 at = np.flatnonzero(up | down)
                 part.append(MarketOrders(row, at.astype(np.int32), up[at] * 1.0, markets[0].close[at], False))
                 if len(part) == LANES or row == len(configurations) - 1:
-                    market.walk(part, figures, daily)
+                    market.walk(part, kept)
                     part = []
             else:
-                market.trade(row, intents_of(fast, slow)[names[0]], figures, daily)
-        return sharpes(returns_of(np.ascontiguousarray(daily.T), CASH))
+                market.trade(row, intents_of(fast, slow)[names[0]], kept)
+        return sharpes(returns_of(np.ascontiguousarray(kept.daily.T), CASH))
 
     def sample(configurations: list[tuple[int, int]]) -> list[Found]:
         found = []
@@ -206,9 +205,9 @@ def virtuoso(workload: Workload, markets: list[Bars]) -> tuple[Trade, Callable[[
             done = run(panel, intents_of(fast, slow), account)
             found.append(_found(done, panel.first))
             if market is not None:  # what is timed is held against what is compared
-                figures, daily = np.zeros((1, len(FIGURES))), np.zeros((1, len(market.days)))
-                market.trade(0, intents_of(fast, slow)[names[0]], figures, daily)
-                assert figures[0, 0] == len(found[-1]["entry"])
+                kept = SweepFound.none(1, len(market.days))
+                market.trade(0, intents_of(fast, slow)[names[0]], kept)
+                assert kept.figures[0, 0] == len(found[-1]["entry"])
         return found
 
     return trade, sample

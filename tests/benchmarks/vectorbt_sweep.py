@@ -263,9 +263,9 @@ class VectorbtSweep(Sweep):
     def _opened(self, n):
         return Holdings.opened(n, self.cash)
 
-    def _walk(self, a, b, changes, start, stop, accounts, figures, daily):
+    def _walk(self, a, b, changes, start, stop, accounts, found):
         terms = Cash(self.vectorbt.cash, self.vectorbt.fees, self.vectorbt.slippage, self.vectorbt.risk)
         by_vectorbt(
-            self.market, self.rule, terms, self._charts_at(changes), self.configurations.measures[a:b], changes, start,
-            stop, accounts, figures, daily,
+            self.market, self.rule, terms, self._charts.at(changes), self.configurations.measures[a:b], changes, start,
+            stop, accounts, found.figures, found.daily,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from virtuoso.clock import Timeframe
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account, run
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.sweep.measured import measured
-from virtuoso.research.sweep.plans import DRAWDOWN, FIGURES
+from virtuoso.research.sweep.plans import DRAWDOWN, FLOWS, Found
 from virtuoso.research.sweep.strategies import LaneMarket, MarketOrders
 
 PERPETUAL, SPOT = Instrument("binance-usdm", "BTCUSDT"), Instrument("binance-spot", "BTCUSDT")
@@ -70,11 +70,26 @@ def orders_of(stage, row, at, weight, adjust):
 def in_lanes(market, orders):
     """Walk configurations in lanes alone; figures, daily equity, and which the engine must be asked about."""
     asked = []
-    figures, daily = np.zeros((len(orders), len(FIGURES))), np.zeros((len(orders), len(market.days)))
+    found = Found.none(len(orders), len(market.days), flows=True)
     own = replace(market)
     object.__setattr__(own, "simulate", lambda row, *_: asked.append(row))
-    own.walk(orders, figures, daily)
-    return figures, daily, asked
+    own.walk(orders, found)
+    return found, asked
+
+
+def in_full(market, made, account):
+    """What the engine makes of one configuration, bar after bar."""
+    flows = np.zeros((len(market.days), len(FLOWS)))
+    done = run(market.panel, {market.panel.instruments[0]: made}, account)
+    return done, Found(*measured(done, market.days, flows), flows)
+
+
+def alike(found, row, wanted):
+    assert np.delete(found.figures[row], DRAWDOWN).tobytes() == np.delete(wanted.figures, DRAWDOWN).tobytes(), row
+    assert found.figures[row, DRAWDOWN] == pytest.approx(wanted.figures[DRAWDOWN], abs=ULPS)
+    assert found.daily[row].tobytes() == wanted.daily.tobytes()
+    assert found.flows[row].tobytes() == wanted.flows.tobytes()
+    assert len(wanted.flows) > 0
 
 
 def account_of(random, **other):
@@ -92,23 +107,19 @@ def test_every_lane_is_the_engine(world):
     random = np.random.default_rng(world)
     spot, kind = bool(world % 3 == 0), ("position", "signals")[world % 2]
     stage, account = panel(random, spot=spot, spread=random.choice([0.002, 0.01, 0.03])), account_of(random)
-    instrument = stage.instruments[0]
     most = 1.0 if spot else account.leverage
     market, adjust = LaneMarket.of(stage, account), kind == "position"
     orders = [
         orders_of(stage, row, *decided(random, stage, kind, random.choice([1.0, most])), adjust)
         for row in range(int(random.integers(1, 41)))
     ]
-    figures, daily, asked = in_lanes(market, orders)
+    found, asked = in_lanes(market, orders)
     for row, one in enumerate(orders):
-        alone = run(stage, {instrument: one.intents(stage.first)}, account)
-        wanted, ends = measured(alone, market.days)
         if row in asked:
             continue
+        alone, wanted = in_full(market, one.intents(stage.first), account)
         assert not (alone.events["kind"] == LIQUIDATED).any()
-        assert np.delete(figures[row], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes(), row
-        assert figures[row, DRAWDOWN] == pytest.approx(wanted[DRAWDOWN], abs=ULPS)
-        assert daily[row].tobytes() == ends.tobytes()
+        alike(found, row, wanted)
 
 
 def test_what_comes_near_liquidation_is_asked_of_the_engine():
@@ -117,16 +128,14 @@ def test_what_comes_near_liquidation_is_asked_of_the_engine():
     account = replace(account_of(random), leverage=30.0)
     market = LaneMarket.of(stage, account)
     orders = [orders_of(stage, row, *decided(random, stage, "position", 30.0), True) for row in range(20)]
-    _, _, asked = in_lanes(market, orders)
+    _, asked = in_lanes(market, orders)
     assert asked
-    figures, daily = np.zeros((20, len(FIGURES))), np.zeros((20, len(market.days)))
-    market.walk(orders, figures, daily)
+    found = Found.none(20, len(market.days), flows=True)
+    market.walk(orders, found)
     liquidated = 0
     for row, one in enumerate(orders):
-        alone = run(stage, {PERPETUAL: one.intents(stage.first)}, account)
-        wanted, ends = measured(alone, market.days)
-        assert np.delete(figures[row], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes()
-        assert daily[row].tobytes() == ends.tobytes()
+        alone, wanted = in_full(market, one.intents(stage.first), account)
+        alike(found, row, wanted)
         liquidated += int((alone.events["kind"] == LIQUIDATED).sum())
     assert liquidated > 0
 
@@ -136,17 +145,14 @@ def test_stops_and_targets_are_walked_as_the_engine_steps(world):
     random = np.random.default_rng(1_000 + world)
     spot = bool(world % 3 == 0)
     stage, account = panel(random, spot=spot, spread=random.choice([0.002, 0.01, 0.03])), account_of(random)
-    market, instrument = LaneMarket.of(stage, account), stage.instruments[0]
+    market = LaneMarket.of(stage, account)
     for _ in range(5):
         made = bracketed(
             random, orders_of(stage, 0, *decided(random, stage, "signals", account.leverage), False), stage
         )
-        figures, daily = np.zeros((1, len(FIGURES))), np.zeros((1, len(market.days)))
-        market.trade(0, made, figures, daily)
-        wanted, ends = measured(run(stage, {instrument: made}, account), market.days)
-        assert np.delete(figures[0], DRAWDOWN).tobytes() == np.delete(wanted, DRAWDOWN).tobytes()
-        assert figures[0, DRAWDOWN] == pytest.approx(wanted[DRAWDOWN], abs=ULPS)
-        assert daily[0].tobytes() == ends.tobytes()
+        found = Found.none(1, len(market.days), flows=True)
+        market.trade(0, made, found)
+        alike(found, 0, in_full(market, made, account)[1])
 
 
 def bracketed(random, orders, stage):

@@ -36,14 +36,23 @@ from virtuoso.signals.strategy import intents_of
 SETTINGS = SignalSettings(
     min_coverage=0.1, max_age="2h", bull_enter=62.0, bull_leave=53.0, bear_leave=47.0, bear_enter=38.0
 )
+NEAR = SETTINGS.model_copy(update={"bull_enter": 56.0, "bull_leave": 51.0, "bear_leave": 49.0, "bear_enter": 44.0})
+"""Weights of both signs take from each other, and confluence stays nearer to 50."""
 ASSUMED = FundingTerms(assume=0.0003, mark_is_last=True)
 NEVER = Limits(max_drawdown=0.99)
 BARS = 5_000
 
 
+SIGNED = Prism.classic().reweighted(
+    {"technical": 0.17, "volume": -0.12, "price_structure": -0.16},
+    {"technical.rsi": -0.2, "volume.obv": -0.15, "price_structure.order_blocks": -0.2, "orderflow.cvd": -0.25},
+)
+"""A face that counts against, components that do, and one that does so within such a face."""
+
+
 @cache
-def scored(seed=7, lit=False):
-    return score(Prism.classic(), market(seed, bars=BARS, lit=lit))
+def scored(seed=7, lit=False, signed=False):
+    return score(SIGNED if signed else Prism.classic(), market(seed, bars=BARS, lit=lit))
 
 
 @cache
@@ -103,9 +112,9 @@ def drew(drawn, t, side, measures, rule, plan):
 class TestTheSameDecisions:
     """Weights, coverage, thresholds, hysteresis, age: bit for bit those of prism and rule."""
 
-    @pytest.mark.parametrize("lit", [False, True])
-    def test_confluence_and_reliability_have_the_bits_of_the_prism(self, lit):
-        scores = scored(7, lit)
+    @pytest.mark.parametrize(("lit", "signed"), [(False, False), (True, False), (True, True)])
+    def test_confluence_and_reliability_have_the_bits_of_the_prism(self, lit, signed):
+        scores = scored(7, lit, signed)
         tried, matrix = around(scores, 6), ScoreMatrix.of(scores, SETTINGS)
         shares = np.ascontiguousarray(tried.shares[:, matrix.columns])
         run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))
@@ -125,10 +134,12 @@ class TestTheSameDecisions:
                 compared += 1
         assert compared > 600
 
-    @pytest.mark.parametrize(("seed", "lit"), [(7, False), (8, False), (7, True)])
-    def test_every_change_of_state_is_found_at_its_bar(self, seed, lit):
-        scores = scored(seed, lit)
-        tried = around(scores, 12, seed)
+    @pytest.mark.parametrize(
+        ("seed", "lit", "signed"), [(7, False, False), (8, False, False), (7, True, False), (7, False, True)]
+    )
+    def test_every_change_of_state_is_found_at_its_bar(self, seed, lit, signed):
+        scores = scored(seed, lit, signed)
+        tried = around(scores, 12, seed, NEAR if signed else SETTINGS)
         swept, changes = Sweep(scores, tried, stage_of(seed, lit)), 0
         for row in range(len(tried)):
             at, to, _ = swept.decisions(row, row + 1)
@@ -147,10 +158,12 @@ class TestTheSameDecisions:
             np.testing.assert_array_equal(at[offsets[row] : offsets[row + 1]], alone[0])
             np.testing.assert_array_equal(to[offsets[row] : offsets[row + 1]], alone[1])
 
-    def test_a_threshold_that_a_bar_meets_exactly_is_reached(self):
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_a_threshold_that_a_bar_meets_exactly_is_reached(self, signed):
         """Single precision cannot tell; the bar is decided again."""
-        scores = scored()
-        high = np.sort(scores.confluence[np.isfinite(scores.confluence) & (scores.confluence > 60.0)])
+        scores = scored(signed=signed)
+        least = 56.0 if signed else 60.0
+        high = np.sort(scores.confluence[np.isfinite(scores.confluence) & (scores.confluence > least)])
         met = np.unique(high)[:: max(1, len(np.unique(high)) // 40)]
         exact = np.concatenate((met, np.nextafter(met, 100.0)))
         tried = Configurations.of(scores.prism, SETTINGS, {"bull_enter": exact})
@@ -370,9 +383,9 @@ class TestTheSameTradesAsVectorbt:
 class TestWhateverIsTried:
     """Random settings, thresholds and densities: from a trade a week to one every few minutes."""
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(5))
     def test_decisions_and_events_are_those_of_the_full_run(self, seed):
-        random, scores, panel = np.random.default_rng(seed), scored(7, seed == 3), stage_of(7, seed == 3)
+        random, scores, panel = np.random.default_rng(seed), scored(7, seed == 3, seed == 4), stage_of(7, seed == 3)
         entry, age = random.choice(["market", "retest"]), random.choice(["5m", "40m", "6h"])
         levels = LevelSettings(entry=entry, retest_expiry=random.choice(["1m", "10m", "2h"]))
         settings = SignalSettings(min_coverage=float(random.uniform(0.0, 0.5)), max_age=age, levels=levels)
@@ -482,11 +495,17 @@ class TestWhatIsRefused:
             ({"technical": [0.5]}, "faces do not sum to 1"),
             ({"stop_min": [9.0]}, "stop_min <= stop_max"),
             ({"target2_r": [0.1]}, "target2_r is nearer"),
-            ({"technical.rsi": [-0.1]}, "below 0"),
+            ({"technical.rsi": [-0.1]}, "technical.rsi is not known or below 0"),
             ({"bull_enter": [70.0], "stop_max": [3.0, 4.0]}, "one value a configuration"),
         ):
             with pytest.raises(ConfigError, match=named):
                 Configurations.of(prism, SETTINGS, table)
+
+    def test_a_sign_other_than_that_in_force(self):
+        with pytest.raises(ConfigError, match=r"technical\.rsi is not known or above 0"):
+            Configurations.of(SIGNED, SETTINGS, {"technical.rsi": [0.1]})
+        row = Configurations.of(SIGNED, SETTINGS, {"bull_enter": [60.0]})
+        assert row.prism(0).fingerprint == SIGNED.fingerprint
 
     def test_configurations_of_another_prism(self):
         with pytest.raises(ConfigError, match="another prism"):

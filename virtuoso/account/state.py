@@ -49,9 +49,11 @@ MAKER, TAKER, LIQUIDATION_FEE, LEVERAGE = range(4)
 TERM_COLUMNS = 4
 
 EVENT_COLUMNS = len(EVENT.names or ())
-EVENT_KIND, EVENT_SIZE, EVENT_FEE, EVENT_SLIPPAGE, EVENT_REALISED, EVENT_FUNDING, EVENT_AMBIGUOUS = (
-    (EVENT.names or ()).index(name) for name in ("kind", "size", "fee", "slippage", "realised", "funding", "ambiguous")
+EVENT_KIND, EVENT_SIZE, EVENT_PRICE, EVENT_FEE, EVENT_SLIPPAGE, EVENT_REALISED, EVENT_FUNDING, EVENT_AMBIGUOUS = (
+    (EVENT.names or ()).index(name)
+    for name in ("kind", "size", "price", "fee", "slippage", "realised", "funding", "ambiguous")
 )
+EVENT_INSTANT = 0
 EVENTS_A_BAR = 12
 """Events that one bar can bring to one instrument, at most."""
 EVENTS_AN_ORDER = 8

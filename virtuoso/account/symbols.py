@@ -40,6 +40,7 @@ _INVERSE_BY_USD: dict[
     **dict.fromkeys(("bybit", "bitmex", "okx", "okex", "deribit", "htx", "huobi", "bitget", "gate", "phemex"), ()),
 }
 _SPOT_BY_DASH = ("okx", "okex", "coinbase")
+_MANY = re.compile(r"^10{3,}(?=[A-Z])|(?<=[A-Z])10{3,}(?=USD[TC]?$)")  # a thousand or a million of a cheap coin
 _PLAIN = re.compile(r"[A-Z0-9]{2,30}")
 _OF_EXCHANGE = re.compile(r"^[A-Z]{3,}:(?=[A-Z0-9.!]+$)")  # `BINANCE:BTCUSDT.P`
 _DAY = r"(?:\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|20\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))"
@@ -100,6 +101,20 @@ def read_symbol(written: str, venue: str = "") -> Contract:
     if _PLAIN.fullmatch(plain):
         return _plain(plain, exchange, venue)
     raise AmbiguousError(f"{written!r} is not a symbol. Try BTCUSDT or BTC/USDT:USDT.")
+
+
+def symbol_of(instrument: str) -> str:
+    """Symbol of an instrument as it is compared across venues.
+
+    Examples
+    --------
+    >>> [symbol_of(text) for text in ("BTCUSDT binance-spot", "binance-usdm:BTCUSDT", "1000PEPEUSDT binance-usdm")]
+    ['BTCUSDT', 'BTCUSDT', 'PEPEUSDT']
+    >>> symbol_of("SHIB1000USDT bybit-linear")
+    'SHIBUSDT'
+    """
+    symbol = instrument.partition(" ")[0].rpartition(":")[2]
+    return _MANY.sub("", symbol.upper())
 
 
 def refusal(written: str, contract: Contract, venue: str) -> str:

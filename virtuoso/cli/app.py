@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from virtuoso import __version__
-from virtuoso.cli import data, research, signals, system, venue
+from virtuoso.cli import data, holdout, research, signals, system, venue
 
 EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130 interrupted.
@@ -22,6 +22,7 @@ ORDER = (
     "explain",
     "backtest",
     "sweep",
+    "holdout",
     "report",
     "runs",
     "calibrate",
@@ -69,6 +70,7 @@ def _root(
 
 app.add_typer(data.app, name="data")
 research.add_research(app)
+app.add_typer(holdout.app, name="holdout")
 app.add_typer(signals.app, name="signals")
 system.add_system(app)
 venue.add_venue(app)

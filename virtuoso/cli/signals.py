@@ -168,6 +168,7 @@ def _shown(signal: Signal, everything: bool) -> Iterator[RenderableType]:
         return
     yield heading("Provenance")
     facts = [("id", signal.id), ("data", source.data), ("config", source.config), ("code", source.code)]
+    facts.append(("weights", source.weights or "not recorded"))
     yield pairs([*facts, ("bars", f"{moment(source.data_from)} to {moment(source.data_to)}")])
 
 

@@ -87,6 +87,7 @@ def _configured(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield heading("Secrets, by the name of their variable")
         yield pairs(sorted(found["secrets"].items()))
     yield ""
+    yield f"weights     {found['weights']}"
     yield f"fingerprint {found['fingerprint']}"
 
 

@@ -34,7 +34,7 @@ from virtuoso.config.sources import (
     read_environment,
     weight_layers,
 )
-from virtuoso.errors import ConfigError, SecretError, did_you_mean
+from virtuoso.errors import ConfigError, SecretError, VirtuosoError, did_you_mean
 from virtuoso.files.plain_yaml import KeyPath, dotted
 from virtuoso.prism.settings import DEFAULT_WEIGHTS, PrismSettings, shipped_weights
 from virtuoso.settings import LITERAL_SECRET, REFERENCE, Folder, RoomSettings, Secret, SecretText, Uri
@@ -274,8 +274,8 @@ class Settings(RoomSettings):
             if section not in type(self).model_fields:
                 raise ConfigError(f"There is no section {section!r}. {did_you_mean(section, type(self).model_fields)}")
         # where weights were read from does not matter, they are under prism.faces and prism.timeframes; nor what is
-        # said of them
-        outside = {"prism": {"weights", "certificate"}}
+        # said of them, nor which timeframe is taken where none is named
+        outside = {"prism": {"weights", "certificate", "base"}}
         values = self.model_dump(mode="json", include=set(sections) or None, exclude=outside)
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -303,7 +303,8 @@ def show(settings: Settings) -> dict[str, Any]:
     -------
     dict
         `settings` (secrets as the names of their variables), `origins` (who set each value that is not the default),
-        `secrets` (whether each variable is set) and `fingerprint`.
+        `secrets` (whether each variable is set), `weights` (which are in force and what they have shown) and
+        `fingerprint`.
     """
     masked, defaults = settings.masked(), Settings().masked()
     secrets = [secret for e in settings.exchanges for secret in (e.api_key, e.api_secret) if secret]
@@ -320,8 +321,19 @@ def show(settings: Settings) -> dict[str, Any]:
             for secret in secrets
             for name in REFERENCE.findall(secret.text)
         },
+        "weights": _standing(settings),
         "fingerprint": settings.fingerprint(),
     }
+
+
+def _standing(settings: Settings) -> str:
+    """Say which weights are in force; private components that cannot be imported must not hide the other settings."""
+    from virtuoso.prism.registry import prism_from  # every component, which reading settings does without
+
+    try:
+        return prism_from(settings.prism).standing
+    except VirtuosoError as fault:
+        return f"not known: {fault}"
 
 
 def _at(tree: Any, path: KeyPath) -> Any:

@@ -170,6 +170,8 @@ def bars_until(catalog: Catalog, series: Series, end: int | None) -> Bars | None
     CorruptFileError
         A stored file is not what was written.
     """
+    if any(one.reaches(series.last + series.clock.ms, end) for one in catalog.seals_of(series.instrument)):
+        return bars_before(catalog, series, None, end)  # what is kept holds sealed bars as well
     worth = sum(file.rows for file in series.files) >= LEAST_ROWS and _all_there(catalog, series)
     dense = _read(catalog, series) if worth else None
     if dense is not None:
@@ -194,7 +196,7 @@ def bars_before(
     """Return the bars of a series that open from a moment on and before another; None if there are none."""
     # one row after the end tells that what is missing before it is missing, and not yet to come
     later = [file.max_open_time for file in series.files if end is not None and file.max_open_time >= end]
-    rows = catalog.read(series, start, None if end is None else min(later, default=end - 1) + 1, as_of)
+    rows = catalog.read(series, start, None if end is None else min(later, default=end - 1) + 1, as_of, timed=end)
     if end is None:
         return bars_of(series, rows) if len(rows) else None
     before, ms = int(np.searchsorted(rows.open_time, end)), series.clock.ms

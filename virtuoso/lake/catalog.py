@@ -15,6 +15,7 @@ from virtuoso.account.instrument import Instrument
 from virtuoso.clock import Env, Timeframe
 from virtuoso.errors import CorruptFileError, ManifestError, StoreError
 from virtuoso.files.atomic import Disk
+from virtuoso.lake import seal
 from virtuoso.lake.event_rows import EventRows, concat_event_rows
 from virtuoso.lake.manifest import BARS, FileEntry, Generations, Manifest, Series
 from virtuoso.lake.parquet import decode, decode_events, parse, read_checked
@@ -111,6 +112,18 @@ class Catalog:
                     "Run `virtuoso data verify`, then import its source again."
                 ) from None
 
+    # seals
+
+    def seals_of(self, instrument: Instrument) -> tuple[seal.Seal, ...]:
+        """Return what closes history of an instrument to whoever reads now, in order of time (seal.py).
+
+        Raises
+        ------
+        BrokenChainError
+            A ledger of hold-outs does not hold.
+        """
+        return seal.in_force(self.path, instrument)
+
     # files
 
     def locate(self, file: FileEntry) -> Path:
@@ -157,8 +170,27 @@ class Catalog:
 
     # rows
 
-    def read(self, series: Series, start: int | None = None, end: int | None = None, as_of: int | None = None) -> Rows:
-        """Read stored rows that open from `start` on and before `end` (ms), as known at `as_of`."""
+    def read(
+        self,
+        series: Series,
+        start: int | None = None,
+        end: int | None = None,
+        as_of: int | None = None,
+        *,
+        timed: int | None = None,
+    ) -> Rows:
+        """Read stored rows that are not sealed.
+
+        Parameters
+        ----------
+        series : Series
+        start, end : int, ms, optional
+            Rows that open from then on, and before.
+        as_of : int, ms, optional
+            What was known then.
+        timed : int, ms, optional
+            Of rows that open from then on only the times are used, so they are given though they may be sealed.
+        """
         files = [
             file
             for file in series.files
@@ -174,6 +206,9 @@ class Catalog:
             inside &= rows.open_time >= start
         if end is not None:
             inside &= rows.open_time < end
+        open_to_all = seal.bars_outside(rows.open_time, series.clock.ms, self.seals_of(series.instrument))
+        if open_to_all is not None:
+            inside &= open_to_all if timed is None else open_to_all | (rows.open_time >= timed)
         return rows if inside.all() else rows.take(inside)
 
     def read_events(self, series: Series, after: int | None, until: int | None, as_of: int | None) -> EventRows:
@@ -187,13 +222,14 @@ class Catalog:
         kind = kind_of(series.kind)
         low, high = _FIRST if after is None else after, _LAST if until is None else until
         parts = [self.event_rows_of(file, kind) for file in files_within(series, low, high)]
+        seals = self.seals_of(series.instrument)
         if as_of is None:
-            return concat_event_rows([_within(part, low, high) for part in parts], kind).sorted()
+            return concat_event_rows([_within(part, low, high, seals) for part in parts], kind).sorted()
 
         def joined(parts: Sequence[EventRows]) -> EventRows:
             return concat_event_rows(parts, kind)
 
-        return _within(_as_known(joined(parts), self.event_revisions(series), as_of, joined), low, high).sorted()
+        return _within(_as_known(joined(parts), self.event_revisions(series), as_of, joined), low, high, seals).sorted()
 
 
 def _as_known(newest: R, revisions: Iterable[tuple[R, Times]], moment: int, joined: Callable[[Sequence[R]], R]) -> R:
@@ -221,8 +257,12 @@ def files_within(series: Series, after: int, until: int) -> list[FileEntry]:
     return [file for file in series.files if file.max_available_at > after and file.min_available_at <= until]
 
 
-def _within(rows: EventRows, after: int, until: int) -> EventRows:
+def _within(rows: EventRows, after: int, until: int, seals: Sequence[seal.Seal]) -> EventRows:
+    """Events that arrived after a moment, up to and at another, and are not sealed."""
     inside = (rows.available_at > after) & (rows.available_at <= until)
+    open_to_all = seal.events_outside(rows.event_time, rows.available_at, seals)
+    if open_to_all is not None:
+        inside &= open_to_all
     return rows if inside.all() else rows.take(inside)
 
 
@@ -247,6 +287,7 @@ class EventReader:
         self.as_of = as_of
         found = {kind: catalog.event_series(kind, instrument) for kind in kinds}
         self.series = {kind: series for kind, series in found.items() if series is not None}
+        self.seals = catalog.seals_of(instrument)
         self._decoded: dict[str, dict[str, EventRows]] = {kind: {} for kind in self.series}
 
     def files(self, kinds: Sequence[str], after: int, until: int) -> list[str]:
@@ -266,4 +307,6 @@ class EventReader:
         for file in files_within(series, low, until):
             now[file.path] = before[file.path] if file.path in before else self.catalog.event_rows_of(file, kind)
         self._decoded[series.kind] = dict(list(now.items())[-2:])
-        return concat_event_rows([_within(rows, low, until) for rows in now.values()], kind).sorted().events()
+        return (
+            concat_event_rows([_within(rows, low, until, self.seals) for rows in now.values()], kind).sorted().events()
+        )

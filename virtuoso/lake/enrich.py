@@ -19,6 +19,7 @@ from virtuoso.errors import DataError
 from virtuoso.lake import cache
 from virtuoso.lake.catalog import Catalog, EventReader, files_within
 from virtuoso.lake.manifest import Series
+from virtuoso.lake.seal import LATE_MS
 from virtuoso.market.bars import Bars
 from virtuoso.market.events import Events
 from virtuoso.market.features.builders import BUILDERS, Builder, Columns, carried, first_known
@@ -30,8 +31,6 @@ from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
 HOUR_MS = UNIT_MS["h"]
-LATE_MS = UNIT_MS["m"]
-"""How late a trade may arrive and still belong to a bar folded from trades."""
 MOST_BARS = 10_000_000
 """Bars folded from trades at once, four months of seconds: with all columns, they fill 5 GB."""
 
@@ -114,7 +113,9 @@ def _days(builder: Builder, reader: EventReader, bars: Bars) -> Iterator[tuple[i
         inside = [number for number in breaks if begun < number < end]
         files = reader.files(builder.kinds, before, close_ms)
         edges = [number for number in breaks if start - day < number < end]
-        key = cache.key_of(cache.columns_digest(), end, *files, *(f"break {number}" for number in edges))
+        sealed = [(one.start, one.end) for one in reader.seals if one.start < close_ms and one.end > before]
+        marks = [*(f"break {number}" for number in edges), *(f"sealed {stretch}" for stretch in sealed)]
+        key = cache.key_of(cache.columns_digest(), end, *files, *marks)
         cached = _cached(builder, reader, timeframe, start, key)
         columns = cached.read() if cached else None
         if columns is None:

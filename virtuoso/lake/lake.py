@@ -44,6 +44,7 @@ from virtuoso.lake.coverage import (
     event_coverage_of,
 )
 from virtuoso.lake.manifest import BARS, Manifest, Series
+from virtuoso.lake.seal import window
 from virtuoso.lake.sql import MOST_MEMORY_MB, MOST_SECONDS, StoredFile, run
 from virtuoso.lake.writing import maintenance, trash
 from virtuoso.lake.writing.maintenance import Rebuilt, Verified
@@ -177,6 +178,8 @@ class Lake(Catalog):
         ------
         NoDataError, AmbiguousError
             As `resolve`; also if no bar lies in the range.
+        SealedError
+            The range reaches into a hold-out. Without an end it ends before one, which is logged.
         """
         from virtuoso.lake.read import load_frame  # brings numba, for which looking at a lake need not wait
 
@@ -207,12 +210,20 @@ class Lake(Catalog):
         Returns
         -------
         Events
-            None, if nothing is stored.
+            None, if nothing is stored. Without an end, those that no hold-out seals.
+
+        Raises
+        ------
+        SealedError
+            The range has an end and reaches into a hold-out, or begins in one.
         """
         named = kind_of(kind) if isinstance(kind, str) else kind
         after, until, known = _moment(start), _moment(end), _moment(as_of)
-        if self.event_series(named.name, instrument) is None:
+        stored = self.event_series(named.name, instrument)
+        if stored is None:
             return no_events(named)
+        if until is not None or after is not None:
+            window(self.seals_of(instrument), instrument, after, until, (stored.first, stored.last))
 
         def read(manifest: Manifest) -> Events:
             series = Series(instrument.venue, instrument.symbol, "", kind=named.name)
@@ -229,10 +240,19 @@ class Lake(Catalog):
         venue: str | None = None,
         as_of: int | str | None = None,
     ) -> str:
-        """Return the digest of the logical values stored for a range: the same however they are spread over files."""
+        """Return the digest of the logical values stored for a range: the same however they are spread over files.
+
+        Raises
+        ------
+        SealedError
+            As `frame`.
+        """
+        from virtuoso.lake.read import unsealed
+
         clock = _timeframe(timeframe)
         instrument = self.resolve(symbol, clock, venue)
-        since, until, known = _moment(start), _moment(end), _moment(as_of)
+        since, known = _moment(start), _moment(as_of)
+        until = unsealed(self, instrument, clock, since, _moment(end))
 
         def read(manifest: Manifest) -> str:
             digests = []
@@ -272,13 +292,15 @@ class Lake(Catalog):
             A file that the query needs is not what was written.
         DataError
             The query is no single SELECT, DuckDB refuses it, or it takes more than it may.
+        SealedError
+            It names a stretch that a hold-out seals. One that asks for everything is answered without, which is logged.
         """
         longest, most = seconds or MOST_SECONDS, memory_mb or MOST_MEMORY_MB
 
         def read(manifest: Manifest) -> pd.DataFrame:
             manifests = {kind: manifest if kind == BARS else self.manifest(kind) for kind in self.kinds()}
             files = {
-                kind: [StoredFile(self.locate(f), f.path, f.sha256) for s in one.readable() for f in s.files]
+                kind: [file for series in one.readable() for file in self._files_for_sql(series)]
                 for kind, one in manifests.items()
             }
             if not any(files.values()):
@@ -286,6 +308,16 @@ class Lake(Catalog):
             return run(query, files, seconds=longest, memory_mb=most)
 
         return self.consistently(read)
+
+    def _files_for_sql(self, series: Series) -> list[StoredFile]:
+        """The files of a series, each with what closes some of it."""
+        seals = self.seals_of(series.instrument)
+        return [
+            StoredFile(
+                self.locate(f), f.path, f.sha256, seals, f.min_open_time, max(f.max_open_time, f.max_available_at)
+            )
+            for f in series.files
+        ]
 
     # writing
 

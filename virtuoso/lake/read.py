@@ -15,6 +15,7 @@ from virtuoso.lake.cache import bars_before, bars_of, bars_until
 from virtuoso.lake.catalog import Catalog, EventReader
 from virtuoso.lake.enrich import attached, bars_of_trades, rows_of_trades
 from virtuoso.lake.manifest import Manifest, Series
+from virtuoso.lake.seal import window
 from virtuoso.market.bars import Bars
 from virtuoso.market.breaks import breaks_of, marked, still_broken, unmarked
 from virtuoso.market.frame import MarketFrame
@@ -48,7 +49,10 @@ def load_frame(
     ------
     NoDataError
         No bar lies in the range.
+    SealedError
+        The range was named and reaches into a hold-out; one without an end ends before it.
     """
+    until = unsealed(catalog, instrument, clock, since, until)
     history = spliced(catalog, instrument, clock, (since, until), as_of)
     if not len(history):
         raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
@@ -62,6 +66,27 @@ def load_frame(
     if len(frame) == 0 or (until is not None and bool((bars.state[window] == UNKNOWN).all())):
         raise NoDataError(resolve.nothing_there(_nearest(catalog, instrument, clock), clock, since, until, as_of))
     return frame
+
+
+def unsealed(
+    catalog: Catalog, instrument: Instrument, clock: Timeframe, since: int | None, until: int | None
+) -> int | None:
+    """Return where a range ends that research may read.
+
+    Raises
+    ------
+    SealedError
+        It was named and reaches into a hold-out.
+    """
+    seals = catalog.seals_of(instrument)
+    if not seals:
+        return until
+    stored = [(s.first, s.last + s.clock.ms) for s in resolve.answering(catalog.manifest(), instrument, clock)]
+    trades = catalog.event_series("trades", instrument)
+    stored += [] if trades is None else [(trades.first, trades.last)]
+    span = min((first for first, _ in stored), default=0), max((end for _, end in stored), default=0)
+    end = window(seals, instrument, since, until, span)
+    return end if end is None or end == until else end - end % clock.ms  # a bar that reaches into it is sealed
 
 
 def spliced(
@@ -89,6 +114,7 @@ def spliced(
     Splice
         Empty where nothing is stored in the range.
     """
+    wanted = wanted[0], unsealed(catalog, instrument, clock, *wanted)
     trades = catalog.event_series("trades", instrument)
     if trades is not None and trades.home in without:
         trades = None

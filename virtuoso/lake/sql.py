@@ -6,10 +6,12 @@
    same bytes. Only files that the query needs are read, by the thread that wants their rows.
 3. Only a single SELECT is run. That is the second door, not the first: the connection could not write if it were not.
 4. Time, memory and the size of the answer are bounded; nothing is spilled to disk.
+5. Rows that a hold-out seals are left out where they are read; a query that names their time is refused (reach.py).
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from virtuoso.errors import CorruptFileError, DataError
+from virtuoso.clock import Timeframe, iso
+from virtuoso.errors import CorruptFileError, DataError, SealedError
 from virtuoso.lake.manifest import BARS
 from virtuoso.lake.parquet import read_checked
+from virtuoso.lake.reach import Stretch, reached
+from virtuoso.lake.seal import LATE_MS, Seal
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.market.schema.kinds import KINDS
 
@@ -41,6 +46,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",  # variables of the program would be tables
     "temp_directory": "",  # nothing is spilled
 }
+log = logging.getLogger(__name__)
 _EXPLAINED = re.compile(r"\s*explain(\s+analyze)?\s+", re.IGNORECASE)
 
 
@@ -55,11 +61,18 @@ class StoredFile(NamedTuple):
         Its path below the lake's folder, which says venue, symbol and so on.
     sha256 : str
         Of its bytes.
+    seals : tuple of Seal
+        What closes history of its instrument.
+    first, last : int, ms
+        Times of its first and last row.
     """
 
     path: Path
     inside: str
     sha256: str
+    seals: tuple[Seal, ...] = ()
+    first: int = 0
+    last: int = 0
 
     def read(self) -> bytes:
         """Read the bytes that were written, or none.
@@ -101,8 +114,11 @@ def run(
         A file that it needs is not what was written.
     FileNotFoundError
         A file that it needs is gone.
+    SealedError
+        It names a stretch that a hold-out seals.
     """
     _refuse_all_but_select(query)
+    _refuse_sealed(query, files, memory_mb)
     checked = _Checked(files)
     found = _asked(checked, query, seconds, memory_mb)
     # raised here, where no frame holds a connection that an error would keep alive
@@ -111,6 +127,39 @@ def run(
     if isinstance(found, Exception):
         raise found.with_traceback(None)
     return found
+
+
+def _refuse_sealed(query: str, files: Mapping[str, Sequence[StoredFile]], memory_mb: int) -> None:
+    """Refuse a query that names a sealed stretch; say of one that asks for everything what it does not get."""
+    import duckdb
+
+    found: dict[tuple[str, str, Seal], Stretch] = {}
+    closed = ((kind, file, one) for kind, some in files.items() for file in some for one in file.seals)
+    for kind, file, one in closed:
+        places = {name: text for name, text in _places(file.inside).items() if name not in ("month", "day")}
+        step = Timeframe(places["timeframe"]).ms if kind == BARS else LATE_MS
+        start, end = max(one.start, file.first), min(one.end, file.last + step)
+        key = kind, str(places), one
+        if start < end:
+            low, high = (found[key].start, found[key].end) if key in found else (start, end)
+            found[key] = Stretch(kind, places, min(low, start), max(high, end), step)
+    if not found:
+        return
+    try:
+        with closed_connection(memory_mb) as connection:
+            reaches, names = reached(connection, query, list(found.values()))
+    except duckdb.Error:
+        return  # the query itself will say what is wrong with it
+    if not reaches:
+        return
+    said = sorted({f"{places['symbol']} from {one}" for (_, _, one), (_, places, *_) in found.items()})
+    if names:
+        first = min(one.start for _, _, one in found)
+        raise SealedError(
+            f"The query reaches into what is sealed: {'; '.join(said)}. End it before that, as with "
+            f"`where time < '{iso(first)[:-1]}'`, or name symbols that are not sealed."
+        )
+    log.warning("the answer is without what is sealed: %s", "; ".join(said))
 
 
 def _asked(checked: _Checked, query: str, seconds: float, memory_mb: int) -> pd.DataFrame | Exception:
@@ -214,6 +263,26 @@ class _Checked:
             self.failure = error
             raise
 
+    def unsealed(self, inside: str, wanted: Any) -> Any:
+        """Return the condition on rows of a file that are wanted and not sealed; None where there is none."""
+        file = self._files[inside]
+        for one in file.seals:
+            allowed = ~_is_sealed(file, one)
+            wanted = allowed if wanted is None else wanted & allowed
+        return wanted
+
+
+def _is_sealed(file: StoredFile, one: Seal) -> Any:
+    """The condition that a row of a file is sealed, as `bars_outside` and `events_outside` of seal.py have it."""
+    import pyarrow.dataset as ds
+
+    timeframe = _places(file.inside).get("timeframe")
+    if timeframe is not None:
+        return (ds.field("open_time") > one.start - Timeframe(timeframe).ms) & (ds.field("open_time") < one.end)
+    event_time, known_at = ds.field("event_time"), ds.field("available_at")
+    known = (known_at > one.start + LATE_MS) & (known_at <= one.end)
+    return known | ((event_time >= one.start) & (event_time < one.end) & (known_at > one.start))
+
 
 def _dataset(checked: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
     """Make a dataset of the files of a kind that DuckDB can scan, file after file.
@@ -236,7 +305,8 @@ def _dataset(checked: _Checked, kind: str, files: Sequence[StoredFile]) -> Any:
             for fragment in self.get_fragments(wanted):
                 told = fragment.partition_expression
                 data = form.make_fragment(pa.BufferReader(checked.read(fragment.path)), partition_expression=told)
-                yield from data.scanner(self.schema, columns=columns, filter=wanted, use_threads=False).to_batches()
+                asked = checked.unsealed(fragment.path, wanted)
+                yield from data.scanner(self.schema, columns=columns, filter=asked, use_threads=False).to_batches()
 
     fragments = [form.make_fragment(file.inside, home, _told_by_the_path(file.inside)) for file in files]
     return Checked(fragments, _schema(kind, list(_places(files[0].inside))), form, home)

@@ -166,8 +166,9 @@ class Prism:
         return replace(self, faces=tuple(faces), face_weights=weights)
 
     def equalised(self) -> Prism:
-        """Return the same prism with equal weights: every component that has a weight counts the same, whatever its
-        face, and so does every timeframe. Confluence is then the mean of the components that are known.
+        """Return the same prism with equal weights, so that confluence is the mean of the components that are known.
+
+        Every component that has a weight counts the same, whatever its face, and so does every timeframe.
         """
         faces, parts = [], {}
         for face in self.faces:
@@ -182,7 +183,7 @@ class Prism:
         clocks = dict.fromkeys(self.timeframes, 1 / len(self.timeframes))
         return replace(self, faces=tuple(faces), face_weights=shares, timeframes=clocks, usual=None, certificate=None)
 
-    @property
+    @cached_property
     def is_equal(self) -> bool:
         """Whether every component that has a weight counts the same, and every timeframe too."""
         equal, clocks = self.equalised(), sorted(self.timeframes.values())
@@ -196,7 +197,7 @@ class Prism:
         certificate = self.certificate
         return certificate is not None and certificate.verdict == "ship" and certificate.prism == self.fingerprint
 
-    @property
+    @cached_property
     def standing(self) -> str:
         """Which weights are in force and what they have shown, in one line: `equal weights: no edge shown`."""
         certificate = self.certificate

@@ -47,8 +47,14 @@ def prism_from(settings: PrismSettings) -> Prism:
             )
     faces = tuple(_face(face, chosen[face.name], private) for face in FACES)
     weights = {name: face.weight for name, face in chosen.items()}
-    told = {"horizon": settings.horizon, "usual": settings.standard, "certificate": settings.certificate}
-    return Prism(faces, weights, dict(settings.timeframes), **told)
+    return Prism(
+        faces,
+        weights,
+        dict(settings.timeframes),
+        horizon=settings.horizon,
+        usual=settings.standard,
+        certificate=settings.certificate,
+    )
 
 
 def private_component(path: str) -> Component:

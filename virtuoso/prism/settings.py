@@ -110,6 +110,9 @@ class PrismSettings(RoomSettings):
         default_factory=lambda: Table(shipped_weights()["timeframes"]),
         description="Share of each timeframe in a component's score; they sum to 1 and are replaced as a whole.",
     )
+    base: str | None = Field(
+        None, description="Base timeframe where none is named; the finest stored if absent, or if that is slower."
+    )
     faces: FacesSettings = Field(
         default_factory=lambda: FacesSettings.model_validate(shipped_weights()["faces"]), description="The six faces."
     )
@@ -140,6 +143,14 @@ class PrismSettings(RoomSettings):
             raise PydanticCustomError("timeframes", "{message}", {"message": str(refused).rstrip(".")}) from None
         sums_to_one(timeframes.values(), "the weights of the timeframes")
         return Table({timeframe.name: timeframes[timeframe.name] for timeframe in ladder})
+
+    @field_validator("base")
+    @classmethod
+    def _is_a_timeframe(cls, base: str | None) -> str | None:
+        try:
+            return None if base is None else Timeframe(base).name
+        except ConfigError as refused:
+            raise PydanticCustomError("timeframe", "{message}", {"message": str(refused).rstrip(".")}) from None
 
     @field_validator("components")
     @classmethod

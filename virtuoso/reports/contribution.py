@@ -41,6 +41,9 @@ FOOTNOTE = (
     f"{DIV_NOTE} GAUGE, from the middle of 50: ▓ bullish from {BULLISH_FROM:g}, ▒ neutral, ░ bearish to {BEARISH_TO:g}."
 )
 
+AGAINST_NOTE = "A negative WEIGHT counts as 100 - SCORE."
+"""Said where one does."""
+
 _COLUMNS = (26, 7, 8, 8, 7)
 _STYLES = {
     "bullish": LIGHT.bullish,
@@ -190,12 +193,14 @@ def contribution(explanation: Explanation, face: str | None = None) -> Contribut
     total = {row.name: row for row in explanation.total}
     title, score = (TOTAL, explanation.confluence) if face is None else (total[face].title, total[face].score)
     sure = f"coverage {explanation.coverage:.0%}, reliability {reliability_words(explanation.reliability)}"
+    sure = f"{sure}; {explanation.standing}" if explanation.standing else sure
     where = f"{explanation.venue} {explanation.timeframe}, close of {iso(explanation.time)}"
     return Contribution(
         title=f"{explanation.symbol} {title} Score Contribution Breakdown",
         moment=f"{where} at {price(explanation.price)}" + (f"; {sure}" if face is None else ""),
         lines=tuple(_line(row) for row in rows),
         final=_final(rows, score),
+        footnote=FOOTNOTE + (f" {AGAINST_NOTE}" if any(row.weight < 0.0 for row in rows) else ""),
     )
 
 
@@ -209,6 +214,7 @@ def contributions(explanation: Explanation) -> Iterator[Contribution]:
 def _line(row: Row) -> ContributionLine:
     known = row.score == row.score
     bonus = row.bonus if known else float("nan")
+    effect = -bonus if row.weight < 0.0 else bonus
     return ContributionLine(
         component=row.title,
         score=number(row.score, 1),
@@ -217,7 +223,7 @@ def _line(row: Row) -> ContributionLine:
         div=number(bonus, 1, signed=True),
         points=row.score,
         lean=lean(row.score),
-        div_effect=effect_of_change(bonus) if known else "unknown",
+        div_effect=effect_of_change(effect) if known else "unknown",
         note="" if known else row.reason or "not known",
         words=row.words if known else "",
         kind="" if row.divergence == "none" else row.divergence.replace("_", " "),
@@ -227,11 +233,11 @@ def _line(row: Row) -> ContributionLine:
 def _final(rows: list[Row], score: float) -> ContributionLine:
     """The last line: the score itself, with the sums of what is known above it."""
     known = [row for row in rows if row.score == row.score]
-    bonus = sum(row.bonus for row in known) if known else float("nan")
+    bonus = sum(-row.bonus if row.weight < 0.0 else row.bonus for row in known) if known else float("nan")
     return ContributionLine(
         component="FINAL SCORE",
         score=number(score, 1),
-        weight=number(sum(row.weight for row in known), 3) if known else DASH,
+        weight=number(sum(abs(row.weight) for row in known), 3) if known else DASH,
         impact=number(sum(row.impact for row in known), 2) if known else DASH,
         div=number(bonus, 1, signed=True),
         points=score,

@@ -13,6 +13,7 @@ from virtuoso.caller import at_the_door
 
 if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
+    from virtuoso.workflows.holdout import holdouts, open_holdout, seal_holdout
     from virtuoso.workflows.paths import block_cache, lake, scores_file
     from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
     from virtuoso.workflows.saved import compare_runs, find_run, list_runs, saved_runs
@@ -39,12 +40,14 @@ __all__ = [
     "explain",
     "find",
     "find_run",
+    "holdouts",
     "import_files",
     "issued",
     "known_shares",
     "lake",
     "list_runs",
     "load",
+    "open_holdout",
     "open_interest",
     "report",
     "run_folder",
@@ -53,6 +56,7 @@ __all__ = [
     "saved_runs",
     "score",
     "scores_file",
+    "seal_holdout",
     "set_break",
     "signal_folder",
     "sweep",
@@ -60,6 +64,7 @@ __all__ = [
 ]
 _MODULES = {
     "data": ("checks", "event_checks", "find", "import_files", "load", "set_break"),
+    "holdout": ("holdouts", "open_holdout", "seal_holdout"),
     "paths": ("block_cache", "lake", "scores_file"),
     "runs": ("cross_check", "report", "run_folder", "save_run"),
     "saved": ("compare_runs", "find_run", "list_runs", "saved_runs"),

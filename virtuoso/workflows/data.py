@@ -206,8 +206,8 @@ def load(  # type: ignore[misc]  # the overloads leave out what does not change 
     symbol : str or sequence of str
         `BTCUSDT` or `BTC/USDT:USDT`; of several, a frame each.
     timeframe : str, optional
-        The base timeframe, from 1s on; folded from finer bars, or from trades, where it is not stored. The finest
-        of which more than a scrap is stored if absent.
+        The base timeframe, from 1s on; folded from finer bars, or from trades, where it is not stored. If absent, the
+        finest of which more than a scrap is stored, or `prism.base` where that is slower.
     start, end : int (ms), str or timestamp, optional
         Answers are wanted for bars that open from `start` on and before `end`. Older ones are loaded to be remembered.
     timerange : str, optional
@@ -232,10 +232,18 @@ def load(  # type: ignore[misc]  # the overloads leave out what does not change 
     low, high = parse_timerange(timerange) if timerange else (_moment(start), _moment(end))
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
-    clock = timeframe or home.usual_timeframe(instrument).name
+    clock = _clock(home, instrument, timeframe, settings).name
     frame = home.frame(instrument.symbol, clock, low, high, instrument.venue, _moment(as_of))
     log.info("loaded", extra={"instrument": str(instrument), "timeframe": clock, "bars": len(frame.base)})
     return frame
+
+
+def _clock(home: Lake, instrument: Instrument, timeframe: str | None, settings: Settings | None) -> Timeframe:
+    """The base timeframe: the one that is named, else the finest stored, or the configured one where that is slower."""
+    if timeframe:
+        return Timeframe(timeframe)
+    usual, base = home.usual_timeframe(instrument), settings_of(settings).prism.base
+    return usual if base is None else max(usual, Timeframe(base))
 
 
 def _moment(said: Moment | None) -> int | None:
@@ -249,11 +257,13 @@ def frame_at(
     """The frame in which a moment lies, with what is remembered at it, and the moment; the newest close if absent."""
     home = lake(data, settings)
     instrument = find(symbol, timeframe, venue=venue, data=data, settings=settings)
-    clock = Timeframe(timeframe) if timeframe else home.usual_timeframe(instrument)
+    clock = _clock(home, instrument, timeframe, settings)
     moment = _moment(at)
     if moment is None:
         frame = home.frame(instrument.symbol, clock, venue=instrument.venue)
         return frame, clock.close_time(frame.stop - 1)
     # what follows changes nothing, but tells a bar that is missing from one that is not there yet
     opened = clock.open_time(clock.number(moment) - 1)
-    return home.frame(instrument.symbol, clock, opened, opened + DAY_MS, instrument.venue), moment
+    closed = clock.close_time(clock.number(moment) - 1)
+    sealed = min((seal.start for seal in home.seals_of(instrument) if seal.start >= closed), default=opened + DAY_MS)
+    return home.frame(instrument.symbol, clock, opened, min(opened + DAY_MS, sealed), instrument.venue), moment

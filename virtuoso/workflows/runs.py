@@ -43,6 +43,7 @@ def provenance_of_run(prism: Prism | None, settings: Settings, seed: int) -> dic
     of_prism = {} if prism is None else {
         "config": config_digest(prism, settings.signals),
         "prism": prism.fingerprint,
+        "weights": prism.standing,
         "code": signal_code_digest(prism, "virtuoso.workflows.trading"),
     }  # fmt: skip
     return {

@@ -15,6 +15,7 @@ from virtuoso.files.atomic import Disk
 from virtuoso.labels import Moment
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.law import examine
+from virtuoso.lake.seal import refuse_reading
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score as score_frame
 from virtuoso.prism.engine.workspace import Workspace
@@ -68,13 +69,24 @@ def score(
     Returns
     -------
     Scores
+
+    Raises
+    ------
+    SealedError
+        The window reaches into a hold-out.
     """
+    _refuse_sealed(frame)
     chosen = prism if prism is not None else prism_of(settings)
     told = None if progress is None else lambda done, total: progress("bars", done, total)
     scores = score_frame(chosen, frame, cache_folder=Path(cache) if cache is not None else None, progress=told)
     fields = {"instrument": str(frame.instrument), "timeframe": frame.timeframe.name, "bars": len(scores)}
     log.info("scored", extra=fields)
     return scores
+
+
+def _refuse_sealed(frame: MarketFrame) -> None:
+    clock = frame.timeframe
+    refuse_reading(frame.instrument, clock.open_time(frame.start), clock.open_time(frame.stop))
 
 
 def prism_of(settings: Settings | None) -> Prism:
@@ -212,6 +224,7 @@ def verify(
         `certificate.holds`, `certificate.broken`, `certificate.noted` (what is no look-ahead), `certificate.untested`
         and `certificate.rarest`; prints with the first offending bars.
     """
+    _refuse_sealed(frame)
     alone = _alone(frame)
     if strategy is not None and prism is not None:
         raise ConfigError("vt.verify examines one thing: a prism or a strategy, and both were given.")

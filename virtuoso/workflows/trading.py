@@ -19,6 +19,7 @@ from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, NoDataError, did_you_mean
 from virtuoso.lake.lake import Lake
 from virtuoso.lake.read import finer_frames
+from virtuoso.lake.seal import refuse_reading
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.prism import Prism
@@ -173,6 +174,7 @@ def backtest(
     decider = _decider(strategy, trail, rebalance)
     own_idea = bool(given) or (isinstance(decider, Strategy) and not isinstance(decider, RuleStrategy))
     many = _markets(market, given, decider)
+    _refuse_sealed(many)
     if isinstance(decider, RuleStrategy):  # it decides on scores, and they are shown
         many = [one if isinstance(one, Scores) else score(decider.prism, one) for one in many]
     if record:
@@ -274,6 +276,13 @@ def _frame(market: Market) -> MarketFrame:
         return market
     ms = market.frame.timeframe.ms
     return market.frame.within(market.start * ms, (market.start + len(market)) * ms)
+
+
+def _refuse_sealed(many: Sequence[Market]) -> None:
+    """Refuse bars that a hold-out seals before anything is worked out."""
+    for one in many:
+        ms = _frame(one).timeframe.ms
+        refuse_reading(_instrument(one), one.start * ms, (one.start + len(one)) * ms)
 
 
 def _instrument(market: Market) -> Instrument:
@@ -462,6 +471,7 @@ def sweep(
     chosen, told = settings_of(settings), None if progress is None else _configurations_done(progress)
     tried = _to_try(market, what, grid, chosen, seed)
     frame = market.frame if isinstance(market, Scores) else market
+    _refuse_sealed([market])
     home = _home([market], data, chosen)
     panel = SimulationPanel.of(
         [frame],

@@ -4,7 +4,8 @@
    timeframe k. Scores of a slow timeframe are neither copied nor repeated, and one bar live is the stretch of length 1.
 2. Weighted means are summed in fixed order by one loop a bar, never by a matrix product: a row of `X @ w` differs in
    bits from the same row of a longer X. What is not known takes no part, and its weight is missing from the coverage.
-3. The sums of all bars advance row by row: the inner loops are then free of order and run in SIMD lanes, and the bits
+3. What has a negative weight counts as 100 - score, by the size of its weight.
+4. The sums of all bars advance row by row: the inner loops are then free of order and run in SIMD lanes, and the bits
    of a bar are those of its own sequence of + - x / sqrt.
 """
 
@@ -202,7 +203,7 @@ def aggregate_faces(
     face : array of int64, shape (n_components + n_gates,)
         Row of the face each belongs to.
     share : Array, shape (n_components + n_gates,)
-        Weight within the face.
+        Weight within the face; negative counts as 100 - score.
     components : int
         How many of them are no gates.
     raw_score, face_score, face_coverage : Array, shape (n_faces, n_bars)
@@ -215,14 +216,15 @@ def aggregate_faces(
         for t in range(n):
             raw_score[f, t], face_score[f, t], face_coverage[f, t], gate[f, t] = 0.0, 0.0, 0.0, 1.0
     for c in range(len(raw)):
-        f = face[c]
+        f, size, against = face[c], abs(share[c]), share[c] < 0.0
         for t in range(n):
             x = raw[c, t]
             there = x == x
             if c < components:
-                weight = share[c] * coverage[c, t]
-                raw_score[f, t] += weight * x if there else 0.0
-                face_score[f, t] += weight * score[c, t] if there else 0.0
+                weight = size * coverage[c, t]
+                before, after = (100.0 - x, 100.0 - score[c, t]) if against else (x, score[c, t])
+                raw_score[f, t] += weight * before if there else 0.0
+                face_score[f, t] += weight * after if there else 0.0
                 face_coverage[f, t] += weight if there else 0.0
             else:
                 gate[f, t] *= x / 100.0 if there else 1.0
@@ -247,6 +249,7 @@ def aggregate_confluence(
     ----------
     raw, score, coverage, gate : Array, shape (n_faces, n_bars)
     weights : Array, shape (n_faces,)
+        Negative counts as 100 - score.
     confluence, raw_confluence, known, agreement, reliability : Array, shape (n_bars,)
         Written; `known` is the weight that is known.
     """
@@ -256,9 +259,9 @@ def aggregate_confluence(
         for f in range(faces):
             x = score[f, t]
             if x == x:
-                weight = weights[f] * coverage[f, t]
-                total += weight * x
-                total_raw += weight * raw[f, t]
+                weight = abs(weights[f]) * coverage[f, t]
+                total += weight * (100.0 - x if weights[f] < 0.0 else x)
+                total_raw += weight * (100.0 - raw[f, t] if weights[f] < 0.0 else raw[f, t])
                 open_share += weight * gate[f, t]
                 weight_known += weight
         known[t] = weight_known
@@ -269,8 +272,8 @@ def aggregate_confluence(
         spread = 0.0
         for f in range(faces):
             if score[f, t] == score[f, t]:
-                apart = score[f, t] - confluence[t]
-                spread += weights[f] * coverage[f, t] * apart * apart
+                apart = (100.0 - score[f, t] if weights[f] < 0.0 else score[f, t]) - confluence[t]
+                spread += abs(weights[f]) * coverage[f, t] * apart * apart
         agreement[t] = 1.0 - min(np.sqrt(spread / weight_known) / 50.0, 1.0)
         far = abs(confluence[t] - 50.0)
         conviction = RELUCTANCE + (1.0 - RELUCTANCE) * far / np.sqrt(CONVICTION_HALF * CONVICTION_HALF + far * far)

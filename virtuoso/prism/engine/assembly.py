@@ -117,7 +117,7 @@ class Aggregator:
         self.face = np.array([row.face for row in rows], dtype=np.int64)
         self.share = np.array([row.share for row in rows])
         self._all = range(len(self.rows))
-        self._inputs = np.flatnonzero(self.share > 0.0)
+        self._inputs = np.flatnonzero(self.share)
         divergences = {c: row.divergence for c, row in enumerate(rows) if row.divergence is not None}
         self._oscillators = list(divergences)
         self.divergence = np.full(len(self.rows), -1, dtype=np.int64)

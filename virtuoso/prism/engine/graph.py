@@ -118,7 +118,7 @@ class ScoredRow(NamedTuple):
     face : int
         Position of its face in the prism.
     share : float
-        Weight within the face, of all that is declared; 0 of a gate.
+        Weight within the face, of all that is declared, with its sign; 0 of a gate.
     divergence : ClassicDivergence or None
         Of a component that is an oscillator.
     """
@@ -133,7 +133,7 @@ def rows_of(prism: Prism, columns: Collection[str]) -> tuple[list[ScoredRow], li
     """Components, then gates, whose columns are there, in the fixed order in which they are aggregated."""
     components, gates = [], []
     for f, face in enumerate(prism.faces):
-        total = sum(face.components.values()) + sum(face.unavailable.values())
+        total = sum(map(abs, face.components.values())) + sum(map(abs, face.unavailable.values()))
         for component, weight in face.components.items():
             if not missing_columns(component, columns):
                 divergence = divergence_of(component) if component.oscillator else None

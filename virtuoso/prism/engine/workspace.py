@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -127,6 +127,16 @@ class Workspace:
         if sum(values.nbytes for buffer in computed for values in buffer.outputs) > room:
             for buffers in self._buffers.values():
                 buffers.by_node.clear()
+
+    def nodes(self) -> dict[str, frozenset[Node]]:
+        """Return the nodes of which something was computed, by name of the timeframe."""
+        return {name: frozenset(buffers.by_node) for name, buffers in self._buffers.items()}
+
+    def keep_only(self, nodes: Mapping[str, frozenset[Node]]) -> None:
+        """Drop what was computed of every other node; see `nodes`."""
+        for name, buffers in self._buffers.items():
+            for node in set(buffers.by_node) - nodes.get(name, frozenset()):
+                del buffers.by_node[node]
 
     def values(self, node: Node, timeframe: Timeframe, start: int, stop: int) -> list[Array]:
         """Values of the bars numbered [start, stop) of a timeframe, one array an output.

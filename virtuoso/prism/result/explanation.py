@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from virtuoso.clock import iso
+from virtuoso.clock import Span, iso
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.market.gaps import BREAK, BRIDGED, UNKNOWN, begins_anew
 from virtuoso.pictures import Plottable
@@ -33,10 +33,12 @@ class Row:
     Attributes
     ----------
     name, title : str
-    score, raw_score, impact, bonus : float
+    score, raw_score, bonus : float
         NaN where not known.
     weight : float
-        Effective: of what is known.
+        Effective: of what is known. Negative where 100 - score counts.
+    impact : float
+        Size of the weight times what counts; impacts sum to the score above.
     divergence : str
         Word of divergence.KINDS.
     words : str
@@ -91,6 +93,8 @@ class Explanation(Plottable):
     effective_inputs: float
     total: list[Row]
     faces: Mapping[str, list[Row]]
+    standing: str = ""
+    """Which weights are in force and what they have shown."""
     face: str | None = None
     """The face whose components are shown; the faces themselves if None."""
 
@@ -102,12 +106,14 @@ class Explanation(Plottable):
         for row in self.rows:
             shown = row.reason if row.score != row.score else f"{row.score:6.1f} x {row.weight:.3f} = {row.impact:5.1f}"
             lines.append(f"  {row.name:<{16 if self.face is None else 24}} {shown}")
+        if self.standing:
+            lines.append(f"  {self.standing}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        heading, *_ = repr(self).splitlines()
+        heading = "<br>".join(map(escape, filter(None, (repr(self).splitlines()[0], self.standing))))
         shown = self.to_pandas()[["title", "score", "weight", "impact", "words", "reason"]]
-        return f"<p>{escape(heading)}</p>{shown.to_html(float_format='{:.2f}'.format, na_rep='not known')}"
+        return f"<p>{heading}</p>{shown.to_html(float_format='{:.2f}'.format, na_rep='not known')}"
 
     @property
     def rows(self) -> list[Row]:
@@ -173,12 +179,32 @@ def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: 
         agreement=float(found.agreement[0]),
         reliability=float(found.reliability[0]),
         effective_inputs=float(found.effective_inputs[0]),
-        total=[_face_row(face, float(found.known[0])) for face in faces.values()],
+        total=[_face_row(face, float(found.known[0]), prism.horizon) for face in faces.values()],
         faces={face.name: _component_rows(prism, workspace, face, number) for face in faces.values()},
+        standing=prism.standing,
     )
 
 
-def _face_row(face: FaceScores, coverage: float) -> Row:
+def impact_of(weight: float, score: float) -> float:
+    """Return what a score adds to the one above it: weight x score, or |weight| x (100 - score) where it is negative.
+
+    Examples
+    --------
+    >>> impact_of(0.25, 80.0), impact_of(-0.25, 80.0)
+    (20.0, 5.0)
+    """
+    return weight * score if weight >= 0.0 else -weight * (100.0 - score)
+
+
+def _against(title: str, weight: float, score: float, horizon: Span | None) -> str:
+    """Say that a negative weight turns a score round; nothing where it does not."""
+    if not weight < 0.0 or score != score:
+        return ""
+    high, counts = ("high", "against") if score >= 50.0 else ("low", "in favour")
+    return f"; a {high} {title} counts {counts}{f', at {horizon.text}' if horizon else ''}"
+
+
+def _face_row(face: FaceScores, coverage: float, horizon: Span | None) -> Row:
     score, raw = float(face.score[0]), float(face.raw_score[0])
     weight = face.weight * float(face.coverage[0]) / coverage if coverage > 0.0 and score == score else 0.0
     missing = all(part.missing for part in face.components.values())
@@ -189,16 +215,16 @@ def _face_row(face: FaceScores, coverage: float) -> Row:
         score,
         raw,
         weight,
-        weight * score if score == score else float("nan"),
+        impact_of(weight, score),
         score - raw,
         "none",
-        face_bias(face.title, score),
+        face_bias(face.title, score) + _against(face.title, weight, score, horizon),
         reason,
     )
 
 
 def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number: int) -> list[Row]:
-    total = sum(part.weight for part in face.components.values()) + sum(face.unavailable.values())
+    total = sum(abs(part.weight) for part in face.components.values()) + sum(map(abs, face.unavailable.values()))
     known = float(face.coverage[0])
     rows = []
     for name, part in face.components.items():
@@ -214,10 +240,10 @@ def _component_rows(prism: Prism, workspace: Workspace, face: FaceScores, number
                 score,
                 float(arrays.raw_score[0]),
                 weight,
-                weight * score if score == score else float("nan"),
+                impact_of(weight, score),
                 float(arrays.divergence_bonus[0]),
                 KINDS[int(arrays.divergence_kind[0])],
-                part.component.explain(own, value),
+                part.component.explain(own, value) + _against(part.component.title, weight, score, prism.horizon),
                 "" if score == score else _why_unknown(workspace, part, number),
                 timeframes,
             )

@@ -46,15 +46,18 @@ from virtuoso.research.sweep.plans import (
     PLAN_TARGET,
     PRICE,
     SLIPPED,
+    TRADED,
     TRADES,
     WON,
     LevelTable,
     Market,
     Rule,
     draw,
+    keep_flows,
 )
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.research.sweep.skip import (
+    DAY,
     DEEPEST,
     FIRST_EQUITY,
     FIRST_HALT,
@@ -138,7 +141,7 @@ class Accounts(NamedTuple):
 @kernel
 def walk_accounts(
     market: Market, rule: Rule, terms: AccountTerms, levels: LevelTable, candidates: Candidates, measures: Array,
-    changes: Changes, start: int, stop: int, accounts: Accounts, figures: Array, daily: Array,
+    changes: Changes, start: int, stop: int, accounts: Accounts, figures: Array, daily: Array, flows: Array,
 ) -> None:  # fmt: skip
     """Trade the decisions of several configurations over the bars [start, stop).
 
@@ -155,6 +158,8 @@ def walk_accounts(
         Changed.
     daily : Array, quote currency, shape (n, n_days)
         Written: equity at the end of each day.
+    flows : Array, shape (n, n_days, len(FLOWS))
+        Written: figures by the end of each day; with no days they are not kept.
     """
     plan, counts = np.zeros(PLAN_COLUMNS), np.zeros(len(LIMITS), np.int64)
     admission = Admission(np.zeros(1), np.zeros((0, 1)), counts, counts.copy(), counts.copy())
@@ -177,6 +182,7 @@ def walk_accounts(
                 plan,
                 figures,
                 daily,
+                flows,
             )
             if due == STEP:
                 step_over(market, terms, accounts, k, t)
@@ -196,6 +202,7 @@ def walk_accounts(
 def _pass_ordinary(
     market: Market, rule: Rule, terms: AccountTerms, levels: LevelTable, measures: Array, changes: Changes, k: int,
     t: int, d: int, stepped: bool, stop: int, accounts: Accounts, plan: Array, figures: Array, daily: Array,
+    flows: Array,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Walk one account from a bar and a decision on; over a bar that has been stepped over, it is closed first.
 
@@ -211,7 +218,7 @@ def _pass_ordinary(
     record, limit = accounts.record[k], terms.limits.max_drawdown
     while True:
         if stepped:
-            close_bar(market, terms, accounts, books, k, t, figures, daily)
+            close_bar(market, terms, accounts, books, k, t, figures, daily, flows)
             t, stepped = t + 1, False
         if d < count and at[d] == t - 1:
             side, rank = float(to[d]), float(accounts.decided[k] + d)
@@ -237,9 +244,11 @@ def _pass_ordinary(
             event = t
         elif own[s.SIZE] != 0.0:
             event, least, most = event_of(summaries, own, called, t, until)
+        day = int(record[DAY])
         mark(
             summaries, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, terms.reset, record, daily[k]
         )
+        keep_flows(flows[k], day, int(record[DAY]), figures[k])
         t = event
         if event < until:
             if not ordinary(
@@ -266,14 +275,16 @@ def step_over(market: Market, terms: AccountTerms, accounts: Accounts, k: int, t
 
 @uncounted
 def close_bar(
-    market: Market, terms: AccountTerms, accounts: Accounts, books: Books, k: int, t: int, figures: Array, daily: Array
-) -> None:
+    market: Market, terms: AccountTerms, accounts: Accounts, books: Books, k: int, t: int, figures: Array, daily: Array,
+    flows: Array,
+) -> None:  # fmt: skip
     """Close a bar on which something may have happened: equity is marked, what a halt ends lapses, events are counted.
 
     A halt that is latched elsewhere ends nothing: where something waits to enter, every bar is closed here.
     """
     own, close, record = books.positions[0], market.summaries.bars[t, LEAST], accounts.record[k]
     limit, size, entry, wallet = terms.limits.max_drawdown, own[s.SIZE], own[s.ENTRY], books.wallet[0]
+    day = int(record[DAY])
     mark(market.summaries, t, t + 1, close, close, wallet, size, entry, limit, terms.reset, record, daily[k])
     if terms.halt and record[HALTED_AT] >= 0.0 and books.orders[0, s.QUANTITY] != 0.0:
         lapse(market.first + t, ONLY, books)
@@ -281,6 +292,7 @@ def close_bar(
     accounts.counted[0] = count_events(
         accounts.events, accounts.counted[0], min(written, room), accounts.life[k], figures[k]
     )
+    keep_flows(flows[k], day, int(record[DAY]), figures[k])
     if room <= s.EVENTS_A_BAR and written <= room:
         accounts.written[0] = accounts.counted[0] = 0
 
@@ -346,6 +358,8 @@ def count_events(events: Array, seen: int, written: int, life: Array, figures: A
         figures[FUNDING] += events[e, s.EVENT_FUNDING]
         if kind > r.FUNDED and kind != r.BROKEN:
             continue
+        if kind != r.FUNDED:
+            figures[TRADED] += abs(events[e, s.EVENT_SIZE]) * events[e, s.EVENT_PRICE]
         life[LIFE_SIZE] += events[e, s.EVENT_SIZE]
         life[LIFE_PNL] += events[e, s.EVENT_REALISED] - events[e, s.EVENT_FEE] + events[e, s.EVENT_FUNDING]
         life[LIFE_DOUBT] = max(life[LIFE_DOUBT], events[e, s.EVENT_AMBIGUOUS])

@@ -27,9 +27,10 @@ from virtuoso.research.sweep.plans import (
     HALTED_ON,
     HELD_BARS,
     Market,
+    keep_flows,
 )
 from virtuoso.research.sweep.scores import Rows
-from virtuoso.research.sweep.skip import DEEPEST, FIRST_EQUITY, FIRST_HALT, HELD, LEAST, mark, summaries_of
+from virtuoso.research.sweep.skip import DAY, DEEPEST, FIRST_EQUITY, FIRST_HALT, HELD, LEAST, mark, summaries_of
 from virtuoso.types import Array
 
 SIDE, PRICE, WEIGHT, RELIABILITY = range(4)
@@ -56,8 +57,9 @@ def terms_of(account: Account, instrument: Instrument) -> AccountTerms:
 
 
 def walk(
-    market: Market, terms: AccountTerms, account: Account, instrument: Instrument, made: np.ndarray, daily: Array
-) -> Array:
+    market: Market, terms: AccountTerms, account: Account, instrument: Instrument, made: np.ndarray, daily: Array,
+    flows: Array,
+) -> Array:  # fmt: skip
     """Walk one configuration.
 
     Parameters
@@ -70,6 +72,8 @@ def walk(
         Its intents; at most one at a close.
     daily : Array, quote currency, shape (n_days,)
         Written: equity at the end of each day.
+    flows : Array, shape (n_days, len(FLOWS))
+        Written: figures by the end of each day; with no days they are not kept.
 
     Returns
     -------
@@ -80,14 +84,14 @@ def walk(
     figures = np.zeros(len(FIGURES))
     accounts, at = Accounts.opened(1, account.cash), made["number"] - market.first
     daily[:] = account.cash
-    _walk(market, terms, at, wishes, wanted, not instrument.is_spot, accounts, figures, daily)
+    _walk(market, terms, at, wishes, wanted, not instrument.is_spot, accounts, figures, daily, flows)
     return figures
 
 
 @kernel
 def _walk(
     market: Market, terms: AccountTerms, at: Rows, wishes: Array, wanted: Array, shorts: bool, accounts: Accounts,
-    figures: Array, daily: Array,
+    figures: Array, daily: Array, flows: Array,
 ) -> None:  # fmt: skip
     """Trade the decisions at the closes of the bars `at`, in their order."""
     books = Books(accounts.positions[0], accounts.orders[0], accounts.wallet[0], accounts.events, accounts.written)
@@ -109,7 +113,9 @@ def _walk(
             event = t
         elif own[s.SIZE] != 0.0:
             event, least, most = event_of(summaries, own, called, t, until)
+        day = int(record[DAY])
         mark(summaries, t, event, least, most, wallet[0], own[s.SIZE], own[s.ENTRY], limit, terms.reset, record, daily)
+        keep_flows(flows, day, int(record[DAY]), figures)
         t = event
         if event < until:
             rates, tiers = terms.rates[0], terms.tiers[0]
@@ -117,7 +123,8 @@ def _walk(
                 market.first + t, t, summaries, market.bars, rates, tiers, called, books, terms.pessimistic
             ):
                 step_over(market, terms, accounts, 0, t)
-            close_bar(market, terms, accounts, books, 0, t, figures.reshape(1, -1), daily.reshape(1, -1))
+            rows = figures.reshape(1, -1), daily.reshape(1, -1), flows.reshape(1, len(flows), -1)
+            close_bar(market, terms, accounts, books, 0, t, rows[0], rows[1], rows[2])
             t += 1
     figures[HELD_BARS], figures[DRAWDOWN] = record[HELD], record[DEEPEST]
     figures[HALTED], figures[EQUITY] = 1.0 if record[FIRST_HALT] >= 0.0 else 0.0, wallet[0]

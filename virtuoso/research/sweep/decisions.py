@@ -5,7 +5,8 @@
    its rounding can be, whatever the order of summation (`error_bound`).
 2. While a rule is neutral, bars that reach no threshold to enter are passed over; while it is not, bars that are
    certain to stay are. Bars are flagged by vector instructions and passed over eight at a time.
-3. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order
+3. What counts against has a negative weight in the product, and its sum lacks 100 times that weight (`_mirrored`).
+4. A bar nearer to a threshold is decided from the prism's own arithmetic: the same sums in the same order
    (prism/engine/aggregate.py).
 
 Hysteresis, `max_age` and `min_coverage` are those of `virtuoso.signals.rule`, and so is where the thresholds of a run
@@ -133,7 +134,8 @@ def decide(
             weights[k, c] = candidates.shares[k, c] * candidates.face_weights[k, inputs.face[c]]
     hot, loose = np.zeros(BLOCK // WORD, np.uint64), np.zeros(BLOCK // WORD, np.uint64)
     scratch = Scratch(sums, hot.view(np.bool_), hot, loose.view(np.bool_), loose)
-    known, known_of, limits, singles = np.empty(n), np.full(n, -1), np.empty((n, MIN_COVERAGE)), inputs.singles
+    known, mirrored, known_of = np.empty(n), np.empty(n), np.full(n, -1)
+    limits, singles = np.empty((n, MIN_COVERAGE)), inputs.singles
     run, edges = int(np.searchsorted(inputs.edges, first * BLOCK, side="right")) - 1, inputs.edges
     changes.counts[:] = 0
     for block in range(first, last):
@@ -151,6 +153,7 @@ def decide(
                 lot,
                 lead,
                 known,
+                mirrored,
                 known_of,
                 limits,
                 scratch,
@@ -163,7 +166,7 @@ def decide(
 @uncounted
 def _decide_lot(
     inputs: Inputs, candidates: Candidates, age: int, bound: float, begin: int, end: int, run: int, lot: int, lead: int,
-    known: Array, known_of: Rows, limits: Array, scratch: Scratch, changes: Changes,
+    known: Array, mirrored: Array, known_of: Rows, limits: Array, scratch: Scratch, changes: Changes,
 ) -> None:  # fmt: skip
     """Follow the rules of the configurations whose sums over a block were made together."""
     for k in range(lot, min(lot + TOGETHER, len(candidates.shares))):
@@ -172,9 +175,11 @@ def _decide_lot(
             stop = min(inputs.edges[r + 1], end)
             if known_of[k] != r:
                 known[k], known_of[k] = _weight(inputs, candidates, k, r), r
+                mirrored[k] = _mirrored(inputs, candidates, k, r)
                 _widen(candidates.thresholds[k], known[k], limits[k])
             most, least = limits[k, BULL_ENTER] - bound, limits[k, BEAR_ENTER] + bound
-            if _heat(sums, most * known[k], least * known[k], scratch.hot) or changes.states[k, SIDE] != 0:
+            most, least = most * known[k] - mirrored[k], least * known[k] - mirrored[k]
+            if _heat(sums, most, least, scratch.hot) or changes.states[k, SIDE] != 0:
                 _follow(
                     inputs,
                     candidates,
@@ -185,6 +190,7 @@ def _decide_lot(
                     k,
                     r,
                     known[k],
+                    mirrored[k],
                     age,
                     bound,
                     begin,
@@ -202,11 +208,22 @@ def _weight(inputs: Inputs, candidates: Candidates, k: int, r: int) -> float:
     for f in range(candidates.face_weights.shape[1]):
         known = 0.0
         while c < len(face) and face[c] == f:
-            known += shares[k, c] * coverage[r, c]
+            known += abs(shares[k, c]) * coverage[r, c]
             c += 1
         if known > 0.0:
-            total += candidates.face_weights[k, f] * known
+            total += abs(candidates.face_weights[k, f]) * known
     return total if total > 0.0 and total >= candidates.thresholds[k, MIN_COVERAGE] else -1.0
+
+
+@uncounted
+def _mirrored(inputs: Inputs, candidates: Candidates, k: int, r: int) -> float:
+    """What a sum over a run lacks of weight x (100 - score): 100 times the weight that counts against."""
+    total = 0.0
+    for c in range(len(inputs.face)):
+        weight = candidates.shares[k, c] * candidates.face_weights[k, inputs.face[c]]
+        if weight < 0.0:
+            total -= 100.0 * weight * inputs.coverage[r, c]
+    return total
 
 
 @uncounted
@@ -220,7 +237,7 @@ def _widen(thresholds: Array, known: float, limits: Array) -> None:
 @uncounted
 def _follow(
     inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, changes: Changes, k: int,
-    r: int, known: float, age: int, bound: float, begin: int, start: int, stop: int, lead: int,
+    r: int, known: float, mirrored: float, age: int, bound: float, begin: int, start: int, stop: int, lead: int,
 ) -> None:  # fmt: skip
     """Follow the rule of one configuration through the bars [start, stop) of one run and one block."""
     side, since = changes.states[k, SIDE], changes.states[k, SINCE]
@@ -230,18 +247,19 @@ def _follow(
             _change(changes, k, start - lead, 0)
         return
     if side != 0:
-        _loosen(sums[:n], i, side, limits, known, bound, scratch.loose)
+        _loosen(sums[:n], i, side, limits, known, mirrored, bound, scratch.loose)
     while True:
         if side == 0:
             i = _next(scratch.hot, scratch.hot_words, i, n)
         else:
             i, since = _stay(
-                inputs, candidates, limits, scratch, sums, k, r, known, age, bound, begin, start, i, n, side, since
-            )
+                inputs, candidates, limits, scratch, sums, k, r, known, mirrored, age, bound, begin, start, i, n, side,
+                since,
+            )  # fmt: skip
         if i >= n:
             break
         t, now = begin + i, 0
-        value = _value(inputs, candidates, limits, k, r, t, sums[i] / known, bound)
+        value = _value(inputs, candidates, limits, k, r, t, (sums[i] + mirrored) / known, bound)
         if value >= limits[BULL_ENTER]:
             now, since = 1, t
         elif value <= limits[BEAR_ENTER]:
@@ -255,7 +273,7 @@ def _follow(
             side = now
             _change(changes, k, t - lead, side)
             if side != 0:
-                _loosen(sums[:n], i, side, limits, known, bound, scratch.loose)
+                _loosen(sums[:n], i, side, limits, known, mirrored, bound, scratch.loose)
     changes.states[k, SINCE] = since
 
 
@@ -281,10 +299,12 @@ def _heat(sums: Single, most: float, least: float, hot: Flags) -> bool:
 
 
 @uncounted
-def _loosen(sums: Single, start: int, side: int, limits: Array, known: float, bound: float, loose: Flags) -> None:
+def _loosen(
+    sums: Single, start: int, side: int, limits: Array, known: float, mirrored: float, bound: float, loose: Flags
+) -> None:
     """Flag the bars from one on that may leave a side."""
     sign, leave = np.float32(side), limits[BULL_LEAVE] if side > 0 else -limits[BEAR_LEAVE]
-    rest, flags, least = sums[start:], loose[start:], np.float32((leave + bound) * known)
+    rest, flags, least = sums[start:], loose[start:], np.float32((leave + bound) * known - side * mirrored)
     for i in range(len(rest)):
         flags[i] = sign * rest[i] <= least
 
@@ -303,7 +323,7 @@ def _next(flags: Flags, words: Words, i: int, n: int) -> int:
 @uncounted
 def _stay(
     inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, k: int, r: int, known: float,
-    age: int, bound: float, begin: int, start: int, i: int, n: int, side: int, since: int,
+    mirrored: float, age: int, bound: float, begin: int, start: int, i: int, n: int, side: int, since: int,
 ) -> tuple[int, int]:  # fmt: skip
     """First bar from i on that may leave a side, or n; and the last bar that is known to have entered it before.
 
@@ -316,7 +336,9 @@ def _stay(
             return loose, since
         end = min(loose, lapses)
         first = max(since + 1, start) - begin
-        last = _last_entry(inputs, candidates, limits, scratch, sums, k, r, known, bound, begin, first, end, side)
+        last = _last_entry(
+            inputs, candidates, limits, scratch, sums, k, r, known, mirrored, bound, begin, first, end, side
+        )
         if last < 0:
             return end, since
         since = begin + last
@@ -327,7 +349,7 @@ def _stay(
 @uncounted
 def _last_entry(
     inputs: Inputs, candidates: Candidates, limits: Array, scratch: Scratch, sums: Single, k: int, r: int, known: float,
-    bound: float, begin: int, first: int, end: int, side: int,
+    mirrored: float, bound: float, begin: int, first: int, end: int, side: int,
 ) -> int:  # fmt: skip
     """Last bar of [first, end) that reaches the threshold to enter a side, or -1; no bar may reach the other one."""
     i = end
@@ -337,7 +359,7 @@ def _last_entry(
             continue
         i -= 1
         if scratch.hot[i]:
-            value = _value(inputs, candidates, limits, k, r, begin + i, sums[i] / known, bound)
+            value = _value(inputs, candidates, limits, k, r, begin + i, (sums[i] + mirrored) / known, bound)
             if value >= limits[BULL_ENTER] if side > 0 else value <= limits[BEAR_ENTER]:
                 return i
     return -1
@@ -365,13 +387,13 @@ def confluence(points: Array, coverage: Array, face: Rows, shares: Array, face_w
     for f in range(len(face_weights)):
         score, known = 0.0, 0.0
         while c < len(face) and face[c] == f:
-            weight = shares[c] * coverage[c]
-            score += weight * points[c]
+            weight = abs(shares[c]) * coverage[c]
+            score += weight * (100.0 - points[c] if shares[c] < 0.0 else points[c])
             known += weight
             c += 1
         if known > 0.0:
-            weight = face_weights[f] * known
-            total += weight * (score / known)
+            weight, score = abs(face_weights[f]) * known, score / known
+            total += weight * (100.0 - score if face_weights[f] < 0.0 else score)
             whole += weight
     return total / whole, whole
 
@@ -384,14 +406,15 @@ def reliability(points: Array, coverage: Array, gates: Array, face: Rows, shares
     for f in range(len(face_weights)):
         score, known = 0.0, 0.0
         while c < len(face) and face[c] == f:
-            weight = shares[c] * coverage[c]
-            score += weight * points[c]
+            weight = abs(shares[c]) * coverage[c]
+            score += weight * (100.0 - points[c] if shares[c] < 0.0 else points[c])
             known += weight
             c += 1
         if known > 0.0:
-            apart = score / known - centre
-            spread += face_weights[f] * known * apart * apart
-            open_share += face_weights[f] * known * gates[f]
+            score /= known
+            apart = (100.0 - score if face_weights[f] < 0.0 else score) - centre
+            spread += abs(face_weights[f]) * known * apart * apart
+            open_share += abs(face_weights[f]) * known * gates[f]
     agreement = 1.0 - min(np.sqrt(spread / whole) / 50.0, 1.0)
     far = abs(centre - 50.0)
     conviction = RELUCTANCE + (1.0 - RELUCTANCE) * far / np.sqrt(CONVICTION_HALF * CONVICTION_HALF + far * far)

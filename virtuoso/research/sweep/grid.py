@@ -122,10 +122,10 @@ class Configurations:
         groups = [[face.name for face in prism.faces]]
         groups += [[f"{face.name}.{component.name}" for component in face.components] for face in prism.faces]
         for group in groups:
-            names = [name for name in group if defaults[name] > 0.0]
-            weights = np.array([defaults[name] for name in names])
+            names = [name for name in group if defaults[name] != 0.0]
+            weights, signs = (np.array([of(defaults[name]) for name in names]) for of in (np.abs, np.sign))
             if len(names) > 1:
-                drawn = random.dirichlet(concentration * weights / weights.sum(), n) * weights.sum()
+                drawn = random.dirichlet(concentration * weights / weights.sum(), n) * weights.sum() * signs
                 columns |= dict(zip(names, drawn.T.copy(), strict=True))
         enter, leave = random.uniform(-points, points, (2, n))
         columns["bull_leave"] = np.clip(defaults["bull_leave"] + leave / 2.0, 50.0, 98.0)
@@ -226,22 +226,25 @@ class Configurations:
         blocks = []
         for face in self.given.faces:
             if face.components:
-                unavailable = sum(face.unavailable.values())
+                unavailable = sum(map(abs, face.unavailable.values()))
                 part = np.column_stack([self.columns[f"{face.name}.{component.name}"] for component in face.components])
-                total = np.array([sum(row) + unavailable for row in part.tolist()])[:, None]
+                total = np.array([sum(map(abs, row)) + unavailable for row in part.tolist()])[:, None]
                 blocks.append(np.divide(part, total, out=np.zeros_like(part), where=total > 0.0))
         return np.hstack(blocks)
 
     def _check(self) -> None:
         """Refuse rows that no configuration file could hold, naming the first."""
-        c = self.columns
+        c, given = self.columns, in_force(self.given, self.settings)
         weights = [face.name for face in self.given.faces] + [name for name, _, _ in self.given]
         for name in c:
-            wrong = ~np.isfinite(c[name])
+            wrong, side = ~np.isfinite(c[name]), "below"
             if name in weights or name in (*MEASURES, *TARGETS):
-                wrong |= c[name] < 0.0
-            self._refuse(wrong, f"{name} is not known or below 0")
-        self._refuse(np.abs(self.face_weights.sum(axis=1) - 1.0) > ROUNDING, "the weights of the faces do not sum to 1")
+                turned = given[name] < 0.0  # a sweep varies sizes of weights; signs are set in a file
+                side = "above" if turned else "below"
+                wrong |= c[name] > 0.0 if turned else c[name] < 0.0
+            self._refuse(wrong, f"{name} is not known or {side} 0")
+        sizes = np.abs(self.face_weights).sum(axis=1)
+        self._refuse(np.abs(sizes - 1.0) > ROUNDING, "the weights of the faces do not sum to 1")
         bull = (c["bull_leave"] >= 50.0) & (c["bull_leave"] < c["bull_enter"]) & (c["bull_enter"] <= 100.0)
         bear = (c["bear_leave"] <= 50.0) & (c["bear_enter"] < c["bear_leave"]) & (c["bear_enter"] >= 0.0)
         order = "0 <= bear_enter < bear_leave <= 50 <= bull_leave < bull_enter <= 100 does not hold"

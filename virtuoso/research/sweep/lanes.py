@@ -37,8 +37,10 @@ from virtuoso.research.sweep.plans import (
     HELD_BARS,
     LOST,
     SLIPPED,
+    TRADED,
     TRADES,
     WON,
+    keep_flows,
 )
 from virtuoso.research.sweep.scores import Rows, Steps
 from virtuoso.types import Array, Mask
@@ -220,7 +222,7 @@ class Due(NamedTuple):
 
 @kernel
 def walk_lanes(
-    bars: LaneBars, terms: LaneTerms, decisions: Decisions, lanes: Lanes, figures: Array, daily: Array
+    bars: LaneBars, terms: LaneTerms, decisions: Decisions, lanes: Lanes, figures: Array, daily: Array, flows: Array
 ) -> None:
     """Trade the decisions of several configurations over all bars.
 
@@ -235,6 +237,8 @@ def walk_lanes(
         Added to; of a lane that is doubtful they say nothing.
     daily : Array, quote currency, shape (n_configurations, n_days)
         Written: equity at the end of each day.
+    flows : Array, shape (n_configurations, n_days, len(FLOWS))
+        Written: figures by the end of each day; with no days they are not kept.
     """
     n, count, limit, day = len(bars.opened), len(figures), 1.0 - terms.max_drawdown, 0
     offsets, opened, marks, begins = decisions.offsets, bars.opened, bars.mark, bars.begins
@@ -266,6 +270,7 @@ def walk_lanes(
             while day < len(bars.days) and bars.days[day] <= t:
                 for lane in range(count):
                     daily[lane, day] = terms.cash if bars.days[day] < 0 else _equity(lanes, lane, marks[t])
+                    keep_flows(flows[lane], day, day + 1, figures[lane])
                 day += 1
             for k in range(due.begin[t - start], due.begin[t - start + 1]):
                 lane, row = due.lane[k], due.row[k]
@@ -426,6 +431,7 @@ def _leave(
     lanes.life[lane] += realised - fee
     row[FEES] += fee
     row[SLIPPED] += abs(part) * slipped
+    row[TRADED] += abs(part) * price
     if left == 0.0:
         pnl = lanes.life[lane]
         row[TRADES] += 1.0
@@ -459,6 +465,7 @@ def _enter(lanes: Lanes, lane: int, t: int, quantity: float, bars: LaneBars, ter
     lanes.life[lane] -= fee
     row[FEES] += fee
     row[SLIPPED] += wanted * abs(price - quoted)
+    row[TRADED] += wanted * price
     if quantity * bars.funding_open[t] > 0.0:
         _fund(lanes, lane, -quantity * bars.funding_open[t], terms, figures)
     _watch(lanes, lane, terms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from virtuoso.account import state as s
 from virtuoso.account.metrics import max_drawdown
 from virtuoso.jit.kernel import kernel
 from virtuoso.research.backtest.engine import PortfolioRun
@@ -16,12 +17,13 @@ from virtuoso.research.sweep.plans import (
     HALTED_EQUITY,
     HALTED_ON,
     HELD_BARS,
+    keep_flows,
 )
 from virtuoso.research.sweep.scores import Rows
 from virtuoso.types import Array
 
 
-def measured(run: PortfolioRun, days: Rows) -> tuple[Array, Array]:
+def measured(run: PortfolioRun, days: Rows, flows: Array) -> tuple[Array, Array]:
     """Measure a run of one instrument.
 
     Parameters
@@ -29,6 +31,8 @@ def measured(run: PortfolioRun, days: Rows) -> tuple[Array, Array]:
     run : PortfolioRun
     days : array of int64, shape (n_days,)
         Last bar that has closed by the end of each whole day; -1 where none has.
+    flows : Array, shape (n_days, len(FLOWS))
+        Written: figures by the end of each day; with no days they are not kept.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def measured(run: PortfolioRun, days: Rows) -> tuple[Array, Array]:
     """
     figures, cash = np.zeros(len(FIGURES)), run.account.cash
     events = np.column_stack([run.events[name].astype(np.float64) for name in run.events.dtype.names or ()])
-    _add_up(np.ascontiguousarray(events), figures)
+    _add_up(np.ascontiguousarray(events), days + run.panel.first, figures, flows)
     figures[HELD_BARS] = np.count_nonzero(run.exposure)
     figures[EQUITY], figures[DRAWDOWN] = run.equity[-1], max_drawdown(run.equity, cash)
     reached = len(run.halts) > 0
@@ -48,6 +52,13 @@ def measured(run: PortfolioRun, days: Rows) -> tuple[Array, Array]:
 
 
 @kernel
-def _add_up(events: Array, figures: Array) -> None:
-    """Add up what all events cost, and what each position brought that ends with them."""
-    count_events(events, 0, len(events), np.zeros(3), figures)
+def _add_up(events: Array, days: Rows, figures: Array, flows: Array) -> None:
+    """Add up what all events cost, and what each position brought that ends with them; days by number of their bar."""
+    life, seen = np.zeros(3), 0
+    for day in range(len(flows)):
+        until = seen
+        while until < len(events) and events[until, s.EVENT_INSTANT] <= days[day]:
+            until += 1
+        seen = count_events(events, seen, until, life, figures)
+        keep_flows(flows, day, day + 1, figures)
+    count_events(events, seen, len(events), life, figures)

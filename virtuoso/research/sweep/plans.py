@@ -27,12 +27,15 @@ PLAN_LIMIT, PLAN_STOP, PLAN_TARGET, PLAN_SIZE, PLAN_COLUMNS = 0, 1, 2, 5, 8
 
 FIGURES = (
     "trades", "won", "gained", "lost", "fees", "funding", "slippage", "ambiguous", "held", "equity", "max_drawdown",
-    "halted", "halted_on", "halted_equity",
+    "halted", "halted_on", "halted_equity", "traded",
 )  # fmt: skip
 """Columns of what is found of a configuration: closed trades, those that gained, what they gained and lost ...; whether
-a halt was reached, at which bar the first one (-1: at none), and what the account was worth then."""
+a halt was reached, at which bar the first one (-1: at none), and what the account was worth then; the value of all
+fills, quote currency."""
 TRADES, WON, GAINED, LOST, FEES, FUNDING, SLIPPED, AMBIGUOUS, HELD_BARS, EQUITY, DRAWDOWN = range(11)
-HALTED, HALTED_ON, HALTED_EQUITY = range(11, 14)
+HALTED, HALTED_ON, HALTED_EQUITY, TRADED = range(11, 15)
+FLOWS = ("trades", "fees", "funding", "slippage", "traded")
+"""Figures that may be kept of each day: what they have come to by its end."""
 
 
 class Market(NamedTuple):
@@ -98,6 +101,41 @@ class Rule(NamedTuple):
     retest: bool
     waits: int
     shorts: bool
+
+
+class Found(NamedTuple):
+    """What is found of some configurations, a row each.
+
+    Attributes
+    ----------
+    figures : Array, shape (n, len(FIGURES))
+    daily : Array, quote currency, shape (n, n_days)
+        Equity at the end of each whole day.
+    flows : Array, shape (n, n_days, len(FLOWS))
+        Figures by the end of each whole day; shape (n, 0, len(FLOWS)) where they are not kept.
+    """
+
+    figures: Array
+    daily: Array
+    flows: Array
+
+    @classmethod
+    def none(cls, n: int, days: int, flows: bool = False) -> Found:
+        """Make room; `flows` says whether figures are kept day by day."""
+        kept = np.zeros((n, days if flows else 0, len(FLOWS)))
+        return cls(np.zeros((n, len(FIGURES))), np.zeros((n, days)), kept)
+
+    def rows(self, a: int, b: int) -> Found:
+        """Return the rows [a, b), to be written."""
+        return Found(self.figures[a:b], self.daily[a:b], self.flows[a:b])
+
+
+@uncounted
+def keep_flows(flows: Array, first: int, stop: int, figures: Array) -> None:
+    """Write what figures have come to at the end of the days [first, stop), where that is kept; shape (n_days, 5)."""
+    for day in range(first, min(stop, len(flows))):
+        flows[day, 0], flows[day, 1], flows[day, 2] = figures[TRADES], figures[FEES], figures[FUNDING]
+        flows[day, 3], flows[day, 4] = figures[SLIPPED], figures[TRADED]
 
 
 @uncounted

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from virtuoso.prism.engine.aggregate import ComponentArrays
+from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.score import assemble
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.rule import memory
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.types import Array
+from virtuoso.types import Array, Mask
 
 BLOCK = 512
 """Bars whose sums are made together."""
@@ -91,12 +95,8 @@ class ScoreMatrix:
             changed = np.flatnonzero(np.diff(covered, prepend=np.nan) != 0.0)
             coverage.append((changed, covered[changed]))
             changes[changed] = True
-            padded = np.concatenate((score * covered, np.zeros(-n % BLOCK)))
-            singles[:, c] = padded.reshape(-1, BLOCK)
-        starts = np.flatnonzero(changes) if known else np.zeros(min(n, 1), dtype=np.int64)
-        table = np.empty((len(starts), len(known)))
-        for c, (changed, values) in enumerate(coverage):
-            table[:, c] = values[np.searchsorted(changed, starts, side="right") - 1]
+            singles[:, c] = _blocks(score * covered)
+        starts, table = _runs(coverage, changes)
         gates = np.ones((n, len(scores.prism.faces)))
         for f, own in enumerate(scores.prism.faces):
             gates[:, f] = np.concatenate([part.faces[own.name].gate for part in parts])
@@ -106,6 +106,74 @@ class ScoreMatrix:
             np.array([row for _, row, _, _ in known], dtype=np.int64),
             points, np.append(starts, n), table, gates, singles,
         )  # fmt: skip
+
+    def reparameterised(self, before: Prism, after: Prism, workspace: Workspace) -> ScoreMatrix:
+        """Return the matrix of a prism whose components have other parameters, or whose timeframes weigh otherwise.
+
+        Only what differs is computed; gates are those of before.
+
+        Parameters
+        ----------
+        before, after : Prism
+            Of what this matrix is, and of what the new one is: the same faces and names.
+        workspace : Workspace
+            What is computed on it stays there.
+        """
+        same = dict(before.timeframes) == dict(after.timeframes)
+        known = set(self.names)
+        aggregator = Aggregator(after, workspace)
+        found: list[tuple[int, int, str, ComponentArrays | None]] = []
+        n, ladder = len(self), zip(before, after, strict=True)
+        rows = {face.name: row for row, face in enumerate(after.faces)}
+        for column, ((name, older, _), (_, newer, _)) in enumerate(ladder):
+            if same and older == newer:
+                found += [(column, rows[name.split(".")[0]], name, None)] if name in known else []
+            elif newer in aggregator.row_of:
+                arrays = aggregator.component(workspace, aggregator.row_of[newer], self.first, self.first + n)
+                if arrays.coverage.any():
+                    found.append((column, rows[name.split(".")[0]], name, arrays))
+        return self._laid(found)
+
+    def _laid(self, found: list[tuple[int, int, str, ComponentArrays | None]]) -> ScoreMatrix:
+        """Lay out components: those of this matrix where no arrays are given."""
+        n, at = len(self), {name: c for c, name in enumerate(self.names)}
+        points, singles = np.empty((n, len(found))), np.empty((len(self.singles), len(found), BLOCK), dtype=np.float32)
+        coverage, changes = [], np.zeros(n, dtype=bool)
+        for c, (_, _, name, arrays) in enumerate(found):
+            if arrays is None:
+                own = at[name]
+                points[:, c], singles[:, c] = self.points[:, own], self.singles[:, own]
+                turns = np.flatnonzero(np.diff(self.coverage[:, own], prepend=np.nan) != 0.0)
+                changed, values = self.edges[turns], self.coverage[turns, own]
+            else:
+                score, covered = np.nan_to_num(arrays.score), arrays.coverage
+                points[:, c], singles[:, c] = score, _blocks(score * covered)
+                changed = np.flatnonzero(np.diff(covered, prepend=np.nan) != 0.0)
+                values = covered[changed]
+            coverage.append((changed, values))
+            changes[changed] = True
+        starts, table = _runs(coverage, changes)
+        return ScoreMatrix(
+            self.first, self.lead, tuple(name for _, _, name, _ in found),
+            np.array([column for column, _, _, _ in found], dtype=np.int64),
+            np.array([row for _, row, _, _ in found], dtype=np.int64),
+            points, np.append(starts, n), table, self.gates, singles,
+        )  # fmt: skip
+
+
+def _blocks(values: Array) -> Array:
+    """Cut values into blocks, the last one filled up with 0, shape (n_blocks, BLOCK)."""
+    cut: Array = np.concatenate((values, np.zeros(-len(values) % BLOCK))).reshape(-1, BLOCK)
+    return cut
+
+
+def _runs(coverage: list[tuple[Rows, Array]], changes: Mask) -> tuple[Rows, Array]:
+    """Where runs begin, and what is covered in each: of each component where its coverage changes, and to what."""
+    starts = np.flatnonzero(changes) if coverage else np.zeros(min(len(changes), 1), dtype=np.int64)
+    table = np.empty((len(starts), len(coverage)))
+    for c, (changed, values) in enumerate(coverage):
+        table[:, c] = values[np.searchsorted(changed, starts, side="right") - 1]
+    return starts, table
 
 
 def _known(parts: list[Scores]) -> list[tuple[int, int, str, str]]:

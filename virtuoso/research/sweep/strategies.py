@@ -31,7 +31,7 @@ from virtuoso.research.sweep.brackets import market_of, terms_of, walk
 from virtuoso.research.sweep.lanes import LANES, Decisions, LaneBars, Lanes, LaneTerms, walk_lanes
 from virtuoso.research.sweep.measured import measured
 from virtuoso.research.sweep.parameters import ParameterGrid
-from virtuoso.research.sweep.plans import FIGURES, Market
+from virtuoso.research.sweep.plans import Found, Market
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import Rows, Steps
 from virtuoso.research.sweep.sweep import THREADS, Progress
@@ -80,9 +80,37 @@ def sweep_strategy(
         If not two bars in a row are known.
     """
     market = LaneMarket.of(panel or SimulationPanel.of([frame]), account or Account(limited=False))
-    n, done = len(configurations), 0
-    figures, daily = np.zeros((n, len(FIGURES))), np.empty((n, len(market.days)))
-    workspace = Workspace(frame)
+    found = trade_all(market, Workspace(frame), configurations, threads=threads, progress=progress)
+    return SweepResult(
+        frame, configurations, market.account.cash, found.figures, found.daily, config=dict(config or {}),
+        given_provenance=dict(provenance or {}), halt=market.account.halt,
+    )  # fmt: skip
+
+
+def trade_all(
+    market: LaneMarket,
+    workspace: Workspace,
+    configurations: ParameterGrid,
+    *,
+    flows: bool = False,
+    threads: int = THREADS,
+    progress: Progress | None = None,
+) -> Found:
+    """Trade every configuration of a strategy on a market that is ready.
+
+    Parameters
+    ----------
+    market : LaneMarket
+    workspace : Workspace
+        Of the same frame; features that configurations share are computed once.
+    configurations : ParameterGrid
+    flows : bool
+        Whether figures are kept day by day.
+    threads, progress
+        As for `sweep_strategy`.
+    """
+    frame, n, done = workspace.frame, len(configurations), 0
+    found = Found.none(n, len(market.days), flows)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         waiting: list[tuple[int, Future[None]]] = []
         for first in range(0, n, LANES):
@@ -93,17 +121,14 @@ def sweep_strategy(
                     orders = MarketOrders.of(row, made, market.panel.first)
                     together[orders.adjust].append(orders)
                 else:
-                    waiting.append((1, pool.submit(market.trade, row, made, figures, daily)))
+                    waiting.append((1, pool.submit(market.trade, row, made, found)))
                     done = _keep_up(waiting, 2 * threads, done, n, progress)
             workspace.forget(FEATURE_ROOM)
             for part in filter(None, together.values()):
-                waiting.append((len(part), pool.submit(market.walk, part, figures, daily)))
+                waiting.append((len(part), pool.submit(market.walk, part, found)))
                 done = _keep_up(waiting, 2 * threads, done, n, progress)
         _keep_up(waiting, 0, done, n, progress)
-    return SweepResult(
-        frame, configurations, market.account.cash, figures, daily, config=dict(config or {}),
-        given_provenance=dict(provenance or {}), halt=market.account.halt,
-    )  # fmt: skip
+    return found
 
 
 class MarketOrders(NamedTuple):
@@ -181,7 +206,7 @@ class LaneMarket:
         mixed = made["adjust"] != made["adjust"][:1]
         return not (levels.any() or by_risk.any() or mixed.any())
 
-    def walk(self, part: Sequence[MarketOrders], figures: Array, daily: Array) -> None:
+    def walk(self, part: Sequence[MarketOrders], found: Found) -> None:
         """Find what becomes of some configurations, in lanes and where need be by the engine; writes their rows."""
         rows = [orders.row for orders in part]
         decisions = Decisions(
@@ -190,25 +215,26 @@ class LaneMarket:
             part[0].adjust,
         )  # fmt: skip
         lanes = Lanes.opened(len(part), self.account.cash)
-        found, ends = np.zeros((len(part), figures.shape[1])), np.zeros((len(part), daily.shape[1]))
-        walk_lanes(self.bars, self.terms, decisions, lanes, found, ends)
-        figures[rows], daily[rows] = found, ends
+        own = Found.none(len(part), len(self.days), found.flows.shape[1] > 0)
+        walk_lanes(self.bars, self.terms, decisions, lanes, own.figures, own.daily, own.flows)
+        found.figures[rows], found.daily[rows], found.flows[rows] = own
         for k in np.flatnonzero(lanes.doubtful[: len(part)]).tolist():
-            self.simulate(rows[k], part[k].intents(self.panel.first), figures, daily)
+            self.simulate(rows[k], part[k].intents(self.panel.first), found)
 
-    def trade(self, row: int, made: np.ndarray, figures: Array, daily: Array) -> None:
+    def trade(self, row: int, made: np.ndarray, found: Found) -> None:
         """Find what becomes of one configuration by itself; writes its row."""
         instrument = self.panel.instruments[0]
         if self._walks(made):
             market, terms = self._bracket_market, terms_of(self.account, instrument)
-            figures[row] = walk(market, terms, self.account, instrument, made, daily[row])
+            days = found.daily[row], found.flows[row]
+            found.figures[row] = walk(market, terms, self.account, instrument, made, *days)
         else:
-            self.simulate(row, made, figures, daily)
+            self.simulate(row, made, found)
 
-    def simulate(self, row: int, made: np.ndarray, figures: Array, daily: Array) -> None:
+    def simulate(self, row: int, made: np.ndarray, found: Found) -> None:
         """Run one configuration by the engine, bar after bar; writes its row."""
         done = run(self.panel, {self.panel.instruments[0]: made}, self.account)
-        figures[row], daily[row] = measured(done, self.days)
+        found.figures[row], found.daily[row] = measured(done, self.days, found.flows[row])
 
     @cached_property
     def _bracket_market(self) -> Market:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +28,20 @@ from virtuoso.account.risk import Rules
 from virtuoso.account.state import Books, room_for
 from virtuoso.errors import ConfigError, DataError, NoDataError, check_room
 from virtuoso.market.gaps import BREAK
+from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.sweep.accounts import Accounts, AccountTerms, walk_accounts
 from virtuoso.research.sweep.decisions import Candidates, Changes, Inputs, Sides, decide, error_bound
 from virtuoso.research.sweep.grid import Configurations
-from virtuoso.research.sweep.plans import FIGURES, LevelTable, Market, Rule, undrawn
+from virtuoso.research.sweep.plans import Found, LevelTable, Market, Rule, undrawn
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
 from virtuoso.research.sweep.skip import BarSummaries, summaries_of
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
-from virtuoso.signals.settings import REGIMES
+from virtuoso.signals.settings import REGIMES, SignalSettings
 from virtuoso.types import Array
 
 BATCH = 64
@@ -106,8 +109,36 @@ def sweep(
     return replace(result, config=dict(config or {}), given_provenance=dict(provenance or {}))
 
 
+class Charts:
+    """Charts of a market, each read once, by whoever asks for it first."""
+
+    def __init__(self, scores: Scores, settings: SignalSettings, computing: threading.RLock) -> None:
+        self._scores, self._settings, self._read, self._computing = scores, settings.levels, 0, computing
+        rows = np.full(len(scores), -1, dtype=np.int32)
+        self._levels = LevelTable(np.empty((0, 2 + 2 * DEPTH)), rows)
+
+    def at(self, changes: Changes) -> LevelTable:
+        """Return the charts of the bars at which something is decided, and of all that were read before."""
+        with self._computing:
+            new = np.unique(undrawn(changes, self._levels.row_of))
+            if len(new):
+                scores = self._scores
+                read = level_snapshot(scores.prism, scores.workspace, new + scores.start, self._settings)
+                table, known, end = self._levels.table, self._read, self._read + len(new)
+                if end > len(table):
+                    table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
+                table[known:end] = np.column_stack((read.price, read.atr, read.supports, read.resistances))
+                self._levels.row_of[new] = np.arange(known, end)
+                self._levels, self._read = self._levels._replace(table=table), end
+            return self._levels
+
+
 class Sweep:
-    """A market made ready to be swept; `run` sweeps it, `events` repeats one configuration."""
+    """A market made ready, and the configurations that are tried on it.
+
+    `run` sweeps it, `events` repeats one configuration, `trying` is the same market with other configurations: it is
+    made ready once, whatever number of configurations are tried on it one after another.
+    """
 
     def __init__(
         self,
@@ -117,8 +148,10 @@ class Sweep:
         account: Account | None = None,
         pessimistic: bool = True,
     ) -> None:
-        _check(scores, configurations)
-        self.scores, self.configurations = scores, configurations
+        _check(scores.prism, configurations)
+        if len(scores) == 0:
+            raise NoDataError("Nothing was scored, so there is nothing to sweep.")
+        self.scores, self.configurations, self.prism = scores, configurations, scores.prism
         self.settings = configurations.settings
         self.matrix = ScoreMatrix.of(scores, self.settings)
         self.account = account or Account()
@@ -137,22 +170,67 @@ class Sweep:
             np.array(levels.target_sizes), levels.entry == "retest", scores.frame.timeframe.bars(levels.retest_expiry),
             not scores.frame.instrument.is_spot,
         )  # fmt: skip
-        self._levels, self._charts = (
-            LevelTable(np.empty((0, 2 + 2 * DEPTH)), np.full(len(scores), -1, dtype=np.int32)),
-            0,
-        )
-        self._reading = threading.Lock()
+        self.computing = threading.RLock()  # whoever computes on the workspace of the scores holds it
+        self._charts = Charts(scores, self.settings, self.computing)
         self._shares = np.ascontiguousarray(configurations.shares[:, self.matrix.columns])
+
+    def trying(self, configurations: Configurations) -> Self:
+        """Return the same market with other configurations.
+
+        Raises
+        ------
+        ConfigError
+            They are of another prism or of other settings.
+        """
+        _check(self.prism, configurations)
+        if configurations.settings != self.settings:
+            raise ConfigError("The configurations are of other settings than the market that was made ready.")
+        other = copy(self)
+        other.configurations = configurations
+        other._shares = np.ascontiguousarray(configurations.shares[:, self.matrix.columns])
+        return other
+
+    def reparameterised(self, prism: Prism) -> Self:
+        """Return the same market scored with other parameters of components; what they share is not computed again."""
+        other = copy(self)
+        other.prism = prism
+        other.matrix = self.matrix.reparameterised(self.prism, prism, self.scores.workspace)
+        matrix, lead = other.matrix, other.matrix.lead
+        run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[lead:]
+        other.market = self.market._replace(
+            points=matrix.points[lead:], coverage=matrix.coverage, gates=matrix.gates[lead:], run=run, face=matrix.face
+        )
+        return other
 
     def run(self, threads: int = THREADS, progress: Progress | None = None) -> SweepResult:
         """Sweep every configuration."""
+        found = self.found(threads, progress)
+        return SweepResult(
+            self.scores.frame, self.configurations, self.cash, found.figures, found.daily, halt=self.account.halt,
+            scores=self.scores,
+        )  # fmt: skip
+
+    def found(
+        self, threads: int = THREADS, progress: Progress | None = None, *, flows: bool = False, until: int | None = None
+    ) -> Found:
+        """Find what becomes of every configuration.
+
+        Parameters
+        ----------
+        threads, progress
+            As for `sweep`.
+        flows : bool
+            Whether figures are kept day by day.
+        until : int, optional
+            Bar before which trading may end; what is said of later days is nothing.
+        """
         n, done = len(self.configurations), 0
         together = min(BATCH, -(-n // max(threads, 1)))
-        figures, daily = np.zeros((n, len(FIGURES))), np.empty((n, len(self.days)))
+        found, end = Found.none(n, len(self.days), flows), len(self.scores) if until is None else until
 
         def batch(a: int) -> int:
             b = min(a + together, n)
-            self._book(a, b, figures[a:b], daily[a:b])
+            self._book(a, b, found.rows(a, b), end)
             return b - a
 
         with ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -160,10 +238,7 @@ class Sweep:
                 done += part
                 if progress is not None:
                     progress(done, n)
-        return SweepResult(
-            self.scores.frame, self.configurations, self.cash, figures, daily, halt=self.account.halt,
-            scores=self.scores,
-        )  # fmt: skip
+        return found
 
     def events(self, row: int) -> np.ndarray:
         """Return the events of one configuration, array of EVENT: those of `backtest.engine.run`."""
@@ -175,19 +250,19 @@ class Sweep:
     def decisions(self, a: int, b: int) -> tuple[Rows, Sides, Rows]:
         """Bars at which the state of the configurations a to b changes, the sides, and where each one's begin."""
         parts: list[list[tuple[Steps, Sides]]] = [[] for _ in range(a, b)]
-        for changes, _, _ in self._stretches(a, b):
+        for changes, _, _ in self._stretches(a, b, len(self.scores)):
             for k, count in enumerate(changes.counts):
                 parts[k].append((changes.at[k, :count].copy(), changes.to[k, :count].copy()))
         times = [np.concatenate([at for at, _ in part]).astype(np.int64) for part in parts]
         sides = [np.concatenate([to for _, to in part]) for part in parts]
         return np.concatenate(times), np.concatenate(sides), np.cumsum([0, *(len(when) for when in times)])
 
-    def _book(self, a: int, b: int, figures: Array, daily: Array) -> None:
+    def _book(self, a: int, b: int, found: Found, until: int) -> None:
         """Find what becomes of the configurations a to b."""
         accounts = self._opened(b - a)
-        daily[:] = self.cash
-        for changes, start, stop in self._stretches(a, b):
-            self._walk(a, b, changes, start, stop, accounts, figures, daily)
+        found.daily[:] = self.cash
+        for changes, start, stop in self._stretches(a, b, until):
+            self._walk(a, b, changes, start, stop, accounts, found)
 
     def _opened(self, n: int) -> Accounts:
         """Open the accounts of several configurations."""
@@ -195,9 +270,9 @@ class Sweep:
 
     def _repeat(self, row: int, changes: Changes, accounts: Accounts) -> Array:
         """Walk one configuration over all bars at once; return its figures."""
-        figures, daily = np.zeros((1, len(FIGURES))), np.empty((1, len(self.days)))
-        self._walk(row, row + 1, changes, 0, len(self.scores), accounts, figures, daily)
-        own: Array = figures[0]
+        found = Found.none(1, len(self.days))
+        self._walk(row, row + 1, changes, 0, len(self.scores), accounts, found)
+        own: Array = found.figures[0]
         return own
 
     def _changes(self, row: int) -> Changes:
@@ -205,9 +280,13 @@ class Sweep:
         at, to, offsets = self.decisions(row, row + 1)
         return Changes(np.zeros((1, 2), dtype=np.int64), at.astype(np.int32)[None], to[None], offsets[1:])
 
-    def _stretches(self, a: int, b: int) -> Iterator[tuple[Changes, int, int]]:
-        """Decisions of the configurations a to b, stretch by stretch; those of one are overwritten by the next."""
-        matrix, blocks = self.matrix, len(self.matrix.singles)
+    def _stretches(self, a: int, b: int, until: int) -> Iterator[tuple[Changes, int, int]]:
+        """Decisions of the configurations a to b, stretch by stretch; those of one are overwritten by the next.
+
+        The last stretch is the one that ends at a bar, or not before it.
+        """
+        matrix = self.matrix
+        blocks = min(len(matrix.singles), -(-(until + matrix.lead) // BLOCK))
         inputs = Inputs(matrix.points, matrix.singles, matrix.edges, matrix.coverage, matrix.face)
         changes, tried = Changes.none(b - a, min(STRETCH, blocks) * BLOCK), self._candidates(a, b)
         age, bound = memory(self.settings, self.scores.frame.timeframe), error_bound(len(matrix.names))
@@ -218,35 +297,17 @@ class Sweep:
             start, stop = max(first * BLOCK - matrix.lead, 0), min(last * BLOCK, len(matrix)) - matrix.lead
             yield changes, start, max(stop, 0)
 
-    def _walk(
-        self, a: int, b: int, changes: Changes, start: int, stop: int, accounts: Accounts, figures: Array, daily: Array
-    ) -> None:
+    def _walk(self, a: int, b: int, changes: Changes, start: int, stop: int, accounts: Accounts, found: Found) -> None:
         """Walk the accounts of the configurations a to b over a stretch of bars."""
         walk_accounts(
-            self.market, self.rule, self.terms, self._charts_at(changes), self._candidates(a, b),
-            self.configurations.measures[a:b], changes, start, stop, accounts, figures, daily,
+            self.market, self.rule, self.terms, self._charts.at(changes), self._candidates(a, b),
+            self.configurations.measures[a:b], changes, start, stop, accounts, *found,
         )  # fmt: skip
         check_room("events of an account", int(accounts.written[0]), len(accounts.events))
 
     def _candidates(self, a: int, b: int) -> Candidates:
         c = self.configurations
         return Candidates(self._shares[a:b], c.face_weights[a:b], c.thresholds[a:b])
-
-    def _charts_at(self, changes: Changes) -> LevelTable:
-        """Charts at the bars of some decisions; every bar's is read once, by whoever comes first."""
-        with self._reading:
-            new = np.unique(undrawn(changes, self._levels.row_of))
-            if len(new):
-                read = level_snapshot(
-                    self.scores.prism, self.scores.workspace, new + self.scores.start, self.settings.levels
-                )
-                table, known, end = self._levels.table, self._charts, self._charts + len(new)
-                if end > len(table):
-                    table = np.concatenate((table[:known], np.empty((2 * end - known, table.shape[1]))))
-                table[known:end] = np.column_stack((read.price, read.atr, read.supports, read.resistances))
-                self._levels.row_of[new] = np.arange(known, end)
-                self._levels, self._charts = self._levels._replace(table=table), end
-            return self._levels
 
     def _broken(self, panel: SimulationPanel | None) -> NDArray[np.bool_]:
         """Return which bars another instrument of the same name opens."""
@@ -302,14 +363,12 @@ class Sweep:
         return days, summaries_of(one, self._begins, last, days), last
 
 
-def _check(scores: Scores, configurations: Configurations) -> None:
+def _check(prism: Prism, configurations: Configurations) -> None:
     """Reject what does not belong together."""
-    ours = [[repr(c) for c in face.components] for face in scores.prism.faces]
+    ours = [[repr(c) for c in face.components] for face in prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
-    if ours != theirs or dict(scores.prism.timeframes) != dict(configurations.given.timeframes):
+    if ours != theirs or dict(prism.timeframes) != dict(configurations.given.timeframes):
         raise ConfigError(
             "The configurations are of another prism than the scores: its components, their parameters or its "
             "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
         )
-    if len(scores) == 0:
-        raise NoDataError("Nothing was scored, so there is nothing to sweep.")

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -29,6 +28,7 @@ import numpy as np
 import orjson
 
 from virtuoso.account.metrics import DAY_MS, ROUNDING, spread_is_rounding
+from virtuoso.account.symbols import symbol_of
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, SchemaVersionError, UnreadableFileError
 from virtuoso.files.atomic import Disk, remove_leftovers
@@ -53,7 +53,6 @@ MOST_PAIRED = 1_000
 """Runs whose correlations with each other are measured, the newest; those before them count as independent."""
 MOST_KEPT = 20_000
 """Runs that are kept in memory between two counts."""
-_THOUSANDS = re.compile(r"^10{3,}(?=[A-Z])")  # some venues quote a thousand or a million of a cheap coin
 
 
 @dataclass(frozen=True)
@@ -294,18 +293,6 @@ def family_of(prism: Prism) -> tuple[str, ...]:
     own = {c.name for _, c, weight in prism if weight > 0.0 and not type(c).__module__.startswith("virtuoso.")}
     shipped = any(weight > 0.0 and type(c).__module__.startswith("virtuoso.") for _, c, weight in prism)
     return (*([SHIPPED] if shipped or not own else []), *sorted(own))
-
-
-def symbol_of(instrument: str) -> str:
-    """Symbol of an instrument as it is compared across venues.
-
-    Examples
-    --------
-    >>> [symbol_of(text) for text in ("BTCUSDT binance-spot", "binance-usdm:BTCUSDT", "1000PEPEUSDT binance-usdm")]
-    ['BTCUSDT', 'BTCUSDT', 'PEPEUSDT']
-    """
-    symbol = instrument.partition(" ")[0].rpartition(":")[2]
-    return _THOUSANDS.sub("", symbol.upper())
 
 
 def sharpes(returns: Array) -> Array:

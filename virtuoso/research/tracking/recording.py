@@ -19,7 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from virtuoso.account.instrument import Instrument
 from virtuoso.errors import ConfigError, DataError
+from virtuoso.lake.seal import refuse_result
 from virtuoso.project import NO_PROJECT, Project, project
 from virtuoso.research.tracking.experiments import FOLDER, Trial, TrialCount, TrialLedger
 
@@ -120,7 +122,11 @@ def record(trial: Trial, *, wanted: bool = True, home: Project | None = None) ->
     ------
     ConfigError
         The root of the project belongs to another user.
+    SealedError
+        It traded what a hold-out seals: nothing is written, and nothing shown.
     """
+    named = [text.split() for text in trial.instruments]
+    refuse_result([Instrument(one[1], one[0]) for one in named if len(one) == 2], trial.first, trial.stop)
     reason = "" if wanted else UNWANTED
     try:
         home = home or project()

@@ -90,11 +90,9 @@ def _windows(study: Study, scenario: str, days: int) -> list[Window]:
     walk, splits = study.walk_forward, study.walk_forward.splits
     gap, least, test = _days(walk.purge) + _days(walk.embargo), _days(walk.least), _days(walk.least_test)
     whole = Window(0, days, days, days)
-    length = days // (splits + 1)
-    first = days - splits * length - gap
-    if splits == 0:
-        first, length = days, test
-    if first < least or length < test or (walk.train is not None and _days(walk.train) > first):
+    length = days // (splits + 1) if walk.test is None else _days(walk.test)
+    first = days - splits * length - gap if splits else days
+    if first < least or (splits and length < test) or (walk.train is not None and _days(walk.train) > first):
         raise ConfigError(_too_short(study, scenario, days))
     if splits == 0:
         return [whole]
@@ -110,24 +108,23 @@ def _windows(study: Study, scenario: str, days: int) -> list[Window]:
 def _too_short(study: Study, scenario: str, days: int) -> str:
     """Say that a scenario is too short, what it would need, and what can be changed."""
     walk = study.walk_forward
-    gap, least, test = _days(walk.purge) + _days(walk.embargo), _days(walk.least), _days(walk.least_test)
+    gap, least = _days(walk.purge) + _days(walk.embargo), _days(walk.least)
+    test = max(_days(walk.least_test), _days(walk.test))
     wanted = max(least, 0 if walk.train is None else _days(walk.train))
-    needed = wanted if walk.splits == 0 else max(wanted + gap, test) + walk.splits * max(test, wanted + gap)
+    window = max(test, wanted + gap) if walk.test is None else test
+    needed = wanted if walk.splits == 0 else max(wanted + gap, window) + walk.splits * window
     of = f"The scenario {scenario}" if study.scenarios else "The market of the study"
     said = (
         f"{of} has {days:,} whole days. {study.where('walk_forward')} asks for {walk.splits} test windows of equal "
         f"length, of at least {test} days, after at least {wanted} days to tune on and {gap} of purge and embargo: "
         f"about {needed:,} days."
     )
-    fewer = next((k for k in range(walk.splits - 1, -1, -1) if _fits(days, k, gap, wanted, test)), None)
-    if fewer is None:
+    if wanted + gap + test > days:
         return f"{said} Give it a longer history, or lower walk_forward.least."
-    return f"{said} Give it a longer history, or walk_forward.splits: {fewer}, which fits."
-
-
-def _fits(days: int, splits: int, gap: int, past: int, test: int) -> bool:
-    length = days // (splits + 1)
-    return days >= past if splits == 0 else length >= test and days - splits * length - gap >= past
+    longest = days - wanted - gap  # of all test windows together
+    fits = max(k for k in range(1, walk.splits + 1) if k * test <= longest or k == 1)
+    fewer = "" if fits == walk.splits else f"walk_forward.splits: {fits} with "
+    return f"{said} Give it a longer history, or other windows: {fewer}walk_forward.test: {longest // fits}d fits."
 
 
 def _days(span: Span | None) -> int:

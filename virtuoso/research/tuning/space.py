@@ -529,13 +529,8 @@ class _Maker:
             given = dict.fromkeys(names) | {name: ends for name, ends in given.items() if name != ALL}
         for name, ends in given.items():
             if name not in names:
-                fixed = name in LevelSettings.model_fields
-                hint = (
-                    "A sweep shares the map of levels and cannot vary it: set it, and tune each apart. "
-                    if fixed
-                    else ""
-                )
-                self._refuse(name, names, "levels", name, hint=hint)
+                of_map = "The map of levels is the same for all trials: set it, and run a study of each. "
+                self._refuse(name, names, "levels", name, hint=of_map if name in LevelSettings.model_fields else "")
             low, high = _declared(name)
             if ends is None:
                 ends = (max(low, now[name] / REACH), min(high, now[name] * REACH)) if now[name] > 0.0 else (low, 1.0)

@@ -192,6 +192,7 @@ class WalkForwardSettings(RoomSettings):
     embargo: SpanSetting | None = Field(None, description="Dropped besides; nothing if absent.")
     scheme: Literal["expanding", "rolling"] = Field("expanding", description="All of the past, or the last of it.")
     train: SpanSetting | None = Field(None, description="Length of the past when rolling; that of the first if absent.")
+    test: SpanSetting | None = Field(None, description="Length of a test window; days / (splits + 1) if absent.")
     least: SpanSetting = Field(Span("30d"), description="Days that are tuned on, at least.")
     least_test: SpanSetting = Field(Span("5d"), description="Days of a test window, at least.")
 
@@ -244,6 +245,7 @@ class Study(RoomSettings):
     sampler: Sampler = Field("tpe", description="How points are proposed.")
     trials: int = Field(2_000, ge=1, le=1_000_000, description="Trials of all rounds together.")
     generation: int = Field(256, ge=1, le=65_536, description="Trials that are proposed before any is told.")
+    horizon: SpanSetting = Field(Span("1d"), description="Of the return that linear_ic is measured against.")
     least_trades: int = Field(10, ge=1, description="Trades below which a trial has no value.")
     walk_forward: WalkForwardSettings = Field(default_factory=WalkForwardSettings, description="The rounds.")
     pruning: PruningSettings | None = Field(None, description="Whether hopeless trials are dropped early.")
@@ -312,6 +314,12 @@ class Study(RoomSettings):
         if len({market.timeframe for market in self.markets.values()}) > 1:
             raise PydanticCustomError("scenarios", "must share one timeframe", {"at": ("scenarios",)})
         return self
+
+    def __eq__(self, other: object) -> bool:  # where it was read from is no part of it
+        return isinstance(other, Study) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @classmethod
     def read(cls, name: str | Path, root: Path | None = None) -> Study:

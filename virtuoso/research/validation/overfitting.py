@@ -3,7 +3,8 @@
 1. One track record: `psr` (chance that the true ratio exceeds a benchmark), `sharpe_error`, `min_track_record`.
 2. The best of many: `expected_maximum`, `deflated_sharpe`, `effective_trials`, `min_backtest_length`.
 3. A whole search: `overfitting_probability` (does what wins in sample win out of sample?).
-4. Against a benchmark: `superior_ability` and `stepwise` (is any of them better than doing nothing?).
+4. Against a benchmark: `superior_ability` and `stepwise` (is any of them better than doing nothing?), and
+   `paired_luck` (is one track record better than another of the same days?).
 
 Sharpe ratios here are per period, never annualised; kurtosis is raw (3 for the normal). NaN is *not testable*. Days
 that hang together are fewer than they look: every error is that of `Moments.independent` periods.
@@ -533,6 +534,40 @@ def stepwise(
         superior += left[beaten].tolist()
         open_ &= ~beaten
     return np.array(sorted(superior), dtype=np.int64)
+
+
+def paired_luck(own: Array, other: Array, *, resamples: int = RESAMPLES, env: Env | None = None) -> float:
+    """Chance that a record without the better Sharpe ratio seems as much better than another one of the same days.
+
+    Days are drawn in pairs (stationary bootstrap), so that what both share cancels; ratios are compared, so that what
+    moves more is no better for it. The differences of the resamples, less the one that was observed, are those of two
+    records that are alike (Ledoit and Wolf 2008, Journal of Empirical Finance 15(5)).
+
+    Parameters
+    ----------
+    own, other : Array, shape (n_periods,)
+        Returns of the same periods; those that either does not know are left out.
+    resamples : int
+    env : Env, optional
+        Where the bootstrap draws from; seeded with 0 if absent.
+
+    Returns
+    -------
+    float, 0..1
+        One-sided; NaN where either does not vary, or fewer than LEAST_TRADES periods are shared.
+    """
+    known = np.isfinite(own) & np.isfinite(other)
+    pair = np.column_stack((own[known], other[known]))
+    if len(pair) < LEAST_TRADES or spread_is_rounding(pair).any():
+        return NAN
+    if distinct(pair) < 2:
+        return 1.0
+    drawn = resamples_of(len(pair), block_length(pair[:, :1] - pair[:, 1:]), resamples, env)
+    size = np.full(len(drawn), float(len(pair)))
+    ratios = _sharpes(drawn @ pair, drawn @ (pair * pair), size)
+    found = _sharpes(pair.sum(axis=0)[None, :], (pair * pair).sum(axis=0)[None, :], size[:1])[0]
+    observed = float(found[0] - found[1])
+    return float(np.mean(ratios[:, 0] - ratios[:, 1] - observed >= observed))
 
 
 def _testable(gains: Array, trades: NDArray[np.int64] | None) -> tuple[Array, str]:

@@ -115,6 +115,14 @@ class Verdict:
     def __str__(self) -> str:
         return f"{self.decision.value}: {'; '.join(self.reasons)}"
 
+    @classmethod
+    def of(cls, gates: Sequence[Hurdle]) -> Verdict:
+        """Decide by the answers: what damns discards, what is needed and not passed keeps from shipping."""
+        if any(gate.damning and gate.passed is False for gate in gates):
+            return cls(Decision.DISCARD, True, tuple(gates))
+        done = all(gate.passed for gate in gates if gate.needed)
+        return cls(Decision.SHIP if done else Decision.ITERATE, True, tuple(gates))
+
 
 @dataclass(frozen=True)
 class Stressed:
@@ -186,23 +194,21 @@ def reach_verdict(honesty: Robustness, stressed: Stressed | None = None) -> Verd
     if "sharpe" in honesty.why:
         return Verdict(Decision.ITERATE, False, (Hurdle("sample", None, f"{NOT_TESTABLE}: {honesty.why['sharpe']}"),))
     given = stressed or Stressed()
-    gates = (
-        *_chance(honesty),
-        *_search(honesty),
-        *_reality(given, honesty.tried.configurations > 1),
-        _tail(given.tail),
-        _size(honesty.growth),
-        _marks(honesty.lag, given.marks),
-        *_truth(given.truth, honesty.sharpe),
-        _recorded(honesty),
+    return Verdict.of(
+        (
+            *chance(honesty),
+            *search(honesty),
+            *_reality(given, honesty.tried.configurations > 1),
+            _tail(given.tail),
+            _size(honesty.growth),
+            _marks(honesty.lag, given.marks),
+            *_truth(given.truth, honesty.sharpe),
+            recorded(honesty),
+        )
     )
-    if any(gate.damning and gate.passed is False for gate in gates):
-        return Verdict(Decision.DISCARD, True, gates)
-    done = all(gate.passed for gate in gates if gate.needed)
-    return Verdict(Decision.SHIP if done else Decision.ITERATE, True, gates)
 
 
-def _gate(
+def figure_gate(
     name: str, figure: float, passed: bool, reason: str, missing: str, *, needed: bool = True, damning: bool = False
 ) -> Hurdle:
     """Answer a question by a figure, if the figure is known."""
@@ -211,46 +217,50 @@ def _gate(
     return Hurdle(name, passed, reason, needed, damning)
 
 
-def _recorded(honesty: Robustness) -> Hurdle:
+def recorded(honesty: Robustness) -> Hurdle:
     """Ask whether it is counted among the tries: what nobody knows of deflates nothing."""
     told = "it is in the ledger of trials" if honesty.tried.recorded else f"not recorded: {honesty.tried.reason}"
     return Hurdle("recorded", honesty.tried.recorded, told)
 
 
-def _chance(honesty: Robustness) -> Sequence[Hurdle]:
+def chance(honesty: Robustness) -> Sequence[Hurdle]:
     """Ask whether it gained, and whether that is luck."""
     tries = plural(honesty.tried.configurations, "try", "tries")
     sharpe, deflated, luck = honesty.sharpe, honesty.deflated, honesty.luck
     record = f"{plural(honesty.days, 'day')} and {plural(honesty.trades, 'trade')}"
     return (
-        _gate("gain", sharpe, sharpe > 0.0, f"Sharpe ratio {number(sharpe)} a year over {record}", "", damning=True),
-        _gate(
+        figure_gate(
+            "gain", sharpe, sharpe > 0.0, f"Sharpe ratio {number(sharpe)} a year over {record}", "", damning=True,
+        ),
+        figure_gate(
             "deflated", deflated, deflated >= CONFIDENCE,
             f"deflated Sharpe {percent(deflated)} after {tries}",
             f"cannot be deflated: {honesty.why.get('deflated', NOT_TESTABLE)}", damning=deflated < HOPELESS,
         ),
-        _gate("p-value", luck, luck <= MOST_LUCK, f"p-value {number(luck, 3)} of the best of {tries}", NOT_TESTABLE),
+        figure_gate(
+            "p-value", luck, luck <= MOST_LUCK, f"p-value {number(luck, 3)} of the best of {tries}", NOT_TESTABLE,
+        ),
     )  # fmt: skip
 
 
-def _search(honesty: Robustness) -> Sequence[Hurdle]:
+def search(honesty: Robustness) -> Sequence[Hurdle]:
     """Ask whether what wins in sample wins out of sample; nothing is asked where nothing was searched."""
     pbo, superior, outside = honesty.overfitting, honesty.superior, honesty.outside
     missing = {name: f"{name} {NOT_TESTABLE}: {reason}" for name, reason in honesty.why.items()}
     searched = {name: honesty.why.get(name) != NOTHING_CHOSEN for name in ("overfitting", "superior", "outside")}
     doubted = not honesty.deflated >= CONFIDENCE  # a single PBO scatters too much to be read alone
     return (
-        _gate(
+        figure_gate(
             "overfitting", pbo, pbo <= MOST_OVERFITTING, f"probability of backtest overfitting (PBO) {percent(pbo)}",
             missing.get("overfitting", ""), needed=searched["overfitting"],
             damning=pbo > HOPELESS_OVERFITTING and doubted,
         ),
-        _gate(
+        figure_gate(
             "superior", superior, superior <= MOST_SUPERIOR,
             f"p-value {number(superior, 3)} that nothing in the search beats the benchmark (SPA)",
             missing.get("superior", ""), needed=searched["superior"],
         ),
-        _gate(
+        figure_gate(
             "walk forward", outside, outside > 0.0,
             f"walk-forward Sharpe ratio {number(outside)} out of sample, {number(honesty.inside)} in sample",
             missing.get("outside", ""), needed=searched["outside"],
@@ -269,7 +279,7 @@ def _reality(stressed: Stressed, chosen: bool) -> Sequence[Hurdle]:
     return (
         _survives("costs", "with costs doubled", stressed.costs_doubled),
         _survives("delay", "one bar late", stressed.one_bar_late),
-        _gate("plateau", kept, kept >= LEAST_KEPT, f"the median of {count} keeps {percent(kept)} of the return",
+        figure_gate("plateau", kept, kept >= LEAST_KEPT, f"the median of {count} keeps {percent(kept)} of the return",
               untried, needed=chosen),
         _ambiguity(stressed.bounds),
     )  # fmt: skip
@@ -309,7 +319,7 @@ def _tail(tail: Tail | None) -> Hurdle:
 def _size(growth: float) -> Hurdle:
     """Ask whether bets grow after losses: then the loss that ends it is not in the record."""
     hides = ": doubling up hides the loss that ends it" if growth > MOST_GROWTH else ""
-    return _gate(
+    return figure_gate(
         "size", growth, growth <= MOST_GROWTH, f"bets after losses are {number(growth)} times those after gains{hides}",
         "too few follow on losses and on gains to compare their sizes", needed=growth == growth,
     )  # fmt: skip
@@ -319,7 +329,7 @@ def _marks(lag: float, marks: Marks | None) -> Hurdle:
     """Ask whether marks move as the market does: smoothed ones hide losses and let luck look steady."""
     if marks is not None and marks.follow < LEAST_FOLLOWED:
         return Hurdle("marks", False, f"marks show {percent(marks.follow)} of a day's move of the market on that day")
-    return _gate(
+    return figure_gate(
         "marks", lag, lag <= MOST_LAG, f"days follow those before them with a correlation of {number(lag)}"
         + ("" if lag <= MOST_LAG else ": marks may lag behind the market"), "too few days to see whether marks lag",
         needed=lag == lag,

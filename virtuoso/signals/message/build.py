@@ -159,7 +159,7 @@ def _face(row: Row, parts: Sequence[Row]) -> FaceScore:
     return FaceScore(
         score=points(row.score),
         impact=known(row.impact),
-        weight=min(row.weight, 1.0),
+        weight=min(max(row.weight, -1.0), 1.0),
         interpretation=row.words,
         reason=row.reason,
         components={part.name: _component(part) for part in parts},
@@ -171,7 +171,7 @@ def _component(row: Row) -> ComponentScore:
         score=points(row.score),
         raw_score=points(row.raw_score),
         value=next((known(value) for _, value in row.timeframes.values() if value == value), None),
-        weight=min(row.weight, 1.0),
+        weight=min(max(row.weight, -1.0), 1.0),
         impact=known(row.impact),
         divergence_bonus=row.bonus,
         divergence_type=row.divergence,

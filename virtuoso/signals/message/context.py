@@ -21,7 +21,7 @@ from virtuoso.prism.features.structure import CHOCH, Structure
 from virtuoso.prism.open_interest.analysis import squeezes_at
 from virtuoso.prism.open_interest.squeeze import SqueezePoint
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.result.explanation import Explanation, Row
+from virtuoso.prism.result.explanation import Explanation, Row, impact_of
 from virtuoso.signals.calibration import Basis
 from virtuoso.signals.decision import Decisions
 from virtuoso.signals.history import AfterScores, life_of
@@ -299,7 +299,7 @@ def _by_timeframe(
             score, _ = row.timeframes[timeframe.name]
             if score == score:
                 own = weights[dotted.partition(".")[0]] * row.weight
-                total, weight = total + own * score, weight + own
+                total, weight = total + impact_of(own, score), weight + abs(own)
         means[timeframe.name] = total / weight if weight > 0.0 else float("nan")
     return means
 

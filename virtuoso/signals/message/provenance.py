@@ -72,6 +72,7 @@ class Provenance(BaseModel):
     data_to: int = Field(description="Close time of the last of them, ms UTC.")
     config: str = Field(description="Digest of weights, parameters and signal settings.")
     code: str = Field(description="Digest of the sources that scoring and signals run through.")
+    weights: str = Field("", description="Which weights are in force and what they have shown, in one line.")
     model: str | None = Field(None, description="Digest of the trained validator, null where none was used.")
     commit: str | None = Field(None, description="Git commit of the checkout, null where there is none.")
     environment: dict[str, str] = Field(description="Versions of the libraries, CPU level and platform.")
@@ -206,6 +207,7 @@ def provenance(
         data_to=base.timeframe.close_time(number),
         config=config or config_digest(prism, settings),
         code=codes[nodes],
+        weights=prism.standing,
         commit=commit(),
         environment=signal_environment(),
     )

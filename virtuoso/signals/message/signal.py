@@ -54,8 +54,10 @@ class ComponentScore(_Record):
     score: Number = _score("After divergence.")
     raw_score: Number = _score("Before divergence.")
     value: Number = Field(description="Raw value on the fastest timeframe on which it is known.")
-    weight: float = Field(ge=0, le=1, description="Effective weight within the face: of what is known.")
-    impact: Number = Field(description="Weight times score; impacts sum to the face's score.")
+    weight: float = Field(
+        ge=-1, le=1, description="Effective weight within the face: of what is known; negative counts as 100 - score."
+    )
+    impact: Number = Field(description="Size of the weight times what counts; impacts sum to the face's score.")
     divergence_bonus: float = Field(ge=-10, le=10, description="Points that divergence adds.")
     divergence_type: DivergenceType = Field(description="Kind of the divergence that adds most.")
     interpretation: str = Field(description="One sentence, from the raw value.")
@@ -67,8 +69,10 @@ class FaceScore(_Record):
     """A face of the prism, or a view of some of its components."""
 
     score: Number = _score("After divergence.")
-    impact: Number = Field(description="Weight times score; impacts sum to the signal's score.")
-    weight: float = Field(ge=0, le=1, description="Effective weight in the confluence: of what is known.")
+    impact: Number = Field(description="Size of the weight times what counts; impacts sum to the signal's score.")
+    weight: float = Field(
+        ge=-1, le=1, description="Effective weight in the confluence: of what is known; negative counts as 100 - score."
+    )
     interpretation: str = Field(description="One sentence.")
     reason: str = Field("", description="Why it is not known; empty where it is.")
     components: dict[str, ComponentScore] = Field(description="Its components by name; empty for a view.")
