@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.settings import TradingSettings
 from virtuoso.clock import Env, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, NoDataError, did_you_mean
@@ -188,7 +189,8 @@ def backtest(
         "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
         "halt": halt or (limits is True and own_idea), "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
+    trading = _own_sizes(chosen.trading) if own_idea else chosen.trading
+    account = account_from(trading, chosen.risk, funding, **_of_venue(home, many), **terms)
     own: dict[str, Any] = {}
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
@@ -228,6 +230,11 @@ def _at_the_costs(
     funding = signals.costs.funding if assume_funding is None else assume_funding
     costs = CostSettings(taker=account.taker, slippage=slippage, funding=funding)
     return signals.model_copy(update={"costs": costs})
+
+
+def _own_sizes(trading: TradingSettings) -> TradingSettings:
+    """The same without sizes by volatility, which are for the shipped rule: an idea of one's own says its own."""
+    return trading.model_copy(update={"size_by": "risk"})
 
 
 def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
@@ -483,7 +490,8 @@ def sweep(
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
         "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
+    trading = _own_sizes(chosen.trading) if isinstance(tried, ParameterGrid) else chosen.trading
+    account = account_from(trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):
         if isinstance(tried, ParameterGrid):

@@ -19,7 +19,8 @@ from virtuoso.clock import Env
 from virtuoso.prism.result.scores import Scores
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import REASONS
-from virtuoso.research.validation.quantiles import EDGES, intervals
+from virtuoso.research.validation.quantiles import intervals
+from virtuoso.signals.history import EDGES
 from virtuoso.signals.regime import UNKNOWN_REGIME, regimes
 from virtuoso.signals.settings import REGIMES
 

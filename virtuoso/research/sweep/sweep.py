@@ -320,8 +320,9 @@ class Sweep:
     def _bars(self, panel: SimulationPanel | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
-        if account.trail > 0.0 or not account.isolated:
+        if account.trail > 0.0 or not account.isolated or account.target_volatility > 0.0:
             what = "trailing stops" if account.trail > 0.0 else "cross margin"
+            what = what if account.target_volatility == 0.0 else "sizes by volatility (trading.size_by)"
             raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
         if set(self.settings.regimes) != set(REGIMES):
             raise ConfigError(
