@@ -57,6 +57,7 @@ OUTER = (0.0, 32.0, 68.0, 100.0)
 """Buckets of faces and components: beyond the default thresholds of the rule, and between them."""
 LARGEST_SHARE = 0.1
 WIDTH = 100
+MOST_ROWS = 12
 WHOLE_FROM = 10.0
 """Bp of a mean, or of the reach of its interval, from which tenths say nothing."""
 CONFLUENCE = "confluence"
@@ -179,9 +180,10 @@ class Information(Plottable):
         ----------
         everything : bool
             Every component too, and beside its coefficients the mean after its outer buckets; else confluence and
-            faces.
+            faces, where there are more than MOST_ROWS.
         """
-        names = [name for name in dict.fromkeys(self.rows["name"].tolist()) if everything or "." not in name]
+        named = dict.fromkeys(self.rows["name"].tolist())
+        names = [name for name in named if everything or len(named) <= MOST_ROWS or "." not in name]
         coefficients = [(name, *(self._pair(name, horizon) for horizon in self.horizons)) for name in names]
         title = "Rank IC / linear IC, x 1000: hits, and money (* the interval excludes 0)"
         found = [(title, ("score", *self.horizons), coefficients)]
