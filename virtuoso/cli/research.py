@@ -286,7 +286,7 @@ def _informed(scores: Scores, found: Information, everything: bool) -> Iterator[
     yield ""
     yield from (prose(sentence) for sentence in found.words())
     if not everything:
-        yield "Every component: -v. What the columns mean: docs/faces/information.md."
+        yield "Every component: -v."
 
 
 VERDICTS = ("BROKEN", "noted", "holds", "not tested")
