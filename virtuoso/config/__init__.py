@@ -106,6 +106,11 @@ class TrackingSettings(RoomSettings):
         default=SecretText("sqlite:///experiments/tracking.db"),
         description="MLflow tracking store; a password in it is written as `${NAME}`.",
     )
+    studies: Uri | None = Field(
+        None,
+        description="Database of studies, such as `postgresql://USER:${PASSWORD}@HOST/NAME`; if absent, a journal in "
+        "the folder of each.",
+    )
 
 
 class Credentials(NamedTuple):
@@ -311,7 +316,7 @@ def show(settings: Settings) -> dict[str, Any]:
     """
     masked, defaults = settings.masked(), Settings().masked()
     secrets = [secret for e in settings.exchanges for secret in (e.api_key, e.api_secret) if secret]
-    secrets.append(settings.tracking.uri)
+    secrets += [secret for secret in (settings.tracking.uri, settings.tracking.studies) if secret]
     return {
         "settings": masked,
         "origins": {

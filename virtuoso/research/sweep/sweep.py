@@ -333,13 +333,19 @@ class Sweep:
     def _bars(self, panel: SimulationPanel | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
-        if account.trail > 0.0 or not account.isolated:
+        if account.trail > 0.0 or not account.isolated or account.target_volatility > 0.0:
             what = "trailing stops" if account.trail > 0.0 else "cross margin"
+            what = what if account.target_volatility == 0.0 else "sizes by volatility (trading.size_by)"
             raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
         if set(self.settings.regimes) != set(REGIMES):
             raise ConfigError(
                 f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
                 "Sweep without, and run what it chose with it."
+            )
+        if self.settings.min_edge > 0.0:
+            raise ConfigError(
+                f"A sweep enters by thresholds; signals.min_edge={self.settings.min_edge:g} enters by the move that is "
+                "expected. Sweep with signals.min_edge=0, and run what it chose with it."
             )
         panel = panel or SimulationPanel.of([self.scores.frame])
         same = panel.instruments == (instrument,) and panel.timeframe == self.scores.frame.timeframe

@@ -25,7 +25,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from pydantic import Field
 
+from virtuoso.account.instrument import Instrument
 from virtuoso.account.settings import RiskSettings, TradingSettings
+from virtuoso.account.state import CLOSE, OPEN
+from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
 from virtuoso.executor import Executor as Executor
 from virtuoso.files.atomic import Disk
@@ -34,6 +37,7 @@ from virtuoso.lake.lake import Lake
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.registry import prism_from
 from virtuoso.prism.settings import PrismSettings
+from virtuoso.research.tracking.experiments import family_of
 from virtuoso.research.tuning.objective import ScenarioReturns, survivors
 from virtuoso.research.tuning.parts import (
     DAY_MS,
@@ -216,6 +220,34 @@ class Evaluator:
         found: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in self.days}
         for one in self._loaded:
             found[one.scenario][str(one.frame.instrument)] = one.stretch
+        return found
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The clock that all parts share."""
+        return self._loaded[0].frame.timeframe
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What is traded, a part each."""
+        return tuple(place.instrument for place in self.places)
+
+    @cached_property
+    def family(self) -> tuple[str, ...]:
+        """What the trials are made of, for the ledger of tries."""
+        return family_of(self.space.prism) if self.space.strategy is None else (self.space.strategy.name,)
+
+    def held(self) -> dict[str, Array]:
+        """Return what holding the instruments of each scenario in equal parts returned on each of its days."""
+        found = {}
+        for name, count in self.days.items():
+            own = [(k, one) for k, one in enumerate(self._loaded) if one.scenario == name]
+            total, known = np.zeros(count), np.zeros(count)
+            for k, one in own:
+                here = slice(self.places[k].offset, self.places[k].offset + one.n_days)
+                total[here] += _held(one)
+                known[here] += 1.0
+            found[name] = np.divide(total, known, out=np.zeros(count), where=known > 0.0)
         return found
 
     @property
@@ -499,3 +531,16 @@ def _places(loaded: Sequence[Loaded]) -> tuple[tuple[Place, ...], dict[str, int]
         days[name] = max(one.first_day + one.n_days for one in own) - first
         places += [Place(name, one.frame.instrument, one.first_day - first, one.n_days) for one in own]
     return tuple(places), days
+
+
+def _held(one: Loaded) -> Array:
+    """Return the daily returns of holding one instrument, from its first open on; of a day that is not known 0."""
+    bars = one.panel.bars[:, 0]
+    close = bars[:, CLOSE].reshape(one.n_days, -1)
+    known = np.isfinite(close)
+    newest = close.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
+    last = np.where(known.any(axis=1), close[np.arange(one.n_days), newest], np.nan)
+    opens = bars[np.isfinite(bars[:, OPEN]), OPEN]
+    prices = np.concatenate((opens[:1], last))
+    at = np.maximum.accumulate(np.where(np.isfinite(prices), np.arange(len(prices)), 0))
+    return np.asarray(prices[at][1:] / prices[at][:-1] - 1.0)

@@ -396,6 +396,10 @@ class Study(RoomSettings):
         study._source, study._lines = source, known
         return study
 
+    def changed(self, **given: Any) -> Study:
+        """Return the study with other values, checked like those of a file."""
+        return type(self).of(self.model_dump(mode="json") | given, self._source, self._lines)
+
     def where(self, *path: str) -> str:
         """Say where a key stands: `search.levels in configs/studies/slow.yaml, line 12`."""
         return f"{dotted(path)} in {_place(self._source, self._lines, path)}"
