@@ -353,6 +353,12 @@ class TestWhatIsRefused:
         assert changes(before, other) == ["data of all BTCUSDT simulated"]
         assert changes(before, {**before, "code": "x", "space": "y"}) == ["space", "code"]
 
+    def test_other_funding_is_other_data(self):
+        before, dearer = evaluator(), evaluator(terms={"assume_funding": 0.0003, "mark": "last"})
+        assert changes(before.identity, dearer.identity) == ["study", "data of all BTCUSDT simulated"]
+        again = evaluator()
+        assert changes(before.identity, again.identity) == []
+
     def test_no_whole_day(self):
         with pytest.raises(NoDataError, match="no whole day"):
             whole_days(until(frame(), frame().base.first + 5))

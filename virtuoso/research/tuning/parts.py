@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -124,6 +126,17 @@ class Loaded:
     def n_days(self) -> int:
         """How many whole days it has."""
         return len(self.frame) * self.frame.timeframe.ms // DAY_MS
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that trials are scored and traded on: bars, funding, spreads, the venue's rules."""
+        rules = (
+            self.account.rules,
+            sorted((str(one), tiers.table.tolist()) for one, tiers in self.account.tiers.items()),
+        )
+        digest = hashlib.sha256(f"{self.frame.fingerprint} {self.stretch} {rules}".encode())
+        digest.update(np.ascontiguousarray(self.panel.bars).data)
+        return digest.hexdigest()
 
     @property
     def stretch(self) -> tuple[int, int]:
