@@ -47,6 +47,7 @@ def tune(
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
     no_record: options.NoRecord = False,
+    no_track: Annotated[bool, typer.Option("--no-track", help="Leave the study out of MLflow.")] = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
     from virtuoso import workflows
@@ -55,7 +56,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, settings=call.settings, progress=tick, say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=not no_track, settings=call.settings, progress=tick,
+            say=call.note, options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))

@@ -60,7 +60,8 @@ def main(trials: int = 2_000) -> None:
         print(f"{trials:,} trials of {DIMENSIONS} coordinates, ms a trial: sampler, storage")
         for place, where in places.items():
             for sampler in SAMPLERS if place == "journal" else ("random",):
-                print(f"{place:<11} {sampler:<7} {'%8.3f %8.3f' % cost(sampler, where(sampler), trials)}", flush=True)
+                asking, storing = cost(sampler, where(sampler), trials)
+                print(f"{place:<11} {sampler:<7} {asking:8.3f} {storing:8.3f}", flush=True)
 
 
 if __name__ == "__main__":
