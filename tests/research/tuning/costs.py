@@ -59,7 +59,7 @@ def main(trials: int = 2_000) -> None:
             places["PostgreSQL"] = lambda name: url
         print(f"{trials:,} trials of {DIMENSIONS} coordinates, ms a trial: sampler, storage")
         for place, where in places.items():
-            for sampler in SAMPLERS if place == "journal" else ("random",):
+            for sampler in reversed(SAMPLERS) if place == "journal" else ("random",):
                 asking, storing = cost(sampler, where(sampler), trials)
                 print(f"{place:<11} {sampler:<7} {asking:8.3f} {storing:8.3f}", flush=True)
 
