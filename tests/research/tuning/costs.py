@@ -1,6 +1,7 @@
 """What a trial costs before anything is traded: milliseconds of asking, claiming, telling and reading, by sampler.
 
-Run as `python -m tests.research.tuning.costs [TRIALS]`; docs/guides/tuning.md quotes it.
+Time on the clock, and of the processor in brackets: on a machine that does other work they differ. Run as
+`python -m tests.research.tuning.costs [TRIALS]`; docs/guides/tuning.md quotes it.
 """
 
 from __future__ import annotations
@@ -28,26 +29,31 @@ def space():
         np.arange(DIMENSIONS) == DIMENSIONS - 1))  # fmt: skip
 
 
-def cost(sampler: str, where, trials: int) -> tuple[float, float]:
-    """Milliseconds a trial of the sampler, and of the storage."""
+def now() -> np.ndarray:
+    """Seconds on the clock, and of the processor."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def cost(sampler: str, where, trials: int) -> np.ndarray:
+    """Milliseconds a trial: rows sampler and storage, columns clock and processor."""
     ours, source = space(), Sampler(sampler, ("maximize",), GENERATION, 0)
-    asking = storing = 0.0
+    asking, storing = np.zeros(2), np.zeros(2)
     with trials_of(f"costs-{sampler}", ["final"], ours, ("maximize",), where) as store:
         for first in range(0, trials, GENERATION):
-            start = time.perf_counter()
+            start = now()
             told = [one.told for one in store.kept("final")]
-            read = time.perf_counter()
+            read = now()
             count = min(GENERATION, trials - first)
             points = source.ask(ours, "final", first // GENERATION, told, count)
-            asked = time.perf_counter()
+            asked = now()
             claims = store.claim("final", [(first // GENERATION, slot) for slot in range(count)], points)
             assert claims is not None
             figures = {"in_sharpe": 1.0, "out_sharpe": 1.0, "trades": 3.0, "turnover": 1.0, "seconds": 0.1}
             far = [-float(((claim.point[:-1] - 0.3) ** 2).sum()) for claim in claims]
             store.tell("final", claims, [Outcome("complete", (value,), "", figures) for value in far])
             asking += asked - read
-            storing += read - start + time.perf_counter() - asked
-    return 1e3 * asking / trials, 1e3 * storing / trials
+            storing += read - start + now() - asked
+    return np.stack((asking, storing)) * 1e3 / trials
 
 
 def main(trials: int = 2_000) -> None:
@@ -61,7 +67,8 @@ def main(trials: int = 2_000) -> None:
         for place, where in places.items():
             for sampler in reversed(SAMPLERS) if place == "journal" else ("random",):
                 asking, storing = cost(sampler, where(sampler), trials)
-                print(f"{place:<11} {sampler:<7} {asking:8.3f} {storing:8.3f}", flush=True)
+                told = (f"{clock:8.3f} ({processor:6.3f})" for clock, processor in (asking, storing))
+                print(f"{place:<11} {sampler:<7}", *told, flush=True)
 
 
 if __name__ == "__main__":
