@@ -47,6 +47,7 @@ def tune(
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
     no_record: options.NoRecord = False,
+    no_track: Annotated[bool, typer.Option("--no-track", help="Leave the study out of MLflow.")] = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
     from virtuoso import workflows
@@ -55,7 +56,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, settings=call.settings, progress=tick, say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=not no_track, settings=call.settings, progress=tick,
+            say=call.note, options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))
@@ -66,8 +68,20 @@ def tune(
             {"round": one.round_name, "trial": one.number, "in": one.inside, "out": one.outside} for one in found.chosen
         ],
         "result_hash": found.result_hash, "command": found.command, "simulated": found.config["simulated"],
+        "verdict": _verdict(found),
     }  # fmt: skip
     return Answer(data, lambda: _tuned(found), found.command)
+
+
+def _verdict(found: StudyResult) -> dict[str, Any]:
+    """Return what the study was judged to be worth; nothing where it was not judged."""
+    import json
+
+    from virtuoso.runs.schema import VERDICT
+
+    file = found.folder / "result" / VERDICT
+    told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    return told
 
 
 def _options(call: Call) -> list[str]:
@@ -100,7 +114,18 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
         yield table(("", "SHARPE", "RETURN"), rows, left=1)
     if len(found.front) > 1:
         yield prose(f"Pareto front: {len(found.front)} trials; the winner is {found.config['winner_rule']}.")
+    judged = _verdict(found)
+    if judged:
+        yield ""
+        yield f"verdict: {judged['decision']}, after {whole(judged['tries'])} tries"
+        reasons = judged["reasons"][:SHOWN]
+        yield from (prose(f"- {reason}", 2) for reason in reasons)
+        if len(reasons) < len(judged["reasons"]):
+            yield f"  - and {len(judged['reasons']) - len(reasons)} more"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
+    page = found.folder / "result" / "study.html"
+    if page.is_file():
+        yield f"page: {page}"
     yield f"run folder: {found.folder / 'result'}/"
     yield "Every trial is a row of trials.parquet and a try in the ledger; winner.yaml holds the best one."
