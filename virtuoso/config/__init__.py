@@ -44,7 +44,10 @@ FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are c
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
 SHOWN_ERRORS = 10
 WHOLE = frozenset(  # replaced, not mixed with another
-    {("prism", "timeframes"), ("prism", "standard"), ("prism", "certificate"), ("signals", "calibration")}
+    (
+        *(("prism", name) for name in ("timeframes", "by_regime", "standard", "certificate")),
+        ("signals", "calibration"),
+    )
 )
 
 
@@ -102,6 +105,11 @@ class TrackingSettings(RoomSettings):
     uri: Uri = Field(
         default=SecretText("sqlite:///experiments/tracking.db"),
         description="MLflow tracking store; a password in it is written as `${NAME}`.",
+    )
+    studies: Uri | None = Field(
+        None,
+        description="Database of studies, such as `postgresql://USER:${PASSWORD}@HOST/NAME`; if absent, a journal in "
+        "the folder of each.",
     )
 
 
@@ -308,7 +316,7 @@ def show(settings: Settings) -> dict[str, Any]:
     """
     masked, defaults = settings.masked(), Settings().masked()
     secrets = [secret for e in settings.exchanges for secret in (e.api_key, e.api_secret) if secret]
-    secrets.append(settings.tracking.uri)
+    secrets += [secret for secret in (settings.tracking.uri, settings.tracking.studies) if secret]
     return {
         "settings": masked,
         "origins": {

@@ -140,6 +140,28 @@ def sweep(found: Any, axes: Axes, *, by: str | None = None) -> None:
     _dress(axes, f"{by} of {len(known):,} configurations in order; dashed: the first", simulated, times=False)
 
 
+@_picture
+def study(found: Any, axes: Axes) -> None:
+    """Draw what the winners of a study's rounds came to on days that none had seen, beside the default and holding."""
+    walk = found.walk_forward
+    _check(len(walk["date"]), "study, which tested nothing out of sample,")
+    at = walk["date"].astype("datetime64[ms]")
+    lines = (
+        ("buy and hold", "buy_and_hold", LIGHT.quiet, DASHED, 1.0),
+        ("untuned", "untuned", LIGHT.quiet, "solid", 1.0),
+        ("tuned", "return", LIGHT.ink, "solid", 1.5),
+    )
+    for name, column, colour, style, width in lines:
+        grown = 100.0 * (np.cumprod(1.0 + walk[column]) - 1.0)
+        axes.plot(at, grown, color=colour, linestyle=style, linewidth=width)
+        axes.annotate(f" {name}", (at[-1], grown[-1]), color=colour, fontsize=SMALL, va="center", annotation_clip=False)
+    for first in np.flatnonzero(walk["round"][1:] != walk["round"][:-1]) + 1:
+        axes.axvline(at[first], color=LIGHT.line, linewidth=0.8)
+    axes.axhline(0.0, color=LIGHT.line, linewidth=0.8)
+    _dress(axes, f"{found.study.name}: growth out of sample, %; a line where another winner begins",
+           bool(found.config["simulated"]))  # fmt: skip
+
+
 def _heat_map(found: Any, axes: Axes, varied: list[str], values: np.ndarray) -> bool:
     """Draw a full grid of two columns; False where it is none."""
     across, up = (np.unique(found.configurations.columns[name]) for name in varied)

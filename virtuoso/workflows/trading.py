@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.settings import TradingSettings
 from virtuoso.clock import Env, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, NoDataError, did_you_mean
@@ -27,6 +28,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
 from virtuoso.research.backtest.account import account_from, funding_terms, rules_at, tiers_at
 from virtuoso.research.backtest.backtest import backtest as run_backtest
+from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.judgement import account_facts
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
@@ -39,6 +41,7 @@ from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
 from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.given import CHANGE
+from virtuoso.signals.settings import CostSettings, SignalSettings
 from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
@@ -191,12 +194,14 @@ def backtest(
         "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
         "halt": halt or (limits is True and own_idea), "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
+    trading = _own_sizes(chosen.trading) if own_idea else chosen.trading
+    account = account_from(trading, chosen.risk, funding, **_of_venue(home, many), **terms)
     own: dict[str, Any] = {}
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
     elif decider is None:
-        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
+        rule = _at_the_costs(chosen.signals, account, slippage, assume_funding)
+        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], rule)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
@@ -221,6 +226,22 @@ def backtest(
 
 
 Market = Scores | MarketFrame
+
+
+def _at_the_costs(
+    signals: SignalSettings, account: Account, slippage: float, assume_funding: float | None
+) -> SignalSettings:
+    """Signal settings whose expected moves are measured in what this account pays, where those decide."""
+    if signals.min_edge == 0.0:
+        return signals
+    funding = signals.costs.funding if assume_funding is None else assume_funding
+    costs = CostSettings(taker=account.taker, slippage=slippage, funding=funding)
+    return signals.model_copy(update={"costs": costs})
+
+
+def _own_sizes(trading: TradingSettings) -> TradingSettings:
+    """The same without sizes by volatility, which are for the shipped rule: an idea of one's own says its own."""
+    return trading.model_copy(update={"size_by": "risk"})
 
 
 def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
@@ -476,7 +497,8 @@ def sweep(
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
         "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
+    trading = _own_sizes(chosen.trading) if isinstance(tried, ParameterGrid) else chosen.trading
+    account = account_from(trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):
         if isinstance(tried, ParameterGrid):

@@ -88,7 +88,8 @@ class TestWeights:
         assert space.distance(point)[0] == pytest.approx(np.mean((ratio - ratio.mean()) ** 2), rel=1e-12)
 
     def test_a_member_without_weight_stays_out_unless_it_is_named(self):
-        own = {"technical.rsi": 0.0, "technical.ao": 0.4}
+        now = {name: weight for name, _, weight in Prism.standard()}
+        own = {"technical.rsi": 0.0, "technical.ao": now["technical.ao"] + now["technical.rsi"]}
         prism = Prism.standard().reweighted(components=own)
         left_out = space_of({"weights": ["technical"]}, prism)
         assert "weights.technical.rsi" not in left_out.names
@@ -221,7 +222,9 @@ class TestPoints:
         base = space_of({"components": {"technical.rsi.period": [7, 28]}})
         same = space_of({"components": {"technical.rsi.period": [7, 28]}})
         narrower = space_of({"components": {"technical.rsi.period": [7, 27]}})
-        weights = Prism.standard().reweighted(face_weights={"technical": 0.19, "volume": 0.10})
+        now = Prism.standard().face_weights
+        moved = {"technical": now["technical"] + 0.01, "volume": now["volume"] - 0.01}
+        weights = Prism.standard().reweighted(face_weights=moved)
         other = space_of({"components": {"technical.rsi.period": [7, 28]}}, weights)
         assert base.digest == same.digest
         assert len({base.digest, narrower.digest, other.digest}) == 3

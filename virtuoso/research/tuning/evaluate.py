@@ -15,24 +15,29 @@ import io
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
 
+from virtuoso.account.instrument import Instrument
 from virtuoso.account.settings import RiskSettings, TradingSettings
+from virtuoso.account.state import CLOSE, OPEN
+from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
+from virtuoso.executor import Executor as Executor
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.lake.lake import Lake
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.registry import prism_from
 from virtuoso.prism.settings import PrismSettings
+from virtuoso.research.tracking.experiments import family_of
 from virtuoso.research.tuning.objective import ScenarioReturns, survivors
 from virtuoso.research.tuning.parts import (
     DAY_MS,
@@ -65,21 +70,6 @@ COLUMNS = 64
 """Trials of one task, about: as many as pass the market together."""
 READY = 2
 """Studies that one process keeps ready."""
-
-
-class Executor(Protocol):
-    """What runs tasks: `virtuoso.executor`."""
-
-    @property
-    def jobs(self) -> int:
-        """How many tasks run at once."""
-        ...
-
-    def map(
-        self, task: str, ids: Sequence[Mapping[str, Any]], progress: Callable[[int, int], None] | None = None
-    ) -> list[str]:
-        """Return what the task gives for each, in the order of ids."""
-        ...
 
 
 class TunedSettings(RoomSettings):
@@ -233,6 +223,34 @@ class Evaluator:
         return found
 
     @property
+    def timeframe(self) -> Timeframe:
+        """The clock that all parts share."""
+        return self._loaded[0].frame.timeframe
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What is traded, a part each."""
+        return tuple(place.instrument for place in self.places)
+
+    @cached_property
+    def family(self) -> tuple[str, ...]:
+        """What the trials are made of, for the ledger of tries."""
+        return family_of(self.space.prism) if self.space.strategy is None else (self.space.strategy.name,)
+
+    def held(self) -> dict[str, Array]:
+        """Return what holding the instruments of each scenario in equal parts returned on each of its days."""
+        found = {}
+        for name, count in self.days.items():
+            own = [(k, one) for k, one in enumerate(self._loaded) if one.scenario == name]
+            total, known = np.zeros(count), np.zeros(count)
+            for k, one in own:
+                here = slice(self.places[k].offset, self.places[k].offset + one.n_days)
+                total[here] += _held(one)
+                known[here] += 1.0
+            found[name] = np.divide(total, known, out=np.zeros(count), where=known > 0.0)
+        return found
+
+    @property
     def nbytes(self) -> int:
         """Memory that what is made ready takes, bytes; the same for any number of trials."""
         return sum(part.nbytes for part in self._parts.values())
@@ -342,7 +360,7 @@ class Evaluator:
 
     def _part_of_generation(
         self, points: Array, round_: Round, number: int, executor: Executor | None, folder: Path | None,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> tuple[Array, tuple[str, ...]]:  # fmt: skip
         """Trade a generation on one part, by itself or in columns through an executor."""
         if executor is None or folder is None:
@@ -487,8 +505,9 @@ def _read(path: Path) -> tuple[Array, tuple[str, ...]]:
         return file["values"], tuple(str(said) for said in file["failed"])
 
 
-def _told(progress: Progress, number: int, parts: int) -> Callable[[int, int], None]:
-    return lambda done, total: progress("trials", number * total + done, parts * total)
+def _told(progress: Progress, number: int, parts: int) -> Progress:
+    """Tell of the tasks of one part as of those of all parts."""
+    return lambda what, done, total: progress(what, number * total + done, parts * total)
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -512,3 +531,16 @@ def _places(loaded: Sequence[Loaded]) -> tuple[tuple[Place, ...], dict[str, int]
         days[name] = max(one.first_day + one.n_days for one in own) - first
         places += [Place(name, one.frame.instrument, one.first_day - first, one.n_days) for one in own]
     return tuple(places), days
+
+
+def _held(one: Loaded) -> Array:
+    """Return the daily returns of holding one instrument, from its first open on; of a day that is not known 0."""
+    bars = one.panel.bars[:, 0]
+    close = bars[:, CLOSE].reshape(one.n_days, -1)
+    known = np.isfinite(close)
+    newest = close.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
+    last = np.where(known.any(axis=1), close[np.arange(one.n_days), newest], np.nan)
+    opens = bars[np.isfinite(bars[:, OPEN]), OPEN]
+    prices = np.concatenate((opens[:1], last))
+    at = np.maximum.accumulate(np.where(np.isfinite(prices), np.arange(len(prices)), 0))
+    return np.asarray(prices[at][1:] / prices[at][:-1] - 1.0)

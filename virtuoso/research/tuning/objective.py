@@ -18,13 +18,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS
+from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.errors import DataError
 from virtuoso.research.tracking.experiments import sharpes
 from virtuoso.research.tuning.rounds import Round
 from virtuoso.research.tuning.study import OBJECTIVE_NAMES, Reducer, Study
 from virtuoso.types import Array, Mask, Times
 
+LEAST_DAYS = 5
+"""Days below which a Sharpe ratio is not known. Trials are compared by it on the same days, so it may be fewer than a
+report asks for, which says what one of them is worth (`account.metrics.LEAST_DAYS`)."""
 SUMS = 6
 """What the linear coefficient is made of: how many, and the sums of x, y, xx, yy and xy."""
 
@@ -99,7 +102,7 @@ class Goal(NamedTuple):
 
 
 def _sharpe(seen: ScenarioReturns) -> Array:
-    """Annual Sharpe ratio of net daily returns; not known below a month of days."""
+    """Annual Sharpe ratio of net daily returns: to compare trials on the same days, from few days on."""
     if len(seen.daily) < LEAST_DAYS:
         return np.full(len(seen), np.nan)
     return np.asarray(sharpes(seen.daily) * np.sqrt(DAYS_A_YEAR))
@@ -224,14 +227,14 @@ def judge(
     values = inside - signs * study.shrink * distance[:, None]
     reasons: list[str | None] = list(failed) if failed is not None else [None] * len(distance)
     for k in range(len(distance)):
-        reasons[k] = reasons[k] or _reason(study, trained, round_, k, inside[k])
+        reasons[k] = reasons[k] or _reason(study, trained, k, inside[k])
     values[[reason is not None for reason in reasons]] = np.nan
     trades = np.sum([one.trades for one in trained], axis=0)
     turnover = np.sum([one.turnover for one in trained], axis=0)
     return Judged(values, inside, outside, trades, turnover, tuple(reasons))
 
 
-def _reason(study: Study, trained: Sequence[ScenarioReturns], round_: Round, k: int, values: Array) -> str | None:
+def _reason(study: Study, trained: Sequence[ScenarioReturns], k: int, values: Array) -> str | None:
     """Why a trial has no value; None where it has one."""
     for one in trained:
         if not np.isfinite(one.daily[:, k]).all():
@@ -240,10 +243,10 @@ def _reason(study: Study, trained: Sequence[ScenarioReturns], round_: Round, k: 
         if trades < study.least_trades and set(study.objectives) != {"linear_ic"}:
             where = f" in {one.name}" if len(trained) > 1 else ""
             some = "no trade" if trades == 0 else f"{trades} trade{'s' if trades > 1 else ''}"
-            return f"{some}{where} in the days that {round_.name} is tuned on, fewer than {study.least_trades}"
+            return f"{some}{where} in the days that are tuned on, fewer than {study.least_trades}"
     for name, value in zip(study.objectives, values.tolist(), strict=True):
         if not np.isfinite(value):
-            return f"{name} is not known in the days that {round_.name} is tuned on"
+            return f"{name} is not known in the days that are tuned on"
     return None
 
 

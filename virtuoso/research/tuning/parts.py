@@ -291,9 +291,9 @@ class RulePart:
         shares = np.ascontiguousarray(tried.shares[:, matrix.columns])
         weights = (shares * tried.face_weights[:, matrix.face]).astype(np.float32)
         run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[matrix.lead :]
-        known = matrix.coverage @ weights.T.astype(np.float64)  # of each run
         found = np.zeros((SUMS, days, len(weights)))
-        _add_sums(matrix.singles, matrix.lead, weights, known, run, at[:stop], scaled[:stop], day[:stop], found)
+        looked_at = at[:stop], scaled[:stop], day[:stop]
+        _add_sums(matrix.singles, matrix.lead, weights, matrix.coverage, run, *looked_at, found)
         return found
 
     def _forward(self, horizon: int) -> tuple[Rows, Array, Rows]:
@@ -387,7 +387,7 @@ def _alike(found: Decoded) -> Iterator[tuple[dict[str, float], dict[str, float],
 
 @kernel
 def _add_sums(
-    singles: Single, lead: int, weights: Single, known: Array, run: Rows, at: Rows, scaled: Array, day: Rows,
+    singles: Single, lead: int, weights: Single, coverage: Array, run: Rows, at: Rows, scaled: Array, day: Rows,
     found: Array,
 ) -> None:  # fmt: skip
     """Add up what the linear coefficient is made of, bar by bar and trial by trial."""
@@ -396,11 +396,11 @@ def _add_sums(
         number, y, d = at[i] + lead, scaled[i], day[i]
         here, place = number // block, number % block
         for k in range(len(weights)):
-            whole = known[run[at[i]], k]
+            total, whole = 0.0, 0.0
+            for c in range(members):
+                total += weights[k, c] * singles[here, c, place]
+                whole += weights[k, c] * coverage[run[at[i]], c]
             if whole > 0.0:
-                total = 0.0
-                for c in range(members):
-                    total += weights[k, c] * singles[here, c, place]
                 x = total / whole - 50.0
                 found[0, d, k] += 1.0
                 found[1, d, k] += x
