@@ -45,7 +45,7 @@ from virtuoso.workflows.data import load
 from virtuoso.workflows.holdout import STUDIES, commit, seal_holdout
 from virtuoso.workflows.paths import block_cache, lake, settings_of
 from virtuoso.workflows.promotion import argue
-from virtuoso.workflows.runs import save_run
+from virtuoso.workflows.runs import save_run, track_study
 from virtuoso.workflows.scoring import score
 from virtuoso.workflows.trading import backtest
 
@@ -71,6 +71,7 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     dry_run: bool = False,
     anyway: bool = False,
     record: bool = True,
+    track: bool | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     progress: Progress | None = None,
@@ -100,6 +101,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         Whether to begin another study, `NAME-2`, where this one cannot go on since something changed.
     record : bool
         Whether trials are written into the ledger of tries. What is not can never be promoted.
+    track : bool, optional
+        Whether it is written to MLflow at its end; as `tracking.enabled` says if absent.
     settings : Settings, optional
         In force: what is not tuned, and the prior of what is.
     data : str or Path, optional
@@ -163,7 +166,10 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
             driver.run()
             found = collected(told, evaluator, trials_, folder, pool)
     found = replace(found, config=found.config | _came_from(folder))
-    return _with_winner(found, evaluator, chosen, data, record, home, options)
+    whole = _with_winner(found, evaluator, chosen, data, record, home, options)
+    if chosen.tracking.enabled if track is None else track:
+        speak(track_study(whole.folder, settings=chosen).line)
+    return whole
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path, trials: int | None, seed: int | None) -> Study:
