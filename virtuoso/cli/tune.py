@@ -46,8 +46,11 @@ def tune(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
+    track: Annotated[
+        bool | None,
+        typer.Option("--track/--no-track", help="Write it to MLflow at its end; tracking.enabled if absent."),
+    ] = None,
     no_record: options.NoRecord = False,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Leave the study out of MLflow.")] = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
     from virtuoso import workflows
@@ -56,8 +59,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, track=not no_track, settings=call.settings, progress=tick,
-            say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=track, settings=call.settings, progress=tick, say=call.note,
+            options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))
