@@ -8,16 +8,24 @@ from pathlib import Path
 
 from virtuoso import workflows
 from virtuoso.config.sources import read_yaml
+from virtuoso.files.json import to_json
+
+TOLD = ("net_return", "sharpe", "max_drawdown", "trades", "turnover", "fees", "funding")
 
 
 def main(symbol: str) -> None:
-    """Write the run folder `backtests/SYMBOL` below the data root."""
+    """Write the run folder `backtests/SYMBOL` below the data root, and a few of its figures beside those of others."""
     params = read_yaml(Path("params.yaml").absolute(), Path.cwd()).tree
     root = Path(params["data"])
     frame = workflows.load(symbol, params["score"]["timeframe"], venue=params["import"]["venue"], data=root)
     scores = workflows.score(frame, cache=workflows.block_cache(root))
     result = workflows.backtest(scores, data=root, **params["backtest"])
-    folder, _ = workflows.save_run(result, root / "backtests" / symbol)
+    folder, _ = workflows.save_run(result, root / "backtests" / symbol, report=False)
+    metrics = {name: result.metrics[name] for name in TOLD if name in result.metrics}
+    target = root / "metrics" / f"backtest_{symbol}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # it may be a link into DVC's cache
+    target.write_text(to_json({"result_hash": result.result_hash, **metrics}), encoding="utf-8")
     print(f"{len(result.trades)} trades, written to {folder}")
 
 

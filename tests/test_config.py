@@ -128,7 +128,7 @@ class TestDefaults:
         weights = [f"weights/{name}.yaml" for name in ("default", "classic", "slow")]
         project = REPOSITORY / "pyproject.toml"
         included = re.findall(r'^"configs/([^"]+)" = "virtuoso/defaults/([^"]+)"$', project.read_text(), re.MULTILINE)
-        assert included == [(name, name) for name in ("base.yaml", "profiles", *weights)]
+        assert included == [(name, name) for name in ("base.yaml", "profiles", "studies", *weights)]
         assert all(shipped(name).exists() for name, _ in included)
 
 
@@ -531,7 +531,7 @@ class TestTheGuide:
 
     def test_the_secret_keys_are_known(self):
         secrets = [key.name for key in keys() if key.is_secret]
-        assert secrets == ["exchanges[].api_key", "exchanges[].api_secret", "tracking.uri"]
+        assert secrets == ["exchanges[].api_key", "exchanges[].api_secret", "tracking.uri", "tracking.studies"]
 
 
 class TestTheSchema:

@@ -36,7 +36,18 @@ if TYPE_CHECKING:
     from virtuoso.research.validation.ic import information
     from virtuoso.signals.declared import Strategy
     from virtuoso.venues.simulator import record, simulate, write_archive
-    from virtuoso.workflows import backtest, import_files, issued, load, promote, saved_runs, score, sweep, verify
+    from virtuoso.workflows import (
+        backtest,
+        import_files,
+        issued,
+        load,
+        promote,
+        saved_runs,
+        score,
+        sweep,
+        tune,
+        verify,
+    )
 
 __version__ = "0.1.0"
 
@@ -72,6 +83,7 @@ _HOMES = {
     "score": "virtuoso.workflows",
     "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
+    "tune": "virtuoso.workflows",
     "verify": "virtuoso.workflows",
     "write_archive": "virtuoso.venues.simulator",
 }
@@ -108,6 +120,7 @@ __all__ = [
     "score",
     "simulate",
     "sweep",
+    "tune",
     "verify",
     "write_archive",
 ]

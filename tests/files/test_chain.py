@@ -69,7 +69,7 @@ class TestABrokenChain:
     def test_a_line_is_missing(self, chain, gone):
         lines = whole(chain)
         chain.path.write_text("\n".join(lines[:gone] + lines[gone + 1 :]) + "\n")
-        with pytest.raises(BrokenChainError, match="ledger.jsonl is not what was written"):
+        with pytest.raises(BrokenChainError, match=r"ledger\.jsonl is not what was written"):
             chain.links()
 
     def test_the_last_line_is_missing_and_the_end_was_made_to_fit(self, chain):
@@ -95,7 +95,7 @@ class TestABrokenChain:
     @pytest.mark.parametrize(("old", "new"), [("one", "ONE"), ("two", "too"), ("three", "thre"), ("0.1", "0.2")])
     def test_a_word_was_edited(self, chain, old, new):
         chain.path.write_text(chain.path.read_text().replace(old, new, 1))
-        with pytest.raises(BrokenChainError, match="ledger.jsonl is not what was written"):
+        with pytest.raises(BrokenChainError, match=r"ledger\.jsonl is not what was written"):
             chain.links()
 
     def test_lines_changed_places(self, chain):

@@ -27,6 +27,7 @@ from virtuoso.files.atomic import Disk, writer_lock
 
 HEAD = "head"
 LOCK = ".lock"
+ABSENT = (FileNotFoundError, NotADirectoryError)
 _SEALED = re.compile(r'(?P<text>\{.*), "sha256": "(?P<sha>[0-9a-f]{64})"\}')
 Link = dict[str, Any]
 
@@ -51,7 +52,7 @@ class Chain:
         """What changes when the files do; empty where there are none."""
         found = []
         for path in (self.path, self._head):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(*ABSENT):
                 now = path.stat()
                 found += [now.st_mtime_ns, now.st_size, now.st_ino]
         return tuple(found)
@@ -81,7 +82,7 @@ class Chain:
     def _read(self, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
-        except FileNotFoundError:
+        except ABSENT:
             return None
         except OSError as error:
             raise self._broken(f"{path.name} cannot be read: {error.strerror or error}") from None

@@ -240,7 +240,7 @@ def _traded(
         load(symbol, market.timeframe, start=seal.start, end=seal.end, venue=venue, data=data, settings=settings)
         for (symbol, venue), market in asked.items()
     ]
-    terms = study.terms.given()
+    terms: dict[str, Any] = {"inside": "none", **study.terms.given()}  # as the trials were traded
     if own is not None:
         return backtest(frames, own, settings=settings, data=data, seed=study.seed, **terms)
     scores = [score(frame, settings=settings) for frame in frames]

@@ -143,10 +143,10 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     with ExitStack() as stack:
         pool = stack.enter_context(open_executor(jobs, executor, [home.root])) if executor or jobs != 1 else None
         cost = estimate(told, evaluator, 1 if pool is None else pool.jobs, _told_so_far(folder))
-        for line in cost.lines():
-            speak(line)
         if dry_run:
             return cost
+        for line in cost.lines():
+            speak(line)
         cost.check()
         evaluator.write(folder)
         rounds = [one.name for one in evaluator.rounds]

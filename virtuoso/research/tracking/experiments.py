@@ -41,6 +41,8 @@ FOLDER = Path("experiments") / "trials"
 """Where the ledger of a project lies, from its root."""
 SCHEMA = 2
 """Schema 1 knew no families; its runs were made by the command line, from components that ship."""
+SIMULATED = "simulated-"
+"""Begins the name of a run on simulated history alone: what the demo and the tutorial try is not for git."""
 SHIPPED = "shipped"
 """Stands for every component that ships with Virtuoso: whatever is made of them is one family."""
 HANDED_IN = "handed in"
@@ -142,6 +144,11 @@ class Trial:
     def effective(self) -> float:
         """Independent tries that its configurations amount to; all of them where their correlation is not known."""
         return effective_trials(self.configurations, 0.0 if self.correlation != self.correlation else self.correlation)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether all of it is simulated history."""
+        return all(one.rpartition(" ")[2].split("-")[0] == "simulated" for one in self.instruments)
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -247,7 +254,7 @@ class TrialLedger:
 
     def record(self, trial: Trial) -> bool:
         """Write a run down; say whether it is a new one."""
-        path = self.folder / f"{trial.identity}.json"
+        path = self.folder / f"{SIMULATED if trial.is_simulated else ''}{trial.identity}.json"
         if path.exists():
             return False
         self._disk.write(path, _written(replace(trial, when=self._env.now_ms())), lasting="bytes")
