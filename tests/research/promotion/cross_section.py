@@ -1,7 +1,7 @@
 """The cross-section of eight large coins at one day, by ridge: the best that 923 walk-forward configurations found.
 
 Scores of every component on the 4h and on the 1d clock are ranked across the coins; their weights are fitted on the
-past alone, anew each month, a month purged; coins are held for a day in proportion to their ranks, long and short alike.
+past alone, anew each month, a month purged; coins are held for a day in proportion to their ranks, long and short.
 """
 
 from __future__ import annotations
