@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.runs.schema import STUDY_HTML, VERDICT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -66,8 +68,16 @@ def tune(
             {"round": one.round_name, "trial": one.number, "in": one.inside, "out": one.outside} for one in found.chosen
         ],
         "result_hash": found.result_hash, "command": found.command, "simulated": found.config["simulated"],
+        "verdict": _verdict(found),
     }  # fmt: skip
     return Answer(data, lambda: _tuned(found), found.command)
+
+
+def _verdict(found: StudyResult) -> dict[str, Any]:
+    """Return what the study argues against itself; empty of a result from before it did."""
+    file = found.folder / "result" / VERDICT
+    told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    return told
 
 
 def _options(call: Call) -> list[str]:
@@ -100,6 +110,11 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
         yield table(("", "SHARPE", "RETURN"), rows, left=1)
     if len(found.front) > 1:
         yield prose(f"Pareto front: {len(found.front)} trials; the winner is {found.config['winner_rule']}.")
+    told = _verdict(found)
+    if told:
+        failed = f"; failed or not testable: {', '.join(told['failed'])}" if told["failed"] else ""
+        yield prose(f"verdict: {told['decision']}, {told['passed']} of {told['asked']} questions passed{failed}")
+        yield f"report: {found.folder / 'result' / STUDY_HTML}"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
     yield f"run folder: {found.folder / 'result'}/"
