@@ -74,6 +74,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no page of a run where nobody reads it: that takes ten times as long as a backtest."""
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pages", lambda sheet: {"tearsheet.html": "not drawn"})
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pdf", lambda sheet: b"not drawn")
+    monkeypatch.setattr("virtuoso.reports.study.write.html", lambda page: "not drawn")
+    monkeypatch.setattr("virtuoso.reports.study.write.pdf", lambda page: b"not drawn")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.runs.schema import STUDY_HTML, VERDICT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,10 +80,6 @@ def tune(
 
 def _verdict(found: StudyResult) -> dict[str, Any]:
     """Return what the study was judged to be worth; nothing where it was not judged."""
-    import json
-
-    from virtuoso.runs.schema import VERDICT
-
     file = found.folder / "result" / VERDICT
     told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
     return told
@@ -120,14 +118,14 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
     judged = _verdict(found)
     if judged:
         yield ""
-        yield f"verdict: {judged['decision']}, after {whole(judged['tries'])} tries"
-        reasons = judged["reasons"][:SHOWN]
-        yield from (prose(f"- {reason}", 2) for reason in reasons)
-        if len(reasons) < len(judged["reasons"]):
-            yield f"  - and {len(judged['reasons']) - len(reasons)} more"
+        asked = f"{judged['passed']} of {judged['asked']} questions passed, {whole(judged['tries'])} tries"
+        yield f"verdict: {judged['decision']} ({asked})"
+        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"][:SHOWN])
+        if len(judged["reasons"]) > SHOWN:
+            yield f"  - and {len(judged['reasons']) - SHOWN} more"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
-    page = found.folder / "result" / "study.html"
+    page = found.folder / "result" / STUDY_HTML
     if page.is_file():
         yield f"page: {page}"
     yield f"run folder: {found.folder / 'result'}/"

@@ -23,7 +23,7 @@ import numpy as np
 from virtuoso.clock import Env, iso
 from virtuoso.config import Settings
 from virtuoso.config.sources import read_yaml
-from virtuoso.errors import ConfigError, NoDataError, RefusedError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NoDataError, RefusedError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.registry import prism_from
@@ -118,7 +118,7 @@ def argue(
     """
     folder, chosen = study_folder(run), settings_of(settings)
     home = lake(data, chosen)
-    laid = evaluator or read_evaluator(folder, home, block_cache(data, chosen))
+    laid = evaluator or _evaluator(folder, chosen, data)
     result = folder / RESULT
     winner = np.array([one["point"] for one in _facts(result / WINNER_FACTS)["rounds"]][-1], dtype=np.float64)
     known = gathered(
@@ -177,7 +177,7 @@ def promote(
     wanted = name or folder.name
     if not NAME.fullmatch(wanted):
         raise ConfigError(f"{wanted!r} is no name for a file: letters, digits, dots, dashes and underscores.")
-    laid = read_evaluator(folder, lake(data, chosen), block_cache(data, chosen))
+    laid = _evaluator(folder, chosen, data)
     argument = argue(folder, evaluator=laid, settings=chosen, data=data)
     if not argument.passed and not force:
         raise RefusedError(_refusal(argument, folder))
@@ -213,6 +213,19 @@ def study_folder(run: str | Path) -> Path:
         raise NoDataError(f"The study {run} is not finished. Go on with it: virtuoso tune {run}")
     hint = did_you_mean(str(run), names)
     raise NoDataError(f"There is no study {str(run)!r} in {home}. {hint} Try: virtuoso tune {run}")
+
+
+def _evaluator(folder: Path, settings: Settings, data: str | Path | None) -> Evaluator:
+    """Lay a study over its markets as they are; what changed since it was tuned is refused."""
+    try:
+        return read_evaluator(folder, lake(data, settings), block_cache(data, settings))
+    except DataError as changed:
+        if isinstance(changed, NoDataError):
+            raise
+        raise DataError(
+            f"{changed} What would be certified is not what was tuned. Tune it again: virtuoso tune {folder.name} "
+            "--anyway"
+        ) from None
 
 
 def _refusal(argument: Argument, folder: Path) -> str:

@@ -197,7 +197,6 @@ def _again(
     return shlex.join([*words, *(["--anyway"] if anyway else []), *options])
 
 
-
 def _study(study: Study | Mapping[str, Any] | str | Path, trials: int | None, seed: int | None) -> Study:
     """Return a study, with another number of trials or another seed where they are given."""
     if isinstance(study, Study):
