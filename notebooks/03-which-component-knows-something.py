@@ -14,14 +14,15 @@
 # ---
 
 # %% [markdown]
-# # Which component knows something?
+# # Which component knows something, and is it worth a trade?
 #
-# forty components score every bar from 0 to 100, and a weighted mean of them is traded. Before weights are tuned, a
+# Forty components score every bar from 0 to 100, and a weighted mean of them is traded. Before weights are tuned, a
 # plainer question: did higher scores go with higher returns afterwards, one component at a time?
 #
-# The ruler is the information coefficient: the rank correlation of a score, known at its bar's close, with the return
-# from the next open to the close an hour later. It is worth as much as its interval, and the interval must know that
-# returns of neighbouring bars share their path.
+# There are two rulers. The rank IC is the rank correlation of a score, known at its bar's close, with the return from
+# the next open to the close an hour later: hits. The linear IC is its plain correlation with that return in deviations
+# known at the bar: money. Each is worth as much as its interval, and the interval must know that returns of neighbouring
+# bars share their path. Beside both stands what a trade costs.
 #
 # With `VIRTUOSO_REAL_DATA` set to the real-data pack, this notebook reads four months of BTCUSDT, with its open interest,
 # ratios and funding; else it reads sixteen *simulated* days with everything, order book included, which says nothing about
@@ -50,26 +51,27 @@ frame
 # %% [markdown]
 # ## The table
 #
-# One row a score, as measured, nothing left out. A star marks an interval that excludes 0; the last line says how many
-# of them chance alone would mark.
+# Confluence and faces, both coefficients in thousandths; then the mean return after each bucket of the confluence, and
+# the cost. A star marks an interval that excludes 0; below stands how many of them chance alone would mark.
 
 # %%
 scores = vt.score(frame)
-found = vt.information(scores, ["1h"])
+found = vt.information(scores, ["1h"], assume_funding=0.0001)
 found
 
 # %%
 found.plot();
 
 # %% [markdown]
-# Signs matter less than one thinks: most components follow momentum, and where prices come back within the hour they
-# are wrong way round, which is knowledge too. Sizes matter more: five hundredths on the next hour would be a good
-# published signal, and still little beside a round trip's costs.
+# On real markets the signs of the two rulers differ, and that matters: most components follow momentum, which loses often
+# and little and wins rarely and much. In hits they stand the wrong way round, in money they do not; whoever turned them
+# around would collect small gains and pay large losses. Sizes matter more: how large a linear IC would have to be to earn
+# a round trip stands in the last table.
 #
-# ## Is the ruler straight?
+# ## Are the rulers straight?
 #
 # Two components that must not exist: one that peeks at the return of the next hour, and one that is a coin, tossed with
-# the last digits of the volume. The ruler should see everything in the first and nothing in the second.
+# the last digits of the volume. Both rulers should see everything in the first and nothing in the second.
 
 
 # %%
@@ -107,7 +109,7 @@ ruler
 # %% [markdown]
 # ## The answer
 #
-# The ruler sees the future where it is hidden, and finds nothing in a coin. What it finds in the forty components stands
+# The rank IC sees the future where it is hidden, and finds nothing in a coin. What it finds in the forty components stands
 # in the table above, and it is small: no score comes near what half a look at the future would show. That is the size
 # of what there is to tune, and the reason why the next notebooks argue about overfitting before they argue about weights.
 #

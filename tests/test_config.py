@@ -531,7 +531,7 @@ class TestTheGuide:
 
     def test_the_secret_keys_are_known(self):
         secrets = [key.name for key in keys() if key.is_secret]
-        assert secrets == ["exchanges[].api_key", "exchanges[].api_secret", "tracking.uri"]
+        assert secrets == ["exchanges[].api_key", "exchanges[].api_secret", "tracking.uri", "tracking.studies"]
 
 
 class TestTheSchema:

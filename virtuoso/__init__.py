@@ -36,7 +36,18 @@ if TYPE_CHECKING:
     from virtuoso.research.validation.ic import information
     from virtuoso.signals.declared import Strategy
     from virtuoso.venues.simulator import record, simulate, write_archive
-    from virtuoso.workflows import backtest, import_files, issued, load, saved_runs, score, sweep, verify
+    from virtuoso.workflows import (
+        backtest,
+        import_files,
+        issued,
+        load,
+        promote,
+        saved_runs,
+        score,
+        sweep,
+        tune,
+        verify,
+    )
 
 __version__ = "0.1.0"
 
@@ -65,12 +76,14 @@ _HOMES = {
     "information": "virtuoso.research.validation.ic",
     "issued": "virtuoso.workflows",
     "load": "virtuoso.workflows",
+    "promote": "virtuoso.workflows",
     "ratio": "virtuoso.prism.scale",
     "record": "virtuoso.venues.simulator",
     "saved_runs": "virtuoso.workflows",
     "score": "virtuoso.workflows",
     "simulate": "virtuoso.venues.simulator",
     "sweep": "virtuoso.workflows",
+    "tune": "virtuoso.workflows",
     "verify": "virtuoso.workflows",
     "write_archive": "virtuoso.venues.simulator",
 }
@@ -100,12 +113,14 @@ __all__ = [
     "information",
     "issued",
     "load",
+    "promote",
     "ratio",
     "record",
     "saved_runs",
     "score",
     "simulate",
     "sweep",
+    "tune",
     "verify",
     "write_archive",
 ]

@@ -21,13 +21,13 @@ _LITERALS = "last|none|spot|linear|simulated|auto"
 _PAIRS = r'\w+="[^"]*"(?:,\w+="[^"]*")*'
 _VALUE = rf'"[^"]*"|{_PAIRS}|[A-Z][A-Z0-9_]+\b|\d{{8}}-(?:\d{{8}})?|\d[\w.]*\w|\d|(?:{_LITERALS})\b'
 _PLACEHOLDERS = frozenset({"RATE", "PATH", "FILE", "DIR", "N", "PARAMETER"})
-_SWITCHES = frozenset({"halt", "exhaustive", "limits", "no-volume", "prefer", "recorded"})
+_SWITCHES = frozenset({"anyway", "dry-run", "exhaustive", "halt", "limits", "no-volume", "prefer", "recorded"})
 """Options that stand alone on the command line and are True in Python."""
 _OPTIONS = _SWITCHES | {
-    "assume-funding", "at", "because", "cash", "columns", "data", "fees", "inside", "kind", "leverage", "maker",
-    "margin", "mark", "market", "max-bad-share", "max-revised-share", "memory", "reset-halt", "risk", "seed",
-    "slippage", "symbol", "taker", "time-format", "time-unit", "time-zone",
-    "timeframe", "timeout", "timerange", "trail", "venue",
+    "assume-funding", "at", "because", "cash", "columns", "data", "executor", "fees", "inside", "jobs", "kind",
+    "leverage", "maker", "margin", "mark", "market", "max-bad-share", "max-revised-share", "memory", "reset-halt",
+    "risk", "seed", "slippage", "storage", "symbol", "taker", "time-format", "time-unit", "time-zone", "timeframe",
+    "timeout", "timerange", "trail", "trials", "venue",
 }  # fmt: skip
 """All options that messages name: nothing else that begins with two dashes, such as the name of a file, is touched."""
 _RENAMED = {"timerange": "range (start=, end=)", "memory": "memory_mb=", "timeout": "seconds="}

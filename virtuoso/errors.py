@@ -21,6 +21,7 @@ VirtuosoError
     ParameterError         a parameter lies outside its range
     PrivateCodeError       the code of a private component cannot be imported, or ends the program
   LawBrokenError           a component broke a law of the prism
+  RefusedError             the gate of promotion refused what was found
   TaskError                a task of an executor failed, or lost its worker too often
 
 Every message says what, where, which value, and the remedy. `exit_code` is what the command line returns.
@@ -170,6 +171,12 @@ class LawBrokenError(VirtuosoError):
     """A component broke a law of the prism."""
 
     exit_code = 4
+
+
+class RefusedError(VirtuosoError):
+    """The gate of promotion refused what was found."""
+
+    exit_code = 5
 
 
 class TaskError(VirtuosoError):

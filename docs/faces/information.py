@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 import virtuoso as vt
-from virtuoso.reports.format import DASH
 from virtuoso.research.validation.ic import Information
 from virtuoso.workflows import import_files
 
@@ -24,6 +21,7 @@ PERPETUAL = (
     "derivatives/binance_um_metrics_5m_4sym_20250704_20251031.parquet",
     "derivatives/funding/binance_um_funding_BTC_ETH_2022_202510.parquet",
     "ohlcv/binance_um_1m_FILUSDT_202304_202306.parquet",
+    "ohlcv/binance_um_4h_8sym_2020_2024.parquet",
     "l2/binance_usdm_btcusdt_20240808.gz",
 )
 SPOT = (
@@ -39,10 +37,17 @@ SOURCES = (
     ("bitfinex-spot", ("ohlcv/bitfinex_1m_BTCUSD_2019.parquet",)),
 )
 LONG, SHORT = ("15m", "1h", "4h", "1d"), ("5s", "15s", "1m")
-RECENT = "20250704-20251101"
+SLOW = ("4h", "1d", "3d")
+FUNDING = 0.0001
+"""Per eight hours, on perpetuals; where venues begin."""
+RECENT, YEARS = "20250704-20251101", "20200101-20250101"
 SETS = (
     *((symbol, "5m", "binance-usdm", RECENT, LONG) for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "LINKUSDT")),
-    ("FILUSDT", "1m", "binance-usdm", None, LONG),
+    *(
+        (symbol, "4h", "binance-usdm", "20200101-20250101", SLOW)
+        for symbol in ("BTCUSDT", "ETHUSDT", "LTCUSDT", "TRXUSDT")
+    ),
+    ("FILUSDT", "1m", "binance-usdm", "20230401-20230701", LONG),
     ("BTCUSD", "1m", "bitfinex-spot", None, LONG),
     ("BTCUSDT", "1s", "binance-usdm", "20240808-20240809", SHORT),
     ("BTCUSDT", "1s", "binance-spot", None, SHORT),
@@ -59,31 +64,21 @@ def measured(data: Path, home: str) -> Iterator[str]:
             sys.exit("\n".join(file.error for file in report.failed))
     for symbol, timeframe, venue, timerange, horizons in SETS:
         frame = vt.load(symbol, timeframe, venue=venue, timerange=timerange, data=home)
-        yield section(vt.information(vt.score(frame), horizons), f"{symbol} {venue} {timeframe}", horizons)
+        found = vt.information(vt.score(frame), horizons, assume_funding=FUNDING)
+        yield section(found, f"{symbol} {venue} {timeframe}")
 
 
-def section(found: Information, title: str, horizons: tuple[str, ...]) -> str:
-    """A table with one row a score and one column a horizon; intervals that exclude 0 are bold."""
-    kept = [h for h in horizons if (found.rows["horizon"] == h).any()]
-    lines = [f"## {title}", "", found.market.partition(": ")[2].partition("; last")[0] + ".", ""]
-    lines += ["| score | known | " + " | ".join(kept) + " |", "|---|---:|" + "---:|" * len(kept)]
-    for name in dict.fromkeys(found.rows["name"].tolist()):
-        rows = found.rows[found.rows["name"] == name]
-        cells = [cell(rows[rows["horizon"] == h]) for h in kept]
-        lines.append(f"| {name} | {rows['known'][0]:.0%} | " + " | ".join(cells) + " |")
-    clear, tested = int(found.clear.sum()), found.tested
-    lines += ["", f"{clear} of {tested} intervals exclude 0; chance alone would give about {found.by_chance:.0f}."]
-    return "\n".join(lines)
-
-
-def cell(row: np.ndarray) -> str:
-    """Coefficient and interval."""
-    if len(row) == 0 or row["ic"][0] != row["ic"][0]:
-        return DASH
-    if row["low"][0] != row["low"][0]:
-        return f"{row['ic'][0]:+.3f} (too short)"
-    text = f"{row['ic'][0]:+.3f} ({row['low'][0]:+.3f} to {row['high'][0]:+.3f})"
-    return f"**{text}**" if row["low"][0] > 0.0 or row["high"][0] < 0.0 else text
+def section(found: Information, title: str) -> str:
+    """The tables of one set, every score among them."""
+    parts = [f"## {title}", found.market.partition(": ")[2].partition("; last")[0] + "."]
+    coefficients = found.tables(everything=True)[0]
+    for heading, headers, rows in (coefficients, *found.tables()[1:]):
+        rule = "|---|" + "---:|" * (len(headers) - 1)
+        lines = [" | ".join(row) for row in rows]
+        parts.append(
+            "\n".join([f"{heading}:", "", f"| {' | '.join(headers)} |", rule, *(f"| {line} |" for line in lines)])
+        )
+    return "\n\n".join([*parts, " ".join(found.words())])
 
 
 def main() -> None:

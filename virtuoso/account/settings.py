@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from virtuoso.settings import RoomSettings
@@ -13,6 +15,17 @@ class TradingSettings(RoomSettings):
     max_positions: int = Field(10, ge=1, description="Positions open at the same time, at most.")
     base_position_size: float = Field(
         0.01, gt=0, le=1, description="Share of equity that a position risks down to its stop."
+    )
+    size_by: Literal["risk", "volatility"] = Field(
+        "risk",
+        description="Whether a position of the rule is sized by what it risks down to its stop, or by how much its "
+        "market moves.",
+    )
+    target_volatility: float = Field(
+        0.01,
+        gt=0,
+        le=0.5,
+        description="Standard deviation of a position's day, as a share of equity, where size goes by volatility.",
     )
     max_leverage: float = Field(3.0, ge=1, le=125, description="Notional of all positions over equity, at most.")
 

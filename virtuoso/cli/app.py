@@ -11,7 +11,7 @@ from virtuoso import __version__
 from virtuoso.cli import data, holdout, research, signals, system, venue
 
 EPILOG = """\b
-Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 130 interrupted.
+Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 5 the gate refused, 130 interrupted.
 Errors are two lines on stderr: what is wrong, what to do.
 """
 
@@ -23,6 +23,7 @@ ORDER = (
     "backtest",
     "sweep",
     "holdout",
+    "promote",
     "report",
     "runs",
     "calibrate",

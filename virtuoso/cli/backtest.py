@@ -62,6 +62,7 @@ def backtest(
     seed: options.Seed = 0,
     no_record: options.NoRecord = False,
     no_report: options.NoReport = False,
+    track: options.Track = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
 ) -> Answer:
     """Trade the signals, or a strategy of yours, on one or many instruments; write a run."""
@@ -92,10 +93,13 @@ def backtest(
     folder, fresh = workflows.save_run(result, out, settings=call.settings, report=not no_report)
     if not fresh:
         call.note(f"This very run is there already, in {folder}; it was only judged anew.")
+    if track:
+        workflows.track(result, folder, settings=call.settings)
     told_of = [about(getattr(market, "frame", market)) for market in markets]  # in the order that was asked for
     data = {**told_of[0], "instruments": told_of, **_backtest_facts(result), "folder": folder, "fresh": fresh}
     data["honesty"] = _honesty(folder)
     data["recording"] = recording_of(result)
+    data["tracking"] = None if result.tracked is None else result.tracked.told()
     checked = workflows.cross_check(result, folder) if crosscheck else None
     if checked is not None:
         data["crosscheck"] = checked.to_dict()
@@ -164,7 +168,7 @@ def _backtested(
     yield ""
     yield from judged_lines(folder, everything=call.wants_all)
     yield from result.recorded_lines()
-    yield result.hash_line
+    yield from result.closing_lines()
     yield from where_lines(folder, everything=call.wants_all)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from virtuoso.cli.backtest import backtest, scores_of
 from virtuoso.cli.calibrate import calibrate
+from virtuoso.cli.promote import promote
 from virtuoso.cli.report import report
 from virtuoso.cli.runs import runs
 from virtuoso.cli.sweep import sweep
@@ -18,6 +19,7 @@ from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
 from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.cli.terminal.named import strategy_named
+from virtuoso.cli.tune import tune
 from virtuoso.errors import ConfigError, LawBrokenError, NoDataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def add_research(app: typer.Typer) -> None:
     verb(app, "report", "virtuoso report last")(report)
     verb(app, "runs", "virtuoso runs last")(runs)
     verb(app, "sweep", "virtuoso sweep BTCUSDT -i 5m --configurations 200 --assume-funding 0.0001 --mark last")(sweep)
+    verb(app, "tune", "virtuoso tune demo --dry-run")(tune)
+    verb(app, "promote", "virtuoso promote last --force")(promote)
     verb(app, "calibrate", "virtuoso calibrate BTCUSDT ETHUSDT -i 1m --set signals.bull_enter=60")(calibrate)
     verb(app, "verify", "virtuoso verify BTCUSDT -i 5m --live-bars 500")(verify)
 
@@ -282,7 +286,7 @@ def _informed(scores: Scores, found: Information, everything: bool) -> Iterator[
     yield ""
     yield from (prose(sentence) for sentence in found.words())
     if not everything:
-        yield "Every component: -v. What the columns mean: docs/faces/information.md."
+        yield "Every component: -v."
 
 
 VERDICTS = ("BROKEN", "noted", "holds", "not tested")

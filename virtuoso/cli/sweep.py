@@ -208,7 +208,7 @@ def _swept(call: Call, result: SweepResult, honesty: Robustness, top: int, folde
         "The best of many owes much to chance: run it in full on data it was not chosen from before you believe it."
     )
     yield from result.recorded_lines()
-    yield result.hash_line
+    yield from result.closing_lines()
     if (folder / SWEEP_HTML).is_file():
         yield f"page: {folder / SWEEP_HTML}"
     yield f"run folder: {folder}/"

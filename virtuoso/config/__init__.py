@@ -44,7 +44,10 @@ FUTURES_VENUES = {"binance": "binance-usdm"}  # elsewhere linear contracts are c
 TEST_KEY = re.compile(r"TESTNET|SANDBOX", re.IGNORECASE)
 SHOWN_ERRORS = 10
 WHOLE = frozenset(  # replaced, not mixed with another
-    {("prism", "timeframes"), ("prism", "standard"), ("prism", "certificate"), ("signals", "calibration")}
+    (
+        *(("prism", name) for name in ("timeframes", "by_regime", "standard", "certificate")),
+        ("signals", "calibration"),
+    )
 )
 
 

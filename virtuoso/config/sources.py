@@ -26,7 +26,7 @@ from virtuoso.settings import shipped
 
 PREFIX = "VIRTUOSO_"
 OTHERS_MAY_READ = 0o077
-WEIGHT_KEYS = ("timeframes", "faces", "horizon", "standard", "certificate")
+WEIGHT_KEYS = ("timeframes", "faces", "by_regime", "horizon", "standard", "certificate")
 OF_ONE_FILE = ("standard", "certificate")
 """What was found out about the weights of a file: another file laid over it does not inherit it."""
 SETTING = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_:]+)*")

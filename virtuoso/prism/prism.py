@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import ConfigError, did_you_mean
@@ -18,6 +18,7 @@ from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import FACES
 from virtuoso.prism.weights import NO_EDGE, Certificate, Standard
+from virtuoso.prism.words import REGIMES
 
 TIMEFRAMES = ("1m", "5m", "30m", "4h")
 """The ladder that ships with Virtuoso."""
@@ -44,6 +45,21 @@ _MOVED = {
 
 
 @dataclass(frozen=True)
+class RegimeWeights:
+    """Weights that differ while the market is in one regime; what is not named is as it is elsewhere.
+
+    Attributes
+    ----------
+    faces : mapping of str to float
+    components : mapping of dotted name to float
+        Weights within the faces.
+    """
+
+    faces: Mapping[str, float] = field(default_factory=dict)
+    components: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Prism:
     """Six faces and how they are weighted.
 
@@ -55,6 +71,9 @@ class Prism:
         counts the same.
     timeframes : mapping of str to float
         Weight of each timeframe of the ladder, base first; equal ones by default.
+    by_regime : mapping of str to RegimeWeights
+        Other weights of faces and components, by the regime of each bar (features/regime.py), as it is known at the
+        bar's close; where it is not known the weights above hold.
     horizon : Span, optional
         Hold that the weights are meant for.
     usual : Standard, optional
@@ -75,6 +94,7 @@ class Prism:
     faces: tuple[Face, ...]
     face_weights: Mapping[str, float] = field(default_factory=dict)
     timeframes: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TIMEFRAMES, 1 / len(TIMEFRAMES)))
+    by_regime: Mapping[str, RegimeWeights] = field(default_factory=dict)
     horizon: Span | None = None
     usual: Standard | None = None
     certificate: Certificate | None = None
@@ -91,6 +111,10 @@ class Prism:
         for name in names:
             if name not in self.face_weights:
                 raise ConfigError(f"The face {name!r} has no weight. Give it one; 0 leaves it out of the confluence.")
+        for regime in self.by_regime:
+            if regime not in REGIMES:
+                raise ConfigError(f"There is no regime {regime!r} to weight. {did_you_mean(regime, REGIMES)}")
+            self.in_regime(regime)  # refuses what it cannot weigh
 
     @classmethod
     def standard(cls) -> Prism:
@@ -119,6 +143,9 @@ class Prism:
             inside = [f"{component.name} {weight:g}" for component, weight in face.components.items()]
             inside += [f"{name} {weight:g} (no data)" for name, weight in face.unavailable.items()]
             lines.append(f"  {face.name} {self.face_weights[face.name]:g}: {', '.join(inside)}")
+        for regime, other in self.by_regime.items():
+            said = ", ".join(f"{name} {weight:g}" for name, weight in {**other.faces, **other.components}.items())
+            lines.append(f"  in a {regime}: {said or 'as elsewhere'}")
         clocks = ", ".join(f"{name} {weight:g}" for name, weight in self.timeframes.items())
         return "\n".join([*lines, f"  timeframes: {clocks}>"])
 
@@ -165,6 +192,12 @@ class Prism:
             _check_sum(inside | dict(face.unavailable), f"weights of the components of {face.name!r}")
         return replace(self, faces=tuple(faces), face_weights=weights)
 
+    def in_regime(self, regime: str) -> Prism:
+        """Return the prism whose weights hold in a regime, everywhere; without those of regimes where it has none."""
+        own = self.by_regime.get(regime, RegimeWeights())
+        plain = replace(self, by_regime={})
+        return plain.reweighted(own.faces, own.components) if own.faces or own.components else plain
+
     def equalised(self) -> Prism:
         """Return the same prism with equal weights, so that confluence is the mean of the components that are known.
 
@@ -181,11 +214,14 @@ class Prism:
         total = sum(parts.values())
         shares = {name: n / total if total else 0.0 for name, n in parts.items()}
         clocks = dict.fromkeys(self.timeframes, 1 / len(self.timeframes))
-        return replace(self, faces=tuple(faces), face_weights=shares, timeframes=clocks, usual=None, certificate=None)
+        made = replace(self, faces=tuple(faces), face_weights=shares, timeframes=clocks, by_regime={})
+        return replace(made, usual=None, certificate=None)
 
     @cached_property
     def is_equal(self) -> bool:
         """Whether every component that has a weight counts the same, and every timeframe too."""
+        if self.by_regime:
+            return False
         equal, clocks = self.equalised(), sorted(self.timeframes.values())
         pairs = [(self.face_weights[name], share) for name, share in equal.face_weights.items()]
         pairs += [(own, level) for (_, _, own), (_, _, level) in zip(self, equal, strict=True)]
@@ -241,7 +277,7 @@ class Prism:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of components, parameters and weights."""
-        text = {
+        text: dict[str, Any] = {
             "faces": [
                 [
                     face.name,
@@ -254,6 +290,10 @@ class Prism:
             "face_weights": dict(self.face_weights),
             "timeframes": dict(self.timeframes),
         }
+        if self.by_regime:
+            text["by_regime"] = {
+                regime: [dict(other.faces), dict(other.components)] for regime, other in self.by_regime.items()
+            }
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
 

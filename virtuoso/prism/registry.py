@@ -12,8 +12,8 @@ from virtuoso.errors import ConfigError, DeclarationError, PrivateCodeError, Vir
 from virtuoso.prism.component import Component
 from virtuoso.prism.face import Face
 from virtuoso.prism.faces import FACES
-from virtuoso.prism.prism import Prism
-from virtuoso.prism.settings import FaceSettings, PrismSettings
+from virtuoso.prism.prism import Prism, RegimeWeights
+from virtuoso.prism.settings import FaceSettings, PrismSettings, RegimeSettings
 from virtuoso.project import project
 
 Kind = TypeVar("Kind")
@@ -51,10 +51,18 @@ def prism_from(settings: PrismSettings) -> Prism:
         faces,
         weights,
         dict(settings.timeframes),
+        {regime: _in_regime(other) for regime, other in settings.by_regime.items()},
         horizon=settings.horizon,
         usual=settings.standard,
         certificate=settings.certificate,
     )
+
+
+def _in_regime(settings: RegimeSettings) -> RegimeWeights:
+    """Return the weights that settings name for one regime."""
+    faces = {name: face.weight for name, face in settings.faces.items() if face.weight is not None}
+    parts = {f"{name}.{part}": w for name, face in settings.faces.items() for part, w in face.components.items()}
+    return RegimeWeights(faces, parts)
 
 
 def private_component(path: str) -> Component:

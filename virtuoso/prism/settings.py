@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -19,8 +19,9 @@ from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, mod
 from pydantic_core import PydanticCustomError
 
 from virtuoso.clock import Timeframe
-from virtuoso.errors import ConfigError
+from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.weights import Certificate, Standard
+from virtuoso.prism.words import REGIMES
 from virtuoso.settings import (
     RoomSettings,
     SignedWeight,
@@ -45,6 +46,12 @@ def shipped_weights() -> Mapping[str, Any]:
 
 def _numbers(value: Any) -> Any:
     return {key: _numbers(item) for key, item in value.items()} if isinstance(value, dict) else fraction(value)
+
+
+def _refuse_unknown(name: str, known: Iterable[str], what: str, at: tuple[str, ...]) -> None:
+    if name not in known:
+        said = {"what": what, "hint": did_you_mean(name, known).rstrip("."), "at": at}
+        raise PydanticCustomError("unknown", "is not {what}. {hint}", said)
 
 
 def _parameter(value: object) -> bool | int | float | str:
@@ -99,6 +106,23 @@ class FacesSettings(RoomSettings):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
+class RegimeFaceSettings(RoomSettings):
+    """One face in one regime: what is not named is as elsewhere."""
+
+    weight: SignedWeight | None = Field(None, description="Share of the confluence.")
+    components: Table[SignedWeight] = Field(
+        default_factory=lambda: Table({}), description="Shares of components of the face that differ."
+    )
+
+
+class RegimeSettings(RoomSettings):
+    """The weights of faces and components that differ in one regime."""
+
+    faces: Table[RegimeFaceSettings] = Field(
+        default_factory=lambda: Table({}), description="Faces whose weights differ."
+    )
+
+
 class PrismSettings(RoomSettings):
     """Timeframes, faces, and the components that users bring."""
 
@@ -115,6 +139,10 @@ class PrismSettings(RoomSettings):
     )
     faces: FacesSettings = Field(
         default_factory=lambda: FacesSettings.model_validate(shipped_weights()["faces"]), description="The six faces."
+    )
+    by_regime: Table[RegimeSettings] = Field(
+        default_factory=lambda: Table({}),
+        description="Weights that differ in a regime, such as `{calm trend: {faces: {technical: {weight: 0.2}}}}`.",
     )
     components: tuple[str, ...] = Field(
         default=(), description="Private components, as `package.module:Class`; they get a weight under their face."
@@ -151,6 +179,39 @@ class PrismSettings(RoomSettings):
             return None if base is None else Timeframe(base).name
         except ConfigError as refused:
             raise PydanticCustomError("timeframe", "{message}", {"message": str(refused).rstrip(".")}) from None
+
+    @field_validator("by_regime", mode="before")
+    @classmethod
+    def _regimes_have_faces_with_weights(cls, given: Any) -> Any:
+        for regime, other in given.items() if isinstance(given, Mapping) else ():
+            at = ("prism", "by_regime", str(regime))
+            for key in other if isinstance(other, Mapping) else ():
+                _refuse_unknown(str(key), RegimeSettings.model_fields, "a setting of a regime", (*at, str(key)))
+            faces = other.get("faces") if isinstance(other, Mapping) else None
+            for name, face in faces.items() if isinstance(faces, Mapping) else ():
+                for key in face if isinstance(face, Mapping) else ():
+                    where = (*at, "faces", str(name), str(key))
+                    _refuse_unknown(str(key), RegimeFaceSettings.model_fields, "a setting of a face here", where)
+        return given
+
+    @model_validator(mode="after")
+    def _regimes_can_be_weighed(self) -> PrismSettings:
+        faces = self.faces.by_name()
+        for regime, other in self.by_regime.items():
+            at = ("prism", "by_regime", regime)
+            _refuse_unknown(regime, REGIMES, "a regime", at)
+            for name, face in other.faces.items():
+                _refuse_unknown(name, faces, "a face", (*at, "faces", name))
+                for component in face.components:
+                    where = (*at, "faces", name, "components", component)
+                    _refuse_unknown(component, faces[name].components, f"a component of the {name} face", where)
+                sums_to_one(
+                    {**faces[name].components, **face.components}.values(), f"the weights of {name} in a {regime}"
+                )
+            weights = {name: face.weight for name, face in faces.items()}
+            own = {name: face.weight for name, face in other.faces.items() if face.weight is not None}
+            sums_to_one({**weights, **own}.values(), f"the weights of the six faces in a {regime}")
+        return self
 
     @field_validator("components")
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 GLOSSARY = "docs/guides/glossary.md"
 CONFLUENCE_NOTE = (
     "Confluence: the composite score of the faces (groups of components), 0 most bearish, 100 most bullish."
@@ -12,6 +14,9 @@ BULLISH_FROM, BEARISH_TO = 55.0, 45.0
 """Scores from which on, and up to which, something is called and coloured bullish or bearish; between is neutral."""
 STRONGLY = 15.0
 """Points beyond these from which on it is called strongly so."""
+RegimeName = Literal["calm range", "volatile range", "calm trend", "volatile trend"]
+REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
+"""What a market is like, by code: trending x 2 + volatile (features/regime.py)."""
 RANKS = ((2.0 / 3.0, "high"), (1.0 / 3.0, "medium"), (0.0, "low"))
 """Reliability from which on it is called so while nothing was learned of how often such signals were right."""
 

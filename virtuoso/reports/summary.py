@@ -43,6 +43,7 @@ WORDS_OF_LIMITS = {
     "size_step": "below the venue's minimum size",
     "min_notional": "below the venue's minimum notional",
     "no_stop": "no stop on the losing side",
+    "volatility": "not known how much the market moves",
 }
 
 
@@ -407,6 +408,12 @@ class Summary:
             f"at most {limits['max_positions']} at a time, {number(limits['max_leverage'])} times the equity and "
             f"{percent(limits['heat'], 0)} of it at risk in all"
         )
+        if target := self.terms.get("target_volatility", 0.0):
+            return (
+                f"A position holds as much as moves by {percent(target)} of the equity a day at full reliability, by "
+                f"{percent(target * limits['least_scale'])} at none, if its market moves as over the last days; "
+                f"{bounds}."
+            )
         if self.terms.get("limited", True):
             return (
                 f"A position risks {percent(limits['base_size'])} of the equity at its stop at full reliability and "

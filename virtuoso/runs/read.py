@@ -23,13 +23,16 @@ from virtuoso.runs.schema import (
     CONFIG,
     EQUITY,
     FIGURES,
+    HONESTY,
     OF_SCORES,
+    OF_STUDY,
     OF_SWEEP,
     PARTS,
     REQUIRED,
     RESULT_HASH,
     SUMMARY,
     TRIALS,
+    WALK_FORWARD,
 )
 from virtuoso.types import Array
 
@@ -201,6 +204,35 @@ def read_sweep(folder: Path | str) -> RunData:
         name=home.resolve().name,
         facts={name: _read_json(home / name) for name in names if name.endswith(".json")},
         tables={TRIALS: _read_table(home / TRIALS)},
+        summary=summary.read_text(encoding="utf-8").rstrip() if summary.is_file() else "",
+    )
+
+
+def read_study(folder: Path | str) -> RunData:
+    """Read the result of a study.
+
+    Parameters
+    ----------
+    folder : Path or str
+        `result/` below the study's folder.
+
+    Raises
+    ------
+    NoDataError
+        There is no such folder, or it is not that of a study.
+    UnreadableFileError
+        A file of it is not what its name says.
+    """
+    home = Path(folder)
+    lacking = [name for name in (TRIALS, WALK_FORWARD, HONESTY) if not (home / name).is_file()]
+    if lacking:
+        raise NoDataError(f"{home} is not the result of a study: it holds no {lacking[0]}. `virtuoso tune` writes one.")
+    names = [name for name in OF_STUDY if (home / name).is_file()]
+    summary = home / SUMMARY
+    return RunData(
+        name=home.resolve().parent.name,
+        facts={name: _read_json(home / name) for name in names if name.endswith(".json")},
+        tables={name: _read_table(home / name) for name in names if name.endswith(".parquet")},
         summary=summary.read_text(encoding="utf-8").rstrip() if summary.is_file() else "",
     )
 

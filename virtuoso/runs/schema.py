@@ -25,6 +25,8 @@
 The same inputs give the same bytes, with the same versions of the libraries: no clock and no path is written. Honesty
 and tear sheet stand apart: they are made anew when more was tried. A sweep shares `config.json`, `provenance.json`,
 `honesty.json` and `summary.txt`, and has `trials.parquet` and `sweep.html`; research/sweep/result.py says what else.
+A study shares `config.json`, `provenance.json`, `trials.parquet` and `summary.txt`; research/tuning/result.py says what
+else it has, and research/promotion/argument.py what `honesty.json` and `verdict.json` hold of it.
 """
 
 from __future__ import annotations
@@ -60,6 +62,12 @@ TEARSHEET_PART: Final = "tearsheet_{}.html"
 TEARSHEET_PDF: Final = "tearsheet.pdf"
 TRIALS: Final = "trials.parquet"
 SWEEP_HTML: Final = "sweep.html"
+DAILY: Final = "daily.parquet"
+WALK_FORWARD: Final = "walk_forward.parquet"
+WINNER: Final = "winner.json"
+VERDICT: Final = "verdict.json"
+STUDY_HTML: Final = "study.html"
+STUDY_PDF: Final = "study.pdf"
 CROSSCHECK: Final = "crosscheck.json"
 
 REQUIRED = (FIGURES, EQUITY)
@@ -96,6 +104,8 @@ PAGES = (TEARSHEET_HTML, SWEEP_HTML)
 """Pages of a run and of a sweep: written with it where they are wanted."""
 OF_SWEEP = (CONFIG, PROVENANCE, HONESTY, TRIALS)
 """Files that the page of a sweep is made from."""
+OF_STUDY = (CONFIG, PROVENANCE, HONESTY, VERDICT, WINNER, TRIALS, WALK_FORWARD)
+"""Files that the report of a study is made from."""
 SUFFIXES = (".json", ".parquet", ".txt", ".yaml", ".html", ".pdf")
 """Of the files of run folders."""
 

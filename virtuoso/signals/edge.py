@@ -85,8 +85,7 @@ def edges_of(scores: Scores, settings: SignalSettings, back: int) -> Edges:
 
 def _moves(past: Past, prism: Prism, begin: int, n: int) -> Array:
     """Expected move of the bars numbered [begin, begin + n), in bp."""
-    usual = getattr(prism, "usual", None)
-    declared = None if usual is None else (float(usual.mean), float(usual.sd))
+    declared = None if prism.usual is None else (prism.usual.mean, prism.usual.sd)
     numbers = np.arange(begin, begin + n)
     expected, score = np.full(n, np.nan), past.confluence[begin - past.first :]
     known = past.deviation(past.first, len(past.confluence))

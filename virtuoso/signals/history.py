@@ -50,18 +50,12 @@ _KEPT: WeakKeyDictionary[Workspace, dict[str, tuple[int, Array]]] = WeakKeyDicti
 
 def hold_of(prism: Prism, settings: SignalSettings) -> Span:
     """Return the horizon of signals: the hold that the weights declare, else the age at which a signal lapses."""
-    declared: Span | None = getattr(prism, "horizon", None)
-    return declared or settings.max_age
+    return prism.horizon or settings.max_age
 
 
 def life_of(prism: Prism, settings: SignalSettings) -> Span:
     """Return how long a signal lives: a hold where what is expected of one decides, else `signals.max_age`."""
     return hold_of(prism, settings) if settings.min_edge > 0.0 else settings.max_age
-
-
-def standing_of(prism: Prism) -> str:
-    """Return what the weights have shown, in one line."""
-    return str(getattr(prism, "standing", ""))
 
 
 def reach(prism: Prism, settings: SignalSettings, timeframe: Timeframe) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from virtuoso.account.costs import DAY_MS
 from virtuoso.market.bars import Bars
 from virtuoso.market.gaps import BREAK, is_published
 from virtuoso.prism.features.windows import KNOWN_SHARE, wsum
@@ -19,6 +20,8 @@ from virtuoso.types import Array
 BP = 1e4
 CLIP = 3.0
 """Deviations at which a scaled return is clipped: one crash should not decide what a score knows."""
+SPAN_MS = 7 * DAY_MS
+"""Whose returns tell how much a day moves; LEAST_PERIOD bars where these are more."""
 LEAST_PERIOD = 100
 """Bars whose returns tell the deviation, at least."""
 PERIOD_HOLDS = 20
@@ -93,6 +96,26 @@ def deviations(bars: Bars, start: int, n: int, period: int) -> Array:
     np.divide(squares, counts, out=found, where=enough)
     deviation: Array = np.sqrt(found)[start - first :]
     return deviation
+
+
+def daily_deviations(bars: Bars, start: int, n: int) -> Array:
+    """Deviation of a day's return as known at the close of each bar, by the bars of the last SPAN_MS, as a share.
+
+    Parameters
+    ----------
+    bars : Bars
+    start, n : int
+        Number of the first bar, and how many.
+
+    Returns
+    -------
+    Array, shape (n,)
+        NaN where it is not known, see `deviations`. Uses bars up to each only.
+    """
+    ms = bars.timeframe.ms
+    of_bar = deviations(bars, start, n, max(SPAN_MS // ms, LEAST_PERIOD))
+    of_day: Array = of_bar / BP * np.sqrt(DAY_MS / ms)
+    return of_day
 
 
 def scaled(moves: Array, deviation: Array) -> Array:

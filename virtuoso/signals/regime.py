@@ -1,138 +1,30 @@
-"""The regime: trend or range, calm or volatile, read from closed bars by declared rules.
+"""The regime in which positions are entered: `signals.regimes` names it (prism/features/regime.py says what it is).
 
-1. Efficiency is the way from the close `span` bars ago over the path since then, -1..1 (Kaufman's efficiency ratio with
-   its sign). A trend begins where its size reaches `trend_enter` and ends where it falls below `trend_leave`.
-2. Stretch is the mean true range of the last bars over that of the last many. The market is volatile from
-   `volatile_enter` on until it falls below `volatile_leave`.
-3. Either state lapses `age` bars after it was last entered, so that its memory is bounded and obeys the one law.
-4. It is read on the second slowest timeframe of the ladder and seen from that bar's close on. `signals.regimes` names
-   those in which positions are entered; where the regime is not known and not all are named, none is.
-
-Nothing here looks ahead, and nothing is smoothed afterwards: what is called a trend is one that could be seen.
-
-Source: Kaufman (1995), Smarter Trading, ch. 7, for the ratio; states and hysteresis are ours.
+Where the regime is not known and not all are named, no position is entered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.clock import Timeframe
-from virtuoso.prism.component import Feature, Float, Int
-from virtuoso.prism.engine.workspace import Workspace, visible
-from virtuoso.prism.features.volatility import FLOOR, MeanRange
-from virtuoso.prism.features.windows import steps, wsum
+from virtuoso.prism.engine.regimes import UNKNOWN_REGIME, Codes, regime_timeframe, regimes_at
+from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.features.regime import Regime, RegimeState
 from virtuoso.prism.prism import Prism
-from virtuoso.prism.scale import ratio
-from virtuoso.signals.rule import active
-from virtuoso.signals.settings import REGIMES, RegimeName
-from virtuoso.types import Array
+from virtuoso.prism.words import REGIMES, RegimeName
 
-UNKNOWN_REGIME = -1
-
-Codes = NDArray[np.int8]
-
-
-class RegimeState(NamedTuple):
-    """What the market is like at each bar.
-
-    Attributes
-    ----------
-    efficiency : Array, -1..1, shape (n_bars,)
-        Above 0 upwards.
-    stretch : Array, shape (n_bars,)
-        1 is as volatile as usual.
-    code : Array, shape (n_bars,)
-        Of REGIMES.
-    """
-
-    efficiency: Array
-    stretch: Array
-    code: Array
-
-
-class Regime(Feature):
-    """Trend or range, calm or volatile."""
-
-    windowed = True
-    outputs = RegimeState
-    unit = MeanRange(period=14)
-    usual = MeanRange(period=200)
-
-    span: int = Int(40, low=5, high=200)
-    age: int = Int(120, low=10, high=500)
-    trend_enter: float = Float(0.35, low=0.05, high=0.95, unit="share")
-    trend_leave: float = Float(0.20, low=0.0, high=0.9, unit="share")
-    volatile_enter: float = Float(1.30, low=1.0, high=5.0, unit="of the usual range")
-    volatile_leave: float = Float(1.05, low=0.5, high=5.0, unit="of the usual range")
-
-    def memory(self, timeframe: Timeframe) -> int:
-        """The states' age, the path behind the oldest of them, and the close before it."""
-        return self.age + self.span + 1
-
-    def value(self, close: Array, unit: Array, usual: Array, first: int) -> RegimeState:
-        """Efficiency, stretch and code. Uses `x[: t + 1]` only."""
-        way = np.full(len(close), np.nan)
-        way[self.span :] = close[self.span :] - close[: -self.span]
-        # a path of ticks is no trend: a tenth of the mean range a bar is added to it
-        path = wsum(np.abs(steps(close)), self.span, first) + FLOOR * unit * self.span
-        efficiency, stretch = ratio(way, path), ratio(unit, usual)
-        size = np.abs(efficiency)
-        trending = active(size >= self.trend_enter, ~(size >= self.trend_leave), self.age)
-        volatile = active(stretch >= self.volatile_enter, ~(stretch >= self.volatile_leave), self.age)
-        code = np.where(np.isfinite(efficiency) & np.isfinite(stretch), 2.0 * trending + volatile, np.nan)
-        return RegimeState(efficiency, stretch, code)
-
-
-def regime_timeframe(prism: Prism, base: Timeframe) -> Timeframe:
-    """Timeframe on which the regime is read: the second slowest of the ladder, slow enough to be a state."""
-    ladder = [timeframe for timeframe, _ in prism.ladder(base)]
-    return ladder[-2] if len(ladder) > 1 else ladder[0]
+__all__ = (
+    "REGIMES", "UNKNOWN_REGIME", "Codes", "Regime", "RegimeName", "RegimeState", "admits", "regime_name",
+    "regime_timeframe", "regimes", "regimes_at",
+)  # fmt: skip
 
 
 def regimes(prism: Prism, workspace: Workspace, start: int, stop: int, regime: Regime | None = None) -> Codes:
     """Regime at the close of each base bar numbered [start, stop); see `regimes_at`."""
     return regimes_at(prism, workspace, np.arange(start, stop, dtype=np.int64), regime)
-
-
-def regimes_at(prism: Prism, workspace: Workspace, numbers: NDArray[np.int64], regime: Regime | None = None) -> Codes:
-    """Regime at the close of some base bars.
-
-    Parameters
-    ----------
-    prism : Prism
-        Whose ladder says which timeframes there are.
-    workspace : Workspace
-    numbers : array of int64, shape (n,)
-        Increasing.
-    regime : Regime, optional
-
-    Returns
-    -------
-    array of int8, shape (n,)
-        Codes of REGIMES; UNKNOWN_REGIME where it is not known.
-
-    Raises
-    ------
-    NotLoadedError
-        If bars that it looks at exist but were not loaded.
-    """
-    base = workspace.frame.timeframe
-    own, found = regime_timeframe(prism, base), np.full(len(numbers), UNKNOWN_REGIME, dtype=np.int8)
-    bars, seen = workspace.buffers(own).bars, workspace.visible(numbers, base, own)
-    there = np.flatnonzero((seen >= bars.first) & (seen < bars.end))
-    if len(numbers):
-        workspace.require_loaded(own, int(visible(numbers[0], base, own)))
-    if len(there):
-        low, end = int(seen[there[0]]), int(seen[there[-1]]) + 1
-        code = workspace.values(regime or Regime(), own, low, end)[RegimeState._fields.index("code")]
-        code = code[seen[there] - low]
-        found[there] = np.where(np.isnan(code), UNKNOWN_REGIME, code).astype(np.int8)
-    return found
 
 
 def regime_name(code: int) -> str:

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from virtuoso.clock import Timeframe
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.features.hysteresis import active
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.edge import Edges, edges_of
 from virtuoso.signals.history import hold_of
 from virtuoso.signals.settings import SignalSettings
-from virtuoso.types import Array, Mask
+from virtuoso.types import Array
 
 BEARISH, NEUTRAL, BULLISH = -1, 0, 1
 WORDS = {BULLISH: "BULLISH", BEARISH: "BEARISH", NEUTRAL: "NEUTRAL"}
@@ -91,14 +92,6 @@ def states(confluence: Array, coverage: Array, settings: SignalSettings, timefra
     return bull.astype(np.int8) - bear.astype(np.int8)
 
 
-def active(enters: Mask, leaves: Mask, age: int) -> Mask:
-    """Whether the last entry came after the last leave and less than `age` bars ago."""
-    at = np.arange(len(enters))
-    entered = _last(enters)
-    active: Mask = (entered > _last(leaves)) & (at - entered < age)
-    return active
-
-
 def states_by_edge(edges: Edges, confluence: Array, coverage: Array, settings: SignalSettings, age: int) -> States:
     """State of each bar by what is expected of a hold; as `states`, with `age` the hold in bars."""
     known = np.isfinite(confluence) & (coverage >= settings.min_coverage)
@@ -106,11 +99,6 @@ def states_by_edge(edges: Edges, confluence: Array, coverage: Array, settings: S
     bull = active(known & (edges.net(1.0) > pays), ~(known & (edges.move > 0.0)), age)
     bear = active(known & (edges.net(-1.0) > pays), ~(known & (edges.move < 0.0)), age)
     return bull.astype(np.int8) - bear.astype(np.int8)
-
-
-def _last(happened: Mask) -> NDArray[np.int64]:
-    """Position of the last bar on which it happened, -1 before the first."""
-    return np.maximum.accumulate(np.where(happened, np.arange(len(happened)), -1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from virtuoso.clock import Span, Timeframe
 from virtuoso.errors import ConfigError
+from virtuoso.prism.words import REGIMES, RegimeName
 from virtuoso.settings import Folder, RoomSettings, SpanSetting, sums_to_one
 from virtuoso.signals.calibration import Calibration
 
 Three = tuple[float, float, float]
-RegimeName = Literal["calm range", "volatile range", "calm trend", "volatile trend"]
-REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
-"""Names by code: trending x 2 + volatile."""
 
 
 class LevelSettings(RoomSettings):

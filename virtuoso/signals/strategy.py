@@ -155,7 +155,19 @@ class RuleStrategy(Strategy):
         return 1
 
     def decide(self, confluence: Array, coverage: Array, timeframe: Timeframe) -> Array:
-        """State of the rule at each bar: 1 BULLISH, -1 BEARISH, 0 NEUTRAL."""
+        """State of the rule at each bar: 1 BULLISH, -1 BEARISH, 0 NEUTRAL.
+
+        Raises
+        ------
+        ConfigError
+            What is expected of a hold decides, which confluence and coverage do not tell.
+        """
+        if self.signals.min_edge > 0.0:
+            raise ConfigError(
+                f"The rule with signals.min_edge={self.signals.min_edge:g} decides by a history that no block of bars "
+                "holds, so the laws cannot take it apart. Examine it without, and read the check for look-ahead that "
+                "every backtest of it prints."
+            )
         return states(confluence, coverage, self.signals, timeframe).astype(np.float64)
 
     def decisions(self, frame: MarketFrame, workspace: Workspace | None = None) -> Decided:

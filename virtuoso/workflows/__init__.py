@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from virtuoso.workflows.data import checks, event_checks, find, import_files, load, set_break
     from virtuoso.workflows.holdout import holdouts, open_holdout, seal_holdout
     from virtuoso.workflows.paths import block_cache, lake, scores_file
-    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run
+    from virtuoso.workflows.promotion import argue, promote
+    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run, track
     from virtuoso.workflows.saved import compare_runs, find_run, list_runs, saved_runs
     from virtuoso.workflows.scoring import (
         explain,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from virtuoso.workflows.tuning import tune
 
 __all__ = [
+    "argue",
     "assumptions_needed",
     "backtest",
     "block_cache",
@@ -50,6 +52,7 @@ __all__ = [
     "load",
     "open_holdout",
     "open_interest",
+    "promote",
     "report",
     "run_folder",
     "save_certificate",
@@ -61,6 +64,7 @@ __all__ = [
     "set_break",
     "signal_folder",
     "sweep",
+    "track",
     "tune",
     "verify",
 ]
@@ -68,7 +72,8 @@ _MODULES = {
     "data": ("checks", "event_checks", "find", "import_files", "load", "set_break"),
     "holdout": ("holdouts", "open_holdout", "seal_holdout"),
     "paths": ("block_cache", "lake", "scores_file"),
-    "runs": ("cross_check", "report", "run_folder", "save_run"),
+    "promotion": ("argue", "promote"),
+    "runs": ("cross_check", "report", "run_folder", "save_run", "track"),
     "saved": ("compare_runs", "find_run", "list_runs", "saved_runs"),
     "scoring": (
         "explain",

@@ -7,13 +7,15 @@ import hashlib
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from virtuoso.config import Settings
+from virtuoso.errors import SecretError
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.prism.engine.fingerprint import environment
 from virtuoso.prism.prism import Prism
+from virtuoso.project import project
 from virtuoso.reports.sweep_page import write_sweep_page
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
@@ -25,8 +27,11 @@ from virtuoso.runs.schema import CONFIG, CROSSCHECK, PAGES, SWEEP_HTML, TEARSHEE
 from virtuoso.runs.write import as_json, complete_run, holds_run, is_whole
 from virtuoso.signals.declared import Strategy
 from virtuoso.signals.message.provenance import config_digest, signal_code_digest
-from virtuoso.workflows.paths import NAME_DIGITS
+from virtuoso.workflows.paths import NAME_DIGITS, settings_of
 from virtuoso.workflows.saved import find_run, runs_home
+
+if TYPE_CHECKING:
+    from virtuoso.research.tracking.mlflow import TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +134,42 @@ def save_run(
         stopped.add_note(f"{counted}; its run folder {target} {there}.")
         raise
     return target, True
+
+
+def track(result: Run, folder: str | Path, *, settings: Settings | None = None) -> TrackedRun:
+    """Write the run folder of a backtest to MLflow.
+
+    A store that is broken or out of reach loses nothing: the answer says why, and so does the result.
+
+    Parameters
+    ----------
+    result : PortfolioResult
+        It says from now on where it is.
+    folder : str or Path
+        Its run folder.
+    settings : Settings, optional
+        `tracking.uri` says where.
+
+    Returns
+    -------
+    TrackedRun
+    """
+    from virtuoso.research.tracking.mlflow import TrackedRun, track_run
+
+    chosen = settings_of(settings)
+    try:
+        uri = chosen.tracking.uri.reveal("tracking.uri").get_secret_value()
+        found = track_run(Path(folder), uri, project().root, secrets_of(chosen))
+    except SecretError as missing:
+        found = TrackedRun(reason=str(missing))
+    result.__dict__["_tracked"] = found
+    return found
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Return the values of the secrets that settings name and that are set: what nothing may be written with."""
+    keys = [key for one in settings.exchanges for key in (one.api_key, one.api_secret) if key and not key.missing]
+    return [key.reveal("exchanges").get_secret_value() for key in keys]
 
 
 def _judge(result: Run, folder: Path, name: str, report: bool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from virtuoso.account.instrument import Instrument
+from virtuoso.account.settings import TradingSettings
 from virtuoso.clock import Env, Timeframe
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, NoDataError, did_you_mean
@@ -27,6 +28,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.project import project
 from virtuoso.research.backtest.account import account_from, funding_terms, rules_at, tiers_at
 from virtuoso.research.backtest.backtest import backtest as run_backtest
+from virtuoso.research.backtest.engine import Account
 from virtuoso.research.backtest.judgement import account_facts
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.result import PortfolioResult
@@ -39,12 +41,14 @@ from virtuoso.research.tracking.recording import NOTHING_YET, said_if_stopped
 from virtuoso.research.tracking.run import Run
 from virtuoso.signals.declared import Strategy, strategy_of
 from virtuoso.signals.given import CHANGE
+from virtuoso.signals.settings import CostSettings, SignalSettings
 from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Progress
 from virtuoso.workflows.data import find
 from virtuoso.workflows.own_signals import own_signals
 from virtuoso.workflows.paths import lake, settings_of
-from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy
+from virtuoso.workflows.runs import config_of_run, provenance_of_run, provenance_of_strategy, save_run
+from virtuoso.workflows.runs import track as track_run
 
 USUAL_FUNDING = "0.0001"
 """Rate per eight hours at which venues begin: what the next command suggests where none is recorded."""
@@ -77,6 +81,7 @@ def backtest(
     inside: str | None = None,
     explained: str = "",
     record: bool = True,
+    track: bool = False,
     cash: float = 10_000.0,
     fees: float | None = None,
     maker: float | None = None,
@@ -138,6 +143,9 @@ def backtest(
         Why a result that no market pays is right all the same; kept with the run, and shown in its verdict.
     record : bool
         Whether it is counted among the tries of the project before it is given back. What is not can never ship.
+    track : bool
+        Whether its run folder is written and its run kept in MLflow (`settings.tracking.uri`); `result.tracked` says
+        where, or why not.
     cash, fees, maker, taker, leverage, margin, halt, reset_halt
         Terms of the account: see `virtuoso.research.backtest.account.account_from`. A negative maker fee is a rebate.
         A halt is reported, and enforced with `halt=True`.
@@ -186,12 +194,14 @@ def backtest(
         "margin": margin, "trail": 0.0 if given or trail is None else trail, "limited": limited,
         "halt": halt or (limits is True and own_idea), "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, funding, **_of_venue(home, many), **terms)
+    trading = _own_sizes(chosen.trading) if own_idea else chosen.trading
+    account = account_from(trading, chosen.risk, funding, **_of_venue(home, many), **terms)
     own: dict[str, Any] = {}
     if given:
         own = _own(many, given if trail is None else {**given, "trail": trail}, rebalance, risk)
     elif decider is None:
-        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], chosen.signals)
+        rule = _at_the_costs(chosen.signals, account, slippage, assume_funding)
+        decider = RuleStrategy.of([one for one in many if isinstance(one, Scores)], rule)
     with said_if_stopped(NOTHING_YET):
         result = run_backtest(
             many,
@@ -209,11 +219,29 @@ def backtest(
         )
     _record(result, record)
     traded = ", ".join(str(one) for one in result.instruments)
+    if track:
+        track_run(result, save_run(result, settings=chosen)[0], settings=chosen)
     log.info("backtested", extra={"instrument": traded, "trades": len(result.trade_records)})
     return result
 
 
 Market = Scores | MarketFrame
+
+
+def _at_the_costs(
+    signals: SignalSettings, account: Account, slippage: float, assume_funding: float | None
+) -> SignalSettings:
+    """Signal settings whose expected moves are measured in what this account pays, where those decide."""
+    if signals.min_edge == 0.0:
+        return signals
+    funding = signals.costs.funding if assume_funding is None else assume_funding
+    costs = CostSettings(taker=account.taker, slippage=slippage, funding=funding)
+    return signals.model_copy(update={"costs": costs})
+
+
+def _own_sizes(trading: TradingSettings) -> TradingSettings:
+    """The same without sizes by volatility, which are for the shipped rule: an idea of one's own says its own."""
+    return trading.model_copy(update={"size_by": "risk"})
 
 
 def _decider(given: object, trail: object, rebalance: str) -> Decider | None:
@@ -469,7 +497,8 @@ def sweep(
         "cash": cash, "risk": risk, "fees": fees, "maker": maker, "taker": taker, "leverage": leverage, "halt": halt,
         "reset_halt": reset_halt,
     }  # fmt: skip
-    account = account_from(chosen.trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
+    trading = _own_sizes(chosen.trading) if isinstance(tried, ParameterGrid) else chosen.trading
+    account = account_from(trading, chosen.risk, [frame.instrument], **_of_venue(home, [market]), **terms)
     in_force = {"slippage": slippage, "assume_funding": assume_funding, "mark": mark, **account_facts(account)}
     with said_if_stopped(NOTHING_YET):
         if isinstance(tried, ParameterGrid):

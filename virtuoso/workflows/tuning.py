@@ -44,6 +44,7 @@ from virtuoso.types import Progress
 from virtuoso.workflows.data import load
 from virtuoso.workflows.holdout import STUDIES, commit, seal_holdout
 from virtuoso.workflows.paths import block_cache, lake, settings_of
+from virtuoso.workflows.promotion import argue
 from virtuoso.workflows.runs import save_run
 from virtuoso.workflows.scoring import score
 from virtuoso.workflows.trading import backtest
@@ -142,10 +143,10 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     with ExitStack() as stack:
         pool = stack.enter_context(open_executor(jobs, executor, [home.root])) if executor or jobs != 1 else None
         cost = estimate(told, evaluator, 1 if pool is None else pool.jobs, _told_so_far(folder))
-        for line in cost.lines():
-            speak(line)
         if dry_run:
             return cost
+        for line in cost.lines():
+            speak(line)
         cost.check()
         evaluator.write(folder)
         rounds = [one.name for one in evaluator.rounds]
@@ -327,6 +328,7 @@ def _with_winner(
         finish=lambda fresh: save_run(run, fresh / WINNER, settings=settings),
     )  # fmt: skip
     commit(found.study.name)
+    argue(found.folder, evaluator=evaluator, settings=settings, data=data)
     log.info("tuned", extra={"study": found.study.name, "trials": found.n_trials})
     return whole
 

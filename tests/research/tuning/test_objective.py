@@ -45,7 +45,7 @@ class TestFigures:
             assert found["turnover"][k] == pytest.approx(0.3)
 
     def test_what_cannot_be_known_is_not_a_number(self):
-        assert np.isnan(OBJECTIVES["sharpe"].value(returns(random_days(days=10)))).all()
+        assert np.isnan(OBJECTIVES["sharpe"].value(returns(random_days(days=4)))).all()
         assert np.isnan(OBJECTIVES["sharpe"].value(returns(np.full((60, 1), 0.001)))).all()
         assert np.isnan(OBJECTIVES["profit_factor"].value(returns(np.full((60, 1), 0.001)))).all()
         assert np.isnan(OBJECTIVES["calmar"].value(returns(np.full((60, 1), 0.001)))).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import yaml
 
@@ -88,6 +90,46 @@ class TestReading:
         write(working_folder, "mine", "market: !!python/object/apply:os.system ['true']\n")
         with pytest.raises(ConfigError, match="tags"):
             Study.read("mine", working_folder)
+
+
+WRONG = [None, True, 0, -1, 1.5, float("nan"), "x", "", [], {}, [1], {"a": 1}, {"a": [1, 2, 3]}, {1: 2}, [[1]], "1d",
+         10**30, {"a": ["b", "c"]}, {"a": [True, 2]}]  # fmt: skip
+WHOLE = {
+    "name": "whole", "market": {"symbols": ["BTCUSDT"], "timeframe": "5m", "start": 20240101, "end": 20250101},
+    "scenarios": {"a": {"start": 20240201}}, "reducer": "mean", "objectives": ["sharpe"], "shrink": 0.5, "seed": 1,
+    "search": {"weights": ["faces"], "thresholds": {"enter": [4, 30]}, "components": ["technical.rsi.period"]},
+    "walk_forward": {"splits": 3, "purge": "1d"}, "pruning": {"keep": 0.5}, "terms": {"fees": 0.001},
+    "holdout": {"start": 20250101, "end": 20250201},
+}  # fmt: skip
+
+
+def places(tree, path=()):
+    yield path
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield from places(value, (*path, key))
+
+
+def read(tree):
+    try:
+        return Study.of(tree), ""
+    except ConfigError as refused:
+        return None, str(refused)
+
+
+@pytest.mark.parametrize("path", [path for path in places(WHOLE) if path], ids=str)
+def test_whatever_stands_at_a_place_it_is_a_study_or_an_error_that_says_why(path):
+    for value in WRONG:
+        tree = copy.deepcopy(WHOLE)
+        place = tree
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        study, said = read(tree)
+        if study is None:
+            assert "the study" in said
+            assert "{{" not in said
+        else:
+            assert Study.of(yaml.safe_load(study.written())) == study
 
 
 class TestWriting:

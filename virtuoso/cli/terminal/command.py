@@ -182,6 +182,7 @@ HINTS = {
     2: "See `virtuoso config show` and the --help of the command.",
     3: "See `virtuoso data list` for what is stored.",
     4: "See `virtuoso verify --help`.",
+    5: "Read the study's report.",
 }
 """What to do where the message itself does not say."""
 

@@ -155,6 +155,10 @@ NoRecord = Annotated[
 NoReport = Annotated[
     bool, typer.Option("--no-report", help="Write no page now; `virtuoso report last` writes it at any later time.")
 ]
+Track = Annotated[
+    bool,
+    typer.Option("--track", help="Write the run to MLflow too: `tracking.uri`, a file of this project by default."),
+]
 Explained = Annotated[
     str | None, typer.Option(metavar="WHY", help="Why a result that no market pays is right; kept with the run.")
 ]

@@ -5,7 +5,9 @@
    kernels (aggregate.py) aggregate timeframes, faces and confluence. There is no second path: five years are stretches
    of CHUNK bars, one bar live is a stretch of one.
 3. A live bar sees most slow bars again: their scores are kept until the next one closes.
-4. Of a long history only faces and confluence are aggregated at once. A component's own arrays are made when they are
+4. Where weights differ by regime, a stretch is summed once a set of weights that holds in it, and each bar takes the
+   sums of its own regime.
+5. Of a long history only faces and confluence are aggregated at once. A component's own arrays are made when they are
    asked for, by the same kernel, from its values, which stay; what features found is forgotten on the way.
 """
 
@@ -33,9 +35,11 @@ from virtuoso.prism.engine.alignment import positions, span
 from virtuoso.prism.engine.buffers import NodeBuffer
 from virtuoso.prism.engine.cache import AggregateCache
 from virtuoso.prism.engine.graph import rows_of
+from virtuoso.prism.engine.regimes import regimes_at
 from virtuoso.prism.engine.workspace import THREADS, Workspace
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.scale import Linear, Squash
+from virtuoso.prism.words import REGIMES
 from virtuoso.types import Array
 
 CHUNK = 16_384
@@ -88,6 +92,8 @@ class AlignedScores(NamedTuple):
     strengths: Array
     kinds: Array
     at: Seen
+    sets: Rows | None = None
+    """Of a prism that weighs by regime: which set of weights holds at each base bar."""
 
 
 class Aggregator:
@@ -117,7 +123,17 @@ class Aggregator:
         self.face = np.array([row.face for row in rows], dtype=np.int64)
         self.share = np.array([row.share for row in rows])
         self._all = range(len(self.rows))
-        self._inputs = np.flatnonzero(self.share)
+        self._sets = [(self.share, self.face_weights)]
+        """Shares and weights of faces: where no regime says otherwise, then of each regime that does."""
+        self._set_of = np.zeros(len(REGIMES) + 1, dtype=np.int64)
+        """Which of them holds in a regime, by its code; where it is not known the first, which stands last."""
+        for regime in prism.by_regime:
+            own = prism.in_regime(regime)
+            shares = np.array([row.share for kind in rows_of(own, workspace.frame.base.columns) for row in kind])
+            self._set_of[REGIMES.index(regime)] = len(self._sets)
+            self._sets.append((shares, np.array([own.face_weights[face.name] for face in own.faces])))
+        self._prism = prism
+        self._inputs = np.flatnonzero(np.any([shares != 0.0 for shares, _ in self._sets], axis=0))
         divergences = {c: row.divergence for c, row in enumerate(rows) if row.divergence is not None}
         self._oscillators = list(divergences)
         self.divergence = np.full(len(self.rows), -1, dtype=np.int64)
@@ -277,15 +293,37 @@ class Aggregator:
         """Everything but the effective inputs of the base bars [a, b), as they see it."""
         self._participate(aligned.points, a, b)
         parts = self._aggregate_timeframes(aligned, self.divergence, self.components)
-        found = Aggregated.empty(len(self.face_weights), b - a, parts)
+        if aligned.sets is None:
+            return self._summed(parts, 0)
+        first, *others = np.unique(aligned.sets).tolist()
+        found = self._summed(parts, first)
+        for other in others:
+            here = aligned.sets == other
+            found.rows[:, here] = self._summed(parts, other).rows[:, here]
+        return found
+
+    def _summed(self, parts: ComponentArrays, which: int) -> Aggregated:
+        """Faces and confluence by one set of weights."""
+        shares, face_weights = self._sets[which]
+        found = Aggregated.empty(len(face_weights), parts.score.shape[1], parts)
         aggregate_faces(
-            parts.raw_score, parts.score, parts.coverage, self.face, self.share, self.components,
+            parts.raw_score, parts.score, parts.coverage, self.face, shares, self.components,
             found.raw_score, found.score, found.coverage, found.gate,
         )  # fmt: skip
         aggregate_confluence(
-            found.raw_score, found.score, found.coverage, found.gate, self.face_weights,
+            found.raw_score, found.score, found.coverage, found.gate, face_weights,
             found.confluence, found.raw_confluence, found.known, found.agreement, found.reliability,
         )  # fmt: skip
+        return found
+
+    def sets_at(self, workspace: Workspace, numbers: Rows) -> Rows | None:
+        """Return which set of weights holds at some base bars, in increasing order; None where there is but one."""
+        return None if len(self._sets) == 1 else self._set_of[regimes_at(self._prism, workspace, numbers)]
+
+    def weights_at(self, workspace: Workspace, numbers: Rows) -> Array:
+        """Return the weights of the faces at some base bars, in increasing order, shape (n_faces, n)."""
+        sets, weights = self.sets_at(workspace, numbers), np.array([own for _, own in self._sets])
+        found: Array = weights[np.zeros(len(numbers), dtype=np.int64) if sets is None else sets].T
         return found
 
     def _aggregate_timeframes(self, aligned: AlignedScores, divergence: Rows, components: int) -> ComponentArrays:
@@ -318,7 +356,7 @@ class Aggregator:
             for place, row in enumerate(oscillators):
                 found = self._divergences[k][self.divergence[row]].between(start, stop)
                 aligned.strengths[place, there], aligned.kinds[place, there] = found
-        return aligned
+        return aligned._replace(sets=self.sets_at(workspace, np.arange(a, b)) if rows is self._all else None)
 
     def _align_scores(
         self, workspace: Workspace, a: int, b: int, rows: range | list[int], aligned: AlignedScores
@@ -352,7 +390,7 @@ class Aggregator:
                     points[row] = score(buffer.outputs[0].item(start - buffer.first))
                 for d, buffer in enumerate(self._divergences[k]):
                     strengths[d], kinds[d] = (output[start - buffer.first] for output in buffer.outputs)
-        return aligned
+        return aligned._replace(sets=self.sets_at(workspace, np.array([number])))
 
     def _room(self, width: int, n: int, rows: int | None = None, oscillators: int | None = None) -> AlignedScores:
         """Room for what is seen; the last column is not known."""

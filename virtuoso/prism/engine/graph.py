@@ -14,6 +14,7 @@ from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Assembled, Component, Node
 from virtuoso.prism.engine.workspace import visible
 from virtuoso.prism.features.divergence import ClassicDivergence
+from virtuoso.prism.features.regime import Regime
 from virtuoso.prism.prism import Prism
 
 
@@ -143,6 +144,7 @@ def rows_of(prism: Prism, columns: Collection[str]) -> tuple[list[ScoredRow], li
 
 
 def nodes_of(prism: Prism, columns: Collection[str]) -> list[Node]:
-    """Every node that scoring evaluates on some columns: components, gates and divergences."""
+    """Every node that scoring evaluates on some columns: components, gates, divergences, the regime it weighs by."""
     rows = [row for kind in rows_of(prism, columns) for row in kind]
-    return [*(row.node for row in rows), *(row.divergence for row in rows if row.divergence is not None)]
+    divergences = [row.divergence for row in rows if row.divergence is not None]
+    return [*(row.node for row in rows), *divergences, *([Regime()] if prism.by_regime else [])]

@@ -17,6 +17,7 @@ from virtuoso.market.schema.columns import COLUMNS
 from virtuoso.prism.component import Assembled, Feature, Node, Of
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.engine.workspace import Workspace
+from virtuoso.prism.features.regime import Regime
 from virtuoso.prism.prism import Prism
 from virtuoso.types import Array
 
@@ -63,8 +64,10 @@ class PrismScores(Assembled):
         return (*(getattr(found, name) for name in WHOLE), *(face.score for face in found.faces.values()))
 
     def parts(self, timeframe: Timeframe) -> Iterator[tuple[Node, Timeframe]]:
-        """Yield components and gates with the timeframes of the ladder."""
-        nodes = [*(c for _, c, _ in self.prism), *(gate for face in self.prism.faces for gate in face.gates)]
+        """Yield components, gates and the regime that weights go by with the timeframes of the ladder."""
+        nodes: list[Node] = [c for _, c, _ in self.prism]
+        nodes += [gate for face in self.prism.faces for gate in face.gates]
+        nodes += [Regime()] if self.prism.by_regime else []
         ladder = [clock for clock, _ in self.prism.ladder(timeframe)]
         return ((node, clock) for node in nodes for clock in ladder)
 

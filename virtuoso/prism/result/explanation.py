@@ -16,11 +16,12 @@ from virtuoso.pictures import Plottable
 from virtuoso.prism.engine.alignment import seen, seen_scores
 from virtuoso.prism.engine.assembly import Aggregator
 from virtuoso.prism.engine.graph import bears_holes, columns_of, total_warmup
+from virtuoso.prism.engine.regimes import UNKNOWN_REGIME, regimes_at
 from virtuoso.prism.engine.workspace import Workspace
 from virtuoso.prism.features.divergence import KINDS
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.face_scores import ComponentScores, FaceScores, faces_of
-from virtuoso.prism.words import lean_words, reliability_words
+from virtuoso.prism.words import REGIMES, lean_words, reliability_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +165,12 @@ class Explanation(Plottable):
 
 def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: int) -> Explanation:
     """Explain a base bar, which is assembled by itself: by the one law it is the bar of any longer stretch."""
-    found = aggregator.assemble(workspace, number, number + 1)
+    found, standing = aggregator.assemble(workspace, number, number + 1), prism.standing
+    if prism.by_regime:
+        code = int(regimes_at(prism, workspace, np.array([number]))[0])
+        regime = "" if code == UNKNOWN_REGIME else REGIMES[code]
+        standing += f"; those of a {regime}" if regime in prism.by_regime else "; those of no regime"
+        prism = prism.in_regime(regime)
     faces = faces_of(prism, workspace, number, found, aggregator)
     frame, base = workspace.frame, workspace.frame.base
     return Explanation(
@@ -181,7 +187,7 @@ def explain(prism: Prism, workspace: Workspace, aggregator: Aggregator, number: 
         effective_inputs=float(found.effective_inputs[0]),
         total=[_face_row(face, float(found.known[0]), prism.horizon) for face in faces.values()],
         faces={face.name: _component_rows(prism, workspace, face, number) for face in faces.values()},
-        standing=prism.standing,
+        standing=standing,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtuoso.clock import iso
 from virtuoso.errors import MissingColumnError, NotLoadedError, did_you_mean
@@ -115,6 +116,11 @@ class Scores(Tabular, Chartable):
         """Moment each score is known, ms."""
         ms = self.frame.timeframe.ms
         return (np.arange(self.start, self.start + len(self), dtype=np.int64) + 1) * ms
+
+    def weights_of_faces(self, at: NDArray[np.int64]) -> Array:
+        """Return the weights of the faces at some of the scored bars, by their places; shape (n_faces, n)."""
+        places, back = np.unique(at, return_inverse=True)
+        return self._aggregator.weights_at(self.workspace, self.start + places)[:, back]
 
     def column(self, name: str) -> Array:
         """A market column over the bars that were scored.

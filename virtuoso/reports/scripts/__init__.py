@@ -48,8 +48,8 @@ def policy(names: Sequence[str]) -> str:
 
     Styles stand in the elements of drawings and are set by the charts, so they are allowed inline.
     """
-    hashes = (base64.b64encode(hashlib.sha256(source(name).encode()).digest()).decode() for name in names)
-    scripts = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    hashes = [base64.b64encode(hashlib.sha256(source(name).encode()).digest()).decode() for name in names]
+    scripts = " ".join(f"'sha256-{digest}'" for digest in hashes) or "'none'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
         "form-action 'none'"

@@ -7,7 +7,7 @@ bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -77,15 +77,31 @@ def pdf(sheet: TearSheet) -> bytes:
     ----------
     sheet : TearSheet
     """
+    pages = numbered_pages(footer(sheet), simulated=sheet.simulated)
+    return document(f"{sheet.title} tear sheet", sheet.period, lambda: _story(sheet), pages)
+
+
+def document(title: str, subject: str, story: Callable[[], list[Flowable]], pages: type[Canvas]) -> bytes:
+    """Write a story on A4; the same one gives the same bytes.
+
+    Parameters
+    ----------
+    title, subject : str
+        Of the file.
+    story : callable
+        Makes the parts, once the fonts are known.
+    pages : type of Canvas
+        See `numbered_pages`.
+    """
     fonts()
     buffer = io.BytesIO()
-    document = BaseDocTemplate(
-        buffer, pagesize=A4, title=f"{sheet.title} tear sheet", author="Virtuoso", subject=sheet.period, invariant=1,
+    made = BaseDocTemplate(
+        buffer, pagesize=A4, title=title, author="Virtuoso", subject=subject, invariant=1,
         leftMargin=MARGIN, rightMargin=MARGIN, topMargin=MARGIN, bottomMargin=MARGIN + 12,
     )  # fmt: skip
     frame = Frame(MARGIN, MARGIN + 12, BREADTH, A4[1] - 2 * MARGIN - 12, 0, 0, 0, 0)
-    document.addPageTemplates(PageTemplate(frames=[frame]))
-    document.build(_story(sheet), canvasmaker=_pages(sheet))
+    made.addPageTemplates(PageTemplate(frames=[frame]))
+    made.build(story(), canvasmaker=pages)
     return buffer.getvalue()
 
 
@@ -150,11 +166,12 @@ class Strip(Flowable):  # type: ignore[misc]
             canvas.circle(half + half * group.mean / self.reach, middle, 1.8, stroke=1, fill=1)
 
 
-def _words(text: str, style: ParagraphStyle = TEXT) -> Paragraph:
+def paragraph(text: str, style: ParagraphStyle = TEXT) -> Paragraph:
+    """Return text as it is: nothing in it is markup."""
     return Paragraph(escape(text), style)
 
 
-def _table(
+def set_table(
     headers: Sequence[str], rows: Sequence[Sequence[Any]], widths: Sequence[float | None], more: Sequence[Any] = ()
 ) -> Table:
     """Set a table: names to the left, numbers to the right, lines between rows only."""
@@ -185,34 +202,37 @@ def _figures_table(found: Figures, width: float) -> Table:
     needed = [max(len(str(line[k])) for line in lines) * SIZE * 0.6 + 8.0 for k in range(1, len(found.headers))]
     lead = max(width - sum(needed), width * 0.26)
     spread = (width - lead) / max(sum(needed), 1.0)
-    rows = [[_words(str(row[0])), *row[1:]] for row in found.rows]
-    return _table(found.headers, rows, [lead, *(each * spread for each in needed)])
+    rows = [[paragraph(str(row[0])), *row[1:]] for row in found.rows]
+    return set_table(found.headers, rows, [lead, *(each * spread for each in needed)])
 
 
-def _beside(left: Sequence[Flowable], right: Sequence[Flowable], widths: tuple[float, float]) -> Table:
+def side_by_side(left: Sequence[Flowable], right: Sequence[Flowable], widths: tuple[float, float]) -> Table:
     """Put two columns beside each other."""
     made = Table([[list(left), "", list(right)]], colWidths=[widths[0], GAP, widths[1]], hAlign="LEFT")
     made.setStyle(
-        [("VALIGN", (0, 0), (-1, -1), "TOP"), *(_padding(side) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
+        [("VALIGN", (0, 0), (-1, -1), "TOP"), *(padding(side) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
     )
     return made
 
 
-def _padding(side: str, points: float = 0.0) -> tuple[Any, ...]:
+def padding(side: str, points: float = 0.0) -> tuple[Any, ...]:
+    """Return the padding of all cells on one side."""
     return (f"{side}PADDING", (0, 0), (-1, -1), points)
 
 
-def _findings(found: Sequence[Finding], width: float) -> list[Flowable]:
+def set_findings(found: Sequence[Finding], width: float) -> list[Flowable]:
     """Title and value on a line, the words below."""
     parts: list[Flowable] = []
     for finding in found:
         wide = min(max(len(finding.value) * SIZE * 0.62 + 6.0, width * 0.25), width * 0.55)
-        line = Table([[_words(finding.title, BOLD_TEXT), _words(finding.value, RIGHT)]], colWidths=[width - wide, wide])
-        line.setStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *(_padding(s) for s in ("LEFT", "RIGHT", "BOTTOM")),
-                       _padding("TOP", 2.5)])  # fmt: skip
+        line = Table(
+            [[paragraph(finding.title, BOLD_TEXT), paragraph(finding.value, RIGHT)]], colWidths=[width - wide, wide]
+        )
+        line.setStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *(padding(s) for s in ("LEFT", "RIGHT", "BOTTOM")),
+                       padding("TOP", 2.5)])  # fmt: skip
         parts.append(line)
         if finding.words:
-            parts.append(_words(finding.words, FINE))
+            parts.append(paragraph(finding.words, FINE))
     return parts
 
 
@@ -223,22 +243,22 @@ def _first(sheet: TearSheet) -> list[Flowable]:
     """Title, verdict, equity, and the honesty box beside it."""
     inner = ASIDE - 16.0
     decision = Table(
-        [[_words("Before you believe it", BOLD_TEXT), _words(sheet.decision, RIGHT)]],
+        [[paragraph("Before you believe it", BOLD_TEXT), paragraph(sheet.decision, RIGHT)]],
         colWidths=[inner * 0.6, inner * 0.4],
     )
-    decision.setStyle([_padding(side) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")])
-    reasons = [_words(sheet.reasons, FINE)] if sheet.gates else []
-    box = Table([[[decision, *reasons, *_findings(sheet.honesty, inner)]]], colWidths=[ASIDE])
+    decision.setStyle([padding(side) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")])
+    reasons = [paragraph(sheet.reasons, FINE)] if sheet.gates else []
+    box = Table([[[decision, *reasons, *set_findings(sheet.honesty, inner)]]], colWidths=[ASIDE])
     box.setStyle(
-        [("BACKGROUND", (0, 0), (-1, -1), PANEL), *(_padding(side, 8.0) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
+        [("BACKGROUND", (0, 0), (-1, -1), PANEL), *(padding(side, 8.0) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
     )
     chart = BREADTH - ASIDE - GAP
     return [
-        _words(sheet.title, TITLE),
-        _words(sheet.period, NOTE),
-        _words(sheet.verdict, VERDICT),
+        paragraph(sheet.title, TITLE),
+        paragraph(sheet.period, NOTE),
+        paragraph(sheet.verdict, VERDICT),
         Spacer(0, 8),
-        _beside(
+        side_by_side(
             [Painted(sheet.equity_chart(WIDE), chart), Spacer(0, 10), _figures_table(sheet.figures, chart)],
             [box],
             (chart, ASIDE),
@@ -250,16 +270,16 @@ def _figures(sheet: TearSheet) -> list[Flowable]:
     """Both bounds where they differ, and the comparisons."""
     bounds: list[Flowable] = []
     if sheet.bounds.rows:
-        bounds = [_words("Optimistic and pessimistic fills", HEAD), _words(sheet.bounds_words, NOTE)]
+        bounds = [paragraph("Optimistic and pessimistic fills", HEAD), paragraph(sheet.bounds_words, NOTE)]
         bounds.append(_figures_table(sheet.bounds, COLUMN))
     compared: list[Flowable] = []
     if sheet.comparisons.rows:
-        compared = [_words("Compared on the same terms", HEAD), _words(sheet.chance, NOTE)]
+        compared = [paragraph("Compared on the same terms", HEAD), paragraph(sheet.chance, NOTE)]
         compared.append(_figures_table(sheet.comparisons, COLUMN))
     columns = [column for column in (bounds, compared) if column]
     if len(columns) == 2:
-        return [CondPageBreak(120), Spacer(0, 10), _beside(bounds, compared, (COLUMN, COLUMN))]
-    said = [] if bounds else [_words(sheet.bounds_words, NOTE)]
+        return [CondPageBreak(120), Spacer(0, 10), side_by_side(bounds, compared, (COLUMN, COLUMN))]
+    said = [] if bounds else [paragraph(sheet.bounds_words, NOTE)]
     return [Spacer(0, 8), *said, *(part for column in columns for part in column)]
 
 
@@ -279,18 +299,18 @@ def _months(sheet: TearSheet) -> list[Flowable]:
             rows.append(["hold", *(cell["text"] for cell in held)])
             more.append(("TEXTCOLOR", (0, len(rows)), (-1, len(rows)), QUIET))
     note = "Return in %, calendar months in UTC" + ("; buying and holding below in grey." if more else ".")
-    look = [*more, _padding("RIGHT", 3), ("FONTSIZE", (0, 0), (-1, -1), 7)]
+    look = [*more, padding("RIGHT", 3), ("FONTSIZE", (0, 0), (-1, -1), 7)]
     width = BREADTH * min(1.0, (len(names) + 2) / len(MONTHS))
     widths = [34, *[(width - 34) / (len(names) + 1)] * (len(names) + 1)]
     return [
         CondPageBreak(90),
-        _words("Months and years", HEAD),
-        _words(note, NOTE),
-        _table(("", *names, "Year"), rows, widths, look),
+        paragraph("Months and years", HEAD),
+        paragraph(note, NOTE),
+        set_table(("", *names, "Year"), rows, widths, look),
         KeepTogether(
             [
-                _words("Worst drawdowns", HEAD),
-                _words("Of the equity at the closes, from its peak to its recovery.", NOTE),
+                paragraph("Worst drawdowns", HEAD),
+                paragraph("Of the equity at the closes, from its peak to its recovery.", NOTE),
                 _figures_table(sheet.drawdowns, BREADTH),
             ]
         ),
@@ -301,7 +321,9 @@ def _rolling(sheet: TearSheet) -> list[Flowable]:
     chart = sheet.rolling_chart(FULL)
     if chart is None:
         return []
-    return [KeepTogether([_words("Rolling figures", HEAD), _words(f"{chart.label}.", NOTE), Painted(chart, BREADTH)])]
+    return [
+        KeepTogether([paragraph("Rolling figures", HEAD), paragraph(f"{chart.label}.", NOTE), Painted(chart, BREADTH)])
+    ]
 
 
 def _spread(sheet: TearSheet) -> list[Flowable]:
@@ -316,11 +338,11 @@ def _spread(sheet: TearSheet) -> list[Flowable]:
     rows = sheet.trade_figures.rows
     half = -(-len(rows) // 2)
     columns = [_figures_table(Figures(("", ""), some), COLUMN) for some in (rows[:half], rows[half:])]
-    heading = [_words("What the trades were like", HEAD), _words(note, NOTE)]
+    heading = [paragraph("What the trades were like", HEAD), paragraph(note, NOTE)]
     return [
         KeepTogether([*heading, Painted(spread, BREADTH)]),
         KeepTogether([Painted(clock, BREADTH)]),
-        KeepTogether([_beside([columns[0]], [columns[1]], (COLUMN, COLUMN))]),
+        KeepTogether([side_by_side([columns[0]], [columns[1]], (COLUMN, COLUMN))]),
     ]
 
 
@@ -331,18 +353,18 @@ def _cells(found: Any) -> list[dict[str, str]]:
 
 def _fans(sheet: TearSheet) -> list[Flowable]:
     chart = sheet.fan_chart(FULL)
-    heading = [_words("Monte-Carlo", HEAD), _words(sheet.fan_words, NOTE)]
+    heading = [paragraph("Monte-Carlo", HEAD), paragraph(sheet.fan_words, NOTE)]
     return heading if chart is None else [CondPageBreak(260), *heading, Painted(chart, BREADTH)]
 
 
 def _trades(sheet: TearSheet) -> list[Flowable]:
     chart, last = sheet.trades_chart(FULL), sheet.last_chart(FULL)
     if chart is None:
-        return [_words("Trades on price", HEAD), _words(sheet.price_words, NOTE)]
+        return [paragraph("Trades on price", HEAD), paragraph(sheet.price_words, NOTE)]
     parts = [
         CondPageBreak(260),
-        _words("Trades on price", HEAD),
-        _words(sheet.price_words, NOTE),
+        paragraph("Trades on price", HEAD),
+        paragraph(sheet.price_words, NOTE),
         Painted(chart, BREADTH),
     ]
     parts += _extremes(sheet)
@@ -354,13 +376,13 @@ def _extremes(sheet: TearSheet) -> list[Flowable]:
     names = ("side", "opened", "held", "entry", "stop", "target", "exit", "reason", "pnl", "r")
     heads = ("opened", "held", "entry", "stop", "target", "exit", "exit reason", "P&L", "R")
     widths = [84.0, 76.0, 36.0, 46.0, 46.0, 46.0, 46.0, 62.0, 46.0, BREADTH - 488.0]
-    look = [("ALIGN", (7, 0), (7, -1), "LEFT"), _padding("RIGHT", 3), ("LEFTPADDING", (7, 0), (7, -1), 8),
+    look = [("ALIGN", (7, 0), (7, -1), "LEFT"), padding("RIGHT", 3), ("LEFTPADDING", (7, 0), (7, -1), 8),
             ("FONTSIZE", (0, 0), (-1, -1), 6.5)]  # fmt: skip
     parts: list[Flowable] = []
     for heading, found in zip(("best trades", "worst trades"), sheet.extremes, strict=True):
         rows = [[row[name] for name in names] for row in found]
         if rows:
-            parts += [Spacer(0, 8), KeepTogether([_table((heading, *heads), rows, widths, look)])]
+            parts += [Spacer(0, 8), KeepTogether([set_table((heading, *heads), rows, widths, look)])]
     return parts
 
 
@@ -369,23 +391,23 @@ def _scores(sheet: TearSheet) -> list[Flowable]:
     if not sheet.contributions:
         return []
     note = f"{DIV_NOTE} Weights are those of what is known."
-    parts: list[Flowable] = [CondPageBreak(160), _words(sheet.explanation_heading, HEAD), _words(note, NOTE)]
+    parts: list[Flowable] = [CondPageBreak(160), paragraph(sheet.explanation_heading, HEAD), paragraph(note, NOTE)]
     widths = [150.0, 44.0, 44.0, 44.0, 44.0, BREADTH - 326.0]
-    look = [("ALIGN", (5, 0), (5, -1), "LEFT"), ("LEFTPADDING", (5, 0), (5, -1), 12), _padding("TOP", 1.0),
-            _padding("BOTTOM", 1.6)]  # fmt: skip
+    look = [("ALIGN", (5, 0), (5, -1), "LEFT"), ("LEFTPADDING", (5, 0), (5, -1), 12), padding("TOP", 1.0),
+            padding("BOTTOM", 1.6)]  # fmt: skip
     for found in sheet.contributions:
         rows = [
-            [line.component, line.score, line.weight, line.impact, line.div, _words(line.note or line.words, FINE)]
+            [line.component, line.score, line.weight, line.impact, line.div, paragraph(line.note or line.words, FINE)]
             for line in (*found.lines, found.final)
         ]
-        parts += [CondPageBreak(60), _words(found.title, SMALL_HEAD), _words(found.moment, FINE)]
-        parts += [_table((*HEADERS[:5], "IN WORDS"), rows, widths, look), Spacer(0, 4)]
-    parts += [CondPageBreak(120), _words("What was known", HEAD)]
-    parts.append(_words("Share of the bars on which each component has a score.", NOTE))
+        parts += [CondPageBreak(60), paragraph(found.title, SMALL_HEAD), paragraph(found.moment, FINE)]
+        parts += [set_table((*HEADERS[:5], "IN WORDS"), rows, widths, look), Spacer(0, 4)]
+    parts += [CondPageBreak(120), paragraph("What was known", HEAD)]
+    parts.append(paragraph("Share of the bars on which each component has a score.", NOTE))
     for face in sheet.coverage:
         known = "; ".join(f"{title} {text}" for title, _, text in face.components)
         lacking = f"; no data yet for {', '.join(face.unavailable)}" if face.unavailable else ""
-        parts.append(_words(f"{face.title}, weight {face.weight}: {known}{lacking}", FINE))
+        parts.append(paragraph(f"{face.title}, weight {face.weight}: {known}{lacking}", FINE))
     return parts
 
 
@@ -396,8 +418,8 @@ def _buckets(sheet: TearSheet) -> list[Flowable]:
     chart = sheet.bucket_chart(FULL)
     if chart is None:
         return [
-            _words("What prices did after each score", HEAD),
-            _words("This run folder holds no score buckets.", NOTE),
+            paragraph("What prices did after each score", HEAD),
+            paragraph("This run folder holds no score buckets.", NOTE),
         ]
     note = (
         "Mean return from the next open by confluence, with its 95 % interval (block bootstrap), no costs. Coloured "
@@ -415,14 +437,14 @@ def _buckets(sheet: TearSheet) -> list[Flowable]:
     heads = ("confluence", "bars", *(head for horizon in horizons for head in (f"{horizon}, bp", "95 %")))
     lead, each = 62.0, (BREADTH - 62.0 - 40.0) / max(len(horizons), 1)
     widths = [lead, 40.0, *[each * 0.38, each * 0.62] * len(horizons)]
-    look = [("FONTSIZE", (0, 0), (-1, -1), 6.5), _padding("RIGHT", 3)]
+    look = [("FONTSIZE", (0, 0), (-1, -1), 6.5), padding("RIGHT", 3)]
     return [
         CondPageBreak(340),
-        _words("What prices did after each score", HEAD),
-        _words(note, NOTE),
+        paragraph("What prices did after each score", HEAD),
+        paragraph(note, NOTE),
         Painted(chart, BREADTH),
         Spacer(0, 4),
-        _table(heads, cells, widths, look),
+        set_table(heads, cells, widths, look),
     ]
 
 
@@ -437,19 +459,19 @@ def _breakdowns(sheet: TearSheet) -> list[Flowable]:
     )
     parts: list[Flowable] = [
         CondPageBreak(120),
-        _words("Breakdowns", HEAD),
-        *([_words(note, NOTE)] if sheet.has_r else []),
+        paragraph("Breakdowns", HEAD),
+        *([paragraph(note, NOTE)] if sheet.has_r else []),
     ]
     widths = [140.0, 50.0, 50.0, 60.0, 50.0, 80.0, BREADTH - 430.0]
     some = len(widths) if sheet.has_r else PLAIN_COLUMNS
     for one in found:
         rows = [[group.name, *group.cells, Strip(group, one.reach, widths[-1] - 14.0)][:some] for group in one.groups]
         heads = (f"by {one.by}", "trades", "win rate", "P&L", "mean R", "95 % interval", f"±{one.reach:.2g} R")[:some]
-        look = [("FONT", (0, 0), (0, 0), BOLD, SIZE), ("TEXTCOLOR", (0, 0), (0, 0), INK), _padding("TOP", 1.0),
-                _padding("BOTTOM", 1.6)]  # fmt: skip
-        parts += [CondPageBreak(44), _table(heads, rows, widths[:some], look), Spacer(0, 6)]
+        look = [("FONT", (0, 0), (0, 0), BOLD, SIZE), ("TEXTCOLOR", (0, 0), (0, 0), INK), padding("TOP", 1.0),
+                padding("BOTTOM", 1.6)]  # fmt: skip
+        parts += [CondPageBreak(44), set_table(heads, rows, widths[:some], look), Spacer(0, 6)]
         if one.more:
-            parts.append(_words(f"and {one.more} more with fewer trades, in breakdowns.parquet", FINE))
+            parts.append(paragraph(f"and {one.more} more with fewer trades, in breakdowns.parquet", FINE))
     return parts
 
 
@@ -459,8 +481,8 @@ def _reliability(sheet: TearSheet) -> list[Flowable]:
         return []
     heading = [
         CondPageBreak(220),
-        _words("Calibration of the reliability", HEAD),
-        _words(sheet.reliability_words, NOTE),
+        paragraph("Calibration of the reliability", HEAD),
+        paragraph(sheet.reliability_words, NOTE),
     ]
     chart = sheet.reliability_chart(NARROW)
     if chart is None:
@@ -468,51 +490,54 @@ def _reliability(sheet: TearSheet) -> list[Flowable]:
     wide = COLUMN * 0.9
     return [
         *heading,
-        _beside([Painted(chart, wide)], [_figures_table(sheet.reliability_rows, COLUMN)], (COLUMN, COLUMN)),
+        side_by_side([Painted(chart, wide)], [_figures_table(sheet.reliability_rows, COLUMN)], (COLUMN, COLUMN)),
     ]
 
 
 def _limits(sheet: TearSheet) -> list[Flowable]:
     """What stands beside the returns, what was not let through, and what was asked before the verdict."""
     found = [("Diagnostics", sheet.beside), ("Limits, and how often they mattered", sheet.limits)]
-    columns = [[_words(heading, HEAD), *_findings(some, COLUMN)] for heading, some in found if some]
+    columns = [[paragraph(heading, HEAD), *set_findings(some, COLUMN)] for heading, some in found if some]
     parts: list[Flowable] = []
     if columns:
         right = columns[1] if len(columns) > 1 else [Spacer(0, 0)]
-        parts += [CondPageBreak(200), Spacer(0, 10), _beside(columns[0], right, (COLUMN, COLUMN))]
+        parts += [CondPageBreak(200), Spacer(0, 10), side_by_side(columns[0], right, (COLUMN, COLUMN))]
     if sheet.gates:
-        rows = [[_words(name), _words(answer), _words(reason, FINE)] for name, answer, reason in sheet.gates]
+        rows = [[paragraph(name), paragraph(answer), paragraph(reason, FINE)] for name, answer, reason in sheet.gates]
         widths = [70.0, 70.0, BREADTH - 140.0]
         look = [("ALIGN", (0, 0), (-1, -1), "LEFT")]
-        parts += [CondPageBreak(120), _words("What was asked before the verdict", HEAD)]
-        parts.append(_table(("question", "answer", "reason"), rows, widths, look))
+        parts += [CondPageBreak(120), paragraph("What was asked before the verdict", HEAD)]
+        parts.append(set_table(("question", "answer", "reason"), rows, widths, look))
     return parts
 
 
 def _made(sheet: TearSheet) -> list[Flowable]:
     """Assumptions, provenance, and what is absent."""
-    parts: list[Flowable] = [_words("Assumptions", HEAD)]
+    parts: list[Flowable] = [paragraph("Assumptions", HEAD)]
     parts += [Paragraph(escape(words), POINT, bulletText=DASH) for words in sheet.assumptions]
     if not sheet.assumptions:
         parts.append(
-            _words("They are in the summary below." if sheet.summary else "This run folder holds none in words.", NOTE)
+            paragraph(
+                "They are in the summary below." if sheet.summary else "This run folder holds none in words.", NOTE
+            )
         )
-    parts += [CondPageBreak(60), _words("Provenance", HEAD), _pairs(sheet.provenance.items())]
+    parts += [CondPageBreak(60), paragraph("Provenance", HEAD), set_pairs(sheet.provenance.items())]
     if sheet.absent:
-        parts += [CondPageBreak(60), _words("Absent from this run folder", HEAD), _pairs(sheet.absent)]
+        parts += [CondPageBreak(60), paragraph("Absent from this run folder", HEAD), set_pairs(sheet.absent)]
     if sheet.summary:
-        parts.append(_words("The summary as it was written", HEAD))
+        parts.append(paragraph("The summary as it was written", HEAD))
         parts += [
             Paragraph(escape(line).replace(" ", "\u00a0") or "\u00a0", HASH) for line in sheet.summary.split("\n")
         ]
     return parts
 
 
-def _pairs(found: Any) -> Table:
-    rows = [[_words(str(name), FINE), _words(str(value), HASH)] for name, value in found]
+def set_pairs(found: Any) -> Table:
+    """Set names and values, small."""
+    rows = [[paragraph(str(name), FINE), paragraph(str(value), HASH)] for name, value in found]
     made = Table(rows, colWidths=[110.0, BREADTH - 110.0], hAlign="LEFT")
     made.setStyle(
-        [("VALIGN", (0, 0), (-1, -1), "TOP"), *(_padding(side, 0.6) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
+        [("VALIGN", (0, 0), (-1, -1), "TOP"), *(padding(side, 0.6) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM"))]
     )
     return made
 
@@ -526,9 +551,8 @@ def footer(sheet: TearSheet) -> str:
     return f"SIMULATED DATA: nobody traded at these prices. {made}" if sheet.simulated else made
 
 
-def _pages(sheet: TearSheet) -> type[Canvas]:
-    """A canvas that knows how many pages there are before it numbers them, and marks what nobody traded."""
-    foot = footer(sheet)
+def numbered_pages(foot: str, *, simulated: bool) -> type[Canvas]:
+    """Return a canvas that knows how many pages there are before it numbers them, and marks what nobody traded."""
 
     class Numbered(Canvas):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -547,7 +571,7 @@ def _pages(sheet: TearSheet) -> type[Canvas]:
             super().save()
 
         def _dress(self, number: int, of: int) -> None:
-            if sheet.simulated:
+            if simulated:
                 self.saveState()
                 self.setFillColor(HexColor(LIGHT.simulated), alpha=SIMULATED_ALPHA)
                 self.setFont(BOLD, 15)

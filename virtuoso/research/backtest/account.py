@@ -75,11 +75,18 @@ def account_from(
     Raises
     ------
     ConfigError
-        A margin mode that there is not, or a halt to be lifted that is not enforced.
+        A margin mode that there is not, a halt to be lifted that is not enforced, or a risk to the stop where size
+        goes by volatility.
     """
     if margin not in MARGINS:
         raise ConfigError(f"margin is isolated or cross, was {margin!r}. {did_you_mean(margin, MARGINS)}")
     _check_fees(fees, maker, taker)
+    by_volatility = trading.size_by == "volatility" and limited
+    if by_volatility and risk is not None:
+        raise ConfigError(
+            f"--risk {risk:g} sizes positions by their stops, and trading.size_by is volatility. Leave one of them "
+            f"out; trading.target_volatility, now {trading.target_volatility:g}, says how large they are then."
+        )
     defaults = Account()
     chosen = trading.max_leverage if leverage is None else leverage
     if all(one.is_spot for one in instruments):
@@ -105,6 +112,7 @@ def account_from(
         halt=halt,
         reset_halt=reset_halt,
         limited=limited,
+        target_volatility=trading.target_volatility if by_volatility else 0.0,
     )
 
 

@@ -181,8 +181,9 @@ def face_alone(scores: Scores, name: str) -> Scores:
         np.array([face.coverage for face in faces]), np.array([face.gate for face in faces]),
         np.array(list(weights.values())), confluence, raw, known, agreement, reliability,
     )  # fmt: skip
+    alone = replace(scores.prism, by_regime={}).reweighted(weights)
     return replace(
-        scores, prism=scores.prism.reweighted(weights), confluence=confluence, raw_confluence=raw, coverage=known,
+        scores, prism=alone, confluence=confluence, raw_confluence=raw, coverage=known,
         agreement=agreement, reliability=reliability,
     )  # fmt: skip
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from virtuoso.account.metrics import DAY_MS, r_multiples
 from virtuoso.clock import Env
 from virtuoso.prism.result.scores import Scores
+from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest.engine import PortfolioRun
 from virtuoso.research.backtest.round_trips import REASONS
 from virtuoso.research.validation.quantiles import intervals
 from virtuoso.signals.history import EDGES
 from virtuoso.signals.regime import UNKNOWN_REGIME, regimes
-from virtuoso.signals.settings import REGIMES
 
 BREAKDOWN = np.dtype(
     [
@@ -159,8 +159,8 @@ def _leading_faces(scores: Scores, lives: np.ndarray) -> list[str]:
     """Face that moved the confluence furthest to the side of the trade, at the close of each decision."""
     at, side = lives["number"] - scores.start, lives["side"].astype(np.float64)
     faces = list(scores.faces.values())
-    pulls = np.array([face.weight * face.coverage[at] * (face.score[at] - 50.0) * side for face in faces])
-    pulls = np.nan_to_num(pulls, nan=-np.inf)
+    pushes = np.array([face.coverage[at] * (face.score[at] - 50.0) * side for face in faces])
+    pulls = np.nan_to_num(scores.weights_of_faces(at) * pushes, nan=-np.inf)
     leading = pulls.argmax(axis=0)
     led = np.isfinite(pulls.max(axis=0))
     return [faces[f].title if known else "not known" for f, known in zip(leading, led, strict=True)]

@@ -225,6 +225,7 @@ def renamed(panel: SimulationPanel, intents: Intents, account: Account) -> Sanit
         repaired=panel.repaired[:, ::-1],
         last=panel.last[::-1].copy(),
         breaks=tuple((t, len(names) - 1 - i) for t, i in panel.breaks),
+        volatility=None if panel.volatility is None else panel.volatility[:, ::-1],
     )
     swapped = replace(
         account,
@@ -295,7 +296,7 @@ def random_intents(
 
 def _small(account: Account) -> Account:
     """The same fees at sizes that change nothing: nothing is refused, cut, halted or liquidated."""
-    return replace(account, limits=FREE, limited=True, rules={}, isolated=False, trail=0.0)
+    return replace(account, limits=FREE, limited=True, rules={}, isolated=False, trail=0.0, target_volatility=0.0)
 
 
 def _bare(made: np.ndarray, sign: int) -> np.ndarray:

@@ -36,6 +36,8 @@ from virtuoso.types import Array
 
 CORRELATION_BARS = 500
 """Closes whose returns tell the correlation of two instruments, up to that of the decision."""
+VOLATILITY = "volatility"
+"""Name under which it is counted how often nothing was entered since nobody knew how much the market moves."""
 PLAIN_TIERS = Tiers.of([0.0], [0.005])
 """Maintenance margin where the venue's tiers are not known: half a percent."""
 
@@ -69,6 +71,9 @@ class Account:
     limited : bool
         Whether `limits` refuse and cut orders; else it is only counted what they would have refused or cut, and an
         order that the account cannot pay in full is cut to what it can.
+    target_volatility : float
+        Deviation of a position's day, as a share of the equity at full reliability: what names no weight of its own
+        then holds this share over the deviation of its market's day, instead of what it risks to its stop. 0 is off.
 
     Raises
     ------
@@ -89,6 +94,7 @@ class Account:
     halt: bool = False
     reset_halt: int = 0
     limited: bool = True
+    target_volatility: float = 0.0
 
     def __post_init__(self) -> None:
         if self.reset_halt > 0 and not self.halt:
@@ -185,8 +191,9 @@ def run(
     terms[spot, s.LEVERAGE] = 1.0
     books = Books.opened(n, account.cash, room_for(len(gathered), bars))
     price = np.where(np.isnan(gathered["entry"]), gathered["price"], gathered["entry"])
+    side, weight, unknown_volatility = _sized(panel, gathered, owner, account)
     wishes = np.column_stack((
-        gathered["side"].astype(np.float64), price, gathered["reliability"], gathered["weight"], gathered["adjust"],
+        side.astype(np.float64), price, gathered["reliability"], weight, gathered["adjust"],
     ))  # fmt: skip
     decided = np.searchsorted(acts["number"], first + np.arange(len(bars) + 1))
     equity, exposure, halts = np.empty(len(bars)), np.zeros(len(bars)), np.zeros(len(bars), dtype=bool)
@@ -201,12 +208,47 @@ def run(
     events = books.named()
     events["instant"] //= every
     refusals = [dict(zip(LIMITS, of.tolist(), strict=True)) for of in (refused, cut, would_refuse, would_cut)]
+    if account.target_volatility > 0.0:
+        refusals[0][VOLATILITY] = unknown_volatility
     return PortfolioRun(
         panel, gathered, owner, events, events["order"].copy(), equity[every - 1 :: every],
         exposure[every - 1 :: every],
         refusals[0], refusals[1], refusals[2], refusals[3],
         panel.first + np.flatnonzero(halts) // every, equity[halts], int(unknown[0]), account, pessimistic,
     )  # fmt: skip
+
+
+def _sized(
+    panel: SimulationPanel, gathered: np.ndarray, owner: NDArray[np.int64], account: Account
+) -> tuple[NDArray[np.int8], Array, int]:
+    """Sides and weights of all intents; where size goes by volatility, one whose market's is not known is to be out.
+
+    Returns
+    -------
+    tuple of (array of int8, Array, int)
+        And how many of them were.
+    """
+    side, weight = gathered["side"], gathered["weight"]
+    if not account.target_volatility > 0.0:
+        return side, weight, 0
+    if panel.volatility is None:
+        raise DataError(
+            "Size goes by volatility, which this panel does not hold. Make it of frames: SimulationPanel.of."
+        )
+    open_ended = ~(weight > 0.0)  # what names none is sized by what it risks
+    moves = panel.volatility[gathered["number"] - panel.first, owner]
+    weight = np.where(
+        open_ended, account.target_volatility * trust(account.limits, gathered["reliability"]) / moves, weight
+    )
+    gone = open_ended & (side != 0) & ~(weight > 0.0)
+    return np.where(gone, 0, side).astype(np.int8), weight, int(gone.sum())
+
+
+def trust(limits: Limits, reliability: Array) -> Array:
+    """What reliability scales a size by: from `least_scale` to 1, and 1 where it is not known."""
+    trusted = np.clip(np.where(np.isnan(reliability), 1.0, reliability), 0.0, 1.0)
+    scale: Array = limits.least_scale + (1.0 - limits.least_scale) * trusted
+    return scale
 
 
 def _at_finer_bars(gathered: np.ndarray, every: int) -> np.ndarray:

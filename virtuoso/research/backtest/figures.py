@@ -21,6 +21,7 @@ from virtuoso.account.state import OPEN
 from virtuoso.clock import Env, Timeframe, iso
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.result.scores import Scores
+from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest import benchmarks, engine
 from virtuoso.research.backtest.benchmarks import RandomEntries
 from virtuoso.research.backtest.breakdown import breakdowns, labels_of
@@ -40,7 +41,7 @@ from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.backtest.round_trips import STILL_OPEN, lives
 from virtuoso.research.validation.quantiles import BUCKET, score_buckets
 from virtuoso.signals.decision import stopped_entries
-from virtuoso.signals.settings import REGIMES, SignalSettings
+from virtuoso.signals.settings import SignalSettings
 from virtuoso.signals.strategy import Decider, RuleStrategy
 from virtuoso.types import Array
 

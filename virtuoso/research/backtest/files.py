@@ -131,6 +131,7 @@ def configuration(result: PortfolioFigures) -> dict[str, Any]:
     return {
         "simulated": result.is_simulated,
         "terms": {name: getattr(account, name) for name in plain}
+        | ({"target_volatility": account.target_volatility} if account.target_volatility > 0.0 else {})
         | {
             "margin": "isolated" if account.isolated else "cross",
             "slippage": result.slippage,

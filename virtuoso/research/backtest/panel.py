@@ -28,6 +28,7 @@ from virtuoso.market.events import Events
 from virtuoso.market.frame import MarketFrame
 from virtuoso.market.gaps import BREAK, NO_TRADE, TRADED, is_published
 from virtuoso.research.backtest.intrabar import Intrabar, prices_of, spread
+from virtuoso.signals.moves import daily_deviations
 from virtuoso.types import Array
 
 HOUR = UNIT_MS["h"]
@@ -78,6 +79,9 @@ class SimulationPanel:
         Finer bars that tell the order of prices inside these; None where there are none.
     breaks : tuple of (int, int)
         Positions of the bars that another instrument of the same name opens, and of the instrument.
+    volatility : Array or None, shape (n_bars, n_instruments)
+        Deviation of a day's return as known at each close, as a share of price, bars before these included; NaN where
+        it is not known. None where nobody measured it.
     """
 
     instruments: tuple[Instrument, ...]
@@ -89,6 +93,7 @@ class SimulationPanel:
     assumptions: tuple[str, ...] = ()
     inside: Intrabar | None = None
     breaks: tuple[tuple[int, int], ...] = ()
+    volatility: Array | None = None
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -152,6 +157,7 @@ class SimulationPanel:
         first, stop = min(frame.start for frame in order), max(frame.stop for frame in order)
         bars = np.full((stop - first, len(order), s.BAR_COLUMNS), np.nan)
         repaired = np.zeros((stop - first, len(order)), dtype=bool)
+        volatility = np.full((stop - first, len(order)), np.nan)
         given, allowed, said = funding or {}, terms or FundingTerms(), []
         settled: dict[int, Settlements] = {}
         breaks: list[tuple[int, int]] = []
@@ -173,11 +179,14 @@ class SimulationPanel:
             _pay(part, known, settled[i], frame.start * timeframe.ms, timeframe.ms)
             part[~known] = np.nan
             repaired[here, i] = _repaired(frame.base, frame.start, frame.stop)
+            volatility[here, i] = daily_deviations(frame.base, frame.start, len(frame))
         _require(lacking)
         there = np.isfinite(bars[:, :, s.OPEN])
         last = np.where(there.any(axis=0), len(bars) - 1 - np.argmax(there[::-1], axis=0), -1)
         names = tuple(frame.instrument for frame in order)
-        panel = cls(names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)), None, tuple(breaks))
+        panel = cls(
+            names, timeframe, first, bars, repaired, last, tuple(dict.fromkeys(said)), None, tuple(breaks), volatility
+        )
         return panel if not inside else replace(panel, inside=_inside(panel, inside, settled))
 
     def dearer(self, factor: float) -> SimulationPanel:

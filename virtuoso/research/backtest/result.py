@@ -57,17 +57,17 @@ class PortfolioResult(PortfolioFigures, Run, Chartable):
         """One screen: what was traded and the figures that everybody asks for."""
         width = max(len(name) for name, _ in self._figures)
         lines = [self._title, *(f"  {name:<{width}}  {value}" for name, value in self._figures), *self.recorded_lines()]
-        lines.append(self.hash_line)
+        lines += self.closing_lines()
         return "\n".join(
             [*lines, "print(result) shows it all; .trades, .equity, .returns, .drawdowns, .monthly, .stats()"]
         )
 
     def __str__(self) -> str:
-        return "\n".join((self.summary(), *self.recorded_lines(), self.hash_line))
+        return "\n".join((self.summary(), *self.recorded_lines(), *self.closing_lines()))
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self._figures)
-        said = "".join(f"<p>{escape(line)}</p>" for line in (*self.recorded_lines(), self.hash_line))
+        said = "".join(f"<p>{escape(line)}</p>" for line in (*self.recorded_lines(), *self.closing_lines()))
         return f"<p>{escape(self._title)}</p><table>{rows}</table>{said}"
 
     @property

@@ -86,11 +86,14 @@ class HoldOut:
         Return of the committed winner on it; NaN before it is opened.
     openings : int
         How often it was opened, by any study.
+    deflated : float, 0..1
+        What is left of its Sharpe ratio after so many openings.
     """
 
     opened: bool
     net: float = NAN
     openings: int = 0
+    deflated: float = NAN
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class Evidence:
         How long a position is held in the mean; at least a bar, NaN where not known.
     rivals : mapping of str to Array, shape (n_days,)
         Net return of what else one could have done, on the same days.
+    least : tuple of str
+        Rivals that it must be better than, and have been measured against.
     search : Array, shape (n_tuned_days, n_trials)
         Net daily returns of every completed trial of the last round.
     search_trades : array of int64, shape (n_trials,), or None
@@ -151,6 +156,7 @@ class Evidence:
     rivals: Mapping[str, Array]
     search: Array
     search_trades: NDArray[np.int64] | None = None
+    least: tuple[str, ...] = LEAST_RIVALS
     space: Space | None = None
     asked: tuple[Hurdle, ...] = ()
     scenarios: Mapping[str, Array] = field(default_factory=dict)

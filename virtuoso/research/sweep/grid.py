@@ -4,6 +4,7 @@
 |---|---|
 | `technical`, `volume` ... | weights of the faces; each row sums to 1 |
 | `technical.rsi` ... | weights of components within their face |
+| `calm trend.technical`, `calm trend.technical.rsi` ... | the same in a regime in which the prism weighs otherwise |
 | `bull_enter` ... `min_coverage` | thresholds of the rule |
 | `stop_buffer` ... `target3_r` | measures of the levels, in ATR and R |
 
@@ -14,7 +15,7 @@ parameters, timeframes, `max_age`, and what the map of levels is drawn from. Row
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, did_you_mean
-from virtuoso.prism.prism import Prism
+from virtuoso.prism.prism import Prism, RegimeWeights
 from virtuoso.research.tracking.experiments import family_of
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
@@ -119,8 +120,10 @@ class Configurations:
             raise ConfigError(f"A sweep needs at least one configuration, was asked for {n}.")
         random, defaults = env.random(), in_force(prism, settings)
         columns = {name: np.full(n, value) for name, value in defaults.items()}
-        groups = [[face.name for face in prism.faces]]
-        groups += [[f"{face.name}.{component.name}" for component in face.components] for face in prism.faces]
+        groups = []
+        for lead, own in weightings(prism):
+            groups.append([f"{lead}{face.name}" for face in own.faces])
+            groups += [[f"{lead}{face.name}.{component.name}" for component in face.components] for face in own.faces]
         for group in groups:
             names = [name for name in group if defaults[name] != 0.0]
             weights, signs = (np.array([of(defaults[name]) for name in names]) for of in (np.abs, np.sign))
@@ -163,8 +166,16 @@ class Configurations:
 
     def prism(self, row: int) -> Prism:
         """Give the prism of one configuration, for the full backtest."""
-        faces = {face.name: float(self.columns[face.name][row]) for face in self.given.faces}
-        return self.given.reweighted(faces, {name: float(self.columns[name][row]) for name, _, _ in self.given})
+        made = {lead: self._weights(lead, own, row) for lead, own in weightings(self.given)}
+        plain = replace(self.given, by_regime={}).reweighted(*made.pop(""))
+        return replace(plain, by_regime={lead.removesuffix("."): RegimeWeights(*own) for lead, own in made.items()})
+
+    def _weights(self, lead: str, prism: Prism, row: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Weights of faces, and of components by dotted name, those included of which there is no data."""
+        faces = {face.name: float(self.columns[f"{lead}{face.name}"][row]) for face in prism.faces}
+        parts = {name: float(self.columns[f"{lead}{name}"][row]) for name, _, _ in prism}
+        absent = {f"{face.name}.{name}": w for face in prism.faces for name, w in face.unavailable.items()}
+        return faces, parts | absent
 
     def signal_settings(self, row: int) -> SignalSettings:
         """Give the settings of one configuration, for the full backtest.
@@ -191,13 +202,18 @@ class Configurations:
         def of(name: str) -> float:
             return float(self.columns[name][row])
 
-        faces = {}
-        for face in self.given.faces:
-            own = {component.name: of(f"{face.name}.{component.name}") for component in face.components}
-            faces[face.name] = {"weight": of(face.name), "components": own | dict(face.unavailable)}
+        weights: dict[str, dict[str, object]] = {}
+        for lead, prism in weightings(self.given):
+            weights[lead] = faces = {}
+            for face in prism.faces:
+                own = {component.name: of(f"{lead}{face.name}.{component.name}") for component in face.components}
+                faces[face.name] = {"weight": of(f"{lead}{face.name}"), "components": own | dict(face.unavailable)}
+        prisms: dict[str, object] = {"faces": weights.pop("")}
+        if weights:
+            prisms["by_regime"] = {lead.removesuffix("."): {"faces": faces} for lead, faces in weights.items()}
         levels: dict[str, object] = {name: of(name) for name in MEASURES}
         levels["target_r"] = [of(name) for name in TARGETS]
-        return {"prism": {"faces": faces}, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
+        return {"prism": prisms, "signals": {name: of(name) for name in THRESHOLDS} | {"levels": levels}}
 
     def written(self, row: int) -> str:
         """Write one configuration as YAML; see `overlay`."""
@@ -207,8 +223,9 @@ class Configurations:
 
     @cached_property
     def face_weights(self) -> Array:
-        """Weights of the faces, shape (n, n_faces)."""
-        return np.column_stack([self.columns[face.name] for face in self.given.faces])
+        """Weights of the faces, those of each regime that has its own after each other, shape (n, n_sets * n_faces)."""
+        sets = weightings(self.given)
+        return np.column_stack([self.columns[f"{lead}{face.name}"] for lead, own in sets for face in own.faces])
 
     @cached_property
     def thresholds(self) -> Array:
@@ -222,12 +239,12 @@ class Configurations:
 
     @cached_property
     def shares(self) -> Array:
-        """Share of each component in its face, as the prism's assembly takes it, shape (n, n_components)."""
+        """Share of each component in its face, as the prism's assembly takes it, shape (n, n_sets * n_components)."""
         blocks = []
-        for face in self.given.faces:
+        for lead, face in ((lead, face) for lead, own in weightings(self.given) for face in own.faces):
             if face.components:
                 unavailable = sum(map(abs, face.unavailable.values()))
-                part = np.column_stack([self.columns[f"{face.name}.{component.name}"] for component in face.components])
+                part = np.column_stack([self.columns[f"{lead}{face.name}.{one.name}"] for one in face.components])
                 total = np.array([sum(map(abs, row)) + unavailable for row in part.tolist()])[:, None]
                 blocks.append(np.divide(part, total, out=np.zeros_like(part), where=total > 0.0))
         return np.hstack(blocks)
@@ -235,7 +252,7 @@ class Configurations:
     def _check(self) -> None:
         """Refuse rows that no configuration file could hold, naming the first."""
         c, given = self.columns, in_force(self.given, self.settings)
-        weights = [face.name for face in self.given.faces] + [name for name, _, _ in self.given]
+        weights = {lead + name for lead, own in weightings(self.given) for name in (*own.face_weights, *_names(own))}
         for name in c:
             wrong, side = ~np.isfinite(c[name]), "below"
             if name in weights or name in (*MEASURES, *TARGETS):
@@ -243,8 +260,11 @@ class Configurations:
                 side = "above" if turned else "below"
                 wrong |= c[name] > 0.0 if turned else c[name] < 0.0
             self._refuse(wrong, f"{name} is not known or {side} 0")
-        sizes = np.abs(self.face_weights).sum(axis=1)
-        self._refuse(np.abs(sizes - 1.0) > ROUNDING, "the weights of the faces do not sum to 1")
+        sizes = np.split(np.abs(self.face_weights), 1 + len(self.given.by_regime), axis=1)
+        for regime, own in zip(("", *self.given.by_regime), sizes, strict=True):
+            where = f" in a {regime}" if regime else ""
+            off = np.abs(own.sum(axis=1) - 1.0) > ROUNDING
+            self._refuse(off, f"the weights of the faces do not sum to 1{where}")
         bull = (c["bull_leave"] >= 50.0) & (c["bull_leave"] < c["bull_enter"]) & (c["bull_enter"] <= 100.0)
         bear = (c["bear_leave"] <= 50.0) & (c["bear_enter"] < c["bear_leave"]) & (c["bear_enter"] >= 0.0)
         order = "0 <= bear_enter < bear_leave <= 50 <= bull_leave < bull_enter <= 100 does not hold"
@@ -260,12 +280,24 @@ class Configurations:
             raise ConfigError(f"Configuration {int(np.flatnonzero(wrong)[0])} of the sweep cannot be: {why}.")
 
 
+def weightings(prism: Prism) -> list[tuple[str, Prism]]:
+    """Return what leads the columns of each set of weights, such as `calm trend.`, and the prism of that set alone."""
+    regimes = [(f"{regime}.", prism.in_regime(regime)) for regime in prism.by_regime]
+    return [("", replace(prism, by_regime={})), *regimes]
+
+
+def _names(prism: Prism) -> list[str]:
+    return [name for name, _, _ in prism]
+
+
 def in_force(prism: Prism, settings: SignalSettings) -> dict[str, float]:
     """What is in force, by column."""
-    levels = settings.levels
+    levels, weights = settings.levels, dict[str, float]()
+    for lead, own in weightings(prism):
+        weights |= {f"{lead}{face.name}": float(own.face_weights[face.name]) for face in own.faces}
+        weights |= {f"{lead}{name}": float(weight) for name, _, weight in own}
     return {
-        **{face.name: float(prism.face_weights[face.name]) for face in prism.faces},
-        **{name: float(weight) for name, _, weight in prism},
+        **weights,
         **{name: float(getattr(settings, name)) for name in THRESHOLDS},
         **{name: float(getattr(levels, name)) for name in MEASURES},
         **dict(zip(TARGETS, (float(r) for r in levels.target_r), strict=True)),

@@ -106,13 +106,13 @@ class SweepResult(Run, Plottable):
         return self.frame.close_times if self.scores is None else self.scores.close_times
 
     def __str__(self) -> str:
-        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines(), self.hash_line))
+        return "\n".join((repr(self), self.plateau_words, *self.recorded_lines(), *self.closing_lines()))
 
     def _repr_html_(self) -> str:
         """The best five, for notebooks."""
         shown = ["configuration", *self.varied[:6], "trades", "net_return", "sharpe", "max_drawdown", "exposure"]
         best = self.to_pandas().iloc[self.best(5)][shown]
-        lines = (repr(self).strip("<>"), self.plateau_words, *self.recorded_lines(), self.hash_line)
+        lines = (repr(self).strip("<>"), self.plateau_words, *self.recorded_lines(), *self.closing_lines())
         said = "".join(f"<p>{escape(line)}</p>" for line in lines)
         return said + str(best.to_html(index=False, float_format="{:.4g}".format, border=0))
 
@@ -332,7 +332,13 @@ class SweepResult(Run, Plottable):
             "best.yaml": self.configurations.written(self.chosen).encode(),
             TRIALS: as_parquet(self.table()),
             "summary.txt": "".join(
-                f"{line}\n" for line in (repr(self).strip("<>"), self.halt_words, self.plateau_words, self.hash_line)
+                f"{line}\n"
+                for line in (
+                    repr(self).strip("<>"),
+                    self.halt_words,
+                    self.plateau_words,
+                    f"{RESULT_HASH}: {self.result_hash}",
+                )
             ).encode(),
         }
         return files | ({"daily.parquet": as_parquet(days)} if days else {})

@@ -2,12 +2,13 @@
 
 1. `points` holds every component's score of a bar side by side: a bar is decided exactly from one row of it.
 2. Coverage hardly ever changes: it is kept a *run*, a stretch of bars on which that of every component stays the same.
-3. `singles` holds score x coverage in single precision, block by block, for the first look at a bar (decisions.py).
+3. A prism that weighs by regime has a column of each component for every set of weights (`by_regime`).
+4. `singles` holds score x coverage in single precision, block by block, for the first look at a bar (decisions.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,44 @@ class ScoreMatrix:
                 if arrays.coverage.any():
                     found.append((column, rows[name.split(".")[0]], name, arrays))
         return self._laid(found)
+
+    def by_regime(self, prism: Prism, workspace: Workspace) -> ScoreMatrix:
+        """Return the matrix of a prism that weighs by regime: the same columns once a set of weights.
+
+        Each set has faces and columns of its own, whose coverage is 0 at the bars of other sets: what is not known
+        takes no part, so that a bar is summed by the weights of its regime alone, in the order of the prism.
+        """
+        sets = Aggregator(prism, workspace).sets_at(workspace, self.first + np.arange(len(self)))
+        if sets is None:
+            return self
+        n, (n_sets, n_faces) = len(self.names), (1 + len(prism.by_regime), len(prism.faces))
+        leads = ("", *(f"{regime}." for regime in prism.by_regime))
+        turns = np.flatnonzero(np.diff(sets)) + 1
+        edges = np.union1d(self.edges, turns)
+        run = np.searchsorted(self.edges, edges[:-1], side="right") - 1
+        coverage, singles = (
+            np.zeros((len(run), n_sets * n)),
+            np.zeros((len(self.singles), n_sets * n, BLOCK), np.float32),
+        )
+        of_blocks = _blocks(sets.astype(np.float64))
+        for k in range(n_sets):
+            own = slice(k * n, (k + 1) * n)
+            here = sets[edges[:-1]] == k
+            coverage[here, own] = self.coverage[run[here]]
+            singles[:, own] = np.where((of_blocks == k)[:, None], self.singles, np.float32(0.0))
+        every = np.arange(n_sets)[:, None]
+        components = sum(len(face.components) for face in prism.faces)
+        return replace(
+            self,
+            names=tuple(lead + name for lead in leads for name in self.names),
+            columns=(every * components + self.columns).ravel(),
+            face=(every * n_faces + self.face).ravel(),
+            points=np.tile(self.points, n_sets),
+            edges=edges,
+            coverage=coverage,
+            gates=np.tile(self.gates, n_sets),
+            singles=singles,
+        )
 
     def _laid(self, found: list[tuple[int, int, str, ComponentArrays | None]]) -> ScoreMatrix:
         """Lay out components: those of this matrix where no arrays are given."""

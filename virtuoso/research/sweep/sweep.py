@@ -31,6 +31,7 @@ from virtuoso.market.gaps import BREAK
 from virtuoso.prism.engine.score import assemble
 from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.scores import Scores
+from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest.engine import PLAIN_TIERS, Account
 from virtuoso.research.backtest.panel import SimulationPanel
 from virtuoso.research.sweep.accounts import Accounts, AccountTerms, walk_accounts
@@ -42,7 +43,7 @@ from virtuoso.research.sweep.scores import BLOCK, Rows, ScoreMatrix, Steps
 from virtuoso.research.sweep.skip import BarSummaries, summaries_of
 from virtuoso.signals.levels import DEPTH, level_snapshot
 from virtuoso.signals.rule import memory
-from virtuoso.signals.settings import REGIMES, SignalSettings
+from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
 BATCH = 64
@@ -154,7 +155,8 @@ class Sweep:
             raise NoDataError("Nothing was scored, so there is nothing to sweep.")
         self.scores, self.configurations, self.prism = scores, configurations, scores.prism
         self.settings = configurations.settings
-        self.matrix = ScoreMatrix.of(scores, self.settings)
+        self._plain = ScoreMatrix.of(scores, self.settings)
+        self.matrix = self._plain.by_regime(self.prism, scores.workspace)
         self.account = account or Account()
         self.cash = self.account.cash
         bars, self._begins = self._bars(panel), self._broken(panel)
@@ -200,11 +202,12 @@ class Sweep:
         other, scores = copy(self), self.scores
         other.prism, workspace = prism, scores.workspace
         if dict(prism.timeframes) == dict(self.prism.timeframes):
-            other.matrix = self.matrix.reparameterised(self.prism, prism, workspace)
+            other._plain = self._plain.reparameterised(self.prism, prism, workspace)
         else:
             anew = assemble(prism, workspace, scores.start, scores.start + len(scores))
-            other.matrix = ScoreMatrix.of(anew, self.settings)
+            other._plain = ScoreMatrix.of(anew, self.settings)
             del workspace.aggregators[prism.fingerprint]
+        other.matrix = other._plain.by_regime(prism, workspace)
         matrix, lead = other.matrix, other.matrix.lead
         run = np.repeat(np.arange(len(matrix.coverage)), np.diff(matrix.edges))[lead:]
         other.market = self.market._replace(
@@ -330,13 +333,19 @@ class Sweep:
     def _bars(self, panel: SimulationPanel | None) -> Array:
         """Return the bars that accounts step through; reject what the sweep cannot express."""
         account, instrument = self.account, self.scores.frame.instrument
-        if account.trail > 0.0 or not account.isolated:
+        if account.trail > 0.0 or not account.isolated or account.target_volatility > 0.0:
             what = "trailing stops" if account.trail > 0.0 else "cross margin"
+            what = what if account.target_volatility == 0.0 else "sizes by volatility (trading.size_by)"
             raise ConfigError(f"A sweep cannot express {what}. Sweep without, and run what it chose with them.")
         if set(self.settings.regimes) != set(REGIMES):
             raise ConfigError(
                 f"A sweep enters in every regime; signals.regimes names {', '.join(self.settings.regimes)} alone. "
                 "Sweep without, and run what it chose with it."
+            )
+        if self.settings.min_edge > 0.0:
+            raise ConfigError(
+                f"A sweep enters by thresholds; signals.min_edge={self.settings.min_edge:g} enters by the move that is "
+                "expected. Sweep with signals.min_edge=0, and run what it chose with it."
             )
         panel = panel or SimulationPanel.of([self.scores.frame])
         same = panel.instruments == (instrument,) and panel.timeframe == self.scores.frame.timeframe
@@ -372,8 +381,12 @@ def _check(prism: Prism, configurations: Configurations) -> None:
     """Reject what does not belong together."""
     ours = [[repr(c) for c in face.components] for face in prism.faces]
     theirs = [[repr(c) for c in face.components] for face in configurations.given.faces]
-    if ours != theirs or dict(prism.timeframes) != dict(configurations.given.timeframes):
+    alike = (dict(prism.timeframes), list(prism.by_regime)) == (
+        dict(configurations.given.timeframes), list(configurations.given.by_regime),
+    )  # fmt: skip
+    if ours != theirs or not alike:
         raise ConfigError(
-            "The configurations are of another prism than the scores: its components, their parameters or its "
-            "timeframes differ, and a sweep varies none of them. Make the configurations from scores.prism."
+            "The configurations are of another prism than the scores: its components, their parameters, its timeframes "
+            "or the regimes that it weighs by differ, and a sweep varies none of them. Make the configurations from "
+            "scores.prism."
         )

@@ -8,12 +8,15 @@ from __future__ import annotations
 import textwrap
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from virtuoso.research.tracking.experiments import Trial
 from virtuoso.research.tracking.recording import RecordedTrial, record
 from virtuoso.runs.schema import RESULT_HASH
 from virtuoso.runs.write import Finish, write_run
+
+if TYPE_CHECKING:
+    from virtuoso.research.tracking.mlflow import TrackedRun
 
 WIDTH = 100
 
@@ -40,9 +43,13 @@ class Run(ABC):
         """Hash of what it came to, whatever led there: SHA-256, 64 hexadecimal digits."""
 
     @property
-    def hash_line(self) -> str:
-        """What is said of it with every result."""
-        return f"{RESULT_HASH}: {self.result_hash}"
+    def tracked(self) -> TrackedRun | None:
+        """Where it is in MLflow, or why it is not; None where nobody asked."""
+        return self.__dict__.get("_tracked")
+
+    def closing_lines(self) -> list[str]:
+        """Return what is said last with every result: its hash, and where it is tracked."""
+        return [f"{RESULT_HASH}: {self.result_hash}", *([] if self.tracked is None else [self.tracked.line])]
 
     @property
     @abstractmethod

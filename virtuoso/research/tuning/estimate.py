@@ -1,8 +1,8 @@
 """What a study will cost, before it starts: trials, memory, disk, time.
 
-The time comes from trading a few points on the real market, in the last round and in the first; the sampler's share from
-what samplers cost, measured at 40 parameters (docs/guides/tuning.md). It is an estimate: other work on the machine, and
-trials that trade more than the few, make it longer.
+The time comes from trading a few points on the real market, in the last round and in the first; the sampler's share
+from what samplers cost, measured at 40 parameters (docs/guides/tuning.md). It is an estimate: other work on the
+machine, and trials that trade more than the few, make it longer.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class Estimate:
         """
         if self.free and self.memory > KEPT_FREE * self.free:
             raise ConfigError(
-                f"The study {self.name} needs about {_bytes(self.memory)} of memory, {_bytes(self.free)} are free. Take "
-                "a smaller generation, fewer jobs, fewer symbols at once, or a shorter stretch."
+                f"The study {self.name} needs about {_bytes(self.memory)} of memory, {_bytes(self.free)} are free. "
+                "Take a smaller generation, fewer jobs, fewer symbols at once, or a shorter stretch."
             )
 
 
@@ -178,8 +178,8 @@ def _hints(study: Study, a_round: int) -> list[str]:
     if learns and generations < FEW_GENERATIONS:
         smaller = max(a_round // (2 * FEW_GENERATIONS), 4)
         return [
-            f"{study.sampler} learns from whole generations, and a round has {generations}: generation: {smaller} would "
-            "teach it more."
+            f"{study.sampler} learns from whole generations, and a round has {generations}: generation: {smaller} "
+            "would teach it more."
         ]
     return []
 

@@ -15,12 +15,12 @@ import io
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,7 @@ from virtuoso.account.settings import RiskSettings, TradingSettings
 from virtuoso.account.state import CLOSE, OPEN
 from virtuoso.clock import Timeframe
 from virtuoso.errors import DataError
+from virtuoso.executor import Executor as Executor
 from virtuoso.files.atomic import Disk
 from virtuoso.files.digest import code_digest
 from virtuoso.lake.lake import Lake
@@ -69,21 +70,6 @@ COLUMNS = 64
 """Trials of one task, about: as many as pass the market together."""
 READY = 2
 """Studies that one process keeps ready."""
-
-
-class Executor(Protocol):
-    """What runs tasks: `virtuoso.executor`."""
-
-    @property
-    def jobs(self) -> int:
-        """How many tasks run at once."""
-        ...
-
-    def map(
-        self, task: str, ids: Sequence[Mapping[str, Any]], progress: Callable[[int, int], None] | None = None
-    ) -> list[str]:
-        """Return what the task gives for each, in the order of ids."""
-        ...
 
 
 class TunedSettings(RoomSettings):
@@ -374,7 +360,7 @@ class Evaluator:
 
     def _part_of_generation(
         self, points: Array, round_: Round, number: int, executor: Executor | None, folder: Path | None,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> tuple[Array, tuple[str, ...]]:  # fmt: skip
         """Trade a generation on one part, by itself or in columns through an executor."""
         if executor is None or folder is None:
@@ -519,8 +505,9 @@ def _read(path: Path) -> tuple[Array, tuple[str, ...]]:
         return file["values"], tuple(str(said) for said in file["failed"])
 
 
-def _told(progress: Progress, number: int, parts: int) -> Callable[[int, int], None]:
-    return lambda done, total: progress("trials", number * total + done, parts * total)
+def _told(progress: Progress, number: int, parts: int) -> Progress:
+    """Tell of the tasks of one part as of those of all parts."""
+    return lambda what, done, total: progress(what, number * total + done, parts * total)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

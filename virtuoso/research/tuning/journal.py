@@ -224,7 +224,8 @@ def _quarantine(path: Path, say: Callable[[str], object]) -> None:
             kept.append(line)
             continue
         foreign.append(line)
-        if _CREATE_TRIAL.search(line):  # trials are numbered by their records: without it all later ones would move
+        # trials are numbered by their records: without one that is damaged, all later ones would move
+        if _CREATE_TRIAL.search(line) and not _is_json(line):
             stand_in = _stand_in(line)
             if feed.takes(storage, stand_in):
                 kept.append(stand_in)

@@ -18,13 +18,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from virtuoso.account.metrics import DAYS_A_YEAR, LEAST_DAYS
+from virtuoso.account.metrics import DAYS_A_YEAR
 from virtuoso.errors import DataError
 from virtuoso.research.tracking.experiments import sharpes
 from virtuoso.research.tuning.rounds import Round
 from virtuoso.research.tuning.study import OBJECTIVE_NAMES, Reducer, Study
 from virtuoso.types import Array, Mask, Times
 
+LEAST_DAYS = 5
+"""Days below which a Sharpe ratio is not known. Trials are compared by it on the same days, so it may be fewer than a
+report asks for, which says what one of them is worth (`account.metrics.LEAST_DAYS`)."""
 SUMS = 6
 """What the linear coefficient is made of: how many, and the sums of x, y, xx, yy and xy."""
 
@@ -99,7 +102,7 @@ class Goal(NamedTuple):
 
 
 def _sharpe(seen: ScenarioReturns) -> Array:
-    """Annual Sharpe ratio of net daily returns; not known below a month of days."""
+    """Annual Sharpe ratio of net daily returns: to compare trials on the same days, from few days on."""
     if len(seen.daily) < LEAST_DAYS:
         return np.full(len(seen), np.nan)
     return np.asarray(sharpes(seen.daily) * np.sqrt(DAYS_A_YEAR))

@@ -402,6 +402,11 @@ class _Maker:
         self._components()
         self._levels()
         self._strategy()
+        if not self.axes and self.strategy is not None:
+            raise ConfigError(
+                f"{self.study.where('strategy')}: {type(self.strategy).__name__} declares no number to vary. Declare "
+                "one in its class, such as period = vt.Int(14, low=2, high=50)."
+            )
         if not self.axes:
             raise ConfigError(
                 f"{self.study.where('search')} leaves nothing to vary: each group of weights has one member that the "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -40,6 +41,7 @@ Objective = Literal[
 ]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 OBJECTIVE_NAMES: tuple[Objective, ...] = get_args(Objective)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 ONE = "all"
 """Name of the scenario of a study that declares none."""
 SHOWN = 10
@@ -162,7 +164,7 @@ class Search(RoomSettings):
         names = ["*"] if given is True else [given] if isinstance(given, str) else given
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise PydanticCustomError(
-                "ranges", "must be true, names, or names with ranges, such as {{technical.rsi.period: [7, 28]}}"
+                "ranges", "must be true, names, or names with ranges, such as {technical.rsi.period: [7, 28]}"
             )
         return dict.fromkeys(names)
 
@@ -227,7 +229,7 @@ class TermsSettings(RoomSettings):
 class Study(RoomSettings):
     """A study as it is declared; `Study.read` reads one."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="Name; that of the file if absent.")
+    name: str = Field(description="Name; that of the file if absent.")
     market: MarketSettings = Field(description="What is traded.")
     scenarios: Table[MarketSettings] = Field(
         default_factory=lambda: Table({}),
@@ -255,6 +257,13 @@ class Study(RoomSettings):
 
     _source: str = PrivateAttr("the study")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise PydanticCustomError("name", "must be a plain name of letters, digits, '.', '_' and '-'")
+        return name
 
     @field_validator("objectives", mode="before")
     @classmethod

@@ -57,6 +57,7 @@ OUTER = (0.0, 32.0, 68.0, 100.0)
 """Buckets of faces and components: beyond the default thresholds of the rule, and between them."""
 LARGEST_SHARE = 0.1
 WIDTH = 100
+MOST_ROWS = 12
 WHOLE_FROM = 10.0
 """Bp of a mean, or of the reach of its interval, from which tenths say nothing."""
 CONFLUENCE = "confluence"
@@ -179,9 +180,10 @@ class Information(Plottable):
         ----------
         everything : bool
             Every component too, and beside its coefficients the mean after its outer buckets; else confluence and
-            faces.
+            faces, where there are more than MOST_ROWS.
         """
-        names = [name for name in dict.fromkeys(self.rows["name"].tolist()) if everything or "." not in name]
+        named = dict.fromkeys(self.rows["name"].tolist())
+        names = [name for name in named if everything or len(named) <= MOST_ROWS or "." not in name]
         coefficients = [(name, *(self._pair(name, horizon) for horizon in self.horizons)) for name in names]
         title = "Rank IC / linear IC, x 1000: hits, and money (* the interval excludes 0)"
         found = [(title, ("score", *self.horizons), coefficients)]
@@ -199,24 +201,10 @@ class Information(Plottable):
         against = (self.rows["high"] < 0.0) & ~(self.rows["linear_high"] < 0.0)
         if against.any():
             said.append(
-                f"{int(against.sum())} scores stand the wrong way round in hits (rank IC below 0) and not in money "
-                "(linear IC not below 0): small gains often, large losses rarely, for whoever turns them around."
+                f"{int(against.sum())} are wrong way round in hits, not in money: turned around they gain often and "
+                "little, lose rarely and much."
             )
-        said += [self._enough(one) for one in self.break_even]
         return said
-
-    def _enough(self, one: np.void) -> str:
-        """Whether a coefficient that earns its cost could be seen at one horizon."""
-        if not np.isfinite(one["needed_ic"]):
-            return f"{one['horizon']}: nothing is known of moves over it."
-        best = self.rows[(self.rows["horizon"] == one["horizon"]) & (self.rows["name"] == CONFLUENCE)]
-        seen = float(best["linear"][0]) if len(best) else float("nan")
-        history = f"{whole(one['needed_windows'])} windows show that at t = 2, there are {whole(one['windows'])}"
-        return (
-            f"{one['horizon']}: a round trip of {one['round_trip_bp']:.0f} bp is earned from a linear IC of "
-            f"{one['needed_ic']:.3f} on, the confluence has {_thousandth(seen)}; {history}: "
-            f"{'enough' if one['enough'] else 'not enough'}."
-        )
 
     def _pair(self, name: str, horizon: str) -> str:
         """Both coefficients of a score, in thousandths."""
@@ -250,18 +238,15 @@ class Information(Plottable):
 
     def _costs(self) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
         """What trading costs at each horizon, beside how far prices move there."""
-        told = (
-            ("move, sd in bp", "sd_bp", 0), ("round trip as taker, bp", "round_trip_bp", 1),
-            ("funding of a long, bp", "funding_bp", 1), ("break-even linear IC, x 1000", "needed_ic", 0),
-            ("windows to see it", "needed_windows", 0), ("windows there are", "windows", 0),
-        )  # fmt: skip
         rows = [
-            (words, *(number((1e3 if of == "needed_ic" else 1.0) * float(one[of]), digits) if one[of] >= 0 or
-                      of == "funding_bp" else DASH for one in self.break_even))
-            for words, of, digits in told
-        ]  # fmt: skip
-        day = f"{number(BP * self.costs.funding_a_day, 1)} bp a day" if self.costs.funding == self.costs.funding else (
-            "not known")  # fmt: skip
+            ("move, standard deviation, bp", *(number(one["sd_bp"], 0) for one in self.break_even)),
+            ("round trip as a taker, bp", *(number(one["round_trip_bp"], 1) for one in self.break_even)),
+            ("funding of a long, bp", *(number(one["funding_bp"], 1) for one in self.break_even)),
+            ("break-even linear IC, x 1000", *(number(1e3 * one["needed_ic"], 0) for one in self.break_even)),
+            ("windows to see it: needed, had", *(_windows(one) for one in self.break_even)),
+        ]
+        known = self.costs.funding == self.costs.funding
+        day = f"{number(BP * self.costs.funding_a_day, 1)} bp a day" if known else "not known"
         each = f"a fill: taker {percent(self.costs.taker, 3)}, slippage {percent(self.costs.slippage, 3)}"
         title = f"Cost beside the move ({each}; funding {day})"
         return title, ("", *self.horizons), rows
@@ -507,8 +492,11 @@ def _narrow_first(bucket: tuple[float, float]) -> tuple[bool, float]:
     return high - low >= EDGES[-1] - EDGES[0], low
 
 
-def _thousandth(value: float) -> str:
-    return DASH if value != value else f"{value:+.3f}"
+def _windows(one: np.void) -> str:
+    """How many windows show a break-even coefficient, and how many there are; a star where that is enough."""
+    if one["needed_windows"] < 0:
+        return DASH
+    return f"{whole(one['needed_windows'])}, {whole(one['windows'])}{'*' if one['enough'] else ''}"
 
 
 def _lined(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -24,7 +24,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.prism.result.explanation import Explanation, Row, impact_of
 from virtuoso.signals.calibration import Basis
 from virtuoso.signals.decision import Decisions
-from virtuoso.signals.history import AfterScores, life_of, standing_of
+from virtuoso.signals.history import AfterScores, life_of
 from virtuoso.signals.levels import TARGETS
 from virtuoso.signals.message.large_traders import Institutions, MarketMakers, institutions, market_makers
 from virtuoso.signals.regime import Regime, regime_name, regime_timeframe
@@ -242,7 +242,7 @@ def context_of(decided: Decisions, j: int, explanation: Explanation) -> SignalCo
         lapses=explanation.time + life_of(scores.prism, decided.settings).ms,
         awaited=decided.rule.awaited(i),
         after=decided.past.after(number),
-        standing=standing_of(scores.prism),
+        standing=scores.prism.standing,
         faces={row.name: row.score for row in explanation.total if row.score == row.score},
         components={name: row.score for name, row in known.items()},
         unseen=tuple(row.title for row in explanation.total if row.score != row.score),
