@@ -137,6 +137,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         seal_holdout(told, data=data, settings=chosen)
     evaluator = Evaluator.of(told, chosen, store, block_cache(data, chosen))
     told, evaluator, folder = _placed(told, evaluator, home, anyway, speak)
+    if not dry_run:
+        seal_holdout(told, data=data, settings=chosen)  # of a study that was begun anew, under its own name
     done = _finished(told, folder)
     if done is not None and not dry_run:
         speak(f"The study {told.name} is finished: {done.n_trials:,} trials. More of them: --trials {2 * told.trials}")
