@@ -1,4 +1,4 @@
-"""On real bars nothing is worth two round trips after a quarter of an hour: the rule that asks for them hardly trades."""
+"""On real bars nothing pays two round trips within a quarter of an hour: the rule that asks for them hardly trades."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ import typer
 from virtuoso.cli.backtest import backtest, scores_of
 from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.promote import promote
-from virtuoso.cli.report import report
-from virtuoso.cli.runs import runs
+from virtuoso.cli.runs import report, runs
 from virtuoso.cli.sweep import sweep
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written

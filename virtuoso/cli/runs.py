@@ -1,4 +1,4 @@
-"""`virtuoso runs`: the runs of this project, one of them again, or several side by side."""
+"""`virtuoso runs` and `virtuoso report`: saved runs, one again, several side by side, or the page of one."""
 
 from __future__ import annotations
 
@@ -187,3 +187,23 @@ def _compared(call: Call, found: RunComparison, page: Path) -> Iterator[Renderab
 
 def _clipped(value: str) -> str:
     return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 3]}..."
+
+
+def report(
+    call: Call,
+    run: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN, autocompletion=complete.runs)],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help=options.OUT_FOLDER)] = None,
+) -> Answer:
+    """Write the page of a run, and the PDF of a backtest; only its run folder is needed."""
+    from virtuoso import workflows
+
+    files = workflows.report(run, out, settings=call.settings)
+    data = {"run": run, **{file.suffix[1:]: file for file in files}}
+    return Answer(data, lambda: _reported(files), call.next("runs"))
+
+
+def _reported(files: list[Path]) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import size
+
+    for file in files:
+        yield f"-> {file} ({size(file.stat().st_size)})"

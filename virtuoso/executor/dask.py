@@ -25,7 +25,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import virtuoso
 from virtuoso.errors import ConfigError, TaskError, printable
 from virtuoso.executor.tasks import path_in, perform, questions, refuse_lost
 
@@ -265,7 +264,7 @@ def _certificates(address: str) -> Any:
 @cache
 def code() -> str:
     """Digest of the sources of Virtuoso, of Python, and of the libraries that numbers come from, in this process."""
-    home = Path(virtuoso.__file__).parent
+    home = Path(__file__).parents[1]
     found = hashlib.sha256(platform.python_version().encode())
     for file in sorted(home.rglob("*.py")):
         found.update(file.relative_to(home).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
