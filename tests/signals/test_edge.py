@@ -155,6 +155,13 @@ class TestTheRule:
         with pytest.raises(ValidationError, match="min_edge"):
             SignalSettings(min_edge=k)
 
+    def test_and_says_what_it_may_be(self):
+        from virtuoso.config import Settings
+        from virtuoso.errors import ConfigError
+
+        with pytest.raises(ConfigError, match=r"min_edge.* must be 0 \(off\) or at least 2, was 1"):
+            Settings.load(env={}, overrides={"signals": {"min_edge": 1}})
+
     def test_funding_that_is_not_known_is_refused_with_the_remedy(self):
         with pytest.raises(NoDataError, match="--assume-funding"):
             apply_rule(covered(planted(venue="binance-usdm")), SETTINGS)
