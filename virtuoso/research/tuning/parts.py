@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -212,8 +212,10 @@ def loaded_of(study: Study, settings: InForce, scenario: str, frame: MarketFrame
         found = None if home is None else read(home.events(kind, instrument), start)
         if found is not None:
             of_venue[name][instrument] = found
-    account = account_from(settings.trading, settings.risk, [instrument], **of_venue, **given)  # type: ignore[arg-type]
-    return Loaded(scenario, frame, panel, account if study.strategy is None else replace(account, limited=False))
+    limited = study.strategy is None  # limits are for the shipped rule; of own strategies they are only reported
+    terms = {"limited": limited, **of_venue, **given}
+    account = account_from(settings.trading, settings.risk, [instrument], **terms)
+    return Loaded(scenario, frame, panel, account)
 
 
 class RulePart:
