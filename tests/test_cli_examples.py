@@ -22,6 +22,18 @@ DAYS = 12
 NEED_A_RUN = ("report", "runs")
 BARS = "1735689600000,100,101,99,100.5,12,1735689659999,1206,5,6,603,0\n"
 
+TINY = """\
+market: {symbols: [BTCUSDT], timeframe: 5m, venue: simulated}
+search: {weights: [faces], thresholds: {enter: [2, 6]}}
+sampler: random
+trials: 24
+generation: 8
+least_trades: 1
+walk_forward: {splits: 2, test: 3d, least: 4d, least_test: 2d, purge: 1d}
+terms: {assume_funding: 0.0001, mark: last}
+"""
+"""A study that twelve days suffice for."""
+
 
 def commands(group=None, path=()):
     """Every command of the command line, by its words."""
@@ -84,6 +96,9 @@ class TestExamples:
     def test_works(self, here: Path, capsys: pytest.CaptureFixture[str], command: str):
         if command in NEED_A_RUN:
             assert main([*example_of("backtest"), "--no-report"]) == 0
+        if command == "promote":
+            Path("tiny.yaml").write_text(TINY)
+            assert main(["tune", "tiny.yaml", "-j", "1"]) == 0
         if command == "holdout open":
             assert main(example_of("holdout seal")) == 0
             finished("demo")
