@@ -243,12 +243,24 @@ class TestOpening:
 class TestAStudyThatIsRun:
     """`tune` seals before its first trial, never sees a sealed day, and commits its winner."""
 
-    SHORT = {"walk_forward": {"splits": 0}, "trials": 6, "generation": 6, "sampler": "random", "least_trades": 1}
+    SHORT = {
+        "walk_forward": {"splits": 0, "least": "10d", "purge": None},
+        "trials": 6,
+        "generation": 6,
+        "sampler": "random",
+        "least_trades": 1,
+    }
 
+    @pytest.mark.slow
     def test_from_the_seal_to_the_opening(self, project, stretch):
         days = dict(zip(("start", "end"), stretch, strict=True))
         search = {"thresholds": {"enter": [2.0, 8.0], "leave": [0.1, 0.9]}}
-        write_study(project, "short", holdout=days, **self.SHORT | {"search": search})
+        write_study(
+            project,
+            "short",
+            holdout=days,
+            **self.SHORT | {"search": search, "market": {**STUDY["market"], "timeframe": "5m"}},
+        )
         found = workflows.tune("short", jobs=1)
         sealed = holdout_record("short").seal
         assert max(found.daily["date"]) < sealed.start
