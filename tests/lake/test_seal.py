@@ -144,7 +144,6 @@ class TestARangeThatIsNamed:
             assert closes(lake).isdisjoint(known[np.isfinite(known)].tolist()), name
         assert len(frame) == 2 * DAY // ms
 
-
     def test_after_it_nothing_comes_from_bars_that_were_kept_before(self, stored, lake, monkeypatch):
         monkeypatch.setattr("virtuoso.lake.cache.LEAST_ROWS", 1)
         with seal.reading_for("live"):
