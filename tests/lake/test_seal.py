@@ -170,8 +170,8 @@ class TestAQuestionWithoutAnEnd:
                 lake.frame("BTCUSDT", "1m", venue="binance-usdm")
         (said,) = caplog.messages
         assert said == (
-            "BTCUSDT binance-usdm is given up to 2024-08-14 00:00:00Z: it is sealed from then to "
-            "2024-08-14 00:00:00Z to 2024-08-16 00:00:00Z, the hold-out of study 'trend'"
+            "BTCUSDT binance-usdm is given up to 2024-08-14 00:00:00Z: sealed is 2024-08-14 00:00:00Z to "
+            "2024-08-16 00:00:00Z, the hold-out of study 'trend'"
         )
 
     def test_has_nothing_to_give_where_the_seal_begins_with_history(self, stored, project):
