@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.runs.schema import STUDY_HTML, VERDICT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,6 +48,10 @@ def tune(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
+    track: Annotated[
+        bool | None,
+        typer.Option("--track/--no-track", help="Write it to MLflow at its end; tracking.enabled if absent."),
+    ] = None,
     no_record: options.NoRecord = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
@@ -55,7 +61,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, settings=call.settings, progress=tick, say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=track, settings=call.settings, progress=tick, say=call.note,
+            options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))
@@ -66,8 +73,16 @@ def tune(
             {"round": one.round_name, "trial": one.number, "in": one.inside, "out": one.outside} for one in found.chosen
         ],
         "result_hash": found.result_hash, "command": found.command, "simulated": found.config["simulated"],
+        "verdict": _verdict(found),
     }  # fmt: skip
     return Answer(data, lambda: _tuned(found), found.command)
+
+
+def _verdict(found: StudyResult) -> dict[str, Any]:
+    """Return what the study was judged to be worth; nothing where it was not judged."""
+    file = found.folder / "result" / VERDICT
+    told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    return told
 
 
 def _options(call: Call) -> list[str]:
@@ -100,7 +115,18 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
         yield table(("", "SHARPE", "RETURN"), rows, left=1)
     if len(found.front) > 1:
         yield prose(f"Pareto front: {len(found.front)} trials; the winner is {found.config['winner_rule']}.")
+    judged = _verdict(found)
+    if judged:
+        yield ""
+        asked = f"{judged['passed']} of {judged['asked']} questions passed, {whole(judged['tries'])} tries"
+        yield f"verdict: {judged['decision']} ({asked})"
+        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"][:SHOWN])
+        if len(judged["reasons"]) > SHOWN:
+            yield f"  - and {len(judged['reasons']) - SHOWN} more"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
+    page = found.folder / "result" / STUDY_HTML
+    if page.is_file():
+        yield f"page: {page}"
     yield f"run folder: {found.folder / 'result'}/"
     yield "Every trial is a row of trials.parquet and a try in the ledger; winner.yaml holds the best one."
