@@ -65,6 +65,7 @@ def working_folder(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("VIRTUOSO_PROJECT", raising=False)
+    monkeypatch.setenv("VIRTUOSO_TRACKING__ENABLED", "false")  # a store of its own for each study takes seconds
     return folder
 
 
@@ -73,6 +74,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no page of a run where nobody reads it: that takes ten times as long as a backtest."""
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pages", lambda sheet: {"tearsheet.html": "not drawn"})
     monkeypatch.setattr("virtuoso.reports.tearsheet.write.pdf", lambda sheet: b"not drawn")
+    monkeypatch.setattr("virtuoso.reports.study.write.html", lambda page: "not drawn")
+    monkeypatch.setattr("virtuoso.reports.study.write.pdf", lambda page: b"not drawn")
 
 
 @pytest.fixture(autouse=True)

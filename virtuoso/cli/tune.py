@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
+from virtuoso.runs.schema import STUDY_HTML, VERDICT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,8 +48,11 @@ def tune(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
+    track: Annotated[
+        bool | None,
+        typer.Option("--track/--no-track", help="Write it to MLflow at its end; tracking.enabled if absent."),
+    ] = None,
     no_record: options.NoRecord = False,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Leave the study out of MLflow.")] = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
     from virtuoso import workflows
@@ -56,8 +61,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, track=not no_track, settings=call.settings, progress=tick,
-            say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=track, settings=call.settings, progress=tick, say=call.note,
+            options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))
@@ -75,10 +80,6 @@ def tune(
 
 def _verdict(found: StudyResult) -> dict[str, Any]:
     """Return what the study was judged to be worth; nothing where it was not judged."""
-    import json
-
-    from virtuoso.runs.schema import VERDICT
-
     file = found.folder / "result" / VERDICT
     told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
     return told
@@ -117,14 +118,14 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
     judged = _verdict(found)
     if judged:
         yield ""
-        yield f"verdict: {judged['decision']}, after {whole(judged['tries'])} tries"
-        reasons = judged["reasons"][:SHOWN]
-        yield from (prose(f"- {reason}", 2) for reason in reasons)
-        if len(reasons) < len(judged["reasons"]):
-            yield f"  - and {len(judged['reasons']) - len(reasons)} more"
+        asked = f"{judged['passed']} of {judged['asked']} questions passed, {whole(judged['tries'])} tries"
+        yield f"verdict: {judged['decision']} ({asked})"
+        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"][:SHOWN])
+        if len(judged["reasons"]) > SHOWN:
+            yield f"  - and {len(judged['reasons']) - SHOWN} more"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
-    page = found.folder / "result" / "study.html"
+    page = found.folder / "result" / STUDY_HTML
     if page.is_file():
         yield f"page: {page}"
     yield f"run folder: {found.folder / 'result'}/"

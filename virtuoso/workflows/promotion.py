@@ -23,7 +23,7 @@ import numpy as np
 from virtuoso.clock import Env, iso
 from virtuoso.config import Settings
 from virtuoso.config.sources import read_yaml
-from virtuoso.errors import ConfigError, NoDataError, RefusedError, did_you_mean
+from virtuoso.errors import ConfigError, DataError, NoDataError, RefusedError, did_you_mean
 from virtuoso.files.atomic import Disk
 from virtuoso.prism.engine.score import score
 from virtuoso.prism.registry import prism_from
@@ -50,6 +50,7 @@ from virtuoso.runs.schema import HONESTY, TRIALS, VERDICT
 from virtuoso.runs.schema import WINNER as WINNER_FACTS
 from virtuoso.runs.write import as_json
 from virtuoso.workflows.paths import block_cache, lake, settings_of
+from virtuoso.workflows.runs import track_promotion
 
 STUDIES, RESULT, WINNER = Path("experiments") / "studies", "result", "winner.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -117,7 +118,7 @@ def argue(
     """
     folder, chosen = study_folder(run), settings_of(settings)
     home = lake(data, chosen)
-    laid = evaluator or read_evaluator(folder, home, block_cache(data, chosen))
+    laid = evaluator or _evaluator(folder, chosen, data)
     result = folder / RESULT
     winner = np.array([one["point"] for one in _facts(result / WINNER_FACTS)["rounds"]][-1], dtype=np.float64)
     known = gathered(
@@ -176,13 +177,15 @@ def promote(
     wanted = name or folder.name
     if not NAME.fullmatch(wanted):
         raise ConfigError(f"{wanted!r} is no name for a file: letters, digits, dots, dashes and underscores.")
-    laid = read_evaluator(folder, lake(data, chosen), block_cache(data, chosen))
+    laid = _evaluator(folder, chosen, data)
     argument = argue(folder, evaluator=laid, settings=chosen, data=data)
     if not argument.passed and not force:
         raise RefusedError(_refusal(argument, folder))
     overlay = read_yaml(folder / RESULT / WINNER, project().root).tree
     files, certificate = _files(wanted, overlay, laid, argument, folder)
     written = write_promoted({project().root / path: text for path, text in files.items()})
+    if chosen.tracking.enabled:
+        track_promotion(folder, written[0], forced=certificate.forced, settings=chosen)
     log.info("promoted", extra={"study": folder.name, "file": str(written[0]), "forced": certificate.forced})
     return Promotion(folder.name, tuple(written), certificate, argument, folder / RESULT)
 
@@ -210,6 +213,19 @@ def study_folder(run: str | Path) -> Path:
         raise NoDataError(f"The study {run} is not finished. Go on with it: virtuoso tune {run}")
     hint = did_you_mean(str(run), names)
     raise NoDataError(f"There is no study {str(run)!r} in {home}. {hint} Try: virtuoso tune {run}")
+
+
+def _evaluator(folder: Path, settings: Settings, data: str | Path | None) -> Evaluator:
+    """Lay a study over its markets as they are; what changed since it was tuned is refused."""
+    try:
+        return read_evaluator(folder, lake(data, settings), block_cache(data, settings))
+    except DataError as changed:
+        if isinstance(changed, NoDataError):
+            raise
+        raise DataError(
+            f"{changed} What would be certified is not what was tuned. Tune it again: virtuoso tune {folder.name} "
+            "--anyway"
+        ) from None
 
 
 def _refusal(argument: Argument, folder: Path) -> str:

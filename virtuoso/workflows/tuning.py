@@ -22,7 +22,7 @@ from typing import Any, Literal, overload
 from virtuoso.clock import iso
 from virtuoso.config import WHOLE, Settings
 from virtuoso.config.layers import Layer, Merged
-from virtuoso.errors import ConfigError, NoDataError, SecretError
+from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.executor import executor as open_executor
 from virtuoso.files.atomic import Disk
 from virtuoso.project import Project, project
@@ -44,7 +44,7 @@ from virtuoso.workflows.data import load
 from virtuoso.workflows.holdout import STUDIES, commit, seal_holdout
 from virtuoso.workflows.paths import block_cache, lake, settings_of
 from virtuoso.workflows.promotion import argue
-from virtuoso.workflows.runs import save_run, secrets_of
+from virtuoso.workflows.runs import save_run, track_study
 from virtuoso.workflows.scoring import score
 from virtuoso.workflows.trading import backtest
 
@@ -70,7 +70,7 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     dry_run: bool = False,
     anyway: bool = False,
     record: bool = True,
-    track: bool = True,
+    track: bool | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     progress: Progress | None = None,
@@ -100,8 +100,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         Whether to begin another study, `NAME-2`, where this one cannot go on since something changed.
     record : bool
         Whether trials are written into the ledger of tries. What is not can never be promoted.
-    track : bool
-        Whether the finished study is written to MLflow (`settings.tracking.uri`); where that cannot be, it is said.
+    track : bool, optional
+        Whether it is written to MLflow at its end; as `tracking.enabled` says if absent.
     settings : Settings, optional
         In force: what is not tuned, and the prior of what is.
     data : str or Path, optional
@@ -137,6 +137,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         seal_holdout(told, data=data, settings=chosen)
     evaluator = Evaluator.of(told, chosen, store, block_cache(data, chosen))
     told, evaluator, folder = _placed(told, evaluator, home, anyway, speak)
+    if not dry_run:
+        seal_holdout(told, data=data, settings=chosen)  # of a study that was begun anew, under its own name
     done = _finished(told, folder)
     if done is not None and not dry_run:
         speak(f"The study {told.name} is finished: {done.n_trials:,} trials. More of them: --trials {2 * told.trials}")
@@ -165,8 +167,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
             found = collected(told, evaluator, trials_, folder, pool)
     found = replace(found, config=found.config | _came_from(folder), spent=driver.spent)
     whole = _with_winner(found, evaluator, chosen, data, record, home, options)
-    if track:
-        speak(_tracked(folder, chosen, home))
+    if chosen.tracking.enabled if track is None else track:
+        speak(track_study(whole.folder, settings=chosen).line)
     return whole
 
 
@@ -195,18 +197,6 @@ def _again(
     for name, value in (("--trials", trials), ("--seed", seed)):
         words += [name, str(value)] if value is not None else []
     return shlex.join([*words, *(["--anyway"] if anyway else []), *options])
-
-
-def _tracked(folder: Path, settings: Settings, home: Project) -> str:
-    """Write a finished study to MLflow; say where it is, or why it is nowhere."""
-    from virtuoso.research.tracking.mlflow import TrackedRun
-    from virtuoso.research.tracking.studies import track_study
-
-    try:
-        uri = settings.tracking.uri.reveal("tracking.uri").get_secret_value()
-        return track_study(folder, uri, home.root, secrets_of(settings)).line
-    except SecretError as missing:
-        return TrackedRun(reason=str(missing)).line
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path, trials: int | None, seed: int | None) -> Study:

@@ -30,7 +30,7 @@ DECISIONS = {
 }
 BINS = 8
 """Parts of a name's range whose means say how much it matters."""
-MOST_NAMES, MOST_SLICES = 16, 6
+MOST_NAMES, MOST_SLICES, MOST_REASONS = 16, 6, 8
 YES, NO, UNKNOWN = "passed", "failed", NOT_TESTABLE
 
 
@@ -100,8 +100,9 @@ class StudyPage:
 
     @property
     def reasons(self) -> list[str]:
-        """What stands against it, or for what passed, what speaks for it."""
-        return [str(reason) for reason in self.facts.get("reasons", ())]
+        """Everything that stands against it; for what passed, the first of what speaks for it."""
+        against = [gate.reason for gate in self.gates if gate.answer in (NO, UNKNOWN)]
+        return against or [str(reason) for reason in self.facts.get("reasons", ())][:MOST_REASONS]
 
     @property
     def honesty(self) -> list[Finding]:
