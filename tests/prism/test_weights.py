@@ -187,4 +187,4 @@ class TestTheSlowProfile:
     def test_holds_for_days(self):
         slow = Settings.load(profile="slow")
         assert (slow.prism.horizon, slow.signals.max_age) == (Span("3d"), Span("3d"))
-        assert Settings.load(profile="fast").fingerprint() == Settings().fingerprint()
+        assert Settings.load(profile="fast", env={}).fingerprint() == Settings().fingerprint()

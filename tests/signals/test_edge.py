@@ -13,6 +13,7 @@ from tests.signals import scenes as market_scenes
 from virtuoso.clock import Span
 from virtuoso.errors import ConfigError, NoDataError
 from virtuoso.prism.engine.score import assemble
+from virtuoso.prism.weights import Standard
 from virtuoso.signals.decision import decide
 from virtuoso.signals.edge import edges_of
 from virtuoso.signals.history import Past
@@ -84,6 +85,14 @@ class TestWhatIsExpected:
         assert known.mean() > 0.5
         assert abs(rule.edges.move[known].mean()) < 3.0
         assert (rule.state == 0).mean() > 0.95
+
+    def test_a_score_is_measured_from_where_its_weights_say_it_usually_lies(self):
+        scores = covered(planted())
+        declared = replace(scores, prism=replace(scores.prism, usual=Standard(mean=60.0, sd=12.0)))
+        move = edges_of(declared, SETTINGS, 0).move
+        known = np.isfinite(move)
+        assert known.mean() > 0.5
+        assert (np.sign(move[known]) == np.sign(scores.confluence[known] - 60.0)).all()
 
     def test_is_not_known_before_there_is_history(self):
         rule = apply_rule(covered(planted(n=400)), SETTINGS)

@@ -115,6 +115,11 @@ class TestTheHorizon:
         assert hold_of(prism, SETTINGS) == Span("15m")
         assert hold_of(replace(prism, horizon=Span("1h")), SETTINGS) == Span("1h")
 
+    def test_is_a_bar_at_least(self):
+        scores = with_confluence(walk(1, 300, "binance-spot"), slow(1, 300))
+        found = Past.of(scores, SETTINGS.model_copy(update={"max_age": Span("10s")}))
+        assert (found.hold, found.horizon.text) == (1, "1m")
+
 
 class TestWhatWasKnown:
     """Nothing of a hold that had not ended counts, nothing of another instrument, nothing from too far back."""

@@ -103,7 +103,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items()) or "none"
+        said = {name: inner for name, inner in value.items() if inner is not None}
+        return ", ".join(f"{name} {_value(inner)}" for name, inner in said.items()) or "none"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]" if value else "none"
     if isinstance(value, bool):

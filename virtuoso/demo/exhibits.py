@@ -101,8 +101,8 @@ def planted(frame: MarketFrame, settings: Settings) -> Planted:
     return Planted(measured, buckets["planted"], buckets["absent"], PLANTED_BP, HORIZON, code_of(ideas.TradeSize))
 
 
-def plant(frame: MarketFrame, scores: Scores) -> MarketFrame:
-    """Return the same market with a drift after each score: at 100 up, at 0 down, by PLANTED_BP an hour.
+def plant(frame: MarketFrame, scores: Scores, drift_bp: float = PLANTED_BP) -> MarketFrame:
+    """Return the same market with a drift after each score: at 100 up, at 0 down, by so much an hour.
 
     Volumes and trades are left alone, so a score of them is the same in both markets. A score at the close of a bar
     moves the bar after it, from its open to its close.
@@ -112,12 +112,14 @@ def plant(frame: MarketFrame, scores: Scores) -> MarketFrame:
     frame : MarketFrame
     scores : Scores
         Of all bars of the frame.
+    drift_bp : float
+        Hundredths of a percent.
     """
     bars = frame.base
     lean = np.nan_to_num(scores.confluence / 50.0 - 1.0)
     drift = np.zeros(len(bars))
     drift[scores.start - bars.first + 1 :][: len(lean) - 1] = lean[:-1]
-    after = np.exp(np.cumsum(drift * PLANTED_BP / 1e4 * bars.timeframe.ms / HOUR_MS))
+    after = np.exp(np.cumsum(drift * drift_bp / 1e4 * bars.timeframe.ms / HOUR_MS))
     before = np.concatenate(([1.0], after[:-1]))
     prices = _moved({name: bars.columns[name] for name in ("open", "high", "low", "close")}, before, after)
     columns = {name: values for name, values in bars.columns.items() if name in ("volume", "trades")}

@@ -68,3 +68,14 @@ class EmaCross(vt.Strategy):
         fast = talib.EMA(close, self.fast)
         slow = talib.EMA(close, self.slow)
         return np.where(fast > slow, 1.0, 0.0)
+
+
+class FollowSize(vt.Strategy):
+    """Long while trades are larger than usual, short while they are smaller."""
+
+    size = TradeSize()
+    away: float = vt.Float(38.0, low=2.0, high=40.0)
+
+    def decide(self, size):
+        large, small = size > 50.0 + self.away, size < 50.0 - self.away
+        return np.where(large, 1.0, np.where(small, -1.0, np.nan))

@@ -6,7 +6,8 @@
    never share one.
 3. `work` scores, explains, backtests and signals the coins with the same verbs that `virtuoso score` and so on call.
 4. `show` makes the exhibits: what the tool catches, finds and judges.
-5. `publish` writes the page, the run folders and the signals, whole or not at all.
+5. `tune` waits for two short studies (studies.py): one that is refused, and one of a planted effect that is promoted.
+6. `publish` writes the page, the run folders and the signals, whole or not at all.
 
 What Virtuoso cannot do yet is named on the page instead of faked.
 """
@@ -15,7 +16,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from virtuoso.config import Settings
 from virtuoso.demo import exhibits, ideas
 from virtuoso.demo.journal import Journal, Say, Step
 from virtuoso.demo.market import DAYS, MARKET, SEED, SYMBOLS, collect, simulate
+from virtuoso.demo.studies import run_studies
 from virtuoso.errors import ConfigError
 from virtuoso.files.atomic import Disk
 from virtuoso.files.json import to_json
@@ -35,13 +40,13 @@ from virtuoso.prism.laws.certificate import Certificate
 from virtuoso.prism.laws.fresh_process import FreshProcess, LostError
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.demo_page import CoinReport, DemoPage
-from virtuoso.reports.exhibits import Leak, OwnIdea, Planted
+from virtuoso.reports.exhibits import Judged, Leak, OwnIdea, Planted
 from virtuoso.reports.format import percent, plural
 from virtuoso.reports.tearsheet.model import TearSheet
 from virtuoso.reports.tearsheet.write import write_tearsheet
 from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.runs.read import read_run
-from virtuoso.runs.schema import TEARSHEET_HTML
+from virtuoso.runs.schema import STUDY_HTML, STUDY_PDF, TEARSHEET_HTML, VERDICT
 from virtuoso.runs.write import holds_run
 from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.message.store import SignalFolder
@@ -54,6 +59,8 @@ SUMMARY, PAGE = "demo.json", "index.html"
 """The first marks a folder of pages as the demo's own, so that it may be made anew."""
 SHIPPED, OWN = "shipped-weights", "own-idea"
 """Run folders of the page."""
+STUDIES = "studies"
+"""Folder of the studies' own pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ class Demo:
         Where the pages are, and the first of them.
     work : Work
     shown : Shown
+    judged : sequence of Judged
     steps : sequence of Step
     timeframe : str
     days, seed : int
@@ -105,6 +113,7 @@ class Demo:
     folder: Path
     work: Work
     shown: Shown
+    judged: Sequence[Judged]
     steps: Sequence[Step]
     timeframe: str
     days: int
@@ -139,6 +148,7 @@ class Demo:
             "steps": [{"name": s.name, "found": s.found, "seconds": s.seconds} for s in self.steps],
             "leak": self.shown.leak.to_dict(),
             "planted": self.shown.planted.to_dict(),
+            "studies": [one.to_dict() for one in self.judged],
             "own_idea": {**_figures(own), "page": self.folder / OWN / TEARSHEET_HTML},
             "shipped_weights": {**_figures(result), "page": self.folder / SHIPPED / TEARSHEET_HTML},
             "symbols": {s.frame.instrument.symbol: _facts(s, of) for s, of in self._by_coin()},
@@ -209,10 +219,15 @@ def run(
     simulate(root, days, seed, journal)
     collect(root, settings, journal)
     frames = load(root, timeframe, days, settings)
-    with FreshProcess(exhibits.examined, frames[0], at_home=True) as examining:  # meanwhile, on another core
+    with (  # meanwhile, on another core
+        FreshProcess(exhibits.examined, frames[0], at_home=True) as examining,
+        ProcessPoolExecutor(1, get_context("spawn")) as others,
+    ):
+        tuning = others.submit(run_studies, root.resolve(), timeframe, days, settings)
         works = work(frames, root, settings, journal)
         shown = show(works, examining, settings, journal)
-    made = Demo(root, folder, works, shown, journal.steps, timeframe, days, seed)
+        judged = tune(tuning, root, journal)
+    made = Demo(root, folder, works, shown, judged, journal.steps, timeframe, days, seed)
     publish(made, settings, journal)
     return made
 
@@ -287,6 +302,17 @@ def show(works: Work, examining: FreshProcess, settings: Settings, journal: Jour
     return Shown(leak, planted, own)
 
 
+def tune(tuning: Future[list[Judged]], root: Path, journal: Journal) -> list[Judged]:
+    """Wait for the studies that another process runs; where it was lost, say so."""
+    with journal.step("tune", f"cd {root} && virtuoso tune demo --data .") as step:
+        try:
+            judged = tuning.result()
+        except BrokenProcessPool:
+            judged = [Judged("demo", reason="the process that tuned was lost, perhaps for want of memory")]
+        step.found = "; ".join(f"{one.heading.lower()}: {one.verdict[0].lower()}{one.verdict[1:]}" for one in judged)
+    return judged
+
+
 def _certificate(examining: FreshProcess, frame: MarketFrame) -> Certificate:
     """Return what the other process found; where it was lost, examine here."""
     try:
@@ -307,6 +333,8 @@ def publish(made: Demo, settings: Settings, journal: Journal) -> None:
             runs = {SHIPPED: made.work.result, OWN: made.shown.own}
             for name, result in runs.items():
                 _keep_or_save(result, made.folder / name, fresh / name)
+            for one in made.judged:
+                _copy_study(one, fresh / STUDIES / one.name)
             page = _page(made, fresh, settings)
             (fresh / PAGE).write_text(page.html(), encoding="utf-8")
             (fresh / SUMMARY).write_text(to_json(made.to_dict()), encoding="utf-8")
@@ -331,10 +359,19 @@ def _page(made: Demo, fresh: Path, settings: Settings) -> DemoPage:
     )
     steps = [(done.name, done.found, f"{done.seconds:.1f}", done.command) for done in made.steps]
     shipped = TearSheet(read_run(fresh / SHIPPED))
+    hrefs = {one.name: f"{STUDIES}/{one.name}/{STUDY_HTML}" for one in made.judged if one.folder is not None}
     return DemoPage(
-        coins, shipped, f"{SHIPPED}/{TEARSHEET_HTML}", made.shown.leak, made.shown.planted, own, steps, made.days,
-        made.seed, settings.signals.min_coverage,
+        coins, shipped, f"{SHIPPED}/{TEARSHEET_HTML}", made.shown.leak, made.shown.planted, own, made.judged, hrefs,
+        steps, made.days, made.seed, settings.signals.min_coverage,
     )  # fmt: skip
+
+
+def _copy_study(judged: Judged, folder: Path) -> None:
+    """Copy the pages of a study beside the page of the demo."""
+    if judged.folder is not None:
+        folder.mkdir(parents=True)
+        for name in (STUDY_HTML, STUDY_PDF, VERDICT):
+            shutil.copyfile(judged.folder / name, folder / name)
 
 
 def _keep_or_save(result: PortfolioResult, before: Path, folder: Path) -> None:

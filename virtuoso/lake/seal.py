@@ -276,7 +276,7 @@ def _tell(seal: Seal, instrument: Instrument) -> None:
     """Say once that an answer ends before a seal."""
     if (str(instrument), seal.sha256) not in _told:
         _told.add((str(instrument), seal.sha256))
-        log.warning("%s is given up to %s: it is sealed from then to %s", instrument, iso(seal.start), seal)
+        log.warning("%s is given up to %s: sealed is %s", instrument, iso(seal.start), seal)
 
 
 def refuse_reading(instrument: Instrument, first: int, stop: int) -> None:

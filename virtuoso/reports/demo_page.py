@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from virtuoso.prism.result.scores import Scores
 from virtuoso.prism.words import lean, reliability_rank
 from virtuoso.reports.charts.base import NARROW, WIDE
 from virtuoso.reports.contribution import contribution
-from virtuoso.reports.exhibits import Leak, OwnIdea, Planted
+from virtuoso.reports.exhibits import Judged, Leak, OwnIdea, Planted
 from virtuoso.reports.format import DASH, number, percent, price, whole
 from virtuoso.reports.palette import DARK, LIGHT, effect_of_change
 from virtuoso.reports.tearsheet.model import TearSheet
@@ -22,7 +22,6 @@ from virtuoso.signals.message.signal import Signal
 
 SHOWN_SIGNALS = 12
 NOT_YET = (
-    ("Tuning", "no weights were searched; they are the configured ones"),
     ("Trades and order book of every day", "they are recorded for the last days only; before them two faces know less"),
     ("PDF and chart of a signal", "signals are written as JSON"),
     ("Live and paper trading, the signals API", "nothing listens and nothing trades"),
@@ -86,6 +85,10 @@ class DemoPage:
         Its page, relative to this one.
     leak, planted, own : Leak, Planted, OwnIdea
         The exhibits.
+    judged : sequence of Judged
+        Short studies.
+    study_hrefs : mapping of str to str
+        Their pages, relative to this one.
     steps : sequence of (name, what came of it, seconds, command)
     days, seed : int
     min_coverage : float, 0..1
@@ -98,6 +101,8 @@ class DemoPage:
     leak: Leak
     planted: Planted
     own: OwnIdea
+    judged: Sequence[Judged]
+    study_hrefs: Mapping[str, str]
     steps: Sequence[tuple[str, str, str, str]]
     days: int
     seed: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -365,3 +366,90 @@ class OwnIdea:
     def charts(self) -> list[Markup]:
         """Equity against buying and holding, for a screen and for a phone."""
         return [self.sheet.equity_chart(width).svg("own") for width in (WIDE, NARROW)]
+
+
+# --- studies ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A short study and what the gate of promotion made of it.
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+        Why there is no result; empty where there is one.
+    folder : Path, optional
+        Of its result.
+    trials, days : int
+        Of all rounds; out of sample.
+    rounds : sequence of (name, Sharpe ratio in sample, out of sample)
+    sharpes, growths : sequence of float
+        Out of sample: of the winners, of what was not tuned, of holding.
+    passed, asked : int
+        Questions of the gate.
+    reasons : sequence of str
+    promoted : sequence of str
+        Files that promotion wrote, from the data root of the demo.
+    """
+
+    name: str
+    reason: str = ""
+    folder: Path | None = None
+    trials: int = 0
+    days: int = 0
+    rounds: Sequence[tuple[str, float, float]] = ()
+    sharpes: Sequence[float] = ()
+    growths: Sequence[float] = ()
+    passed: int = 0
+    asked: int = 0
+    reasons: Sequence[str] = ()
+    promoted: Sequence[str] = ()
+
+    @property
+    def heading(self) -> str:
+        """What was tuned."""
+        return "With a planted effect" if self.name == "planted" else "The market as it is"
+
+    @property
+    def verdict(self) -> str:
+        """What came of it, in a sentence."""
+        if self.reason:
+            return f"Not tuned: {self.reason}"
+        asked = f"{self.passed} of {self.asked} questions passed"
+        return f"Promoted: {asked}" if self.promoted else f"Refused: {asked}"
+
+    @property
+    def shown_reasons(self) -> Sequence[str]:
+        """The first things that spoke against it."""
+        return () if self.promoted else self.reasons[:MOST_REASONS]
+
+    @property
+    def round_cells(self) -> list[dict[str, str]]:
+        """A line a round."""
+        return [
+            {"name": name, "inside": number(inside), "outside": number(outside)}
+            for name, inside, outside in self.rounds
+        ]
+
+    @property
+    def cells(self) -> list[dict[str, str]]:
+        """Lines of what was earned out of sample."""
+        names = ("winners of the rounds", "not tuned", "buy and hold")
+        return [
+            {"name": name, "sharpe": number(sharpe), "made": percent(made, signed=True), "gain": effect_of_change(made)}
+            for name, sharpe, made in zip(names, self.sharpes, self.growths, strict=False)
+        ]
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything as plain values, for JSON."""
+        return {
+            "study": self.name, "reason": self.reason or None, "trials": self.trials, "days": self.days,
+            "passed": self.passed, "asked": self.asked, "reasons": list(self.reasons), "promoted": list(self.promoted),
+            "sharpe_out_of_sample": self.sharpes[0] if self.sharpes else None,
+        }  # fmt: skip
+
+
+MOST_REASONS = 4
+"""Reasons that the page shows of a refused study; its own page has all."""

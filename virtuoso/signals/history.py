@@ -175,6 +175,7 @@ class Past:
         timeframe, base = scores.frame.timeframe, scores.frame.base
         horizon, far = hold_of(scores.prism, settings), reach(scores.prism, settings, timeframe)
         hold = timeframe.bars(horizon)
+        horizon = max(horizon, Span(timeframe.name), key=lambda span: span.ms)  # nothing is held for less than a bar
         wanted = scores.start - far - back
         scores.workspace.require_loaded(timeframe, wanted)
         first = max(wanted, base.first)

@@ -181,7 +181,14 @@ def issued(scores: Scores, *, settings: Settings | None = None, last: int | None
     settings : Settings, optional
     last : int, optional
         Only as many as these, counted from the end.
+
+    Raises
+    ------
+    SealedError
+        The scored bars reach into a hold-out.
     """
+    clock = scores.frame.timeframe
+    refuse_reading(scores.frame.instrument, scores.start * clock.ms, (scores.start + len(scores)) * clock.ms)
     chosen = settings_of(settings)
     decided = decide(scores, chosen.signals)
     first = 0 if last is None else max(len(decided) - last, 0)

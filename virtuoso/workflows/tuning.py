@@ -399,6 +399,8 @@ def winner_run(
     venues = [place.instrument for place in evaluator.places if place.scenario == scenario]
     clock = evaluator.timeframe.name
     terms = found.study.terms.given()
+    if found.study.explained:
+        terms["explained"] = found.study.explained
     frames = [
         load(one.symbol, clock, start=start, end=end, venue=one.venue, data=data, settings=settings) for one in venues
     ]

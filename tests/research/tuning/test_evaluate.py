@@ -214,6 +214,18 @@ class TestStrategies:
         assert found.daily.tobytes() == swept.daily_returns.tobytes()
         assert found.trades.sum() > 10
 
+    def test_one_of_them_is_its_backtest(self):
+        made = evaluator(strategy="virtuoso.demo.ideas:EmaCross", search={"parameters": True})
+        tried = points(made.space, 3)
+        found = made.evaluate(tried, made.rounds[-1]).returns[0]
+        (part,) = made._loaded
+        ran = workflows.backtest(
+            part.frame, made.space.strategy_of(tried[2]), settings=settings(), assume_funding=0.0001, mark="last",
+            record=False, inside="none",
+        )  # fmt: skip
+        days = made._parts[0].market.days
+        np.testing.assert_array_equal(found.daily[:, 2], returns_of(ran.equity.to_numpy()[days], part.account.cash))
+
 
 class TestColumns:
     @pytest.mark.parametrize("search", [
@@ -352,6 +364,12 @@ class TestWhatIsRefused:
         assert changes(before, dict(before)) == []
         assert changes(before, other) == ["data of all BTCUSDT simulated"]
         assert changes(before, {**before, "code": "x", "space": "y"}) == ["space", "code"]
+
+    def test_other_funding_is_other_data(self):
+        before, dearer = evaluator(), evaluator(terms={"assume_funding": 0.0003, "mark": "last"})
+        assert changes(before.identity, dearer.identity) == ["study", "data of all BTCUSDT simulated"]
+        again = evaluator()
+        assert changes(before.identity, again.identity) == []
 
     def test_no_whole_day(self):
         with pytest.raises(NoDataError, match="no whole day"):

@@ -187,3 +187,12 @@ class TestAVerdictThatIsReached:
 
     def test_without_an_edge_it_is_not(self):
         assert self.judged(0.5)["decision"] != "ship"
+
+
+def test_a_rule_that_asks_for_an_edge_has_other_neighbours():
+    """Thresholds and age decide nothing there: a plateau of them would say nothing."""
+    rule = SignalSettings(min_edge=3.0, history=300)
+    beside = dict(settings_beside(rule))
+    assert {"edge x 1.25", "edge x 0.8", "history x 1.25", "history x 0.8"} <= set(beside)
+    assert not [name for name in beside if name.startswith(("enter", "leave", "age"))]
+    assert "edge x 0.8" not in dict(settings_beside(SignalSettings(min_edge=2.0)))

@@ -188,7 +188,7 @@ class Evaluator:
             "settings": _digest(chosen.plain()),
             "space": space.digest,
             "code": _code(space, strategy),
-            "data": {f"{one.scenario} {one.frame.instrument}": one.frame.fingerprint for one in loaded},
+            "data": {f"{one.scenario} {one.frame.instrument}": one.fingerprint for one in loaded},
         }
         return cls(
             study, chosen, space, places, days, rounds_of(study, days), identity, None, cache, list(loaded), parts

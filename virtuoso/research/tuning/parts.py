@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -125,6 +127,17 @@ class Loaded:
         """How many whole days it has."""
         return len(self.frame) * self.frame.timeframe.ms // DAY_MS
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that trials are scored and traded on: bars, funding, spreads, the venue's rules."""
+        rules = (
+            self.account.rules,
+            sorted((str(one), tiers.table.tolist()) for one, tiers in self.account.tiers.items()),
+        )
+        digest = hashlib.sha256(f"{self.frame.fingerprint} {self.stretch} {rules}".encode())
+        digest.update(np.ascontiguousarray(self.panel.bars).data)
+        return digest.hexdigest()
+
     @property
     def stretch(self) -> tuple[int, int]:
         """First moment, and first one after it, ms: the window of a backtest of the same."""
@@ -199,8 +212,10 @@ def loaded_of(study: Study, settings: InForce, scenario: str, frame: MarketFrame
         found = None if home is None else read(home.events(kind, instrument), start)
         if found is not None:
             of_venue[name][instrument] = found
-    account = account_from(settings.trading, settings.risk, [instrument], **of_venue, **given)  # type: ignore[arg-type]
-    return Loaded(scenario, frame, panel, account if study.strategy is None else replace(account, limited=False))
+    limited = study.strategy is None  # limits are for the shipped rule; of own strategies they are only reported
+    terms = {"limited": limited, **of_venue, **given}
+    account = account_from(settings.trading, settings.risk, [instrument], **terms)
+    return Loaded(scenario, frame, panel, account)
 
 
 class RulePart:

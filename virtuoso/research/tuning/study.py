@@ -260,6 +260,9 @@ class Study(RoomSettings):
     generation: int = Field(256, ge=1, le=65_536, description="Trials that are proposed before any is told.")
     horizon: SpanSetting = Field(Span("1d"), description="Of the return that linear_ic is measured against.")
     least_trades: int = Field(10, ge=1, description="Trades below which a trial has no value.")
+    explained: str = Field(
+        "", description="Why results that no market pays are right all the same; shown in the verdict."
+    )
     walk_forward: WalkForwardSettings = Field(default_factory=WalkForwardSettings, description="The rounds.")
     pruning: PruningSettings | None = Field(None, description="Whether hopeless trials are dropped early.")
     terms: TermsSettings = Field(default_factory=TermsSettings, description="Terms of trading.")

@@ -27,7 +27,7 @@ from virtuoso.market.gaps import BREAK, is_published
 from virtuoso.market.schema.columns import PRICES
 from virtuoso.prism.result.scores import Scores
 from virtuoso.signals.decision import Decisions, decide
-from virtuoso.signals.rule import memory
+from virtuoso.signals.history import life_of
 from virtuoso.signals.settings import SignalSettings
 from virtuoso.types import Array
 
@@ -62,7 +62,7 @@ class BarrierLabels:
     left_out : dict of str to int
         Signals that have no outcome, by reason.
     life : int, ms
-        `signals.max_age`.
+        `signals.max_age`, or a hold where what is expected of one decides.
     """
 
     rows: np.ndarray
@@ -102,14 +102,14 @@ def barrier_labels(scores: Sequence[Scores], settings: SignalSettings) -> Barrie
         left_out.update(why)
     rows = np.concatenate(parts)
     order = np.lexsort((rows["instrument"], rows["decided"]))
-    return BarrierLabels(rows[order], dict(left_out), settings.max_age.ms)
+    return BarrierLabels(rows[order], dict(left_out), life_of(scores[0].prism, settings).ms)
 
 
 def labels_of_decisions(decided: Decisions, instrument: int = 0) -> tuple[np.ndarray, dict[str, int]]:
     """Outcomes of the decisions of one instrument as rows of OUTCOME, and why the other plans have none."""
     scores, plan = decided.scores, decided.plans
     timeframe = scores.frame.timeframe
-    age, numbers = memory(decided.settings, timeframe), decided.levels.numbers
+    age, numbers = timeframe.bars(life_of(scores.prism, decided.settings)), decided.levels.numbers
     prices = _prices(scores.frame)
     over = numbers + age < scores.frame.stop
     whole = over & ~_broken(scores.frame, numbers, age)

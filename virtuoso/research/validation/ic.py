@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from virtuoso.account.costs import Costs
 from virtuoso.clock import Env, Span
 from virtuoso.errors import ConfigError
+from virtuoso.lake.seal import refuse_reading
 from virtuoso.pictures import Plottable
 from virtuoso.prism.result.scores import Scores
 from virtuoso.reports.format import DASH, number, percent, whole
@@ -309,6 +310,8 @@ def information(
     ------
     ConfigError
         No horizon is as long as a bar, or a fee or rate is none.
+    SealedError
+        The scored bars reach into a hold-out.
 
     Examples
     --------
@@ -316,6 +319,8 @@ def information(
     """
     rng = (env or Env(seed=0)).random()
     bars, named = scores.frame.base, _scores_by_name(scores)
+    ms = bars.timeframe.ms
+    refuse_reading(scores.frame.instrument, scores.start * ms, (scores.start + len(scores)) * ms)
     wanted = in_bars(horizons, bars.timeframe)
     if not wanted:
         raise ConfigError(

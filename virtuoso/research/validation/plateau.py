@@ -140,6 +140,11 @@ def settings_beside(rule: SignalSettings) -> Iterator[tuple[str, SignalSettings]
             },
         }
         tried[f"age x {factor:g}"] = {"max_age": Span(f"{max(round(rule.max_age.ms * factor / 60_000), 1)}m")}
+        if rule.min_edge > 0.0:  # then thresholds and age decide nothing
+            tried = {
+                f"edge x {factor:g}": {"min_edge": rule.min_edge * factor},
+                f"history x {factor:g}": {"history": round(rule.history * factor)},
+            }
         for name, change in own.items():
             moved = _valid(levels, change)
             if moved is not None:
