@@ -20,6 +20,18 @@ from virtuoso.venues.simulator import simulate, write_archive
 
 DAYS = 12
 NEED_A_RUN = ("report", "runs")
+NEED_A_STUDY = ("tune",)
+STUDY = """\
+market: {symbols: [BTCUSDT], timeframe: 5m}
+search: {thresholds: {enter: [1, 5]}}
+objectives: [net_return]
+sampler: random
+trials: 8
+least_trades: 1
+walk_forward: {splits: 1, test: 3d, purge: null, least: 8d, least_test: 1d}
+terms: {assume_funding: 0.0001, mark: last}
+"""
+"""In place of the demo's, whose market is longer."""
 BARS = "1735689600000,100,101,99,100.5,12,1735689659999,1206,5,6,603,0\n"
 
 TINY = """\
@@ -94,6 +106,10 @@ class TestExamples:
 
     @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])  # tests/journeys runs the demo
     def test_works(self, here: Path, capsys: pytest.CaptureFixture[str], command: str):
+        if command in NEED_A_STUDY:
+            (here / "virtuoso.toml").touch()
+            (here / "configs" / "studies").mkdir(parents=True)
+            (here / "configs" / "studies" / "demo.yaml").write_text(STUDY)
         if command in NEED_A_RUN:
             assert main([*example_of("backtest"), "--no-report"]) == 0
         if command == "promote":

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -229,3 +233,24 @@ def test_a_study_is_taken_by_its_name_its_file_or_as_it_is(here, given):
 def test_what_is_no_study_is_refused():
     with pytest.raises(TypeError, match="was a int"):
         vt.tune(3)
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_goes_on_as_if_nothing_had_been(tuned, here):
+    """kill -9 of the real command, then the same command: every file of the result is that of an undisturbed study."""
+    journal = here / "experiments" / "studies" / "mini" / "journal.log"
+    words = [sys.executable, "-m", "virtuoso.cli", "tune", "mini", "-j", "1", "--no-track", "-q"]
+    child = subprocess.Popen(words, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 300.0
+    while child.poll() is None and time.monotonic() < end:
+        if journal.is_file() and journal.read_bytes().count(b'"op_code":6') >= 6:
+            child.kill()
+            break
+        time.sleep(0.002)
+    child.wait()
+    assert child.returncode == -signal.SIGKILL
+    assert not (result_of(here) / "winner.json").exists()
+    found = vt.tune("mini", jobs=1, track=False)
+    assert found.fresh
+    for name in FILES:
+        assert (result_of(here) / name).read_bytes() == (result_of(tuned) / name).read_bytes(), name
