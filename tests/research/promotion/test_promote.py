@@ -206,6 +206,15 @@ class TestWhichStudy:
             study_folder("last")
 
 
+def test_a_study_that_nobody_recorded_is_refused(project):
+    """Another study of the same data is in the ledger, but this one is not."""
+    found = workflows.tune(small(name="hidden", seed=9), jobs=1, settings=Settings.load(env={}), record=False)
+    told = json.loads((found.folder / "result" / "honesty.json").read_bytes())
+    assert told["recording"]["recorded"] is False
+    failed = json.loads((found.folder / "result" / "verdict.json").read_bytes())["failed"]
+    assert "recorded" in failed or failed == ["sample"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_market_without_an_edge_is_never_promoted(tmp_path, monkeypatch, seed):
