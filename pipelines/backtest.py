@@ -8,9 +8,10 @@ from pathlib import Path
 
 from virtuoso import workflows
 from virtuoso.config.sources import read_yaml
+from virtuoso.files.atomic import Disk
 from virtuoso.files.json import to_json
 
-TOLD = ("net_return", "sharpe", "max_drawdown", "trades", "turnover", "fees", "funding")
+TOLD = ("total_return", "sharpe", "max_drawdown", "trades", "turnover", "fees", "funding", "slippage")
 
 
 def main(symbol: str) -> None:
@@ -21,11 +22,8 @@ def main(symbol: str) -> None:
     scores = workflows.score(frame, cache=workflows.block_cache(root))
     result = workflows.backtest(scores, data=root, **params["backtest"])
     folder, _ = workflows.save_run(result, root / "backtests" / symbol, report=False)
-    metrics = {name: result.metrics[name] for name in TOLD if name in result.metrics}
-    target = root / "metrics" / f"backtest_{symbol}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # it may be a link into DVC's cache
-    target.write_text(to_json({"result_hash": result.result_hash, **metrics}), encoding="utf-8")
+    figures = {"result_hash": result.result_hash, **{name: result.metrics[name] for name in TOLD}}
+    Disk().write(root / "metrics" / f"backtest_{symbol}.json", to_json(figures).encode())
     print(f"{len(result.trades)} trades, written to {folder}")
 
 

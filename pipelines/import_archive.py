@@ -4,12 +4,13 @@ The lake belongs to no stage: a recording cannot be made again, so DVC neither s
 fingerprints of its contents, and what comes after runs again when they change.
 """
 
-import json
 from pathlib import Path
 
 from virtuoso import workflows
 from virtuoso.account.instrument import Instrument
 from virtuoso.config.sources import read_yaml
+from virtuoso.files.atomic import Disk
+from virtuoso.files.json import to_json
 
 TOLD = ("kind", "symbol", "timeframe", "start_utc", "end_utc", "bars", "rows", "missing", "gaps")  # not how they lie
 
@@ -29,9 +30,7 @@ def main() -> None:
         for one, digest in (*bars, *events)
         if one.venue == venue
     ]
-    target = root / "imported.json"
-    target.unlink(missing_ok=True)  # it may be a link into DVC's cache
-    target.write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+    Disk().write(root / "imported.json", to_json(held).encode())  # in place of a link into DVC's cache, if it is one
     print(f"stored {report.total('stored'):,} rows; the lake holds {len(held)} series of {venue}")
 
 

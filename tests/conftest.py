@@ -65,6 +65,7 @@ def working_folder(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("VIRTUOSO_PROJECT", raising=False)
+    monkeypatch.setenv("VIRTUOSO_TRACKING__ENABLED", "false")  # a store of its own for each study takes seconds
     return folder
 
 

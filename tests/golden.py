@@ -52,6 +52,7 @@ from virtuoso.research.backtest.result import PortfolioResult
 from virtuoso.research.crosscheck.orders import Terms
 from virtuoso.research.crosscheck.simulate import simulate
 from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.plans import FIGURES
 from virtuoso.research.sweep.result import SweepResult
 from virtuoso.research.validation.barriers import barrier_labels
 from virtuoso.research.validation.calibration import calibrate
@@ -292,7 +293,8 @@ def of_comparisons(result: PortfolioResult) -> Found:
 def of_sweep(result: SweepResult) -> Found:
     """Every column of a sweep, and the equity of its days."""
     yield from under("table", result.table())
-    yield "found", result.figures
+    yield "found", result.figures[:, : FIGURES.index("traded")]
+    yield "traded", result.column("traded")
     yield "daily", result.daily
     yield "best", result.best(20)
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from virtuoso.cli import main
 from virtuoso.cli.app import app
+from virtuoso.research.tuning.study import Study
 from virtuoso.venues.simulator import simulate, write_archive
 
 DAYS = 12
@@ -76,6 +77,15 @@ def here(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def finished(name: str) -> None:
+    """Leave what a study leaves that found a winner: the market of the examples is too short for one."""
+    home = Path("experiments") / "studies" / name
+    (home / "result").mkdir(parents=True)
+    terms = {"assume_funding": 0.0001, "mark": "last"}
+    (home / "study.yaml").write_text(Study.read(name).changed(terms=terms).written())
+    (home / "result" / "winner.yaml").write_text("signals: {bull_enter: 60}\n")
+
+
 class TestExamples:
     def test_every_command_has_one_of_its_own(self):
         assert len(COMMANDS) >= 20
@@ -89,6 +99,9 @@ class TestExamples:
         if command == "promote":
             Path("tiny.yaml").write_text(TINY)
             assert main(["tune", "tiny.yaml", "-j", "1"]) == 0
+        if command == "holdout open":
+            assert main(example_of("holdout seal")) == 0
+            finished("demo")
         if command == "signals show":
             assert main(example_of("signals list")) == 0
         if command == "data import":
@@ -104,7 +117,7 @@ class TestExamples:
             assert main(following) == 0, (following, capsys.readouterr().err)
 
     def test_one_line_says_what_each_is_for(self):
-        for group in ("", "data", "signals", "config"):
+        for group in ("", "data", "signals", "config", "holdout"):
             shown = CliRunner().invoke(app, [*group.split(), "--help"]).output
             assert "..." not in shown.replace("[ARGS]...", ""), shown
 

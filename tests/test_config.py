@@ -522,7 +522,7 @@ class TestTheGuide:
 
     def test_its_examples_load(self, project):
         examples = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-        assert len(examples) == 3
+        assert len(examples) == 5
         for example in examples:
             load(project, example)
 

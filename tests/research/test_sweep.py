@@ -25,6 +25,7 @@ from virtuoso.research.backtest.panel import FundingTerms, SimulationPanel
 from virtuoso.research.crosscheck.simulate import simulate as backtest
 from virtuoso.research.sweep.decisions import confluence, error_bound, reliability
 from virtuoso.research.sweep.grid import Configurations
+from virtuoso.research.sweep.measured import measured
 from virtuoso.research.sweep.plans import FIGURES, PLAN_COLUMNS, LevelTable, Rule, draw
 from virtuoso.research.sweep.scores import ScoreMatrix
 from virtuoso.research.sweep.sweep import Sweep, sweep
@@ -247,13 +248,32 @@ class TestTheSameTradesOnTheContract:
         scores, panel = scored(), stage_of()
         tried = tight(around(scores, 8, settings=settings))
         swept, kinds = Sweep(scores, tried, panel, account), set()
+        found = swept.found(flows=True)
         for row in range(len(tried)):
             full = events_in_full(scores, tried, row, panel, account)
             own = swept.events(row)
             assert own.tobytes() == full.events.tobytes()
+            flows = np.zeros(found.flows.shape[1:])
+            _, daily = measured(full, swept.days, flows)
+            np.testing.assert_array_equal(found.flows[row], flows)
+            np.testing.assert_array_equal(found.daily[row], daily)
             kinds |= set(own["kind"].tolist())
         wanted = {"liquidated": {4}, "entries wait for a level": {6}, "as it comes": {5}}.get(case, set())
         assert wanted | {0, 1, 2, 3} <= kinds
+
+    def test_others_on_the_same_market_and_only_up_to_a_bar(self):
+        scores, panel, (settings, account) = scored(), stage_of(), self.CASES["as it comes"]
+        first, tried = (tight(around(scores, 6, seed, settings=settings)) for seed in (3, 4))
+        swept = Sweep(scores, first, panel, account)
+        found, alone = swept.trying(tried).found(flows=True), Sweep(scores, tried, panel, account).found(flows=True)
+        for one, other in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+        stop = int(swept.days[1]) + 1
+        cut = swept.trying(tried).found(flows=True, until=stop)
+        np.testing.assert_array_equal(cut.daily[:, :2], alone.daily[:, :2])
+        np.testing.assert_array_equal(cut.flows[:, :2], alone.flows[:, :2])
+        with pytest.raises(ConfigError, match="of other settings"):
+            swept.trying(around(scores, 2, settings=SignalSettings(max_age="2h")))
 
     def test_optimistic_about_bars(self):
         scores, panel = scored(), stage_of()

@@ -155,6 +155,13 @@ class TestTheRule:
         with pytest.raises(ValidationError, match="min_edge"):
             SignalSettings(min_edge=k)
 
+    def test_and_says_what_it_may_be(self):
+        from virtuoso.config import Settings
+        from virtuoso.errors import ConfigError
+
+        with pytest.raises(ConfigError, match=r"min_edge.* must be 0 \(off\) or at least 2, was 1"):
+            Settings.load(env={}, overrides={"signals": {"min_edge": 1}})
+
     def test_funding_that_is_not_known_is_refused_with_the_remedy(self):
         with pytest.raises(NoDataError, match="--assume-funding"):
             apply_rule(covered(planted(venue="binance-usdm")), SETTINGS)
@@ -232,3 +239,39 @@ class TestWhereItCannotBeUsed:
     def test_decisions_hold_the_history_too(self):
         decided = decide(TestTheLaw().whole(), TestTheLaw.SETTINGS)
         assert isinstance(decided.past, Past)
+
+
+class TestABacktest:
+    """Measures the move in what its account pays, and its orders are found to know of no later bar."""
+
+    def settings(self, **signals):
+        from virtuoso.config import Settings
+
+        return Settings.load(
+            env={}, overrides={"signals": {"min_edge": 2, "history": 250, "min_coverage": 0, **signals}}
+        )
+
+    def traded(self, **terms):
+        import virtuoso as vt
+
+        scores = covered(planted())
+        scores = replace(scores, prism=replace(scores.prism, horizon=Span("15m")))
+        return vt.backtest(scores, settings=self.settings(), record=False, **terms)
+
+    def test_of_a_dearer_account_trades_less(self):
+        results = [self.traded(taker=taker) for taker in (0.0, 0.0005, 0.01)]
+        entered = [int((result.intents_of[result.instruments[0]]["side"] != 0).sum()) for result in results]
+        assert entered[0] > entered[1] > entered[2] == 0
+
+    def test_is_found_to_know_of_no_later_bar(self):
+        import virtuoso as vt
+        from virtuoso.research.backtest.judgement import foresight_of
+
+        scores = TestTheLaw().whole()
+        settings = self.settings(history=100, min_coverage=0.1)
+        terms = {"taker": 0.0, "maker": 0.0, "slippage": 1e-6, "assume_funding": 0.0, "mark": "last"}
+        result = vt.backtest(scores, settings=settings, record=False, **terms)
+        assert len(result.intents_of[result.instruments[0]]) > 50
+        found = foresight_of(result)
+        assert found is not None
+        assert found.holds, found.detail

@@ -291,3 +291,18 @@ class TestTheSettings:
     def test_are_checked(self, wrong):
         with pytest.raises(ValidationError):
             LevelSettings(**wrong)
+
+
+class TestImpossibleLevels:
+    """Refused with the numbers that do not go together."""
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"stop_min": 5, "stop_max": 2}, "needs stop_min <= stop_max, has 5, 2"),
+            ({"target_r": (1, 1.2, 3)}, "places target2 at 1.2 R, nearer than .* allow \\(1.5 R\\)"),
+        ],
+    )
+    def test_say_which(self, given, said):
+        with pytest.raises(ValueError, match=said):
+            LevelSettings(**given)

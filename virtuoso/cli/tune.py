@@ -48,6 +48,10 @@ def tune(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Where data or code changed, begin another study, STUDY-2.")
     ] = False,
+    track: Annotated[
+        bool | None,
+        typer.Option("--track/--no-track", help="Write it to MLflow at its end; tracking.enabled if absent."),
+    ] = None,
     no_record: options.NoRecord = False,
 ) -> Answer:
     """Tune weights, thresholds and parameters by walk-forward; resume what was stopped."""
@@ -57,7 +61,8 @@ def tune(
     with call.progress("tuning") as tick:
         found: Any = workflows.tune(
             study, jobs=jobs, executor=executor, trials=trials, storage=storage, seed=seed, dry_run=dry_run,
-            anyway=anyway, record=not no_record, settings=call.settings, progress=tick, say=call.note, options=again,
+            anyway=anyway, record=not no_record, track=track, settings=call.settings, progress=tick, say=call.note,
+            options=again,
         )  # fmt: skip
     if dry_run:
         return Answer(found.told_as(), lambda: _estimated(found), call.next("tune", study))
@@ -74,7 +79,7 @@ def tune(
 
 
 def _verdict(found: StudyResult) -> dict[str, Any]:
-    """Return what the study argues against itself; empty of a result from before it did."""
+    """Return what the study was judged to be worth; nothing where it was not judged."""
     file = found.folder / "result" / VERDICT
     told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
     return told
@@ -110,12 +115,18 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
         yield table(("", "SHARPE", "RETURN"), rows, left=1)
     if len(found.front) > 1:
         yield prose(f"Pareto front: {len(found.front)} trials; the winner is {found.config['winner_rule']}.")
-    told = _verdict(found)
-    if told:
-        failed = f"; failed or not testable: {', '.join(told['failed'])}" if told["failed"] else ""
-        yield prose(f"verdict: {told['decision']}, {told['passed']} of {told['asked']} questions passed{failed}")
-        yield f"report: {found.folder / 'result' / STUDY_HTML}"
+    judged = _verdict(found)
+    if judged:
+        yield ""
+        asked = f"{judged['passed']} of {judged['asked']} questions passed, {whole(judged['tries'])} tries"
+        yield f"verdict: {judged['decision']} ({asked})"
+        yield from (prose(f"- {reason}", 2) for reason in judged["reasons"][:SHOWN])
+        if len(judged["reasons"]) > SHOWN:
+            yield f"  - and {len(judged['reasons']) - SHOWN} more"
     yield ""
     yield f"result_hash of the winner: {found.result_hash}"
+    page = found.folder / "result" / STUDY_HTML
+    if page.is_file():
+        yield f"page: {page}"
     yield f"run folder: {found.folder / 'result'}/"
     yield "Every trial is a row of trials.parquet and a try in the ledger; winner.yaml holds the best one."

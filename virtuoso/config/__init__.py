@@ -106,6 +106,9 @@ class TrackingSettings(RoomSettings):
         default=SecretText("sqlite:///experiments/tracking.db"),
         description="MLflow tracking store; a password in it is written as `${NAME}`.",
     )
+    enabled: bool = Field(
+        True, description="Whether studies and what is promoted of them are written to MLflow; `--track` writes a run."
+    )
     studies: Uri | None = Field(
         None,
         description="Database of studies, such as `postgresql://USER:${PASSWORD}@HOST/NAME`; if absent, a journal in "

@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, NamedTuple, TypeGuard, get_args
+from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
 
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from virtuoso.config.layers import Merged, pattern
 from virtuoso.errors import did_you_mean
 from virtuoso.files.plain_yaml import KeyPath, dotted
-from virtuoso.settings import RoomSettings, SecretText
+from virtuoso.settings import RoomSettings, SecretText, Table
 
 LONGEST_SHOWN = 24  # characters; exchange keys are longer
 PLAIN_WORDS = {  # for people who do not speak Python
@@ -45,7 +45,7 @@ class Key(NamedTuple):
 
 
 def keys_of(model: type[RoomSettings], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[Key]:
-    """Every key of a section and of those below it; items of a list are written `exchanges[].name`.
+    """Every key of a section and of those below it; items of a list are written `exchanges[].name`, of a table NAME.
 
     A section that may be absent has its keys named like any other.
 
@@ -66,8 +66,9 @@ def keys_of(model: type[RoomSettings], defaults: Mapping[str, Any], prefix: str 
         default = defaults.get(name, field.default)
         text = "required" if default is PydanticUndefined else json.dumps(_short(default))
         yield Key(here, text, field.description or "", _mentions(kind, SecretText))
+        one = f"{here}.NAME." if get_origin(kind) is Table else f"{here}[]."
         for item in filter(_is_room, get_args(kind)):
-            yield from keys_of(item, {}, f"{here}[].")
+            yield from keys_of(item, {}, one)
 
 
 def _short(value: Any) -> Any:

@@ -78,7 +78,8 @@ def edges_of(scores: Scores, settings: SignalSettings, back: int) -> Edges:
     if np.isnan(funding).all() and n:
         raise NoDataError(
             "signals.min_edge weighs an expected move against its costs, and funding is not known. Import it, or say "
-            "what is to be assumed: --assume-funding 0.0001, or signals.costs.funding in the configuration."
+            "what to assume: signals.costs.funding in the configuration, such as 0.0001 per eight hours; in a backtest "
+            "also --assume-funding 0.0001."
         )
     return Edges(_moves(past, scores.prism, begin, n), cost, funding, past.horizon.text)
 

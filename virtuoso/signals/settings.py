@@ -70,16 +70,16 @@ class LevelSettings(RoomSettings):
         if self.stop_min > self.stop_max:
             raise PydanticCustomError(
                 "stops",
-                "needs stop_min <= stop_max, has {low:g}, {high:g}",
-                {"low": self.stop_min, "high": self.stop_max},
+                "needs stop_min <= stop_max, has {low}, {high}",
+                {"low": f"{self.stop_min:g}", "high": f"{self.stop_max:g}"},
             )
         reached = self.min_target_r
         for k, r in enumerate(self.target_r, 1):
             if r < reached:
                 raise PydanticCustomError(
                     "targets",
-                    "places target{k} at {r:g} R, nearer than min_target_r and target_gap_r allow ({least:g} R)",
-                    {"k": k, "r": r, "least": reached},
+                    "places target{k} at {r} R, nearer than min_target_r and target_gap_r allow ({least} R)",
+                    {"k": k, "r": f"{r:g}", "least": f"{reached:g}"},
                 )
             reached = r + self.target_gap_r
         return self
@@ -141,9 +141,7 @@ class SignalSettings(RoomSettings):
     @classmethod
     def _edge_pays_for_more_than_the_trade(cls, k: float) -> float:
         if 0.0 < k < LEAST_EDGE:
-            raise PydanticCustomError(
-                "min_edge", "is 0 (off) or at least {least:g} round trips, was {k:g}", {"least": LEAST_EDGE, "k": k}
-            )
+            raise PydanticCustomError("min_edge", "must be 0 (off) or at least {least}", {"least": f"{LEAST_EDGE:g}"})
         return k
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from virtuoso.workflows.holdout import holdouts, open_holdout, seal_holdout
     from virtuoso.workflows.paths import block_cache, lake, scores_file
     from virtuoso.workflows.promotion import argue, promote
-    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run, track
+    from virtuoso.workflows.runs import cross_check, report, run_folder, save_run, track, track_promotion, track_study
     from virtuoso.workflows.saved import compare_runs, find_run, list_runs, saved_runs
     from virtuoso.workflows.scoring import (
         explain,
@@ -65,6 +65,8 @@ __all__ = [
     "signal_folder",
     "sweep",
     "track",
+    "track_promotion",
+    "track_study",
     "tune",
     "verify",
 ]
@@ -73,7 +75,7 @@ _MODULES = {
     "holdout": ("holdouts", "open_holdout", "seal_holdout"),
     "paths": ("block_cache", "lake", "scores_file"),
     "promotion": ("argue", "promote"),
-    "runs": ("cross_check", "report", "run_folder", "save_run", "track"),
+    "runs": ("cross_check", "report", "run_folder", "save_run", "track", "track_promotion", "track_study"),
     "saved": ("compare_runs", "find_run", "list_runs", "saved_runs"),
     "scoring": (
         "explain",

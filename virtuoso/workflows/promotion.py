@@ -50,6 +50,7 @@ from virtuoso.runs.schema import HONESTY, TRIALS, VERDICT
 from virtuoso.runs.schema import WINNER as WINNER_FACTS
 from virtuoso.runs.write import as_json
 from virtuoso.workflows.paths import block_cache, lake, settings_of
+from virtuoso.workflows.runs import track_promotion
 
 STUDIES, RESULT, WINNER = Path("experiments") / "studies", "result", "winner.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -183,6 +184,8 @@ def promote(
     overlay = read_yaml(folder / RESULT / WINNER, project().root).tree
     files, certificate = _files(wanted, overlay, laid, argument, folder)
     written = write_promoted({project().root / path: text for path, text in files.items()})
+    if chosen.tracking.enabled:
+        track_promotion(folder, written[0], forced=certificate.forced, settings=chosen)
     log.info("promoted", extra={"study": folder.name, "file": str(written[0]), "forced": certificate.forced})
     return Promotion(folder.name, tuple(written), certificate, argument, folder / RESULT)
 

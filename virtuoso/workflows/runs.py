@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,16 +155,66 @@ def track(result: Run, folder: str | Path, *, settings: Settings | None = None) 
     -------
     TrackedRun
     """
-    from virtuoso.research.tracking.mlflow import TrackedRun, track_run
+    from virtuoso.research.tracking.mlflow import track_run
 
-    chosen = settings_of(settings)
-    try:
-        uri = chosen.tracking.uri.reveal("tracking.uri").get_secret_value()
-        found = track_run(Path(folder), uri, project().root, secrets_of(chosen))
-    except SecretError as missing:
-        found = TrackedRun(reason=str(missing))
+    found = _tracked(lambda place: track_run(Path(folder), **place), settings_of(settings))
     result.__dict__["_tracked"] = found
     return found
+
+
+def track_study(folder: str | Path, *, settings: Settings | None = None) -> TrackedRun:
+    """Write a finished study to MLflow: one run, a child for each of its best trials.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the study.
+    settings : Settings, optional
+        `tracking.uri` says where.
+
+    Returns
+    -------
+    TrackedRun
+
+    Raises
+    ------
+    NoDataError
+        The study is not finished.
+    """
+    from virtuoso.research.tracking.studies import track_study as write
+
+    return _tracked(lambda place: write(Path(folder), **place), settings_of(settings))
+
+
+def track_promotion(
+    folder: str | Path, written: Path, *, forced: bool = False, settings: Settings | None = None
+) -> TrackedRun:
+    """Write what was promoted of a study to MLflow, as a child of the study's run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the study.
+    written : Path
+        The file with its certificate.
+    forced : bool
+        Whether the gate had refused it.
+    settings : Settings, optional
+    """
+    from virtuoso.research.tracking.studies import track_promotion as write
+
+    return _tracked(lambda place: write(Path(folder), written, forced=forced, **place), settings_of(settings))
+
+
+def _tracked(write: Callable[[dict[str, Any]], TrackedRun], settings: Settings) -> TrackedRun:
+    """Write something to the store of the settings; a password that is not set is a reason, and no error."""
+    from virtuoso.research.tracking.mlflow import TrackedRun
+
+    try:
+        uri = settings.tracking.uri.reveal("tracking.uri").get_secret_value()
+    except SecretError as missing:
+        return TrackedRun(reason=str(missing))
+    return write({"uri": uri, "root": project().root, "secrets": secrets_of(settings)})
 
 
 def secrets_of(settings: Settings) -> list[str]:

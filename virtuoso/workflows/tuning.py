@@ -27,8 +27,7 @@ from virtuoso.executor import executor as open_executor
 from virtuoso.files.atomic import Disk
 from virtuoso.project import Project, project
 from virtuoso.research.backtest.result import PortfolioResult
-from virtuoso.research.tracking.experiments import Trial
-from virtuoso.research.tracking.recording import record as record_trial
+from virtuoso.research.tracking.experiments import FOLDER, Trial, TrialLedger
 from virtuoso.research.tracking.recording import said_if_stopped
 from virtuoso.research.tuning.driver import Driver, collected
 from virtuoso.research.tuning.estimate import Estimate, estimate
@@ -45,7 +44,7 @@ from virtuoso.workflows.data import load
 from virtuoso.workflows.holdout import STUDIES, commit, seal_holdout
 from virtuoso.workflows.paths import block_cache, lake, settings_of
 from virtuoso.workflows.promotion import argue
-from virtuoso.workflows.runs import save_run
+from virtuoso.workflows.runs import save_run, track_study
 from virtuoso.workflows.scoring import score
 from virtuoso.workflows.trading import backtest
 
@@ -71,6 +70,7 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     dry_run: bool = False,
     anyway: bool = False,
     record: bool = True,
+    track: bool | None = None,
     settings: Settings | None = None,
     data: str | Path | None = None,
     progress: Progress | None = None,
@@ -100,6 +100,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         Whether to begin another study, `NAME-2`, where this one cannot go on since something changed.
     record : bool
         Whether trials are written into the ledger of tries. What is not can never be promoted.
+    track : bool, optional
+        Whether it is written to MLflow at its end; as `tracking.enabled` says if absent.
     settings : Settings, optional
         In force: what is not tuned, and the prior of what is.
     data : str or Path, optional
@@ -135,6 +137,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         seal_holdout(told, data=data, settings=chosen)
     evaluator = Evaluator.of(told, chosen, store, block_cache(data, chosen))
     told, evaluator, folder = _placed(told, evaluator, home, anyway, speak)
+    if not dry_run:
+        seal_holdout(told, data=data, settings=chosen)  # of a study that was begun anew, under its own name
     done = _finished(told, folder)
     if done is not None and not dry_run:
         speak(f"The study {told.name} is finished: {done.n_trials:,} trials. More of them: --trials {2 * told.trials}")
@@ -152,18 +156,47 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         rounds = [one.name for one in evaluator.rounds]
         trials_ = stack.enter_context(trials_of(told.name, rounds, evaluator.space, directions(told), where, say=speak))
         _same_in_storage(trials_, evaluator, told, anyway)
-
-        def note(trial: Trial) -> None:
-            if record:
-                record_trial(trial, home=home)
-
-        driver = Driver(told, evaluator, trials_, folder, pool, note, progress)
-        again = f"Every trial that was told is kept. Go on: {shlex.join(['virtuoso', 'tune', told.name, *options])}"
-        with said_if_stopped(again):
+        driver = Driver(told, evaluator, trials_, folder, pool, _ledger(home, record, speak), progress)
+        with said_if_stopped(
+            f"Every trial that was told is kept. Go on: {_again(study, told, trials, seed, anyway, options)}"
+        ):
             driver.run()
+            done = _finished(told, folder)
+            if done is not None:  # another driver on the same database was there first
+                return done
             found = collected(told, evaluator, trials_, folder, pool)
-    found = replace(found, config=found.config | _came_from(folder))
-    return _with_winner(found, evaluator, chosen, data, record, home, options)
+    found = replace(found, config=found.config | _came_from(folder), spent=driver.spent)
+    whole = _with_winner(found, evaluator, chosen, data, record, home, options)
+    if chosen.tracking.enabled if track is None else track:
+        speak(track_study(whole.folder, settings=chosen).line)
+    return whole
+
+
+def _ledger(home: Project, wanted: bool, say: Say) -> Callable[[Trial], None]:
+    """Return what writes a generation into the ledger of tries; where that cannot be written, it is said once."""
+    ledger, said = TrialLedger(home.root / FOLDER), [not wanted]
+
+    def note(trial: Trial) -> None:
+        try:
+            if wanted:
+                ledger.record(trial)
+        except OSError as refused:
+            if not said[0]:
+                why = refused.strerror or refused
+                say(f"NOT RECORDED (the ledger cannot be written: {why}): the winner can never be promoted.")
+            said[0] = True
+
+    return note
+
+
+def _again(
+    given: object, told: Study, trials: int | None, seed: int | None, anyway: bool, options: Sequence[str]
+) -> str:
+    """Write the command that goes on with a study."""
+    words = ["virtuoso", "tune", str(given) if isinstance(given, str | Path) else told.name]
+    for name, value in (("--trials", trials), ("--seed", seed)):
+        words += [name, str(value)] if value is not None else []
+    return shlex.join([*words, *(["--anyway"] if anyway else []), *options])
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path, trials: int | None, seed: int | None) -> Study:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.research.tuning.markets import changed_after, evaluator, frame, points, settings, study, until
 from virtuoso import workflows
@@ -15,6 +16,7 @@ from virtuoso.account.metrics import returns_of
 from virtuoso.clock import Timeframe
 from virtuoso.demo.ideas import EmaCross
 from virtuoso.errors import ConfigError, DataError, NoDataError, PrivateCodeError
+from virtuoso.executor import executor
 from virtuoso.market.frame import MarketFrame
 from virtuoso.prism.engine.score import score
 from virtuoso.research.backtest.account import funding_terms
@@ -83,8 +85,6 @@ class TestWeights:
         assert found.trades[0] > 0
 
     def test_an_overlay_reproduces_the_trial(self, working_folder):
-        import yaml
-
         made = evaluator(search={"weights": True, "thresholds": True, "components": {"technical.rsi.period": [7, 28]}})
         tried = points(made.space, 3)
         found = made.evaluate(tried, made.rounds[-1]).returns[0]
@@ -105,6 +105,31 @@ class TestWeights:
         assert (fees > 0.0).mean() > 0.95  # a few received more funding than they paid
         assert np.median(fees) == pytest.approx(taker + 0.0002, rel=0.5)
         np.testing.assert_allclose(found.gross - found.costs, found.daily, atol=1e-15)
+
+
+class TestRegimes:
+    SEARCH = {"weights": ["faces", "technical"], "thresholds": ["enter"], "by_regime": True}
+
+    def test_without_differences_trials_are_those_of_one_set_of_weights(self):
+        made = evaluator(search=self.SEARCH)
+        one = evaluator(search={name: part for name, part in self.SEARCH.items() if name != "by_regime"})
+        tried = points(made.space, 6)
+        plain = made.space.without_regimes(tried)
+        same_point = plain[:, [made.space.names.index(name) for name in one.space.names]]
+        found, alone = made.evaluate(plain, made.rounds[-1]), one.evaluate(same_point, one.rounds[-1])
+        assert found.returns[0].daily.tobytes() == alone.returns[0].daily.tobytes()
+        assert found.returns[0].daily.tobytes() != made.evaluate(tried, made.rounds[-1]).returns[0].daily.tobytes()
+
+    def test_an_overlay_reproduces_the_trial(self, working_folder):
+        made = evaluator(search=self.SEARCH)
+        tried = points(made.space, 2)
+        found = made.evaluate(tried, made.rounds[-1]).returns[0]
+        file = working_folder / "overlay.yaml"
+        file.write_text(yaml.safe_dump(made.space.overlay(tried[1])))
+        laid = settings().load(file, env={}, overrides={"prism.timeframes": dict(settings().prism.timeframes)})
+        again = Evaluator.on(study(), laid, {"all": [frame()]})
+        prior = again.evaluate(again.space.prior[None], again.rounds[-1]).returns[0]
+        assert prior.daily[:, 0].tobytes() == found.daily[:, 1].tobytes()
 
 
 class TestParameters:
@@ -385,6 +410,14 @@ class TestStored:
                 return super().map(name, ids)
 
         same(alone, made.evaluate(tried, made.rounds[-1], Elsewhere(2), tmp_path))
+        for where in ("threads", "processes"):
+            with executor(2, where) as several:
+                told_of = []
+                found = made.evaluate(
+                    tried, made.rounds[-1], several, tmp_path, lambda *told, to=told_of: to.append(told)
+                )
+                same(alone, found)
+                assert told_of[-1][1:] == (2, 2)
         folder = tmp_path / "identity.json"
         told = json.loads(folder.read_text())
         told["data"] = dict.fromkeys(told["data"], "0" * 64)

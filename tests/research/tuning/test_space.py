@@ -115,6 +115,34 @@ class TestWeights:
         assert set(space.overlay(points(space, 1)[0])["prism"]["timeframes"]) == set(space.prism.timeframes)
 
 
+class TestRegimes:
+    SEARCH = {"weights": ["faces", "technical"], "by_regime": ["calm trend", "volatile range"]}
+
+    def test_at_zero_weights_are_the_same_in_every_regime(self):
+        space = space_of(self.SEARCH)
+        plain = space.without_regimes(points(space, 5))
+        found = space.decode(plain).columns
+        for regime in self.SEARCH["by_regime"]:
+            for name in ("technical", "volume", "technical.rsi"):
+                np.testing.assert_array_equal(found[f"{regime}.{name}"], found[name])
+        assert space.has_regimes
+        assert not space_of({"weights": True}).has_regimes
+
+    def test_what_a_regime_adds_shrinks_towards_what_is_elsewhere(self):
+        space = space_of(self.SEARCH)
+        anywhere = points(space, 5)
+        apart, alike = space.distance(anywhere), space.distance(space.without_regimes(anywhere))
+        assert (apart > alike).all()
+        Configurations.of(space.prism, SIGNALS, space.decode(anywhere).columns)
+
+    def test_all_of_them_by_true_and_unknown_ones_by_the_nearest(self):
+        assert len(space_of({"weights": ["faces"], "by_regime": True}).groups) == 5
+        with pytest.raises(ConfigError, match="Did you mean 'calm trend'"):
+            study_of({"weights": True, "by_regime": ["calm trnd"]})
+        with pytest.raises(ConfigError, match="name them"):
+            study_of({"thresholds": True, "by_regime": True})
+
+
 class TestThresholds:
     @given(st.integers(0, 2**32 - 1), st.sampled_from([["enter", "leave"], ["enter"], ["leave"], ["bull_leave"], True]))
     @settings(max_examples=30)

@@ -67,7 +67,7 @@ def tuned(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("virtuoso.reports.tearsheet.write.pages", lambda sheet: {"tearsheet.html": "not drawn"})
-        vt.tune("mini", jobs=1)
+        vt.tune("mini", jobs=1, track=False)
     return folder
 
 
@@ -112,7 +112,7 @@ class TestAStudyThatWasTuned:
 
     def test_of_two_jobs_is_the_same(self, tuned, here):
         """E54: trials and winner do not depend on how many work."""
-        vt.tune("mini", jobs=2)
+        vt.tune("mini", jobs=2, track=False)
         for name in FILES:
             assert (result_of(here) / name).read_bytes() == (result_of(tuned) / name).read_bytes(), name
 
@@ -155,15 +155,15 @@ class TestAStudyThatCannotGoOn:
             vt.tune("mini", settings=vt.Settings.load(overrides={"signals.min_coverage": 0.6}))
 
     def test_begins_another_one_anyway(self, again):
-        found = vt.tune("mini", seed=1, anyway=True, jobs=1)
+        found = vt.tune("mini", seed=1, anyway=True, jobs=1, track=False)
         assert found.study.name == "mini-2"
         told = json.loads((result_of(again, "mini-2") / "config.json").read_bytes())
         assert told["came_from"] == "mini"
         assert told["changed"] == ["seed was 0, is 1"]
-        assert not vt.tune("mini", seed=1, anyway=True, jobs=1).fresh  # the same one, not a third
+        assert not vt.tune("mini", seed=1, anyway=True, jobs=1, track=False).fresh  # the same one, not a third
 
     def test_takes_more_trials(self, again):
-        found = vt.tune("mini", trials=30, jobs=1)
+        found = vt.tune("mini", trials=30, jobs=1, track=False)
         assert found.fresh
         assert found.n_trials == 30
 

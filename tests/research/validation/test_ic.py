@@ -136,7 +136,7 @@ class TestTheLinearCoefficient:
         row = of(information(with_confluence(frame, np.roll(score, -1)), ["1m"]), "confluence", "1m")
         assert row["high"] < 0.0
         assert row["linear_low"] > 0.0
-        assert "wrong way round in hits, not in money" in repr(
+        assert "wrong way round in hits and not in money" in repr(
             information(with_confluence(frame, np.roll(score, -1)), ["1m"])
         )
 

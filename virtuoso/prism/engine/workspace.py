@@ -123,10 +123,15 @@ class Workspace:
 
     def forget(self, room: int) -> None:
         """Drop everything that was computed if it takes more than so many bytes; see `evict`."""
-        computed = [buffer for buffers in self._buffers.values() for buffer in buffers.by_node.values()]
-        if sum(values.nbytes for buffer in computed for values in buffer.outputs) > room:
+        if self.nbytes > room:
             for buffers in self._buffers.values():
                 buffers.by_node.clear()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that what was computed takes, bytes."""
+        computed = [buffer for buffers in self._buffers.values() for buffer in buffers.by_node.values()]
+        return sum(values.nbytes for buffer in computed for values in buffer.outputs)
 
     def nodes(self) -> dict[str, frozenset[Node]]:
         """Return the nodes of which something was computed, by name of the timeframe."""

@@ -26,6 +26,8 @@ from virtuoso.research.validation.verdict import Hurdle
 from virtuoso.types import Array
 
 UNTUNED, EQUAL, HOLD, PAST = "the untuned default", "equal weights", "buy and hold", "a plain past return"
+ONE_SET = "one set of weights in every regime"
+"""What a study that weighs by regime must beat besides."""
 """What a study is held against on the same days."""
 LEAST_RIVALS = (EQUAL, HOLD, PAST)
 """Without which nothing is promoted."""

@@ -27,6 +27,7 @@ from virtuoso.research.promotion.evidence import (
     EQUAL,
     HOLD,
     LEAST_RIVALS,
+    ONE_SET,
     PAST,
     UNTUNED,
     Evidence,
@@ -84,10 +85,10 @@ class Gathered:
 
 @dataclass(frozen=True)
 class _Walked:
-    """Days out of sample of one scenario: of the winners, untuned, and with equal weights."""
+    """Days out of sample of one scenario: of the winners, untuned, with equal weights, with one set of weights."""
 
     days: Times
-    daily: Array  # (n_days, 3)
+    daily: Array  # (n_days, 3), or 4 where weights differ by regime
     gross: Array
     costs: Array
     turned: Array
@@ -158,11 +159,17 @@ def gathered(
 
 
 def _walked(evaluator: Evaluator, chosen: Sequence[tuple[Round, Array]]) -> dict[str, _Walked]:
-    """Trade the winners, the default and equal weights on the test window of each round."""
+    """Trade the winners and their rivals on the test window of each round.
+
+    Rivals are the default, equal weights, and of weights by regime the same with one set of weights.
+    """
     found: dict[str, list[tuple[int, ScenarioReturns]]] = {name: [] for name in evaluator.scenarios}
-    beside = (evaluator.space.prior, equal_point(evaluator))
+    space = evaluator.space
     for round_, point in chosen:
-        for one in evaluator.evaluate(np.vstack((point, *beside)), round_).returns:
+        beside = [point, space.prior, equal_point(evaluator)]
+        if space.has_regimes:
+            beside.append(space.without_regimes(point))
+        for one in evaluator.evaluate(np.vstack(beside), round_).returns:
             window = round_.windows[one.name]
             found[one.name].append((round_.number, one.between(window.test_first, window.test_stop)))
     return {name: _joined(parts) for name, parts in found.items() if parts}
@@ -237,10 +244,13 @@ def equal_point(evaluator: Evaluator) -> Array:
     point = space.prior.copy()
     known = {face.name: sum(1 for weight in face.components.values() if weight) for face in space.prism.faces}
     for group in space.groups:
-        wanted = np.array([float(max(known.get(name, 1), 1)) if group.name == "faces" else 1.0
-                           for name in group.members])  # fmt: skip
+        own = group.name.rpartition(".")[0] + "." if group.beside else ""  # the regime, before each name
+        names = [member.removeprefix(own) for member in group.members]
+        wanted = [float(max(known.get(name, 1), 1)) if group.name == f"{own}faces" else 1.0 for name in names]
         at = list(group.at)
         apart = np.log(wanted) - np.log(np.abs(np.array(group.weights)))
+        if group.beside:
+            apart = apart - point[list(group.beside)]
         point[at] = np.clip(apart - apart.mean(), space.low[at], space.high[at])
     return point
 
@@ -250,6 +260,8 @@ def _rivals(evaluator: Evaluator, whole: _Walked, hold: float) -> dict[str, Arra
     rivals = {UNTUNED: whole.daily[:, 1]}
     if evaluator.space.groups:
         rivals[EQUAL] = whole.daily[:, 2]
+    if evaluator.space.has_regimes and len(whole.days):
+        rivals[ONE_SET] = whole.daily[:, 3]
     loaded = [evaluator.part(number).loaded for number in range(len(evaluator.places))]
     if not len(whole.days) or not loaded:
         return rivals

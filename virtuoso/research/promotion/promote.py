@@ -31,7 +31,7 @@ def weights_file(
     Parameters
     ----------
     overlay : mapping
-        The winner as settings for `-c`: `prism` with `faces`, and `timeframes` where they were varied.
+        The winner as settings for `-c`: `prism` with `faces`, and `timeframes` and `by_regime` where they were varied.
     timeframes : mapping of str to float
         In force otherwise.
     horizon : str
@@ -46,6 +46,8 @@ def weights_file(
     told["certificate"] = certificate_told(certificate)
     told["timeframes"] = dict(prism.get("timeframes") or timeframes)
     told["faces"] = prism["faces"]
+    if prism.get("by_regime"):
+        told["by_regime"] = prism["by_regime"]
     return f"{_heading(certificate, 'Weights')}{yaml.safe_dump(_plain(told), sort_keys=False, allow_unicode=True)}"
 
 

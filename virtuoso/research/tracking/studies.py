@@ -35,12 +35,11 @@ from virtuoso.research.tracking.mlflow import (
 )
 from virtuoso.research.tracking.study_plots import plots_page
 from virtuoso.research.tuning.objective import OBJECTIVES
-from virtuoso.runs.schema import CONFIG, PROVENANCE, RESULT_HASH, SUMMARY, TRIALS
+from virtuoso.runs.schema import CONFIG, PROVENANCE, RESULT_HASH, SUMMARY, TRIALS, VERDICT
+from virtuoso.runs.schema import WINNER as WINNER_JSON
 from virtuoso.types import Array
 
-RESULT, WINNER, WALK_FORWARD, WINNER_JSON, VERDICT = (
-    "result", "winner", "walk_forward.parquet", "winner.json", "verdict.json"
-)  # fmt: skip
+RESULT, WINNER, WALK_FORWARD = "result", "winner", "walk_forward.parquet"
 FINAL, COMPLETE = "final", "complete"
 BEST = 5
 """Trials of the last round that get a run of their own."""

@@ -15,6 +15,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -173,6 +174,11 @@ class Driver:
     progress : callable, optional
     env : Env
         The stopwatch of the progress.
+
+    Attributes
+    ----------
+    spent : dict of str to float, seconds
+        In the sampler, the storage, the evaluation and the ledger.
     """
 
     study: Study
@@ -188,6 +194,15 @@ class Driver:
         self.sampler = Sampler(self.study.sampler, directions(self.study), self.study.generation, self.study.seed)
         self._began, self._told = self.env.stopwatch(), 0
         self._kept: dict[str, list[Kept]] = {}
+        self.spent = dict.fromkeys(("sampler", "storage", "evaluation", "ledger"), 0.0)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = self.env.stopwatch()
+        try:
+            yield
+        finally:
+            self.spent[what] += self.env.stopwatch() - start
 
     def run(self) -> None:
         """Claim, evaluate and tell until every trial of every round has an outcome.
@@ -230,7 +245,8 @@ class Driver:
 
     def _generation(self, one: Round) -> bool:
         """Do one generation of a round, or what is left of it; say whether there was anything to do."""
-        kept = self._kept[one.name] = self.trials.kept(one.name)
+        with self._timed("storage"):
+            kept = self._kept[one.name] = self.trials.kept(one.name)
         found = self._free(one)
         if found is None:
             return False
@@ -238,9 +254,11 @@ class Driver:
         points = np.empty((0, len(self.evaluator.space.names)))
         if slots:
             told = [trial.told for trial in kept]
-            asked = self.sampler.ask(self.evaluator.space, one.name, generation, told, max(slots) + 1)
+            with self._timed("sampler"):
+                asked = self.sampler.ask(self.evaluator.space, one.name, generation, told, max(slots) + 1)
             points = asked[slots]
-        claims = self.trials.claim(one.name, [(generation, slot) for slot in slots], points, waiting)
+        with self._timed("storage"):
+            claims = self.trials.claim(one.name, [(generation, slot) for slot in slots], points, waiting)
         if claims is None:  # another driver was quicker: look again
             return True
         try:
@@ -249,10 +267,12 @@ class Driver:
         except BaseException:  # Ctrl-C or a full disk: these points wait for the next driver, and nobody died
             self.trials.release(one.name, claims)
             raise
-        self._told += self.trials.tell(one.name, claims, outcomes)
+        with self._timed("storage"):
+            self._told += self.trials.tell(one.name, claims, outcomes)
         if fault is not None:
             raise fault
-        self._kept[one.name] = self.trials.kept(one.name)
+        with self._timed("storage"):
+            self._kept[one.name] = self.trials.kept(one.name)
         if self.progress is not None:
             standing = self.standing(one)
             self.progress(str(standing), standing.done, standing.total)
@@ -273,10 +293,12 @@ class Driver:
     def _evaluated(self, one: Round, claims: Sequence[Claim]) -> tuple[list[Outcome], VirtuosoError | None]:
         """Evaluate trials, write them down in the ledger, and say what became of each, and what stops the study."""
         start, points = self.env.stopwatch(), np.stack([claim.point for claim in claims])
-        found = self.evaluator.evaluate(points, one, self.executor, self.folder)
+        with self._timed("evaluation"):
+            found = self.evaluator.evaluate(points, one, self.executor, self.folder)
         failed = [why or dropped for why, dropped in zip(found.failed, found.pruned, strict=True)]
         judged = judge(self.study, found.returns, one, self.evaluator.space.distance(points), failed)
-        self.record(self._tries(one, points, found.returns, judged))
+        with self._timed("ledger"):
+            self.record(self._tries(one, points, found.returns, judged))
         if one.is_final:
             keep_daily(self.folder, claims, combined(found.returns)[1], self.sampler.generation)
         each = (self.env.stopwatch() - start) / len(claims)

@@ -54,7 +54,7 @@ from virtuoso.research.tuning.parts import (
     whole_days,
 )
 from virtuoso.research.tuning.rounds import Round, rounds_of
-from virtuoso.research.tuning.space import Space
+from virtuoso.research.tuning.space import Space, weighed_by_regime
 from virtuoso.research.tuning.study import Study
 from virtuoso.runs.write import as_json
 from virtuoso.settings import RoomSettings
@@ -179,7 +179,7 @@ class Evaluator:
             ]
         places, days = _places(loaded)
         strategy = None if study.strategy is None else strategy_of(study.strategy, said="strategy of the study")
-        prism = prism_from(chosen.prism)
+        prism = weighed_by_regime(study, prism_from(chosen.prism))
         parts = {k: part_of(one, prism, chosen.signals, strategy, cache) for k, one in enumerate(loaded)}
         known = {name for part in parts.values() for name in part.known}
         space = Space.of(study, prism, chosen.signals, strategy, None if strategy is not None else known)

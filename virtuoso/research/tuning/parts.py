@@ -230,10 +230,11 @@ class RulePart:
 
     @property
     def nbytes(self) -> int:
-        """Memory that what is made ready takes, bytes; close to it, and without what the frame itself takes."""
-        matrix, market = self.sweep.matrix, self.sweep.market
-        arrays = (matrix.points, matrix.singles, matrix.gates, market.bars, *market.summaries)
-        return sum(array.nbytes for array in arrays)
+        """Memory that what is made ready takes, bytes; close to it."""
+        matrix, market, found = self.sweep.matrix, self.sweep.market, self._scores
+        held = matrix.points.nbytes + matrix.singles.nbytes + matrix.gates.nbytes + market.bars.nbytes
+        held += sum(array.nbytes for array in market.summaries)
+        return held + found.workspace.nbytes + bytes_of(self.loaded.frame)
 
     def planes(self, space: Space, found: Decoded, days: int, horizon: int) -> Planes:
         """Trade some trials up to the end of a day.
@@ -338,7 +339,7 @@ class StrategyPart:
     def nbytes(self) -> int:
         """Memory that what is made ready takes, bytes; close to it."""
         arrays = (self.loaded.panel.bars, *(one for one in self.market.bars if isinstance(one, np.ndarray)))
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in arrays) + self._workspace.nbytes + bytes_of(self.loaded.frame)
 
     def planes(self, space: Space, found: Decoded, days: int, horizon: int) -> Planes:
         """Trade some trials up to the end of a day; see `RulePart.planes`."""
@@ -373,6 +374,11 @@ def planes_of(found: Found, cash: float, days: int) -> Array:
 
     net = metrics.returns_of(np.ascontiguousarray(equity.T), cash)
     return np.stack((net, at["trades"].T, share(at["traded"]).T, share(costs).T))
+
+
+def bytes_of(frame: MarketFrame) -> int:
+    """Memory that the bars of a frame take, bytes."""
+    return sum(values.nbytes for values in frame.base.columns.values()) + frame.base.state.nbytes
 
 
 def _alike(found: Decoded) -> Iterator[tuple[dict[str, float], dict[str, float], Rows]]:

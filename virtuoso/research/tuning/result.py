@@ -190,6 +190,8 @@ class StudyResult(Plottable):
         That repeats it.
     fresh : bool
         Whether it was found now.
+    spent : dict of str to float, seconds
+        That the driver spent in the sampler, the storage, the evaluation and the ledger; empty where it was read.
     """
 
     study: Study
@@ -206,6 +208,7 @@ class StudyResult(Plottable):
     result_hash: str = ""
     command: str = ""
     fresh: bool = True
+    spent: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def winner(self) -> Chosen:

@@ -3,6 +3,7 @@
 | name | a coordinate is |
 |---|---|
 | `weights.technical`, `weights.technical.rsi`, `weights.timeframes.4h` | log-ratio of the weight to what is in force |
+| `weights.calm trend.technical` | log-ratio of the weight in that regime to what it is elsewhere |
 | `thresholds.bull_enter`, `thresholds.bear_enter` | the threshold |
 | `thresholds.bull_leave`, `thresholds.bear_leave` | share of the way from 50 to the entry at which a side is left |
 | `thresholds.enter`, `thresholds.leave` | the same of both sides alike: distance of the entry from 50, and the share |
@@ -12,6 +13,7 @@
 1. Weights of a group (the faces, the components of a face, the timeframes) are `softmax(log(in force) + coordinates)`:
    on the simplex whatever the point, and what is in force at 0. A member without weight stays out unless it is named;
    named, it begins with UNWEIGHTED of the group. Source: Aitchison (1982), J. R. Stat. Soc. B 44, 139-177.
+   In a regime they are `softmax(log(in force there) + coordinates + those of the regime)`: at 0 as they are elsewhere.
 2. Thresholds are in order by construction: 0 <= bear_enter < bear_leave <= 50 <= bull_leave < bull_enter <= 100.
 3. Parameters have the ranges that components and strategies declare; a study narrows a range and never widens it.
 """
@@ -29,7 +31,7 @@ import numpy as np
 
 from virtuoso.errors import ConfigError, did_you_mean
 from virtuoso.prism.component import Component, Parameter
-from virtuoso.prism.prism import Prism
+from virtuoso.prism.prism import Prism, RegimeWeights
 from virtuoso.research.sweep.grid import MEASURES, TARGETS, Configurations, in_force
 from virtuoso.research.sweep.parameters import numbers
 from virtuoso.research.tuning.study import Range, Study
@@ -70,19 +72,22 @@ class Group(NamedTuple):
     Attributes
     ----------
     name : str
-        `faces`, a face, or `timeframes`.
+        `faces`, a face, or `timeframes`; of a regime with `calm trend.` before it.
     members : tuple of str
         Those that are varied.
     at : tuple of int
         Their coordinates.
     weights : tuple of float
         At the prior; the sum of their sizes is what they share. One that counts against keeps its sign.
+    beside : tuple of int
+        Of a regime the coordinates of the same members elsewhere; empty where it is of none.
     """
 
     name: str
     members: tuple[str, ...]
     at: tuple[int, ...]
     weights: tuple[float, ...]
+    beside: tuple[int, ...] = ()
 
 
 class Decoded(NamedTuple):
@@ -155,7 +160,7 @@ class Space:
         """
         maker = _Maker(study, prism, signals, strategy, None if known is None else frozenset(known))
         axes, groups = maker.made()
-        return cls(axes, groups, prism, signals, strategy)
+        return cls(axes, groups, weighed_by_regime(study, prism), signals, strategy)
 
     def __repr__(self) -> str:
         kinds: dict[str, int] = {}
@@ -213,6 +218,19 @@ class Space:
             apart = given[:, group.at] - given[:, group.at].mean(axis=1, keepdims=True)
             total, count = total + (apart * apart).sum(axis=1), count + len(group.at)
         return np.asarray(total / count)
+
+    @property
+    def has_regimes(self) -> bool:
+        """Whether weights may differ by regime."""
+        return any(group.beside for group in self.groups)
+
+    def without_regimes(self, points: Array) -> Array:
+        """Return points whose weights are the same in every regime: what weights by regime have to beat."""
+        plain = np.array(points, dtype=np.float64)
+        for group in self.groups:
+            if group.beside:
+                plain[..., group.at] = 0.0
+        return plain
 
     def decode(self, points: Array) -> Decoded:
         """Return what points mean.
@@ -332,10 +350,13 @@ class Space:
         clocks: dict[str, Array] = {}
         for group in self.groups:
             prior = np.array(group.weights)
-            logs = np.log(np.abs(prior)) + points[:, group.at]
+            moved = points[:, group.at]
+            if group.beside:
+                moved = moved + points[:, group.beside]
+            logs = np.log(np.abs(prior)) + moved
             raised = np.exp(logs - logs.max(axis=1, keepdims=True))
             shared = np.sign(prior) * raised / raised.sum(axis=1, keepdims=True) * np.abs(prior).sum()
-            untouched = (points[:, group.at] == 0.0).all(axis=1)
+            untouched = (points[:, (*group.at, *group.beside)] == 0.0).all(axis=1)
             shared[untouched] = prior  # not merely nearly: what is in force is compared with, bit for bit
             of = clocks if group.name == TIMEFRAMES else columns
             of |= {member: shared[:, k].copy() for k, member in enumerate(group.members)}
@@ -441,6 +462,8 @@ class _Maker:
             if whole or face.name in named or mine:
                 own = {f"{face.name}.{one.name}": weight for one, weight in face.components.items()}
                 self._group(face.name, own, {name for name in own if self._is_known(name)}, mine)
+        for regime in self.study.search.by_regime:
+            self._in_regime(regime)
         if TIMEFRAMES in named:
             self._group(TIMEFRAMES, dict(self.prism.timeframes), set(self.prism.timeframes), set())
 
@@ -464,6 +487,18 @@ class _Maker:
         self.axes += [Axis(f"{prefix}{name}", -span, span, False, 0.0) for name in members]
         at = tuple(range(first, len(self.axes)))
         self.groups.append(Group(group, tuple(members), at, tuple(shares[name] for name in members)))
+
+    def _in_regime(self, regime: str) -> None:
+        """Add the groups once more for a regime, around what is in force in it."""
+        elsewhere, there = self.prism, self.prism.in_regime(regime)
+        for group in [one for one in self.groups if not one.beside]:
+            now, own = _weights_of(elsewhere), _weights_of(there)
+            first, span = len(self.axes), self.study.search.span
+            self.axes += [Axis(f"weights.{regime}.{name}", -span, span, False, 0.0) for name in group.members]
+            weights = zip(group.members, group.weights, strict=True)
+            shares = tuple(own[name] if own[name] != now[name] else share for name, share in weights)
+            at, members = tuple(range(first, len(self.axes))), tuple(f"{regime}.{name}" for name in group.members)
+            self.groups.append(Group(f"{regime}.{group.name}", members, at, shares, group.at))
 
     # --- thresholds ---
 
@@ -566,6 +601,19 @@ class _Maker:
             if low > high:
                 raise ConfigError(f"{self.study.where('search', kind, name)} holds no whole number. Widen the range.")
         self.axes.append(Axis(f"{kind}.{name}", float(low), float(high), whole, float(np.clip(now, low, high))))
+
+
+def weighed_by_regime(study: Study, prism: Prism) -> Prism:
+    """Return the prism in which each regime that a study names has weights of its own, which are those elsewhere."""
+    named: dict[str, RegimeWeights] = {}
+    for regime in study.search.by_regime:
+        named[regime] = prism.by_regime.get(regime, RegimeWeights())
+    return replace(prism, by_regime={**prism.by_regime, **named}) if named else prism
+
+
+def _weights_of(prism: Prism) -> dict[str, float]:
+    """Weights of faces and of components, by name."""
+    return {**prism.face_weights, **{name: weight for name, _, weight in prism}}
 
 
 def _share(signals: SignalSettings, side: str) -> float:

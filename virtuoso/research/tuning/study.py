@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from virtuoso.clock import Span, Timeframe, iso, parse_time
 from virtuoso.errors import ConfigError, did_you_mean, printable
 from virtuoso.files.plain_yaml import KeyPath, dotted, parse_yaml, text_of
+from virtuoso.prism.words import REGIMES, RegimeName
 from virtuoso.project import project
 from virtuoso.settings import RoomSettings, SpanSetting, Table, refuse_bool, shipped
 
@@ -128,6 +129,9 @@ class Search(RoomSettings):
     weights: tuple[str, ...] = Field(
         (), description="`faces`, a face (its components), `timeframes`, or one component; true: all of them."
     )
+    by_regime: tuple[RegimeName, ...] = Field(
+        (), description="Regimes in which those weights may differ from what they are elsewhere; true: all four."
+    )
     span: float = Field(
         2.0, gt=0.0, le=10.0, description="How far the logarithm of a weight goes from what is in force, either way."
     )
@@ -142,6 +146,13 @@ class Search(RoomSettings):
     parameters: Table[Range | None] = Field(
         default_factory=lambda: Table({}), description="Parameters that the strategy declares."
     )
+
+    @field_validator("by_regime", mode="before")
+    @classmethod
+    def _regimes(cls, given: object) -> object:
+        if given is None or given is False:
+            return ()
+        return REGIMES if given is True else [given] if isinstance(given, str) else given
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -308,6 +319,12 @@ class Study(RoomSettings):
                 "belong to a strategy; name it (strategy: module:Class), or vary search.components",
                 {"at": ("search", "parameters")},
             )
+        if search.by_regime and not search.weights:
+            raise PydanticCustomError(
+                "search", "needs weights that differ by regime; name them", {"at": ("search", "by_regime")}
+            )
+        if len(set(search.by_regime)) < len(search.by_regime):
+            raise PydanticCustomError("search", "names a regime twice", {"at": ("search", "by_regime")})
         if twice:
             raise PydanticCustomError("objectives", "names one twice", {"at": ("objectives",)})
         if self.strategy is not None and "linear_ic" in self.objectives:

@@ -201,8 +201,8 @@ class Information(Plottable):
         against = (self.rows["high"] < 0.0) & ~(self.rows["linear_high"] < 0.0)
         if against.any():
             said.append(
-                f"{int(against.sum())} are wrong way round in hits, not in money: turned around they gain often and "
-                "little, lose rarely and much."
+                f"Clearly wrong way round in hits and not in money: {int(against.sum())}. Turned around they would "
+                "gain often and little, and lose rarely and much."
             )
         return said
 
