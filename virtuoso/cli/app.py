@@ -11,7 +11,8 @@ from virtuoso import __version__
 from virtuoso.cli import data, holdout, research, signals, system, venue
 
 EPILOG = """\b
-Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken, 5 the gate refused, 130 interrupted.
+Exit codes: 0 done, 1 unexpected, 2 usage or settings, 3 data, 4 a law is broken,
+5 the gate of promotion refused, 130 interrupted.
 Errors are two lines on stderr: what is wrong, what to do.
 """
 
@@ -20,8 +21,10 @@ ORDER = (
     "data",
     "score",
     "explain",
+    "information",
     "backtest",
     "sweep",
+    "tune",
     "holdout",
     "promote",
     "report",

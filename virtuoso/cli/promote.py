@@ -25,7 +25,7 @@ def promote(
         bool, typer.Option("--force", help="Write it although the gate refuses; the file says so for ever.")
     ] = False,
 ) -> Answer:
-    """Judge a study once more, and write its winner into configs/ if it passes; exit code 5 if not."""
+    """Write the winner of a study into configs/, if the gate of promotion lets it pass."""
     from virtuoso import workflows
 
     done = workflows.promote(run, name, force=force, settings=call.settings)

@@ -257,7 +257,7 @@ def information(
     assume_funding: options.AssumeFunding = None,
     seed: options.Seed = 0,
 ) -> Answer:
-    """Measure what scores knew of the returns that followed, in hits and in money, beside what a trade costs."""
+    """Measure what scores knew of the returns that followed, and what a trade costs."""
     from virtuoso import workflows
     from virtuoso.clock import Env
     from virtuoso.research.validation.ic import SPANS

@@ -1,11 +1,12 @@
 """The gate of promotion: each question refuses what it asks about, and nothing that was not tested passes."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.research.promotion.studies import KINDS, World, made, study
+from tests.research.promotion.studies import BEGIN, END, GUIDE, KINDS, TABLE, World, made, study, written
 from virtuoso.errors import ConfigError
 from virtuoso.research.promotion.evidence import EQUAL, HOLD, PAST, UNTUNED, Claim, HoldOut
 from virtuoso.research.promotion.gate import OF_BACKTEST, judge, neighbourhood, ships
@@ -230,3 +231,24 @@ def test_a_study_is_the_same_from_the_same_seed():
     one, other = (study(World(), np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(one.walk, other.walk)
     assert one.tried == other.tried
+
+
+class TestThePage:
+    """Nobody typed its figures, and they are within what is promised."""
+
+    TABLE = json.loads(TABLE.read_text(encoding="utf-8"))
+
+    def test_shows_the_stored_table(self):
+        shown = GUIDE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+        assert shown.strip() == written(self.TABLE).strip()
+
+    def test_every_kind_of_noise_is_refused(self):
+        assert self.TABLE["studies"] >= 1_000
+        assert {row["kind"] for row in self.TABLE["noise"]} == set(KINDS)
+        assert all(row["shipped"] <= 0.015 for row in self.TABLE["noise"])
+
+    def test_a_true_ratio_of_three_over_two_years_is_found(self):
+        found = [row for row in self.TABLE["skill"] if row["skill"] == 3.0 and row["kind"] == "independent"]
+        few = [row["shipped"] for row in found if row["tries"] <= 25.0]
+        assert len(few) >= 4
+        assert min(few) >= 0.70

@@ -206,6 +206,30 @@ class TestWhichStudy:
             study_folder("last")
 
 
+def test_a_study_that_nobody_recorded_is_refused(project):
+    """Another study of the same data is in the ledger, but this one is not."""
+    found = workflows.tune(small(name="hidden", seed=9), jobs=1, settings=Settings.load(env={}), record=False)
+    told = json.loads((found.folder / "result" / "honesty.json").read_bytes())
+    assert told["recording"]["recorded"] is False
+    failed = json.loads((found.folder / "result" / "verdict.json").read_bytes())["failed"]
+    assert "recorded" in failed or failed == ["sample"]
+
+
+def test_the_winner_of_a_strategy_becomes_a_file_alike(project):
+    """Its class and its parameters, with the same certificate; equal weights are nothing to a strategy."""
+    plain = small(name="crossing", strategy="virtuoso.demo.ideas:EmaCross", search={"parameters": True})
+    workflows.tune(plain, jobs=1, settings=Settings.load(env={}))
+    told = workflows.argue("crossing")
+    assert f"better than {EQUAL}" not in {gate.name for gate in told.verdict.gates}
+    done = workflows.promote("crossing", force=True)
+    (file,) = done.files
+    assert file == project / "configs" / "strategies" / "crossing.yaml"
+    written = yaml.safe_load(file.read_text())
+    assert written["strategy"] == "virtuoso.demo.ideas:EmaCross"
+    assert set(written["parameters"]) == {"fast", "slow"}
+    assert written["certificate"]["forced"] is True
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_market_without_an_edge_is_never_promoted(tmp_path, monkeypatch, seed):

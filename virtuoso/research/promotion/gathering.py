@@ -37,6 +37,7 @@ from virtuoso.research.promotion.evidence import (
 from virtuoso.research.tracking.experiments import FOLDER, Trial, TrialLedger, sharpes
 from virtuoso.research.tracking.holdouts import HoldoutRecord
 from virtuoso.research.tracking.recording import RecordedTrial, record
+from virtuoso.research.tuning.driver import generation_digest
 from virtuoso.research.tuning.evaluate import Evaluator
 from virtuoso.research.tuning.objective import OBJECTIVES, ScenarioReturns
 from virtuoso.research.tuning.parts import SLIPPAGE
@@ -54,7 +55,6 @@ from virtuoso.runs.schema import (
     TRIALS,
 )
 from virtuoso.runs.schema import WINNER as WINNER_FACTS
-from virtuoso.runs.write import as_json
 from virtuoso.types import Array, Times
 
 WINNER = "winner"
@@ -318,16 +318,29 @@ def _searched(folder: Path, evaluator: Evaluator, told: Mapping[str, Any]) -> di
 
 
 def _recording(folder: Path, evaluator: Evaluator) -> RecordedTrial:
-    """What the ledger counts: the newest generation of the study stands for it, and all others are counted beside."""
-    data = hashlib.sha256(as_json(evaluator.identity["data"])).hexdigest()
-    mine = [one for one in TrialLedger(project().root / FOLDER).trials() if one.command == "tune" and one.data == data]
-    if mine:
-        return record(mine[-1])
+    """What the ledger counts: a generation of the study stands for it, and all other tries are counted beside."""
+    trials = _table(folder / TRIALS)
+    mine = set(_generations(trials, evaluator))
+    found = [one for one in TrialLedger(project().root / FOLDER).trials() if one.config in mine]
+    if found:
+        return record(found[-1])
     first, stop = _stretch(evaluator)
     instruments = tuple(dict.fromkeys(str(place.instrument) for place in evaluator.places))
-    alone = Trial("tune", instruments, first, stop, data, evaluator.study.digest)
-    table = _table(folder / TRIALS)
-    return RecordedTrial.alone(replace(alone, configurations=max(len(table["number"]), 1)), "its trials are not there")
+    alone = Trial("tune", instruments, first, stop, "", evaluator.study.digest, family=tuple(evaluator.family))
+    counted = replace(alone, configurations=max(len(trials["number"]), 1))
+    return RecordedTrial.alone(counted, "none of its generations is in the ledger")
+
+
+def _generations(trials: Table, evaluator: Evaluator) -> Iterator[str]:
+    """What the driver calls each whole generation in the ledger; one that was stopped in the middle has other names."""
+    identity = {name: value for name, value in evaluator.identity.items() if name != "study"}
+    points = np.column_stack([trials[name].astype(np.float64) for name in evaluator.space.names])
+    for name in dict.fromkeys(trials["round"].tolist()):
+        of_round = trials["round"] == name
+        for generation in np.unique(trials["generation"][of_round]):
+            rows = np.flatnonzero(of_round & (trials["generation"] == generation))
+            rows = rows[np.argsort(trials["number"][rows], kind="stable")]
+            yield generation_digest(points[rows], name, identity, evaluator.study)
 
 
 def _stretch(evaluator: Evaluator) -> tuple[int, int]:

@@ -315,17 +315,22 @@ class Driver:
         sign = 1.0 if self.sampler.directions[0] == MAXIMIZE else -1.0
         values = np.where(np.isfinite(judged.values[:, 0]), sign * judged.values[:, 0], -np.inf)
         identity = {name: value for name, value in self.evaluator.identity.items() if name != "study"}
-        digest = hashlib.sha256(points.tobytes())
-        digest.update(as_json([one.name, identity, self.study.terms.given()]))
         return Trial(
             command="tune",
             instruments=tuple(dict.fromkeys(map(str, self.evaluator.instruments))),
             first=int(days[0]),
             stop=int(days[-1]) + DAY_MS,
             data=hashlib.sha256(as_json(identity["data"])).hexdigest(),
-            config=digest.hexdigest(),
+            config=generation_digest(points, one.name, identity, self.study),
             family=tuple(self.evaluator.family),
         ).seen(np.nan_to_num(daily), int(np.argmax(values)))  # what failed gains and loses nothing
+
+
+def generation_digest(points: Array, round_name: str, identity: Mapping[str, object], study: Study) -> str:
+    """Return what a generation is called in the ledger of tries: its points, its round, what they were tried on."""
+    digest = hashlib.sha256(np.ascontiguousarray(points, dtype=np.float64).tobytes())
+    digest.update(as_json([round_name, identity, study.terms.given()]))
+    return digest.hexdigest()
 
 
 def outcomes_of(study: Study, judged: Judged, pruned: Sequence[str | None], seconds: float) -> Iterator[Outcome]:
