@@ -14,7 +14,7 @@ from virtuoso.cli.calibrate import calibrate
 from virtuoso.cli.promote import promote
 from virtuoso.cli.runs import report, runs
 from virtuoso.cli.sweep import sweep
-from virtuoso.cli.terminal import options
+from virtuoso.cli.terminal import complete, options
 from virtuoso.cli.terminal.command import Answer, Call, verb, written
 from virtuoso.cli.terminal.context import about, next_about
 from virtuoso.cli.terminal.named import strategy_named
@@ -55,18 +55,35 @@ def add_research(app: typer.Typer) -> None:
 
 def score(
     call: Call,
-    symbol: options.Symbol,
+    symbols: Annotated[
+        list[str],
+        typer.Argument(metavar="SYMBOL...", help="One or many, such as BTCUSDT.", autocompletion=complete.symbols),
+    ],
     timeframe: options.Timeframe = None,
     timerange: options.Timerange = None,
     venue: options.Venue = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the Parquet file.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every block anew, and keep none.")] = False,
+    jobs: options.Jobs = None,
+    executor: options.Executor = None,
 ) -> Answer:
-    """Score every bar of an instrument and write the scores to Parquet."""
+    """Score every bar of an instrument, or of many, and write the scores to Parquet."""
     from virtuoso import workflows
     from virtuoso.clock import Env
 
-    clock = Env()
+    clock, symbol = Env(), symbols[0]
+    if len(symbols) > 1 or executor is not None:
+        if out is not None:
+            raise ConfigError(f"--out names one file, and {len(symbols)} symbols are scored. Leave it out.")
+        before = clock.stopwatch()
+        with call.progress("scoring") as tick:
+            files = workflows.score_many(
+                symbols, timeframe, timerange=timerange, venue=venue, settings=call.settings, jobs=jobs,
+                executor=executor, cache=not no_cache, progress=tick,
+            )  # fmt: skip
+        told = {"symbols": symbols, "files": files, "seconds": clock.stopwatch() - before}
+        again = call.next("backtest", *symbols, timeframe=timeframe, venue=venue, timerange=timerange)
+        return Answer(told, lambda: _scored_many(told), again)
     frame = workflows.load(symbol, timeframe, timerange=timerange, venue=venue, settings=call.settings)
     cache = None if no_cache else workflows.block_cache(settings=call.settings)
     before = clock.stopwatch()
@@ -76,6 +93,14 @@ def score(
     file = scores.to_parquet(out or workflows.scores_file(frame, settings=call.settings))
     data = {**about(frame), **_scored_facts(scores, took), "file": file}
     return Answer(data, lambda: _scored(scores, data, file, call.wants_all), next_about(call, "explain", frame))
+
+
+def _scored_many(told: dict[str, Any]) -> Iterator[RenderableType]:
+    from virtuoso.cli.terminal.console import seconds, size
+    from virtuoso.reports.format import plural
+
+    yield f"scored {plural(len(told['files']), 'instrument')} in {seconds(told['seconds'])}"
+    yield from (f"-> {file} ({size(file.stat().st_size)})" for file in told["files"])
 
 
 def _scored_facts(scores: Scores, took: float) -> dict[str, Any]:

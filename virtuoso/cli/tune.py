@@ -26,13 +26,8 @@ def tune(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A study of configs/studies/ by its name, or the path of its file.")
     ],
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", metavar="N", help="Tasks at once; every core if absent.")
-    ] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option("--executor", metavar="WHERE", help="threads, processes, dask://HOST:PORT or tls://HOST:PORT."),
-    ] = None,
+    jobs: options.Jobs = None,
+    executor: options.Executor = None,
     trials: Annotated[
         int | None,
         typer.Option("--trials", metavar="N", min=1, help="Of all rounds together, in place of the study's."),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         open_interest,
         save_certificate,
         score,
+        score_many,
         signal_folder,
         verify,
     )
@@ -59,6 +60,7 @@ __all__ = [
     "save_run",
     "saved_runs",
     "score",
+    "score_many",
     "scores_file",
     "seal_holdout",
     "set_break",
@@ -84,6 +86,7 @@ _MODULES = {
         "open_interest",
         "save_certificate",
         "score",
+        "score_many",
         "signal_folder",
         "verify",
     ),

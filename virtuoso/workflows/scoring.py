@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from virtuoso.config import Settings
 from virtuoso.errors import ConfigError, NoDataError
+from virtuoso.executor import executor as open_executor
 from virtuoso.files.atomic import Disk
 from virtuoso.labels import Moment
 from virtuoso.lake.lake import Lake
@@ -28,6 +31,7 @@ from virtuoso.prism.prism import Prism
 from virtuoso.prism.registry import prism_from
 from virtuoso.prism.result.explanation import Explanation
 from virtuoso.prism.result.scores import Scores
+from virtuoso.project import project
 from virtuoso.runs.write import as_json
 from virtuoso.signals.decision import decide
 from virtuoso.signals.declared import Strategy, strategy_of
@@ -35,8 +39,8 @@ from virtuoso.signals.message.build import build_signal
 from virtuoso.signals.message.signal import Signal
 from virtuoso.signals.message.store import SignalFolder
 from virtuoso.types import Progress
-from virtuoso.workflows.data import frame_at
-from virtuoso.workflows.paths import NAME_DIGITS, settings_of
+from virtuoso.workflows.data import frame_at, load
+from virtuoso.workflows.paths import NAME_DIGITS, block_cache, scores_file, settings_of
 
 DOOR_BARS = 300
 """Bars that are scored from their own range and from all of history."""
@@ -87,6 +91,72 @@ def score(
 def _refuse_sealed(frame: MarketFrame) -> None:
     clock = frame.timeframe
     refuse_reading(frame.instrument, clock.open_time(frame.start), clock.open_time(frame.stop))
+
+
+def score_many(
+    symbols: Sequence[str],
+    timeframe: str | None = None,
+    *,
+    timerange: str | None = None,
+    venue: str | None = None,
+    settings: Settings | None = None,
+    jobs: int | None = None,
+    executor: str | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Score many instruments and write the scores of each to Parquet, where `scores_file` says.
+
+    Parameters
+    ----------
+    symbols : sequence of str
+    timeframe, timerange, venue, settings
+        As for `load`.
+    jobs : int, optional
+        Instruments at once; every core if absent.
+    executor : str, optional
+        `threads`, `processes`, `dask://HOST:PORT` or `tls://HOST:PORT`.
+    cache : bool
+        Whether finished blocks are kept between runs.
+    progress : callable, optional
+
+    Returns
+    -------
+    list of Path
+        A file an instrument, in the order of the symbols; the same bytes wherever they were scored.
+
+    Raises
+    ------
+    TaskError
+        One of them cannot be scored.
+    """
+    chosen = settings_of(settings)
+    root = chosen.data.root.absolute()
+    masked = chosen.masked()  # secrets by name, and none is needed
+    masked["data"]["root"] = str(root)
+    asked = {"timeframe": timeframe, "timerange": timerange, "venue": venue, "cache": cache, "settings": masked}
+    with open_executor(jobs, executor, [project().root, root]) as pool:
+        found = pool.map(f"{__name__}:score_task", [{"symbol": symbol, **asked} for symbol in symbols], progress)
+    return [Path(file) for file in found]
+
+
+def score_task(ids: Mapping[str, Any]) -> str:
+    """Score one instrument: a task of `score_many`.
+
+    Parameters
+    ----------
+    ids : mapping
+        symbol, timeframe, timerange, venue, cache, and the settings with the data root.
+
+    Returns
+    -------
+    str
+        Path of the scores.
+    """
+    chosen = Settings.model_validate(ids["settings"])
+    frame = load(ids["symbol"], ids["timeframe"], timerange=ids["timerange"], venue=ids["venue"], settings=chosen)
+    scores = score(frame, settings=chosen, cache=block_cache(settings=chosen) if ids["cache"] else None)
+    return str(scores.to_parquet(scores_file(frame, settings=chosen)))
 
 
 def prism_of(settings: Settings | None) -> Prism:

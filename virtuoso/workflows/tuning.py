@@ -42,7 +42,7 @@ from virtuoso.signals.declared import strategy_of
 from virtuoso.types import Progress
 from virtuoso.workflows.data import load
 from virtuoso.workflows.holdout import STUDIES, commit, seal_holdout
-from virtuoso.workflows.paths import block_cache, lake, settings_of
+from virtuoso.workflows.paths import block_cache, data_root, lake, settings_of
 from virtuoso.workflows.promotion import argue
 from virtuoso.workflows.runs import save_run, track_study
 from virtuoso.workflows.scoring import score
@@ -145,7 +145,8 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
         return done
     where = _storage(storage, chosen, folder)
     with ExitStack() as stack:
-        pool = stack.enter_context(open_executor(jobs, executor, [home.root])) if executor or jobs != 1 else None
+        seen = [home.root, data_root(data, chosen)]
+        pool = stack.enter_context(open_executor(jobs, executor, seen)) if executor or jobs != 1 else None
         cost = estimate(told, evaluator, 1 if pool is None else pool.jobs, _told_so_far(folder))
         if dry_run:
             return cost

@@ -155,6 +155,11 @@ NoRecord = Annotated[
 NoReport = Annotated[
     bool, typer.Option("--no-report", help="Write no page now; `virtuoso report last` writes it at any later time.")
 ]
+Jobs = Annotated[int | None, typer.Option("-j", "--jobs", metavar="N", help="Tasks at once; every core if absent.")]
+Executor = Annotated[
+    str | None,
+    typer.Option("--executor", metavar="WHERE", help="threads, processes, dask://HOST:PORT or tls://HOST:PORT."),
+]
 Track = Annotated[
     bool,
     typer.Option("--track", help="Write the run to MLflow too: `tracking.uri`, a file of this project by default."),

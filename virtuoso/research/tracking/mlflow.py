@@ -47,6 +47,8 @@ RUN_FOLDER = "run"
 """Artifact that holds the run folder."""
 SQLITE = "sqlite:///"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Of our experiments: MLflow's page shows runs with their figures, and nothing of language models."""
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 KNOCKED = 10.0
 """Seconds until a server must have answered."""
@@ -140,7 +142,7 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             home = (self.root / ARTIFACTS / name.replace("/", "-")).as_uri() if self.is_local else None
-            return str(self.client.create_experiment(name, artifact_location=home))
+            return str(self.client.create_experiment(name, artifact_location=home, tags=KIND))
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

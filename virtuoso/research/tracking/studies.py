@@ -187,6 +187,7 @@ def _write(store: Store, told: StudyFolder, made: Path) -> str:
         tags={**_tags(told), **code_tags(store.root), "mlflow.note.content": _note(told)},
         steps=list(_generations(told)),
         files=files,
+        data={"study": of} if (of := told.facts(PROVENANCE).get("data digest")) else {},
     )
     chosen = int(told.facts(WINNER_JSON).get("trial", -1))
     for row in told.best(told.final, BEST):
