@@ -218,7 +218,7 @@ def test_a_cluster_with_certificates(tmp_path, monkeypatch):
             executor(where=address.replace("tls", "dask"), folders=[tmp_path])
     finally:
         for process in started[::-1]:
-            process.terminate()
+            process.kill()  # a polite end waits for the scheduler, which may be gone
         for process in started:
             process.wait()
 
