@@ -53,6 +53,8 @@ from virtuoso.workflows.paths import block_cache, lake, settings_of
 from virtuoso.workflows.runs import track_promotion
 
 STUDIES, RESULT, WINNER = Path("experiments") / "studies", "result", "winner.yaml"
+SHOWN_REASONS = 4
+"""Reasons that a refusal names; the report has all."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 log = logging.getLogger(__name__)
@@ -232,8 +234,10 @@ def _refusal(argument: Argument, folder: Path) -> str:
     """Say what failed, and where the rest stands."""
     reasons = [gate.reason for gate in argument.verdict.gates if gate.needed and not gate.passed]
     many = f"{len(reasons)} of {sum(gate.needed for gate in argument.verdict.gates)} questions failed"
+    rest = len(reasons) - SHOWN_REASONS
+    first = "; ".join([*reasons[:SHOWN_REASONS], *([f"and {rest} more"] if rest > 0 else [])])
     return (
-        f"The gate refuses {argument.evidence.study}, {many}: {'; '.join(reasons)}. Read {folder / RESULT}/study.html; "
+        f"The gate refuses {argument.evidence.study}, {many}: {first}. All of them are in {folder / RESULT}/study.html. "
         "--force writes it all the same, and says so in the file for ever."
     )
 

@@ -52,6 +52,11 @@ def points(space, n, seed=0):
 
 
 class TestWeights:
+    def test_components_are_those_of_every_face(self):
+        faces = [face.name for face in Prism.standard().faces]
+        assert space_of({"weights": ["components"]}).names == space_of({"weights": faces}).names
+        assert space_of({"weights": ["faces", "components"]}).names == space_of({"weights": True}).names
+
     def test_the_prior_is_what_is_in_force_bit_for_bit(self):
         space = space_of(EVERYTHING)
         found, now = space.decode(space.prior[None]), in_force(space.prism, SIGNALS)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 ALL = "*"
-FACES, TIMEFRAMES = "faces", "timeframes"
+FACES, COMPONENTS, TIMEFRAMES = "faces", "components", "timeframes"
 UNWEIGHTED = 0.01
 """Share of its group with which a member begins that has no weight in force and is named."""
 ENTER = (51.0, 95.0)
@@ -448,8 +448,8 @@ class _Maker:
         for name in named:
             if name in unavailable:
                 self._refuse(name, dotted, "weights", hint="No data of it is stored, so its weight tunes nothing. ")
-            if name not in {ALL, FACES, TIMEFRAMES, *faces, *dotted}:
-                self._refuse(name, {FACES, TIMEFRAMES, *faces, *dotted}, "weights")
+            if name not in {ALL, FACES, COMPONENTS, TIMEFRAMES, *faces, *dotted}:
+                self._refuse(name, {FACES, COMPONENTS, TIMEFRAMES, *faces, *dotted}, "weights")
         whole = ALL in named
         if whole or FACES in named:
             alive = {
@@ -459,7 +459,7 @@ class _Maker:
             self._group(FACES, weights, alive, set())
         for face in faces.values():
             mine = {name for name in named if name.startswith(f"{face.name}.")}
-            if whole or face.name in named or mine:
+            if whole or COMPONENTS in named or face.name in named or mine:
                 own = {f"{face.name}.{one.name}": weight for one, weight in face.components.items()}
                 self._group(face.name, own, {name for name in own if self._is_known(name)}, mine)
         for regime in self.study.search.by_regime:

@@ -127,7 +127,9 @@ class Search(RoomSettings):
     """What is varied; ranges are those that are declared, or narrower ones that are given."""
 
     weights: tuple[str, ...] = Field(
-        (), description="`faces`, a face (its components), `timeframes`, or one component; true: all of them."
+        (),
+        description="`faces`, `components`, a face (its components), `timeframes`, or one component; true: faces and "
+        "components.",
     )
     by_regime: tuple[RegimeName, ...] = Field(
         (), description="Regimes in which those weights may differ from what they are elsewhere; true: all four."
