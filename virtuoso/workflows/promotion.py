@@ -237,7 +237,7 @@ def _refusal(argument: Argument, folder: Path) -> str:
     rest = len(reasons) - SHOWN_REASONS
     first = "; ".join([*reasons[:SHOWN_REASONS], *([f"and {rest} more"] if rest > 0 else [])])
     return (
-        f"The gate refuses {argument.evidence.study}, {many}: {first}. All of them are in {folder / RESULT}/study.html. "
+        f"The gate refuses {argument.evidence.study}, {many}: {first}. All are in {folder / RESULT}/study.html. "
         "--force writes it all the same, and says so in the file for ever."
     )
 

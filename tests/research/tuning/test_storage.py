@@ -268,7 +268,7 @@ class TestALock:
         path.write_text(me().rpartition(" since ")[0] + " since 12345")
         assert OwnedLock(path, 5.0).acquire()
 
-    @pytest.mark.parametrize("text", [me(), "elsewhere pid 1 since 5", ""])
+    @pytest.mark.parametrize("text", [me(), "elsewhere pid 1 since 5", ""], ids=["own", "elsewhere", "nobody"])
     def test_of_whoever_may_live_is_an_error_in_the_end(self, tmp_path, text):
         """E52: clear, and nothing of the journal is touched."""
         where = tmp_path / "journal.log"
