@@ -51,6 +51,13 @@ CLAIMS = {
         "Now there are funding": "paid != 0.0",
         "names the first bar at which something changes": "honest.holds and peeking.broken[0].at is not None",
     },
+    "05-reading-a-study": {
+        "tested on what follows, a day apart": "len(found.walk_forward['date']) == 3 * 14",
+        "Failed ones count as tries": "verdict['tries'] >= len(trials) == 128",
+        "What could not be tested does not pass": "verdict['passed'] < verdict['asked']",
+        "would refuse, and say the same": "not verdict['promotable'] and verdict['reasons']",
+        "the command that is printed here gives the same one": "found.winner_run.result_hash == found.result_hash",
+    },
 }
 """What the words say, and what must be true of the run for that."""
 NEEDED = {"04-from-vectorbt": {"numpy", "pandas", "talib", "vectorbt"}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from virtuoso.cli.terminal import options
 from virtuoso.cli.terminal.command import Answer, Call
-from virtuoso.runs.schema import STUDY_HTML, VERDICT
+from virtuoso.runs.schema import STUDY_HTML
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -68,16 +67,9 @@ def tune(
             {"round": one.round_name, "trial": one.number, "in": one.inside, "out": one.outside} for one in found.chosen
         ],
         "result_hash": found.result_hash, "command": found.command, "simulated": found.config["simulated"],
-        "verdict": _verdict(found),
+        "verdict": found.verdict,
     }  # fmt: skip
     return Answer(data, lambda: _tuned(found), found.command)
-
-
-def _verdict(found: StudyResult) -> dict[str, Any]:
-    """Return what the study was judged to be worth; nothing where it was not judged."""
-    file = found.folder / "result" / VERDICT
-    told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
-    return told
 
 
 def _options(call: Call) -> list[str]:
@@ -86,8 +78,7 @@ def _options(call: Call) -> list[str]:
 
 
 def _estimated(cost: Estimate) -> Iterator[RenderableType]:
-    yield f"{cost.name} would cost:"
-    yield from (f"  {line}" for line in cost.lines())
+    yield repr(cost)
 
 
 def _tuned(found: StudyResult) -> Iterator[RenderableType]:
@@ -110,7 +101,7 @@ def _tuned(found: StudyResult) -> Iterator[RenderableType]:
         yield table(("", "SHARPE", "RETURN"), rows, left=1)
     if len(found.front) > 1:
         yield prose(f"Pareto front: {len(found.front)} trials; the winner is {found.config['winner_rule']}.")
-    judged = _verdict(found)
+    judged = found.verdict
     if judged:
         yield ""
         asked = f"{judged['passed']} of {judged['asked']} questions passed, {whole(judged['tries'])} tries"

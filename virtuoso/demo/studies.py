@@ -7,7 +7,6 @@ and what is promoted lie there: nothing is written into the project of the user.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from virtuoso.files.atomic import Disk
 from virtuoso.project import MARK, VARIABLE
 from virtuoso.reports.exhibits import Judged
 from virtuoso.research.tuning.result import RESULT, StudyResult
-from virtuoso.runs.schema import VERDICT
 from virtuoso.runs.write import as_parquet
 from virtuoso.venues.simulator import START
 
@@ -79,9 +77,7 @@ def _judged(name: str, root: Path, settings: Settings) -> Judged:
 
 
 def _facts(found: StudyResult, promoted: tuple[str, ...]) -> Judged:
-    result = found.folder / RESULT
-    verdict = json.loads((result / VERDICT).read_bytes())
-    out = found.outside
+    result, verdict, out = found.folder / RESULT, found.verdict, found.outside
     return Judged(
         found.study.name, folder=result, trials=found.n_trials, days=len(found.walk_forward["date"]),
         rounds=tuple((one.round_name, one.inside["sharpe"], one.outside["sharpe"]) for one in found.chosen),

@@ -115,8 +115,8 @@ class Estimate:
         """The same for --json."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def __str__(self) -> str:
-        return f"{self.name}: " + "; ".join(self.lines())
+    def __repr__(self) -> str:
+        return "\n  ".join([f"{self.name} would cost:", *self.lines()])
 
     def check(self) -> None:
         """Refuse what does not fit into memory.

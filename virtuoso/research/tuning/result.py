@@ -30,7 +30,7 @@ from virtuoso.research.tuning.rounds import Round
 from virtuoso.research.tuning.samplers import COMPLETE, MAXIMIZE, Direction
 from virtuoso.research.tuning.storage import Claim, Kept
 from virtuoso.research.tuning.study import Study
-from virtuoso.runs.schema import CONFIG, PROVENANCE, SUMMARY, TRIALS
+from virtuoso.runs.schema import CONFIG, PROVENANCE, SUMMARY, TRIALS, VERDICT
 from virtuoso.runs.write import as_json, as_parquet
 from virtuoso.types import Array, Times
 
@@ -254,6 +254,30 @@ class StudyResult(Plottable):
         ]
         told = [f"result_hash of the winner's backtest: {self.result_hash}", f"repeat it: {self.command}"]
         return [repr(self).strip("<>"), *rounds, *(told if self.result_hash else [])]
+
+    @property
+    def rounds(self) -> pd.DataFrame:
+        """The winners of the rounds, a row each: `trial`, and each objective in sample and out of sample."""
+        import pandas as pd
+
+        many = len(self.study.objectives) > 1
+        rows = [
+            {"trial": one.number}
+            | {
+                f"{name} {where}" if many else where: found[name]
+                for where, found in (("in sample", one.inside), ("out of sample", one.outside))
+                for name in self.study.objectives
+            }
+            for one in self.chosen
+        ]
+        return pd.DataFrame(rows, index=pd.Index([one.round_name for one in self.chosen], name="round"))
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """What the study was judged to be worth, as `verdict.json` holds it; empty where it was not judged."""
+        file = self.folder / RESULT / VERDICT
+        told: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+        return told
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the trials, a row each."""
