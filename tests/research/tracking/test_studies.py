@@ -17,7 +17,6 @@ from virtuoso import workflows
 from virtuoso.errors import NoDataError
 from virtuoso.research.tracking.mlflow import STUDIES, open_store
 from virtuoso.research.tracking.studies import BEST, track_promotion, track_study
-from virtuoso.research.tracking.study_plots import plots_page
 
 URI = "sqlite:///experiments/tracking.db"
 NAMES = ["weights.technical", "bull_enter", "fixed"]
@@ -139,12 +138,6 @@ class TestTheRun:
         assert {"trials.parquet", "winner.json", "winner", "verdict.json"} <= {
             one.name for one in (place / "result").iterdir()
         }
-        page = (place / "plots.html").read_text(encoding="utf-8")
-        for title in ("Importance (PED-ANOVA)", "Slices", "Parallel coordinates", "Plateau or spike", "SIMULATED"):
-            assert title in page
-        assert "Pareto" not in page
-        assert "src=" not in page.split("<body>")[1].replace('"src=', "").split("plotly.js v")[0]
-        assert page.count("weights.technical") > 2
 
     def test_what_was_promoted_is_a_child(self, root, folder, tracked, tmp_path):
         written = tmp_path / "default.yaml"
@@ -164,32 +157,3 @@ class TestWhatElse:
     def test_a_store_out_of_reach(self, folder, root):
         told = track_study(folder, "http://127.0.0.1:9", root)
         assert "cannot be written" in told.line
-
-    def test_a_pareto_front(self, tmp_path):
-        random = np.random.default_rng(1)
-        points = {name: random.uniform(size=40) for name in ("a", "b")}
-        page = plots_page(["a", "b"], points, random.standard_normal((40, 2)), ["sharpe", "max_drawdown"],
-                          ["maximize", "minimize"])  # fmt: skip
-        assert "Pareto front" in page
-
-    @pytest.mark.parametrize(("direction", "sign"), [("maximize", 1.0), ("minimize", -1.0)])
-    def test_importance_is_of_what_is_good(self, direction, sign):
-        """Of the good trials `a` is narrow and `b` is not; of the bad ones it is the other way round."""
-        random = np.random.default_rng(3)
-        a, b = random.uniform(size=(2, 400))
-        values = np.where(np.abs(a - 0.5) < 0.06, 2.0, np.where(np.abs(b - 0.5) < 0.06, -2.0, 0.0))
-        values = sign * (values + 0.01 * random.standard_normal(400))
-        page = plots_page(["a", "b"], {"a": a, "b": b}, values[:, None], ["sharpe"], [direction])
-        bars = page[page.index('"orientation":"h"') - 200 :][:400]
-        assert bars.index('"b"') < bars.index('"a"')  # drawn upwards: the last is the first
-
-    @pytest.mark.parametrize("n", [0, 1, 2])
-    def test_too_few_for_any_plot(self, n):
-        assert plots_page(["a"], {"a": np.arange(float(n))}, np.ones((n, 1)), ["sharpe"], ["maximize"]) == ""
-
-    def test_nothing_that_moves(self):
-        assert plots_page(["a"], {"a": np.ones(9)}, np.ones((9, 1)), ["sharpe"], ["maximize"]) == ""
-
-    def test_values_that_are_all_the_same(self):
-        random = np.random.default_rng(1)
-        assert "Plateau" in plots_page(["a"], {"a": random.uniform(size=9)}, np.ones((9, 1)), ["sharpe"], ["maximize"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ from virtuoso.research.tracking.mlflow import (
     open_store,
     write_backtest,
 )
-from virtuoso.research.tracking.study_plots import plots_page
 from virtuoso.research.tuning.objective import OBJECTIVES
 from virtuoso.runs.schema import CONFIG, PROVENANCE, RESULT_HASH, SUMMARY, TRIALS, VERDICT
 from virtuoso.runs.schema import WINNER as WINNER_JSON
@@ -45,7 +43,6 @@ BEST = 5
 """Trials of the last round that get a run of their own."""
 TRACKED = "tracking.json"
 """In the folder of a study: where its run is, for what is promoted later."""
-PLOTS = "plots.html"
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +153,8 @@ def track_study(folder: Path, uri: str, root: Path, secrets: Collection[str] = (
     if not (told.home / TRIALS).is_file():
         raise NoDataError(f"{folder} holds no result of a study. Run it: virtuoso tune {Path(folder).name}")
     try:
-        with open_store(uri, root, secrets) as store, tempfile.TemporaryDirectory() as made:
-            run_id = _write(store, told, Path(made))
+        with open_store(uri, root, secrets) as store:
+            run_id = _write(store, told)
             found = TrackedRun(run_id, STUDIES, str(told.study["name"]), store.shown)
             Disk().write(told.folder / TRACKED, json.dumps({"run_id": run_id, "store": store.shown}).encode())
     except Untracked as reason:
@@ -166,16 +163,9 @@ def track_study(folder: Path, uri: str, root: Path, secrets: Collection[str] = (
     return TrackedRun(found.run_id, found.experiment, found.name, found.store, found.reason, time.monotonic() - begun)
 
 
-def _write(store: Store, told: StudyFolder, made: Path) -> str:
+def _write(store: Store, told: StudyFolder) -> str:
     """Write the parent, then its children."""
-    page = plots_page(
-        told.names, {name: told.trials[name][told.final] for name in told.names}, told.values[told.final],
-        told.objectives, told.directions, simulated=bool(told.config.get("simulated")),
-    )  # fmt: skip
     files = {told.home: RESULT}
-    if page:
-        (made / PLOTS).write_text(page, encoding="utf-8")
-        files[made / PLOTS] = ""
     for name in ("study.yaml", "identity.json"):
         if (told.folder / name).is_file():
             files[told.folder / name] = ""
