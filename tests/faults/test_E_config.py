@@ -137,8 +137,8 @@ class TestE77ImpossibleValues:
     @pytest.mark.parametrize(
         ("text", "key", "total"),
         [
-            ("faces: {technical: {weight: 0.18}}", "prism.faces", "1.01"),
-            ("faces: {technical: {components: {rsi: 0.21}}}", "prism.faces.technical.components", "1.01"),
+            ("faces: {technical: {weight: 0.18}}", "prism.faces", "1.03366"),
+            ("faces: {technical: {components: {rsi: 0.21}}}", "prism.faces.technical.components", "1.04333"),
             ("timeframes: {1m: 0.5, 5m: 0.4}", "prism.timeframes", "0.9"),
         ],
     )

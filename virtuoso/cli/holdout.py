@@ -103,7 +103,7 @@ def _look(opening: Opening) -> RenderableType:
 
 def _came(opening: Opening) -> str:
     """What came of a look, in words."""
-    from virtuoso.reports.format import number, percent
+    from virtuoso.reports.format import number, percent, plural
 
     told = opening.result
     if told is None:
@@ -115,7 +115,7 @@ def _came(opening: Opening) -> str:
     }
     return (
         f"{percent(figures['net_return'], 1)} net over {told['days']} days and {told['trades']} trades, Sharpe "
-        f"{number(figures['sharpe'])}, deflated by {opening.number} looks {percent(figures['deflated'])}"
+        f"{number(figures['sharpe'])}, deflated by {plural(opening.number, 'look')} {percent(figures['deflated'])}"
     )
 
 

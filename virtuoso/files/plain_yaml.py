@@ -28,7 +28,8 @@ PLAIN_NUMBER = re.compile(
     r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+|([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN"
 )
 """Numbers that every version of YAML takes for the same one: not 1:30 (90 in YAML 1.1), 010 (8) or 1_000."""
-READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+READ_DIFFERENTLY = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", TIMESTAMP
 
 
 def dotted(path: KeyPath) -> str:
@@ -40,9 +41,9 @@ def dotted(path: KeyPath) -> str:
 class _Reader:
     """Turns YAML nodes into plain values and remembers the line of each key."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, dates: bool) -> None:
         self._loader = yaml.SafeLoader(text)
-        self._source = source
+        self._source, self._dates = source, dates
         self.lines: dict[KeyPath, int] = {}
 
     def read(self) -> Any:
@@ -55,6 +56,8 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             self.lines |= {(*path, i): item.start_mark.line + 1 for i, item in enumerate(node.value)}
             return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
+        if self._dates and node.tag == TIMESTAMP:
+            return str(node.value)
         if node.tag in READ_DIFFERENTLY and not PLAIN_NUMBER.fullmatch(node.value):
             raise ConfigError(
                 f"{dotted(path)} in {self._source}, line {node.start_mark.line + 1}: some readers of YAML take this "
@@ -80,8 +83,15 @@ class _Reader:
         return values
 
 
-def parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
+def parse_yaml(text: str, source: str, *, dates: bool = False) -> tuple[Any, dict[KeyPath, int]]:
     """Read plain values from YAML.
+
+    Parameters
+    ----------
+    text, source : str
+        The source is what errors name.
+    dates : bool
+        Whether a date that is not quoted is taken as the text that stands there; refused otherwise.
 
     Returns
     -------
@@ -96,7 +106,7 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
     """
     try:
         _refuse_what_is_not_plain(text, source)
-        reader = _Reader(text, source)
+        reader = _Reader(text, source, dates)
         return reader.read(), reader.lines
     except yaml.MarkedYAMLError as broken:
         line = f", line {broken.problem_mark.line + 1}" if broken.problem_mark else ""

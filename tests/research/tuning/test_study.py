@@ -193,3 +193,15 @@ class TestWhatFitsTogether:
     def test_names_are_those_that_are_documented(self):
         assert set(SAMPLERS) == {"tpe", "cmaes", "nsga2", "nsga3", "random", "qmc"}
         assert {"sharpe", "net_return", "max_drawdown", "calmar", "sortino", "profit_factor"} < set(OBJECTIVE_NAMES)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_dates_need_no_quotes(tmp_path, quote):
+    path = tmp_path / "dated.yaml"
+    path.write_text(
+        f"market: {{symbols: [BTCUSDT], start: {quote}2024-01-01{quote}}}\nsearch: {{thresholds: [enter]}}\n"
+        f"holdout: {{start: {quote}2024-07-01{quote}, end: {quote}2025-01-01{quote}}}\n"
+    )
+    found = Study.read(path)
+    assert found.holdout is not None
+    assert (found.holdout.end - found.holdout.start) == 184 * 86_400_000

@@ -371,7 +371,7 @@ class Study(RoomSettings):
         home = project().root if root is None else root
         file = _find(name, home)
         source = file.relative_to(home).as_posix() if file.is_relative_to(home) else str(file)
-        tree, lines = parse_yaml(text_of(file, source), source)
+        tree, lines = parse_yaml(text_of(file, source), source, dates=True)
         if not isinstance(tree, dict):
             raise ConfigError(f"{source} must hold a study, such as 'market: ...' and 'search: ...'.")
         return cls.of({"name": file.stem, **tree}, source, lines)
