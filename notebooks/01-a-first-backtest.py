@@ -113,10 +113,10 @@ for bucket in result.buckets[result.buckets["horizon"] == "1h"]:
 # %% [markdown]
 # ## The answer
 #
-# No. Holding would have made a quarter; the signals as shipped lost more than a twentieth, though never the 15 % from a
-# peak at which live trading would be halted. Before costs their trades made something; fees and slippage were more than
-# twice that. Was it timing, at least? Of a thousand draws that entered the same trades by lot, about a third did better.
-# The buckets say the same: no interval lies clear of what all bars did anyway.
+# No. Holding would have made a quarter; the signals as shipped made less than a hundredth, and from fewer than thirty
+# trades, too few to tell skill from chance. Before costs their trades made something; fees and slippage took more than
+# four fifths of it. Was it timing, at least? Of a thousand draws that entered the same trades by lot, about a fifth did
+# better. The buckets say the same: no interval lies clear of what all bars did anyway.
 #
 # Is that bad news? It is what the tools are for. Weights and thresholds have not been fitted to anything yet, a
 # simulated market has little to find, and a backtest that shows its costs is worth more than one that hides them.

@@ -142,8 +142,8 @@ for name, result in (("without Tilt", without), ("with Tilt", together)):
 # Tilt knows only the past: no law found a bar at which it does not, and its scores bar by bar are those of the whole
 # history, bit for bit. Shifted by one bar it was caught at once, with the bar at which it can be seen.
 #
-# The rest of the notebook is why that matters. Alone and honest, Tilt loses half of the account, all of it to costs; live
-# trading would have been halted after a third of the time. One bar ahead, the same ten lines seem to triple it in two
-# months. Nothing but the laws tells the two apart: the better curve is the lie. And a clean certificate is no praise.
-# Among the others Tilt makes worse what was bad before it came: being honest is what makes an idea worth testing, not
-# what makes it right.
+# The rest of the notebook is why that matters. Alone and honest, Tilt loses a third of the account, most of it to costs;
+# live trading would have been halted after a third of the time. One bar ahead, the same ten lines seem to more than
+# double it in two months. Nothing but the laws tells the two apart: the better curve is the lie. And a clean certificate
+# is no praise. Among the others Tilt turns next to nothing into a loss: being honest is what makes an idea worth testing,
+# not what makes it right.

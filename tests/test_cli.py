@@ -325,7 +325,7 @@ class TestErrors:
         [
             ("scoer", 2, "No such command 'scoer'", "virtuoso --help"),
             ("score BTCUSDT --venu x", 2, "No such option: --venu", "virtuoso score --help"),
-            ("score", 2, "Missing argument 'SYMBOL'", "virtuoso score --help"),
+            ("score", 2, "Missing argument 'SYMBOL...'", "virtuoso score --help"),
             ("score BTCUSDT -i 7m", 2, "must divide a day", ""),
             ("score BTCUSDT --timerange 2025", 2, "A timerange is FROM-TO", ""),
             ("explain BTCUSDT --at yesterday", 2, "is not a time", "Try 2025-10-10T21:15Z"),

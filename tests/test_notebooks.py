@@ -20,24 +20,23 @@ CLAIMS = {
     "01-a-first-backtest": {
         "nothing is signalled in the first days": "trades['decided_at'].min().day >= 3",
         "Holding would have made a quarter": "0.2 < result.benchmark_metrics['total_return'] < 0.3",
-        "the signals as shipped lost more than a twentieth": "-0.1 < result.metrics['total_return'] < -0.05",
-        "never the 15 % from a peak": "result.halted is None",
+        "the signals as shipped made less than a hundredth": "0.0 < result.metrics['total_return'] < 0.01",
+        "from fewer than thirty trades": "0 < len(result.trades) < 30",
         "here they lie at 74 and 26": "round(50 + reach) == 74 and round(50 - reach) == 26",
         "Before costs their trades made something": "before.iloc[-1] > 0",
-        "fees and slippage were more than twice that": "(before - after).iloc[-1] > 2 * before.iloc[-1]",
-        "about a third did better": "0.6 < result.random_entries.percentile < 0.72",
+        "fees and slippage took more than four fifths of it": "(before - after).iloc[-1] > 0.8 * before.iloc[-1]",
+        "about a fifth did better": "0.74 < result.random_entries.percentile < 0.84",
         "no interval lies clear of what all bars did anyway": "(lambda b: all(b['low_bp'] <= b['mean_bp'][-1]) and all(b['mean_bp'][-1] <= b['high_bp']))(result.buckets[result.buckets['horizon'] == '1h'])",  # noqa: E501
     },
     "02-my-own-component": {
         "no law found a bar at which it does not": "certificate.holds",
         "Shifted by one bar it was caught": "{'cutting', 'future', 'live'} <= {f.law for f in accusation.broken}",
         "the bar at which it can be seen": "accusation.broken[0].at is not None",
-        "loses half of the account": "-0.55 < honest.metrics['total_return'] < -0.45",
+        "loses a third of the account": "-0.37 < honest.metrics['total_return'] < -0.28",
         "halted after a third of the time": "abs(honest.halted.share - 1 / 3) < 0.03",
-        "all of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -honest.trades['pnl'].sum()",
-        "seem to triple it": "dishonest.metrics['total_return'] > 2",
-        "makes worse what was bad before": "together.metrics['total_return'] < without.metrics['total_return']",
-        "what was bad before it came": "without.metrics['total_return'] < -0.05",
+        "most of it to costs": "honest.metrics['fees'] + honest.metrics['slippage'] > -0.5 * honest.trades['pnl'].sum()",  # noqa: E501
+        "seem to more than double it": "dishonest.metrics['total_return'] > 1",
+        "turns next to nothing into a loss": "together.metrics['total_return'] < -0.02 < without.metrics['total_return'] < 0.01",  # noqa: E501
     },
     "03-which-component-knows-something": {
         "sees the future where it is hidden": "ruler.rows['low'][ruler.rows['name'] == 'toys.peek'][0] > 0.3",

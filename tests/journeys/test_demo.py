@@ -284,7 +284,18 @@ class TestTheCommand:
         out = capsys.readouterr().out
         assert "SIMULATED" in out.splitlines()[0]
         steps = [line.split()[1] for line in out.splitlines() if line.startswith("  ")]
-        assert steps == ["simulate", "import", "score", "backtest", "signals", "leak", "planted", "own", "pages"]
+        assert steps == [
+            "simulate",
+            "import",
+            "score",
+            "backtest",
+            "signals",
+            "leak",
+            "planted",
+            "own",
+            "tune",
+            "pages",
+        ]
         following = next(line for line in out.splitlines() if line.startswith("next: virtuoso "))
         assert main(following.split()[2:]) == 0
         assert "BTCUSDT Confluence Score Contribution Breakdown" in capsys.readouterr().out

@@ -27,6 +27,11 @@ KINDS = {
 BEFORE = [str(moment) for moment in AS_OF if moment is not None]
 
 
+def classic(frame: virtuoso.MarketFrame) -> virtuoso.Scores:
+    """Score with the weights that were shipped that day."""
+    return virtuoso.score(frame, virtuoso.Prism.classic())
+
+
 def plain(answers: dict[str, Any]) -> dict[str, Any]:
     """Answers as JSON gives them back."""
     same: dict[str, Any] = json.loads(json.dumps(answers))
@@ -93,7 +98,7 @@ class TestReading:
         assert found[what] == ANSWERS["stored"][what]
 
     def test_frames_fingerprints_and_scores_are_those_of_the_commit_before_the_move(self, lake):
-        found = plain(derived(lake, virtuoso.score))
+        found = plain(derived(lake, classic))
         assert found == ANSWERS["derived"]
         assert len(found["scores"]["BTCUSDT binance-usdm 1m"]) >= 60
 

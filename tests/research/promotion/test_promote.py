@@ -121,7 +121,7 @@ class TestPromoting:
     """Only what passes; or by force, which is never forgotten."""
 
     def test_is_refused_and_says_what_failed(self, project):
-        with pytest.raises(RefusedError, match=r"The gate refuses small, .* failed: .*study\.html; --force"):
+        with pytest.raises(RefusedError, match=r"The gate refuses small, .* failed: .*study\.html\. --force"):
             workflows.promote("small")
         assert not (project / WEIGHTS).exists()
 

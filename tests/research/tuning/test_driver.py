@@ -244,8 +244,8 @@ def postgres():
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 class TestPostgres:
     def test_ten_kills_lose_no_trial_and_change_none(self, tmp_path, postgres):
-        study = study_of(name="killed", trials=900, generation=6, sampler="cmaes")
-        count, told = killed(study, tmp_path / "killed", postgres, longest=6.0)
+        study = study_of(name="killed", trials=1_800, generation=6, sampler="cmaes")
+        count, told = killed(study, tmp_path / "killed", postgres, longest=4.0)
         assert count == KILLS
         for before, after in told:
             assert before.items() <= after.items()
