@@ -13,13 +13,13 @@ import json
 import logging
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from virtuoso.clock import iso
+from virtuoso.clock import Env, iso
 from virtuoso.config import WHOLE, Settings
 from virtuoso.config.layers import Layer, Merged
 from virtuoso.errors import ConfigError, NoDataError
@@ -135,19 +135,24 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
     store = lake(data, chosen)
     if not dry_run:
         seal_holdout(told, data=data, settings=chosen)
-    evaluator = Evaluator.of(told, chosen, store, block_cache(data, chosen))
+    spent: dict[str, float] = {}
+    with _timing(spent, "market"):
+        evaluator = Evaluator.of(told, chosen, store, block_cache(data, chosen))
     told, evaluator, folder = _placed(told, evaluator, home, anyway, speak)
     if not dry_run:
         seal_holdout(told, data=data, settings=chosen)  # of a study that was begun anew, under its own name
     done = _finished(told, folder)
     if done is not None and not dry_run:
         speak(f"The study {told.name} is finished: {done.n_trials:,} trials. More of them: --trials {2 * told.trials}")
+        if not done.verdict:  # it was stopped between the two
+            argue(folder, evaluator=evaluator, settings=chosen, data=data)
         return done
     where = _storage(storage, chosen, folder)
     with ExitStack() as stack:
         seen = [home.root, data_root(data, chosen)]
         pool = stack.enter_context(open_executor(jobs, executor, seen)) if executor or jobs != 1 else None
-        cost = estimate(told, evaluator, 1 if pool is None else pool.jobs, _told_so_far(folder))
+        with _timing(spent, "estimate"):
+            cost = estimate(told, evaluator, 1 if pool is None else pool.jobs, _told_so_far(folder))
         if dry_run:
             return cost
         for line in cost.lines():
@@ -166,11 +171,25 @@ def tune(  # type: ignore[misc]  # the overloads leave out what does not change 
             if done is not None:  # another driver on the same database was there first
                 return done
             found = collected(told, evaluator, trials_, folder, pool)
-    found = replace(found, config=found.config | _came_from(folder), spent=driver.spent)
-    whole = _with_winner(found, evaluator, chosen, data, record, home, options)
+    found = replace(found, config=found.config | _came_from(folder), spent=spent | driver.spent)
+    with _timing(found.spent, "winner"):
+        whole = _with_winner(found, evaluator, chosen, data, record, home, options)
+    with _timing(found.spent, "argument"):
+        argue(folder, evaluator=evaluator, settings=chosen, data=data)
     if chosen.tracking.enabled if track is None else track:
-        speak(track_study(whole.folder, settings=chosen).line)
+        with _timing(found.spent, "tracking"):
+            speak(track_study(whole.folder, settings=chosen).line)
+    log.info("tuned", extra={"study": told.name, "trials": whole.n_trials})
     return whole
+
+
+@contextmanager
+def _timing(spent: dict[str, float], what: str) -> Iterator[None]:
+    """Note how long something takes, seconds."""
+    clock = Env()
+    begun = clock.stopwatch()
+    yield
+    spent[what] = clock.stopwatch() - begun
 
 
 def _ledger(home: Project, wanted: bool, say: Say) -> Callable[[Trial], None]:
@@ -362,8 +381,6 @@ def _with_winner(
         finish=lambda fresh: save_run(run, fresh / WINNER, settings=settings),
     )  # fmt: skip
     commit(found.study.name)
-    argue(found.folder, evaluator=evaluator, settings=settings, data=data)
-    log.info("tuned", extra={"study": found.study.name, "trials": found.n_trials})
     return whole
 
 

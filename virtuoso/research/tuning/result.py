@@ -191,7 +191,8 @@ class StudyResult(Plottable):
     fresh : bool
         Whether it was found now.
     spent : dict of str to float, seconds
-        That the driver spent in the sampler, the storage, the evaluation and the ledger; empty where it was read.
+        That its parts took: market, estimate, sampler, storage, evaluation, ledger, winner, argument, tracking; empty
+        where it was read.
     """
 
     study: Study
