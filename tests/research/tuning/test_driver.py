@@ -175,9 +175,14 @@ def started(study, folder, where=None, heartbeat=30.0):
 
 
 def killed(study, folder, where=None, kills=KILLS, longest=0.25):
-    """Kill the driver of a study at random moments; give how often it was, and what was told before and after each."""
+    """Kill the driver of a study at random moments; give how often it was, and what was told before and after each.
+
+    Where the machine is so slow that no driver told anything before it was killed, later ones are given more time.
+    """
     rng, count, told = np.random.default_rng(5), 0, []
-    while count < kills:
+    while count < kills or not any(len(before) < len(after) for before, after in told):
+        if count and count % kills == 0:
+            longest *= 2.0
         before = told_in(study, folder, where)
         child = started(study, folder, where)
         time.sleep(float(rng.uniform(0.02, longest)))
@@ -219,18 +224,16 @@ def told_in(study, folder, where):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 class TestADriverThatIsKilled:
     def test_ten_times_loses_no_trial_and_changes_none(self, tmp_path):
-        study = study_of(trials=900, generation=6, sampler="cmaes")
+        study = study_of(trials=1_800, generation=6, sampler="cmaes")
         count, told = killed(study, tmp_path / "killed")
-        assert count == KILLS
+        assert count >= KILLS
         for before, after in told:
             assert before.items() <= after.items()
         assert any(len(before) < len(after) for before, after in told)
         same(run(study, tmp_path / "whole"), run(study, tmp_path / "killed"))
 
 
-needs_postgres = pytest.mark.skipif(
-    binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
+needs_postgres = pytest.mark.skipif(binaries() is None, reason="no PostgreSQL here: apt-get install postgresql")
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +249,7 @@ class TestPostgres:
     def test_ten_kills_lose_no_trial_and_change_none(self, tmp_path, postgres):
         study = study_of(name="killed", trials=1_800, generation=6, sampler="cmaes")
         count, told = killed(study, tmp_path / "killed", postgres, longest=4.0)
-        assert count == KILLS
+        assert count >= KILLS
         for before, after in told:
             assert before.items() <= after.items()
         assert any(len(before) < len(after) for before, after in told)

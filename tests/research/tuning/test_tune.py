@@ -110,6 +110,21 @@ class TestAStudyThatWasTuned:
         assert before == {file: file.stat().st_mtime_ns for file in result_of(tuned).rglob("*")}
         assert "24 trials" in repr(found)
 
+    def test_that_was_stopped_before_its_verdict_is_judged_when_it_is_tuned_again(self, tuned, monkeypatch):
+        monkeypatch.chdir(tuned)
+        file = result_of(tuned) / "verdict.json"
+        before = file.read_bytes()
+        file.unlink()
+        found = vt.tune("mini", jobs=1, track=False)
+        assert found.verdict["decision"] == json.loads(before)["decision"]
+
+    def test_shows_its_rounds(self, tuned, monkeypatch):
+        monkeypatch.chdir(tuned)
+        rounds = vt.tune("mini", jobs=1, track=False).rounds
+        assert rounds.index.tolist() == ["walk-1", "final"]
+        assert rounds.columns.tolist() == ["trial", "in sample", "out of sample"]
+        assert rounds["out of sample"].isna().tolist() == [False, True]
+
     def test_holds_no_path_of_this_machine(self, tuned):
         for file in result_of(tuned).iterdir():
             assert not file.is_file() or str(tuned).encode() not in file.read_bytes(), file.name

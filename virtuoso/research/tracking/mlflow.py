@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from virtuoso.clock import Env
 from virtuoso.errors import LockedError, printable
 from virtuoso.files.atomic import Disk, writer_lock
 from virtuoso.runs.read import RunData, read_run
@@ -181,7 +182,7 @@ class Store:
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        now = int(time.time() * 1000)
+        now = Env().now_ms()
         told = {**tags, **({"mlflow.parentRunId": parent} if parent else {})}
         run = self.client.create_run(self.experiment(experiment), run_name=name)
         run_id, state = str(run.info.run_id), "FAILED"

@@ -27,6 +27,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
+from virtuoso.clock import Env
 from virtuoso.errors import ConfigError, LockedError, failure
 from virtuoso.research.tuning.owner import is_dead, me
 from virtuoso.research.tuning.rows import OWNER, PLACE, Row, TakenError
@@ -197,8 +198,9 @@ class Database:
         rows = session.scalars(sa.select(models.TrialModel).where(models.TrialModel.trial_id.in_(waiting))).all()
         if any(row.state != TrialState.WAITING for row in rows) or len(rows) != len(waiting):
             raise TakenError
+        begun = _now()
         for row in rows:
-            row.state, row.datetime_start = TrialState.RUNNING, datetime.now(UTC)
+            row.state, row.datetime_start = TrialState.RUNNING, begun
         owner = models.TrialUserAttributeModel
         session.execute(sa.delete(owner).where(owner.trial_id.in_(waiting), owner.key == OWNER))
         session.execute(
@@ -230,7 +232,7 @@ class Database:
             for i, state, numbers, attrs in told:
                 if i not in running:
                     continue
-                running[i].state, running[i].datetime_complete = TrialState[state.upper()], datetime.now(UTC)
+                running[i].state, running[i].datetime_complete = TrialState[state.upper()], _now()
                 values += [_value(i, k, number) for k, number in enumerate(numbers or ())]
                 attributes += [{"trial_id": i, "key": k, "value_json": json.dumps(v)} for k, v in attrs.items()]
             if values:
@@ -264,7 +266,7 @@ class Database:
             queued, attributes = [], []
             for i, attrs, successor in dead:
                 if i in running:
-                    running[i].state, running[i].datetime_complete = TrialState.FAIL, datetime.now(UTC)
+                    running[i].state, running[i].datetime_complete = TrialState.FAIL, _now()
                     attributes += [{"trial_id": i, "key": k, "value_json": json.dumps(v)} for k, v in attrs.items()]
                     queued += [successor] if successor is not None else []
             if attributes:
@@ -318,7 +320,7 @@ class Database:
                 return True
             if row.trial in last:
                 return now - last[row.trial] > grace
-            return row.since is None or datetime.now(UTC) - row.since > grace  # made by other means: its age must do
+            return row.since is None or _now() - row.since > grace  # made by other means: its age must do
 
         return [row for row in running if is_stale(row)]
 
@@ -451,3 +453,8 @@ def _insert(session: orm.Session, study: int, trials: Sequence[FrozenTrial]) -> 
 def _value(trial: int, objective: int, number: float) -> dict[str, Any]:
     value, kind = models.TrialValueModel.value_to_stored_repr(number)
     return {"trial_id": trial, "objective": objective, "value": value, "value_type": kind}
+
+
+def _now() -> datetime:
+    """Return the time, as Optuna's tables hold it."""
+    return datetime.fromtimestamp(Env().now_ms() / 1000.0, UTC)

@@ -113,17 +113,17 @@ def _growth(seen: ScenarioReturns) -> Array:
     return np.asarray(np.prod(1.0 + seen.daily, axis=0) - 1.0)
 
 
-def _deepest(seen: ScenarioReturns) -> Array:
-    """Deepest fall from a peak, at the ends of days: 0 or below."""
+def _max_drawdown(seen: ScenarioReturns) -> Array:
+    """Max drawdown, at the ends of days: 0 or below."""
     equity = np.vstack((np.ones(len(seen)), np.cumprod(1.0 + seen.daily, axis=0)))
     return np.asarray((equity / np.maximum.accumulate(equity, axis=0) - 1.0).min(axis=0))
 
 
 def _calmar(seen: ScenarioReturns) -> Array:
-    """Annual growth over the deepest fall; not known where there is none."""
-    grown, deepest = np.maximum(1.0 + _growth(seen), 0.0), -_deepest(seen)
+    """CAGR over the max drawdown; not known where there is none."""
+    grown, drawdown = np.maximum(1.0 + _growth(seen), 0.0), -_max_drawdown(seen)
     yearly = grown ** (DAYS_A_YEAR / max(len(seen.daily), 1)) - 1.0
-    return _ratio(yearly, deepest)
+    return _ratio(yearly, drawdown)
 
 
 def _sortino(seen: ScenarioReturns) -> Array:
@@ -153,7 +153,7 @@ def _ratio(above: Array, below: Array) -> Array:
 OBJECTIVES: Mapping[str, Goal] = {
     "sharpe": Goal(_sharpe, "maximize"),
     "net_return": Goal(_growth, "maximize"),
-    "max_drawdown": Goal(_deepest, "maximize"),  # a fall is below 0: more is less of it
+    "max_drawdown": Goal(_max_drawdown, "maximize"),  # 0 or below: more is less of it
     "calmar": Goal(_calmar, "maximize"),
     "sortino": Goal(_sortino, "maximize"),
     "profit_factor": Goal(_profit_factor, "maximize"),
